@@ -58,7 +58,7 @@ pub struct GuardSettings {
     /// Whether an attack on the whole service stops messages to countries without users.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub total: Option<Mode>,
-    /// The length of a block. A bare number is seconds.
+    /// The length of a block.
     #[serde(with = "As::<Option<Span<GuardBlock>>>")]
     pub block_for: Option<Duration>,
 }
@@ -111,6 +111,7 @@ kinds! {
 
     Limit -> u64 {
         accepted: "a whole number from 1 to 1000000000, or \"off\"",
+        short: "1 to 1000000000, `off`",
         schema: json_schema!({ "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": MOST },
             { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
@@ -125,6 +126,7 @@ kinds! {
     /// In millionths.
     Money -> u64 {
         accepted: "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"",
+        short: "an amount of money with at most six decimals, `off`",
         schema: json_schema!({ "anyOf": [
             { "type": "number", "exclusiveMinimum": 0 },
             { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
@@ -142,6 +144,7 @@ kinds! {
 
     Countries -> BTreeSet<Region> {
         accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
+        short: "two-letter codes; default: no country",
         schema: json_schema!({ "anyOf": [
             { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
             { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },
@@ -158,6 +161,7 @@ kinds! {
     AllowedCountries -> BTreeSet<Region> {
         accepted: "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" \
                    (GB, not UK); without the key, every country gets messages",
+        short: "two-letter codes; default: all countries",
         schema: {
             let mut schema = Countries::schema();
             if let Some(list) = schema.pointer_mut("/anyOf/0") {

@@ -34,6 +34,11 @@ pub trait Kind {
     /// The accepted values and the reason: the end of a sentence that begins with "it must be".
     fn accepted() -> String;
 
+    /// The accepted values in the reference: a range, or names. Empty if the meaning says enough.
+    fn short() -> String {
+        String::new()
+    }
+
     /// The schema of the value in config.json. `writeOnly` marks values that no message repeats, [`UNIT`] times.
     fn schema() -> Schema;
 }
@@ -47,6 +52,9 @@ pub const IN_REQUESTS: &str = "x-in-requests";
 
 /// The member of a schema that says what is accepted: the end of a sentence that begins with "it must be".
 pub const ACCEPTED: &str = "x-accepted";
+
+/// The member of a schema that has [`Kind::short`].
+pub const SHORT: &str = "x-short";
 
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub type As<K> = Field<K, false>;
@@ -108,6 +116,7 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let mut schema = K::schema();
         schema.insert(ACCEPTED.to_owned(), K::accepted().into());
+        schema.insert(SHORT.to_owned(), K::short().into());
         schema
     }
 }
@@ -130,6 +139,10 @@ impl<K: Kind> Kind for Option<K> {
 
     fn accepted() -> String {
         K::accepted()
+    }
+
+    fn short() -> String {
+        K::short()
     }
 
     fn schema() -> Schema {
@@ -189,13 +202,14 @@ pub fn names(members: &Map<String, Value>) -> Value {
     json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// Declares kinds: what is accepted, the schema, how a text (`read`) or any value (`of`) is read, and how it is shown
+/// Declares kinds: what is accepted (`short` for the reference), the schema, how a text (`read`) or any value (`of`) is read, and how it is shown
 /// where that is not as serde does.
 macro_rules! kinds {
     (@shown) => { |value| serde_json::json!(value) };
     (@shown |$it:ident| $shown:expr) => { |$it| $shown };
     ($($(#[$doc:meta])* $name:ident -> $value:ty {
         accepted: $accepted:expr,
+        $(short: $short:expr,)?
         schema: $schema:expr,
         $(read: |$text:ident| $read:expr,)?
         $(of: |$given:ident| $of:expr,)?
@@ -224,6 +238,10 @@ macro_rules! kinds {
             fn accepted() -> String {
                 String::from($accepted)
             }
+
+            $(fn short() -> String {
+                String::from($short)
+            })?
 
             fn schema() -> schemars::Schema {
                 $schema
@@ -271,6 +289,11 @@ impl<T: Named> Kind for Choice<T> {
     fn accepted() -> String {
         let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
         format!("one of {}", names.join(", "))
+    }
+
+    fn short() -> String {
+        let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
+        names.join(", ")
     }
 
     fn schema() -> Schema {
@@ -366,6 +389,10 @@ impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
         format!("a whole number from {} to {} ({})", R::MIN, R::MAX, R::WHY)
     }
 
+    fn short() -> String {
+        format!("{} to {}", R::MIN, R::MAX)
+    }
+
     fn schema() -> Schema {
         json_schema!({ "anyOf": [
             { "type": "integer", "minimum": R::MIN, "maximum": R::MAX },
@@ -423,6 +450,10 @@ impl<R: Range<Of = Duration>> Kind for Span<R> {
              \"500ms\" ({})",
             R::WHY
         )
+    }
+
+    fn short() -> String {
+        format!("{} to {}", time_text(R::MIN), time_text(R::MAX))
     }
 
     fn schema() -> Schema {

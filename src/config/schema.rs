@@ -209,10 +209,17 @@ pub fn json_schema() -> String {
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
+            let unit = match members.get(UNIT).and_then(Value::as_u64) {
+                Some(60) => " In config.json a bare number is minutes.",
+                Some(_) => " A bare number is seconds.",
+                None => "",
+            };
             members.retain(|name, _| !name.starts_with("x-"));
             for (name, member) in members {
                 match member {
-                    Value::String(text) if name == "description" => *text = text.replace('\n', " "),
+                    Value::String(text) if name == "description" => {
+                        *text = text.replace("\n\n", " ").replace('\n', " ") + unit;
+                    }
                     other => tidy(other),
                 }
             }

@@ -13,8 +13,8 @@ use smart_default::SmartDefault;
 use super::context::{ConfigErrors, Part, is_scalar};
 use super::guard::{self, GuardObject, GuardSettings};
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Named, Range, ServiceLife, Stored, Text, UNIT,
-    Whole, WorkflowSends, kinds, names, object_of, shown_json,
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Named, Range, SHORT, ServiceLife, Stored, Text,
+    UNIT, Whole, WorkflowSends, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
 use super::settings::DEFAULT_AUDIT_RETENTION;
@@ -43,7 +43,7 @@ pub struct ServiceSettings {
     #[serde(with = "Stored::<CodeDigits>")]
     #[default(SendOptions::DEFAULT.length)]
     pub code_length: CodeLength,
-    /// The lifetime of a code. A bare number is seconds.
+    /// The lifetime of a code.
     #[serde(with = "Stored::<CodeLife>")]
     #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
@@ -58,7 +58,7 @@ pub struct ServiceSettings {
     pub max_sends: Option<u8>,
     /// verification (the default): a verification takes max-checks wrong codes. growing: checks without its sid are
     /// counted apart and wait longer each time. Or the time for which too many wrong codes lock a number: a bare
-    /// number is minutes in config.json, seconds in requests.
+    /// number is seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
     #[default(LockoutRule::Verification)]
     pub lockout: LockoutRule,
@@ -72,7 +72,7 @@ pub struct ServiceSettings {
     /// Language where neither the request nor the number's country leads to one.
     #[serde(with = "Stored::<Option<LocaleTag>>")]
     pub locale: Option<Locale>,
-    /// As the key `workflow`, which holds without it.
+    /// Channels in order; by default those of the key `workflow`.
     #[serde(with = "Stored::<Option<WorkflowText>>")]
     pub workflow: Option<String>,
     /// Whether a request may bring its own code.
@@ -263,7 +263,7 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let text = |schema: &Value, name: &str| schema.get(name).and_then(Value::as_str).map(str::to_owned);
     let accepted = text(&schema, ACCEPTED).or_else(|| text(property, ACCEPTED)).unwrap_or_default();
     if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED));
+        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED | SHORT));
     }
     ServiceParameter {
         key: key.to_owned(),
@@ -417,7 +417,7 @@ kinds! {
             });
             service["properties"][GUARD] = object::<GuardSettings>().to_value();
             service["properties"][GUARD]["description"] =
-                json!("Rules and budgets against SMS pumping, in place of those of the key `guard`.");
+                json!("Rules against SMS pumping, by default those of the key `guard`, and further budgets.");
             let mut schema = by_name(&service);
             // Test numbers have codes.
             schema.insert("writeOnly".to_owned(), true.into());

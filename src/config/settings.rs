@@ -96,7 +96,7 @@ pub struct Settings {
     pub guard: GuardSettings,
     #[serde(flatten)]
     pub proxies: ProxySettings,
-    /// Retention of entries of the audit log. A bare number is seconds.
+    /// Retention of entries of the audit log.
     #[serde(rename = "audit-retention", with = "As::<Span<AuditAge>>")]
     #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
@@ -159,7 +159,7 @@ pub struct Inputs {
     /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// The lifetime of a code. A bare number is seconds. The start warns above 10 minutes (NIST SP 800-63B-4).
+    /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
     #[serde(with = "As::<Span<CodeLife>>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
@@ -167,7 +167,7 @@ pub struct Inputs {
     #[serde(with = "As::<Whole<Attempts>>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
-    /// The duration of a lockout. A bare number is minutes.
+    /// The duration of a lockout.
     #[serde(with = "As::<Span<Lockout>>")]
     #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
@@ -207,7 +207,7 @@ pub struct Inputs {
     /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
-    /// The time the telephone rings. A bare number is seconds.
+    /// The time the telephone rings.
     #[serde(with = "As::<Span<RingTime>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
@@ -218,7 +218,7 @@ pub struct Inputs {
     /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Rules of all services, and budgets of all services together.
+    /// Rules of all services, except those that a service sets, and budgets of all services together.
     #[serde(with = "As::<Option<GuardObject>>")]
     pub guard: Option<Map<String, Value>>,
     /// This node's part in a cluster, whose records are in etcd.
@@ -477,7 +477,7 @@ pub struct RetrySettings {
     #[serde(skip)]
     #[default(Duration::from_millis(500))]
     pub first_wait: Duration,
-    /// The longest wait between two retries. A bare number is seconds.
+    /// The longest wait between two retries.
     // Unless the provider itself asks for a longer one.
     #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
     #[default(Duration::from_secs(60))]
@@ -499,13 +499,11 @@ pub struct BreakerSettings {
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     #[default(5)]
     pub failures: u32,
-    /// The time that an open circuit breaker first stays open; it doubles with each failed probe. A bare number is
-    /// seconds.
+    /// The time that an open circuit breaker first stays open; it doubles with each failed probe.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`. A bare number is
-    /// seconds.
+    /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
@@ -514,7 +512,7 @@ pub struct BreakerSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
-    /// Retention of delivery attempts. A bare number is seconds.
+    /// Retention of delivery attempts.
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
@@ -559,16 +557,15 @@ pub struct Bounds {
     #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
     #[default(16 * 1024)]
     pub body_bytes: usize,
-    /// Time for the head of a request. Beyond it 408. A bare number is seconds.
+    /// Time for the head of a request. Beyond it 408.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
-    /// Time for the body of a request. Beyond it 408. A bare number is seconds.
+    /// Time for the body of a request. Beyond it 408.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// Time without a request until a connection is closed; a quarter of it when connections are scarce. A bare
-    /// number is seconds.
+    /// Time without a request until a connection is closed; a quarter of it when connections are scarce.
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
@@ -576,13 +573,15 @@ pub struct Bounds {
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     #[default(10_000)]
     pub connections: usize,
-    /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503. A quarter
-    /// more is kept for other services.
+    /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
+    ///
+    /// All services together may have a quarter more.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     #[default(2_000_000)]
     pub numbers: usize,
-    /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503. A quarter more is
-    /// kept for other services.
+    /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503.
+    ///
+    /// All services together may have a quarter more.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     #[default(20_000)]
     pub commands: usize,
@@ -590,24 +589,27 @@ pub struct Bounds {
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     #[default(64)]
     pub commands_per_number: usize,
-    /// Messages of a service at one gateway at once. A quarter more is kept for other services.
+    /// Messages of a service at one gateway at once.
+    ///
+    /// All services together may have a quarter more.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     #[default(512)]
     pub sends: usize,
-    /// Messages of a service that wait for one gateway. Beyond it 503. A quarter more is kept for other services.
+    /// Messages of a service that wait for one gateway. Beyond it 503.
+    ///
+    /// All services together may have a quarter more.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     #[default(10_000)]
     pub sends_waiting: usize,
-    /// Time for one send, waiting included. A bare number is seconds.
+    /// Time for one send, waiting included.
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
-    /// Time until a write to the disk counts as failed. A bare number is seconds.
+    /// Time until a write to the disk counts as failed.
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning). A
-    /// bare number is seconds.
+    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
     #[serde(with = "As::<Span<StopBudget>>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,

@@ -57,6 +57,7 @@ kinds! {
     /// The name that messages speak in. Empty where none is given.
     Brand -> String {
         accepted: "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)",
+        short: "a name of at most 100 characters",
         schema: json_schema!({ "type": ["string", "number"], "maxLength": 100 }),
         read: |text| {
             let text = text.trim();
@@ -69,6 +70,7 @@ kinds! {
 
     RegionChoice -> Option<Region> {
         accepted: "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"",
+        short: "the two letters of a country",
         schema: json_schema!({ "type": "string", "pattern": "^\\s*([A-Za-z]{2}|[Oo][Ff][Ff])\\s*$" }),
         read: |text| {
             let text = text.trim();
@@ -117,6 +119,7 @@ kinds! {
     /// An address: scheme, host and perhaps a path, without a slash at the end.
     BaseUrl -> Arc<str> {
         accepted: "a URL that begins with http:// or https://, without a user name, a query or a fragment",
+        short: "a URL that begins with http:// or https://",
         schema: json_schema!({ "type": "string", "format": "uri" }),
         read: |text| {
             let url = Url::parse(text.trim()).ok()?;
@@ -466,6 +469,7 @@ kinds! {
 
     Currency -> String {
         accepted: "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)",
+        short: "the three letters of a currency",
         schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z]{3}\\s*$" }),
         read: |text| {
             let text = text.trim();
@@ -489,6 +493,7 @@ kinds! {
     /// One channel or a list of them.
     Channels -> Vec<Channel> {
         accepted: "one or more of \"sms\", \"call\" and \"whatsapp\"",
+        short: "one or more of `sms`, `call` and `whatsapp`",
         schema: {
             let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
             json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use onceward_core::guard::{GuardRules, Mode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::kind::Named as _;
+use crate::config::kind::{Named as _, SHORT, UNIT};
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -114,7 +114,8 @@ fn the_manual_names_every_key_and_variable() {
         assert_eq!(variable, format!("ONCEWARD_{as_described}"), "the manual says how variables are named");
     }
     for key in RULES_OF_A_SERVICE {
-        let is_described = VERIFICATIONS.contains(&format!("`{key}`")) || TEST_NUMBERS.contains(key);
+        let guide = if key == "test-numbers" { TEST_NUMBERS } else { VERIFICATIONS };
+        let is_described = guide.contains(&format!("`{key}`")) || guide.contains(&format!("\"{key}\""));
         assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
@@ -317,8 +318,8 @@ const SECTIONS: [Section; 12] = [
     Section {
         title: "Pumping guard",
         keys: &["guard", "client-address-header", "trusted-proxies"],
-        before: "See [the pumping guard](../concepts/guard.md). The rules of a service's own `guard` replace those of \
-                 the server;\nits budgets hold in addition.",
+        before: "See [the pumping guard](../concepts/guard.md). A service has the server's rules, except those that its own \
+                 `guard` sets;\nits budgets hold in addition.",
         after: "",
     },
     Section {
@@ -357,14 +358,14 @@ const SECTIONS: [Section; 12] = [
             "commit-timeout",
             "graceful-stop",
         ],
-        before: "[Sizing](../operate/sizing.md) explains when to change them. Limits of a service keep a quarter more for other \
-                 services.",
+        before: "[Sizing](../operate/sizing.md) explains when to change them. All services together may have a \
+                 quarter\nmore than the limit of one.",
         after: "",
     },
     Section {
         title: FURTHER,
         keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "The first four are accepted so that files of the replaced systems work. See [cluster](../operate/cluster.md) and\n[web \
+        before: "The first three are accepted so that files of the replaced systems work. See [cluster](../operate/cluster.md) and\n[web \
                  pages](../concepts/security.md#web-pages).",
         after: "",
     },
@@ -408,7 +409,8 @@ nearest known name; with `--strict` it is an error. Relative paths begin in the 
 not given, and hides the same name in `.env`.
 
 Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a text with units such as `"1h30m"` or `"500ms"`,
-or a bare number: of seconds, in `otp-lock-timeout` and `lockout` of minutes. In a variable, an object or a list is JSON.
+or a bare number. A bare number is seconds; in `otp-lock-timeout` and `lockout` it is minutes. In a variable, an object or a
+list is JSON.
 
 ```json
 { "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
@@ -496,9 +498,9 @@ fn manual() -> String {
         if !after.is_empty() {
             let _ = write!(text, "\n{after}");
         }
-        for (key, title, inside) in MEMBER_TABLES {
+        for (key, title, pointer) in MEMBER_TABLES {
             if keys.contains(&key) {
-                members(&mut text, &names.keys[key], title, inside);
+                members(&mut text, &names.keys[key], title, pointer);
             }
         }
     }
@@ -529,43 +531,26 @@ fn listed(variables: &[(&String, &Value)]) -> String {
 }
 
 fn row_of_key(text: &mut String, key: &str, schema: &Value) {
-    let accepts = accepted(&json!({ (key): [{}] }), key);
-    let _ = writeln!(text, "| `{key}` | {} | {} |", value(&default(schema), &accepts), description(schema));
+    let _ = writeln!(text, "| `{key}` | {} | {} |", value(&default(schema), schema), description(schema));
 }
 
 /// The default, with what is accepted in parentheses.
-fn value(default: &str, accepts: &str) -> String {
+fn value(default: &str, schema: &Value) -> String {
+    let accepts = schema[SHORT].as_str().unwrap_or_default();
     let others: Vec<&str> = accepts.split(", ").filter(|name| *name != default).collect();
     match (default, others.join(", ").as_str()) {
         (default, "") => default.to_owned(),
-        ("`true`" | "`false`", "`true`" | "`false`") => default.to_owned(),
         ("", accepts) => format!("({accepts})"),
         (default, accepts) => format!("{default} ({accepts})"),
     }
 }
 
-/// The objects with a table of their members: the key, the title, and the path of the members, as a JSON pointer into
-/// the schema and as a configuration with `MEMBER` in the member's place.
-const MEMBER_TABLES: [(&str, &str, [&str; 2]); 4] = [
-    ("guard", "Members of `guard`", ["", r#"{"guard": {"MEMBER": [{}]}}"#]),
-    (
-        "http-gateway",
-        "Members of `http-gateway`",
-        ["", r#"{"http-gateway": {"url": "https://example.com/{to}/{text}", "MEMBER": [{}]}}"#],
-    ),
-    (
-        "services",
-        "Members of a service",
-        ["/additionalProperties", r#"{"services": {"shop": {"MEMBER": [{}]}}}"#],
-    ),
-    (
-        "templates",
-        "Members of a template",
-        [
-            "/additionalProperties",
-            r#"{"templates": {"login": {"translations": {"en": "{code}"}, "MEMBER": [{}]}}}"#,
-        ],
-    ),
+/// The objects with a table of their members: the key, the title, and the members as a JSON pointer into the schema.
+const MEMBER_TABLES: [(&str, &str, &str); 4] = [
+    ("guard", "Members of `guard`", "/properties"),
+    ("http-gateway", "Members of `http-gateway`", "/properties"),
+    ("services", "Members of a service", "/additionalProperties/properties"),
+    ("templates", "Members of a template", "/additionalProperties/properties"),
 ];
 
 const NO_EFFECT: &str = "Kept and shown without effect";
@@ -588,8 +573,8 @@ const RULES_OF_A_SERVICE: [&str; 14] = [
     "workflow",
 ];
 
-fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&str; 2]) {
-    let properties = schema.pointer(&format!("{pointer}/properties")).and_then(Value::as_object);
+fn members(text: &mut String, schema: &Value, title: &str, pointer: &str) {
+    let properties = schema.pointer(pointer).and_then(Value::as_object);
     let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
     properties.sort_by_key(|(name, _)| *name);
     let _ = write!(text, "\n### {title}\n\n");
@@ -608,9 +593,8 @@ fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&
             && (title != "Members of a service" || !RULES_OF_A_SERVICE.contains(&name.as_str()))
     });
     for (name, schema) in properties {
-        let accepts = accepted(&parsed(&config.replace("MEMBER", name)), name);
         let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
-        let _ = writeln!(text, "| `{name}` | {} | {} |", value(&default, &accepts), description(schema));
+        let _ = writeln!(text, "| `{name}` | {} | {} |", value(&default, schema), description(schema));
     }
 }
 
@@ -623,13 +607,11 @@ fn guard_default(name: &str) -> String {
     };
     match name {
         "address" => mode(rules.address),
-        "allowed-countries" => "all".to_owned(),
         "block-for" => format!("`{}h`", rules.block_for.as_secs() / 3_600),
-        "blocked-countries" => "none".to_owned(),
         "country" => mode(rules.country),
         "landlines" => mode(rules.landlines),
         "messages-per-day" | "money-per-day" => "`off`".to_owned(),
-        "messages-per-hour" => String::new(),
+        "allowed-countries" | "blocked-countries" | "messages-per-hour" => String::new(),
         "number" => mode(rules.number),
         "number-types" => mode(rules.number_types),
         "prefix" => mode(rules.prefix),
@@ -639,71 +621,22 @@ fn guard_default(name: &str) -> String {
     }
 }
 
-/// The values that a setting accepts, according to the error about a wrong one.
-fn accepted(wrong: &Value, name: &str) -> String {
-    let Err(errors) = World::with_config(&wrong.to_string()).load() else { return String::new() };
-    let about = errors.iter().filter(|error| error.subject.ends_with(name));
-    let text = about.filter_map(|error| error.problem.split_once("must be ")).map(|(_, text)| text).next();
-    let text = text.unwrap_or_default();
-    let range = |text: &str| text.split([':', '(']).next().unwrap_or_default().trim().to_owned();
-    if let Some(numbers) =
-        text.strip_prefix("a whole number from ").filter(|numbers| numbers.contains(" to "))
-    {
-        return range(numbers);
-    }
-    if let Some(times) = text.strip_prefix("a time from ") {
-        return range(times);
-    }
-    match text.strip_prefix("one of ") {
-        Some(names) => names.replace('"', "`"),
-        None if text == "true or false" => "`true`, `false`".to_owned(),
-        None => without_details(text).replace('|', "\\|"),
-    }
-}
-
-/// The kind of a value, unless the meaning tells it. The error about a wrong value says more.
-fn without_details(text: &str) -> &str {
-    const DETAILS: [&str; 5] = [" such as ", " (", ", with", " without ", ": "];
-    const OBVIOUS: [&str; 11] = [
-        "a text",
-        "an object",
-        "a path",
-        "a list",
-        "a language",
-        "a moment",
-        "the host name",
-        "the name",
-        "a host name",
-        "host:port",
-        "HX and",
-    ];
-    let ends = DETAILS.iter().filter_map(|detail| text.find(detail));
-    let kind = &text[..ends.min().unwrap_or(text.len())];
-    if OBVIOUS.iter().any(|begin| text.starts_with(begin)) { "" } else { kind.trim_end_matches(',') }
-}
-
 fn default(schema: &Value) -> String {
-    let unit = match schema["description"].as_str().unwrap_or_default().replace('\n', " ").as_str() {
-        text if text.contains("A bare number is seconds.") => "s",
-        text if text.contains("A bare number is minutes.") => "m",
-        _ => "",
+    let unit = match schema[UNIT].as_u64() {
+        Some(60) => "m",
+        Some(_) => "s",
+        None => "",
     };
     match default_of(schema) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) if text.is_empty() => String::new(),
-        Some(Value::String(text)) if text.parse::<u32>().is_ok() => format!("`{text}{unit}`"),
         Some(Value::String(text)) => format!("`{text}`"),
         Some(other) => format!("`{other}{unit}`"),
     }
 }
 
+/// The meaning. A second paragraph is for the schema: the introduction of the section says it here.
 fn description(schema: &Value) -> String {
-    let text = schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-    // The introduction, or that of the section, says it.
-    let said = [
-        " A bare number is seconds.",
-        " A bare number is minutes.",
-        " A quarter more is kept for other services.",
-    ];
-    said.iter().fold(text, |text, sentence| text.replace(sentence, ""))
+    let text = schema["description"].as_str().unwrap_or_default();
+    text.split("\n\n").next().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
 }

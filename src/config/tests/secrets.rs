@@ -46,7 +46,7 @@ fn an_env_file_with_a_secret_that_others_can_read_is_a_warning() {
         ("TWILIO_AUTH_TOKEN", 0o644, true),
         ("TWILIO_AUTHTOKEN", 0o644, true),
         ("TWILIO_AUTH_TOKEN", 0o640, false),
-        ("TWILIO_PHONE_NUMBER", 0o644, false),
+        ("ONCEWARD_BRAND", 0o644, false),
     ] {
         let world = World::with_twilio().file(".env", &format!("{name}={TOKEN}\n")).mode(".env", mode);
         let warnings = world.warnings().join("\n");
