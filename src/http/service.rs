@@ -224,7 +224,8 @@ pub enum BodyError {
     Owner(#[from] reqwest::Error),
 }
 
-/// The size of a piece. 128 of them, one for each stream of a connection, are half a MiB.
+/// The size of a piece. The connection buffers one of each stream: 128 are half a MiB. It buffers the last piece while the
+/// answer holds its value no more.
 pub const PIECE: usize = 4 * 1024;
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.

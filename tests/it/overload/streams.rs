@@ -2,6 +2,11 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::frames::{Frames, HEADERS};
 use crate::support::documented::verified;
-use crate::support::{Authority, Setup, World, soon, until};
+use crate::support::{Authority, Setup, V2, World, soon, until};
 
 /// The status of each stream, read until there are `wanted` or the connection ends.
 async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
@@ -36,7 +41,7 @@ async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
     let settings = Setup::new().config("max-connections", json!(4)).config("body-timeout", json!("2s"));
     let (world, authority) = over_tls(settings).await;
     let (number, code) = world.number_with_code().await;
-    let mut attacker = http2(&world, &authority).await;
+    let mut attacker = connect(&world, &authority).await;
     let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
     attacker.write_all(&streams.bytes()).await.expect("written");
     // Four bodies may be incomplete at the same time, as many as connections; the server refuses the others at once.
@@ -65,7 +70,7 @@ async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
     let before = world.server.resident_mib();
     let mut attackers = Vec::new();
     for _ in 0..4 {
-        let mut attacker = http2(&world, &authority).await;
+        let mut attacker = connect(&world, &authority).await;
         let (mut reader, mut writer) = {
             let frames = (0..5_000).fold(Frames::begin(), |frames, _| frames.post_and_reset());
             // The server may end the connection before all of it is written.
@@ -99,7 +104,7 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
     let before = world.server.resident_mib();
     let mut clients = Vec::new();
     for _ in 0..20 {
-        let mut client = http2(&world, &authority).await;
+        let mut client = connect(&world, &authority).await;
         let frames =
             (0..100).fold(Frames::begin_with_largest_windows(), |frames, _| frames.get_a_long_answer());
         client.write_all(&frames.bytes()).await.expect("written");
@@ -114,6 +119,32 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
     assert!(after < before + 20, "{before} MiB became {after} MiB");
 }
 
+#[tokio::test]
+async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
+    let (world, authority) = over_tls(V2::account(Setup::new())).await;
+    let connection = TokioIo::new(connect(&world, &authority).await);
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    // A stream takes a part of a page only.
+    let (mut client, connection) =
+        client.initial_stream_window_size(1_000).handshake(connection).await.expect("a handshake");
+    tokio::spawn(connection);
+    let mut unread = Vec::new();
+    for _ in 0..9 {
+        let form = Full::<Bytes>::from("user=somebody&secret=wrong");
+        let request = Request::post(format!("https://{}/admin/sign-in", world.address()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        let response = client.send_request(request.expect("a request")).await.expect("a response");
+        assert_eq!(response.status(), 401);
+        unread.push(response);
+    }
+    let mut repeats_the_user = Vec::new();
+    for response in unread {
+        let page = response.into_body().collect().await.expect("a page").to_bytes();
+        repeats_the_user.push(String::from_utf8_lossy(&page).contains("somebody"));
+    }
+    assert_eq!(repeats_the_user, [[true; 8].as_slice(), &[false]].concat());
+}
+
 /// A server with TLS and its client; both trust the returned authority.
 async fn over_tls(setup: Setup) -> (World, Authority) {
     let authority = Authority::new();
@@ -122,7 +153,7 @@ async fn over_tls(setup: Setup) -> (World, Authority) {
     (world, authority)
 }
 
-async fn http2(world: &World, authority: &Authority) -> TlsStream<TcpStream> {
+async fn connect(world: &World, authority: &Authority) -> TlsStream<TcpStream> {
     let stream = world.connection().await;
     let name = ServerName::try_from("localhost").expect("a name");
     let connector = TlsConnector::from(authority.client(&["h2"]));
