@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Bounds;
 use super::digest::{Digest, Digester};
-use crate::domain::{ServerKey, ServiceId, Timestamp};
+use super::keyed::{KeyedMessage, KeyedMessageKey};
+use crate::domain::{AttemptLogKey, ServerKey, ServiceId, Timestamp, record_id_parts};
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
     Shards, Stored, Subject, Transaction, decode, service_of,
@@ -24,7 +25,7 @@ const LONGEST_KEY: usize = 255;
 /// Maximum size of a stored response as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// Retention of an answer, and of a mark without one.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The decision about a request with an idempotency key.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub enum KeyDecision {
     OtherRequest,
     /// The first request with this key is being carried out.
     StillAnswering,
-    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find
-    /// its result and finish with that, or carry it out.
+    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects.
+    /// [`Answers::message`] says whether it may have sent its message. Finish with that, or carry the request out.
     Interrupted(Ticket),
 }
 
@@ -204,6 +205,20 @@ impl Answers {
         }));
         answer.await.unwrap_or(Err(Refusal::StoreUnavailable.into()))
     }
+
+    /// The message that a request may have sent; `None` if it certainly sent none.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard of its number cannot say.
+    pub async fn message(&self, key: KeyedMessageKey) -> Result<Option<KeyedMessage>, Refusal> {
+        let message: Option<KeyedMessage> = self.deps.shards.router().get(key.record()).await?;
+        Ok(message.filter(|message| message.tag == key.tag))
+    }
+
+    /// Removes the note of a message, because the answer of its request is kept. It leaves the disk with a later commit.
+    pub async fn forget(&self, key: KeyedMessageKey) {
+        self.deps.shards.router().evict([key.record()], |_: &KeyedMessage| true).await;
+    }
 }
 
 /// The duty to carry out the request of a marked key. If it is dropped before [`Ticket::finish`] or [`Ticket::free`],
@@ -221,6 +236,12 @@ impl std::fmt::Debug for Ticket {
 }
 
 impl Ticket {
+    /// Where the message of the request is noted, which is in the slot of its number.
+    pub fn message(&self, slot: u8) -> KeyedMessageKey {
+        let (service, half) = record_id_parts(self.running.key.id);
+        KeyedMessageKey { id: AttemptLogKey::new(service, half, slot), tag: self.identity.tag }
+    }
+
     /// Keeps the answer for 24 hours, and returns when it is durable.
     ///
     /// # Errors

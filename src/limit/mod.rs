@@ -8,12 +8,14 @@ mod answers;
 mod counters;
 mod decide;
 mod digest;
+mod keyed;
 #[cfg(test)]
 mod tests;
 
 pub use answers::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
+pub use keyed::{KeyedMessage, KeyedMessageKey};
 
 /// Bounds of each of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::config::Bounds;
 use crate::engine::NumberState;
 use crate::guard::{BudgetRecord, GuardDecision, GuardRecord};
 use crate::history;
-use crate::limit::{Counter, KeyUse};
+use crate::limit::{Counter, KeyUse, KeyedMessage};
 use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
@@ -22,6 +22,7 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<SafeNumber>()
         .with::<Counter>()
         .with::<KeyUse>()
+        .with::<KeyedMessage>()
         .with::<AttemptLog>()
         .with::<EventRecord>()
         .with::<history::Row>()

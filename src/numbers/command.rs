@@ -21,6 +21,7 @@ use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
+use crate::limit::KeyedMessageKey;
 use crate::metrics::Metrics;
 use crate::shard::{
     Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
@@ -193,6 +194,31 @@ pub enum CommandKind {
     SettleCheck(SettleCheckCommand),
 }
 
+impl CommandKind {
+    /// Where the message of a send is noted for its idempotency key.
+    fn keyed(&self) -> Option<KeyedMessageKey> {
+        match self {
+            Self::Send(send) => send.verification.as_ref()?.keyed,
+            Self::Settle(settle) => settle.keyed,
+            Self::Resume(_) | Self::Check(_) | Self::End(_) | Self::SettleCheck(_) => None,
+        }
+    }
+
+    /// Notes a message that is permitted for an idempotency key, and withdraws the note of one that was not sent.
+    fn note_message(&self, view: &mut Transaction<'_>) {
+        let Some(keyed) = self.keyed() else { return };
+        match self {
+            Self::Send(SendCommand {
+                decided: Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)),
+                channel,
+                ..
+            }) => keyed.permit(permit.verification.salt.track(), *channel, view),
+            Self::Settle(settle) if !settle.delivered.result.may_still_arrive() => keyed.withdraw(view),
+            _ => {}
+        }
+    }
+}
+
 impl Command for NumberCommand {
     fn subject(&self) -> Subject {
         self.subject
@@ -238,6 +264,10 @@ impl Command for NumberCommand {
         let Self { key, kind, deps, subject, reservation, first_attempt, accepted_by, cause, span: _ } = self;
         let cause = cause.as_ref();
         let now = view.now();
+        if kind.keyed().is_some_and(|keyed| matches!(kind, CommandKind::Send(_)) && keyed.is_taken(view)) {
+            // An earlier request with the same idempotency key may have sent its message. A repetition reports it.
+            return Decision::Refused(Refusal::StoreUnavailable);
+        }
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
             match deps.capacity.of(key.is_test).reserve(key.service) {
@@ -261,6 +291,7 @@ impl Command for NumberCommand {
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
+        kind.note_message(view);
         let before = state.at(&policy, now).verification();
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,

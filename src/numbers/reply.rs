@@ -18,7 +18,7 @@ pub struct Reply<O> {
     pub verification: Option<VerificationSummary>,
     /// The reason why no gateway accepted the message.
     pub reason: Option<FailureReason>,
-    /// Whether a message may have been sent although no gateway accepted it.
+    /// Whether a message was sent, may have been, or will be tried again.
     pub may_have_been_sent: bool,
 }
 

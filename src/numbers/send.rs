@@ -18,6 +18,7 @@ use crate::engine::{
     SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
 use crate::guard::GuardRefusal;
+use crate::limit::KeyedMessageKey;
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
@@ -48,6 +49,8 @@ pub struct NamedVerification {
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
+    /// Notes the message of a request with an idempotency key.
+    pub keyed: Option<KeyedMessageKey>,
 }
 
 /// The decision about a send.
@@ -100,7 +103,8 @@ impl SendCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { channel, style, request_id, responder, decided, options: _, verification: _ } = self;
+        let Self { channel, style, request_id, responder, decided, options: _, verification } = self;
+        let keyed = verification.and_then(|own| own.keyed);
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
@@ -116,6 +120,7 @@ impl SendCommand {
                     purpose,
                     track,
                     first_attempt,
+                    keyed,
                     request_id,
                     caller,
                 };
@@ -173,9 +178,20 @@ impl ResumeCommand {
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
         let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(responder));
-        let (begins, request_id) = (false, None);
-        Dispatch { key, permit, begins, channel, style, purpose, track, first_attempt, request_id, caller }
-            .deliver_if_live(context);
+        Dispatch {
+            key,
+            permit,
+            begins: false,
+            channel,
+            style,
+            purpose,
+            track,
+            first_attempt,
+            keyed: None,
+            request_id: None,
+            caller,
+        }
+        .deliver_if_live(context);
     }
 }
 
@@ -198,6 +214,8 @@ pub struct Dispatch {
     pub track: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
+    /// Where the message is noted for its idempotency key.
+    pub keyed: Option<KeyedMessageKey>,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Waits for the end of the send.
@@ -228,9 +246,19 @@ impl Dispatch {
 
     /// The command that settles the send.
     pub fn settled(self, delivered: Delivered) -> SettleCommand {
-        let Self { permit, begins, channel, style, purpose, first_attempt, caller, .. } = self;
-        let decided = None;
-        SettleCommand { permit, begins, channel, style, purpose, first_attempt, delivered, caller, decided }
+        let Self { permit, begins, channel, style, purpose, first_attempt, keyed, caller, .. } = self;
+        SettleCommand {
+            permit,
+            begins,
+            channel,
+            style,
+            purpose,
+            first_attempt,
+            keyed,
+            delivered,
+            caller,
+            decided: None,
+        }
     }
 }
 
@@ -269,6 +297,8 @@ pub struct SettleCommand {
     pub purpose: Purpose,
     /// The number that was reserved for its first attempt.
     pub first_attempt: u8,
+    /// Where the message is noted for its idempotency key.
+    pub keyed: Option<KeyedMessageKey>,
     /// The result.
     pub delivered: Delivered,
     /// Waits for the reply.
@@ -290,7 +320,7 @@ impl SettleCommand {
             &current.unwrap_or(self.permit.verification),
             &rules.policy,
         );
-        let may_have_been_sent = matches!(result, SendResult::Failed { may_have_been_sent: Some(_) });
+        let may_have_been_sent = result.may_still_arrive();
         let reply = |outcome| Reply { reason, may_have_been_sent, ..Reply::new(outcome, now, Some(summary)) };
         self.decided = Some(send_outcome(&self.delivered, outcome).map(reply));
         let holder = |state: NumberState| state.verification().and_then(|v| v.held);

@@ -229,6 +229,8 @@ pub enum Refused {
     OtherRequest,
     /// The first request with this idempotency key has no answer yet.
     StillAnswering,
+    /// The verification that the first request with this idempotency key began has ended. 20409.
+    Ended,
     /// The provider refused or did not answer. 20502.
     GatewayFailed,
     /// The circuit of every gateway for the number is open. 20502.

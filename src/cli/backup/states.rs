@@ -87,6 +87,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
         kept.map(|(key, kept)| CopiedRecord { key, expires: kept.expires, record: kept.record }).collect();
     all.extend(some());
     all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
     all.sort_by_key(|entry| entry.key);
@@ -123,6 +124,12 @@ fn planned() -> AttemptLog {
         rows: Vec::new(),
         plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
     }
+}
+
+/// The message of a request with an idempotency key that was cut off.
+fn keyed() -> KeyedMessage {
+    let message = serde_json::json!({ "tag": 7, "track": 8, "channel": Channel::Sms, "at": AT });
+    serde_json::from_value(message).expect("a message")
 }
 
 fn delivery(service: ServiceId) -> EventRecord {

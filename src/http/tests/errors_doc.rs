@@ -448,7 +448,7 @@ fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 20] {
+fn refusals() -> [Refused; 21] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -470,6 +470,7 @@ fn refusals() -> [Refused; 20] {
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,
+        Refused::Ended,
         Refused::GatewayFailed,
         Refused::OutOfService { until },
     ]
@@ -517,6 +518,9 @@ const fn refusal_case(refused: &Refused) -> Case {
         }
         Refused::OutOfService { .. } => {
             "The circuit breaker of every gateway for this number is open. Nothing was sent."
+        }
+        Refused::Ended => {
+            "The first request was cut off. Its message may have been sent. The code expired or was voided since. Nothing was sent."
         }
         Refused::Unavailable(_) => "The server is overloaded or stopping.",
         // The message says all.

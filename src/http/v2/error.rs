@@ -190,6 +190,10 @@ impl Error {
                 Self::conflict("The first request with this Idempotency-Key is still being answered")
                     .retry_after(1)
             }
+            Refused::Ended => Self::conflict(
+                "The verification that the first request with this Idempotency-Key began has ended. Use a new key to \
+                 begin another.",
+            ),
             Refused::GatewayFailed => Self::new(
                 StatusCode::BAD_GATEWAY,
                 20502,

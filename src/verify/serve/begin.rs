@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::VerifyingInner;
-use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
+use crate::attempts::VerifyStatus;
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::fingerprint_with_code;
 use crate::guard::{ClientSignals, GuardRefusal};
-use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
+use crate::limit::{
+    BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, KeyedMessage, KeyedMessageKey,
+    LimitRefusal, Ticket,
+};
 use crate::numbers::{
     FailureReason, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
     VerificationSummary,
@@ -36,20 +40,22 @@ impl VerifyingInner {
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Some(key) = begin.idempotency_key.clone() else {
-            return self.try_start(&service, begin).await.map_err(|error| error.refused);
+            return self.try_start(&service, begin, None).await.map_err(|error| error.refused);
         };
         let fingerprint = self.fingerprint(&begin);
         let ticket = match self.answers.begin(service.id, &key, fingerprint).await.map_err(key_refused)? {
             KeyDecision::First(ticket) => ticket,
-            // The first message may have been sent: the repetition reports it and sends none.
             KeyDecision::Interrupted(ticket) => {
-                match self.fetch(service.id, VerificationTarget::Number(begin.to)).await {
-                    Ok(verification) => {
-                        keep(ticket, &verification).await;
+                let message = ticket.message(self.slots.of_number(service.id, begin.to));
+                let found = self.answers.message(message).await.map_err(Refused::Unavailable)?;
+                match found {
+                    // The message may have been sent: the repetition reports its verification and sends none.
+                    Some(found) => {
+                        let verification = self.begun_before(&service, begin.to, &found).await?;
+                        self.keep(ticket, message, &verification).await;
                         return Ok(verification);
                     }
-                    Err(Refused::NotFound) => ticket,
-                    Err(other) => return Err(other),
+                    None => ticket,
                 }
             }
             KeyDecision::OtherRequest => return Err(Refused::OtherRequest),
@@ -62,9 +68,10 @@ impl VerifyingInner {
         };
         // If this task dies after this line, a message may have been sent. A repetition of the request then reports the
         // verification.
-        let started = self.try_start(&service, begin).await;
+        let message = ticket.message(self.slots.of_number(service.id, begin.to));
+        let started = self.try_start(&service, begin, Some(message)).await;
         match &started {
-            Ok(verification) => keep(ticket, verification).await,
+            Ok(verification) => self.keep(ticket, message, verification).await,
             Err(BeginError { may_have_been_sent: true, .. }) => drop(ticket),
             Err(BeginError { may_have_been_sent: false, .. }) => ticket.free().await,
         }
@@ -75,6 +82,7 @@ impl VerifyingInner {
         &self,
         service: &Arc<Service>,
         begin: BeginRequest,
+        keyed: Option<KeyedMessageKey>,
     ) -> Result<Verification, BeginError> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
@@ -89,7 +97,7 @@ impl VerifyingInner {
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
-            verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone() }),
+            verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone(), keyed }),
             client: ClientSignals {
                 refuses_landlines: service.settings.skip_sms_to_landlines,
                 ..self.with_safe_list(number, begin.client)
@@ -116,6 +124,55 @@ impl VerifyingInner {
                 }
                 Err(BeginError { refused, may_have_been_sent })
             }
+        }
+    }
+
+    /// The verification that an earlier request with the same idempotency key began or continued.
+    ///
+    /// # Errors
+    /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
+    async fn begun_before(
+        &self,
+        service: &Service,
+        to: PhoneNumber,
+        message: &KeyedMessage,
+    ) -> Result<Verification, Refused> {
+        let KeyedMessage { track, channel, at, .. } = *message;
+        let sid = self.sid_of(service.id, to, track);
+        match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
+            Err(Refused::NotFound) => {}
+            found => return found,
+        }
+        let log = AttemptLogKey::new(service.id, track, self.slots.of_number(service.id, to));
+        let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
+        if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
+            let summary = VerificationSummary {
+                track,
+                begun: log.created,
+                last_send: at,
+                channel,
+                expires: log.verify_at,
+                sends: 1,
+                wrong_codes: 0,
+                spent: false,
+                canceled: false,
+            };
+            return self.shown(service.id, to, &summary, Status::Approved).await;
+        }
+        let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
+        let until = lockout.and_then(|lockout| lockout.until);
+        Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
+    }
+
+    /// Keeps the answer. If that fails, the caller still gets it, and a repetition finds the message.
+    async fn keep(&self, ticket: Ticket, message: KeyedMessageKey, verification: &Verification) {
+        let kept = serde_json::to_string(verification).unwrap_or_default();
+        match ticket.finish(kept).await {
+            Ok(()) => {
+                let answers = self.answers.clone();
+                tokio::spawn(async move { answers.forget(message).await });
+            }
+            Err(error) => tracing::warn!(%error, "answer not kept for its idempotency key"),
         }
     }
 
@@ -185,14 +242,6 @@ impl VerifyingInner {
             }
             LimitRefusal::Refused(refusal) => Refused::Unavailable(refusal),
         })
-    }
-}
-
-/// Keeps the answer. If that fails, the caller still gets the answer.
-async fn keep(ticket: Ticket, verification: &Verification) {
-    let kept = serde_json::to_string(verification).unwrap_or_default();
-    if let Err(error) = ticket.finish(kept).await {
-        tracing::warn!(%error, "answer not kept for its idempotency key");
     }
 }
 

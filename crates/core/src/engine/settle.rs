@@ -33,6 +33,21 @@ pub enum SendResult {
     Overloaded,
 }
 
+impl SendResult {
+    /// Returns `false` if certainly no message was sent and none will be.
+    pub const fn may_still_arrive(&self) -> bool {
+        match self {
+            Self::Accepted { .. } | Self::Postponed { .. } | Self::Failed { may_have_been_sent: Some(_) } => {
+                true
+            }
+            Self::NumberRefused
+            | Self::Failed { may_have_been_sent: None }
+            | Self::NoLongerUsable
+            | Self::Overloaded => false,
+        }
+    }
+}
+
 /// A message that may have been sent although no gateway accepted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PossiblySent {

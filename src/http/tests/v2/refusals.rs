@@ -27,6 +27,7 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         (Refused::Country, 403, 60605, None),
         (Refused::OtherRequest, 422, 20422, None),
         (Refused::StillAnswering, 409, 20409, Some("1")),
+        (Refused::Ended, 409, 20409, None),
         (Refused::GatewayFailed, 502, 20502, None),
         (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),
         (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
