@@ -1,7 +1,7 @@
 //! Decides whether a submitted code is right.
 
 use super::lockout::VerificationLockout;
-use super::{FailureCount, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
+use super::{NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -157,26 +157,23 @@ pub fn check(
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let failures = FailureCount { in_a_row: open.failures.in_a_row.saturating_add(1), ..open.failures };
+    let open = open.failed(now);
     // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.may_be_held())
     {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check and a lockout after it.
-        let next = OpenNumber { failures, ..open }
-            .with(Some(Verification { checking_until: until, ..v }))
-            .with_end_by(policy);
+        let next = open.with(Some(Verification { checking_until: until, ..v })).with_end_by(policy);
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
         return (next, CheckStep::AskGateway(permit));
     }
     let live = live.is_some();
-    if let Some(until) = policy.lockout_end(failures, now) {
+    if let Some(until) = policy.lockout_end(open.failures, now) {
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
-    let attempts_left = policy.attempts_left(failures.in_a_row);
-    let next = NumberState::Open(OpenNumber { failures, ..open });
-    decided(next, CheckOutcome::Wrong { attempts_left, live })
+    let attempts_left = policy.attempts_left(open.failures.in_a_row);
+    decided(NumberState::Open(open), CheckOutcome::Wrong { attempts_left, live })
 }
 
 /// Settles a check permit.
@@ -208,7 +205,6 @@ pub fn settle_check(
     if !policy.is_fixed() {
         return settle_verification(VerificationLockout { open, verification }, policy, permit, result);
     }
-    let with_failures = |failures| OpenNumber { failures, ..open }.with(Some(verification));
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
     // costs an attempt, and a right code after a typing error works.
     let live = match result {
@@ -217,7 +213,7 @@ pub fn settle_check(
         // Another code may be right meanwhile.
         CheckResult::NotLive => verification.our_code_may_be_right(),
         CheckResult::NotAsked => {
-            return (with_failures(failures.given_back()), CheckOutcome::GatewayFailed);
+            return (open.given_back().with(Some(verification)), CheckOutcome::GatewayFailed);
         }
     };
     if let Some(until) = policy.lockout_end(failures, now) {
@@ -227,7 +223,7 @@ pub fn settle_check(
         CheckResult::Unknown => CheckOutcome::GatewayFailed,
         _ => CheckOutcome::Wrong { attempts_left: policy.attempts_left(failures.in_a_row), live },
     };
-    (with_failures(failures), outcome)
+    (open.with(Some(verification)), outcome)
 }
 
 /// The permit is not open any more: the state stays as it is, and no code is approved.

@@ -270,6 +270,19 @@ impl VerificationLockout {
 }
 
 impl OpenNumber {
+    /// Counts a wrong code with a fixed lockout. A count that [`LockoutRule::Growing`] began for checks that name their
+    /// verification goes on, and so does its retention.
+    pub(super) fn failed(self, now: Timestamp) -> Self {
+        let failures = FailureCount { in_a_row: self.failures.in_a_row.saturating_add(1), ..self.failures };
+        let named = if self.named.in_a_row == 0 { self.named } else { self.named.counted(now) };
+        Self { failures, named, keep_until: self.keep_until.max(named.kept_until()), ..self }
+    }
+
+    /// Uncounts an attempt with a fixed lockout.
+    pub(super) fn given_back(self) -> Self {
+        Self { failures: self.failures.given_back(), named: self.named.given_back(), ..self }
+    }
+
     /// The count that a check adds to: with [`LockoutRule::Growing`], named checks have a separate one.
     fn count_mut(&mut self, is_named: bool, policy: &Policy) -> &mut FailureCount {
         if is_named && policy.lockout == LockoutRule::Growing { &mut self.named } else { &mut self.failures }

@@ -324,6 +324,57 @@ fn a_change_to_growing_keeps_the_count_of_both_ways() {
 }
 
 #[test]
+fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
+    for (during, after) in
+        [(98, LockoutRule::Verification), (98, LockoutRule::Growing), (99, LockoutRule::Growing)]
+    {
+        let mut number = Number::with_growing_waits();
+        number.policy.max_attempts = 200;
+        let name = name_of(&number.begins());
+        number.guesses(Some(name));
+        number.policy.lockout = LockoutRule::Fixed(mins(90));
+        for _ in 0..during {
+            assert!(matches!(number.guesses(Some(name)), Decided(CheckOutcome::Wrong { .. })));
+        }
+        number.policy.lockout = after;
+        let stop = number.now.plus(FailureCount::HARD_STOP_TIME);
+        if during == 98 {
+            assert!(
+                matches!(number.guesses(Some(name)), Decided(CheckOutcome::Wrong { .. })),
+                "the hundredth"
+            );
+        }
+        assert_eq!(
+            number.guesses(Some(name)),
+            Decided(CheckOutcome::NoChecksLeft { until: stop }),
+            "{after:?}"
+        );
+    }
+}
+
+#[test]
+fn a_check_that_no_gateway_compared_adds_to_no_count_under_a_fixed_lockout() {
+    let mut number = Number::with_growing_waits();
+    let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
+    number.settles(&permit, GatewayResult::Held(HOLDER));
+    let (code, name) = (Code::parse("000000").expect("a code"), name_of(&permit));
+    let asks = |number: &mut Number, result| match number.submits(Some(&code), Some(name)) {
+        CheckStep::AskGateway(permit) => number.check_reported(&permit, result),
+        step => panic!("{step:?}"),
+    };
+    asks(&mut number, CheckResult::Wrong);
+    let named = |number: &Number| match number.state {
+        NumberState::Open(open) => open.named.in_a_row,
+        _ => 0,
+    };
+    number.policy.lockout = LockoutRule::Fixed(mins(90));
+    asks(&mut number, CheckResult::NotAsked);
+    assert_eq!(named(&number), 1);
+    asks(&mut number, CheckResult::Wrong);
+    assert_eq!(named(&number), 2);
+}
+
+#[test]
 fn a_canceled_verification_is_kept_until_it_would_have_expired() {
     for lockout in [LockoutRule::Verification, LockoutRule::Growing, LockoutRule::Fixed(mins(30))] {
         let mut number = Number::of_a_new_service();
