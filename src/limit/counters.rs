@@ -14,8 +14,8 @@ use crate::shard::{
     Shards, Subject, Transaction, service_of,
 };
 
-/// Bytes of a value.
-const LONGEST_VALUE: usize = 256;
+/// Characters of a value.
+const LONGEST_VALUE: usize = 255;
 /// Values that one request may be counted under.
 const MOST_CHARGES: usize = 10;
 
@@ -50,7 +50,7 @@ pub enum LimitRefusal {
         until: Timestamp,
     },
     /// A value is longer than 256 bytes.
-    #[error("a value for a rate limit is longer than {LONGEST_VALUE} bytes")]
+    #[error("a value for a rate limit is longer than {LONGEST_VALUE} characters")]
     ValueTooLong,
     /// More than ten limits at once.
     #[error("a request names more than {MOST_CHARGES} rate limits")]
@@ -128,7 +128,7 @@ impl Limits {
         if charges.len() > MOST_CHARGES {
             return Err(LimitRefusal::TooManyCharges);
         }
-        if charges.iter().any(|charge| charge.value.len() > LONGEST_VALUE) {
+        if charges.iter().any(|charge| charge.value.chars().count() > LONGEST_VALUE) {
             return Err(LimitRefusal::ValueTooLong);
         }
         let digest = |charge: Charge| {

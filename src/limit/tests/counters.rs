@@ -245,13 +245,29 @@ async fn the_values_of_one_service_leave_room_for_those_of_another() {
     limits.take(vec![of_another]).await.expect("room for another service");
 }
 
+/// `docs/operate/sizing.md` has these figures.
+#[tokio::test]
+async fn a_value_takes_as_many_bytes_as_the_documents_say() {
+    for (buckets, requests, bytes) in [(1, 1, 40..=60), (10, 1, 360..=400), (10, 100, 1_200..=1_600)] {
+        let world = World::new();
+        let limits = world.limits().await;
+        let rules: Vec<_> = (0..buckets).map(|number| bucket(number, 1_000_000, 1_600)).collect();
+        for _ in 0..requests {
+            limits.take(vec![charge("a", &rules)]).await.expect("room");
+            world.advance(16);
+        }
+        let kept: Vec<usize> = world.store.snapshot().values().map(|kept| kept.record.len()).collect();
+        assert!(matches!(kept[..], [length] if bytes.contains(&length)), "{kept:?}, not {bytes:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_too_long_or_too_much_is_refused_by_name_and_not_counted() {
     let world = World::new();
     let limits = world.limits().await;
     let rule = [bucket(1, 5, 60)];
-    limits.take(vec![charge(&"x".repeat(256), &rule)]).await.expect("the longest value");
-    let long = vec![charge(&"x".repeat(257), &rule)];
+    limits.take(vec![charge(&"ä".repeat(255), &rule)]).await.expect("the longest value");
+    let long = vec![charge(&"x".repeat(256), &rule)];
     assert_eq!(limits.take(long).await, Err(LimitRefusal::ValueTooLong));
     let many = |count: u8| (0..count).map(|number| charge_of(number, "a", &rule)).collect::<Vec<_>>();
     assert_eq!(limits.take(many(11)).await, Err(LimitRefusal::TooManyCharges));
