@@ -651,7 +651,12 @@ pub fn short_name(text: &str, longest: usize) -> Result<String, String> {
 
 /// Text that becomes a part of messages.
 pub fn one_line(text: &str) -> Result<(), String> {
-    if text.chars().any(char::is_control) || text.contains(['\u{2028}', '\u{2029}']) {
+    // Bidirectional controls could show a text in another order than it is read.
+    let controls = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(controls) {
         return Err("must be one line, without control characters".to_owned());
     }
     if text.contains(['{', '}']) || text.contains("_CODE_") {

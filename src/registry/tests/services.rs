@@ -70,7 +70,20 @@ async fn a_change_that_changes_nothing_writes_nothing() {
 #[tokio::test]
 async fn values_that_cannot_be_are_refused_by_name() {
     let registry = World::new().open().await;
-    for name in ["", "  ", &"x".repeat(31), "Call 01234", "two\nlines", "{code}", "_CODE_", "\u{2028}"] {
+    let long = "x".repeat(31);
+    let names = [
+        "",
+        "  ",
+        &long,
+        "Call 01234",
+        "two\nlines",
+        "{code}",
+        "_CODE_",
+        "\u{2028}",
+        "a\u{202e}b",
+        "a\u{2066}",
+    ];
+    for name in names {
         assert_eq!(refused_field(registry.create_service(named(name)).await), "friendly_name", "{name:?}");
     }
     for name in ["x", &"ü".repeat(30), "Shop 2024"] {

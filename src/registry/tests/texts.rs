@@ -104,7 +104,7 @@ async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await;
     let long = "x".repeat(129);
-    for value in ["a\nb", "{code}", "x}", "_CODE_", "\u{7}", "a\u{2028}b", &long] {
+    for value in ["a\nb", "{code}", "x}", "_CODE_", "\u{7}", "a\u{2028}b", "a\u{202e}b", &long] {
         let values = BTreeMap::from([("who".to_owned(), value.to_owned())]);
         let refused = registry.text(&shop, &text_options(&values));
         assert!(matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "who"), "{value:?}");
@@ -116,7 +116,7 @@ async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
         "{refused:?}"
     );
     let none = BTreeMap::new();
-    for name in ["", "a\nb", "{code}", "Call 12345", &long] {
+    for name in ["", "a\nb", "a\u{202a}b\u{2069}", "{code}", "Call 12345", &long] {
         let refused = registry.text(&shop, &TextOptions { friendly_name: Some(name), ..text_options(&none) });
         assert!(
             matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "CustomFriendlyName"),
