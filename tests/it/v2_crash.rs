@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, Numbers, Setup, Twilio, V2, World, sid, soon, told};
+use crate::support::{HttpResponse, Numbers, Reply, Setup, Twilio, V2, World, sid, soon, told, wrong};
 use crate::v2_belief::{Known, Over};
 use crate::v2_operator::Receiver;
 
@@ -104,6 +104,60 @@ async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
             }
         }
         assert_eq!(events, life);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_cut_off_by_kill_9_sends_nothing_again_however_its_code_ended() {
+    let World { twilio, setup, server, numbers } = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&server.client);
+    let service = v2.service(&[("Lockout", "verification")]).await;
+    let statuses = ["pending", "approved", "canceled", "max_attempts_reached"];
+    let ended = statuses.map(|status| (numbers.next(), status));
+    let path = format!("{service}/Verifications");
+    let mut cut_off = JoinSet::new();
+    for (number, key) in &ended {
+        twilio.plan(number, [Reply::Hang]);
+        let (v2, path, number, key) = (v2.clone(), path.clone(), number.clone(), *key);
+        cut_off.spawn(async move {
+            let form = [("To", number.as_str()), ("Channel", "sms")];
+            v2.try_post_with(&path, ("idempotency-key", key), &form).await
+        });
+    }
+    twilio.arrived(ended.len()).await;
+    server.kill();
+    server.ended().await;
+    assert!(cut_off.join_all().await.iter().all(Result::is_err));
+    let server = setup.start().await;
+    let v2 = V2::of(&server.client);
+    for (number, status) in &ended {
+        let code = twilio.code_for(number);
+        match *status {
+            "approved" => {
+                let checked = v2.checks_number(&service, number, &code).await;
+                assert_eq!(told(&checked), (200, "approved".to_owned()));
+            }
+            "canceled" => {
+                let form = [("Status", "canceled")];
+                let begun = v2.get(&format!("{path}/{number}")).await;
+                let canceled = v2.post(&format!("{path}/{}", sid(&begun)), &form).await;
+                assert_eq!(told(&canceled), (200, "canceled".to_owned()));
+            }
+            "max_attempts_reached" => {
+                for _ in 0..5 {
+                    v2.checks_number(&service, number, &wrong(&code)).await;
+                }
+            }
+            _ => {}
+        }
+    }
+    for (number, status) in &ended {
+        let form = [("To", number.as_str()), ("Channel", "sms")];
+        let found = v2.post_with(&path, ("idempotency-key", status), &form).await;
+        assert_eq!(told(&found), (201, (*status).to_owned()));
+        let again = v2.post_with(&path, ("idempotency-key", status), &form).await;
+        assert_eq!(again.text(), found.text());
+        assert_eq!(twilio.received_for(number).len(), 1, "{status}");
     }
 }
 
@@ -226,7 +280,18 @@ impl Guest {
             }
         }
         for chosen in 0..self.keyed.len() {
+            self.verifies_cut_off(v2, chosen).await;
             self.asks_with_key(v2, chosen).await;
+        }
+    }
+
+    /// Checks the code of a creation without an answer, which arrived all the same. It may have been asked for again
+    /// and been answered meanwhile.
+    async fn verifies_cut_off(&mut self, v2: &V2, chosen: usize) {
+        let Keyed { number, told: None, .. } = &self.keyed[chosen] else { return };
+        if let Some(code) = self.shared.twilio.last_code_for(number).filter(|_| self.rng.random()) {
+            let checked = v2.checks_number(&self.shared.service, number, &code).await;
+            assert_eq!(told(&checked), (200, "approved".to_owned()));
         }
     }
 
