@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Client, HttpResponse, Setup, V2, sid, told, until, wrong};
+use crate::support::{Client, HttpResponse, Reply, Setup, V2, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 /// Concurrent requests.
@@ -74,6 +74,32 @@ async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() 
     assert_ne!(next, 0);
     assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first]);
     assert_eq!(cluster.twilio.messages_for(&number).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_cut_off_with_its_owner_sends_nothing_after_its_code_was_right() {
+    let cluster = with_account().await;
+    let [a, b, c] = cluster.start_all().await;
+    let service = V2::of(&a).service(&[]).await;
+    let number = cluster.numbers.next();
+    let begins = async |node: &Node| {
+        let form = [("To", number.as_str()), ("Channel", "sms")];
+        let path = format!("{service}/Verifications");
+        V2::of(node).try_post_with(&path, ("idempotency-key", "order-1"), &form).await
+    };
+    cluster.twilio.plan(&number, [Reply::Hang]);
+    let (_cut_off, ()) = tokio::join!(begins(&a), async {
+        cluster.twilio.arrived_for(&number, 1).await;
+        a.0.kill();
+    });
+    assert_ne!(owner(&cluster.clients()).await, 0);
+    let code = cluster.twilio.code_for(&number);
+    let checked = V2::of(&b).checks_number(&service, &number, &code).await;
+    assert_eq!(told(&checked), (200, "approved".to_owned()));
+    for node in [&b, &c] {
+        assert_eq!(told(&begins(node).await.expect("an answer")), (201, "approved".to_owned()));
+    }
+    assert_eq!(cluster.twilio.received_for(&number).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
