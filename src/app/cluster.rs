@@ -98,7 +98,9 @@ impl Member {
                 let may_serve = *is_serving.borrow_and_update();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
-                    Owner::Here | Owner::Vacant | Owner::Unknown => http::RequestTarget::Unknown,
+                    Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unknown => {
+                        http::RequestTarget::Unknown
+                    }
                     Owner::Peer { node, address } => Url::parse(&format!("{scheme}://{address}")).map_or(
                         http::RequestTarget::Unknown,
                         |url| http::RequestTarget::Peer { node: node.clone(), url },
@@ -249,6 +251,9 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
             format!("this node stands by; node {node} at {address} owns the records of the cluster")
         }
         Owner::Vacant => "this node stands by; no node owns the records of the cluster".to_owned(),
+        Owner::Importing => "this node stands by; no node owns the records of the cluster before an import is \
+                             complete; if it was interrupted, run it again"
+            .to_owned(),
         Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),
     }
 }

@@ -102,6 +102,8 @@ fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<Strin
     }
     let Some(running) = late.running() else {
         reasons.push(match late.owner() {
+            // The front end asks the owner.
+            Some(Owner::Peer { .. }) => return reasons,
             Some(owner) => reason_to_stand_by(&owner),
             None => format!("the store is being loaded: {}", late.loading),
         });

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use onceward_cluster::Owner;
 use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::App;
+use super::cluster::reason_to_stand_by;
 
 /// Time between two looks at the status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,7 +55,10 @@ pub(super) async fn report_status(app: App) {
     loop {
         looks.tick().await;
         let status = match (app.front_end().readiness)() {
-            Ok(()) => READY.to_owned(),
+            Ok(()) => match app.late.owner() {
+                Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),
+                _ => READY.to_owned(),
+            },
             Err(reasons) => format!("not ready: {}", reasons.join("; ").replace('\n', " ")),
         };
         if status == shown {

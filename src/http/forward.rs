@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hyper::HeaderMap;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Uri};
 use reqwest::Request;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +23,7 @@ use url::Url;
 
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
-use crate::gateway::{HttpClient, NoResponse};
+use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{ForwardEnd, NodeState};
 use crate::numbers::Refusal;
@@ -96,6 +97,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The longest wait for the begin of an answer: longer than a send may take.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// The longest wait for the readiness of the owner, for which a load balancer waits in turn.
+const READINESS_TIME: Duration = Duration::from_secs(1);
+
 /// Time for the answers of a node that another one has replaced. A node that hands over has answered before; one that
 /// was stopped or cut off may never answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -153,6 +157,29 @@ impl From<ForwardError> for Problem {
     }
 }
 
+/// This node's part in its cluster, in `/readyz`. The names of the fields are part of the answer.
+#[derive(Debug, Serialize)]
+pub struct NodeStatus {
+    node: String,
+    /// As in the metric `onceward_cluster_node`.
+    state: &'static str,
+    /// The name of the node that answers requests, if this one knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+}
+
+/// The part of the owner's `/readyz` that a standby reads.
+#[derive(Deserialize)]
+struct Readiness {
+    data: Option<Reasons>,
+}
+
+#[derive(Default, Deserialize)]
+struct Reasons {
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
 /// A request that went to the owner and has no answer.
 enum Failed {
     /// The owner has not begun it. The reason, if the owner could not be reached.
@@ -206,6 +233,58 @@ impl Forwarder {
         self.misdirected.note(move |count| {
             warn!(owner, node, count, "request for another node received; check \"advertise\" of that node");
         });
+    }
+
+    /// The part of this node in the cluster.
+    pub fn status(&self) -> NodeStatus {
+        let owner = match &*self.request_target.borrow() {
+            RequestTarget::Local => Some(self.node.clone()),
+            RequestTarget::Peer { node, .. } => Some(node.clone()),
+            RequestTarget::Unknown => None,
+        };
+        NodeStatus { node: self.node.clone(), state: self.state().as_str(), owner }
+    }
+
+    /// Whether the node that answers requests can do its work, which the owner says within a second.
+    ///
+    /// # Errors
+    /// The reason why requests that reach this node now are not carried out.
+    pub async fn readiness(
+        &self,
+        headers: &HeaderMap,
+        client: IpAddr,
+        request_id: &HeaderValue,
+    ) -> Result<(), String> {
+        let target = self.request_target.borrow().clone();
+        let (owner, url) = match target {
+            RequestTarget::Local => return Ok(()),
+            RequestTarget::Peer { node, url } if !self.is_passed_on(headers) => (node, url),
+            RequestTarget::Peer { .. } | RequestTarget::Unknown => {
+                return Err("this node does not own the records of the cluster".to_owned());
+            }
+        };
+        let mut head = hyper::Request::new(()).into_parts().0;
+        head.uri = Uri::from_static("/readyz");
+        let request = self.request(&head, Bytes::new(), client, request_id, &owner, &url);
+        let answer = tokio::time::timeout(READINESS_TIME, self.client.send(request)).await;
+        let reason = match answer {
+            Ok(Ok(answer)) if answer.status.is_success() => return Ok(()),
+            Ok(Ok(GatewayResponse { status, body, .. })) => {
+                let said = body.and_then(|body| serde_json::from_slice::<Readiness>(&body).ok()?.data);
+                match said.unwrap_or_default().reasons {
+                    reasons if reasons.is_empty() => format!("it answers HTTP {}", status.as_u16()),
+                    reasons => reasons.join("; "),
+                }
+            }
+            Ok(Err(NoResponse::NotConnected(reason))) => format!("it is not reached: {reason}"),
+            Ok(Err(NoResponse::Broken(reason))) => reason.to_owned(),
+            Ok(Err(NoResponse::OutOfReach | NoResponse::Unsendable)) => {
+                "its address cannot be asked".to_owned()
+            }
+            Err(_) => "it does not answer within a second".to_owned(),
+        };
+        let address = url.authority();
+        Err(format!("node {owner} at {address} owns the records of the cluster and cannot do its work: {reason}"))
     }
 
     /// Decides which node answers a request from `peer`.
@@ -269,11 +348,7 @@ impl Forwarder {
                 }
                 RequestTarget::Unknown => {}
                 RequestTarget::Peer { node, url: peer } => {
-                    let mut request = self.request(head, body.clone(), client, request_id, &peer);
-                    // A name has only letters, digits, `-` and `_`.
-                    if let Ok(node) = HeaderValue::try_from(node) {
-                        request.headers_mut().insert(&OWNER, node);
-                    }
+                    let request = self.request(head, body.clone(), client, request_id, &node, &peer);
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer)),
                         Err(Failed::Unknown(reason)) => {
@@ -318,9 +393,10 @@ impl Forwarder {
         body: Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
-        owner: &Url,
+        owner: &str,
+        url: &Url,
     ) -> Request {
-        let mut url = owner.clone();
+        let mut url = url.clone();
         url.set_path(head.uri.path());
         url.set_query(head.uri.query());
         let mut request = Request::new(head.method.clone(), url);
@@ -333,6 +409,10 @@ impl Forwarder {
         // An address is visible ASCII.
         if let Ok(client) = HeaderValue::try_from(client.to_string()) {
             headers.insert(&CLIENT, client);
+        }
+        // A name has only letters, digits, `-` and `_`.
+        if let Ok(owner) = HeaderValue::try_from(owner) {
+            headers.insert(&OWNER, owner);
         }
         headers.insert(&PROOF, self.proof.clone());
         headers.insert(&X_REQUEST_ID, request_id.clone());

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth, Server};
-use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder};
+use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder, NodeStatus};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -496,7 +496,7 @@ async fn try_answer<V: Verify>(
         Handler::Inbox => inbox(deps, head),
         Handler::Admin(page) => admin::answer(call, page, head, body).await,
         Handler::Metrics => metrics(call, head).await,
-        Handler::Ready => Ok(ready(deps)),
+        Handler::Ready => Ok(ready(call, head).await),
         Handler::Index => Ok(index(deps, head)),
         Handler::TrySend | Handler::TryCheck => {
             let body = body.read(limit, time).await?;
@@ -588,6 +588,9 @@ struct Details {
     numbers: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<CertificateHealth>,
+    /// Of a node of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<NodeStatus>,
 }
 
 /// `GET /healthz`: the process lives.
@@ -596,14 +599,25 @@ pub fn alive() -> Response {
 }
 
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
-/// how many numbers are remembered, if that is known.
-pub fn ready<V>(deps: &Deps<V>) -> Response {
-    let details = details(deps);
+/// how many numbers are remembered, if that is known. A node that stands by is ready while the owner is.
+async fn ready<V>(call: &Call<'_, V>, head: &Parts) -> Response {
+    let mut details = details(call.deps);
+    // An id is visible ASCII.
+    if details.reasons.is_none()
+        && let Some(forwarder) = &call.deps.forwarder
+        && let Ok(id) = HeaderValue::from_str(call.request_id)
+    {
+        let readiness = forwarder.readiness(&head.headers, call.peer, &id).await;
+        details.reasons = readiness.err().map(|reason| vec![reason]);
+    }
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
     }
-    let says_more = !details.gateways.is_empty() || details.numbers.is_some() || details.tls.is_some();
+    let says_more = !details.gateways.is_empty()
+        || details.numbers.is_some()
+        || details.tls.is_some()
+        || details.cluster.is_some();
     let details = says_more.then_some(details);
     Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
 }
@@ -614,6 +628,7 @@ fn details<V>(deps: &Deps<V>) -> Details {
         gateways: (deps.gateways)(),
         numbers: (deps.numbers)(),
         tls: deps.tls.as_ref().map(|tls| tls.certificate()),
+        cluster: deps.forwarder.as_ref().map(|forwarder| forwarder.status()),
     }
 }
 

@@ -91,6 +91,8 @@ pub enum Owner {
     },
     /// No node.
     Vacant,
+    /// No node, because an import runs or was interrupted.
+    Importing,
     /// etcd does not answer.
     #[default]
     Unknown,
@@ -385,12 +387,26 @@ impl MemberState {
     }
 
     async fn read_owner(&self) -> Owner {
-        let Ok(found) = self.client.read(owner_key()).await else { return Owner::Unknown };
-        let Some(KeyValue { value, lease, .. }) = found else { return Owner::Vacant };
+        let reads = vec![get(owner_key()), get(import_key())];
+        let txn = TxnRequest { success: reads, ..TxnRequest::default() };
+        let Ok(response) = self.client.txn(txn).await else { return Owner::Unknown };
+        let (mut owner, mut is_importing) = (None, false);
+        for found in found(response).flatten() {
+            if found.key == owner_key() {
+                owner = Some(found);
+            } else {
+                is_importing = true;
+            }
+        }
+        let vacant = if is_importing { Owner::Importing } else { Owner::Vacant };
+        let Some(KeyValue { value, lease, .. }) = owner else { return vacant };
         if let Some(term) = &*self.term.borrow()
             && term.id == lease
         {
             return if term.has_ended() { Owner::Vacant } else { Owner::Here };
+        }
+        if is_importing {
+            return Owner::Importing;
         }
         let Some((node, address)) = std::str::from_utf8(&value).ok().and_then(|value| value.split_once('\n'))
         else {
@@ -464,6 +480,9 @@ fn log_change(owner: &Owner, has_seen_an_owner: bool) {
         // When the first node of a cluster starts, no node has owned the records before.
         Owner::Vacant if !has_seen_an_owner => {}
         Owner::Vacant => tracing::info!("owner missing"),
+        Owner::Importing => tracing::warn!(
+            "import not complete, no node owns the records until it is; if it was interrupted, run it again"
+        ),
         Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
     }
 }

@@ -44,7 +44,37 @@ async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
 async fn a_standby_answers_healthz_and_readyz_itself() {
     let standby = node(Script::panics(), RequestTarget::Unknown).await;
     assert_eq!(standby.get("/healthz").await.status, 200);
-    assert_eq!(standby.get("/readyz").await.status, 200);
+    let not_ready = standby.get("/readyz").await;
+    assert_eq!(not_ready.status, 503);
+    assert!(not_ready.body.contains(r#""cluster":{"node":"a","state":"no_owner"}"#), "{}", not_ready.body);
+}
+
+#[tokio::test]
+async fn a_standby_is_as_ready_as_the_owner() {
+    for (readiness, status) in [(Ok(()), 200), (Err(vec!["the disk is full".to_owned()]), 503)] {
+        let mut deps = with_forwarder(Script::panics(), watch::channel(RequestTarget::Local).1);
+        deps.readiness = Arc::new(move || readiness.clone());
+        let owner = World::with(deps).await;
+        let standby = node(Script::panics(), peer(owner.address)).await;
+        let request = "GET /readyz HTTP/1.1\r\nHost: onceward\r\nContent-Length: 2\r\n\r\n{}";
+        let answer = standby.ask(request).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let says_why = answer.body.contains("node b at ") && answer.body.contains("the disk is full");
+        assert_eq!(says_why, status == 503, "{}", answer.body);
+        assert!(answer.body.contains(r#"{"node":"a","state":"standby","owner":"b"}"#), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_take_each_other_for_the_owner_are_not_ready() {
+    let [(of_a, known_to_a), (of_b, known_to_b)] = [(); 2].map(|()| watch::channel(RequestTarget::Unknown));
+    let a = World::with(with_forwarder(Script::panics(), known_to_a)).await;
+    let b = World::with(with_forwarder(Script::panics(), known_to_b)).await;
+    of_a.send_replace(peer(b.address));
+    of_b.send_replace(peer(a.address));
+    let reply = a.get("/readyz").await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("this node does not own the records of the cluster"), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ impl Cluster {
 impl Node {
     /// Returns once this node decides.
     async fn owns_the_records(&self) {
-        until("ready", || self.get("/readyz"), |answer| answer.status() == 200).await;
+        until("the owner", || self.get("/readyz"), is_ready_owner).await;
     }
 
     /// Stops every thread, as a suspended machine does.
@@ -133,6 +133,10 @@ impl Node {
     }
 }
 
+fn is_ready_owner(answer: &HttpResponse) -> bool {
+    answer.status() == 200 && answer.json()["data"]["cluster"]["state"] == "owner"
+}
+
 /// The node that owns the records, once one does.
 async fn owner(clients: &[Client]) -> usize {
     let find = async || {
@@ -140,7 +144,7 @@ async fn owner(clients: &[Client]) -> usize {
             let asked = client.try_request_with(Method::GET, "/readyz", &[], "");
             // A node that was stopped accepts connections.
             let answer = timeout(Duration::from_secs(1), asked).await;
-            if matches!(answer, Ok(Ok(answer)) if answer.status() == 200) {
+            if matches!(answer, Ok(Ok(answer)) if is_ready_owner(&answer)) {
                 return Some(node);
             }
         }
@@ -166,11 +170,13 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     let (other, code) = cluster.number_with_code(&b).await;
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
-    let names_a = format!("this node stands by; node a at {} owns the records", cluster.address(0));
-    let says_so = |answer: &HttpResponse| answer.text().contains(&names_a);
-    let not_ready = until("the owner's name", || b.get("/readyz"), says_so).await;
-    assert_eq!(not_ready.status(), 503);
-    assert_eq!(b.get("/healthz").await.status(), 200);
+    let ready = until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
+    assert_eq!(
+        ready.json(),
+        json!({"code": 200, "message": "ready", "data": {"cluster": {"node": "b", "state": "standby", "owner": "a"}}})
+    );
+    let health = cluster.setups[1].command(["health", "--listen", cluster.address(1)]).await;
+    assert_eq!((health.status.code(), health.output.as_str()), (Some(0), "ready\n"));
 }
 
 #[tokio::test]
@@ -348,7 +354,11 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     let a = cluster.start(0).await;
     // Twice the lease of the import that was cut off.
     let_pass(Duration::from_secs(4)).await;
-    assert_eq!(a.get("/readyz").await.status(), 503);
+    let waiting = a.get("/readyz").await;
+    assert_eq!(waiting.status(), 503);
+    assert!(waiting.text().contains("before an import is complete"), "{}", waiting.text());
+    let log = a.0.output().text();
+    assert!(log.contains("import not complete, no node owns the records"), "{log}");
     let imported = import("backup.jsonl").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
     assert!(imported.output.contains("into etcd"), "{}", imported.output);

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::{Cluster, NAMES, Node, owner};
+use super::{Cluster, NAMES, Node, is_ready_owner, owner};
 use crate::support::documented::verified;
 use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, V2, basic, until};
 
@@ -64,7 +64,41 @@ async fn readyz_of_each_node_says_that_etcd_does_not_answer() {
         until("the standby", || b.get("/readyz"), says("this node stands by; etcd does not answer")).await;
     assert_eq!((of_owner.status(), of_standby.status()), (503, 503));
     cluster.etcd.start_member(0);
-    until("an owner again", || b.get("/readyz"), says("owns the records of the cluster")).await;
+    until("an owner again", || b.get("/readyz"), |answer| answer.status() == 200).await;
+}
+
+#[tokio::test]
+async fn a_standby_is_not_ready_while_the_owner_is_silent() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
+    a.stops().await;
+    // Before its lease ends.
+    let refused = b.get("/readyz").await;
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert!(refused.text().contains("it does not answer within a second"), "{}", refused.text());
+    until("the next owner", || b.get("/readyz"), is_ready_owner).await;
+}
+
+#[tokio::test]
+async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
+    let authority = Authority::new();
+    let certificate = authority.issue_for(&["127.0.0.2", "localhost"]);
+    let cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
+    let mut nodes = Vec::new();
+    for node in 0..2 {
+        let mut node = cluster.start(node).await;
+        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
+        if nodes.is_empty() {
+            node.owns_the_records().await;
+        }
+        nodes.push(node);
+    }
+    let says_why = |answer: &HttpResponse| answer.text().contains("it is not reached: ");
+    let refused = until("the reason", || nodes[1].get("/readyz"), says_why).await;
+    assert_eq!(refused.status(), 503);
+    let status = &refused.json()["data"]["cluster"];
+    assert_eq!(*status, json!({"node": "b", "state": "standby", "owner": "a"}));
 }
 
 #[tokio::test]
