@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use onceward_cluster::{
-    CampaignError, ClientError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
+    CampaignError, ClientError, Cluster, ClusterOptions, ClusterView, EtcdStore, EtcdTls, ImportError,
+    JoinError, MemberStatus, Owner,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use url::Url;
 
+use super::tls::{self, TlsError};
 use crate::clock::{EngineClock, SystemClock};
-use crate::config::{ClusterSettings, Settings, StorageSettings};
+use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::gateway::{HttpClient, PeerAuthorities};
+use crate::gateway::{HttpClient, NoResponse, PeerAuthorities};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
 use crate::store::{Store as _, StoreError, Write, create_durably};
@@ -24,11 +27,16 @@ use crate::store::{Store as _, StoreError, Write, create_durably};
 /// The longest time for which a node that stops waits for etcd.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 
+/// The longest wait for a node that a command asks.
+const NODE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(
         "{} does not exist: every node of a cluster needs the same server key; make it once (openssl rand -hex 32), \
          copy it to every node, and name it with \"key-file\"",
@@ -91,7 +99,7 @@ impl Member {
         mut is_serving: watch::Receiver<bool>,
         request_target: Arc<watch::Sender<http::RequestTarget>>,
     ) {
-        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let is_tls = settings.tls.is_some();
         let mut owner = self.owner();
         tokio::spawn(async move {
             loop {
@@ -101,10 +109,11 @@ impl Member {
                     Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unknown => {
                         http::RequestTarget::Unknown
                     }
-                    Owner::Peer { node, address } => Url::parse(&format!("{scheme}://{address}")).map_or(
-                        http::RequestTarget::Unknown,
-                        |url| http::RequestTarget::Peer { node: node.clone(), url },
-                    ),
+                    Owner::Peer { node, address } => {
+                        peer_url(is_tls, address).map_or(http::RequestTarget::Unknown, |url| {
+                            http::RequestTarget::Peer { node: node.clone(), url }
+                        })
+                    }
                 };
                 request_target.send_replace(target);
                 let changed = tokio::select! {
@@ -227,6 +236,9 @@ pub fn forwarder(
 }
 
 fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<HttpClient, ClusterError> {
+    if let Some(file) = &cluster.peer_ca {
+        tls::check_authorities("cluster.peer-ca", file)?;
+    }
     let authorities = match (&settings.tls, &cluster.peer_ca) {
         (None, _) => PeerAuthorities::Plaintext,
         (Some(_), Some(file)) => PeerAuthorities::Only(read(file)?),
@@ -243,6 +255,58 @@ pub fn create_data_dir(data_dir: &Path) -> Result<(), ClusterError> {
     create_durably(data_dir).map_err(|source| ClusterError::Directory { path: data_dir.to_owned(), source })
 }
 
+/// What each member of etcd and each node says of itself.
+pub struct ClusterReport {
+    /// By the URLs in the settings.
+    pub members: Vec<(String, Result<MemberStatus, ClientError>)>,
+    pub view: Result<ClusterView, ClientError>,
+    /// Whether the records were written with another server key.
+    pub is_other_key: bool,
+    /// Each node with its address, and why it does not answer there.
+    pub nodes: Vec<(String, String, Result<(), String>)>,
+}
+
+/// Asks the members of etcd and the nodes, without changing anything.
+///
+/// # Errors
+/// [`ClusterError`], if a file that the settings name cannot be used.
+pub async fn ask_all(settings: &Settings, cluster: &ClusterSettings) -> Result<ClusterReport, ClusterError> {
+    let (key, tls) = read_files(&settings.storage, cluster)?;
+    let (tls, client) = (tls.as_ref(), client_for_peers(settings, cluster)?);
+    let status = async |url: &String| (url.clone(), onceward_cluster::member_status(url, tls).await);
+    let members = join_all(cluster.etcd.iter().map(status));
+    let (members, view) = tokio::join!(members, onceward_cluster::view(&cluster.etcd, tls));
+    let (mut known, mut is_other_key) = (Vec::new(), false);
+    if let Ok(ClusterView { owner, nodes, key_fingerprint: written, .. }) = &view {
+        let is_unnamed = |owner: &&(String, String)| !nodes.contains(owner);
+        known = nodes.iter().chain(owner.as_ref().filter(is_unnamed)).cloned().collect();
+        is_other_key = written.as_ref().is_some_and(|written| *written != key_fingerprint(&key));
+    }
+    let nodes = join_all(known.into_iter().map(async |(node, address)| {
+        let answer =
+            tokio::time::timeout(NODE_WITHIN, is_alive(&client, settings.tls.is_some(), &address)).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", NODE_WITHIN.as_secs())));
+        (node, address, answer)
+    }))
+    .await;
+    Ok(ClusterReport { members, view, is_other_key, nodes })
+}
+
+async fn is_alive(client: &HttpClient, is_tls: bool, address: &str) -> Result<(), String> {
+    let url = peer_url(is_tls, address).and_then(|url| url.join("/healthz").ok());
+    let url = url.ok_or_else(|| "it is no address".to_owned())?;
+    let answer = client.get(url).await.map_err(NoResponse::into_reason)?;
+    if answer.says_alive() {
+        return Ok(());
+    }
+    Err(format!("it answers HTTP {}, and not as onceward does", answer.status.as_u16()))
+}
+
+fn peer_url(is_tls: bool, address: &str) -> Option<Url> {
+    let scheme = if is_tls { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://{address}")).ok()
+}
+
 /// Why a standby does not decide.
 pub fn reason_to_stand_by(owner: &Owner) -> String {
     match owner {
@@ -251,9 +315,11 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
             format!("this node stands by; node {node} at {address} owns the records of the cluster")
         }
         Owner::Vacant => "this node stands by; no node owns the records of the cluster".to_owned(),
-        Owner::Importing => "this node stands by; no node owns the records of the cluster before an import is \
+        Owner::Importing => {
+            "this node stands by; no node owns the records of the cluster before an import is \
                              complete; if it was interrupted, run it again"
-            .to_owned(),
+                .to_owned()
+        }
         Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),
     }
 }
@@ -280,11 +346,18 @@ fn read_files(
 ) -> Result<(ServerKey, Option<EtcdTls>), ClusterError> {
     let key = read_key(storage)?;
     let identity = match (&cluster.etcd_cert, &cluster.etcd_key) {
-        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        (Some(certificate), Some(key)) => {
+            let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
+            tls::check_client(&files, "cluster.etcd-cert", "cluster.etcd-key")?;
+            Some((read(certificate)?, read(key)?))
+        }
         _ => None,
     };
     let tls = match &cluster.etcd_ca {
-        Some(ca) => Some(EtcdTls { ca: read(ca)?, identity }),
+        Some(ca) => {
+            tls::check_authorities("cluster.etcd-ca", ca)?;
+            Some(EtcdTls { ca: read(ca)?, identity })
+        }
         None => None,
     };
     Ok((key, tls))

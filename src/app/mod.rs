@@ -39,7 +39,7 @@ use cluster::Member;
 use control::{Control, ControlDeps};
 
 pub use bind::bind;
-pub use cluster::{ClusterError, ClusterImport};
+pub use cluster::{ClusterError, ClusterImport, ClusterReport, ask_all};
 pub use front_end::LateBoundVerifier;
 pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};

@@ -1,7 +1,8 @@
-//! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways and the certificate, and
-//! says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
+//! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
+//! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
 mod bundle;
+mod cluster;
 mod data;
 mod gateways;
 mod standards;
@@ -102,6 +103,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
             configuration(loaded, sources, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, args.online, &mut findings)?;
             standards::compare(&loaded.settings, &mut findings);
+            cluster::examine(&loaded.settings, &mut findings)?;
         }
         Err(errors) => {
             let is_denied = config::env_file_is_denied(&sources.working_dir);
@@ -121,13 +123,17 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     synchronized(&mut findings);
     // The place of the data can be known although another setting is wrong.
     let storage = config::load_storage(sources);
+    let is_clustered = match &loaded {
+        Ok(loaded) => loaded.settings.cluster.is_some(),
+        Err(_) => config::load_records(sources).is_ok_and(|(_, cluster)| cluster.is_some()),
+    };
     if let Ok(storage) = &storage {
-        data::examine(storage, &clock, &mut findings);
+        data::examine(storage, is_clustered, &clock, &mut findings);
     }
     let mut err = String::new();
     if let Some(file) = &args.bundle {
         let effective = loaded.as_ref().map_or(&[][..], |loaded| &loaded.effective);
-        bundle::write(file, &findings, effective, storage.ok().as_ref(), &clock)?;
+        bundle::write(file, &findings, effective, storage.ok().as_ref(), is_clustered, &clock)?;
         err = format!("wrote {}: read it before you send it\n", file.display());
     }
     let worst = findings.worst();

@@ -1,5 +1,7 @@
 //! What `cluster` may have.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, json_schema};
@@ -57,15 +59,20 @@ kinds! {
     }
 
     EtcdUrls -> Vec<String> {
-        accepted: "a list of one to nine URLs, all http or all https, without a path, a name or a password, such as \
-                   [\"http://10.0.0.11:2379\"]",
+        accepted: "a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, \
+                   a name or a password, such as [\"http://10.0.0.11:2379\"]",
         schema: json_schema!({
-            "type": "array", "minItems": 1, "maxItems": MOST, "items": { "type": "string" },
+            "type": "array", "minItems": 1, "maxItems": MOST, "uniqueItems": true, "items": { "type": "string" },
         }),
         of: |value| {
             let urls: Vec<String> = serde_json::from_value(value.clone()).ok()?;
             let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
-            ((1..=MOST).contains(&urls.len()) && (are_all("http") || are_all("https"))).then_some(urls)
+            // `HTTP://host` and `http://host:80/` are the same member.
+            let different: HashSet<_> = urls.iter().map(|url| Url::parse(url).ok()).collect();
+            ((1..=MOST).contains(&urls.len())
+                && different.len() == urls.len()
+                && (are_all("http") || are_all("https")))
+            .then_some(urls)
         },
     }
 
@@ -79,11 +86,12 @@ kinds! {
     }
 
     NodeAddress -> String {
-        accepted: "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\"",
+        accepted: "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface",
         schema: json_schema!({ "type": "string" }),
         read: |text| {
             let address = HostPort::read(text).flatten()?;
-            (!address.host.is_empty() && address.port != 0).then(|| text.to_owned())
+            let is_every = address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+            (!address.host.is_empty() && !is_every && address.port != 0).then(|| text.to_owned())
         },
     }
 }
@@ -92,6 +100,7 @@ fn is_member(url: &str, scheme: &str) -> bool {
     Url::parse(url).is_ok_and(|url| {
         url.scheme() == scheme
             && url.has_host()
+            && url.port() != Some(0)
             && url.path() == "/"
             && url.query().is_none()
             && url.fragment().is_none()
@@ -166,11 +175,15 @@ mod tests {
             ("etcd", json!(["http://10.0.0.1:2379/v3"])),
             ("etcd", json!(["http://user:secret@10.0.0.1:2379"])),
             ("etcd", json!(["https://10.0.0.1:2379", "http://10.0.0.1:2379"])),
+            ("etcd", json!(["http://10.0.0.1:0"])),
+            ("etcd", json!(["http://10.0.0.1:2379", "http://10.0.0.1:2379/"])),
             ("node", json!("")),
             ("node", json!("a b")),
             ("advertise", json!(":3000")),
             ("advertise", json!("10.0.0.5")),
             ("advertise", json!("10.0.0.5:0")),
+            ("advertise", json!("0.0.0.0:3000")),
+            ("advertise", json!("[::]:3000")),
             ("etcd-ca", json!("ca.pem")),
             ("etcd-ca", json!(1)),
         ] {

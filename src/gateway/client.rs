@@ -84,7 +84,25 @@ pub enum NoResponse {
     Broken(&'static str),
 }
 
+impl NoResponse {
+    /// The reason, for an operator.
+    pub fn into_reason(self) -> String {
+        match self {
+            Self::NotConnected(why) => why,
+            Self::Broken(why) => why.to_owned(),
+            Self::OutOfReach | Self::Unsendable => "it cannot be asked".to_owned(),
+        }
+    }
+}
+
 impl GatewayResponse {
+    /// Whether it is the answer of onceward's `/healthz`.
+    #[cfg(feature = "server")]
+    pub(crate) fn says_alive(&self) -> bool {
+        let body = self.json::<serde_json::Value>();
+        self.status.is_success() && body.is_some_and(|body| body["message"] == "alive")
+    }
+
     /// The body, if it is JSON of that form.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_slice(self.body.as_deref()?).ok()
@@ -145,6 +163,12 @@ impl HttpClient {
         builder.build().map(Self).map_err(setup)
     }
 
+    /// Reads what is at a URL.
+    #[cfg(feature = "server")]
+    pub(crate) async fn get(&self, url: Url) -> Result<GatewayResponse, NoResponse> {
+        self.send(Request::new(reqwest::Method::GET, url)).await
+    }
+
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
     /// dropping the future closes the connection.
     pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
@@ -167,11 +191,7 @@ impl HttpClient {
 #[cfg(feature = "server")]
 pub(crate) async fn fetch(url: Url) -> Result<GatewayResponse, String> {
     let client = HttpClient::for_target(&url).map_err(|error| error.to_string())?;
-    client.send(Request::new(reqwest::Method::GET, url)).await.map_err(|no_answer| match no_answer {
-        NoResponse::NotConnected(why) => why,
-        NoResponse::Broken(why) => why.to_owned(),
-        NoResponse::OutOfReach | NoResponse::Unsendable => "it cannot be asked".to_owned(),
-    })
+    client.get(url).await.map_err(NoResponse::into_reason)
 }
 
 pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {

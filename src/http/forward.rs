@@ -277,14 +277,13 @@ impl Forwarder {
                 }
             }
             Ok(Err(NoResponse::NotConnected(reason))) => format!("it is not reached: {reason}"),
-            Ok(Err(NoResponse::Broken(reason))) => reason.to_owned(),
-            Ok(Err(NoResponse::OutOfReach | NoResponse::Unsendable)) => {
-                "its address cannot be asked".to_owned()
-            }
+            Ok(Err(no_answer)) => no_answer.into_reason(),
             Err(_) => "it does not answer within a second".to_owned(),
         };
         let address = url.authority();
-        Err(format!("node {owner} at {address} owns the records of the cluster and cannot do its work: {reason}"))
+        Err(format!(
+            "node {owner} at {address} owns the records of the cluster and cannot do its work: {reason}"
+        ))
     }
 
     /// Decides which node answers a request from `peer`.

@@ -150,13 +150,24 @@ enum ReservationAttempt {
 }
 
 /// Exists while an import is not complete: no node owns the records then.
-fn import_key() -> Vec<u8> {
+pub fn import_key() -> Vec<u8> {
     system_key("import")
 }
 
 /// The key that reserves a node's name. Its value is the node's address.
 fn name_key(name: &str) -> Vec<u8> {
     system_key(&format!("node/{name}"))
+}
+
+/// The first of the keys that reserve names, which is their prefix, and the key after the last one.
+pub fn node_names() -> (Vec<u8>, Vec<u8>) {
+    // `0` follows `/`.
+    (name_key(""), system_key("node0"))
+}
+
+/// The key that identifies the server key of the records.
+pub fn server_key_key() -> Vec<u8> {
+    system_key("server-key")
 }
 
 /// The key that reserves a node's address. Its value is the node's name.
@@ -169,6 +180,12 @@ pub fn owner_key() -> Vec<u8> {
     system_key("owner")
 }
 
+/// The name and the address in the value of [`owner_key`].
+pub fn owner_of(value: &[u8]) -> Option<(String, String)> {
+    let (node, address) = std::str::from_utf8(value).ok()?.split_once('\n')?;
+    Some((node.to_owned(), address.to_owned()))
+}
+
 impl Cluster {
     /// Connects to etcd, compares the server key, and follows the owner from then on. Needs a runtime.
     ///
@@ -176,7 +193,7 @@ impl Cluster {
     /// [`JoinError`]; each says what to do.
     pub async fn join(options: ClusterOptions) -> Result<Self, JoinError> {
         let client = Client::new(&options.etcd, options.tls.as_ref()).map_err(JoinError::Settings)?;
-        let key = system_key("server-key");
+        let key = server_key_key();
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
             success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
@@ -408,16 +425,13 @@ impl MemberState {
         if is_importing {
             return Owner::Importing;
         }
-        let Some((node, address)) = std::str::from_utf8(&value).ok().and_then(|value| value.split_once('\n'))
-        else {
-            return Owner::Vacant;
-        };
+        let Some((node, address)) = owner_of(&value) else { return Owner::Vacant };
         let ClusterOptions { name, advertise, uptime, .. } = &self.options;
-        if node == name && address == advertise && uptime.now().since(self.joined) < EARLIER_LEASE_ENDED {
+        if node == *name && address == *advertise && uptime.now().since(self.joined) < EARLIER_LEASE_ENDED {
             // An earlier process of this node, whose lease has not ended yet.
             return Owner::Vacant;
         }
-        Owner::Peer { node: node.to_owned(), address: address.to_owned() }
+        Owner::Peer { node, address }
     }
 }
 

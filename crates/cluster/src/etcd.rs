@@ -1,5 +1,6 @@
 //! A client of etcd, with the calls that the store and the ownership need.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,8 +17,8 @@ use tonic_prost::ProstCodec;
 
 use crate::messages::{
     Compare, DeleteRequest, Empty, KeyValue, LeaseGrantRequest, LeaseRequest, LeaseResponse, PutRequest,
-    RangeRequest, RangeResponse, Request, RequestOp, Response, TxnRequest, TxnResponse, WatchCreateRequest,
-    WatchRequest, WatchResponse,
+    RangeRequest, RangeResponse, Request, RequestOp, Response, StatusResponse, TxnRequest, TxnResponse,
+    WatchCreateRequest, WatchRequest, WatchResponse,
 };
 
 /// The longest duration of a call, over all members.
@@ -35,6 +36,7 @@ const TXN: &str = "/etcdserverpb.KV/Txn";
 const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// A call to etcd failed.
@@ -125,7 +127,7 @@ impl Client {
                             ClientError::Refused(status.message().to_owned())
                         });
                     }
-                    Ok(Err(status)) => status.message().to_owned(),
+                    Ok(Err(status)) => with_causes(&status),
                     Err(_) => {
                         // The connection may lead to a machine that is gone.
                         member.channel.store(Arc::new(member.endpoint.connect_lazy()));
@@ -197,6 +199,11 @@ impl Client {
         Ok(answer.ttl > 0)
     }
 
+    /// The state of the member that is asked.
+    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
+        self.call(STATUS, Empty {}).await
+    }
+
     /// Calls `changed` when the watch begins and after every change of the key, until the connection ends.
     ///
     /// # Errors
@@ -230,7 +237,11 @@ where
     A: Message + Default + 'static,
 {
     let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready().await.map_err(|error| {
+        let mut status = Status::unavailable(error.to_string());
+        status.set_source(Arc::new(error));
+        status
+    })?;
     let codec = ProstCodec::<Q, A>::default();
     let path = PathAndQuery::from_static(path);
     Ok(grpc.unary(GrpcRequest::new(request), path, codec).await?.into_inner())
@@ -245,6 +256,20 @@ where
     let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
     let path = PathAndQuery::from_static(WATCH);
     Ok(grpc.streaming(requests.into_streaming_request(), path, codec).await?.into_inner())
+}
+
+/// The message of an error and of each error that caused it: that of a refused connection or a certificate is the last.
+fn with_causes(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Whether the request was certainly not carried out, and another member would say the same.
@@ -279,6 +304,11 @@ pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
 
 pub fn get(key: Vec<u8>) -> RequestOp {
     RequestOp { request: Some(Request::Range(RangeRequest { key, ..RangeRequest::default() })) }
+}
+
+/// Reads the keys from `key` to `range_end`.
+pub fn get_range(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::Range(RangeRequest { key, range_end, ..RangeRequest::default() })) }
 }
 
 pub fn nested(txn: TxnRequest) -> RequestOp {

@@ -10,6 +10,7 @@ mod etcd;
 mod lease;
 mod messages;
 mod sealed;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ mod writer;
 
 pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner};
 pub use etcd::{ClientError, EtcdTls};
+pub use status::{ClusterView, MemberStatus, member_status, view};
 pub use store::EtcdStore;

@@ -14,14 +14,8 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    /// About the file of the certificate chain.
-    pub(super) fn certificate(file: &Path, fault: Fault) -> Self {
-        Self { setting: "tls-cert", file: file.to_owned(), fault }
-    }
-
-    /// About the file of the private key.
-    pub(super) fn key(file: &Path, fault: Fault) -> Self {
-        Self { setting: "tls-key", file: file.to_owned(), fault }
+    pub(super) fn new(setting: &'static str, file: &Path, fault: Fault) -> Self {
+        Self { setting, file: file.to_owned(), fault }
     }
 }
 
@@ -51,7 +45,9 @@ pub enum Fault {
     )]
     NoCertificate,
     /// The files were mixed up.
-    #[error("there is a private key in it and no certificate; are tls-cert and tls-key mixed up?")]
+    #[error(
+        "there is a private key in it and no certificate; are the files of the certificate and of its key mixed up?"
+    )]
     KeyForCertificate,
     /// A certificate that cannot be read.
     #[error("certificate {0} in it cannot be read ({1}); write the file again")]
@@ -71,13 +67,18 @@ pub enum Fault {
     /// A certificate of a kind that TLS does not take.
     #[error("the server cannot show itself with it ({0}); have a certificate of X.509 version 3 made")]
     Unusable(rustls::Error),
+    /// An authority that TLS does not take.
+    #[error("certificate {0} in it cannot be that of an authority ({1}); name the file of the authorities")]
+    NoAuthority(usize, rustls::Error),
     /// It has no private key.
     #[error(
         "there is no private key in it; name the file with the key, which has a line such as -----BEGIN PRIVATE KEY-----"
     )]
     NoKey,
     /// The files were mixed up.
-    #[error("there is a certificate in it and no private key; are tls-cert and tls-key mixed up?")]
+    #[error(
+        "there is a certificate in it and no private key; are the files of the certificate and of its key mixed up?"
+    )]
     CertificateForKey,
     /// A key with a password.
     #[error("the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem")]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -135,10 +136,45 @@ fn in_full(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// Checks the files with which this program shows itself to another one, which the settings `certificate` and `key`
+/// name.
+///
+/// # Errors
+///
+/// When it cannot show itself with them.
+pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static str) -> Result<(), TlsError> {
+    read_named(files, certificate, key).map(drop)
+}
+
+/// Checks the file of the authorities that `setting` names.
+///
+/// # Errors
+///
+/// When no certificate can be checked with them.
+pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
+    let file = in_full(file);
+    let wrong = |fault| TlsError::new(setting, &file, fault);
+    let authorities = files::chain(&file).map_err(wrong)?;
+    certificate::parse(&authorities).map_err(wrong)?;
+    let mut roots = RootCertStore::empty();
+    for (index, authority) in authorities.into_iter().enumerate() {
+        roots.add(authority).map_err(|error| wrong(Fault::NoAuthority(index + 1, error)))?;
+    }
+    Ok(())
+}
+
 fn read(files: &TlsFiles) -> Result<Read, TlsError> {
+    read_named(files, "tls-cert", "tls-key")
+}
+
+fn read_named(
+    files: &TlsFiles,
+    certificate_setting: &'static str,
+    key_setting: &'static str,
+) -> Result<Read, TlsError> {
     let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
-    let of_chain = |fault| TlsError::certificate(&files.certificate, fault);
-    let of_key = |fault| TlsError::key(&files.key, fault);
+    let of_chain = |fault| TlsError::new(certificate_setting, &files.certificate, fault);
+    let of_key = |fault| TlsError::new(key_setting, &files.key, fault);
     let chain = files::chain(&files.certificate).map_err(of_chain)?;
     let files::Key { key, open_to_others } = files::key(&files.key).map_err(of_key)?;
     let certificates = certificate::parse(&chain).map_err(of_chain)?;
@@ -160,12 +196,12 @@ fn read(files: &TlsFiles) -> Result<Read, TlsError> {
     let mut warnings: Vec<String> = Vec::new();
     let order = certificate::order(&certificates).map_err(of_chain)?;
     for problem in order.into_iter().chain(about.oddity()) {
-        warnings.push(in_file("tls-cert", &files.certificate, problem));
+        warnings.push(in_file(certificate_setting, &files.certificate, problem));
     }
     if open_to_others {
         let problem =
             format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
-        warnings.push(in_file("tls-key", &files.key, problem));
+        warnings.push(in_file(key_setting, &files.key, problem));
     }
     Ok(Read { identity, about, warnings })
 }

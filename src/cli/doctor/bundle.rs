@@ -46,6 +46,7 @@ pub(super) fn write(
     findings: &Findings,
     settings: &[Effective],
     storage: Option<&StorageSettings>,
+    is_clustered: bool,
     clock: &SystemClock,
 ) -> Result<(), CommandError> {
     let mut bundle = json!({
@@ -56,7 +57,7 @@ pub(super) fn write(
         "checks": findings.0.iter().map(check).collect::<Vec<_>>(),
         "settings": settings.iter().map(setting).collect::<Vec<_>>(),
         "data_bytes": storage.map(sizes),
-        "check_data": storage.map(|storage| {
+        "check_data": storage.filter(|_| !is_clustered).map(|storage| {
             let mut progress = Progress::of("checking", false);
             let found = check_data::findings(storage, &mut progress);
             progress.end();

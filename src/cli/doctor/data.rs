@@ -22,7 +22,13 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 
 const MIB: u64 = 1024 * 1024;
 
-pub(super) fn examine(settings: &StorageSettings, clock: &SystemClock, findings: &mut Findings) {
+/// In a cluster the directory has no records.
+pub(super) fn examine(
+    settings: &StorageSettings,
+    is_clustered: bool,
+    clock: &SystemClock,
+    findings: &mut Findings,
+) {
     let data_dir = &settings.data_dir;
     let shown = data_dir.display();
     let found = match fs::metadata(data_dir) {
@@ -44,9 +50,11 @@ pub(super) fn examine(settings: &StorageSettings, clock: &SystemClock, findings:
         }
     };
     owner(data_dir, &found, findings);
-    room(data_dir, findings);
-    key(settings, found.uid(), findings);
-    let time_of_server = server(settings, findings);
+    if !is_clustered {
+        room(data_dir, findings);
+    }
+    key(settings, found.uid(), is_clustered, findings);
+    let time_of_server = server(settings, is_clustered, findings);
     time(data_dir, time_of_server, clock, findings);
 }
 
@@ -93,7 +101,7 @@ pub(super) fn size_of(path: &Path) -> u64 {
     entries.map(|entry| size_of(&entry.path())).sum()
 }
 
-fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
+fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut Findings) {
     let (data_dir, file) = (&settings.data_dir, settings.server_key_file.as_deref());
     let path = server_key::place(data_dir, file);
     let shown = path.display();
@@ -105,6 +113,8 @@ fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
         (Ok(None), Some(_)) => {
             findings.fail("server key", format!("{shown} is missing, and there is data"), put_back);
         }
+        // The configuration has said so.
+        (Ok(None), None) if is_clustered => {}
         (Ok(None), None) => findings.ok("server key", "the first start makes it"),
         (Ok(Some(key)), Some(of_data))
             if base16ct::lower::encode_string(&key_fingerprint(&key)) != of_data =>
@@ -130,7 +140,7 @@ fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
 }
 
 /// The time of the server that runs on the directory, if there is one.
-fn server(settings: &StorageSettings, findings: &mut Findings) -> Option<Timestamp> {
+fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) -> Option<Timestamp> {
     let own = env!("CARGO_PKG_VERSION");
     match ask_server::<ServerLine>(&settings.data_dir, &ControlRequest::Server) {
         Ok(Some(lines)) => {
@@ -142,6 +152,10 @@ fn server(settings: &StorageSettings, findings: &mut Findings) -> Option<Timesta
                 findings.warn("server", detail, "restart the server to run the installed version");
             }
             Some(line.time)
+        }
+        Ok(None) if is_clustered => {
+            findings.ok("server", "none runs on the data directory");
+            None
         }
         Ok(None) => {
             stopped(settings, findings);

@@ -14,7 +14,7 @@ use super::Findings;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{AccountFinding, ErrorClass, GatewayResponse, fetch};
+use crate::gateway::{AccountFinding, ErrorClass, fetch};
 use crate::net::is_loopback_host;
 use crate::node::build_gateways;
 
@@ -119,7 +119,7 @@ async fn callbacks(public_url: &str, findings: &mut Findings) {
     let remedy =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
     match answer {
-        Ok(answer) if answer.status.is_success() && says_alive(&answer) => {
+        Ok(answer) if answer.says_alive() => {
             findings.ok("callbacks", format!("{address} answers as onceward does"));
         }
         Ok(answer) => {
@@ -132,10 +132,4 @@ async fn callbacks(public_url: &str, findings: &mut Findings) {
         }
         Err(why) => findings.fail("callbacks", format!("{address}: {why}"), remedy),
     }
-}
-
-fn says_alive(answer: &GatewayResponse) -> bool {
-    let body: Option<serde_json::Value> =
-        answer.body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
-    body.is_some_and(|body| body["message"] == "alive")
 }

@@ -175,8 +175,10 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
         ready.json(),
         json!({"code": 200, "message": "ready", "data": {"cluster": {"node": "b", "state": "standby", "owner": "a"}}})
     );
-    let health = cluster.setups[1].command(["health", "--listen", cluster.address(1)]).await;
-    assert_eq!((health.status.code(), health.output.as_str()), (Some(0), "ready\n"));
+    let listens =
+        cluster.setups[1].clone().config("production", true).config("prod-domain", cluster.address(1));
+    let health = listens.command(["health"]).await;
+    assert_eq!((health.status.code(), health.output.trim()), (Some(0), "ready"));
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::{Cluster, NAMES, Node, is_ready_owner, owner};
+use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
 use crate::support::documented::verified;
-use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, V2, basic, until};
+use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
     let authorization = basic(OWN_ACCOUNT, token);
@@ -99,6 +99,64 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
     assert_eq!(refused.status(), 503);
     let status = &refused.json()["data"]["cluster"];
     assert_eq!(*status, json!({"node": "b", "state": "standby", "owner": "a"}));
+}
+
+#[tokio::test]
+async fn doctor_names_a_member_and_a_node_that_cannot_be_reached() {
+    let mut cluster = Cluster::new(3).await;
+    let elsewhere = json!({ "etcd": cluster.etcd.urls(), "node": "b", "advertise": "127.0.0.9:1" });
+    cluster.setups[1] = cluster.setups[1].clone().config("cluster", elsewhere);
+    let [_a, _b] = cluster.start_both().await;
+    cluster.etcd.kill(0);
+    let dead = format!("warn  etcd {}: etcd does not answer: ", cluster.etcd.urls()[0]);
+    let owner = format!("ok    owner: node a at {}\n", cluster.address(0));
+    let doctor = || cluster.setups[0].command(["doctor", "--data-dir", "data"]);
+    let all = [dead.as_str(), &owner, "fail  node b at 127.0.0.9:1: ", "refused"];
+    let says_all = |output: &str| all.iter().all(|line| output.contains(line));
+    // The member may have led.
+    let finished = until("the findings", doctor, |finished| says_all(&finished.output)).await;
+    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    cluster.etcd.kill(1);
+    let finished = doctor().await;
+    assert!(finished.output.contains("fail  owner: etcd does not answer: "), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_check_of_the_configuration_reads_the_files_for_etcd_and_the_nodes() {
+    let authority = Authority::new();
+    let (own, other) = (authority.issue(), authority.issue());
+    let setup = Setup::new()
+        .file("shared.key", KEY)
+        .config("key-file", "shared.key")
+        .file("ca.pem", &authority.pem)
+        .file("own.pem", &own.pem)
+        .file("own.key", &own.key)
+        .file("other.key", &other.key)
+        .file("garbage", "garbage");
+    for (member, file, reason) in [
+        ("etcd-ca", "ca.pem", None),
+        ("etcd-ca", "garbage", Some("there is no certificate in it")),
+        ("etcd-cert", "garbage", Some("there is no certificate in it")),
+        ("etcd-key", "garbage", Some("there is no private key in it")),
+        ("etcd-key", "other.key", Some("does not belong to the certificate")),
+        ("peer-ca", "missing.pem", Some("name a file that exists")),
+        ("peer-ca", "own.key", Some("there is a private key in it and no certificate")),
+    ] {
+        let mut settings = json!({
+            "etcd": ["https://127.0.0.1:1"], "node": "a", "advertise": "127.0.0.1:3000",
+            "etcd-ca": "ca.pem", "etcd-cert": "own.pem", "etcd-key": "own.key",
+        });
+        settings[member] = json!(file);
+        let checked = setup.clone().config("cluster", settings).args(["--check"]).run().await;
+        let Some(reason) = reason else {
+            assert_eq!(checked.status.code(), Some(0), "{}", checked.output);
+            continue;
+        };
+        assert_eq!(checked.status.code(), Some(64), "{}", checked.output);
+        let names_both =
+            checked.output.contains(&format!("cluster.{member} ")) && checked.output.contains(reason);
+        assert!(names_both, "{member} {file}: {}", checked.output);
+    }
 }
 
 #[tokio::test]

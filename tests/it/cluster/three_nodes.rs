@@ -211,7 +211,12 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         assert_eq!(finished.status.code(), Some(70), "{command:?}: {}", finished.output);
     }
     let doctor = standby.command(["doctor", "--data-dir", "data"]).await;
-    assert!(doctor.output.contains("runs on the data directory, version"), "{}", doctor.output);
+    let owner_is_named = format!("ok    owner: {owner}\n");
+    let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
+    for line in ["runs on the data directory, version", ": version 3.", &owner_is_named, &answers] {
+        assert!(doctor.output.contains(line), "{line}: {}", doctor.output);
+    }
+    assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
 }
 
 /// Checks the code of one number 200 times at once, each on its own connection, opened before the first request.

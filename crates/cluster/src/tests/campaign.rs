@@ -8,8 +8,8 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{START, commit, join, key, kill, options, put, restore};
-use crate::{CampaignError, Cluster, Owner};
+use super::node::{START, commit, eventually, join, key, kill, options, put, restore};
+use crate::{CampaignError, Cluster, ClusterView, Owner, member_status, view};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -27,6 +27,45 @@ async fn one_of_two_nodes_wins_and_both_know_it() {
     let _of_b = b.campaign().await.unwrap();
     assert_eq!(*b.owner().borrow(), Owner::Here);
     a.owner().wait_for(|owner| *owner == peer("b")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_names_the_owner_and_each_node_that_runs() {
+    let etcd = Etcd::start(1).await;
+    let look = async || view(&etcd.urls(), None).await.expect("a view");
+    assert_eq!(look().await, ClusterView::default());
+    let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
+    let _owned = a.campaign().await.unwrap();
+    let _ = timeout(Duration::from_secs(1), b.campaign()).await;
+    let [of_a, of_b] = ["a", "b"].map(|node| (node.to_owned(), format!("{node}.example:3000")));
+    let seen = look().await;
+    assert_eq!((seen.owner, seen.nodes, seen.is_importing), (Some(of_a.clone()), vec![of_a, of_b], false));
+    assert_eq!(seen.key_fingerprint.map(|fingerprint| fingerprint.len()), Some(16));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_member_is_its_own() {
+    let mut etcd = Etcd::start(3).await;
+    let urls = etcd.urls();
+    let status = member_status(&urls[1], None).await.expect("a status");
+    assert!(status.version.starts_with("3.") && status.db_bytes > 0 && status.has_leader, "{status:?}");
+    etcd.kill(1);
+    let error = member_status(&urls[1], None).await.expect_err("killed").to_string();
+    assert!(error.contains(&urls[1]) && error.contains("Connection refused"), "{error}");
+    etcd.kill(2);
+    eventually(async || !member_status(&urls[0], None).await.expect("a status").has_leader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_an_import_knows_it() {
+    let etcd = Etcd::start(1).await;
+    let importer = join(&etcd, "a").await;
+    let store = importer.begin_import().await.expect("begun");
+    let waiting = join(&etcd, "b").await;
+    waiting.owner().wait_for(|owner| *owner == Owner::Importing).await.unwrap();
+    assert!(view(&etcd.urls(), None).await.expect("a view").is_importing);
+    importer.finish_import(store).await.expect("finished");
+    waiting.owner().wait_for(|owner| *owner == Owner::Vacant).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
