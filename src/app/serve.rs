@@ -184,7 +184,11 @@ async fn serve_until_end(
     tokio::select! {
         started = starting => started?,
         signal = signals.next() => {
-            tracing::info!(signal, "stopped during the start");
+            if settings.cluster.is_some() && store.is_none() {
+                tracing::info!(signal, "stopped while standing by");
+            } else {
+                tracing::info!(signal, "stopped during the start");
+            }
             if settings.cluster.is_some() {
                 let stopped = stop_standby(app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
@@ -208,12 +212,12 @@ async fn serve_until_end(
         }
     };
     let deadline = settings.bounds.graceful_stop;
+    let hands_over = settings.cluster.is_some();
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();
     tasks.shutdown().await;
     service_manager::stopping().await;
     let soft = async {
-        let hands_over = settings.cluster.is_some();
         let mut finished = Ok(());
         if hands_over {
             // Requests that arrive meanwhile wait for the next owner.
@@ -231,8 +235,20 @@ async fn serve_until_end(
     let code = tokio::select! {
         finished = tokio::time::timeout(deadline, soft) => match finished {
             Ok(Ok(())) => {
-                tracing::info!("stopped; every request is finished and on disk");
+                if hands_over {
+                    tracing::info!("stopped; every request is finished and in etcd");
+                } else {
+                    tracing::info!("stopped; every request is finished and on disk");
+                }
                 EXIT_OK
+            }
+            Ok(Err(error)) if hands_over => {
+                tracing::error!(
+                    %error,
+                    "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
+                     node's lease ends"
+                );
+                EXIT_CUT_SHORT
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");

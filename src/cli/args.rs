@@ -30,7 +30,8 @@ server: docs/operate.
 Exit codes:
   0   stopped as asked, or the command succeeded
   1   the stop was cut short: by a second signal, by the end of graceful-stop,
-      or by a failed write; every answer that was sent is in the journal
+      or by a failed write; every answer that was sent is in the journal, or in
+      etcd
   64  the command line or the configuration is wrong; every error is printed
   65  check-data found damage, or a server key that is missing or not the right
       one; export met damage; the file to import is damaged

@@ -52,7 +52,11 @@ fn cells(line: AuditLine) -> [String; HEADINGS.len()] {
     ]
 }
 
-pub fn erase(args: &EraseArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn erase(
+    args: &EraseArgs,
+    settings: &StorageSettings,
+    is_clustered: bool,
+) -> Result<CommandOutput, CommandError> {
     let number = e164(&args.request.number, "", settings)?;
     let request = ControlRequest::Erase(EraseRequest { number, service: args.request.service.clone() });
     let lines = ask_running(&settings.data_dir, &request, "only it can erase a number")?;
@@ -71,11 +75,14 @@ pub fn erase(args: &EraseArgs, settings: &StorageSettings) -> Result<CommandOutp
     let lockout = locked_until.map_or_else(String::new, |until| {
         format!("Its lockout stays until {}, without any history.\n", until.rfc3339_seconds())
     });
-    let files = if *erased {
+    let files = if !*erased {
+        ""
+    } else if is_clustered {
+        "The members of etcd have earlier, encrypted records of it until the next compaction, and snapshots of etcd until \
+         you delete them.\n"
+    } else {
         "The data directory has earlier records of it until the next checkpoint: for 20 minutes at most, or until the \
          server stops.\n"
-    } else {
-        ""
     };
     Ok(CommandOutput::of(format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")))
 }

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use crate::app;
 use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
-use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources, StorageSettings};
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
@@ -222,14 +222,17 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Tracker(args) => tracker::tracker(args, &storage()?)?,
         Command::Status(args) => number::status(&args, &storage()?)?,
         Command::Unlock(args) => number::unlock(&args, &storage()?)?,
-        Command::Erase(args) => audit::erase(&args, &storage()?)?,
+        Command::Erase(args) => {
+            let (storage, cluster) = config::load_records(sources)?;
+            audit::erase(&args, &storage, cluster.is_some())?
+        }
         Command::Audit(args) => audit::audit(args, &storage()?)?,
-        Command::Export(args) => transfer::export(&args, &storage()?)?,
+        Command::Export(args) => transfer::export(&args, &records_on_disk(sources)?)?,
         Command::Import(args) => {
             let (storage, cluster) = config::load_records(sources)?;
             transfer::import(&args, &storage, cluster.as_ref())?
         }
-        Command::CheckData(args) => check_data::run(&args, &storage()?)?,
+        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?)?,
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
@@ -240,6 +243,17 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Man(args) => manual::man(args.dir.as_deref())?,
     };
     Ok(CommandOutcome::Output(output))
+}
+
+/// Where the records are, for a command that reads all of them. They are not in a cluster.
+fn records_on_disk(sources: &Sources) -> Result<StorageSettings, CommandError> {
+    match config::load_records(sources)? {
+        (storage, None) => Ok(storage),
+        (_, Some(_)) => Err(CommandError::Failed(
+            "the records of a cluster are in etcd; back them up with etcdctl snapshot save (docs/operate/cluster.md)"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Serves with the configuration, or answers what is asked about it.

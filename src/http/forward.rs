@@ -142,18 +142,18 @@ pub enum ForwardResult<'a> {
 pub struct ForwardError {
     pub end: ForwardEnd,
     /// The answer to the client.
-    pub refusal: Refusal,
+    pub problem: Problem,
 }
 
 impl ForwardError {
-    const fn not_forwarded(refusal: Refusal) -> Self {
-        Self { end: ForwardEnd::NotForwarded, refusal }
+    const fn not_forwarded(problem: Problem) -> Self {
+        Self { end: ForwardEnd::NotForwarded, problem }
     }
 }
 
 impl From<ForwardError> for Problem {
     fn from(error: ForwardError) -> Self {
-        Self::Refused(error.refusal)
+        error.problem
     }
 }
 
@@ -332,7 +332,7 @@ impl Forwarder {
         request_id: &HeaderValue,
     ) -> Result<ForwardResult<'_>, ForwardError> {
         let Ok(_permit) = self.in_flight.try_acquire() else {
-            return Err(ForwardError::not_forwarded(Refusal::Overloaded));
+            return Err(ForwardError::not_forwarded(Problem::Refused(Refusal::Overloaded)));
         };
         let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
@@ -353,7 +353,8 @@ impl Forwarder {
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
                             let end = ForwardEnd::Unanswered;
-                            return Err(ForwardError { end, refusal: Refusal::StoreUnavailable });
+                            let problem = Problem::Refused(Refusal::StoreUnavailable);
+                            return Err(ForwardError { end, problem });
                         }
                         Err(Failed::NotBegun(reason)) => not_reached = reason.map(|reason| (peer, reason)),
                     }
@@ -364,7 +365,7 @@ impl Forwarder {
                     if let Some((owner, reason)) = not_reached {
                         self.not_reached.note(move |count| warn!(%owner, reason, count, "owner not reached"));
                     }
-                    return Err(ForwardError::not_forwarded(Refusal::Starting));
+                    return Err(ForwardError::not_forwarded(Problem::NoNode));
                 }
                 _ = request_target.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
@@ -441,7 +442,7 @@ impl Forwarder {
 
 /// The answer to a request that another node passed on to this one, which does not own the records.
 pub fn not_owner() -> Response {
-    let mut answer = Problem::Refused(Refusal::Starting).answer(ErrorFormat::Envelope);
+    let mut answer = Problem::NoNode.answer(ErrorFormat::Envelope);
     answer.headers.push((NOT_OWNER.clone(), HeaderValue::from_static("1")));
     answer
 }

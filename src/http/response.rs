@@ -269,6 +269,8 @@ pub enum Problem {
     CrossSite,
     BadSignature,
     CallbackUnavailable,
+    /// No node of the cluster began the request.
+    NoNode,
     /// A request for the inbox under a host name that an attacker may have registered.
     ForeignHost,
     BodyTooLarge(usize),
@@ -304,6 +306,7 @@ impl Problem {
                 "The signature does not match. Is public-url what the provider was told?",
             ),
             Self::CallbackUnavailable => (REFUSED, "The report could not be taken. Try again shortly."),
+            Self::NoNode => (REFUSED, "No node of the cluster answers. Try again shortly."),
             Self::ForeignHost => (
                 StatusCode::FORBIDDEN,
                 "The inbox can be opened only by an IP address, localhost, or the configured host name.",
@@ -388,7 +391,7 @@ impl Problem {
                 refusal @ (Refusal::TableFull { retry_after, .. } | Refusal::SendsOverloaded { retry_after }),
             ) => answer.retry_after(retry_after.into()).because(NotServed::Refused(refusal)),
             Self::Refused(refusal) => answer.retry_later().because(NotServed::Refused(refusal)),
-            Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
+            Self::TooManyConnections | Self::CallbackUnavailable | Self::NoNode => answer.retry_later(),
             _ => answer,
         }
     }

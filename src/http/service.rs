@@ -686,9 +686,9 @@ async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &P
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED => Err(Problem::Unauthenticated),
             StatusCode::FORBIDDEN => Err(Problem::Forbidden),
-            _ => Err(Problem::Refused(Refusal::Starting)),
+            _ => Err(Problem::NoNode),
         },
-        ForwardResult::BecameOwner(_) => Err(Problem::Refused(Refusal::Starting)),
+        ForwardResult::BecameOwner(_) => Err(Problem::NoNode),
     }
 }
 

@@ -530,7 +530,7 @@ const fn refusal_case(refused: &Refused) -> Case {
     }
 }
 
-fn problems() -> [Problem; 25] {
+fn problems() -> [Problem; 26] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -551,6 +551,7 @@ fn problems() -> [Problem; 25] {
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
+        Problem::NoNode,
         Problem::Panicked,
         Problem::BadHead,
         Problem::BadHost,
@@ -568,6 +569,7 @@ fn problem_case(problem: Problem) -> Case {
         Problem::CrossSite => "A browser sent the request. Call the API from your server.",
         Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
         Problem::CallbackUnavailable => "The server cannot take a callback now.",
+        Problem::NoNode => "No node owns the records, or the owner is not reached. Nothing was begun.",
         Problem::BodyTooSlow => "The body took more than 10 s.",
         Problem::Refused(Refusal::NumberBusy) => "More than 64 requests for this number.",
         Problem::Refused(Refusal::TableFull {
@@ -614,6 +616,7 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
         | Problem::BodyTooLarge(_)
         | Problem::BadHost
         | Problem::Refused(_)
+        | Problem::NoNode
         | Problem::Panicked => true,
         Problem::NotFound
         | Problem::ForeignHost

@@ -23,8 +23,9 @@ use super::world::{World, deps, send_body};
 use crate::gateway::{HttpClient, PeerAuthorities};
 use crate::http::ServedRoutes;
 use crate::http::forward::{Destination, ForwardError, Forwarder, RequestTarget};
+use crate::http::response::Problem;
 use crate::metrics::ForwardEnd;
-use crate::numbers::{Refusal, SendOutcome};
+use crate::numbers::SendOutcome;
 
 const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
 
@@ -186,7 +187,7 @@ async fn without_an_owner_a_request_is_refused_after_two_seconds() {
     assert!(timeout(within(1_900), &mut answer).await.is_err());
     let answer = timeout(within(200), answer).await.expect("a refusal");
     let error = answer.err().expect("no node answered");
-    assert!(matches!(error, ForwardError { end: ForwardEnd::NotForwarded, refusal: Refusal::Starting }));
+    assert!(matches!(error, ForwardError { end: ForwardEnd::NotForwarded, problem: Problem::NoNode }));
 }
 
 #[tokio::test]

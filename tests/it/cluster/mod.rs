@@ -179,6 +179,9 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
         cluster.setups[1].clone().config("production", true).config("prod-domain", cluster.address(1));
     let health = listens.command(["health"]).await;
     assert_eq!((health.status.code(), health.output.trim()), (Some(0), "ready"));
+    b.0.signal(Signal::TERM);
+    let finished = b.0.ended().await;
+    assert!(finished.output.contains("stopped while standing by"), "{}", finished.output);
 }
 
 #[tokio::test]
@@ -214,6 +217,7 @@ async fn a_stop_hands_the_records_to_the_standby_at_once() {
     // The lease would last two seconds.
     let taken_over = timeout(Duration::from_millis(1_500), b.owns_the_records()).await;
     taken_over.expect("before the lease could end");
+    assert!(finished.output.contains("every request is finished and in etcd"), "{}", finished.output);
     b.verify(&number, &code).await.expects(verified(&number));
 }
 

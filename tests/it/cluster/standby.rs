@@ -1,6 +1,7 @@
 //! Metrics and log of a standby, and TLS between nodes.
 
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
@@ -106,7 +107,7 @@ async fn doctor_names_a_member_and_a_node_that_cannot_be_reached() {
     let mut cluster = Cluster::new(3).await;
     let elsewhere = json!({ "etcd": cluster.etcd.urls(), "node": "b", "advertise": "127.0.0.9:1" });
     cluster.setups[1] = cluster.setups[1].clone().config("cluster", elsewhere);
-    let [_a, _b] = cluster.start_both().await;
+    let [a, _b] = cluster.start_both().await;
     cluster.etcd.kill(0);
     let dead = format!("warn  etcd {}: etcd does not answer: ", cluster.etcd.urls()[0]);
     let owner = format!("ok    owner: node a at {}\n", cluster.address(0));
@@ -119,6 +120,9 @@ async fn doctor_names_a_member_and_a_node_that_cannot_be_reached() {
     cluster.etcd.kill(1);
     let finished = doctor().await;
     assert!(finished.output.contains("fail  owner: etcd does not answer: "), "{}", finished.output);
+    a.0.signal(Signal::TERM);
+    let finished = a.0.ended().await;
+    assert!(finished.output.contains("stopped without etcd; every answer"), "{}", finished.output);
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn attempts_and_lockouts_are_the_same_at_every_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     let cluster = with_account().await;
-    let _nodes: [Node; 2] = cluster.start_all().await;
+    let nodes: [Node; 2] = cluster.start_all().await;
     let standby: &Setup = &cluster.setups[1];
     let owner = format!("node a at {}", cluster.address(0));
     for command in [
@@ -202,7 +202,6 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         vec!["status", "+14155552671"],
         vec!["unlock", "+14155552671"],
         vec!["erase", "+14155552671"],
-        vec!["export", "--out", "-"],
     ] {
         let arguments: Vec<&str> = command.iter().chain(&["--data-dir", "data"]).copied().collect();
         let refused = || standby.command(arguments.clone());
@@ -210,6 +209,18 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         let finished = until("the owner", refused, |finished| finished.output.contains(&owner)).await;
         assert_eq!(finished.status.code(), Some(70), "{command:?}: {}", finished.output);
     }
+    for command in [["export", "--out", "-"].as_slice(), &["check-data"]] {
+        for setup in &cluster.setups[..2] {
+            let arguments = command.iter().chain(&["--data-dir", "data"]).copied();
+            let finished = setup.command(arguments).await;
+            assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+            assert!(finished.output.contains("etcdctl snapshot save"), "{}", finished.output);
+        }
+    }
+    let number = cluster.numbers.next();
+    nodes[1].send(&number).await;
+    let erased = cluster.setups[0].command(["erase", &number, "--data-dir", "data"]).await;
+    assert!(erased.output.contains("until the next compaction"), "{}", erased.output);
     let doctor = standby.command(["doctor", "--data-dir", "data"]).await;
     let owner_is_named = format!("ok    owner: {owner}\n");
     let answers = format!("ok    node b at {}: answers\n", cluster.address(1));

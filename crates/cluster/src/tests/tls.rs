@@ -77,6 +77,7 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
     for refused in [tls(&authority, None), tls(&authority, Some(&stranger)), tls(&stranger, Some(&authority))]
     {
         let error = join(refused).await.err().expect("refused").to_string();
-        assert!(error.to_lowercase().contains("certificate"), "{error}");
+        // A member may close the connection without an alert.
+        assert!(error.contains("transport error: "), "{error}");
     }
 }
