@@ -18,7 +18,7 @@ use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
 use crate::node::{process, server_key};
-use crate::store::Store as _;
+use crate::store::{Store as _, StoreError};
 use crate::telemetry;
 
 /// Everything in progress was finished.
@@ -233,32 +233,9 @@ async fn serve_until_end(
         if hands_over { finished } else { app.finish().await }
     };
     let code = tokio::select! {
-        finished = tokio::time::timeout(deadline, soft) => match finished {
-            Ok(Ok(())) => {
-                if hands_over {
-                    tracing::info!("stopped; every request is finished and in etcd");
-                } else {
-                    tracing::info!("stopped; every request is finished and on disk");
-                }
-                EXIT_OK
-            }
-            Ok(Err(error)) if hands_over => {
-                tracing::error!(
-                    %error,
-                    "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
-                     node's lease ends"
-                );
-                EXIT_CUT_SHORT
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
-                EXIT_CUT_SHORT
-            }
-            Err(_) => {
-                tracing::warn!("stopped at the deadline; requests in progress were cut off");
-                EXIT_CUT_SHORT
-            }
-        },
+        finished = tokio::time::timeout(deadline, soft) => {
+            finished.map_or_else(|_| log_cut_short(), |closed| log_stop(closed, hands_over))
+        }
         signal = signals.next() => {
             tracing::warn!(signal, "stopped at once; requests in progress were cut off");
             EXIT_CUT_SHORT
@@ -267,6 +244,32 @@ async fn serve_until_end(
     serving.abort();
     app.finish_traces().await;
     Ok(code)
+}
+
+fn log_cut_short() -> u8 {
+    tracing::warn!("stopped at the deadline; requests in progress were cut off");
+    EXIT_CUT_SHORT
+}
+
+/// Logs the end of a stop in which the store was closed. Returns the exit code.
+fn log_stop(closed: Result<(), StoreError>, is_clustered: bool) -> u8 {
+    match (closed, is_clustered) {
+        (Ok(()), false) => tracing::info!("stopped; every request is finished and on disk"),
+        (Ok(()), true) => tracing::info!("stopped; every request is finished and in etcd"),
+        (Err(error), false) => {
+            tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
+            return EXIT_CUT_SHORT;
+        }
+        (Err(error), true) => {
+            tracing::error!(
+                %error,
+                "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
+                 node's lease ends"
+            );
+            return EXIT_CUT_SHORT;
+        }
+    }
+    EXIT_OK
 }
 
 /// Returns when the lease of a cluster's owner has ended.
