@@ -96,11 +96,11 @@ async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
 }
 
 /// The manager's end of the socket.
-struct Manager(UnixDatagram);
+pub struct Manager(UnixDatagram);
 
 impl Manager {
     /// The setup's program has this manager.
-    fn of(setup: Setup) -> (Self, Setup) {
+    pub fn of(setup: Setup) -> (Self, Setup) {
         let path = setup.home().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a datagram socket");
         let setup = setup.env("NOTIFY_SOCKET", path.to_str().expect("a path in UTF-8"));
@@ -108,7 +108,7 @@ impl Manager {
     }
 
     /// Waits for a message with a line that begins like this. Returns the lines before that message, and its own.
-    async fn until(&self, line: &str) -> (Vec<String>, Vec<String>) {
+    pub async fn until(&self, line: &str) -> (Vec<String>, Vec<String>) {
         let mut before = Vec::new();
         soon(line, async {
             loop {

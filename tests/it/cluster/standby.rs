@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
+use crate::service_manager::Manager;
 use crate::support::documented::verified;
 use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
 
@@ -66,6 +67,19 @@ async fn readyz_of_each_node_says_that_etcd_does_not_answer() {
     assert_eq!((of_owner.status(), of_standby.status()), (503, 503));
     cluster.etcd.start_member(0);
     until("an owner again", || b.get("/readyz"), |answer| answer.status() == 200).await;
+}
+
+#[tokio::test]
+async fn the_status_of_a_standby_names_the_owner() {
+    let mut cluster = Cluster::new(1).await;
+    let (manager, setup) = Manager::of(cluster.setups[1].clone());
+    cluster.setups[1] = setup;
+    let _nodes = cluster.start_both().await;
+    let status = format!(
+        "STATUS=this node stands by; node a at {} owns the records of the cluster",
+        cluster.address(0)
+    );
+    manager.until(&status).await;
 }
 
 #[tokio::test]
