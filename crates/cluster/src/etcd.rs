@@ -264,7 +264,8 @@ fn with_causes(status: &Status) -> String {
     let mut cause = status.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        if !text.contains(&next) {
+        // Tonic puts its own words between the causes.
+        if next != "transport error" && !text.contains(&next) {
             text = format!("{text}: {next}");
         }
         cause = error.source();
