@@ -29,7 +29,7 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// Wait before the same member is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Keys that are read at once.
-const PAGE: i64 = 1_000;
+pub const PAGE: i64 = 1_000;
 
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -111,7 +111,21 @@ impl Client {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        let mut last = "no member was reached".to_owned();
+        self.call_within(path, request, DEADLINE).await
+    }
+
+    /// The same for this long at most.
+    async fn call_within<Q, A>(
+        &self,
+        path: &'static str,
+        request: Q,
+        longest: Duration,
+    ) -> Result<A, ClientError>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut last = "no answer in time".to_owned();
         let mut is_unknown = false;
         let attempts = async {
             for attempt in 1.. {
@@ -144,13 +158,18 @@ impl Client {
             }
             Err(ClientError::Unknown("no members".to_owned()))
         };
-        let answered = timeout(DEADLINE, attempts).await;
+        let answered = timeout(longest, attempts).await;
         answered.unwrap_or(Err(ClientError::Unknown(last)))
     }
 
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
     pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, ClientError> {
         self.call(TXN, txn).await
+    }
+
+    /// The same for this long at most.
+    pub async fn txn_within(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, ClientError> {
+        self.call_within(TXN, txn, longest).await
     }
 
     /// A key and its value; `None` if it does not exist.

@@ -43,9 +43,14 @@ impl Lease {
         self.valid_until.fetch_max(sent.plus(VALID_FOR).as_millis(), Ordering::AcqRel);
     }
 
+    /// Time since the machine booted, suspension included.
+    pub fn now(&self) -> Timestamp {
+        self.uptime.now()
+    }
+
     /// Whether the lease lasts, as far as this node knows. Until then no other node can have the key that is attached to it.
     pub fn is_valid(&self) -> bool {
-        !self.has_ended() && self.uptime.now().as_millis() < self.valid_until.load(Ordering::Acquire)
+        !self.has_ended() && self.now().as_millis() < self.valid_until.load(Ordering::Acquire)
     }
 
     /// Records that the lease has ended, or that this node gives it up.
@@ -85,7 +90,7 @@ async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
         }
     };
     while let Some(lease) = lease.upgrade().filter(|lease| !lease.has_ended()) {
-        let sent = lease.uptime.now();
+        let sent = lease.now();
         match client.keep_alive(lease.id).await {
             Ok(true) => lease.acknowledged(sent),
             Ok(false) => lease.end(),

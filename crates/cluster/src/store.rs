@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
 use onceward_store::{
     BoxFuture, Copied, CopyProgress, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write,
@@ -12,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::cluster::MemberState;
-use crate::etcd::{Client, ClientError};
+use crate::etcd::{Client, ClientError, DEADLINE};
 use crate::lease::Lease;
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
@@ -24,6 +26,9 @@ const TIME_STEP: Duration = Duration::from_secs(1);
 /// Records of a batch, besides the decision time.
 const MOST_RECORDS: usize = MOST_OPERATIONS - 2;
 
+/// Slots that are read at the same time.
+const SLOTS_AT_ONCE: usize = 8;
+
 /// The records of a cluster, while this node owns them.
 pub struct EtcdStore {
     client: Arc<Client>,
@@ -32,8 +37,36 @@ pub struct EtcdStore {
     queue: mpsc::UnboundedSender<Batch>,
     expected: u64,
     newest: Timestamp,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Trouble>,
     closed: AtomicBool,
+}
+
+/// Why the last commit failed, if it did.
+struct Trouble {
+    clock: Arc<dyn Clock>,
+    present: Mutex<Option<LastingCondition>>,
+}
+
+impl Trouble {
+    /// A commit has ended. Logged when that changes the state, and every 10 minutes while the trouble lasts.
+    fn note(&self, result: &Result<(), StoreError>) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) if present.take().is_some() => tracing::info!("etcd available again"),
+            Ok(()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                if LastingCondition::report(&mut present, &reason, self.clock.now()) {
+                    tracing::error!(reason, "etcd unavailable, writes refused");
+                }
+            }
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.as_ref().map(|condition| condition.reason.clone())
+    }
 }
 
 impl EtcdStore {
@@ -47,13 +80,14 @@ impl EtcdStore {
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
         let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
-        let clock = Arc::clone(&member.options.clock);
-        let writer =
-            Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&lease));
+        let clock = &member.options.clock;
+        let trouble = Arc::new(Trouble { clock: Arc::clone(clock), present: Mutex::default() });
+        let (clock, of) = (Arc::clone(clock), Arc::clone(&lease));
+        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, of);
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
         tokio::spawn(writer.run(queue));
-        let (trouble, closed) = (Arc::default(), AtomicBool::new(false));
+        let closed = AtomicBool::new(false);
         Ok(Self { client, sealing, lease, queue: to, expected, newest, trouble, closed })
     }
 
@@ -77,36 +111,50 @@ impl EtcdStore {
         &self.lease
     }
 
-    fn enqueue(&self, batch: Batch) {
+    fn enqueue(&self, writes: Vec<Write>, done: Done) {
         if self.closed.load(Ordering::Acquire) {
-            return (batch.done)(Err(StoreError::Closed));
+            return done(Err(StoreError::Closed));
         }
+        let batch = Batch { writes, done, deadline: self.lease.now().plus(DEADLINE) };
         if let Err(mpsc::error::SendError(batch)) = self.queue.send(batch) {
             (batch.done)(Err(StoreError::Closed));
         }
     }
 
-    /// Visits the records of the slots from `first` to `last`.
-    async fn read(&self, first: Slot, last: Slot, mut visit: Visitor) -> Result<Visitor, StoreError> {
-        let (from, end) = record_range(first, last);
-        let mut next = Some(from);
-        while let Some(from) = next {
-            let (records, after) =
-                self.client.page(from, end.clone()).await.map_err(|error| unavailable(&error))?;
-            next = after;
-            let sealing = Arc::clone(&self.sealing);
-            // The visitor may wait.
-            let visited = spawn_blocking(move || {
-                let mut opener = sealing.opener();
+    /// Visits the records of the slots, several slots at the same time.
+    async fn read(&self, slots: Slots, mut visit: Visitor) -> Result<(), StoreError> {
+        let (to, mut pages) = mpsc::channel::<Vec<KeyValue>>(SLOTS_AT_ONCE);
+        let sealing = Arc::clone(&self.sealing);
+        // The visitor may wait.
+        let visited = spawn_blocking(move || {
+            let mut opener = sealing.opener();
+            while let Some(records) = pages.blocking_recv() {
                 for KeyValue { key, value, .. } in records {
                     let (key, expires, record) = opener.open(&key, &value)?;
                     visit(key, Some(&record), expires);
                 }
-                Ok::<_, Unreadable>(visit)
-            });
-            visit = visited.await.map_err(|_| StoreError::Closed)?.map_err(|error| unavailable(&error))?;
+            }
+            Ok::<_, Unreadable>(())
+        });
+        let slots = stream::iter(slots.iter()).map(Ok);
+        let read = slots.try_for_each_concurrent(SLOTS_AT_ONCE, |slot| self.read_slot(slot, &to)).await;
+        drop(to);
+        visited.await.map_err(|_| StoreError::Closed)?.map_err(|error| unavailable(&error))?;
+        read
+    }
+
+    /// Reads the pages of a slot. etcd counts all keys from the beginning of a page to the end of its range: with one
+    /// range for all slots, the time would grow with the square of the records.
+    async fn read_slot(&self, slot: Slot, to: &mpsc::Sender<Vec<KeyValue>>) -> Result<(), StoreError> {
+        let (from, end) = record_range(slot, slot);
+        let mut next = Some(from);
+        while let Some(from) = next {
+            let page = self.client.page(from, end.clone()).await;
+            let (records, after) = page.map_err(|error| unavailable(&error))?;
+            next = after;
+            to.send(records).await.map_err(|_| StoreError::Closed)?;
         }
-        Ok(visit)
+        Ok(())
     }
 }
 
@@ -120,31 +168,25 @@ impl Store for EtcdStore {
             let is_closed = self.closed.load(Ordering::Acquire);
             return done(if is_closed { Err(StoreError::Closed) } else { Ok(()) });
         }
-        let trouble = Arc::clone(&self.trouble);
+        let (trouble, lease) = (Arc::clone(&self.trouble), Arc::clone(&self.lease));
         let done: Done = Box::new(move |result| {
-            let error = result.as_ref().err().map(ToString::to_string);
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
+            // The end of the lease has its own reason.
+            if !lease.has_ended() {
+                trouble.note(&result);
+            }
             done(result);
         });
-        self.enqueue(Batch { writes, done });
+        self.enqueue(writes, done);
     }
 
-    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             // An earlier transaction cannot arrive after what is read here.
             let (done, fenced) = oneshot::channel();
             let done = Box::new(|result| drop(done.send(result)));
-            self.enqueue(Batch { writes: Vec::new(), done });
+            self.enqueue(Vec::new(), done);
             fenced.await.unwrap_or(Err(StoreError::Closed))?;
-            let mut first = None;
-            for slot in slots.iter() {
-                let from = *first.get_or_insert(slot);
-                if slot == Slot::MAX || !slots.contains(slot + 1) {
-                    visit = self.read(from, slot, visit).await?;
-                    first = None;
-                }
-            }
-            Ok(())
+            self.read(slots, visit).await
         })
     }
 
@@ -165,8 +207,8 @@ impl Store for EtcdStore {
         if self.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
-        if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Err(trouble);
+        if let Some(reason) = self.trouble.reason() {
+            return Err(reason);
         }
         if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }

@@ -35,6 +35,8 @@ const TIME_EVERY: Duration = Duration::from_secs(1);
 pub struct Batch {
     pub writes: Vec<Write>,
     pub done: Done,
+    /// By the clock of the lease.
+    pub deadline: Timestamp,
 }
 
 /// The key of a term's sequence.
@@ -83,7 +85,8 @@ impl Writer {
                     None => return,
                 },
             };
-            let Batch { mut writes, done } = first;
+            // The others were handed over later.
+            let Batch { mut writes, done, deadline } = first;
             let mut waiting = vec![done];
             while let Ok(batch) = queue.try_recv() {
                 if writes.len() + batch.writes.len() >= MOST_OPERATIONS {
@@ -93,19 +96,19 @@ impl Writer {
                 writes.extend(batch.writes);
                 waiting.push(batch.done);
             }
-            let committed = self.commit(&writes).await;
+            let committed = self.commit(&writes, deadline).await;
             for done in waiting {
                 done(committed.clone());
             }
         }
     }
 
-    async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    async fn commit(&mut self, writes: &[Write], deadline: Timestamp) -> Result<(), StoreError> {
         if self.lease.has_ended() {
             return Err(unavailable("this node has lost its lease"));
         }
         if self.is_last_unknown {
-            let closed = self.advance(Vec::new()).await;
+            let closed = self.advance(Vec::new(), deadline).await;
             closed.map_err(|error| unavailable(&error.to_string()))?;
         }
         // A key may occur once in a transaction.
@@ -133,19 +136,23 @@ impl Writer {
         if is_time_due {
             operations.push(put(time_key(), now.as_millis().to_be_bytes().to_vec(), 0));
         }
-        self.advance(operations).await?;
+        self.advance(operations, deadline).await?;
         if is_time_due {
             self.stored_time = now;
         }
         Ok(())
     }
 
-    async fn advance(&mut self, operations: Vec<RequestOp>) -> Result<(), StoreError> {
+    async fn advance(&mut self, operations: Vec<RequestOp>, deadline: Timestamp) -> Result<(), StoreError> {
         let txn = transaction(self.lease.id, self.version, operations);
         if txn.encoded_len() > MOST_BYTES {
             return Err(too_large());
         }
-        match self.client.txn(txn).await {
+        let left = deadline.since(self.lease.now());
+        if left.is_zero() {
+            return Err(unavailable("etcd did not answer in time"));
+        }
+        match self.client.txn_within(txn, left).await {
             Ok(response) => {
                 let next = self.version + 1;
                 let is_applied = response.succeeded

@@ -1,9 +1,13 @@
 //! Members of etcd fail.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_store::{Slots, Store as _};
+use tempfile::NamedTempFile;
+use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{commit, eventually, join, key, put, restore};
@@ -55,4 +59,40 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     eventually(async || a.owns_records() && a.health().is_ok()).await;
     let kept = restore(&a, Slots::one(0)).await.unwrap();
     assert_eq!(kept[&key(0, 1)], Bytes::from("after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_waits_behind_an_unknown_one_fails_with_it() {
+    let mut etcd = Etcd::start(1).await;
+    let cluster = join(&etcd, "a").await;
+    let a = cluster.campaign().await.unwrap();
+    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    etcd.kill(0);
+    // Too many for one transaction: each batch has its own.
+    let batch = |slot| commit(&a, (0..118).map(|id| put(slot, id, "x")).collect());
+    let all = timeout(Duration::from_secs(3), async { tokio::join!(batch(1), batch(2), batch(3)) }).await;
+    let (first, second, third) = all.expect("answers after two seconds");
+    assert!(first.is_err() && second.is_err() && third.is_err());
+}
+
+#[tokio::test]
+async fn the_first_failure_of_a_trouble_is_logged_with_the_reason_of_etcd() {
+    let log = NamedTempFile::new().unwrap();
+    let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    // The tasks run on this thread.
+    let _guard = tracing::subscriber::set_default(to_log);
+    let etcd = Etcd::launch_with(1, "http", vec!["--quota-backend-bytes=200000".to_owned()]);
+    etcd.ready().await;
+    let cluster = join(&etcd, "a").await;
+    let a = cluster.campaign().await.unwrap();
+    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    for _ in 0..2 {
+        let more_than_the_quota = (0..100).map(|id| put(0, id, &"x".repeat(4_000))).collect();
+        assert!(commit(&a, more_than_the_quota).await.is_err());
+    }
+    assert!(a.health().unwrap_err().contains("space exceeded"));
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("writes refused")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("space exceeded")), "{log}");
+    assert!(a.owns_records(), "the lease goes on");
 }

@@ -1,5 +1,6 @@
 //! Each batch is applied at most once, and only while its node owns the records.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 use super::etcd_process::Etcd;
 use super::node::{START, commit, join, join_at, join_with, key, put, remove, restore};
 use crate::JoinError;
+use crate::etcd::PAGE;
 use crate::writer::{sequence_key, transaction};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,6 +25,26 @@ async fn a_batch_is_whole_and_the_next_owner_reads_it() {
     let expected = [(key(0, 1), Bytes::from("three")), (key(255, 3), Bytes::from("four"))];
     assert_eq!(records.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(restore(&b, [0, 1, 254].into_iter().collect()).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_visits_each_record_of_each_page_once() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let page = u32::try_from(PAGE).unwrap();
+    let stored = [(0, page), (1, page + 1), (2, 0), (3, page - 1), (254, 1), (255, 2 * page + 1)];
+    let all = stored.into_iter().flat_map(|(slot, records)| (0..records).map(move |id| put(slot, id, "x")));
+    for batch in all.clone().collect::<Vec<_>>().chunks(3_600) {
+        commit(&a, batch.to_vec()).await.unwrap();
+    }
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&read);
+    let visit = move |key, _: Option<&[u8]>, _| to.lock().unwrap().push(key);
+    a.restore(Slots::all(), Box::new(visit)).await.unwrap();
+    let mut read = std::mem::take(&mut *read.lock().unwrap());
+    read.sort_unstable();
+    assert_eq!(read, all.map(|write| write.key).collect::<Vec<_>>());
+    assert_eq!(restore(&a, [2, 3, 255].into_iter().collect()).await.unwrap().len(), 3 * page as usize);
 }
 
 #[tokio::test(flavor = "multi_thread")]
