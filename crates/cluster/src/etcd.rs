@@ -29,7 +29,7 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// Wait before the same member is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Keys that are read at once.
-pub const PAGE: i64 = 1_000;
+pub const PAGE: i64 = 2_000;
 
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const TXN: &str = "/etcdserverpb.KV/Txn";
