@@ -502,9 +502,9 @@ fn is_slip(name: &str, known: &str) -> bool {
     ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
-/// Whether users other than the owner and the group of a file can use it.
+/// Whether users other than the owner and the group of a file can read it.
 pub fn is_readable_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o007 != 0)
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 /// The warning about such a file with a secret.

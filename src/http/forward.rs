@@ -245,7 +245,7 @@ impl Forwarder {
         NodeStatus { node: self.node.clone(), state: self.state().as_str(), owner }
     }
 
-    /// Whether the node that answers requests can do its work, which the owner says within a second.
+    /// Asks the owner whether it is ready, for at most a second; `Ok` at the owner itself.
     ///
     /// # Errors
     /// The reason why requests that reach this node now are not carried out.
@@ -263,26 +263,32 @@ impl Forwarder {
                 return Err("this node does not own the records of the cluster".to_owned());
             }
         };
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            return Err("this node passes on too many requests".to_owned());
+        };
         let mut head = hyper::Request::new(()).into_parts().0;
         head.uri = Uri::from_static("/readyz");
         let request = self.request(&head, Bytes::new(), client, request_id, &owner, &url);
         let answer = tokio::time::timeout(READINESS_TIME, self.client.send(request)).await;
+        let address = url.authority();
         let reason = match answer {
             Ok(Ok(answer)) if answer.status.is_success() => return Ok(()),
             Ok(Ok(GatewayResponse { status, body, .. })) => {
                 let said = body.and_then(|body| serde_json::from_slice::<Readiness>(&body).ok()?.data);
-                match said.unwrap_or_default().reasons {
+                let reason = match said.unwrap_or_default().reasons {
                     reasons if reasons.is_empty() => format!("it answers HTTP {}", status.as_u16()),
                     reasons => reasons.join("; "),
-                }
+                };
+                return Err(format!(
+                    "node {owner} at {address} owns the records of the cluster and is not ready: {reason}"
+                ));
             }
-            Ok(Err(NoResponse::NotConnected(reason))) => format!("it is not reached: {reason}"),
+            Ok(Err(NoResponse::NotConnected(reason))) => reason.clone(),
             Ok(Err(no_answer)) => no_answer.into_reason(),
             Err(_) => "it does not answer within a second".to_owned(),
         };
-        let address = url.authority();
         Err(format!(
-            "node {owner} at {address} owns the records of the cluster and cannot do its work: {reason}"
+            "this node cannot reach node {owner} at {address}, which owns the records of the cluster: {reason}"
         ))
     }
 

@@ -207,7 +207,7 @@ impl Response {
         self
     }
 
-    /// Keeps a value until the client has taken the body.
+    /// Keeps a value until the connection has taken the last piece of the body.
     #[must_use]
     pub fn holding(mut self, value: impl Any + Send + Sync) -> Self {
         self.held = Some(Arc::new(value));

@@ -224,8 +224,8 @@ pub enum BodyError {
     Owner(#[from] reqwest::Error),
 }
 
-/// The size of a piece. The connection buffers one of each stream: 128 are half a MiB. It buffers the last piece while the
-/// answer holds its value no more.
+/// The size of a piece. The connection buffers one of each stream: 128 are half a MiB. An answer releases its permit when
+/// the connection takes the last piece.
 pub const PIECE: usize = 4 * 1024;
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
@@ -602,11 +602,11 @@ pub fn alive() -> Response {
 /// how many numbers are remembered, if that is known. A node that stands by is ready while the owner is.
 async fn ready<V>(call: &Call<'_, V>, head: &Parts) -> Response {
     let mut details = details(call.deps);
-    // An id is visible ASCII.
     if details.reasons.is_none()
         && let Some(forwarder) = &call.deps.forwarder
-        && let Ok(id) = HeaderValue::from_str(call.request_id)
     {
+        // An id is visible ASCII.
+        let id = HeaderValue::from_str(call.request_id).unwrap_or(HeaderValue::from_static(""));
         let readiness = forwarder.readiness(&head.headers, call.peer, &id).await;
         details.reasons = readiness.err().map(|reason| vec![reason]);
     }

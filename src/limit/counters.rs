@@ -26,7 +26,7 @@ pub struct Charge {
     pub service: ServiceId,
     /// `RK`.
     pub limit: Sid,
-    /// The value of the request; at most 256 bytes. It can be personal data, and is not stored.
+    /// The value of the request; at most 255 characters. It can be personal data, and is not stored.
     pub value: String,
     /// The limit's buckets; without buckets there is no limit.
     pub buckets: Vec<BucketRule>,
@@ -49,7 +49,7 @@ pub enum LimitRefusal {
         /// When there is room again, unless another request comes first.
         until: Timestamp,
     },
-    /// A value is longer than 256 bytes.
+    /// A value is too long.
     #[error("a value for a rate limit is longer than {LONGEST_VALUE} characters")]
     ValueTooLong,
     /// More than ten limits at once.

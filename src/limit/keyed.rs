@@ -2,7 +2,7 @@
 //!
 //! A key's own record is in the slot of the key, and no commit spans slots. Therefore the decision that permits the
 //! message also writes a [`KeyedMessage`] in the slot of the number: a repetition of a request that was cut off finds
-//! it exactly if a message may have been sent.
+//! it whenever a message may have been sent, and also if a crash came between the commit and the gateway's request.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +36,7 @@ impl Record for KeyedMessage {
         self.at.plus(KEPT_FOR)
     }
 
-    /// The shard carries out no decision of a failed commit: a message that it would permit was not sent. Nor was one
-    /// whose note it would withdraw.
+    /// A failed commit sent no message, and a message whose note it removed was never sent: in both cases no note stays.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         before.and(after)
     }
@@ -55,7 +54,7 @@ impl KeyedMessageKey {
         RecordKey { slot: self.id.slot(), kind: KeyedMessage::KIND, id: self.id.id() }
     }
 
-    /// Returns `true` if a message of the key may have been sent, or another key has the same id.
+    /// Returns `true` if there is a note, of this key or of one whose id is the same.
     pub fn is_taken(&self, view: &mut Transaction<'_>) -> bool {
         view.get::<KeyedMessage>(self.id.id()).is_some()
     }

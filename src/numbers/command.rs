@@ -204,15 +204,14 @@ impl CommandKind {
         }
     }
 
-    /// Notes a message that is permitted for an idempotency key, and withdraws the note of one that was not sent.
+    /// Notes a message that is permitted for an idempotency key, and withdraws the note of one that was not sent. A test
+    /// number gets no message: its request may be repeated.
     fn note_message(&self, view: &mut Transaction<'_>) {
         let Some(keyed) = self.keyed() else { return };
         match self {
-            Self::Send(SendCommand {
-                decided: Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)),
-                channel,
-                ..
-            }) => keyed.permit(permit.verification.salt.track(), *channel, view),
+            Self::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), channel, .. }) => {
+                keyed.permit(permit.verification.salt.track(), *channel, view);
+            }
             Self::Settle(settle) if !settle.delivered.result.may_still_arrive() => keyed.withdraw(view),
             _ => {}
         }
@@ -265,7 +264,8 @@ impl Command for NumberCommand {
         let cause = cause.as_ref();
         let now = view.now();
         if kind.keyed().is_some_and(|keyed| matches!(kind, CommandKind::Send(_)) && keyed.is_taken(view)) {
-            // An earlier request with the same idempotency key may have sent its message. A repetition reports it.
+            // An earlier request with the same idempotency key may have sent its message. The caller repeats the request, which
+            // then reports that message.
             return Decision::Refused(Refusal::StoreUnavailable);
         }
         let before = view.get::<NumberState>(subject.id);

@@ -29,8 +29,8 @@ const MOST_RECORDS: usize = MOST_OPERATIONS - 2;
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
 
-/// Slots whose records etcd counts for one request. It counts some 3 million keys a second, and one request for all
-/// slots of a large cluster would take longer than a member may take.
+/// Slots in one request for a count. etcd counts some 3 million keys a second: a count of all slots at once could exceed
+/// the timeout of a member.
 const SLOTS_IN_A_COUNT: Slot = 16;
 
 /// The records of a cluster, while this node owns them.
@@ -41,35 +41,35 @@ pub struct EtcdStore {
     queue: mpsc::UnboundedSender<Batch>,
     expected: u64,
     newest: Timestamp,
-    trouble: Arc<Trouble>,
+    commit_health: Arc<CommitHealth>,
     closed: AtomicBool,
 }
 
-/// Why the last commit failed, if it did.
-struct Trouble {
+/// The result of the last commit.
+struct CommitHealth {
     clock: Arc<dyn Clock>,
-    present: Mutex<Option<LastingCondition>>,
+    failing: Mutex<Option<LastingCondition>>,
 }
 
-impl Trouble {
-    /// A commit has ended. Logged when that changes the state, and every 10 minutes while the trouble lasts.
-    fn note(&self, result: &Result<(), StoreError>) {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+impl CommitHealth {
+    /// Records the result of a commit. Logs the first failure, then one every 10 minutes, and the first success.
+    fn record(&self, result: &Result<(), StoreError>) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(()) if present.take().is_some() => tracing::info!("etcd available again"),
+            Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
             Ok(()) => {}
             Err(error) => {
                 let reason = error.to_string();
-                if LastingCondition::report(&mut present, &reason, self.clock.now()) {
-                    tracing::error!(reason, "etcd unavailable, writes refused");
+                if LastingCondition::report(&mut failing, &reason, self.clock.now()) {
+                    tracing::error!(reason, "commit to etcd failed");
                 }
             }
         }
     }
 
     fn reason(&self) -> Option<String> {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.as_ref().map(|condition| condition.reason.clone())
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.as_ref().map(|condition| condition.reason.clone())
     }
 }
 
@@ -88,14 +88,14 @@ impl EtcdStore {
         let sealer = sealing.sealer();
         let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
         let clock = &member.options.clock;
-        let trouble = Arc::new(Trouble { clock: Arc::clone(clock), present: Mutex::default() });
-        let (clock, of) = (Arc::clone(clock), Arc::clone(&lease));
-        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, of);
+        let commit_health = Arc::new(CommitHealth { clock: Arc::clone(clock), failing: Mutex::default() });
+        let (clock, lease_of_writer) = (Arc::clone(clock), Arc::clone(&lease));
+        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, lease_of_writer);
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
         tokio::spawn(writer.run(queue));
         let closed = AtomicBool::new(false);
-        Ok(Self { client, sealing, lease, queue: to, expected, newest, trouble, closed })
+        Ok(Self { client, sealing, lease, queue: to, expected, newest, commit_health, closed })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
@@ -175,11 +175,11 @@ impl Store for EtcdStore {
             let is_closed = self.closed.load(Ordering::Acquire);
             return done(if is_closed { Err(StoreError::Closed) } else { Ok(()) });
         }
-        let (trouble, lease) = (Arc::clone(&self.trouble), Arc::clone(&self.lease));
+        let (commit_health, lease) = (Arc::clone(&self.commit_health), Arc::clone(&self.lease));
         let done: Done = Box::new(move |result| {
             // The end of the lease has its own reason.
             if !lease.has_ended() {
-                trouble.note(&result);
+                commit_health.record(&result);
             }
             done(result);
         });
@@ -214,7 +214,7 @@ impl Store for EtcdStore {
         if self.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
-        if let Some(reason) = self.trouble.reason() {
+        if let Some(reason) = self.commit_health.reason() {
             return Err(reason);
         }
         if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }

@@ -85,7 +85,7 @@ impl Writer {
                     None => return,
                 },
             };
-            // The others were handed over later.
+            // The first batch has the earliest deadline. It holds for all.
             let Batch { mut writes, done, deadline } = first;
             let mut waiting = vec![done];
             while let Ok(batch) = queue.try_recv() {

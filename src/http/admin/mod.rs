@@ -410,8 +410,10 @@ fn sign_in<V: Verify>(
         // Without a permit it is the page that all clients share, which has no user. A 503 would hide that the attempt
         // counts.
         let permit = call.deps.long_pages.acquire(None).ok();
-        let user = permit.as_ref().map_or("", |_| user.as_str());
-        site.sign_in(user, Some((status, text))).holding(permit)
+        match permit {
+            Some(permit) => permit.cover(site.sign_in(&user, Some((status, text)))),
+            None => site.sign_in("", Some((status, text))),
+        }
     };
     let user_in_log = masked_user(&user);
     let failed = || {

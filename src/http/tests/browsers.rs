@@ -148,13 +148,13 @@ async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
         assert_refused(ask(&mut client, "GET", path, "").await).await;
     }
     let short = ask(&mut client, "GET", "/inbox/messages?to=%2B14155552672", "").await;
-    assert_eq!(short.status(), 200, "a short answer needs no place");
+    assert_eq!(short.status(), 200, "a short answer needs no permit");
     unread.pop().expect("a response").into_body().collect().await.expect("a body");
     assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_page_of_a_few_pieces_has_its_place_until_the_client_takes_them() {
+async fn a_page_of_a_few_pieces_has_its_permit_until_the_client_takes_them() {
     let deps = inbox_deps(None).await;
     let long = OutgoingMessage { ..double::message(&"x".repeat(12_000)) };
     deps.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
@@ -206,7 +206,7 @@ async fn a_trial_is_refused_before_it_sends_while_eight_answers_wait() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_the_same_for_every_client_needs_no_place() {
+async fn a_page_that_is_the_same_for_every_client_needs_no_permit() {
     let mut client = with_small_windows(&Memory::scripted(Script::panics())).await;
     let mut unread = Vec::new();
     for path in ["/", "/docs", "/openapi.json"].into_iter().cycle().take(30) {

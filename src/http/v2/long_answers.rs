@@ -23,7 +23,7 @@ const LONG: usize = 4 * 1024;
 #[derive(Clone, Default)]
 pub struct LongAnswerLimiter(Arc<Mutex<HashMap<Option<ServiceId>, usize>>>);
 
-/// Allows one long answer until it is dropped. The answer holds it until the client has read it: answers that clients
+/// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers that clients
 /// do not read would fill the memory.
 pub struct LongAnswerPermit {
     limiter: LongAnswerLimiter,

@@ -57,7 +57,7 @@ async fn the_status_of_a_member_is_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_waits_for_an_import_knows_it() {
+async fn a_waiting_node_reports_the_import() {
     let etcd = Etcd::start(1).await;
     let importer = join(&etcd, "a").await;
     let store = importer.begin_import().await.expect("begun");

@@ -112,7 +112,7 @@ async fn a_cut_off_request_is_answered_as_approved_after_its_code_was_right() {
     let code = world.provider.code_for(number(1));
     assert_eq!(checks_by_number(&world, Some(code)).await, Ok(Status::Approved));
     let (world, found) = repeated(world).await;
-    let found = found.expect("found out");
+    let found = found.expect("the earlier request's answer");
     assert_eq!((found.to, found.channel, found.status), (number(1), Channel::Sms, Status::Approved));
     // A later verification of the number is another one.
     let later = world.begun(number(1)).await;
@@ -127,7 +127,7 @@ async fn a_later_verification_is_no_answer_to_a_cut_off_request() {
     checks_by_number(&world, Some(code)).await.expect("checked");
     let later = world.begun(number(1)).await;
     let (_, found) = repeated(world).await;
-    let found = found.expect("found out");
+    let found = found.expect("the earlier request's answer");
     assert_eq!(found.status, Status::Approved);
     assert_ne!(found.sid, later.sid);
 }
@@ -140,17 +140,17 @@ async fn a_cut_off_further_message_is_found_after_the_code_was_right() {
     let code = world.provider.code_for(number(1));
     checks_by_number(&world, Some(code)).await.expect("checked");
     let (_, found) = repeated(world).await;
-    let found = found.expect("found out");
+    let found = found.expect("the earlier request's answer");
     assert_eq!((found.sid, found.status), (begun.sid, Status::Approved));
 }
 
 #[tokio::test]
-async fn a_cut_off_request_is_answered_as_canceled_after_it_was() {
+async fn a_repetition_reports_a_canceled_verification() {
     let world = cut_off(World::new().await).await;
     let number = VerificationTarget::Number(number(1));
     world.ends(number, Ending::Canceled).await.expect("canceled");
     let (_, found) = repeated(world).await;
-    assert_eq!(found.expect("found out").status, Status::Canceled);
+    assert_eq!(found.expect("the earlier request's answer").status, Status::Canceled);
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_cut_off_request_is_answered_as_used_up_after_too_many_codes() {
     let world = cut_off(World::with(json!({ "lockout": "verification" })).await).await;
     while checks_by_number(&world, None).await == Ok(Status::Pending) {}
     let (_, found) = repeated(world).await;
-    assert_eq!(found.expect("found out").status, Status::MaxAttemptsReached);
+    assert_eq!(found.expect("the earlier request's answer").status, Status::MaxAttemptsReached);
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_cut_off_request_whose_code_expired_is_refused_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_cut_off_request_of_a_locked_number_sends_nothing_also_later() {
+async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
     let world = cut_off(World::with(json!({ "lockout": "30m" })).await).await;
     while checks_by_number(&world, None).await == Ok(Status::Pending) {}
     let (world, found) = repeated(world).await;
@@ -248,7 +248,7 @@ async fn an_answer_that_cannot_be_kept_is_found_out_after_the_code_was_right() {
     let code = world.provider.code_for(number(1));
     assert_eq!(checks_by_number(&world, Some(code)).await, Ok(Status::Approved));
     let (_, found) = repeated(world).await;
-    assert_eq!(found.expect("found out").sid, begun.sid);
+    assert_eq!(found.expect("the earlier request's answer").sid, begun.sid);
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn no_note_of_a_message_outlives_its_answer() {
 #[tokio::test]
 async fn a_repetition_after_a_crash_finds_the_sent_message_and_sends_nothing() {
     let world = cut_off(World::new().await).await;
-    let found = world.begins(asking_once(number(1), "a")).await.expect("found out");
+    let found = world.begins(asking_once(number(1), "a")).await.expect("the earlier request's answer");
     assert_eq!((found.to, found.status), (number(1), Status::Pending));
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found.clone()), "and it is kept");
     assert_eq!(world.provider.handed().len(), 1);
