@@ -109,7 +109,7 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
         }
         nodes.push(node);
     }
-    let says_why = |answer: &HttpResponse| answer.text().contains("it is not reached: ");
+    let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
     let refused = until("the reason", || nodes[1].get("/readyz"), says_why).await;
     assert_eq!(refused.status(), 503);
     let status = &refused.json()["data"]["cluster"];
