@@ -517,7 +517,6 @@ pub struct TrackerSettings {
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
     /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
-    // The newest; 0 remembers only what background work needs.
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     #[default(100_000)]
     pub keep_at_most: usize,

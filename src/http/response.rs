@@ -21,6 +21,10 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// Says on the compatible routes what is wrong with a request.
 const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
 
+/// The longest part of a body that is handed over at once. A connection buffers one for each of its 128 streams: half a
+/// MiB. An answer is long if it has more than one piece.
+pub const PIECE: usize = 4 * 1024;
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");

@@ -32,7 +32,7 @@ use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, 
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, NotServed, Problem, Response};
+use super::response::{BadBody, NotServed, PIECE, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -223,10 +223,6 @@ pub enum BodyError {
     #[error(transparent)]
     Owner(#[from] reqwest::Error),
 }
-
-/// The size of a piece. The connection buffers one of each stream: 128 are half a MiB. An answer releases its permit when
-/// the connection takes the last piece.
-pub const PIECE: usize = 4 * 1024;
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);

@@ -264,8 +264,8 @@ impl Command for NumberCommand {
         let cause = cause.as_ref();
         let now = view.now();
         if kind.keyed().is_some_and(|keyed| matches!(kind, CommandKind::Send(_)) && keyed.is_taken(view)) {
-            // An earlier request with the same idempotency key may have sent its message. The caller repeats the request, which
-            // then reports that message.
+            // An earlier request with the same idempotency key may have sent its message. When the caller repeats the
+            // request, the answer reports that message.
             return Decision::Refused(Refusal::StoreUnavailable);
         }
         let before = view.get::<NumberState>(subject.id);

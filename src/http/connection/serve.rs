@@ -21,9 +21,9 @@ use tracing::debug;
 
 use super::timeouts::{Expired, Timeouts};
 use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
-use crate::http::response::Problem;
+use crate::http::response::{PIECE, Problem};
 use crate::http::server::Verify;
-use crate::http::service::{PIECE, respond, respond_boxed};
+use crate::http::service::{respond, respond_boxed};
 
 /// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
 const HEAD_BYTES: usize = 16 * 1024;

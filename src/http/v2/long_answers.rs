@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
 use crate::domain::ServiceId;
-use crate::http::response::Response;
+use crate::http::response::{PIECE, Response};
 use crate::numbers::Refusal;
 
 /// The most long answers at the same time for the keys of services.
@@ -16,15 +16,12 @@ const MOST: usize = 56;
 /// the dashboard.
 const MOST_PER_CALLER: usize = 8;
 
-/// Shorter answers need no permit: 128 of them, one for each stream of a connection, are half a MiB.
-const LONG: usize = 4 * 1024;
-
 /// Counts the permits by the service of the caller's key.
 #[derive(Clone, Default)]
 pub struct LongAnswerLimiter(Arc<Mutex<HashMap<Option<ServiceId>, usize>>>);
 
-/// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers that clients
-/// do not read would fill the memory.
+/// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers
+/// that clients do not read would fill the memory.
 pub struct LongAnswerPermit {
     limiter: LongAnswerLimiter,
     caller: Option<ServiceId>,
@@ -81,7 +78,7 @@ impl LongAnswerPermit {
 
 /// Whether an answer is long, was made for one request only, and has no permit.
 fn needs_permit(answer: &Response) -> bool {
-    answer.body.len() > LONG && answer.body.is_unique() && answer.held.is_none()
+    answer.body.len() > PIECE && answer.body.is_unique() && answer.held.is_none()
 }
 
 impl Drop for LongAnswerPermit {

@@ -9,6 +9,20 @@ use crate::service_manager::Manager;
 use crate::support::documented::verified;
 use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
 
+/// Starts two nodes; the first owns the records.
+async fn start_both_over_tls(cluster: &Cluster, authority: &Authority) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for node in 0..2 {
+        let mut node = cluster.start(node).await;
+        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
+        if nodes.is_empty() {
+            node.owns_the_records().await;
+        }
+        nodes.push(node);
+    }
+    nodes
+}
+
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
     let authorization = basic(OWN_ACCOUNT, token);
     node.request_with(Method::GET, "/metrics", &[("authorization", &authorization)], "").await
@@ -100,15 +114,7 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
     let authority = Authority::new();
     let certificate = authority.issue_for(&["127.0.0.2", "localhost"]);
     let cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
-    let mut nodes = Vec::new();
-    for node in 0..2 {
-        let mut node = cluster.start(node).await;
-        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
-        if nodes.is_empty() {
-            node.owns_the_records().await;
-        }
-        nodes.push(node);
-    }
+    let nodes = start_both_over_tls(&cluster, &authority).await;
     let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
     let refused = until("the reason", || nodes[1].get("/readyz"), says_why).await;
     assert_eq!(refused.status(), 503);
@@ -188,15 +194,7 @@ async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
         });
         *setup = setup.clone().file("ca.pem", &authority.pem).config("cluster", settings);
     }
-    let mut nodes = Vec::new();
-    for node in 0..2 {
-        let mut node = cluster.start(node).await;
-        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
-        if nodes.is_empty() {
-            node.owns_the_records().await;
-        }
-        nodes.push(node);
-    }
+    let nodes = start_both_over_tls(&cluster, &authority).await;
     let (number, code) = cluster.number_with_code(&nodes[1]).await;
     nodes[1].verify(&number, &code).await.expects(verified(&number));
 }

@@ -1,5 +1,6 @@
 //! Every node answers as one machine does: requests for one number at all nodes, and what is not about one number.
 
+use std::io;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -16,6 +17,13 @@ use crate::v2_operator::Receiver;
 const CLIENTS: usize = 200;
 /// Repetitions, to find a race that is rarely lost.
 const ROUNDS: usize = 3;
+
+/// Begins a verification with an idempotency key, always the same.
+async fn begins_once(node: &Node, service: &str, number: &str) -> io::Result<HttpResponse> {
+    let path = format!("{service}/Verifications");
+    let form = [("To", number), ("Channel", "sms")];
+    V2::of(node).try_post_with(&path, ("idempotency-key", "order-1"), &form).await
+}
 
 async fn with_account() -> Cluster {
     Cluster::with(3, 3, |_, setup| V2::account(setup.config("webhook-private-addresses", true))).await
@@ -62,11 +70,7 @@ async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() 
     let [a, b, c] = cluster.start_all().await;
     let service = V2::of(&a).service(&[]).await;
     let number = cluster.numbers.next();
-    let begins = async |node: &Node| {
-        let form = [("To", number.as_str()), ("Channel", "sms")];
-        let path = format!("{service}/Verifications");
-        sid(&V2::of(node).post_with(&path, ("idempotency-key", "order-1"), &form).await)
-    };
+    let begins = async |node: &Node| sid(&begins_once(node, &service, &number).await.expect("an answer"));
     let first = begins(&a).await;
     assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first.clone()]);
     a.0.kill();
@@ -82,11 +86,7 @@ async fn a_key_cut_off_with_its_owner_sends_nothing_after_its_code_was_right() {
     let [a, b, c] = cluster.start_all().await;
     let service = V2::of(&a).service(&[]).await;
     let number = cluster.numbers.next();
-    let begins = async |node: &Node| {
-        let form = [("To", number.as_str()), ("Channel", "sms")];
-        let path = format!("{service}/Verifications");
-        V2::of(node).try_post_with(&path, ("idempotency-key", "order-1"), &form).await
-    };
+    let begins = async |node: &Node| begins_once(node, &service, &number).await;
     cluster.twilio.plan(&number, [Reply::Hang]);
     let (_cut_off, ()) = tokio::join!(begins(&a), async {
         cluster.twilio.arrived_for(&number, 1).await;

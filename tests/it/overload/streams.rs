@@ -130,19 +130,19 @@ async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
     tokio::spawn(connection);
     let mut unread = Vec::new();
     for _ in 0..9 {
-        let form = Full::<Bytes>::from("user=somebody&secret=wrong");
+        let form = Full::<Bytes>::from("user=mallory&secret=wrong");
         let request = Request::post(format!("https://{}/admin/sign-in", world.address()));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
         let response = client.send_request(request.expect("a request")).await.expect("a response");
         assert_eq!(response.status(), 401);
         unread.push(response);
     }
-    let mut repeats_the_user = Vec::new();
+    let mut pages_with_the_user = Vec::new();
     for response in unread {
         let page = response.into_body().collect().await.expect("a page").to_bytes();
-        repeats_the_user.push(String::from_utf8_lossy(&page).contains("somebody"));
+        pages_with_the_user.push(String::from_utf8_lossy(&page).contains("mallory"));
     }
-    assert_eq!(repeats_the_user, [[true; 8].as_slice(), &[false]].concat());
+    assert_eq!(pages_with_the_user, [[true; 8].as_slice(), &[false]].concat());
 }
 
 /// A server with TLS and its client; both trust the returned authority.
