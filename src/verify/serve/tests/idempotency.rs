@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::world::{World, asking, asking_once, number};
+use super::world::{START, World, asking, asking_once, number};
 use crate::domain::{Channel, Code};
 use crate::gateway::ErrorClass;
 use crate::limit::{KeyUse, KeyedMessage};
+use crate::registry::TestNumber;
 use crate::shard::Record as _;
 use crate::store::StoreFault;
 use crate::verify::{
@@ -249,6 +250,17 @@ async fn an_answer_that_cannot_be_kept_is_found_out_after_the_code_was_right() {
     assert_eq!(checks_by_number(&world, Some(code)).await, Ok(Status::Approved));
     let (_, found) = repeated(world).await;
     assert_eq!(found.expect("the earlier request's answer").sid, begun.sid);
+}
+
+#[tokio::test]
+async fn a_request_about_a_test_number_notes_no_message() {
+    let world = World::new().await;
+    let pattern = number(100).e164();
+    let expires = START.plus(Duration::from_secs(3_600));
+    let test = TestNumber { pattern, code: "445566".to_owned(), expires, force: false };
+    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
+    world.begins(asking_once(number(100), "a")).await.expect("begun");
+    assert_eq!((of_kind(&world, KeyUse::KIND), notes(&world)), (1, 0));
 }
 
 #[tokio::test]
