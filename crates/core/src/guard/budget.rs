@@ -2,13 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::Period;
 use crate::domain::Timestamp;
+
+/// The length of a budget's period. Periods begin at whole hours and days of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Period {
+    Hour,
+    Day,
+}
+
+impl Period {
+    const fn millis(self) -> u64 {
+        match self {
+            Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+        }
+    }
+
+    /// The number of whole periods since the epoch.
+    pub fn index(self, at: Timestamp) -> u32 {
+        u32::try_from(at.as_millis() / self.millis()).unwrap_or(u32::MAX)
+    }
+
+    /// The end of the period with this index.
+    pub fn end(self, index: u32) -> Timestamp {
+        Timestamp::from_millis((u64::from(index) + 1) * self.millis())
+    }
+}
 
 /// The most that may be spent in each hour or day of UTC: messages, or millionths of the currency.
 ///
-/// The owner of the record draws an [`Allowance`] from it and stores [`BudgetState`] before the first message. A crash
-/// loses the rest of the allowance, and never leads to more than the limit.
+/// The owner of the record draws a [`Share`] from it and stores [`BudgetState`] before the first message. A crash
+/// loses the rest of the share, and never leads to more than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     pub limit: u64,
@@ -37,20 +62,20 @@ impl BudgetState {
 
 /// A part of a budget in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub struct Share {
     index: u32,
     period: Period,
     left: u64,
 }
 
-/// An allowance is at most this part of the limit.
+/// A share is at most this part of the limit.
 const PARTS: u64 = 64;
 
-/// An allowance is at most what this many messages cost. A large limit that is lowered then has not spent the new one.
+/// A share is at most what this many messages cost. A large limit that is lowered then has not spent the new one.
 const MESSAGES: u64 = 100;
 
 impl Budget {
-    /// Draws an allowance of at least `amount`. The caller stores the state before it uses the allowance.
+    /// Draws a share of at least `amount`. The caller stores the state before it uses the share.
     ///
     /// # Errors
     /// The end of the hour or day, if less is left.
@@ -59,7 +84,7 @@ impl Budget {
         state: BudgetState,
         amount: u64,
         now: Timestamp,
-    ) -> Result<(BudgetState, Allowance), Timestamp> {
+    ) -> Result<(BudgetState, Share), Timestamp> {
         // A clock that was set back stays in the later period.
         let index = self.period.index(now).max(state.index);
         let drawn = if index == state.index { state.drawn } else { 0 };
@@ -68,11 +93,11 @@ impl Budget {
             return Err(self.period.end(index));
         }
         let left = (self.limit / PARTS).min(amount.saturating_mul(MESSAGES)).max(amount).min(rest);
-        Ok((BudgetState { index, drawn: drawn + left }, Allowance { index, period: self.period, left }))
+        Ok((BudgetState { index, drawn: drawn + left }, Share { index, period: self.period, left }))
     }
 }
 
-impl Allowance {
+impl Share {
     /// Takes an amount. `None` if too little is left or the period has ended: draw another one.
     pub fn take(&mut self, amount: u64, now: Timestamp) -> Option<Self> {
         // With a clock that was set back, the later period goes on.

@@ -1,13 +1,12 @@
 //! The rules of a service, and the findings of the guard: a verdict with the figures behind it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::{HISTORY_DAYS, Period, Tally};
+use super::allowance::Limit;
 use super::signals::{Dimension, Key};
-use crate::domain::{Region, Timestamp};
+use crate::domain::{Channel, NumberType, Region, Timestamp};
 
 /// What a rule does when a send breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,26 +29,31 @@ pub enum Rule {
     NumberType,
     /// A landline, for a text message.
     Landline,
-    /// Messages to one number in a day.
+    /// Unverified messages to one number.
     Number,
+    /// The allowances.
     Prefix,
-    Country,
     Address,
+    Network,
+    Country,
+    Unproven,
     /// A budget of messages or money. The server decides it.
     Budget,
 }
 
 impl Rule {
     /// Every rule, and its name in metrics, answers and the log.
-    pub const NAMES: [(Self, &'static str); 9] = [
+    pub const NAMES: [(Self, &'static str); 11] = [
         (Self::Entry, "entry"),
         (Self::CountryList, "country_list"),
         (Self::NumberType, "number_type"),
         (Self::Landline, "landline"),
         (Self::Number, "number"),
         (Self::Prefix, "prefix"),
-        (Self::Country, "country"),
         (Self::Address, "address"),
+        (Self::Network, "network"),
+        (Self::Country, "country"),
+        (Self::Unproven, "unproven"),
         (Self::Budget, "budget"),
     ];
 
@@ -58,29 +62,11 @@ impl Rule {
     }
 }
 
-/// Per cent of the usual figure that are allowed.
-const RATIO: u64 = 150;
-
-/// The most unverified messages that an adaptive rule allows where `usual` are usual; `None` for no limit.
-pub(super) fn allowed_unverified(dimension: Dimension, period: Period, usual: u32) -> Option<u32> {
-    let floor = match (dimension, period) {
-        (Dimension::Prefix(_) | Dimension::Address(_), Period::Day) => 10,
-        (Dimension::Address(_), Period::Hour) => 5,
-        (Dimension::Country(_), Period::Hour) => 20,
-        (Dimension::Country(_), Period::Day) => 30,
-        (Dimension::Total, Period::Hour) => 40,
-        (Dimension::Total, Period::Day) => 80,
-        (Dimension::Prefix(_), Period::Hour) | (Dimension::Number(_), _) => return None,
-    };
-    // Some 3.6 standard deviations. Those who do not verify resend: the variance is more than twice the mean.
-    let margin = floor.max(usual.saturating_mul(30).isqrt());
-    let share = u64::from(usual) * RATIO / 100;
-    Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
-}
-
 /// The rules of one service. The default is meant for every service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardRules {
+    /// What happens to a message without an allowance, and to one above `sends_per_number`.
+    pub mode: Mode,
     /// [`Special`](crate::domain::NumberType::Special) numbers.
     pub number_types: Mode,
     /// Text messages to landlines.
@@ -88,49 +74,95 @@ pub struct GuardRules {
     /// `None` for all countries.
     pub allowed_countries: Option<BTreeSet<Region>>,
     pub blocked_countries: BTreeSet<Region>,
-    /// Messages to one number in a day.
-    pub number: Mode,
-    pub per_number: u32,
-    pub prefix: Mode,
-    pub country: Mode,
-    pub address: Mode,
-    /// All messages of the service. Above this limit, countries without users have no floor. It blocks nothing else.
-    pub total: Mode,
-    pub block_for: Duration,
-    /// Days of history before adaptive rules refuse messages.
-    pub learning_days: u32,
+    /// Unverified messages to one number. They come back over a day.
+    pub sends_per_number: u32,
+    /// Unverified messages in a day for each one that is usually verified.
+    pub tolerance: u32,
+    /// The floors of the allowances.
+    pub prefix: u32,
+    pub address: u32,
+    pub network: u32,
+    pub country: u32,
+    pub unproven: u32,
 }
 
 impl Default for GuardRules {
     fn default() -> Self {
         Self {
+            mode: Mode::Block,
             number_types: Mode::Block,
             landlines: Mode::Block,
             allowed_countries: None,
             blocked_countries: BTreeSet::new(),
-            number: Mode::Block,
-            per_number: 20,
-            prefix: Mode::Block,
-            country: Mode::Block,
-            address: Mode::Block,
-            total: Mode::Block,
-            block_for: Duration::from_secs(12 * 60 * 60),
-            learning_days: HISTORY_DAYS,
+            sends_per_number: 20,
+            tolerance: 1,
+            prefix: 10,
+            address: 10,
+            network: 30,
+            country: 30,
+            unproven: 60,
         }
     }
 }
 
-/// A pending message weighs this part of an unverified one.
-const PENDING_PART: u32 = 3;
+impl GuardRules {
+    /// How an allowance fills. `expected` messages are announced for the country.
+    pub(super) fn limit(&self, dimension: Dimension, expected: u32) -> Limit {
+        // The refill of a day, in tenths of the floor: a prefix with one known number then gives less than 20 messages a
+        // day, with the ten that the number needs no allowance for.
+        let (floor, tenths) = match dimension {
+            Dimension::Prefix(_) => (self.prefix, 9),
+            Dimension::Network(_) => (self.network, 10),
+            Dimension::Country(_) => (self.country, 7),
+            Dimension::Unproven => (self.unproven, 10),
+            Dimension::Address(_) | Dimension::Number(_) | Dimension::Total => (self.address, 10),
+        };
+        Limit {
+            floor: f64::from(floor.max(expected)),
+            refill: f64::from(floor) * f64::from(tenths) / 10.0,
+            tolerance: f64::from(self.tolerance),
+            stored: if matches!(dimension, Dimension::Country(_)) { 0.33 } else { 1.0 },
+            bounds_paid: matches!(dimension, Dimension::Prefix(_)),
+        }
+    }
+
+    /// The lists and types that a message breaks.
+    pub fn fixed(
+        &self,
+        country: Option<Region>,
+        number_type: NumberType,
+        channel: Channel,
+    ) -> impl Iterator<Item = (Rule, Effect)> {
+        let is_in = |list: &BTreeSet<Region>| country.is_some_and(|country| list.contains(&country));
+        let is_outside = is_in(&self.blocked_countries)
+            || self.allowed_countries.as_ref().is_some_and(|allowed| !is_in(allowed));
+        let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
+        let rules = [
+            (Rule::CountryList, Mode::Block, is_outside),
+            (Rule::NumberType, self.number_types, number_type == NumberType::Special),
+            (Rule::Landline, self.landlines, is_text_to_landline),
+        ];
+        let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);
+        broken.map(|(rule, mode, _)| (rule, Effect::of(mode)))
+    }
+}
 
 /// The decision about a send and its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
-    /// A send that passes is counted; if no message leaves, [`super::Guard::withdraw`] takes it back. Of a refused one
-    /// nothing is counted; one that [`Rule::Landline`] refuses can be repeated as a call.
-    pub verdict: Result<(), Rule>,
-    /// Empty for most sends. The first one with [`Effect::Refused`] is the reason of the verdict.
+    /// A send that passes has taken its allowances; if no message leaves, [`super::Guard::give_back`] returns them. A
+    /// refused one has taken nothing; one that [`Rule::Landline`] refuses can be repeated as a call.
+    pub verdict: Result<(), Refused>,
+    /// Empty for most sends.
     pub findings: Vec<Finding>,
+}
+
+/// Why a send is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    pub rule: Rule,
+    /// When a message can pass; `None` for a number or country that gets none.
+    pub until: Option<Timestamp>,
 }
 
 /// A rule that a send broke.
@@ -141,15 +173,13 @@ pub struct Finding {
     pub effect: Effect,
     /// `None` for lists and types.
     pub figures: Option<Figures>,
-    /// The end of the block or entry.
+    /// When a message passes the rule; `None` for lists and types.
     pub until: Option<Timestamp>,
-    /// Whether this send began the block.
-    pub begins_block: bool,
 }
 
 impl Finding {
     pub(super) const fn new(rule: Rule, key: Key, effect: Effect) -> Self {
-        Self { rule, key, effect, figures: None, until: None, begins_block: false }
+        Self { rule, key, effect, figures: None, until: None }
     }
 }
 
@@ -159,10 +189,6 @@ pub enum Effect {
     Refused,
     /// The rule only records.
     Recorded,
-    /// There are not 14 days of history.
-    Learning,
-    /// The number was verified before.
-    VerifiedNumber,
 }
 
 impl Effect {
@@ -171,26 +197,26 @@ impl Effect {
         match self {
             Self::Refused => "refused",
             Self::Recorded => "recorded",
-            Self::Learning => "learning",
-            Self::VerifiedNumber => "verified_number",
+        }
+    }
+
+    pub(super) const fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Block => Self::Refused,
+            Mode::Record | Mode::Off => Self::Recorded,
         }
     }
 }
 
-/// The figures that a rule compared: `unverified` and a third of `pending` with `limit`; for [`Rule::Number`] `sends`.
+/// The figures of an allowance, in whole messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
-    pub period: Period,
-    pub tally: Tally,
-    pub pending: u32,
-    /// Unverified messages that are usual.
+    /// Messages that it still has.
+    pub level: u32,
+    /// The level of the full allowance.
+    pub most: u32,
+    /// Numbers that are verified in a day.
     pub usual: u32,
-    pub limit: u32,
-}
-
-impl Figures {
-    pub(super) const fn is_exceeded(&self) -> bool {
-        let open = self.tally.unverified as u64 * PENDING_PART as u64 + self.pending as u64;
-        open > self.limit as u64 * PENDING_PART as u64
-    }
+    /// The last part of the level, for places with users.
+    pub kept: u32,
 }

@@ -26,6 +26,23 @@ pub struct Signals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientNet(u64);
 
+impl ClientNet {
+    /// The network around it: the /24 of an IPv4 address, the /48 of an IPv6 one.
+    #[must_use]
+    pub const fn network(self) -> Self {
+        let host = if self.0 & V4 == V4 { 0xff } else { 0xffff };
+        Self(self.0 & !host)
+    }
+
+    /// `192.0.2.0/24` or `2001:db8::/48`, for a [`Self::network`].
+    fn network_name(self) -> String {
+        match u32::try_from(self.0 ^ V4) {
+            Ok(v4) => format!("{}/24", Ipv4Addr::from_bits(v4)),
+            Err(_) => format!("{}/48", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+        }
+    }
+}
+
 /// Marks an IPv4 address. As an IPv6 prefix it would be multicast, which is no client's.
 const V4: u64 = 0xffff_ffff_0000_0000;
 
@@ -48,7 +65,7 @@ impl fmt::Display for ClientNet {
     }
 }
 
-/// What a counter counts. Records contain the position of the variant.
+/// What an allowance, an entry or a refusal is about. Records contain the position of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
     /// All messages.
@@ -57,6 +74,10 @@ pub enum Dimension {
     /// A number without its last four digits.
     Prefix(u64),
     Address(ClientNet),
+    /// A [`ClientNet::network`].
+    Network(ClientNet),
+    /// All countries without users, together.
+    Unproven,
     Number(PhoneNumber),
 }
 
@@ -75,12 +96,14 @@ impl fmt::Display for Dimension {
             Self::Country(None) => f.write_str("no country"),
             Self::Prefix(digits) => write!(f, "+{digits}****"),
             Self::Address(net) => write!(f, "{net}"),
+            Self::Network(net) => f.write_str(&net.network_name()),
+            Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
         }
     }
 }
 
-/// The key of a counter.
+/// The key of an entry or a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// `None` for all services.
@@ -93,8 +116,4 @@ impl Key {
         Self { service, dimension }
     }
 
-    /// The counter of a number. Each service has one: none can vouch for the numbers of another.
-    pub const fn of_number(service: ServiceId, number: PhoneNumber) -> Self {
-        Self::new(Some(service), Dimension::Number(number))
-    }
 }
