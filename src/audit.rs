@@ -65,6 +65,7 @@ pub enum Action {
     GuardAllowed,
     GuardBlocked,
     GuardEntryRemoved,
+    GuardExpected,
 }
 
 impl Action {
@@ -89,6 +90,7 @@ impl Action {
             Self::GuardAllowed => "guard.allowed",
             Self::GuardBlocked => "guard.blocked",
             Self::GuardEntryRemoved => "guard.entry_removed",
+            Self::GuardExpected => "guard.expected",
         }
     }
 }

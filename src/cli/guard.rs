@@ -1,28 +1,23 @@
 //! `onceward guard`: questions to the guard of the server, and its manual entries; and `replay`: what the guard's rules do
-//! to generated or recorded traffic, without a server and without data.
+//! to recorded traffic, without a server and without data.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::answer::{ask_running, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{ControlRequest, EntryRequest, GuardRequest, SendLine};
+use crate::app::control::{ControlRequest, EntryRequest, ExpectRequest, GuardRequest, SendLine};
 use crate::config::{self, Pricing, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
 use crate::guard::operator::{
-    CounterView, DecisionView, EntryView, Explanation, Overview, SUBJECTS, exact, subject,
+    AllowanceView, BudgetView, DecisionView, EntryView, Item, SUBJECTS, ServiceExplanation, exact, subject,
 };
-use crate::guard::replay::{
-    Comparison, Outcome, PriceOf, Recorded, ReplayRules, compare, compare_recorded, money,
-};
-use crate::guard::scenario::Scenario;
+use crate::guard::replay::{Outcome, Recorded, money, replay};
 
 #[derive(Debug, Args)]
 pub struct GuardArgs {
@@ -39,54 +34,26 @@ enum GuardCommand {
     #[command(flatten)]
     Ask(GuardRequest),
 
-    /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's rules; list what
-    /// each defence let through, and whom it refused.
+    /// Run recorded traffic with the rules of the configuration, and count what they would have refused.
     ///
-    /// The traffic is generated (attacks among honest users), or that of a FILE. The rules are those of the key guard of
-    /// the configuration, with its messages-per-hour, and the prices are those of the key prices, if they are set.
+    /// The prices are those of the key prices, if they are set. Budgets, manual entries and the rules of single services do
+    /// not apply, and client addresses are not recorded.
     Replay {
         /// Recorded messages, as `onceward tracker --json` prints them; "-" is standard input.
-        #[arg(value_name = "FILE", conflicts_with = "scenario")]
-        file: Option<PathBuf>,
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
 
-        /// Only this scenario; several with several options [default: all].
-        #[arg(long, value_name = "NAME", value_parser = names())]
-        scenario: Vec<String>,
-
-        /// Generate other users and numbers. The same seed gives the same result.
-        #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "file")]
-        seed: u64,
-
-        /// Let adaptive rules refuse messages of the FILE after this many days [default: 14, as in the server].
-        #[arg(long, value_name = "DAYS", requires = "file")]
-        learn_days: Option<u32>,
+        /// With this tolerance [default: that of the key guard].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+        tolerance: Option<u32>,
     },
 }
 
-fn names() -> PossibleValuesParser {
-    Scenario::all().iter().map(|scenario| scenario.name).collect::<Vec<_>>().into()
-}
-
 pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
-    let (file, wanted, seed, learn_days) = match request {
-        GuardCommand::Ask(request) => return ask(request, json, &config::load_storage(sources)?),
-        GuardCommand::Replay { file, scenario, seed, learn_days } => (file, scenario, seed, learn_days),
-    };
-    if let Some(file) = file {
-        return replay_file(&file, seed, learn_days, json, sources);
+    match request {
+        GuardCommand::Ask(request) => ask(request, json, &config::load_storage(sources)?),
+        GuardCommand::Replay { file, tolerance } => replay_file(&file, tolerance, json, sources),
     }
-    let mut scenarios = Scenario::all();
-    scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
-    let (Pricing { prices, .. }, settings) = config::load_guard(sources)?;
-    let price = prices.map(|prices| move |country, channel| prices.of(country, channel));
-    let rules = &settings.rules(&GuardRules::default());
-    let rules = ReplayRules { rules, budget: settings.messages_per_hour };
-    let results =
-        compare(&scenarios, rules, price.as_ref().map(|price| price as PriceOf<'_>), seed).into_iter();
-    let lines = results.flat_map(|Comparison { scenario, off, fixed_limit, guard }| {
-        lines(scenario, [off, fixed_limit, guard])
-    });
-    Ok(list(lines.collect(), json, "no scenarios", headings("ATTACK-SENT", "ATTACK-COST"), cells))
 }
 
 fn ask(
@@ -102,19 +69,23 @@ fn ask(
     }
     let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
     let lines = ask_running::<serde_json::Value>(data_dir, &control, "the guard runs in the server")?;
-    let line = only(lines)?;
     if json {
-        return Ok(CommandOutput::of(json_line(&line)));
+        return Ok(CommandOutput::of(lines.iter().map(json_line).collect::<String>()));
     }
     let is_removal = matches!(request, GuardRequest::Remove(_));
     Ok(CommandOutput::of(match request {
         GuardRequest::Explain(asked) => {
-            explained(serde_json::from_value(line)?, asked.service.as_deref().unwrap_or("default"))
+            let services = lines.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
+            services.iter().map(|service| explained(&asked.subject, service)).collect::<Vec<_>>().join("\n")
         }
-        GuardRequest::List { .. } => listed(&serde_json::from_value(line)?),
+        GuardRequest::List { .. } => {
+            let items = lines.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
+            listed(&items)
+        }
         GuardRequest::Allow(EntryRequest { subject, .. })
         | GuardRequest::Block(EntryRequest { subject, .. })
-        | GuardRequest::Remove(subject) => match serde_json::from_value(line)? {
+        | GuardRequest::Expect(ExpectRequest { entry: EntryRequest { subject, .. }, .. })
+        | GuardRequest::Remove(subject) => match serde_json::from_value(only(lines)?)? {
             Some(entry) => changed(&entry, subject.service.as_deref(), is_removal),
             None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
         },
@@ -122,7 +93,7 @@ fn ask(
 }
 
 fn changed(
-    EntryView { subject, action, date_until, .. }: &EntryView,
+    EntryView { subject, action, messages, date_until, .. }: &EntryView,
     service: Option<&str>,
     is_removed: bool,
 ) -> String {
@@ -130,51 +101,33 @@ fn changed(
     if is_removed {
         return format!("the manual entry {of} for {subject} is removed\n");
     }
-    let do_what = if action == "allow" { "pass the adaptive rules" } else { "are refused" };
+    if let Some(messages) = messages {
+        return format!("{messages} messages {of} to {subject} are expected until {date_until}\n");
+    }
+    let do_what = if action == "allow" { "need no allowance" } else { "are refused" };
     format!("messages {of} to or from {subject} {do_what} until {date_until}\n")
 }
 
-fn explained(explanation: Explanation, service: &str) -> String {
-    let Explanation { subject, refused, reasons, counters, decisions, .. } = explanation;
+const ALLOWANCE_HEADINGS: [&str; 5] = ["ALLOWANCE", "LEFT", "FULL", "USUAL", "NEXT-MESSAGE"];
+
+fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
+    let ServiceExplanation { service, refused, reasons, allowances, decisions, .. } = explanation;
     let mut lines = vec![
         format!("{subject} in the service {service}"),
-        format!("messages: {}", if refused { "refused" } else { "pass" }),
+        format!("messages: {}", if *refused { "refused" } else { "pass" }),
     ];
-    lines.extend(reasons);
-    let rows = counters.iter().flat_map(|CounterView { service_sid, subject, figures, .. }| {
-        let scope = service_sid.as_ref().map_or("all services", |_| "service");
-        // No rule compares the counts of all services.
-        let of_service = |figure: u32| or_dash(service_sid.as_ref().map(|_| figure.to_string()));
-        figures.iter().map(move |figures| {
-            [
-                subject.clone(),
-                scope.to_owned(),
-                figures.period.clone(),
-                figures.sent.to_string(),
-                figures.verified.to_string(),
-                figures.unverified.to_string(),
-                figures.pending.to_string(),
-                of_service(figures.usual),
-                of_service(figures.limit),
-            ]
-        })
+    lines.extend_from_slice(reasons);
+    let rows = allowances.iter().map(|AllowanceView { subject, level, most, usual, date_passes, .. }| {
+        let passes = date_passes.clone().unwrap_or_else(|| "now".to_owned());
+        [subject.clone(), level.to_string(), most.to_string(), usual.to_string(), passes]
     });
-    let rows: Vec<_> = rows.collect();
-    let counters = if rows.is_empty() {
-        "no messages are counted\n".to_owned()
-    } else {
-        format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
-    };
     let line = |DecisionView { subject, rule, effect, messages, date_last, .. }: &DecisionView| {
         format!("{date_last}  {effect}: {} to or from {subject} by the rule {rule}\n", counted(*messages))
     };
     let title = if decisions.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
     let decided: Vec<String> = decisions.iter().map(line).collect();
-    lines.join("\n") + "\n" + &counters + title + &decided.concat()
+    lines.join("\n") + "\n\n" + &table(ALLOWANCE_HEADINGS, rows) + title + &decided.concat()
 }
-
-const COUNTER_HEADINGS: [&str; 9] =
-    ["SUBJECT", "COUNTED-FOR", "PERIOD", "SENT", "VERIFIED", "UNVERIFIED", "PENDING", "USUAL", "LIMIT"];
 
 const LIST_HEADINGS: [&str; 6] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "LAST", "DETAILS"];
 
@@ -182,64 +135,75 @@ fn counted(messages: u64) -> String {
     format!("{messages} {}", if messages == 1 { "message" } else { "messages" })
 }
 
-fn listed(overview: &Overview) -> String {
-    let Overview { budgets, blocks, entries, decisions, .. } = overview;
-    let title = |sid: &Option<String>, none| overview.title(sid.as_deref(), none).to_owned();
-    let budgets = budgets.iter().map(|budget| {
-        let (service, details) = (title(&budget.service_sid, "all"), format!("{budget} spent"));
-        ["budget".to_owned(), budget.name.clone(), service, or_dash(None), or_dash(None), details]
-    });
-    let entries = blocks.iter().chain(entries).map(|entry| {
-        let EntryView { service_sid, subject, action, date_until, figures } = entry;
-        let kind = figures.as_ref().map_or(format!("entry: {action}"), |_| "blocked".to_owned());
-        let details = or_dash(figures.as_ref().map(ToString::to_string));
-        [kind, subject.clone(), title(service_sid, "all"), date_until.clone(), or_dash(None), details]
-    });
-    let decisions = decisions.iter().map(|decision| {
-        let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } = decision;
-        let figures = figures.as_ref().map(|figures| format!(": {figures}")).unwrap_or_default();
-        let details = format!("{} by the rule {rule}{figures}", counted(*messages));
-        let service = title(service_sid, "a deleted service");
-        [effect.clone(), subject.clone(), service, or_dash(None), date_last.clone(), details]
-    });
-    let mut rows = budgets.chain(entries).chain(decisions).peekable();
-    if rows.peek().is_none() {
-        return "no budgets, no blocks, no manual entries and no refusals\n".to_owned();
+fn listed(items: &[Item]) -> String {
+    if items.is_empty() {
+        return "no budgets, no allowances below half, no manual entries and no refusals\n".to_owned();
     }
+    let none = || or_dash(None);
+    let rows = items.iter().map(|item| match item {
+        Item::Budget(budget) => {
+            let BudgetView { name, service, .. } = budget;
+            let details = format!("{budget} spent");
+            ["budget".to_owned(), name.clone(), service.clone(), none(), none(), details]
+        }
+        Item::Allowance(allowance) => {
+            let AllowanceView { subject, service, date_passes, .. } = allowance;
+            let until = or_dash(date_passes.clone());
+            let details = allowance.to_string();
+            ["allowance".to_owned(), subject.clone(), service.clone(), until, none(), details]
+        }
+        Item::Entry(EntryView { service, subject, action, messages, date_until, .. }) => {
+            let details = or_dash(messages.map(|messages| counted(messages.into())));
+            let kind = format!("entry: {action}");
+            [kind, subject.clone(), service.clone(), date_until.clone(), none(), details]
+        }
+        Item::Decision(DecisionView { service, subject, rule, effect, messages, date_last, .. }) => {
+            let details = format!("{} by the rule {rule}", counted(*messages));
+            [effect.clone(), subject.clone(), service.clone(), none(), date_last.clone(), details]
+        }
+    });
     table(LIST_HEADINGS, rows)
 }
 
 fn replay_file(
     file: &Path,
-    seed: u64,
-    learn_days: Option<u32>,
+    tolerance: Option<u32>,
     json: bool,
     sources: &Sources,
 ) -> Result<CommandOutput, CommandError> {
     let (pricing, settings) = config::load_guard(sources)?;
     let (messages, not_sent) = read_messages(file, pricing)?;
     let mut rules = settings.rules(&GuardRules::default());
-    rules.learning_days = learn_days.unwrap_or(rules.learning_days);
-    let results = if messages.is_empty() {
-        Vec::new()
-    } else {
-        let replayed = ReplayRules { rules: &rules, budget: settings.messages_per_hour };
-        lines("recording", compare_recorded(&messages, replayed, seed)).into()
-    };
-    let headings = headings("UNVERIFIED-SENT", "UNVERIFIED-COST");
-    let mut output = list(results, json, "no messages", headings, cells);
+    rules.tolerance = tolerance.unwrap_or(rules.tolerance);
+    let outcome = (!messages.is_empty()).then(|| replay(&messages, &rules, 1));
+    let mut output = list(outcome.into_iter().collect(), json, "no messages", HEADINGS, cells);
     let times = messages.iter().map(|message| message.at);
     let hours =
         times.clone().max().map_or(0, |last| last.since(times.min().unwrap_or(last)).as_secs() / 3_600);
     output.err = format!(
-        "messages: {} in {} days and {} hours; rows left out because nothing was sent: {not_sent}; adaptive rules refuse \
-         messages after {} days (--learn-days); client addresses are not recorded\n",
+        "messages: {} in {} days and {} hours; rows left out because nothing was sent: {not_sent}; tolerance: {}; client \
+         addresses are not recorded\n",
         messages.len(),
         hours / 24,
         hours % 24,
-        rules.learning_days
+        rules.tolerance
     );
     Ok(output)
+}
+
+const HEADINGS: [&str; 6] = ["SENT", "REFUSED", "COST", "SAVED", "VERIFIED-NUMBERS", "OF-THEM-REFUSED"];
+
+fn cells(outcome: Outcome) -> [String; 6] {
+    let Outcome { sent, refused, cost, saved, honest_users, honest_refused } = outcome;
+    let share = u64::from(honest_refused) * 100_000 / u64::from(honest_users.max(1));
+    [
+        sent.to_string(),
+        refused.to_string(),
+        money(cost),
+        money(saved),
+        honest_users.to_string(),
+        format!("{honest_refused} ({}.{:03} %)", share / 1_000, share % 1_000),
+    ]
 }
 
 /// The sent messages of a file, and the number of its other rows.
@@ -284,44 +248,6 @@ fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize)
         });
     }
     Ok((messages, not_sent))
-}
-
-/// A scenario with one defence.
-#[derive(Debug, Serialize)]
-struct ReplayLine {
-    scenario: &'static str,
-    defence: &'static str,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-fn lines(scenario: &'static str, [off, fixed_limit, guard]: [Outcome; 3]) -> [ReplayLine; 3] {
-    [("off", off), ("fixed-limit", fixed_limit), ("guard", guard)].map(|(defence, outcome)| ReplayLine {
-        scenario,
-        defence,
-        outcome,
-    })
-}
-
-const COLUMNS: usize = 10;
-
-const fn headings(sent: &'static str, cost: &'static str) -> [&'static str; COLUMNS] {
-    ["SCENARIO", "DEFENCE", "SENT", "BLOCKED", "COST", sent, cost, "BEFORE-BLOCK", "HONEST-USERS", "REFUSED"]
-}
-
-fn cells(ReplayLine { scenario, defence, outcome }: ReplayLine) -> [String; COLUMNS] {
-    [
-        scenario.to_owned(),
-        defence.to_owned(),
-        outcome.sent.to_string(),
-        outcome.refused.to_string(),
-        money(outcome.cost),
-        outcome.attack_sent.to_string(),
-        money(outcome.attack_cost),
-        outcome.attack_before_block.to_string(),
-        outcome.honest_users.to_string(),
-        outcome.refused(),
-    ]
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The rules and budgets of the pumping guard, as config.json has them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use onceward_core::guard::{GuardRules, Mode};
 use schemars::{JsonSchema, json_schema};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::context::{Part, is_scalar};
-use super::kind::{As, Choice, GuardBlock, Named, SendsPerNumber, Span, Whole, kinds, object_of, text_of};
+use super::kind::{As, Choice, GuardFloor, Named, SendsPerNumber, Tolerance, Whole, kinds, object_of, text_of};
 use super::prices::micros;
 use super::schema::{object, properties};
 use crate::domain::Region;
@@ -18,8 +17,33 @@ use crate::domain::Region;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct GuardSettings {
-    /// Messages in an hour of UTC. Without a budget, a new data directory has 500 for the whole server, if a gateway
-    /// is not the simulator.
+    /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
+    /// `off` keeps no allowances.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub mode: Option<Mode>,
+    /// Unverified messages a day for each number that a place usually verifies. 2 where fewer than 40 % verify: an attack
+    /// then costs twice as much.
+    #[serde(with = "As::<Option<Whole<Tolerance, u32>>>")]
+    pub tolerance: Option<u32>,
+    /// The floor of the allowance of a prefix: a number without its last four digits.
+    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    pub prefix: Option<u32>,
+    /// The same of a client address.
+    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    pub address: Option<u32>,
+    /// The same of a client's network: an IPv4 /24 or IPv6 /48.
+    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    pub network: Option<u32>,
+    /// The same of a country.
+    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    pub country: Option<u32>,
+    /// The same of all countries without users, together.
+    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    pub unproven: Option<u32>,
+    /// Unverified messages to one number. They come back over a day.
+    #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
+    pub sends_per_number: Option<u32>,
+    /// Messages in an hour of UTC.
     #[serde(with = "As::<Option<Limit>>")]
     pub messages_per_hour: Option<u64>,
     /// Messages in a day of UTC.
@@ -28,9 +52,6 @@ pub struct GuardSettings {
     /// Money in a day of UTC, by the key `prices`.
     #[serde(with = "As::<Option<Money>>")]
     pub money_per_day: Option<u64>,
-    /// Messages to one number in a day, of one service.
-    #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
-    pub sends_per_number: Option<u32>,
     /// The only countries that get messages.
     #[serde(with = "As::<Option<AllowedCountries>>")]
     pub allowed_countries: Option<BTreeSet<Region>>,
@@ -43,30 +64,13 @@ pub struct GuardSettings {
     /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub landlines: Option<Mode>,
-    /// What happens above `sends-per-number`.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub number: Option<Mode>,
-    /// The adaptive rule for prefixes: numbers without their last four digits.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub prefix: Option<Mode>,
-    /// The adaptive rule for countries.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub country: Option<Mode>,
-    /// The adaptive rule for client addresses.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub address: Option<Mode>,
-    /// Whether an attack on the whole service stops messages to countries without users.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub total: Option<Mode>,
-    /// The length of a block.
-    #[serde(with = "As::<Option<Span<GuardBlock>>>")]
-    pub block_for: Option<Duration>,
 }
 
 impl GuardSettings {
     /// These rules, with what is given here.
     pub fn rules(&self, base: &GuardRules) -> GuardRules {
         GuardRules {
+            mode: self.mode.unwrap_or(base.mode),
             number_types: self.number_types.unwrap_or(base.number_types),
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
@@ -74,19 +78,14 @@ impl GuardSettings {
                 .blocked_countries
                 .clone()
                 .unwrap_or_else(|| base.blocked_countries.clone()),
-            number: self.number.unwrap_or(base.number),
-            per_number: self.sends_per_number.unwrap_or(base.per_number),
+            sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
+            tolerance: self.tolerance.unwrap_or(base.tolerance),
             prefix: self.prefix.unwrap_or(base.prefix),
-            country: self.country.unwrap_or(base.country),
             address: self.address.unwrap_or(base.address),
-            total: self.total.unwrap_or(base.total),
-            block_for: self.block_for.unwrap_or(base.block_for),
-            learning_days: base.learning_days,
+            network: self.network.unwrap_or(base.network),
+            country: self.country.unwrap_or(base.country),
+            unproven: self.unproven.unwrap_or(base.unproven),
         }
-    }
-
-    pub const fn has_budget(&self) -> bool {
-        self.messages_per_hour.is_some() || self.messages_per_day.is_some() || self.money_per_day.is_some()
     }
 }
 
@@ -104,7 +103,7 @@ const MOST: u64 = 1_000_000_000;
 kinds! {
     /// The object as it was given.
     GuardObject -> Map<String, Value> {
-        accepted: "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \"country\": \"record\"}",
+        accepted: "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \"mode\": \"record\"}",
         schema: object::<GuardSettings>(),
         of: |value| object_of(value),
     }

@@ -507,6 +507,8 @@ ranges! { u64 {
     BreakerFailures in NONE; 1, 1_000; "a gateway that fails this often in a row is dead";
     TrackerSize in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
     SendsPerNumber in NONE; 1, 1_000_000; "a person needs a few";
+    Tolerance in NONE; 0, 10; "an attack costs as many times more";
+    GuardFloor in NONE; 1, 1_000_000; "the first user of a place needs one";
     Shards in NONE; 1, 1_024; "each is a queue of its own; more than there are processors gains nothing";
 }}
 
@@ -523,6 +525,5 @@ ranges! { Duration {
     BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "the gateway gets no message meanwhile";
     TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
     AuditAge in SECOND; DAY, DAY.saturating_mul(3_660); "it is kept on the disk for so long";
-    GuardBlock in SECOND; MINUTE, DAY.saturating_mul(30); "an attacker returns sooner or later";
     StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
 }}

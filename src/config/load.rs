@@ -186,13 +186,19 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.traces = traces::read(variables, c);
     settings.policy = inputs.policy();
     settings.guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
-    if let Some(header) = &settings.proxies.client_address_header
-        && settings.proxies.trusted_proxies.is_empty()
-        && !c.is_wrong("trusted-proxies")
-    {
-        let problem = "it is believed only from trusted-proxies, and there are none: the guard would know no addresses. List \
-                       the addresses of your proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
-        c.wrong("client-address-header", Some(quoted(header.as_str())), problem);
+    let headers = [
+        ("client-address-header", &settings.proxies.client_address_header),
+        ("risk-check-header", &settings.proxies.risk_check_header),
+    ];
+    for (key, header) in headers {
+        if let Some(header) = header
+            && settings.proxies.trusted_proxies.is_empty()
+            && !c.is_wrong("trusted-proxies")
+        {
+            let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
+                           proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
+            c.wrong(key, Some(quoted(header.as_str())), problem);
+        }
     }
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);

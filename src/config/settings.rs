@@ -543,7 +543,11 @@ pub struct ProxySettings {
     /// `trusted-proxies`.
     #[serde(with = "As::<Option<Header>>")]
     pub client_address_header: Option<HeaderName>,
-    /// Networks from which `client-address-header` is believed, such as 10.0.0.0/8.
+    /// Header of `/api/*` and `/send-code` with which a proxy or a backend says `disable` after it has checked that a person
+    /// asks, as `RiskCheck=disable` does below `/v2`. Needs `trusted-proxies`.
+    #[serde(with = "As::<Option<Header>>")]
+    pub risk_check_header: Option<HeaderName>,
+    /// Networks from which `client-address-header` and `risk-check-header` are believed, such as 10.0.0.0/8.
     #[serde(with = "As::<Networks>", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
 }

@@ -1,11 +1,11 @@
-//! Budgets of messages and money. An allowance is drawn durably from the record of a budget before its first message is
-//! sent; a crash loses the rest of it, and never leads to more than the limit.
+//! Budgets of messages and money. A share is drawn durably from the record of a budget before its first message is sent; a
+//! crash loses the rest of it, and never leads to more than the limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use onceward_core::guard::{Allowance, Budget, BudgetState, Period};
+use onceward_core::guard::{Budget, BudgetState, Period, Share};
 use serde::{Deserialize, Serialize};
 
 use super::record::subject;
@@ -13,13 +13,13 @@ use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
+use crate::metrics::{BudgetReading, ServiceNames};
 use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
-/// The record of a budget. The default is the mark of a data directory that had a guard before its first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The record of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetRecord {
-    /// `None` for the mark.
-    period: Option<Period>,
+    period: Period,
     state: BudgetState,
 }
 
@@ -28,7 +28,7 @@ impl Record for BudgetRecord {
     const PLURAL: &'static str = "guard budgets";
 
     fn expires(&self) -> Timestamp {
-        self.period.map_or(Timestamp::MAX, |period| self.state.end(period))
+        self.state.end(self.period)
     }
 
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
@@ -48,17 +48,29 @@ struct BudgetName {
 /// The budget of money. It counts millionths of the currency, the others messages.
 const MONEY: &str = "money-per-day";
 
-/// A budget with the allowance that is in memory.
+/// The part of a budget, in per cent, at which the log says so.
+const NEARLY_SPENT: u64 = 80;
+
+/// A budget with what is in memory of it.
 struct Account {
     name: BudgetName,
     budget: Budget,
-    allowance: Mutex<Option<Allowance>>,
-    /// Held while an allowance is drawn.
+    memory: Mutex<InMemory>,
+    /// Held while a share is drawn.
     drawing: tokio::sync::Mutex<()>,
     /// While it is in the future, the budget has nothing left.
     spent_until: AtomicU64,
     /// The last end of a period in which the budget was spent.
     reported: AtomicU64,
+    /// The same in which it was nearly spent.
+    warned: AtomicU64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct InMemory {
+    /// The record, as this process read or wrote it last.
+    state: BudgetState,
+    share: Option<Share>,
 }
 
 /// Why a message was not charged.
@@ -81,7 +93,7 @@ pub struct SpentBudget {
 
 /// What a message cost.
 #[derive(Default)]
-pub struct Charge(Vec<(Arc<Account>, Allowance)>);
+pub struct Charge(Vec<(Arc<Account>, Share)>);
 
 impl Charge {
     /// The message was certainly not sent.
@@ -114,76 +126,85 @@ pub struct Budgets {
     /// The built-in ones are made when the first message is charged with money.
     prices: OnceLock<Prices>,
     currency: String,
-    /// Whether messages cost money.
-    pays: bool,
+    names: ServiceNames,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
 }
 
 impl Budgets {
-    pub fn new(
+    /// Reads the records.
+    pub async fn start(
         router: Arc<Router>,
         clock: Arc<dyn Clock>,
         slots: SlotHash,
         Pricing { prices, currency }: Pricing,
-        pays: bool,
+        names: ServiceNames,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
-    ) -> Self {
-        let accounts = settings.into_iter().map(|(service, settings)| {
+    ) -> Result<Self, Refusal> {
+        let mut accounts = HashMap::new();
+        for (service, settings) in settings {
             let GuardSettings { messages_per_hour, messages_per_day, money_per_day, .. } = settings;
             let limits = [
                 ("messages-per-hour", Period::Hour, messages_per_hour),
                 ("messages-per-day", Period::Day, messages_per_day),
                 (MONEY, Period::Day, money_per_day),
             ];
-            let accounts = limits.into_iter().filter_map(|(key, period, limit)| {
-                // `off` means that no default applies.
-                let limit = limit.filter(|limit| *limit != u64::MAX);
-                Some(Arc::new(Account {
-                    name: BudgetName { service, key },
-                    budget: Budget { limit: limit?, period },
-                    allowance: Mutex::default(),
+            let mut of_service = Vec::new();
+            for (key, period, limit) in limits {
+                // `off` in a service's settings means none, as no limit does.
+                let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
+                let name = BudgetName { service, key };
+                let subject = subject(&name, &slots);
+                let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
+                let state = router.get::<BudgetRecord>(key).await?.map(|record| record.state);
+                let memory = InMemory { state: state.unwrap_or_default(), share: None };
+                of_service.push(Arc::new(Account {
+                    name,
+                    budget: Budget { limit, period },
+                    memory: Mutex::new(memory),
                     drawing: tokio::sync::Mutex::default(),
                     spent_until: AtomicU64::new(0),
                     reported: AtomicU64::new(0),
-                }))
-            });
-            (service, accounts.collect())
-        });
-        let accounts = accounts.collect();
+                    warned: AtomicU64::new(0),
+                }));
+            }
+            accounts.insert(service, of_service);
+        }
         let prices = prices.map(OnceLock::from).unwrap_or_default();
-        Self { router, clock, slots, prices, currency, pays, accounts }
+        Ok(Self { router, clock, slots, prices, currency, names, accounts })
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
-    pub async fn list(&self, service: Option<ServiceId>) -> Result<Vec<BudgetUsage>, Refusal> {
-        let (mut budgets, now) = (Vec::new(), self.clock.now());
-        for account in self.accounts.values().flatten() {
-            let name = &account.name;
-            if service.is_some() && name.service != service {
-                continue;
-            }
-            budgets.push(self.usage(account, now).await?);
-        }
+    pub fn list(&self, service: Option<ServiceId>) -> Vec<BudgetUsage> {
+        let now = self.clock.now();
+        let accounts = self.accounts.values().flatten();
+        let accounts = accounts.filter(|account| service.is_none() || account.name.service == service);
+        let mut budgets: Vec<_> = accounts.map(|account| self.usage(account, now)).collect();
         budgets.sort_by_key(|budget| (budget.service, budget.key));
-        Ok(budgets)
+        budgets
+    }
+
+    /// Every budget, for metrics.
+    pub fn readings(&self) -> Vec<BudgetReading> {
+        let reading = |BudgetUsage { service, key, spent, limit, .. }: BudgetUsage| {
+            let service = service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned());
+            BudgetReading { service, budget: key, limit, left: limit.saturating_sub(spent) }
+        };
+        self.list(None).into_iter().map(reading).collect()
     }
 
     /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
-    /// With both the simulator and paid gateways, the message counts as paid.
-    pub async fn used_up(
+    pub fn used_up(
         &self,
         service: ServiceId,
         country: Option<Region>,
-    ) -> Result<Option<(BudgetUsage, Timestamp)>, Refusal> {
+    ) -> Option<(BudgetUsage, Timestamp)> {
         let now = self.clock.now();
-        for account in self.of(service) {
-            let (usage, period) = (self.usage(account, now).await?, account.budget.period);
-            let amount = self.amount(account, country, Channel::Sms, !self.pays);
-            if usage.spent.saturating_add(amount) > usage.limit {
-                return Ok(Some((usage, period.end(period.index(now)))));
-            }
-        }
-        Ok(None)
+        self.of(service).find_map(|account| {
+            let (usage, period) = (self.usage(account, now), account.budget.period);
+            let amount = self.amount(account, country, Channel::Sms, false);
+            let is_used_up = usage.spent.saturating_add(amount) > usage.limit;
+            is_used_up.then(|| (usage, period.end(period.index(now))))
+        })
     }
 
     fn prices(&self) -> &Prices {
@@ -199,11 +220,11 @@ impl Budgets {
         }
     }
 
-    async fn usage(&self, account: &Account, now: Timestamp) -> Result<BudgetUsage, Refusal> {
+    fn usage(&self, account: &Account, now: Timestamp) -> BudgetUsage {
         let (BudgetName { service, key }, limit) = (account.name, account.budget.limit);
-        let spent = self.spent_of(account, now).await?;
+        let spent = account.spent(now);
         let has_refused = now.as_millis() < account.reported.load(Ordering::Relaxed);
-        Ok(BudgetUsage {
+        BudgetUsage {
             service,
             key,
             spent,
@@ -211,15 +232,7 @@ impl Budgets {
             // The rest of the money may be too little for any message.
             is_spent: spent >= limit || (key == MONEY && has_refused),
             currency: (key == MONEY).then(|| self.currency.clone()),
-        })
-    }
-
-    async fn spent_of(&self, account: &Account, now: Timestamp) -> Result<u64, Refusal> {
-        let subject = subject(&account.name, &self.slots);
-        let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
-        let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state);
-        let left = lock(&account.allowance).map_or(0, |allowance| allowance.left(now));
-        Ok(state.unwrap_or_default().drawn(account.budget.period, now).saturating_sub(left))
+        }
     }
 
     fn of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Account>> {
@@ -257,7 +270,22 @@ impl Budgets {
         Ok(charge)
     }
 
-    async fn take(&self, account: &Account, amount: u64) -> Result<Allowance, ChargeError> {
+    /// A share is at most a 64th of the limit: the line comes that much too early at most.
+    fn warn_if_nearly_spent(&self, account: &Account) {
+        let (now, Budget { limit, period }) = (self.clock.now(), account.budget);
+        let drawn = account.lock().state.drawn(period, now);
+        if drawn < limit / 100 * NEARLY_SPENT + limit % 100 * NEARLY_SPENT / 100 {
+            return;
+        }
+        let end = period.end(period.index(now));
+        if account.warned.swap(end.as_millis(), Ordering::Relaxed) < end.as_millis() {
+            let (budget, spent) = (account.name.key, account.spent(now));
+            let service = account.name.service.and_then(|service| self.names.of(service));
+            tracing::warn!(budget, spent, limit, service, until = %end.rfc3339_seconds(), "budget nearly spent");
+        }
+    }
+
+    async fn take(&self, account: &Account, amount: u64) -> Result<Share, ChargeError> {
         if let Some(part) = account.take(amount, self.clock.now()) {
             return Ok(part);
         }
@@ -268,21 +296,19 @@ impl Budgets {
         let BudgetName { service, key } = account.name;
         let (budget, period) = (account.budget, account.budget.period);
         let subject = subject(&account.name, &self.slots);
-        let drawn = self.router.decide::<Result<Allowance, Timestamp>, Refusal>(subject, move |view| {
+        let drawn = self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
             let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
-            Ok(budget.draw(state, amount, view.now()).map(|(state, allowance)| {
-                view.put(
-                    subject.id,
-                    Some(&BudgetRecord { period: Some(period), state }),
-                    Durability::Durable,
-                );
-                allowance
+            Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
+                let record = BudgetRecord { period, state: *state };
+                view.put(subject.id, Some(&record), Durability::Durable);
             }))
         });
         match drawn.await {
-            Ok(Ok(Ok(mut allowance))) => {
-                let part = allowance.split(amount);
-                account.give(allowance);
+            Ok(Ok(Ok((state, mut share)))) => {
+                let part = share.split(amount);
+                account.lock().state = state;
+                account.give(share);
+                self.warn_if_nearly_spent(account);
                 Ok(part)
             }
             Ok(Ok(Err(until))) => {
@@ -300,19 +326,25 @@ impl Budgets {
     }
 }
 
-fn lock(allowance: &Mutex<Option<Allowance>>) -> MutexGuard<'_, Option<Allowance>> {
-    allowance.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Account {
-    fn take(&self, amount: u64, now: Timestamp) -> Option<Allowance> {
-        lock(&self.allowance).as_mut()?.take(amount, now)
+    fn lock(&self) -> MutexGuard<'_, InMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to the allowance, unless the part is of a period that has ended.
-    fn give(&self, part: Allowance) {
-        let mut allowance = lock(&self.allowance);
-        *allowance = Some(allowance.map_or(part, |known| known.joined(part)));
+    fn spent(&self, now: Timestamp) -> u64 {
+        let InMemory { state, share } = *self.lock();
+        let left = share.map_or(0, |share| share.left(now));
+        state.drawn(self.budget.period, now).saturating_sub(left)
+    }
+
+    fn take(&self, amount: u64, now: Timestamp) -> Option<Share> {
+        self.lock().share.as_mut()?.take(amount, now)
+    }
+
+    /// Adds to the share, unless the part is of a period that has ended.
+    fn give(&self, part: Share) {
+        let mut memory = self.lock();
+        memory.share = Some(memory.share.map_or(part, |known| known.joined(part)));
         self.spent_until.store(0, Ordering::Relaxed);
     }
 }

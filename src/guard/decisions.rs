@@ -3,7 +3,7 @@
 //! A record counts the sends of an hour that broke one rule with one effect under one key. A flood of sends to one prefix
 //! is one record an hour. [`Decisions`] collects them in memory and adds them to the records lazily.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub struct GuardDecision {
     pub last: Timestamp,
     /// Those of the last send; `None` for lists and types.
     pub figures: Option<Figures>,
-    /// The end of the block or entry, at the last send.
+    /// When the next message passes, as of the last send.
     pub until: Option<Timestamp>,
 }
 
@@ -97,8 +97,19 @@ pub struct Decisions {
     log: RecordLog<GuardDecision>,
     router: Arc<Router>,
     slots: SlotHash,
-    waiting: Mutex<HashMap<DecisionName, GuardDecision>>,
+    waiting: Mutex<Waiting>,
 }
+
+#[derive(Default)]
+struct Waiting {
+    decisions: HashMap<DecisionName, GuardDecision>,
+    /// Those of this hour that were noted before; at most [`MOST_NOTED`].
+    hour: u32,
+    noted: HashSet<DecisionName>,
+}
+
+/// Decisions of an hour of which the first one is told apart.
+const MOST_NOTED: usize = 4_096;
 
 impl Decisions {
     pub fn follow(shards: &Shards, slots: SlotHash) -> Self {
@@ -106,21 +117,30 @@ impl Decisions {
         Self { log, router: Arc::clone(shards.router()), slots, waiting: Mutex::default() }
     }
 
-    pub fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) {
+    /// Returns whether it is the first one of its name in the hour.
+    pub fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) -> bool {
         let Finding { rule, key, effect, figures, until, .. } = *finding;
         let hour = u32::try_from(now.as_millis() / 3_600_000).unwrap_or(u32::MAX);
         let mut name = DecisionName { service, key, rule, effect, hour };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= MOST_AT_ONCE && !waiting.contains_key(&name) {
+        if waiting.hour != hour {
+            waiting.hour = hour;
+            waiting.noted.clear();
+        }
+        let is_first = waiting.noted.len() < MOST_NOTED && waiting.noted.insert(name);
+        if waiting.decisions.len() >= MOST_AT_ONCE && !waiting.decisions.contains_key(&name) {
             name.key.dimension = Dimension::Total;
         }
         let new = GuardDecision { name, sends: 1, first: now, last: now, figures, until };
-        waiting.entry(name).and_modify(|known| known.add(&new)).or_insert(new);
+        waiting.decisions.entry(name).and_modify(|known| known.add(&new)).or_insert(new);
+        is_first
     }
 
     /// Adds what waits to the records. A shard that does not run loses its part.
     pub async fn flush(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(
+            &mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).decisions,
+        );
         let added = waiting.into_values().map(|new| {
             let subject = subject(&new.name, &self.slots);
             self.router.decide::<(), Refusal>(subject, move |view| {

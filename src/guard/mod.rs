@@ -1,8 +1,8 @@
 //! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
 //! stores their records.
 //!
-//! The state is in memory, behind one lock. Every ten seconds its changes are written to records of the shards, lazily: a
-//! crash loses the last ten seconds of counts. Manual entries are durable before they are answered.
+//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: a crash
+//! may give back what the last 250 ms took. Manual entries are durable before they are answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -10,8 +10,9 @@ mod budgets;
 mod decisions;
 pub mod operator;
 mod record;
+mod verified;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -21,40 +22,51 @@ use tokio::sync::broadcast;
 use crate::audit::{Author, Change};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
-    FactConsumer, FailedAttemptFacts, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    BudgetReading, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendEnd, SendFacts, TableReading,
+    VerificationFacts, VerificationStep,
 };
 use crate::registry::Registry;
-use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables};
+use crate::shard::{Durability, Id, Refusal, Router, Shards, Subject};
 
 use self::budgets::Budgets;
 pub use self::budgets::{BudgetRecord, Charge, ChargeError, SpentBudget};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
 pub use self::record::GuardRecord;
-use onceward_core::guard::{Bounds, Guard, GuardRow};
+pub use self::verified::{VerifiedNumbers, VerifiedRecord};
+use onceward_core::guard::{Bounds, Guard, VerifiedNumber};
 pub use onceward_core::guard::{
     ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
-    TooManyEntries, replay, scenario,
+    TooManyEntries, replay,
 };
 
 /// Interval between writes of the changes.
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Messages an hour of a new data directory with a real gateway, until the operator sets a budget.
-const FIRST_BUDGET: u64 = 500;
+/// Intervals between writes of the decisions.
+const DECISION_INTERVALS: u32 = 40;
+
+/// Rows of each service that an interval looks at, to free those that say nothing.
+const LOOKS: usize = 64;
 
 /// Notices that a receiver may leave unread.
 const NOTICES: usize = 256;
 
 /// Records that are taken under one lock: some 100 us.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 512;
+
+/// Records of a slot that one decision writes.
+const PER_DECISION: usize = 32;
 
 /// Records per page. Reading one blocks a shard for some 50 us.
 const PAGE: usize = 64;
+
+/// Rows that were dropped are logged once in this time.
+const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 
 /// What a request says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,7 +92,10 @@ impl ClientSignals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuardRefusal {
     /// By a rule, or by an entry of the operator.
-    Blocked,
+    Blocked {
+        /// When a message can pass; `None` for a number that gets none.
+        until: Option<Timestamp>,
+    },
     /// The service does not send to the country.
     Country,
     /// A landline takes no text message.
@@ -95,6 +110,9 @@ pub enum GuardRefusal {
 pub enum EntryError {
     #[error(transparent)]
     TooMany(#[from] TooManyEntries),
+    /// Only a country can be announced.
+    #[error("only messages to a country can be announced")]
+    NotACountry,
     /// After `StoreUnavailable` or `Stopping` the entry may be stored.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -104,6 +122,8 @@ pub enum EntryError {
 pub struct GuardDeps<'a> {
     pub shards: &'a Shards,
     pub server_key: &'a ServerKey,
+    /// The table that the shards keep [`VerifiedRecord`]s in.
+    pub verified: VerifiedNumbers,
     /// Rules and budgets of the server.
     pub settings: GuardSettings,
     /// What services change of them.
@@ -111,22 +131,20 @@ pub struct GuardDeps<'a> {
     pub pricing: Pricing,
     /// Names the services in lists; `None` for no names.
     pub registry: Option<Registry>,
-    /// Whether messages cost money: a gateway beside the simulator is in use.
+    /// Whether messages cost money: a gateway beside the simulator is in use. Otherwise there are no allowances.
     pub pays: bool,
-    /// Kinds of record that a data directory has once messages were sent.
-    pub traffic: &'a [u8],
 }
 
 impl<'a> GuardDeps<'a> {
     /// The default rules, without budgets.
-    pub fn new(shards: &'a Shards, server_key: &'a ServerKey) -> Self {
+    pub fn new(shards: &'a Shards, server_key: &'a ServerKey, verified: VerifiedNumbers) -> Self {
         let (settings, pricing) = (GuardSettings::default(), Pricing::default());
         let (services, registry) = (HashMap::new(), None);
-        Self { shards, server_key, settings, services, pricing, registry, pays: false, traffic: &[] }
+        Self { shards, server_key, verified, settings, services, pricing, registry, pays: true }
     }
 }
 
-/// A block that began, or a budget that is spent, and the message that led to it.
+/// An allowance that became empty, or a budget that is spent, and the message that led to it.
 #[derive(Debug, Clone, Copy)]
 pub struct GuardNotice {
     pub service: ServiceId,
@@ -145,6 +163,9 @@ pub struct PumpingGuard {
 
 struct Inner {
     guard: Mutex<Guard>,
+    verified: VerifiedNumbers,
+    /// Verified numbers on their way to the shards.
+    newly_verified: Mutex<HashMap<(ServiceId, PhoneNumber), VerifiedNumber>>,
     default_rules: GuardRules,
     /// Of services that have their own.
     rules: HashMap<ServiceId, GuardRules>,
@@ -167,28 +188,24 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, mut settings, services, pricing, registry, pays, traffic } = deps;
+        let GuardDeps { shards, server_key, verified, settings, services, pricing, registry, pays } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
-        let default_rules = settings.rules(&GuardRules::default());
-        let rules = services.iter().map(|(service, own)| (*service, own.rules(&default_rules))).collect();
+        let rules_of = |own: &GuardSettings, base: &GuardRules| {
+            let rules = own.rules(base);
+            GuardRules { mode: if pays { rules.mode } else { Mode::Off }, ..rules }
+        };
+        let default_rules = rules_of(&settings, &GuardRules::default());
+        let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
         let slots = SlotHash::new(server_key);
-        if mark_new(&router, &slots, traffic).await? {
-            if pays && !settings.has_budget() {
-                settings.messages_per_hour = Some(FIRST_BUDGET);
-                tracing::info!(
-                    messages_per_hour = FIRST_BUDGET,
-                    "default budget of a new data directory; set messages-per-hour of the key guard to your own"
-                );
-            }
-        } else if pays && !settings.has_budget() {
-            tracing::warn!("no budget of messages; set messages-per-hour of the key guard");
-        }
         let settings =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
-        let budgets =
-            Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, pays, settings);
+        let names = shards.metrics().service_names().clone();
+        let (known_router, known_clock) = (Arc::clone(&router), Arc::clone(&clock));
+        let budgets = Budgets::start(known_router, known_clock, slots.clone(), pricing, names, settings).await?;
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
+            verified,
+            newly_verified: Mutex::default(),
             default_rules,
             rules,
             budgets,
@@ -214,42 +231,45 @@ impl PumpingGuard {
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
         let Signals { service, country, number_type, channel, is_trusted, .. } = *signals;
-        let mut broken = self.inner.rules(Some(service)).fixed(country, number_type, channel);
+        let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
         !is_trusted && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
     }
 
-    /// Decides about a send, and counts it if it may pass. Its code lives for `life`.
-    pub fn assess(
-        &self,
-        signals: &Signals,
-        life: Duration,
-        request_id: Option<&str>,
-    ) -> Result<(), GuardRefusal> {
+    /// Decides about a send, and takes its allowances if it may pass.
+    pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<(), GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
         let now = self.inner.clock.now();
         if let Some(spent) = self.inner.budgets.spent(service) {
             self.inner.report(&spent, service, number, channel, request_id);
             return Err(GuardRefusal::BudgetSpent { until: spent.until });
         }
-        let rules = self.inner.rules(Some(service));
-        let assessment = self.inner.guard().assess(signals, rules, now.plus(life), now);
+        let rules = self.inner.rules(service);
+        let verified = self.inner.known(service, number, now);
+        let assessment = self.inner.guard().assess(signals, rules, verified, now);
         for finding in &assessment.findings {
-            self.inner.record(service, number, finding, request_id);
-            if finding.begins_block {
+            let is_first = self.inner.record(service, number, finding, request_id);
+            if is_first && finding.effect == Effect::Refused && finding.figures.is_some() {
                 let (finding, budget) = (*finding, None);
                 let _ = self.inner.notices.send(GuardNotice { service, number, channel, finding, budget });
             }
         }
-        assessment.verdict.map_err(|rule| match rule {
-            Rule::CountryList => GuardRefusal::Country,
-            Rule::Landline => GuardRefusal::Landline,
-            Rule::Entry
-            | Rule::NumberType
-            | Rule::Number
-            | Rule::Prefix
-            | Rule::Country
-            | Rule::Address
-            | Rule::Budget => GuardRefusal::Blocked,
+        assessment.verdict.map_err(|refused| {
+            if refused.rule != Rule::Landline {
+                self.inner.metrics.refused_by_guard(Recipient { service, number, is_test: false }, channel);
+            }
+            match refused.rule {
+                Rule::CountryList => GuardRefusal::Country,
+                Rule::Landline => GuardRefusal::Landline,
+                Rule::Entry
+                | Rule::NumberType
+                | Rule::Number
+                | Rule::Prefix
+                | Rule::Address
+                | Rule::Network
+                | Rule::Country
+                | Rule::Unproven
+                | Rule::Budget => GuardRefusal::Blocked { until: refused.until },
+            }
         })
     }
 
@@ -274,14 +294,9 @@ impl PumpingGuard {
         &self.inner.slots
     }
 
-    /// Blocks and spent budgets from now on.
+    /// Empty allowances, once an hour for each, and spent budgets from now on.
     pub fn notices(&self) -> broadcast::Receiver<GuardNotice> {
         self.inner.notices.subscribe()
-    }
-
-    /// A send that was counted led to no message.
-    pub fn withdraw(&self, service: ServiceId, number: PhoneNumber) {
-        self.inner.guard().withdraw(service, number, self.inner.clock.now());
     }
 
     /// What the guard refused, or would have refused: the newest first, and whether more follow.
@@ -289,54 +304,86 @@ impl PumpingGuard {
         self.inner.decisions.list(query).await
     }
 
-    /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of all services, its
-    /// manual entry. Returns whether the guard knew it.
+    /// Ends the refusals of one number.
+    pub fn unlock(&self, service: ServiceId, number: PhoneNumber) {
+        self.inner.guard().unlock(service, number);
+    }
+
+    /// Forgets a number of a service: its messages, its verification, its manual entry and the decisions about it; of all
+    /// services, its manual entry. Returns whether the guard knew it.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
-        let key = Key::new(service, Dimension::Number(number));
-        let is_known = self.entry(&key).is_some() || !self.figures(key).is_empty();
-        self.inner.guard().forget(service, number, self.inner.clock.now());
+        let mut is_known = self.inner.guard().forget(service, number, self.inner.clock.now());
         self.inner.write(Durability::Durable, None).await?;
         let Some(service) = service else { return Ok(is_known) };
+        if self.inner.verified.get(service, number).is_some() {
+            is_known = true;
+            let subject = self.inner.verified_subject(service, number);
+            let removed = self.inner.router.decide(subject, move |view| {
+                view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
+                Ok::<_, Refusal>(())
+            });
+            removed.await.unwrap_or(Err(Refusal::Stopping))?;
+        }
         Ok(self.inner.decisions.erase(service, number).await? || is_known)
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are lost.
     pub async fn flush(&self) {
+        self.inner.decisions.flush().await;
         self.inner.flush().await;
     }
-}
 
-/// Returns `true` for a data directory that had a guard before its first message, and marks it.
-async fn mark_new(router: &Router, slots: &SlotHash, traffic: &[u8]) -> Result<bool, Refusal> {
-    let mark = record::subject(&"new", slots);
-    let key = RecordKey { slot: mark.slot, kind: BudgetRecord::KIND, id: mark.id };
-    if router.get::<BudgetRecord>(key).await?.is_some() {
-        return Ok(true);
+    /// The state for metrics: the tables, the rows that were dropped, and the budgets.
+    pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetReading>) {
+        let (guard, limits) = (self.inner.guard(), Bounds::default());
+        let [allowances, numbers] = guard.len();
+        let table = |name, held, limit| TableReading { name, held, limit };
+        let tables = vec![
+            table("guard allowances", allowances, limits.allowances),
+            table("guard numbers", numbers, limits.numbers),
+            table("verified numbers", self.inner.verified.len(), self.inner.verified.limit()),
+        ];
+        let dropped = guard.dropped();
+        drop(guard);
+        (tables, dropped, self.inner.budgets.readings())
     }
-    for shard in 0..router.shards() {
-        let kinds = traffic.to_vec();
-        let has_traffic = move |tables: &Tables, _| kinds.iter().any(|kind| tables.len_of(*kind) > 0);
-        if router.read_shard(shard, has_traffic).await? {
-            return Ok(false);
-        }
-    }
-    let marked = router.decide(mark, move |view| {
-        view.put(mark.id, Some(&BudgetRecord::default()), Durability::Durable);
-        Ok::<_, Refusal>(true)
-    });
-    marked.await.unwrap_or(Err(Refusal::Stopping))
 }
 
 /// Writes the changes until the last handle is gone.
 async fn run(inner: Weak<Inner>) {
-    loop {
+    let (mut dropped, mut logged) = (0, None::<Timestamp>);
+    for turn in 1_u32.. {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.flush().await;
+        if turn.is_multiple_of(DECISION_INTERVALS) {
+            inner.decisions.flush().await;
+        }
+        let now = inner.clock.now();
+        let all = {
+            let mut guard = inner.guard();
+            guard.sweep(LOOKS, now);
+            guard.dropped()
+        };
+        if all > dropped && logged.is_none_or(|at| now >= at.plus(DROPS_LOGGED)) {
+            tracing::warn!(
+                dropped = all - dropped,
+                "guard tables full; the fullest allowances of the largest service were dropped"
+            );
+            (dropped, logged) = (all, Some(now));
+        }
     }
+}
+
+/// Records of one slot that are written together.
+#[derive(Default)]
+struct SlotWrites {
+    rows: Vec<(Id, Option<GuardRecord>)>,
+    verified: Vec<(Id, VerifiedRecord)>,
+    audited: Option<(Author, Change)>,
 }
 
 impl Inner {
@@ -344,32 +391,52 @@ impl Inner {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn newly_verified(&self) -> MutexGuard<'_, HashMap<(ServiceId, PhoneNumber), VerifiedNumber>> {
+        self.newly_verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// `None` for a deleted service.
     fn sid(&self, service: ServiceId) -> Option<Sid> {
         self.registry.as_ref()?.service_by_id(service).map(|service| service.sid)
     }
 
-    fn rules(&self, service: Option<ServiceId>) -> &GuardRules {
-        service.and_then(|service| self.rules.get(&service)).unwrap_or(&self.default_rules)
+    fn rules(&self, service: ServiceId) -> &GuardRules {
+        self.rules.get(&service).unwrap_or(&self.default_rules)
+    }
+
+    /// A number that was verified in the last 30 days.
+    fn known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> Option<VerifiedNumber> {
+        if self.rules(service).mode == Mode::Off {
+            return None;
+        }
+        let newly = self.newly_verified().get(&(service, number)).copied();
+        newly.or_else(|| self.verified.get(service, number)).filter(|verified| now < verified.expires())
+    }
+
+    fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
+        let id = record_id(service, number.as_u64());
+        Subject { slot: self.slots.of(id), id }
+    }
+
+    fn give_back(&self, Recipient { service, number, is_test }: Recipient) {
+        if !is_test {
+            self.guard().give_back(service, number, self.rules(service), self.clock.now());
+        }
     }
 
     async fn flush(&self) {
-        self.decisions.flush().await;
         // The shard logs why it refuses.
         let _ = self.write(Durability::Lazy, None).await;
     }
 
     async fn restore(&self) -> Result<(), Refusal> {
-        let mut rows = Vec::new();
-        self.router.for_each(PAGE, |GuardRecord(row)| rows.push(row)).await?;
-        // Most counters then come to the page that they were in.
-        rows.sort_by_key(GuardRow::name);
         let now = self.clock.now();
-        let mut guard = self.guard();
-        for row in rows {
-            guard.restore(row, now);
-        }
-        Ok(())
+        let visit = |GuardRecord(row): GuardRecord| {
+            if now < row.expires() {
+                self.guard().restore(row);
+            }
+        };
+        self.router.for_each(PAGE, visit).await
     }
 
     /// Writes the changes. `audited` goes with the first of them.
@@ -380,27 +447,70 @@ impl Inner {
     ) -> Result<(), Refusal> {
         let _writing = self.writing.lock().await;
         let mut result = Ok(());
+        let newly: Vec<_> = self.newly_verified().iter().map(|(key, verified)| (*key, *verified)).collect();
+        let mut verified = newly.iter().copied();
         loop {
             let rows = self.guard().take_changed(AT_ONCE);
-            if rows.is_empty() {
-                return result;
+            let mut slots = BTreeMap::<u8, SlotWrites>::new();
+            for (name, row) in rows {
+                let Subject { slot, id } = record::subject(&name, &self.slots);
+                let writes = slots.entry(slot).or_default();
+                writes.rows.push((id, row.map(GuardRecord)));
+                if let Some(audited) = audited.take() {
+                    writes.audited = Some(audited);
+                }
             }
-            let written = rows.into_iter().map(|row| {
-                let (name, audited) = (row.name(), audited.take());
-                let subject = record::subject(&name, &self.slots);
-                self.router.decide::<(), Refusal>(subject, move |view| {
-                    let record = Some(GuardRecord(row)).filter(|record| view.now() < record.expires());
-                    view.put(subject.id, record.as_ref(), durability);
-                    if let Some((author, change)) = audited {
-                        author.record(change, view);
-                    }
-                    Ok(())
-                })
-            });
+            for ((service, number), verified) in verified.by_ref().take(AT_ONCE) {
+                let Subject { slot, id } = self.verified_subject(service, number);
+                slots.entry(slot).or_default().verified.push((id, VerifiedRecord(verified)));
+            }
+            if slots.is_empty() {
+                break;
+            }
+            let written = slots.into_iter().flat_map(|(slot, writes)| self.write_slot(slot, writes, durability));
             for answer in written.collect::<Vec<_>>() {
                 result = result.and(answer.await.unwrap_or(Err(Refusal::Stopping)));
             }
         }
+        let mut waiting = self.newly_verified();
+        for (key, verified) in newly {
+            if waiting.get(&key) == Some(&verified) {
+                waiting.remove(&key);
+            }
+        }
+        result
+    }
+
+    fn write_slot(
+        &self,
+        slot: u8,
+        SlotWrites { mut rows, mut verified, mut audited }: SlotWrites,
+        durability: Durability,
+    ) -> Vec<tokio::sync::oneshot::Receiver<Result<(), Refusal>>> {
+        let mut answers = Vec::new();
+        while !rows.is_empty() || !verified.is_empty() {
+            let rows: Vec<_> = rows.drain(..rows.len().min(PER_DECISION)).collect();
+            let verified: Vec<_> = verified.drain(..verified.len().min(PER_DECISION)).collect();
+            let Some(id) = rows.first().map(|(id, _)| *id).or_else(|| verified.first().map(|(id, _)| *id)) else {
+                break;
+            };
+            let audited = audited.take();
+            answers.push(self.router.decide(Subject { slot, id }, move |view| {
+                let now = view.now();
+                for (id, row) in &rows {
+                    let row = row.as_ref().filter(|row| now < row.0.expires());
+                    view.put(*id, row, durability);
+                }
+                for (id, verified) in &verified {
+                    view.put(*id, Some(verified), Durability::Lazy);
+                }
+                if let Some((author, change)) = audited {
+                    author.record(change, view);
+                }
+                Ok(())
+            }));
+        }
+        answers
     }
 
     /// Counts and logs that a budget has nothing left for a message.
@@ -419,7 +529,6 @@ impl Inner {
             effect: Effect::Refused,
             figures: None,
             until: Some(until),
-            begins_block: false,
         };
         if let Some((budget, limit)) = newly_spent {
             let scope = scope.and_then(|scope| self.metrics.service_names().of(scope));
@@ -430,33 +539,35 @@ impl Inner {
         self.record(service, number, &finding, request_id);
     }
 
-    /// Counts and logs a broken rule.
-    fn record(&self, service: ServiceId, number: PhoneNumber, finding: &Finding, request_id: Option<&str>) {
+    /// Counts and logs a broken rule. Returns whether it is the first one of its kind in the hour.
+    fn record(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        finding: &Finding,
+        request_id: Option<&str>,
+    ) -> bool {
         let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
         self.metrics.guard_finding(rule, effect);
-        self.decisions.note(service, finding, self.clock.now());
+        let is_first = self.decisions.note(service, finding, self.clock.now());
         let service = self.metrics.service_names().of(service);
         let key = finding.key.dimension;
         let figure = |of: fn(&Figures) -> u32| finding.figures.as_ref().map(of);
-        let (sends, limit) = (figure(|figures| figures.tally.sends), figure(|figures| figures.limit));
-        let verified = figure(|figures| figures.tally.verified);
-        let (unverified, pending) =
-            (figure(|figures| figures.tally.unverified), figure(|figures| figures.pending));
-        if finding.begins_block {
-            let until = finding.until.map(|until| until.rfc3339_seconds().to_string());
-            tracing::warn!(
-                rule, %key, service, until, sends, verified, unverified, pending, limit, "block begun by guard"
-            );
+        let (level, most) = (figure(|figures| figures.level), figure(|figures| figures.most));
+        let usual = figure(|figures| figures.usual);
+        let until = finding.until.map(|until| until.rfc3339_seconds().to_string());
+        if is_first && finding.figures.is_some() {
+            tracing::warn!(rule, effect, %key, service, until, level, most, usual, "guard allowance empty");
         }
         if finding.effect == Effect::Refused {
             let request_id = request_id.map(str::to_owned);
             self.refusals.note(move |count| {
                 tracing::info!(
-                    request_id, %number, rule, %key, service, sends, verified, unverified, pending, limit,
-                    count, "send refused by guard"
+                    request_id, %number, rule, %key, service, until, level, most, usual, count, "send refused by guard"
                 );
             });
         }
+        is_first
     }
 }
 
@@ -470,17 +581,23 @@ struct Facts(Weak<Inner>);
 impl FactConsumer for Facts {
     fn verification(&self, facts: &VerificationFacts) {
         let Some(inner) = self.0.upgrade().filter(|_| !facts.recipient.is_test) else { return };
-        if facts.step == VerificationStep::Approved {
-            inner.guard().verified(facts.recipient.service, facts.recipient.number, inner.clock.now());
+        let Recipient { service, number, .. } = facts.recipient;
+        let rules = inner.rules(service);
+        if facts.step != VerificationStep::Approved || rules.mode == Mode::Off {
+            return;
+        }
+        let now = inner.clock.now();
+        let earlier = inner.known(service, number, now);
+        let verified = inner.guard().verified(service, number, rules, earlier, now);
+        if earlier != Some(verified) && (earlier.is_some() || inner.verified.has_room(service)) {
+            inner.newly_verified().insert((service, number), verified);
         }
     }
 
     fn failed_attempt(&self, _: &FailedAttemptFacts) {}
 
     fn send(&self, facts: &SendFacts) {
-        let Some(inner) = self.0.upgrade().filter(|_| !facts.recipient.is_test && !facts.follows) else {
-            return;
-        };
+        let Some(inner) = self.0.upgrade().filter(|_| !facts.follows) else { return };
         match facts.outcome {
             // The message was sent, may have been, or will be.
             SendEnd::Accepted | SendEnd::Unknown | SendEnd::Postponed | SendEnd::Test => {}
@@ -489,9 +606,13 @@ impl FactConsumer for Facts {
             | SendEnd::Obsolete
             | SendEnd::Overloaded
             | SendEnd::Locked
-            | SendEnd::Limited => {
-                inner.guard().withdraw(facts.recipient.service, facts.recipient.number, inner.clock.now());
-            }
+            | SendEnd::Limited => inner.give_back(facts.recipient),
+        }
+    }
+
+    fn not_begun(&self, recipient: Recipient) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.give_back(recipient);
         }
     }
 }

@@ -16,10 +16,12 @@ use super::{
     Mode, PumpingGuard, Rule, scope_name,
 };
 use crate::audit::{Action, Author, Change};
-use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::registry::{Registry, ServiceName};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::registry::Service;
 use crate::shard::{Durability, Refusal};
-use onceward_core::guard::{Block, Period};
+
+/// Services of an explanation that is about all of them.
+const EXPLAINED_SERVICES: usize = 10;
 
 /// Decisions of an explanation.
 const EXPLAINED: usize = 10;
@@ -35,9 +37,17 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
-     digits), a country (TJ), or a client address (192.0.2.7)";
+     digits), a country (TJ), a client address (192.0.2.7) or a network (192.0.2.0/24, 2001:db8::/48)";
 
-/// Reads a number, prefix, country or client address.
+/// The subject of the allowance of all countries without users.
+const UNPROVEN: &str = "unproven";
+
+/// Reads what [`exact`] wrote.
+fn subject_of(text: &str) -> Option<Dimension> {
+    subject(text, None)
+}
+
+/// Reads a number, prefix, country, client address or network.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     let text = text.trim();
     if let Some(digits) = text.strip_suffix("****") {
@@ -48,6 +58,10 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     }
     if text.len() == 2 {
         return Region::parse(text).map(|country| Dimension::Country(Some(country)));
+    }
+    if let Some(network) = text.strip_suffix("/24").or_else(|| text.strip_suffix("/48")) {
+        let network = network.parse::<IpAddr>().ok().map(|address| ClientNet::from(address).network());
+        return network.map(Dimension::Network).filter(|network| network.to_string() == text);
     }
     if let Ok(address) = text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>() {
         return Some(Dimension::Address(ClientNet::from(address)));
@@ -68,70 +82,58 @@ pub fn exact(dimension: Dimension) -> String {
     }
 }
 
-/// Counted messages, and the limit of the unverified ones.
+/// An allowance of unverified messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardFigures))]
-pub struct FiguresView {
-    /// `hour` or `day`: the last 60 minutes or 24 hours.
-    pub period: String,
-    pub sent: u32,
-    pub verified: u32,
-    /// Messages whose code has expired.
-    pub unverified: u32,
-    /// Messages whose code may still be submitted. Each weighs a third of an unverified one.
-    pub pending: u32,
-    /// Unverified messages that are usual.
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardAllowance))]
+pub struct AllowanceView {
+    /// The service.
+    #[cfg_attr(feature = "server", schema(required))]
+    pub service_sid: Option<String>,
+    /// The name of the service.
+    pub service: String,
+    /// The number (masked in lists), prefix, country, address or network, or `unproven`: all countries without users.
+    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
+    pub subject: String,
+    /// Messages that it still has, and those of a full one.
+    pub level: u32,
+    pub most: u32,
+    /// The last messages, which are kept for places where others have verified.
+    pub kept: u32,
+    /// Numbers that are usually verified in a day.
     pub usual: u32,
-    /// The limit of unverified messages; of a number that of messages. No rule compares the counts of all services.
-    pub limit: u32,
+    /// When the next message from a place without users passes; null for now.
+    #[cfg_attr(feature = "server", schema(required, format = DateTime))]
+    pub date_passes: Option<String>,
 }
 
-impl From<Figures> for FiguresView {
-    fn from(Figures { period, tally, pending, usual, limit }: Figures) -> Self {
-        let period = match period {
-            Period::Hour => "hour",
-            Period::Day => "day",
-        };
-        let (sent, verified, unverified) = (tally.sends, tally.verified, tally.unverified);
-        Self { period: period.to_owned(), sent, verified, unverified, pending, usual, limit }
-    }
-}
-
-impl FiguresView {
-    /// Without the limit. No rule compares the counts of all services.
-    pub fn counts(&self) -> String {
-        let Self { period, sent, verified, unverified, pending, .. } = self;
-        format!(
-            "{sent} sent in the {period}, {verified} verified, {unverified} unverified, {pending} pending"
-        )
-    }
-}
-
-impl fmt::Display for FiguresView {
+impl fmt::Display for AllowanceView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; usual {}, limit {}", self.counts(), self.usual, self.limit)
+        let Self { level, most, usual, .. } = self;
+        write!(f, "{level} of {most} messages left, usually {usual} verified a day")
     }
 }
 
-/// A manual entry, or a block that a rule began.
+/// A manual entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardEntry))]
 pub struct EntryView {
     /// The service; null for all services.
     #[cfg_attr(feature = "server", schema(required))]
     pub service_sid: Option<String>,
-    /// The number (masked in lists), prefix, country or address.
+    /// The name of the service, or `all`.
+    pub service: String,
+    /// The number (masked in lists), prefix, country, address or network.
     #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
     pub subject: String,
-    /// `allow` or `block`.
-    #[cfg_attr(feature = "server", schema(pattern = "^(allow|block)$", example = "allow"))]
+    /// `allow`, `block` or `expect`.
+    #[cfg_attr(feature = "server", schema(pattern = "^(allow|block|expect)$", example = "allow"))]
     pub action: String,
-    /// The end; of a block unless attempts continue.
+    /// The messages that are announced by `expect`; else null.
+    #[cfg_attr(feature = "server", schema(required))]
+    pub messages: Option<u32>,
+    /// The end.
     #[cfg_attr(feature = "server", schema(format = DateTime))]
     pub date_until: String,
-    /// The figures that began the block; null for a manual entry.
-    #[cfg_attr(feature = "server", schema(required))]
-    pub figures: Option<FiguresView>,
 }
 
 /// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
@@ -147,6 +149,8 @@ pub fn amount(micros: u64) -> String {
 pub struct BudgetView {
     /// `None` for the budget of all services.
     pub service_sid: Option<String>,
+    /// The name of the service, or `all`.
+    pub service: String,
     /// Its key in the configuration.
     pub name: String,
     /// Messages, or millionths of the currency.
@@ -169,60 +173,44 @@ impl fmt::Display for BudgetView {
     }
 }
 
-/// What the guard does at present, and what it decided.
+/// Something that the guard does at present, or decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overview {
-    pub services: Vec<ServiceName>,
-    pub budgets: Vec<BudgetView>,
-    /// Those that rules began.
-    pub blocks: Vec<EntryView>,
-    /// Manual ones.
-    pub entries: Vec<EntryView>,
-    pub decisions: Vec<DecisionView>,
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Item {
+    Budget(BudgetView),
+    /// One with less than half of its messages.
+    Allowance(AllowanceView),
+    Entry(EntryView),
+    Decision(DecisionView),
 }
 
-impl Overview {
-    /// The name of a service; `none` without a sid.
-    pub fn title<'a>(&'a self, sid: Option<&'a str>, none: &'a str) -> &'a str {
-        let known = |sid| self.services.iter().find(|service| service.sid == sid);
-        sid.map_or(none, |sid| known(sid).map_or(sid, |service| &service.name))
-    }
-}
-
-/// One counter of an explanation.
+/// What the guard knows of a subject in one service, and why it refuses messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardCounter))]
-pub struct CounterView {
-    /// The service; null for all services.
-    #[cfg_attr(feature = "server", schema(required))]
-    pub service_sid: Option<String>,
-    /// The number, prefix, country or address, or `all`.
-    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
-    pub subject: String,
-    /// The manual entry or the block.
-    #[cfg_attr(feature = "server", schema(required))]
-    pub entry: Option<EntryView>,
-    /// Empty if nothing was sent.
-    pub figures: Vec<FiguresView>,
-}
-
-/// What the guard knows of a subject, and why it refuses messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardExplanation))]
-pub struct Explanation {
-    /// The number, prefix, country or address.
-    #[cfg_attr(feature = "server", schema(example = "+992900000123"))]
-    pub subject: String,
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardServiceExplanation))]
+pub struct ServiceExplanation {
     /// The service.
     pub service_sid: String,
-    /// Whether a rule, an entry or a spent budget refuses messages now.
+    /// The name of the service.
+    pub service: String,
+    /// Whether a text message from a place without users is refused now.
     pub refused: bool,
     /// The reasons, and what lets messages pass.
     pub reasons: Vec<String>,
     /// The subject itself first, then what contains it.
-    pub counters: Vec<CounterView>,
+    pub allowances: Vec<AllowanceView>,
     /// The newest refusals and would-be refusals.
     pub decisions: Vec<DecisionView>,
+}
+
+/// What the guard does with messages to or from a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardExplanation))]
+pub struct Explanation {
+    /// The number, prefix, country, address or network.
+    #[cfg_attr(feature = "server", schema(example = "+992900000123"))]
+    pub subject: String,
+    /// The service that was asked for, or the ten in which most is refused or lacks.
+    pub services: Vec<ServiceExplanation>,
 }
 
 /// The messages of an hour that broke a rule.
@@ -232,7 +220,9 @@ pub struct DecisionView {
     /// The service of the messages.
     #[cfg_attr(feature = "server", schema(required))]
     pub service_sid: Option<String>,
-    /// The number (masked), prefix, country or address, or `all`.
+    /// The name of the service.
+    pub service: String,
+    /// The number (masked), prefix, country, address or network, `unproven`, or `all`.
     #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
     pub subject: String,
     /// Whose entry or budget it was: `service`, also for every other rule, or `all_services`.
@@ -240,9 +230,8 @@ pub struct DecisionView {
     pub scope: String,
     #[cfg_attr(feature = "server", schema(example = "prefix"))]
     pub rule: String,
-    /// `refused`; or not refused by the rule, though another rule or a budget may have refused it: `recorded` by a rule
-    /// with the mode record, `learning` without enough history, `verified_number` to a number that was verified before.
-    #[cfg_attr(feature = "server", schema(example = "refused"))]
+    /// `refused`, or `recorded` by a rule that only records.
+    #[cfg_attr(feature = "server", schema(pattern = "^(refused|recorded)$", example = "refused"))]
     pub effect: String,
     pub messages: u64,
     /// The first message of the hour.
@@ -251,9 +240,9 @@ pub struct DecisionView {
     /// The last message of the hour.
     #[cfg_attr(feature = "server", schema(format = DateTime))]
     pub date_last: String,
-    /// Those of the last message; null for lists, types and budgets.
+    /// Numbers that the place usually verifies in a day; null for lists, types, numbers and budgets.
     #[cfg_attr(feature = "server", schema(required))]
-    pub figures: Option<FiguresView>,
+    pub usual: Option<u32>,
 }
 
 const fn whose(service: Option<ServiceId>) -> &'static str {
@@ -269,7 +258,14 @@ const fn permitting(rule: Rule) -> &'static str {
              guard to record or off."
         }
         Rule::Landline => " To permit them, set landlines of the key guard to record or off.",
-        Rule::Entry | Rule::Number | Rule::Prefix | Rule::Country | Rule::Address | Rule::Budget => "",
+        Rule::Entry
+        | Rule::Number
+        | Rule::Prefix
+        | Rule::Address
+        | Rule::Network
+        | Rule::Country
+        | Rule::Unproven
+        | Rule::Budget => "",
     }
 }
 
@@ -286,34 +282,60 @@ fn country_and_type(dimension: Dimension) -> Option<(Option<Region>, NumberType)
             Some((number.and_then(PhoneNumber::region), NumberType::Other))
         }
         Dimension::Country(country) => Some((country, NumberType::Other)),
-        Dimension::Address(_) | Dimension::Total => None,
+        Dimension::Address(_) | Dimension::Network(_) | Dimension::Unproven | Dimension::Total => None,
     }
-}
-
-/// The subject and what contains it: the narrowest first, as entries are looked up.
-fn containing(dimension: Dimension) -> Vec<Dimension> {
-    let mut all = vec![dimension];
-    if let Dimension::Number(number) = dimension {
-        all.push(Dimension::prefix_of(number));
-    }
-    all.extend(country_and_type(dimension).map(|(country, _)| Dimension::Country(country)));
-    all.dedup();
-    all
 }
 
 impl PumpingGuard {
-    /// Explains what the guard does with messages of a service to a subject. Includes the counters of all services
-    /// for those who may see all services.
+    /// Explains what the guard does with messages to or from a subject: of one service, or of those in which most lacks.
     pub async fn explain(
         &self,
-        service: (ServiceId, Sid),
+        service: Option<&Service>,
         dimension: Dimension,
-        sees_all: bool,
     ) -> Result<Explanation, Refusal> {
-        let (id, sid) = service;
-        let mut reasons = Vec::new();
+        let services = match service {
+            Some(service) => vec![service.id],
+            None => self.worst(dimension),
+        };
+        let mut explained = Vec::new();
+        for service in services {
+            explained.push(self.explain_in(service, dimension).await?);
+        }
+        // The order of the sort before stays among equals.
+        explained.sort_by_key(|explanation| !explanation.refused);
+        Ok(Explanation { subject: exact(dimension), services: explained })
+    }
+
+    /// The services in which an allowance of the subject lacks most.
+    fn worst(&self, dimension: Dimension) -> Vec<ServiceId> {
         let country = country_and_type(dimension).and_then(|(country, _)| country);
-        let spent = self.inner.budgets.used_up(id, country).await?;
+        let now = self.now();
+        let guard = self.inner.guard();
+        let mut services: Vec<_> = guard.services().collect();
+        let configured = self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]);
+        services.extend(configured.filter(|service| !guard.services().any(|known| known == *service)));
+        services.sort_by_cached_key(|service| {
+            let rules = self.inner.rules(*service);
+            let places = guard.places(*service, dimension, country, rules, now);
+            let part = |place: &Dimension| {
+                let (Figures { level, most, .. }, _) = guard.figures(*service, *place, rules, now);
+                level * 1_000 / most.max(1)
+            };
+            (places.iter().map(part).min(), *service)
+        });
+        services.truncate(EXPLAINED_SERVICES);
+        services
+    }
+
+    async fn explain_in(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+    ) -> Result<ServiceExplanation, Refusal> {
+        let (rules, now) = (self.inner.rules(service), self.now());
+        let country = country_and_type(dimension).and_then(|(country, _)| country);
+        let mut reasons = Vec::new();
+        let spent = self.inner.budgets.used_up(service, country);
         if let Some((budget, until)) = &spent {
             let (whose, until) = (whose(budget.service), shown(*until));
             let budget = self.budget_view(budget.clone());
@@ -323,121 +345,146 @@ impl PumpingGuard {
                  {name} in config.json permits more."
             ));
         }
-        let mut refused = self.fixed_reasons(id, dimension, &mut reasons) || spent.is_some();
-        if let Some(until) = self.learns_until(id) {
-            reasons.push(format!("Adaptive rules record only until {}.", shown(until)));
+        let is_fixed = self.fixed_reasons(service, dimension, &mut reasons);
+        let places = self.inner.guard().places(service, dimension, country, rules, now);
+        let entries = places.iter().flat_map(|place| [Some(service), None].map(|scope| Key::new(scope, *place)));
+        let entries = entries.filter_map(|key| Some((key, self.entry(&key)?)));
+        let entries: Vec<_> = entries.collect();
+        for (key, entry) in &entries {
+            reasons.push(self.entry_reason(key, entry));
         }
-        let wider = containing(dimension);
-        let keys =
-            wider.iter().flat_map(|dimension| [Some(id), None].map(|scope| Key::new(scope, *dimension)));
-        let found: Vec<_> = keys.map(|key| (key, self.entry(&key), self.figures(key))).collect();
-        let is_manual = |entry: &Entry| entry.is_manual();
-        // The narrowest entry is the one that counts.
-        let decided = found.iter().find_map(|(key, entry, _)| Some((*key, (*entry).filter(is_manual)?)));
-        refused |= decided.is_some_and(|(_, entry)| entry.action == EntryAction::Block);
-        let mut counters = Vec::new();
-        for (key, entry, figures) in found {
-            let (subject, sees) = (exact(key.dimension), sees_all || key.service.is_some());
-            let whose = whose(key.service);
-            let option = key.service.map(|_| format!(" --service {sid}")).unwrap_or_default();
-            match entry {
-                Some(Entry { until, block: Some(Block { figures, .. }), .. }) => {
-                    refused |= decided.is_none();
-                    let (figures, until) = (FiguresView::from(figures), shown(until));
-                    reasons.push(format!(
-                        "The guard blocks {subject} for {whose} until {until}: {figures}. If these are your users, \
-                         onceward guard allow '{subject}'{option} --for 12h lets them pass."
-                    ));
-                }
-                Some(Entry { action, until, block: None }) if decided.is_some_and(|(by, _)| by == key) => {
-                    let verb = match action {
-                        EntryAction::Allow => "passes adaptive rules",
-                        EntryAction::Block => "is refused",
-                    };
-                    let until = shown(until);
-                    reasons.push(format!(
-                        "By a manual entry for {whose}, {subject} {verb} until {until}; \
-                         onceward guard remove '{subject}'{option} ends that."
-                    ));
-                }
-                Some(_) | None => {}
-            }
-            if sees {
-                counters.push(CounterView {
-                    service_sid: key.service.map(|_| sid.to_string()),
-                    entry: entry.map(|entry| self.entry_view(key, entry, exact)),
-                    figures: figures.into_iter().map(FiguresView::from).collect(),
-                    subject,
-                });
-            }
+        let decided = entries.iter().map(|(_, entry)| entry.action);
+        let decided = decided.clone().find(|action| !matches!(action, EntryAction::Expect(_)));
+        let mut refused =
+            spent.is_some() || is_fixed || decided == Some(EntryAction::Block);
+        let is_exempt = decided == Some(EntryAction::Allow) || rules.mode == Mode::Off;
+        if rules.mode != Mode::Block {
+            reasons.push(format!("The mode of the guard is {}: no message is refused for want of an allowance.",
+                if rules.mode == Mode::Off { "off" } else { "record" }));
         }
-        let query =
-            DecisionQuery { service: Some(id), keys: wider, limit: EXPLAINED, ..DecisionQuery::default() };
+        if let Dimension::Number(number) = dimension {
+            if self.inner.known(service, number, now).is_some() {
+                reasons.push(
+                    "It was verified in the last 30 days: ten messages a day need no allowance, four of them unverified."
+                        .to_owned(),
+                );
+            }
+            reasons.extend(self.refusals(service, number));
+        }
+        let allowances: Vec<_> = places.iter().map(|place| self.allowance_view(service, *place, exact)).collect();
+        for allowance in allowances.iter().filter(|_| !is_exempt) {
+            let Some(passes) = &allowance.date_passes else { continue };
+            refused |= rules.mode == Mode::Block;
+            let subject = &allowance.subject;
+            let option = allowance.service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
+            let allow = if subject == UNPROVEN { dimension } else { subject_of(subject).unwrap_or(dimension) };
+            reasons.push(format!(
+                "The allowance of {subject} lacks messages: {allowance}. The next message passes at {passes}. If these are \
+                 your users, onceward guard allow '{}'{option} --for 12h lets them pass.",
+                exact(allow)
+            ));
+        }
+        let query = DecisionQuery {
+            service: Some(service),
+            keys: places,
+            limit: EXPLAINED,
+            ..DecisionQuery::default()
+        };
         let decisions = self.decisions(&query).await?.0;
         let decisions = decisions.iter().map(|decision| self.decision_view(decision)).collect();
-        let (subject, service_sid) = (exact(dimension), sid.to_string());
-        Ok(Explanation { subject, service_sid, refused, reasons, counters, decisions })
+        let (service_sid, service) = self.named(Some(service), "default");
+        let service_sid = service_sid.unwrap_or_default();
+        Ok(ServiceExplanation { service_sid, service, refused, reasons, allowances, decisions })
     }
 
-    /// Lists and types of a number or country, and the limit of a number. Returns whether one refuses text messages.
+    /// The refusals of a number in a service on the day of the last one, in a sentence.
+    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<String> {
+        let refusals = self.inner.guard().refusals(service, number)?;
+        let (messages, last, rule) = (refusals.messages, shown(refusals.last), refusals.rule.as_str());
+        let were = if messages == 1 { "message was" } else { "messages were" };
+        Some(format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard."))
+    }
+
+    fn entry_reason(&self, key: &Key, entry: &Entry) -> String {
+        let view = self.entry_view(*key, *entry, exact);
+        let EntryView { service_sid, subject, date_until, messages, .. } = &view;
+        let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
+        let does = match entry.action {
+            EntryAction::Allow => "needs no allowance".to_owned(),
+            EntryAction::Block => "is refused".to_owned(),
+            EntryAction::Expect(_) => format!("is expected to get {} messages", messages.unwrap_or_default()),
+        };
+        format!(
+            "By a manual entry for {}, {subject} {does} until {date_until}; onceward guard remove '{subject}'{option} ends that.",
+            whose(key.service)
+        )
+    }
+
+    /// Lists and types of a number or country. Returns whether one refuses text messages.
     fn fixed_reasons(&self, service: ServiceId, dimension: Dimension, reasons: &mut Vec<String>) -> bool {
-        let (rules, mut is_refused) = (self.inner.rules(Some(service)), false);
+        let (rules, mut is_refused) = (self.inner.rules(service), false);
         let known = country_and_type(dimension).into_iter();
         for (rule, effect) in known.flat_map(|(country, of)| rules.fixed(country, of, Channel::Sms)) {
             let (does, helps) = match effect {
                 Effect::Refused => ("refuses", permitting(rule)),
-                Effect::Recorded | Effect::Learning | Effect::VerifiedNumber => ("only records", ""),
+                Effect::Recorded => ("only records", ""),
             };
             is_refused |= effect == Effect::Refused;
             reasons.push(format!("The rule {} {does} text messages to it.{helps}", rule.as_str()));
         }
-        if let (Dimension::Number(_), Some(figures)) =
-            (dimension, self.figures(Key::new(Some(service), dimension)).first())
-            && figures.tally.sends >= figures.limit
-            && rules.number != Mode::Off
-        {
-            is_refused |= rules.number == Mode::Block;
-            let (sent, limit) = (figures.tally.sends, figures.limit);
-            reasons.push(format!(
-                "It got {sent} messages in 24 hours; the limit is {limit}. A larger sends-per-number of the key guard \
-                 permits more."
-            ));
-        }
         is_refused
     }
 
-    /// The end of the time in which the adaptive rules of a service only record, unless they never refuse.
-    fn learns_until(&self, service: ServiceId) -> Option<Timestamp> {
-        let rules = self.inner.rules(Some(service));
-        let may_refuse = [rules.prefix, rules.country, rules.address].contains(&Mode::Block);
-        self.inner.guard().learns_until(service, rules, self.now()).filter(|_| may_refuse)
+    /// The sid and the name of a service; `none` for no service.
+    fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
+        let Some(id) = service else { return (None, none.to_owned()) };
+        let registry = self.inner.registry.as_ref();
+        match registry.and_then(|registry| Some((registry, registry.service_by_id(id)?))) {
+            Some((registry, service)) => (Some(service.sid.to_string()), registry.title(&service)),
+            None if registry.is_some() => (None, "a deleted service".to_owned()),
+            None => (None, none.to_owned()),
+        }
+    }
+
+    /// `named` is [`masked`] or [`exact`].
+    fn allowance_view(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+        named: fn(Dimension) -> String,
+    ) -> AllowanceView {
+        let rules = self.inner.rules(service);
+        let (figures, passes) = self.inner.guard().figures(service, dimension, rules, self.now());
+        let Figures { level, most, usual, kept } = figures;
+        let (service_sid, service) = self.named(Some(service), "default");
+        let (subject, date_passes) = (named(dimension), passes.map(shown));
+        AllowanceView { service_sid, service, subject, level, most, kept, usual, date_passes }
     }
 
     /// `named` is [`masked`] or [`exact`].
     pub fn entry_view(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> EntryView {
-        let action = match entry.action {
-            EntryAction::Allow => "allow",
-            EntryAction::Block => "block",
+        let (action, messages) = match entry.action {
+            EntryAction::Allow => ("allow", None),
+            EntryAction::Block => ("block", None),
+            EntryAction::Expect(messages) => ("expect", Some(messages)),
         };
-        EntryView {
-            service_sid: key.service.and_then(|service| self.inner.sid(service)).map(|sid| sid.to_string()),
-            subject: named(key.dimension),
-            action: action.to_owned(),
-            date_until: shown(entry.until),
-            figures: entry.block.map(|block| block.figures.into()),
-        }
+        let (service_sid, service) = self.named(key.service, "all");
+        let (subject, date_until) = (named(key.dimension), shown(entry.until));
+        EntryView { service_sid, service, subject, action: action.to_owned(), messages, date_until }
     }
 
     fn budget_view(&self, usage: BudgetUsage) -> BudgetView {
         let BudgetUsage { service, key, spent, limit, is_spent, currency } = usage;
-        let service_sid = service.and_then(|service| self.inner.sid(service)).map(|sid| sid.to_string());
-        BudgetView { service_sid, name: key.to_owned(), spent, limit, is_spent, currency }
+        let (service_sid, service) = self.named(service, "all");
+        BudgetView { service_sid, service, name: key.to_owned(), spent, limit, is_spent, currency }
     }
 
     pub fn decision_view(&self, decision: &GuardDecision) -> DecisionView {
         let GuardDecision { name, sends, first, last, figures, .. } = decision;
+        let (service_sid, service) = self.named(Some(name.service), "default");
         DecisionView {
-            service_sid: self.inner.sid(name.service).map(|sid| sid.to_string()),
+            service_sid,
+            service,
             subject: masked(name.key.dimension),
             scope: scope_name(name.key.service).to_owned(),
             rule: name.rule.as_str().to_owned(),
@@ -445,17 +492,12 @@ impl PumpingGuard {
             messages: *sends,
             date_first: shown(*first),
             date_last: shown(*last),
-            figures: figures.map(FiguresView::from),
+            usual: figures.map(|figures| figures.usual),
         }
     }
 
     pub fn entry(&self, key: &Key) -> Option<Entry> {
         self.inner.guard().entry(key, self.now())
-    }
-
-    /// The figures of a key and their limits, per hour and day, by the rules of its service.
-    pub fn figures(&self, key: Key) -> Vec<Figures> {
-        self.inner.guard().figures(key, self.inner.rules(key.service), self.now())
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
@@ -469,6 +511,9 @@ impl PumpingGuard {
         length: Duration,
         by: Author,
     ) -> Result<Option<EntryView>, EntryError> {
+        if let (Some(EntryAction::Expect(_)), false) = (action, matches!(key.dimension, Dimension::Country(_))) {
+            return Err(EntryError::NotACountry);
+        }
         let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
         let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
             return Ok(None);
@@ -477,48 +522,67 @@ impl PumpingGuard {
             None => Action::GuardEntryRemoved,
             Some(EntryAction::Allow) => Action::GuardAllowed,
             Some(EntryAction::Block) => Action::GuardBlocked,
+            Some(EntryAction::Expect(_)) => Action::GuardExpected,
         };
         let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
         self.inner.write(Durability::Durable, Some((by, change))).await?;
         Ok(Some(self.entry_view(key, entry, exact)))
     }
 
-    /// The budgets that refuse messages at present.
-    pub async fn spent_budgets(&self) -> Result<Vec<BudgetView>, Refusal> {
-        let budgets = self.inner.budgets.list(None).await?.into_iter().filter(|budget| budget.is_spent);
-        Ok(budgets.map(|budget| self.budget_view(budget)).collect())
+    /// The budgets of a service, or of all.
+    pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
+        self.inner.budgets.list(service).into_iter().map(|budget| self.budget_view(budget)).collect()
     }
 
-    /// The manual entries, or the blocks that rules began, of a service or of all: those that end last first.
-    pub fn entries(&self, service: Option<ServiceId>, is_manual: bool) -> Vec<(Key, Entry)> {
+    /// The manual entries of a service or of all: those that end last first.
+    pub fn entries(&self, service: Option<ServiceId>) -> Vec<(Key, Entry)> {
         let mut entries: Vec<_> = self.inner.guard().entries(self.now()).collect();
-        entries.retain(|(key, entry)| {
-            entry.is_manual() == is_manual && (service.is_none() || key.service == service)
-        });
+        entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
         entries
     }
 
-    /// Budgets, entries, and the decisions since a moment (of the last day by default), of a service or of all; at most
-    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries.
+    /// The allowances of a service, or of all, that have less than half of their messages: those with the smallest part
+    /// left first. `named` writes the subjects.
+    pub fn low_allowances(
+        &self,
+        service: Option<ServiceId>,
+        named: fn(Dimension) -> String,
+    ) -> Vec<AllowanceView> {
+        let now = self.now();
+        let guard = self.inner.guard();
+        let services = service.map_or_else(|| guard.services().collect(), |service| vec![service]);
+        let services = services.into_iter().filter(|service| self.inner.rules(*service).mode != Mode::Off);
+        let low = services.flat_map(|service| {
+            let low = guard.low(service, self.inner.rules(service), now);
+            low.into_iter().map(move |dimension| (service, dimension))
+        });
+        let low: Vec<_> = low.collect();
+        drop(guard);
+        let view = |(service, dimension)| self.allowance_view(service, dimension, named);
+        let mut low: Vec<_> = low.into_iter().map(view).collect();
+        low.sort_by_key(|allowance| {
+            (allowance.level * 1_000 / allowance.most.max(1), Reverse(allowance.most), allowance.subject.clone())
+        });
+        low
+    }
+
+    /// Budgets, low allowances, entries, and the decisions since a moment (of the last day by default), of a service or of
+    /// all; at most `limit` of each. `named` writes the subjects of allowances and entries.
     pub async fn overview(
         &self,
         (service, since, limit): (Option<ServiceId>, Option<Timestamp>, usize),
         named: fn(Dimension) -> String,
-    ) -> Result<Overview, Refusal> {
+    ) -> Result<Vec<Item>, Refusal> {
         let since = since.unwrap_or_else(|| self.now().minus(DAY));
         let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
         let (decisions, _) = self.decisions(&query).await?;
-        let entries = |is_manual| {
-            let entries = self.entries(service, is_manual).into_iter().take(limit);
-            entries.map(|(key, entry)| self.entry_view(key, entry, named)).collect()
-        };
-        let budgets = self.inner.budgets.list(service).await?;
-        let budgets = budgets.into_iter().map(|budget| self.budget_view(budget)).collect();
-        let decisions: Vec<_> = decisions.iter().map(|decision| self.decision_view(decision)).collect();
-        let [blocks, entries]: [Vec<EntryView>; 2] = [false, true].map(entries);
-        let services = self.inner.registry.as_ref().map(Registry::names).unwrap_or_default();
-        Ok(Overview { services, budgets, blocks, entries, decisions })
+        let mut items: Vec<_> = self.budgets(service).into_iter().take(limit).map(Item::Budget).collect();
+        items.extend(self.low_allowances(service, named).into_iter().take(limit).map(Item::Allowance));
+        let entries = self.entries(service).into_iter().take(limit);
+        items.extend(entries.map(|(key, entry)| Item::Entry(self.entry_view(key, entry, named))));
+        items.extend(decisions.iter().map(|decision| Item::Decision(self.decision_view(decision))));
+        Ok(items)
     }
 
     fn now(&self) -> Timestamp {
@@ -532,11 +596,12 @@ mod tests {
 
     #[test]
     fn a_subject_is_read_as_it_is_shown() {
-        for text in ["+992900000123", "+99290000****", "TJ", "192.0.2.7", "2001:db8::/64"] {
+        for text in ["+992900000123", "+99290000****", "TJ", "192.0.2.7", "2001:db8::/64", "192.0.2.0/24", "2001:db8:1::/48"]
+        {
             assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
         }
         assert_eq!(subject("2001:db8::1", None).map(exact).as_deref(), Some("2001:db8::/64"));
-        for text in ["", "XX", "****", "+****", "99290000****", "+992a****", "12", "192.0.2"] {
+        for text in ["", "XX", "****", "+****", "99290000****", "+992a****", "12", "192.0.2", "192.0.2.7/24", "2001:db8::/24"] {
             assert_eq!(subject(text, None), None, "{text}");
         }
     }

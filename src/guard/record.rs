@@ -8,7 +8,7 @@ use crate::engine::SlotHash;
 use crate::shard::{Record, Subject};
 use onceward_core::guard::GuardRow;
 
-/// A row of the guard: a page of counters, the history of a country, a block or a manual entry.
+/// A row of the guard: an allowance, a number with messages, or a manual entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GuardRecord(pub GuardRow);
 

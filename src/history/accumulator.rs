@@ -99,6 +99,10 @@ impl FactConsumer for Accumulator {
         self.count(facts.recipient, facts.channel, facts.gateway, counts);
     }
 
+    fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
+        self.count(recipient, channel, None, Counts { guarded: 1, ..Counts::default() });
+    }
+
     fn failed_attempt(&self, facts: &FailedAttemptFacts) {
         let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
         self.count(facts.recipient, facts.channel, Some(facts.gateway), counts);
@@ -132,6 +136,7 @@ impl Pending {
         let Series { service, group: Group { country, channel, gateway }, .. } = minute;
         if gateway != Some(GatewayName::Simulator) {
             counts.cost_micros = prices.of(country, channel).saturating_mul(counts.accepted);
+            counts.saved_micros = prices.of(country, channel).saturating_mul(counts.guarded);
         }
         for resolution in Resolution::ALL {
             let start = resolution.bucket(minute.start);

@@ -98,6 +98,9 @@ pub struct Counts {
     pub failed_attempts: Failures,
     /// Estimated price of the accepted messages, in millionths of the currency.
     pub cost_micros: u64,
+    /// Messages that the pumping guard refused, and their estimated price.
+    pub guarded: u64,
+    pub saved_micros: u64,
 }
 
 /// Failures by the class of the error; those of messages by the last one.
@@ -134,13 +137,15 @@ impl AddAssign for Failures {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros } = other;
+        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros, guarded, saved_micros } = other;
         self.begun += begun;
         self.verified += verified;
         self.accepted += accepted;
         self.failed += failed;
         self.failed_attempts += failed_attempts;
         self.cost_micros = self.cost_micros.saturating_add(cost_micros);
+        self.guarded += guarded;
+        self.saved_micros = self.saved_micros.saturating_add(saved_micros);
     }
 }
 
@@ -153,7 +158,7 @@ pub struct Row {
 
 impl Record for Row {
     const KIND: u8 = 9;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     const PLURAL: &'static str = "history";
 
     fn expires(&self) -> Timestamp {

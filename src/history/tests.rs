@@ -216,7 +216,7 @@ impl World {
         let shards = Shards::start(ShardDeps {
             store: Arc::new(store.clone()),
             clock: Arc::clone(&clock) as _,
-            kinds: kinds::all(&NumberCapacity::new(10)),
+            kinds: kinds::all(&NumberCapacity::new(10), &crate::guard::VerifiedNumbers::new(10)),
             shards: 2,
             settings: kinds::shard_settings(&config::Bounds::default()),
             rng: StdRng::seed_from_u64(1),

@@ -283,7 +283,8 @@ impl<V: Verify> Call<'_, V> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;
-        let client = ClientSignals { address: self.client, ..request.client };
+        let is_trusted = request.client.is_trusted || self.is_trusted;
+        let client = ClientSignals { address: self.client, is_trusted, ..request.client };
         let request = SendRequest { client, request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.send(request).await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
@@ -396,7 +397,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
             Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply))
         }
-        SendOutcome::GuardRefused(refusal) => refused_by_guard(refusal, reply.at, Response::plain),
+        SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }
@@ -500,24 +501,45 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
     Response::envelope(status, status.as_u16(), message, Some(data))
 }
 
+/// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
+fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
+    let until = match refusal {
+        GuardRefusal::Blocked { until } => until,
+        GuardRefusal::Country | GuardRefusal::Landline => None,
+        GuardRefusal::BudgetSpent { .. } => return refused_by_guard(refusal, now, Response::plain),
+    };
+    let minutes = minutes_up(until.map_or(NEVER, |until| until.since(now)));
+    let lockout = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
+    let form = |status: StatusCode, message: &str| {
+        Response::envelope(status, status.as_u16(), message, Some(lockout))
+    };
+    refused_by_guard(refusal, now, form)
+}
+
+/// The wait that a client is told for a number or country that gets no messages.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The pumping guard refuses the message. Its reason is for the operator.
 fn refused_by_guard(
     refusal: GuardRefusal,
     now: Timestamp,
-    form: impl Fn(StatusCode, &str) -> Response,
+    form: impl FnOnce(StatusCode, &str) -> Response,
 ) -> Response {
     match refusal {
         GuardRefusal::BudgetSpent { until } => {
-            form(StatusCode::TOO_MANY_REQUESTS, "Too many messages were sent. Try again later.")
+            form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
                 .retry_after(seconds_up(until.since(now)))
                 .because(NotServed::RateLimited)
         }
         GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Country),
-        GuardRefusal::Blocked | GuardRefusal::Landline => {
+        GuardRefusal::Blocked { .. } | GuardRefusal::Landline => {
             form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Blocked)
         }
     }
 }
+
+/// The sentence of a 429 because of a budget, on every route.
+pub const BUDGET_SPENT: &str = "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 

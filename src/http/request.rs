@@ -31,8 +31,7 @@ use crate::numbers::Refusal;
 /// if the request does not come from a trusted proxy, or the header does not name an address.
 pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> Option<IpAddr> {
     let header = proxies.client_address_header.as_ref()?;
-    let is_trusted =
-        |address: IpAddr| proxies.trusted_proxies.iter().any(|network| network.contains(&address));
+    let is_trusted = |address| is_proxy(proxies, address);
     if !is_trusted(peer) {
         return None;
     }
@@ -44,6 +43,16 @@ pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr
     });
     let addresses: Vec<Option<IpAddr>> = addresses.collect();
     addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted)).flatten()
+}
+
+fn is_proxy(proxies: &ProxySettings, address: IpAddr) -> bool {
+    proxies.trusted_proxies.iter().any(|network| network.contains(&address))
+}
+
+/// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`.
+pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
+    let value = proxies.risk_check_header.as_ref().and_then(|header| headers.get(header));
+    value.is_some_and(|value| value == "disable") && is_proxy(proxies, peer)
 }
 
 /// The most bytes that are read of a body only to discard them.
@@ -285,6 +294,7 @@ mod tests {
         let trusted = |text: &str| text.parse().expect("a network");
         let proxies = ProxySettings {
             client_address_header: Some(HeaderName::from_static("x-forwarded-for")),
+            risk_check_header: None,
             trusted_proxies: vec![trusted("127.0.0.1/32"), trusted("10.0.0.0/8")],
         };
         for (peer, values, expected) in [

@@ -26,7 +26,7 @@ use super::v2::webhooks::WebhookView;
 use super::v2::{
     Request, account, attempts, audit, guard, limits, lockouts, services, verifications, webhooks,
 };
-use crate::guard::operator::{DecisionView, EntryView, Explanation};
+use crate::guard::operator::{AllowanceView, DecisionView, EntryView, Explanation};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
@@ -222,23 +222,23 @@ static LOCKOUTS: ApiGroup = twilio(
 
 static GUARD: ApiGroup = twilio(
     "Guard",
-    "The blocks of the guard against SMS pumping, manual entries, and why it refuses messages. A key for one service sees \
+    "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for one service sees \
      and changes that service. Not in Twilio's API.",
     Access::Scope(Scope::Admin),
     routes! {
-        Get "/v2/Guard/Blocks", "ListGuardBlock", "List blocks" =>
-            v2!(guard::list_blocks, guard::OfService), list::<EntryView>("blocks"),
-            about: "Those that end last first.", others: &[404];
+        Get "/v2/Guard/Allowances", "ListGuardAllowance", "List low allowances" =>
+            v2!(guard::list_allowances, guard::OfService), list::<AllowanceView>("allowances"),
+            about: "Those with less than half of their messages, the smallest part first.", others: &[404, 429];
         Get "/v2/Guard/Explanations/{Subject}", "FetchGuardExplanation", "Explain what the guard does" =>
             v2!(async guard::explain, guard::OfService), one::<Explanation>(),
-            about: "Without ServiceSid for the service default.", others: &[404, 429];
+            about: "Without ServiceSid of the ten services in which most is refused or lacks.", others: &[404, 429];
         Get "/v2/Guard/Decisions", "ListGuardDecision", "List refusals and would-be refusals" =>
             v2!(async guard::list_decisions, guard::Filters), list::<DecisionView>("decisions"),
             about: "Newest first. A decision counts the messages of an hour that broke one rule with one effect for one subject.",
             others: &[404];
-        Post "/v2/Guard/Entries", "CreateGuardEntry", "Allow or block a number, prefix, country or address" =>
+        Post "/v2/Guard/Entries", "CreateGuardEntry", "Allow, block or announce messages" =>
             v2!(async guard::create_entry, guard::NewEntry), made::<EntryView>(),
-            about: "Replaces the entry of the same subject. An entry takes the place of the subject's block.",
+            about: "Replaces the entry of the same subject.",
             others: &[404, 409];
         Get "/v2/Guard/Entries", "ListGuardEntry", "List manual entries" =>
             v2!(guard::list_entries, guard::OfService), list::<EntryView>("entries"),

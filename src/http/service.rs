@@ -110,6 +110,7 @@ pub async fn respond<V: Verify>(
         span: span.as_ref().map(Span::context),
         peer,
         client: request::client_address(&active.server().deps.proxies, &head.headers, peer),
+        is_trusted: request::is_trusted(&active.server().deps.proxies, &head.headers, peer),
         out_of_service: &active.server().out_of_service,
     };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
@@ -377,6 +378,8 @@ pub struct Call<'a, V> {
     pub peer: IpAddr,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
+    /// A trusted proxy says that the person is no bot.
+    pub is_trusted: bool,
     out_of_service: &'a OncePerSecond,
 }
 

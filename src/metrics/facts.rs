@@ -98,6 +98,14 @@ pub trait FactConsumer: Send + Sync {
     fn verification(&self, facts: &VerificationFacts);
     fn send(&self, facts: &SendFacts);
     fn failed_attempt(&self, facts: &FailedAttemptFacts);
+    /// A send was refused before it began: certainly no gateway got its message.
+    fn not_begun(&self, recipient: Recipient) {
+        let _ = recipient;
+    }
+    /// The pumping guard refused a message.
+    fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
+        let _ = (recipient, channel);
+    }
 }
 
 /// One request to a gateway and its answer.

@@ -33,7 +33,7 @@ use self::labels::{
 };
 use crate::domain::{Channel, GatewayName, ServiceId};
 
-pub use self::reading::{GatewayReading, Reading, TableReading};
+pub use self::reading::{BudgetReading, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
@@ -269,6 +269,16 @@ impl Metrics {
     /// For the further consumers: [`gateway`](Self::gateway) counts requests.
     pub fn failed_attempt(&self, facts: &FailedAttemptFacts) {
         self.pass_on(|consumer| consumer.failed_attempt(facts));
+    }
+
+    /// A send was refused before it began.
+    pub fn not_begun(&self, recipient: Recipient) {
+        self.pass_on(|consumer| consumer.not_begun(recipient));
+    }
+
+    /// The pumping guard refused a message. [`guard_finding`](Self::guard_finding) counts why.
+    pub fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
+        self.pass_on(|consumer| consumer.refused_by_guard(recipient, channel));
     }
 
     pub fn check(&self, facts: &CheckFacts) {

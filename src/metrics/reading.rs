@@ -27,6 +27,19 @@ pub struct Reading {
     /// Deliveries to webhooks that are still to be made.
     pub webhook_backlog: usize,
     pub store: Option<StoreSizes>,
+    pub budgets: Vec<BudgetReading>,
+    /// Rows of the guard's tables that were dropped for want of room.
+    pub guard_dropped: u64,
+}
+
+/// A budget of the pumping guard in its present hour or day: messages, or millionths of the currency.
+#[derive(Debug, Clone)]
+pub struct BudgetReading {
+    /// `all` for the budget of all services.
+    pub service: String,
+    pub budget: &'static str,
+    pub limit: u64,
+    pub left: u64,
 }
 
 /// A table with a limit.
@@ -86,7 +99,7 @@ fn count(value: usize) -> u64 {
 
 impl Reading {
     pub(super) fn gauges(&self) -> Registry {
-        let Self { is_ready, gateways, tables, commands, webhook_backlog, store } = self;
+        let Self { is_ready, gateways, tables, commands, webhook_backlog, store, budgets, guard_dropped } = self;
         let mut all = Gathered(Registry::default());
         all.one("onceward_ready", "1 while /readyz answers 200, else 0", u64::from(*is_ready));
         let circuits = gateways.iter().flat_map(|gateway| {
@@ -141,8 +154,33 @@ impl Reading {
                 store.snapshot_time.as_millis() / 1000,
             );
         }
+        let of_budgets = |value: fn(&BudgetReading) -> u64| {
+            let family = Family::<BudgetLabels, Gauge<u64, AtomicU64>>::default();
+            for reading in budgets {
+                let service = reading.service.clone();
+                family.get_or_create(&BudgetLabels { service, budget: reading.budget }).set(value(reading));
+            }
+            family
+        };
+        all.0.register(
+            "onceward_guard_budget_limit",
+            "Limit of a budget in its hour or day: messages, or millionths of the currency",
+            of_budgets(|budget| budget.limit),
+        );
+        all.0.register("onceward_guard_budget_left", "What is left of the limit", of_budgets(|budget| budget.left));
+        all.0.register(
+            "onceward_guard_rows_dropped",
+            "Allowances and numbers of the pumping guard that were dropped because its tables were full",
+            ConstCounter::new(*guard_dropped),
+        );
         all.0
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    service: String,
+    budget: &'static str,
 }
 
 /// The usual metrics of a process, under their usual names.

@@ -4,7 +4,7 @@ use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
 use crate::config::Bounds;
 use crate::engine::NumberState;
-use crate::guard::{BudgetRecord, GuardDecision, GuardRecord};
+use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyUse, KeyedMessage};
 use crate::numbers::table::{NumberCapacity, NumberTable};
@@ -13,8 +13,8 @@ use crate::shard::{Kinds, ShardSettings};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::cli::backup::without_codes).
-pub fn all(capacity: &NumberCapacity) -> Kinds {
-    let capacity = capacity.clone();
+pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
+    let (capacity, verified) = (capacity.clone(), verified.clone());
     Kinds::default()
         .with_table::<NumberState>(move || Box::new(NumberTable::new(capacity.clone())))
         .with::<ServiceRecord>()
@@ -30,11 +30,12 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<GuardRecord>()
         .with::<GuardDecision>()
         .with::<BudgetRecord>()
+        .with_table::<VerifiedRecord>(move || verified.table())
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.
 pub fn for_tools() -> Kinds {
-    all(&NumberCapacity::new(usize::MAX))
+    all(&NumberCapacity::new(usize::MAX), &VerifiedNumbers::new(usize::MAX))
 }
 
 /// The limits of a shard.

@@ -7,6 +7,7 @@ use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::domain::Timestamp;
+use crate::guard::VerifiedNumbers;
 use crate::numbers::NumberCapacity;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
@@ -62,7 +63,7 @@ impl Offline {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            kinds: kinds::all(&NumberCapacity::new(bounds.numbers)),
+            kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &VerifiedNumbers::new(bounds.numbers)),
             shards: 1,
             settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,

@@ -11,19 +11,19 @@ use rand::rngs::{StdRng, SysRng};
 use super::kinds;
 use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create, server_key};
-use crate::attempts::{AttemptLog, Attempts};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, GuardSettings, Pricing, StorageSettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
-use crate::engine::{NumberState, Policy, Sealer, key_fingerprint};
-use crate::guard::{GuardDeps, PumpingGuard};
-use crate::history::{self, History};
+use crate::engine::{Policy, Sealer, key_fingerprint};
+use crate::guard::{GuardDeps, PumpingGuard, VerifiedNumbers};
+use crate::history::History;
 use crate::limit::{self, Answers, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
-use crate::shard::{Record as _, ShardDeps, Shards};
+use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::trace::Tracer;
@@ -33,9 +33,6 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
 const TOLERANCE: Duration = Duration::from_secs(90);
-
-/// Kinds of record that a data directory has once messages were sent.
-const TRAFFIC: [u8; 3] = [NumberState::KIND, AttemptLog::KIND, history::Row::KIND];
 
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
@@ -114,10 +111,11 @@ impl Running {
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
         let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
+        let verified = VerifiedNumbers::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            kinds: kinds::all(&capacity),
+            kinds: kinds::all(&capacity, &verified),
             shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
@@ -138,8 +136,7 @@ impl Running {
             pricing: history.clone(),
             registry: Some(registry.clone()),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
-            traffic: &TRAFFIC,
-            ..GuardDeps::new(&shards, &server_key)
+            ..GuardDeps::new(&shards, &server_key, verified)
         };
         let guard = PumpingGuard::start(guard).await?;
         let history = History::start(&shards, &server_key, history);
@@ -203,6 +200,8 @@ impl Running {
             .to_vec();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
         tables.push(reading("attempts", self.verifier.attempts().usage()));
+        let (guard_tables, guard_dropped, budgets) = self.guard.reading();
+        tables.extend(guard_tables);
         Reading {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
@@ -210,6 +209,8 @@ impl Running {
             commands: self.verifier.commands(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),
+            budgets,
+            guard_dropped,
         }
     }
 

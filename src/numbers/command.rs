@@ -22,7 +22,7 @@ use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp}
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
 use crate::limit::KeyedMessageKey;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Recipient};
 use crate::shard::{
     Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
     Subject, Tables, Transaction,
@@ -346,7 +346,11 @@ impl Command for NumberCommand {
             facts::count_send(&self.deps.metrics, self.key, settle);
         }
         match self.kind {
-            CommandKind::Send(send) => send.responder.send(Err(refusal)),
+            CommandKind::Send(send) => {
+                let NumberKey { service, number, is_test } = self.key;
+                self.deps.metrics.not_begun(Recipient { service, number, is_test });
+                send.responder.send(Err(refusal));
+            }
             CommandKind::Resume(resume) => resume.responder.send(Err(refusal)),
             CommandKind::Check(check) => check.responder.send(Err(refusal)),
             CommandKind::End(end) => end.responder.send(Err(refusal)),

@@ -196,7 +196,6 @@ impl Verifier {
         }
         let guard = self.guard.as_ref().filter(|_| !key.is_test);
         if let Some(guard) = guard {
-            let life = options.unwrap_or_else(|| self.deps.policies.of(key.service).code).life;
             let now = self.shards.clock().now();
             let mut signals = client.about(key.service, key.number, channel);
             let is_landline = signals.number_type == NumberType::Landline;
@@ -207,33 +206,25 @@ impl Verifier {
                     channel = Channel::Call;
                     signals.channel = channel;
                 }
-                guard.assess(&signals, life, request_id.as_deref())
+                guard.assess(&signals, request_id.as_deref())
             };
             if let Err(refusal) = verdict {
                 return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None));
             }
         }
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
-        let reply = self
-            .decide(key, permit, (cause, "decide send"), |responder| {
-                CommandKind::Send(SendCommand {
-                    options,
-                    channel,
-                    style,
-                    verification,
-                    request_id,
-                    responder,
-                    decided: None,
-                })
+        self.decide(key, permit, (cause, "decide send"), |responder| {
+            CommandKind::Send(SendCommand {
+                options,
+                channel,
+                style,
+                verification,
+                request_id,
+                responder,
+                decided: None,
             })
-            .await;
-        // The end of a send that was decided is a fact of its own.
-        if let (Some(guard), Err(Refusal::NumberBusy | Refusal::TableFull { .. } | Refusal::Overloaded)) =
-            (guard, &reply)
-        {
-            guard.withdraw(key.service, key.number);
-        }
-        reply
+        })
+        .await
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.

@@ -189,7 +189,7 @@ impl Otp {
             SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
                 Err(OtpError::NumberRefused)
             }
-            SendOutcome::GuardRefused(GuardRefusal::Blocked | GuardRefusal::Country) => {
+            SendOutcome::GuardRefused(GuardRefusal::Blocked { .. } | GuardRefusal::Country) => {
                 Err(OtpError::Blocked)
             }
             SendOutcome::GatewayFailed => Err(OtpError::Gateway),

@@ -215,6 +215,11 @@ pub enum Refused {
         /// Until when.
         until: Timestamp,
     },
+    /// A budget of the operator has nothing left. 20429.
+    BudgetSpent {
+        /// The end of its hour or day.
+        until: Timestamp,
+    },
     /// The number is a landline, and was to get a text message. 60205.
     Landline,
     /// Too many requests for this number are being answered. 60212.

@@ -61,20 +61,20 @@ pub struct MessageAbout {
     pub error_code: Option<u32>,
 }
 
-/// A block or a spent budget of the pumping guard.
+/// An empty allowance or a spent budget of the pumping guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardAbout {
     /// The rule, or the key of the budget.
     pub rule: String,
     /// `service` or `all_services`.
     pub scope: String,
-    /// The prefix, country or address. `None` for a budget.
+    /// The number, prefix, country, address or network, or `unproven`. `None` for a budget.
     pub subject: Option<String>,
     pub until: Timestamp,
     /// Messages, or millionths of the currency.
     pub limit: u64,
-    /// Messages sent, verified and unverified that led to a block.
-    pub counted: Option<[u32; 3]>,
+    /// Numbers that the place usually verifies in a day. `None` for a budget.
+    pub usual: Option<u32>,
 }
 
 /// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time

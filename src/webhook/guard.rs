@@ -7,10 +7,10 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{About, Detail, Event, EventType, GuardAbout, Outbox};
 use crate::domain::Timestamp;
-use crate::guard::{Figures, GuardNotice, PumpingGuard, scope_name};
+use crate::guard::{GuardNotice, PumpingGuard, scope_name};
 
 impl Outbox {
-    /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on.
+    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them, from now on.
     /// Needs a tokio runtime.
     pub fn follow_guard(&self, guard: &PumpingGuard) {
         let (mut notices, slots, outbox) = (guard.notices(), guard.slots().clone(), self.clone());
@@ -42,21 +42,19 @@ fn described(notice: &GuardNotice) -> (EventType, About) {
     let GuardNotice { number, channel, finding, budget, .. } = *notice;
     let (scope, until) =
         (scope_name(finding.key.service).to_owned(), finding.until.unwrap_or(Timestamp::EPOCH));
-    let (kind, guard) = match (budget, finding.figures) {
-        (Some((key, limit)), _) => {
-            let about =
-                GuardAbout { rule: key.to_owned(), scope, subject: None, until, limit, counted: None };
+    let (kind, guard) = match budget {
+        Some((key, limit)) => {
+            let about = GuardAbout { rule: key.to_owned(), scope, subject: None, until, limit, usual: None };
             (EventType::GuardBudgetSpent, about)
         }
-        (None, figures) => {
-            let counted = |Figures { tally, .. }: Figures| [tally.sends, tally.verified, tally.unverified];
+        None => {
             let about = GuardAbout {
                 rule: finding.rule.as_str().to_owned(),
                 scope,
                 subject: Some(finding.key.dimension.to_string()),
                 until,
-                limit: figures.map_or(0, |figures| figures.limit.into()),
-                counted: figures.map(counted),
+                limit: finding.figures.map_or(0, |figures| figures.most.into()),
+                usual: finding.figures.map(|figures| figures.usual),
             };
             (EventType::GuardBlocked, about)
         }

@@ -52,22 +52,15 @@ struct OfGuard<'a> {
     subject: Option<&'a str>,
     until: String,
     limit: u64,
-    #[serde(flatten)]
-    counted: Option<Counted>,
-}
-
-#[derive(Serialize)]
-struct Counted {
-    sent: u32,
-    verified: u32,
-    unverified: u32,
+    /// Numbers that the place usually verifies in a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usual: Option<u32>,
 }
 
 impl<'a> OfGuard<'a> {
-    fn of(GuardAbout { rule, scope, subject, until, limit, counted }: &'a GuardAbout) -> Self {
+    fn of(GuardAbout { rule, scope, subject, until, limit, usual }: &'a GuardAbout) -> Self {
         let until = until.rfc3339_millis().to_string();
-        let counted = counted.map(|[sent, verified, unverified]| Counted { sent, verified, unverified });
-        Self { rule, scope, subject: subject.as_deref(), until, limit: *limit, counted }
+        Self { rule, scope, subject: subject.as_deref(), until, limit: *limit, usual: *usual }
     }
 }
 

@@ -18,25 +18,30 @@ use crate::verify::Verifying;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Subcommand)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum GuardRequest {
-    /// Explain what the guard does with messages to a number, prefix or country, or from an address: its counters,
-    /// limits, blocks and manual entries.
+    /// Explain what the guard does with messages to a number, prefix or country, or from an address or network: allowances,
+    /// manual entries and refusals.
     ///
-    /// The server must run on the data directory. Shows the whole number. Answered with one `Explanation`.
+    /// The server must run on the data directory. Shows the whole number. Without --service the ten services in which most
+    /// is refused or lacks.
     Explain(SubjectRequest),
 
-    /// Let messages to a number, prefix or country, or from an address, pass the adaptive rules for a time, and end its
-    /// block.
+    /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
+    /// one number of a service it also ends the refusals.
     ///
-    /// Budgets, lists, number types and the limit per number still apply.
+    /// Budgets, country lists and number types still apply.
     Allow(EntryRequest),
 
-    /// Refuse messages to a number, prefix or country, or from an address, for a time.
+    /// Refuse messages to a number, prefix or country, or from an address or network, for a time.
     Block(EntryRequest),
 
-    /// Remove a manual entry that `allow` or `block` made.
+    /// Announce messages to a country, such as those of an advert: its allowance has so many messages meanwhile.
+    Expect(ExpectRequest),
+
+    /// Remove a manual entry that `allow`, `block` or `expect` made.
     Remove(SubjectRequest),
 
-    /// List budgets, blocks, manual entries, and what the guard refused or would have refused. Numbers are masked.
+    /// List budgets, allowances with less than half of their messages, manual entries, and what the guard refused or would
+    /// have refused. Numbers are masked.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
@@ -55,13 +60,12 @@ pub enum GuardRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct SubjectRequest {
-    /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), or a
-    /// client address (192.0.2.7).
+    /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), a client
+    /// address (192.0.2.7) or a network (192.0.2.0/24).
     #[arg(value_name = "NUMBER|PREFIX|COUNTRY|ADDRESS")]
     pub subject: String,
 
-    /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: of all services;
-    /// for explain the service default].
+    /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
     #[arg(long, value_name = "NAME|VA..")]
     pub service: Option<String>,
 }
@@ -74,6 +78,16 @@ pub struct EntryRequest {
     /// How long, such as 30m, 12h or 7d.
     #[arg(long = "for", value_name = "TIME", value_parser = length, default_value = "12h")]
     pub seconds: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+pub struct ExpectRequest {
+    #[command(flatten)]
+    pub entry: EntryRequest,
+
+    /// The messages that are expected.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub messages: u32,
 }
 
 fn length(text: &str) -> Result<u64, String> {
@@ -91,6 +105,7 @@ impl GuardRequest {
         match self {
             Self::Explain(subject) | Self::Remove(subject) => Some(subject),
             Self::Allow(entry) | Self::Block(entry) => Some(&mut entry.subject),
+            Self::Expect(expect) => Some(&mut expect.entry.subject),
             Self::List { .. } => None,
         }
     }
@@ -106,25 +121,32 @@ impl GuardRequest {
         let (subject, action, seconds) = match self {
             Self::Explain(subject) => {
                 let dimension = subject.dimension()?;
-                let service = registry.find_service(subject.service.as_deref().unwrap_or("default"))?;
-                return line(guard.explain((service.id, service.sid), dimension, true).await);
+                let service = subject.service.as_deref().map(|name| registry.find_service(name)).transpose()?;
+                let explanation = guard.explain(service.as_deref(), dimension).await;
+                let explanation = explanation.map_err(|refusal| refusal.to_string())?;
+                return lines(explanation.services);
             }
             Self::List { service, since, limit } => {
                 let service = service_of(registry, service)?;
-                return line(guard.overview((service, since, limit), masked).await);
+                let items = guard.overview((service, since, limit), masked).await;
+                return lines(items.map_err(|refusal| refusal.to_string())?);
             }
             Self::Allow(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Allow), seconds),
             Self::Block(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Block), seconds),
+            Self::Expect(ExpectRequest { entry: EntryRequest { subject, seconds }, messages }) => {
+                (subject, Some(EntryAction::Expect(messages)), seconds)
+            }
             Self::Remove(subject) => (subject, None, 0),
         };
         let key = Key::new(service_of(registry, subject.service.clone())?, subject.dimension()?);
-        line(guard.set_entry(key, action, Duration::from_secs(seconds), by).await)
+        let entry = guard.set_entry(key, action, Duration::from_secs(seconds), by).await;
+        lines(vec![entry.map_err(|error| error.to_string())?])
     }
 }
 
-fn line<T: Serialize>(answer: Result<T, impl ToString>) -> Result<Vec<serde_json::Value>, String> {
-    let line = serde_json::to_value(answer.map_err(|error| error.to_string())?);
-    Ok(vec![line.map_err(|error| error.to_string())?])
+fn lines<T: Serialize>(answers: Vec<T>) -> Result<Vec<serde_json::Value>, String> {
+    let line = |answer| serde_json::to_value(answer).map_err(|error| error.to_string());
+    answers.into_iter().map(line).collect()
 }
 
 impl SubjectRequest {

@@ -36,7 +36,7 @@ impl World {
         let shards = Shards::start(ShardDeps {
             store,
             clock,
-            kinds: kinds::all(&capacity),
+            kinds: kinds::all(&capacity, &crate::guard::VerifiedNumbers::new(1_000)),
             shards: 3,
             settings: kinds::shard_settings(&Bounds::default()),
             rng: StdRng::seed_from_u64(1),

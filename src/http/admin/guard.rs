@@ -1,4 +1,4 @@
-//! The pumping guard: its blocks and manual entries, and the forms that change them.
+//! The pumping guard: its allowances and manual entries, and the forms that change them.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use askama::Template;
 use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, describe_token, readable};
 use crate::domain::{Sid, SidKind};
-use crate::guard::operator::{self, Explanation, Overview, USUAL_HOURS, exact, masked};
+use crate::guard::operator::{
+    self, AllowanceView, BudgetView, DecisionView, EntryView, Explanation, Item, USUAL_HOURS, exact, masked,
+};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
@@ -26,22 +28,22 @@ const MOST_HOURS: u32 = 365 * 24;
 struct GuardPage {
     frame: Frame,
     header: PageHeader,
+    /// What the form asked for last.
+    subject: String,
     explanation: Option<Explanation>,
-    guard: Overview,
-    simulates_all: bool,
+    services: Vec<(Sid, String)>,
+    budgets: Vec<BudgetView>,
+    allowances: Vec<AllowanceView>,
+    entries: Vec<EntryView>,
+    decisions: Vec<DecisionView>,
 }
 
-impl GuardPage {
-    /// The name of the service that the explanation is about.
-    fn explained_service(&self) -> &str {
-        let sid = self.explanation.as_ref().map(|explanation| explanation.service_sid.as_str());
-        self.guard.title(sid, "all services")
-    }
-}
+/// Services to choose from, the newest.
+const SERVICES: usize = 200;
 
 /// A subject of a form with a masked number.
 fn hidden(subject: &str) -> String {
-    operator::subject(subject, None).map(masked).unwrap_or_default()
+    operator::subject(subject, None).map_or_else(|| subject.to_owned(), masked)
 }
 
 /// `GET /admin/guard`.
@@ -55,9 +57,31 @@ async fn shown(
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
     let permit = request.long_answer()?;
-    let guard = guard.overview((None, None, MOST_ROWS), exact).await?;
-    let simulates_all = request.simulates_all;
-    let page = |frame, header| GuardPage { frame, header, explanation, guard, simulates_all };
+    let items = guard.overview((None, None, MOST_ROWS), exact).await?;
+    let services = request.v2.registry.services(0, SERVICES);
+    let titles = request.v2.registry.titles(&services);
+    let services = services.iter().map(|service| service.sid).zip(titles).collect();
+    let subject = explanation.as_ref().map(|explained| explained.subject.clone()).unwrap_or_default();
+    let (mut budgets, mut allowances, mut entries, mut decisions) = (vec![], vec![], vec![], vec![]);
+    for item in items {
+        match item {
+            Item::Budget(budget) => budgets.push(budget),
+            Item::Allowance(allowance) => allowances.push(allowance),
+            Item::Entry(entry) => entries.push(entry),
+            Item::Decision(decision) => decisions.push(decision),
+        }
+    }
+    let page = |frame, header| GuardPage {
+        frame,
+        header,
+        subject,
+        explanation,
+        services,
+        budgets,
+        allowances,
+        entries,
+        decisions,
+    };
     Ok(request.render(PATH, page).holding(permit))
 }
 
@@ -74,11 +98,10 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     };
     let (action, done) = match field("action").as_str() {
         "explain" => {
-            let service = service.unwrap_or_else(|| registry.default_service());
-            let explanation = guard.explain((service.id, service.sid), dimension, true).await?;
+            let explanation = guard.explain(service.as_deref(), dimension).await?;
             return shown(request, guard, Some(explanation)).await;
         }
-        "allow" => (Some(EntryAction::Allow), "passes the adaptive rules"),
+        "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
         "remove" => (None, "has no manual entry any more"),
         _ => return Ok(unchanged(request, "the form names no action")),
@@ -95,7 +118,9 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
             ))
         }
         Ok(None) => Ok(unchanged(request, "there is no such entry")),
-        Err(EntryError::TooMany(error)) => Ok(unchanged(request, &error.to_string())),
+        Err(error @ (EntryError::TooMany(_) | EntryError::NotACountry)) => {
+            Ok(unchanged(request, &error.to_string()))
+        }
         Err(EntryError::Refused(refusal)) => Err(refusal),
     }
 }

@@ -26,6 +26,8 @@ struct NumberPage {
     path: String,
     number: PhoneNumber,
     states: Vec<State>,
+    /// Services whose guard refused a message, and a sentence about it.
+    refusals: Vec<(String, String)>,
 }
 
 /// What is known of the number in one service.
@@ -163,14 +165,18 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
     let permit = request.long_answer()?;
-    let mut states = Vec::new();
+    let (mut states, mut refusals) = (Vec::new(), Vec::new());
     for service in request.v2.registry.services(0, usize::MAX) {
+        let guard = request.admin.verifying.guard();
+        if let Some(refused) = guard.and_then(|guard| guard.refusals(service.id, number)) {
+            refusals.push((request.title(&service), refused));
+        }
         if let Some(status) = request.admin.verifying.status(service.id, number).await? {
             states.push(State::new(&service, request.title(&service), status, request.now()));
         }
     }
     let path = request.path_of(number);
-    let page = |frame, header| NumberPage { frame, header, path, number, states };
+    let page = |frame, header| NumberPage { frame, header, path, number, states, refusals };
     Ok(request.render("/admin/numbers", page).holding(permit))
 }
 

@@ -106,7 +106,9 @@ struct OverviewPage {
     services: Vec<Choice>,
     sums: Sums,
     currency: String,
-    plots: [Plot; 2],
+    /// Whether the guard refused messages.
+    is_guarded: bool,
+    plots: [Plot; 3],
     causes: Vec<(&'static str, String)>,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
@@ -133,6 +135,8 @@ struct Sums {
     verified: String,
     conversion: String,
     failed: String,
+    guarded: String,
+    saved: String,
     cost: String,
 }
 
@@ -144,6 +148,8 @@ impl Sums {
             verified: grouped(counts.verified),
             conversion: share(counts.verified, of),
             failed: grouped(counts.failed.total()),
+            guarded: grouped(counts.guarded),
+            saved: money(counts.saved_micros),
             cost: money(counts.cost_micros),
         }
     }
@@ -256,11 +262,8 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
     }
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
-    let spent_budgets = match request.admin.verifying.guard() {
-        Some(guard) => guard.spent_budgets().await?,
-        None => Vec::new(),
-    };
-    let spent_budgets = spent_budgets.iter().map(|budget| spent(request, budget)).collect();
+    let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();
+    let spent_budgets = budgets.iter().filter(|budget| budget.is_spent).map(spent).collect();
     let page = |frame, header| OverviewPage {
         frame,
         script: LIVE,
@@ -273,6 +276,7 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         services: choices(request, chosen),
         sums: Sums::new(&all, all.begun),
         currency: request.admin.history.currency().to_owned(),
+        is_guarded: all.guarded > 0,
         plots: plots(range, &starts, &rows),
         causes: causes(&all),
         tables: breakdowns(request, range, &rows),
@@ -284,10 +288,8 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
     Ok(request.render("/admin", page).holding(permit))
 }
 
-fn spent(request: &AdminRequest<'_>, budget: &BudgetView) -> String {
-    let sid = budget.service_sid.as_ref().and_then(|sid| Sid::parse(SidKind::Service, sid));
-    let service = sid.and_then(|sid| request.v2.registry.service(&sid).ok());
-    let whose = service.map_or_else(|| "all services".to_owned(), |service| request.title(&service));
+fn spent(budget: &BudgetView) -> String {
+    let whose = budget.service_sid.as_ref().map_or("all services", |_| &budget.service);
     format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
 }
 
@@ -301,23 +303,26 @@ fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
     services.iter().zip(titles).map(choice).collect()
 }
 
-fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 2] {
+fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
     let by_time = totals(rows, |series| series.start);
     let values =
         |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
     let times = || starts.iter().map(|start| range.label(*start)).collect();
-    let [sent, verified, failed]: [Vec<u64>; 3] = [
+    let [sent, verified, failed, guarded]: [Vec<u64>; 4] = [
         values(|counts| counts.accepted),
         values(|counts| counts.verified),
         values(|counts| counts.failed.total()),
+        values(|counts| counts.guarded),
     ];
     let sum = |values: &[u64]| grouped(values.iter().sum());
     let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket());
     let failures = format!("{} failed, by {}.", sum(&failed), range.bucket());
+    let refusals = format!("{} refused by the guard, by {}.", sum(&guarded), range.bucket());
     let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
     [
         Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of),
         Plot::new("failures", "Failed messages", failures, times(), failures_of),
+        Plot::new("refusals", "Messages refused by the guard", refusals, times(), [("refused", guarded)]),
     ]
 }
 

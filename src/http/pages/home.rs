@@ -352,7 +352,7 @@ fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
             let reason = compatible::number_refused(reply);
             (StatusCode::BAD_REQUEST, format!("No code was sent: {reason}."))
         }
-        SendOutcome::GuardRefused(GuardRefusal::Blocked | GuardRefusal::Country) => (
+        SendOutcome::GuardRefused(GuardRefusal::Blocked { .. } | GuardRefusal::Country) => (
             StatusCode::FORBIDDEN,
             "The pumping guard does not permit a message to this number. The log says which rule.".to_owned(),
         ),

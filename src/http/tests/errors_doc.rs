@@ -363,7 +363,7 @@ fn sends() -> [SendOutcome; 10] {
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
-        SendOutcome::GuardRefused(GuardRefusal::Blocked),
+        SendOutcome::GuardRefused(GuardRefusal::Blocked { until: Some(Timestamp::from_millis(600_000)) }),
         SendOutcome::GuardRefused(GuardRefusal::Country),
         SendOutcome::GuardRefused(GuardRefusal::Landline),
         SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
@@ -382,7 +382,7 @@ fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::Sent { .. } => "A gateway accepted the message.",
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::GuardRefused(GuardRefusal::Blocked) => GUARD_CASE,
+        SendOutcome::GuardRefused(GuardRefusal::Blocked { .. }) => GUARD_CASE,
         SendOutcome::GuardRefused(GuardRefusal::Country) => {
             "The server does not send to this country; the operator can allow it."
         }
@@ -463,6 +463,7 @@ fn refusals() -> [Refused; 21] {
         Refused::NoChecksLeft { until },
         Refused::NoSendsLeft { until },
         Refused::TooMany { until },
+        Refused::BudgetSpent { until },
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
@@ -503,10 +504,11 @@ const fn refusal_case(refused: &Refused) -> Case {
             "The verification has had all its messages. Canceling it allows a new one."
         }
         Refused::TooMany { .. } => {
-            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), a message \
+            "A rate limit is reached, the next message must wait (`CoolingDown`), a message \
              with another code is on its way, too many long answers are being read, or too many webhook deliveries are \
              pending."
         }
+        Refused::BudgetSpent { .. } => "A budget of the key `guard` is spent. Raise it if these are your users.",
         Refused::Landline => "Use `Channel=call`.",
         Refused::Concurrent => "More than 64 requests for this number are in progress.",
         Refused::Blocked => "The provider suspects fraud. Do not retry.",

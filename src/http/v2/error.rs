@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use crate::domain::{Timestamp, mask_number, seconds_up};
+use crate::http::compatible::BUDGET_SPENT;
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, NotServed, Response};
 use crate::numbers::Refusal;
@@ -176,6 +177,7 @@ impl Error {
             Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
             Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
             Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
+            Refused::BudgetSpent { until } => Self::too_many(BUDGET_SPENT).until(*until, now),
             Refused::Landline => Self::plain(Cause::Landline),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),

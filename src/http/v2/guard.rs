@@ -1,4 +1,4 @@
-//! `/v2/Guard/..`, which is not Twilio's: the blocks of the pumping guard, its manual entries and its explanations.
+//! `/v2/Guard/..`, which is not Twilio's: allowances of the pumping guard, its manual entries and its explanations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Failure, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
-use crate::domain::{ServiceId, Timestamp};
+use crate::domain::Timestamp;
 use crate::guard::operator::{self, EntryView, USUAL_HOURS, masked};
 use crate::guard::{DecisionQuery, Dimension, EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
@@ -35,10 +35,12 @@ parameters! {
 parameters! {
     /// A manual entry.
     pub struct NewEntry {
-        /// A number, a prefix (a number without its last four digits, and ****), a country or a client address.
+        /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network.
         "Subject" = "+99290000****" => subject: GuardSubject,
-        /// Whether messages pass the adaptive rules or are refused.
+        /// Whether messages need no allowance, are refused, or are announced for a country.
         "Action" = "allow" => action: EntryAction,
+        /// The messages that expect announces.
+        "Messages" = "20000" => messages: Option<Whole<1, 1_000_000>>,
         /// The length; the default is 12.
         "Hours" = "12" => hours: Option<Whole<1, 8_760>>,
         /// For this service. Without it for all services, or for the service of the key.
@@ -46,26 +48,31 @@ parameters! {
     }
 }
 
-/// `GET` of the blocks that rules began: those that end last first.
-pub fn list_blocks(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    list(request, "blocks", false)
+/// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
+pub fn list_allowances(request: &Request<'_, OfService>) -> Result<Response, Failure> {
+    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
+    let low = guard.low_allowances(scope.map(|service| service.id), masked);
+    let page = request.page()?.of(low.into_iter(), |allowance| allowance);
+    Ok(request.page_response("allowances", page, OfService::NAMES).holding(permit))
 }
 
 /// `GET` of the manual entries: those that end last first.
 pub fn list_entries(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    list(request, "entries", true)
-}
-
-fn list(request: &Request<'_, OfService>, name: &'static str, is_manual: bool) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let entries = guard.entries(scope.map(|service| service.id), is_manual);
+    let entries = guard.entries(scope.map(|service| service.id));
     let view = |(key, entry)| guard.entry_view(key, entry, masked);
-    Ok(request.page_response(name, request.page()?.of(entries.into_iter(), view), OfService::NAMES))
+    Ok(request.page_response("entries", request.page()?.of(entries.into_iter(), view), OfService::NAMES))
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, Failure> {
-    let NewEntry { subject: GuardSubject(subject), action, hours, service } = request.read()?;
+    let NewEntry { subject: GuardSubject(subject), action, messages, hours, service } = request.read()?;
+    let action = match (action, messages) {
+        (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
+        (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
+        (action, _) => action,
+    };
     let hours = hours.map_or(USUAL_HOURS, |Whole(hours)| hours);
     let entry = set(request, subject, service, Some(action), hours).await?;
     Ok(Response::created(&entry))
@@ -90,6 +97,7 @@ async fn set(
     let set = guard.set_entry(key, action, length, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
+        EntryError::NotACountry => Error::parameter("Subject", error),
         EntryError::Refused(refusal) => Error::unavailable(refusal),
     });
     set?.ok_or(Failure::NotFound)
@@ -98,13 +106,9 @@ async fn set(
 /// `GET` of an explanation.
 pub async fn explain(request: &Request<'_, OfService>) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let service = match scope {
-        Some(service) => service,
-        None => request.v2.registry.service_by_id(ServiceId::DEFAULT).ok_or(Failure::NotFound)?,
-    };
     let subject = subject(request, "Explanations")?;
     let permit = request.v2.long_answers.acquire(request.own_service())?;
-    let explanation = guard.explain((service.id, service.sid), subject, request.is_for_all_services()).await;
+    let explanation = guard.explain(scope.as_deref(), subject).await;
     Ok(Response::ok(&explanation.map_err(Error::unavailable)?).holding(permit))
 }
 

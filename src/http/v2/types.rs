@@ -89,7 +89,7 @@ texts! {
     AppHash: "11 characters of A-Z, a-z, 0-9, + and /", AppHash::parse, matching("[A-Za-z0-9+/]{11}");
     Region: "two letters of ISO 3166-1", Region::parse, matching("[A-Za-z]{2}");
     GuardSubject: operator::SUBJECTS, |text| operator::subject(text, None).map(Self), matching(
-        "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64)?"
+        "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
     );
     IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), string().max_length(Some(45)).build().into();
     Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
@@ -115,7 +115,7 @@ words! {
     DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
     WebhookVersion: "v2" => Self;
-    EntryAction: "allow" => Self::Allow, "block" => Self::Block;
+    EntryAction: "allow" => Self::Allow, "block" => Self::Block, "expect" => Self::Expect(0);
     RiskCheck: "enable" => Self(true), "disable" => Self(false);
     Converted: "converted" => Self(true), "unconverted" => Self(false), "CONVERTED" => Self(true),
         "UNCONVERTED" => Self(false);

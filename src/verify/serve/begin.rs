@@ -267,10 +267,10 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
             }
         },
         SendOutcome::GuardRefused(refusal) => match refusal {
-            GuardRefusal::Blocked => Refused::ByGuard,
+            GuardRefusal::Blocked { .. } => Refused::ByGuard,
             GuardRefusal::Country => Refused::Country,
             GuardRefusal::Landline => Refused::Landline,
-            GuardRefusal::BudgetSpent { until } => Refused::TooMany { until },
+            GuardRefusal::BudgetSpent { until } => Refused::BudgetSpent { until },
         },
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
     })
@@ -290,7 +290,7 @@ fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Ref
             Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
         Some(FailureReason::NotServed) => Refused::ChannelOff,
-        Some(FailureReason::BudgetSpent { until }) => Refused::TooMany { until },
+        Some(FailureReason::BudgetSpent { until }) => Refused::BudgetSpent { until },
         Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
         // Refused before, as a store that is not available.
         Some(FailureReason::StateUnknown | FailureReason::Gateway) | None => Refused::GatewayFailed,

@@ -315,6 +315,9 @@ impl VerifyingInner {
         let request =
             EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
         self.verifier.end(request).await?;
+        if let Some(guard) = &self.guard {
+            guard.unlock(service, number);
+        }
         let cleared = match before {
             None => Cleared::Unknown,
             Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,

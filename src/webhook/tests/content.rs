@@ -61,7 +61,7 @@ async fn events_of_the_guard_say_what_is_blocked_and_name_no_verification() {
         subject: Some("+99290000****".to_owned()),
         until: START,
         limit: 10,
-        counted: Some([31, 0, 5]),
+        usual: Some(5),
     };
     let about = About {
         status: "blocked".to_owned(),

@@ -8,7 +8,7 @@ use super::allowance::{Allowance, NO_USERS, NumberState, Refusals, VerifiedNumbe
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 use super::signals::{Dimension, Key, Signals};
 use super::table::{Row, Table};
-use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
@@ -332,6 +332,44 @@ impl Guard {
         let allowance = self.allowance(service, dimension, rules, now);
         let kept = self.kept(service, dimension, &allowance, rules, now);
         (figures(&allowance, allowance.most(&limit), kept), allowance.passes(&limit, kept))
+    }
+
+    /// The places whose allowances a message to or from `dimension` needs, itself first. Of a number those of its last
+    /// message's address, too. `country` is that of its numbers.
+    pub fn places(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+        country: Option<Region>,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Vec<Dimension> {
+        let mut places = vec![dimension];
+        let mut address = None;
+        match dimension {
+            Dimension::Number(number) => {
+                places.push(Dimension::prefix_of(number));
+                address = self.numbers.get(service, &number).and_then(|state| state.address);
+                places.extend(address.map(Dimension::Address));
+            }
+            Dimension::Address(of) => address = Some(of),
+            Dimension::Prefix(_)
+            | Dimension::Network(_)
+            | Dimension::Country(_)
+            | Dimension::Unproven
+            | Dimension::Total => {}
+        }
+        places.extend(address.map(|address| Dimension::Network(address.network())));
+        if matches!(dimension, Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Country(_)) {
+            let of_country = Dimension::Country(country);
+            places.push(of_country);
+            let usual = self.allowance(service, of_country, rules, now).usual();
+            if usual < PROVEN && self.expected(service, of_country, now) == 0 {
+                places.push(Dimension::Unproven);
+            }
+        }
+        places.dedup();
+        places
     }
 
     /// The refusals of a number on the day of the last one.

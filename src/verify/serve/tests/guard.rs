@@ -143,7 +143,7 @@ async fn a_request_without_a_risk_check_passes_types_and_not_budgets() {
     sends(&world, US).await.expect("sent");
     let until = Timestamp::from_millis(START.as_millis() / 3_600_000 * 3_600_000).plus(HOUR);
     for to in [PREMIUM, US, DE] {
-        assert_eq!(world.begins(trusting(to)).await, Err(Refused::TooMany { until }));
+        assert_eq!(world.begins(trusting(to)).await, Err(Refused::BudgetSpent { until }));
     }
     world.advance(until.since(START));
     sends(&world, DE).await.expect("a new hour");
@@ -163,9 +163,9 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
         assert_eq!(sends(&world, US).await, Err(Refused::GatewayFailed));
     }
     sends(&world, US).await.expect("sent");
-    assert!(matches!(sends(&world, DE).await, Err(Refused::TooMany { .. })), "0.10 dollars are too much");
+    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })), "0.10 dollars are too much");
     sends(&world, US + 1).await.expect("sent");
-    assert!(matches!(sends(&world, US + 2).await, Err(Refused::TooMany { .. })));
+    assert!(matches!(sends(&world, US + 2).await, Err(Refused::BudgetSpent { .. })));
 }
 
 #[tokio::test]

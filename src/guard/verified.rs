@@ -1,0 +1,324 @@
+//! The numbers that were verified in the last 30 days, in 24 bytes each. Shards hold them; the guard reads them at the
+//! door.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use hashbrown::HashTable;
+use onceward_core::guard::VerifiedNumber;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
+use crate::shard::{Record, RecordKey, Stored, Table, decode, encode};
+
+/// The record of a verified number. Its id is that of the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedRecord(pub VerifiedNumber);
+
+impl Record for VerifiedRecord {
+    const KIND: u8 = 15;
+    const PLURAL: &'static str = "verified numbers";
+
+    fn expires(&self) -> Timestamp {
+        self.0.expires()
+    }
+}
+
+/// The tables of all shards. A cheap handle.
+#[derive(Clone)]
+pub struct VerifiedNumbers {
+    tables: Arc<Mutex<Vec<Weak<Mutex<Rows>>>>>,
+    most: usize,
+}
+
+impl VerifiedNumbers {
+    /// Room for `most` numbers. Beyond it a service adds numbers only up to half of its share.
+    pub fn new(most: usize) -> Self {
+        Self { tables: Arc::default(), most }
+    }
+
+    /// An empty table of a shard.
+    pub fn table(&self) -> Box<dyn Table> {
+        let rows = Arc::<Mutex<Rows>>::default();
+        let mut tables = lock(&self.tables);
+        tables.retain(|table| table.strong_count() > 0);
+        tables.push(Arc::downgrade(&rows));
+        Box::new(VerifiedTable(rows))
+    }
+
+    pub fn get(&self, service: ServiceId, number: PhoneNumber) -> Option<VerifiedNumber> {
+        self.of_tables(|rows| rows.get(service, number.as_u64())).flatten().next()
+    }
+
+    pub const fn limit(&self) -> usize {
+        self.most
+    }
+
+    pub fn len(&self) -> usize {
+        self.of_tables(|rows| rows.rows.len()).sum()
+    }
+
+    /// Whether a service may add a number.
+    pub fn has_room(&self, service: ServiceId) -> bool {
+        if self.len() < self.most {
+            return true;
+        }
+        let own: usize = self.of_tables(|rows| rows.services.get(&service).copied().unwrap_or(0)).sum();
+        let services = self.of_tables(|rows| rows.services.len()).max().unwrap_or(0);
+        own < self.most / (services + 1) / 2
+    }
+
+    fn of_tables<T>(&self, read: impl Fn(&Rows) -> T) -> impl Iterator<Item = T> {
+        let tables: Vec<_> = lock(&self.tables).iter().filter_map(Weak::upgrade).collect();
+        tables.into_iter().map(move |rows| read(&lock(&rows)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number in 14 bytes: number (50 bits), slot and the days since it counted in eight bytes; service; day.
+#[derive(Clone, Copy)]
+struct Row([u16; 7]);
+
+/// Bits of a number of at most 15 digits.
+const NUMBER_BITS: u32 = 50;
+
+impl Row {
+    fn new(service: ServiceId, number: u64, slot: u8, verified: VerifiedNumber) -> Self {
+        let [day, counted] = verified.packed();
+        let since = u64::from(day.saturating_sub(counted)).min(7);
+        let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
+        let word = |of: u64, place: u32| (of >> (16 * place) & 0xffff) as u16;
+        let (service, all) = (u64::from(service.get()), packed);
+        Self([word(all, 0), word(all, 1), word(all, 2), word(all, 3), word(service, 0), word(service, 1), day])
+    }
+
+    fn first(self) -> u64 {
+        self.0[..4].iter().rev().fold(0, |all, word| all << 16 | u64::from(*word))
+    }
+
+    fn number(self) -> u64 {
+        self.first() & ((1 << NUMBER_BITS) - 1)
+    }
+
+    fn slot(self) -> u8 {
+        (self.first() >> NUMBER_BITS & 0xff) as u8
+    }
+
+    fn service(self) -> ServiceId {
+        ServiceId::new(u32::from(self.0[5]) << 16 | u32::from(self.0[4]))
+    }
+
+    fn verified(self) -> VerifiedNumber {
+        let since = (self.first() >> (NUMBER_BITS + 8) & 7) as u16;
+        VerifiedNumber::unpacked([self.0[6], self.0[6].saturating_sub(since)])
+    }
+
+    fn key(self) -> RecordKey {
+        let id = record_id(self.service(), self.number());
+        RecordKey { slot: self.slot(), kind: VerifiedRecord::KIND, id }
+    }
+
+    fn stored(self) -> (RecordKey, Stored) {
+        let verified = self.verified();
+        (self.key(), Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() })
+    }
+}
+
+/// Parts of the index: a growing part is rebuilt, and a rebuild of all would delay answers.
+const PARTS: usize = 256;
+
+struct Rows {
+    rows: Vec<Row>,
+    index: Box<[HashTable<u32>]>,
+    services: HashMap<ServiceId, usize>,
+    hasher: RandomState,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        let index = (0..PARTS).map(|_| HashTable::new()).collect();
+        Self { rows: Vec::new(), index, services: HashMap::new(), hasher: RandomState::new() }
+    }
+}
+
+impl Rows {
+    fn hash(&self, service: ServiceId, number: u64) -> u64 {
+        self.hasher.hash_one((service, number))
+    }
+
+    fn find(&self, service: ServiceId, number: u64) -> Option<usize> {
+        let hash = self.hash(service, number);
+        let is_it = |place: &u32| {
+            let row = self.rows[*place as usize];
+            row.number() == number && row.service() == service
+        };
+        self.index[hash as usize % PARTS].find(hash, is_it).map(|place| *place as usize)
+    }
+
+    fn get(&self, service: ServiceId, number: u64) -> Option<VerifiedNumber> {
+        self.find(service, number).map(|place| self.rows[place].verified())
+    }
+
+    fn set(&mut self, service: ServiceId, number: u64, row: Row) {
+        if let Some(place) = self.find(service, number) {
+            self.rows[place] = row;
+            return;
+        }
+        let Ok(place) = u32::try_from(self.rows.len()) else { return };
+        // Doubling would leave half of the memory of many numbers unused.
+        if self.rows.len() == self.rows.capacity() {
+            self.rows.reserve_exact(self.rows.len() / 16 + 1_024);
+        }
+        self.rows.push(row);
+        *self.services.entry(service).or_default() += 1;
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        let rehash = |place: &u32| {
+            let row = rows[*place as usize];
+            hasher.hash_one((row.service(), row.number()))
+        };
+        let hash = hasher.hash_one((service, number));
+        self.index[hash as usize % PARTS].insert_unique(hash, place, rehash);
+    }
+
+    fn remove(&mut self, service: ServiceId, number: u64) -> bool {
+        let Some(place) = self.find(service, number) else { return false };
+        self.unindex(service, number, place);
+        let last = self.rows.len() - 1;
+        self.rows.swap_remove(place);
+        if let Some(moved) = self.rows.get(place).copied() {
+            let hash = self.hash(moved.service(), moved.number());
+            if let Some(known) =
+                self.index[hash as usize % PARTS].find_mut(hash, |known| *known as usize == last)
+            {
+                *known = u32::try_from(place).unwrap_or(u32::MAX);
+            }
+        }
+        if let Some(count) = self.services.get_mut(&service) {
+            *count -= 1;
+            if *count == 0 {
+                self.services.remove(&service);
+            }
+        }
+        true
+    }
+
+    fn unindex(&mut self, service: ServiceId, number: u64, place: usize) {
+        let hash = self.hash(service, number);
+        let part = &mut self.index[hash as usize % PARTS];
+        if let Ok(found) = part.find_entry(hash, |known| *known as usize == place) {
+            found.remove();
+        }
+    }
+}
+
+/// The table of one shard.
+struct VerifiedTable(Arc<Mutex<Rows>>);
+
+impl Table for VerifiedTable {
+    fn len(&self) -> usize {
+        lock(&self.0).rows.len()
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        let (service, number) = record_id_parts(key.id);
+        let rows = lock(&self.0);
+        rows.find(service, number).map(|place| rows.rows[place].stored().1)
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        lock(&self.0).rows.get(position).map(|row| row.stored())
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        lock(&self.0).rows.get(position).map(|row| (row.key(), row.verified().expires()))
+    }
+
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        let Ok(VerifiedRecord(verified)) = decode(&record.bytes) else { return };
+        let (service, number) = record_id_parts(key.id);
+        lock(&self.0).set(service, number, Row::new(service, number, key.slot, verified));
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        let (service, number) = record_id_parts(key.id);
+        lock(&self.0).remove(service, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified(day: u16, counted: u16) -> VerifiedNumber {
+        VerifiedNumber::unpacked([day, counted])
+    }
+
+    fn key(service: u32, number: u64) -> RecordKey {
+        let id = record_id(ServiceId::new(service), number);
+        RecordKey { slot: (number % 256) as u8, kind: VerifiedRecord::KIND, id }
+    }
+
+    fn stored(verified: VerifiedNumber) -> Stored {
+        Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() }
+    }
+
+    #[test]
+    fn a_number_is_found_as_it_was_set() {
+        let numbers = VerifiedNumbers::new(10);
+        let mut table = numbers.table();
+        let all = [(0, 1), (u32::MAX, 999_999_999_999_999), (7, 14_155_552_671)];
+        for (place, (service, number)) in all.into_iter().enumerate() {
+            let day = u16::MAX - u16::try_from(place).expect("small");
+            table.set(key(service, number), stored(verified(day, day - 6)));
+        }
+        for (place, (service, number)) in all.into_iter().enumerate() {
+            let day = u16::MAX - u16::try_from(place).expect("small");
+            assert_eq!(table.get(&key(service, number)), Some(stored(verified(day, day - 6))));
+            assert_eq!(table.at(place), Some((key(service, number), stored(verified(day, day - 6)))));
+        }
+    }
+
+    #[test]
+    fn a_removed_number_is_gone_and_the_others_stay() {
+        let numbers = VerifiedNumbers::new(10_000);
+        let mut table = numbers.table();
+        for number in 1..=5_000 {
+            table.set(key(number as u32 % 3, number), stored(verified(20_000, 20_000)));
+        }
+        for number in (1..=5_000).step_by(2) {
+            assert!(table.remove(&key(number as u32 % 3, number)));
+            assert!(!table.remove(&key(number as u32 % 3, number)));
+        }
+        assert_eq!(table.len(), 2_500);
+        for number in 1..=5_000 {
+            assert_eq!(table.get(&key(number as u32 % 3, number)).is_some(), number % 2 == 0, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_leaves_room_for_other_services() {
+        let numbers = VerifiedNumbers::new(100);
+        let mut table = numbers.table();
+        for number in 1..=100 {
+            table.set(key(1, number), stored(verified(20_000, 20_000)));
+        }
+        assert!(!numbers.has_room(ServiceId::new(1)));
+        assert!(numbers.has_room(ServiceId::new(2)));
+    }
+
+    #[test]
+    fn a_number_takes_at_most_24_bytes() {
+        let mut rows = Rows::default();
+        for number in 1..=200_000 {
+            let service = ServiceId::DEFAULT;
+            rows.set(service, number, Row::new(service, number, 0, verified(20_000, 20_000)));
+        }
+        let index: usize = rows.index.iter().map(HashTable::allocation_size).sum();
+        let bytes = rows.rows.capacity() * size_of::<Row>() + index;
+        assert!(bytes <= 24 * 200_000, "{}", bytes / 200_000);
+    }
+}
