@@ -112,7 +112,7 @@ impl World {
         let shards = Shards::start(ShardDeps {
             store: Arc::new(NoDisk),
             clock,
-            kinds: kinds::all(&capacity),
+            kinds: kinds::all(&capacity, &onceward::guard::VerifiedNumbers::new(1_000_000)),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::seed_from_u64(2),

@@ -110,7 +110,7 @@ impl Setup<'_> {
             // The load sends more messages than the default budget, and many to one number.
             (
                 "ONCEWARD_GUARD",
-                r#"{"messages-per-hour": "off", "number": "off", "number-types": "off", "landlines": "off"}"#,
+                r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#,
             ),
             ("ONCEWARD_MAX_NUMBERS", &(self.options.live_numbers + MAX_NUMBERS).to_string()),
         ]);

@@ -360,7 +360,7 @@ fn started(home: &Path, twilio: Option<&str>) -> (Child, String) {
             .env("TWILIO_AUTH_TOKEN", "secret")
             .env(
                 "ONCEWARD_GUARD",
-                r#"{"messages-per-hour": "off", "number": "off", "number-types": "off", "landlines": "off"}"#,
+                r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#,
             );
         command.env("TWILIO_PHONE_NUMBER", "+15005550006").env("TWILIO_BASE_URL", format!("http://{twilio}"));
     }

@@ -608,17 +608,18 @@ fn guard_default(name: &str) -> String {
         format!("`{}`", named.expect("a name").0)
     };
     match name {
-        "address" => mode(rules.address),
-        "block-for" => format!("`{}h`", rules.block_for.as_secs() / 3_600),
-        "country" => mode(rules.country),
+        "mode" => mode(rules.mode),
         "landlines" => mode(rules.landlines),
-        "messages-per-day" | "money-per-day" => "`off`".to_owned(),
-        "allowed-countries" | "blocked-countries" | "messages-per-hour" => String::new(),
-        "number" => mode(rules.number),
         "number-types" => mode(rules.number_types),
-        "prefix" => mode(rules.prefix),
-        "sends-per-number" => format!("`{}`", rules.per_number),
-        "total" => mode(rules.total),
+        "tolerance" => format!("`{}`", rules.tolerance),
+        "prefix" => format!("`{}`", rules.prefix),
+        "address" => format!("`{}`", rules.address),
+        "network" => format!("`{}`", rules.network),
+        "country" => format!("`{}`", rules.country),
+        "unproven" => format!("`{}`", rules.unproven),
+        "sends-per-number" => format!("`{}`", rules.sends_per_number),
+        "messages-per-hour" | "messages-per-day" | "money-per-day" => "`off`".to_owned(),
+        "allowed-countries" | "blocked-countries" => String::new(),
         other => panic!("no default of {other} is known"),
     }
 }

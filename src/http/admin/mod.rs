@@ -191,7 +191,6 @@ struct AdminRequest<'a> {
     request_id: &'a str,
     has_inbox: bool,
     /// Whether every message goes to the simulator.
-    simulates_all: bool,
     id: SessionId,
     caller: Caller,
     /// Whether a person asks, and not the script.
@@ -324,8 +323,7 @@ fn signed_in<'a, V>(
     let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
     let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
     let (request_id, has_inbox) = (call.request_id, call.deps.inbox.is_some());
-    let simulates_all = call.deps.simulates_all;
-    Some(AdminRequest { admin, v2, head, request_id, has_inbox, simulates_all, id, caller, is_use })
+    Some(AdminRequest { admin, v2, head, request_id, has_inbox, id, caller, is_use })
 }
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \

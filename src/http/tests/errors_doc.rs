@@ -448,7 +448,7 @@ fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 21] {
+fn refusals() -> [Refused; 22] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [

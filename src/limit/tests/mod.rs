@@ -71,7 +71,7 @@ impl World {
         Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
-            kinds: kinds::all(&NumberCapacity::new(10)),
+            kinds: kinds::all(&NumberCapacity::new(10), &crate::guard::VerifiedNumbers::new(1_000)),
             shards: 2,
             settings: kinds::shard_settings(&config::Bounds::default()),
             rng: StdRng::seed_from_u64(1),

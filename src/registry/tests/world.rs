@@ -117,7 +117,7 @@ pub(crate) async fn start(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(&NumberCapacity::new(bounds.numbers)),
+        kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &crate::guard::VerifiedNumbers::new(1_000)),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),

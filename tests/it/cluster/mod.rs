@@ -61,7 +61,7 @@ impl Cluster {
             let cluster = json!({ "etcd": etcd.urls(), "node": name, "advertise": address });
             let setup = through(&twilio.base_url(), Setup::listening_on(address))
                 .config("cluster", cluster)
-                .config("guard", json!({ "messages-per-hour": "off", "number": "off" }))
+                .config("guard", json!({ "mode": "record" }))
                 .file("shared.key", KEY)
                 .config("key-file", "shared.key");
             change(node, setup)

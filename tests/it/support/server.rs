@@ -54,6 +54,7 @@ impl Setup {
             .args(["--listen", address, "--log-format", "json", "--data-dir", "data"])
             .config("log-level", "debug")
             .config("otp-timeout", "10m")
+            .recording_guard()
     }
 
     pub fn config(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -61,9 +62,9 @@ impl Setup {
         self
     }
 
-    /// For tests that send more messages than the default budget of a new data directory.
-    pub fn without_budget(self) -> Self {
-        self.config("guard", serde_json::json!({ "messages-per-hour": "off" }))
+    /// Most tests send more unverified messages than an honest service.
+    fn recording_guard(self) -> Self {
+        self.config("guard", serde_json::json!({ "mode": "record" }))
     }
 
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {

@@ -10,11 +10,13 @@ use crate::audit::Actor;
 use crate::config::GuardSettings;
 use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
-use crate::guard::operator::exact;
+use crate::guard::operator::ServiceExplanation;
 use crate::guard::{
-    ClientSignals, DecisionQuery, Dimension, Effect, EntryAction, Key, Mode, PumpingGuard, Rule,
+    ClientSignals, DecisionQuery, Dimension, Effect, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard,
+    Rule,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
+use crate::store::StoreFault;
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
 
@@ -39,21 +41,6 @@ async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
     world.begins(asking(phone(to))).await
 }
 
-/// Fifteen days with 20 users each, of whom four in five verify.
-async fn learned(settings: GuardSettings) -> World {
-    let world = World::guarded(settings, "Simulator", json!({})).await;
-    for user in 0..300 {
-        let to = if user % 2 == 0 { DE } else { US } + 10_001 * user;
-        sends(&world, to).await.expect("sent");
-        if user % 5 > 0 {
-            let target = VerificationTarget::Number(phone(to));
-            world.ends(target, Ending::Approved).await.expect("verified");
-        }
-        world.advance(HOUR + HOUR / 5);
-    }
-    world
-}
-
 /// How many of these messages pass.
 async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> usize {
     let mut passed = 0;
@@ -66,58 +53,104 @@ async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> 
     passed
 }
 
-#[tokio::test]
-async fn an_attack_on_a_prefix_gets_at_most_31_messages_also_across_a_crash() {
-    let world = learned(GuardSettings::default()).await;
-    assert_eq!(passed(&world, (0..100).map(|n| asking(phone(TJ + n)))).await, 31);
-    sends(&world, DE).await.expect("users of other prefixes are served");
-    guard(&world).flush().await;
-    sends(&world, US).await.expect("the changes are written with the next commit");
-    let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
-    let (decisions, _) = guard(&world).decisions(&all).await.expect("decisions");
-    let refused = decisions.iter().filter(|decision| decision.name.effect == Effect::Refused);
-    let refused: Vec<_> = refused.map(|decision| (decision.name.rule, decision.sends)).collect();
-    assert!(refused.contains(&(Rule::Prefix, 69)), "{decisions:?}");
+/// A gateway that costs money.
+async fn paid(settings: GuardSettings) -> World {
+    World::guarded(settings, "Mada", json!({})).await
+}
 
-    let world = world.crashes().await;
-    assert_eq!(passed(&world, (200..210).map(|n| asking(phone(TJ + n)))).await, 0);
-    world.advance(13 * HOUR);
-    sends(&world, TJ + 300).await.expect("the block has ended");
+async fn verified(world: &World, to: u64) {
+    sends(world, to).await.expect("sent");
+    world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
+}
+
+async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
+    let explanation = guard(world).explain(Some(&world.service), subject).await.expect("reasons");
+    explanation.services.into_iter().next().expect("the service")
 }
 
 #[tokio::test]
-async fn an_allowed_country_passes_the_block_of_its_prefix_as_explained() {
-    let world = learned(GuardSettings::default()).await;
-    passed(&world, (0..40).map(|n| asking(phone(TJ + n)))).await;
-    let (guard, service) = (guard(&world), &world.service);
+async fn a_prefix_gets_ten_messages_also_across_a_crash() {
+    let world = paid(GuardSettings::default()).await;
+    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 10);
+    sends(&world, DE).await.expect("users of other prefixes are served");
+    guard(&world).flush().await;
+    let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
+    let (decisions, _) = guard(&world).decisions(&all).await.expect("decisions");
+    let refused: Vec<_> = decisions.iter().map(|decision| (decision.name.rule, decision.sends)).collect();
+    assert_eq!(refused, [(Rule::Prefix, 20)]);
+    sends(&world, US).await.expect("the changes are written with the next commit");
+
+    let world = world.crashes().await;
+    assert_eq!(passed(&world, (40..50).map(|n| asking(phone(TJ + n)))).await, 0);
+    let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
+    assert!(prefix.refused && prefix.allowances[0].level == 0, "{prefix:?}");
+    world.advance(3 * HOUR);
+    sends(&world, TJ + 60).await.expect("one message is back");
+}
+
+#[tokio::test]
+async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
+    let mut world = paid(GuardSettings::default()).await;
+    for user in 0..40 {
+        if user == 20 {
+            guard(&world).flush().await;
+            sends(&world, US).await.expect("the changes are written with the next commit");
+            world = world.crashes().await;
+        }
+        verified(&world, TJ + user).await;
+    }
+    assert_eq!(passed(&world, (0..30).map(|_| asking(phone(TJ)))).await, 4, "a known number, before others");
+}
+
+#[tokio::test]
+async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
+    let world = paid(GuardSettings::default()).await;
+    passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await;
     let prefix = Dimension::prefix_of(phone(TJ));
-    let explain = async || guard.explain((service.id, service.sid), prefix, true).await.expect("reasons");
-    let explained = explain().await;
-    let is_block = |reason: &String| reason.starts_with("The guard blocks +99290000**** for this service");
-    assert!(explained.refused && explained.reasons.iter().any(is_block), "{explained:?}");
+    let lacking = explained(&world, prefix).await;
+    let lacks = |reason: &String| reason.starts_with("The allowance of +99290000**** lacks messages");
+    assert!(lacking.refused && lacking.reasons.iter().any(lacks), "{lacking:?}");
 
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
     let by = world.registry.author(Actor::Account, None);
-    let entry = guard.set_entry(country, Some(EntryAction::Allow), HOUR, by).await;
+    let entry = guard(&world).set_entry(country, Some(EntryAction::Allow), HOUR, by).await;
     assert_eq!(entry.expect("room").map(|entry| entry.action).as_deref(), Some("allow"));
-    assert!(!explain().await.refused);
     sends(&world, TJ + 50).await.expect("sent");
 }
 
 #[tokio::test]
-async fn a_rule_that_records_lets_messages_pass() {
-    let mode = Some(Mode::Record);
-    let settings = GuardSettings { prefix: mode, country: mode, ..GuardSettings::default() };
-    let world = learned(settings).await;
+async fn only_a_country_can_be_announced() {
+    let world = paid(GuardSettings { country: Some(5), prefix: Some(100), ..GuardSettings::default() }).await;
+    assert_eq!(passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await, 5);
+    let by = || world.registry.author(Actor::Account, None);
+    let expect = Some(EntryAction::Expect(40));
+    let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
+    let refused = guard(&world).set_entry(prefix, expect, HOUR, by()).await;
+    assert_eq!(refused, Err(EntryError::NotACountry));
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    guard(&world).set_entry(country, expect, HOUR, by()).await.expect("room");
+    assert_eq!(passed(&world, (20..80).map(|n| asking(phone(TJ + n)))).await, 40);
+}
+
+#[tokio::test]
+async fn a_guard_that_records_lets_messages_pass() {
+    let world = paid(GuardSettings { mode: Some(Mode::Record), ..GuardSettings::default() }).await;
     assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
     let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
     let (decisions, _) = guard(&world).decisions(&all).await.expect("decisions");
     assert!(decisions.iter().any(|decision| decision.name.effect == Effect::Recorded));
+    assert!(decisions.iter().all(|decision| decision.name.effect != Effect::Refused), "{decisions:?}");
 }
 
 #[tokio::test]
-async fn messages_without_an_address_are_never_blocked_by_that_rule() {
-    let world = learned(GuardSettings::default()).await;
+async fn with_the_simulator_alone_there_are_no_allowances() {
+    let world = World::guarded(GuardSettings::default(), "Simulator", json!({})).await;
+    assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
+}
+
+#[tokio::test]
+async fn messages_without_an_address_need_no_allowance_of_one() {
+    let world = paid(GuardSettings::default()).await;
     let from = |address: Option<&str>, n: u64| BeginRequest {
         client: ClientSignals {
             address: address.map(|address| address.parse::<IpAddr>().expect("an address")),
@@ -125,9 +158,49 @@ async fn messages_without_an_address_are_never_blocked_by_that_rule() {
         },
         ..asking(phone(DE + 50_000_000 + 10_000 * n))
     };
-    assert_eq!(passed(&world, (0..40).map(|n| from(Some("192.0.2.7"), n))).await, 16);
-    assert_eq!(passed(&world, (40..60).map(|n| from(None, n))).await, 20);
+    assert_eq!(passed(&world, (0..12).map(|n| from(Some("192.0.2.7"), n))).await, 10);
+    assert_eq!(passed(&world, (40..45).map(|n| from(None, n))).await, 5);
     assert_eq!(passed(&world, (60..65).map(|n| from(Some("192.0.2.8"), n))).await, 5);
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_takes_no_allowance() {
+    let world = paid(GuardSettings::default()).await;
+    sends(&world, DE).await.expect("sent");
+    for n in 0..50 {
+        world.store.fail_next([StoreFault::Unavailable]);
+        assert!(matches!(sends(&world, TJ + n).await, Err(Refused::Unavailable(_))));
+    }
+    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+}
+
+#[tokio::test]
+async fn what_no_gateway_accepts_takes_no_allowance() {
+    let world = paid(GuardSettings::default()).await;
+    for n in 0..50 {
+        world.provider.fails_with(ErrorClass::Refused);
+        assert_eq!(sends(&world, TJ + n).await, Err(Refused::GatewayFailed));
+    }
+    assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+}
+
+#[tokio::test]
+async fn an_unlocked_number_gets_messages_again() {
+    let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
+    let world = paid(settings).await;
+    let send = async || world.verifying.send_for_default_service(plain(number(1))).await.expect("an answer");
+    for _ in 0..2 {
+        assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
+    }
+    let refused = send().await;
+    let until = Some(refused.at.plus(12 * HOUR));
+    let SendOutcome::GuardRefused(GuardRefusal::Blocked { until: told }) = refused.outcome else {
+        panic!("{refused:?}")
+    };
+    assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");
+    let by = world.registry.author(Actor::Account, None);
+    world.verifying.clear(ServiceId::DEFAULT, number(1), by).await.expect("cleared");
+    assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
 }
 
 #[tokio::test]
@@ -184,7 +257,7 @@ async fn a_budget_that_was_off_or_larger_is_not_spent_by_crashes() {
         }
         let world = world.crashes_with(budgets(501, 5_010_000)).await;
         sends(&world, US + 70_000).await.expect("five times 100 messages of 501 are drawn at most");
-        let listed = guard(&world).overview((None, None, 10), exact).await.expect("budgets").budgets;
+        let listed = guard(&world).budgets(None);
         let most = if large == u64::MAX { 1 } else { 501 };
         let messages: Vec<_> = listed.iter().take(2).map(|budget| budget.spent).collect();
         assert_eq!(messages, [most; 2], "{listed:?}");
@@ -196,11 +269,7 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
     let world = World::guarded(settings, "Mada", json!({})).await;
     sends(&world, US).await.expect("sent");
-    let service = world.registry.default_service();
-    let explain = async |to| {
-        let subject = Dimension::Number(phone(to));
-        guard(&world).explain((service.id, service.sid), subject, true).await.expect("an explanation")
-    };
+    let explain = async |to| explained(&world, Dimension::Number(phone(to))).await;
     let germany = explain(DE).await;
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
     assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD spent. "), "{germany:?}");
@@ -212,9 +281,6 @@ async fn a_budget_of_money_refuses_no_message_of_the_simulator() {
     let settings = GuardSettings { money_per_day: Some(1), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
     sends(&world, DE).await.expect("sent");
-    let (service, subject) = (world.registry.default_service(), Dimension::Number(phone(DE)));
-    let explained = guard(&world).explain((service.id, service.sid), subject, true).await;
-    assert!(!explained.expect("an explanation").refused);
 }
 
 #[tokio::test]
@@ -229,16 +295,8 @@ async fn countries_outside_the_list_get_no_message() {
 #[tokio::test]
 async fn an_erased_number_is_forgotten() {
     let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
-    let world = World::guarded(settings, "Simulator", json!({})).await;
-    let request = || SendRequest {
-        key: NumberKey::new(ServiceId::DEFAULT, number(1)),
-        options: None,
-        channel: None,
-        style: MessageStyle::default(),
-        verification: None,
-        client: ClientSignals::default(),
-        request_id: None,
-    };
+    let world = paid(settings).await;
+    let request = || plain(number(1));
     world.verifying.send_for_default_service(request()).await.expect("sent");
     let refused = world.verifying.send_for_default_service(request()).await.expect("an answer");
     let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
@@ -248,4 +306,17 @@ async fn an_erased_number_is_forgotten() {
     assert_eq!(guard(&world).decisions(&all).await.expect("decisions").0.len(), 0);
     let sent = world.verifying.send_for_default_service(request()).await.expect("an answer");
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
+}
+
+/// A message as the compatible routes ask for it.
+fn plain(number: PhoneNumber) -> SendRequest {
+    SendRequest {
+        key: NumberKey::new(ServiceId::DEFAULT, number),
+        options: None,
+        channel: None,
+        style: MessageStyle::default(),
+        verification: None,
+        client: ClientSignals::default(),
+        request_id: None,
+    }
 }

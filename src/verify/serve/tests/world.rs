@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
-use crate::guard::{ClientSignals, GuardDeps, PumpingGuard};
+use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
@@ -338,12 +338,13 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
     let capacity = NumberCapacity::new(Bounds::default().numbers);
+    let verified = VerifiedNumbers::new(Bounds::default().numbers);
     // Each start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
     let shards = Shards::start(ShardDeps {
         store: shared.clone(),
         clock: clock.clone(),
-        kinds: kinds::all(&capacity),
+        kinds: kinds::all(&capacity, &verified),
         shards: 1,
         settings: kinds::shard_settings(&Bounds::default()),
         rng: StdRng::seed_from_u64(3 + seed),
@@ -368,7 +369,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key) };
+    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key, verified) };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
