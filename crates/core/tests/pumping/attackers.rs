@@ -22,9 +22,8 @@ pub struct OwnNumber {
     pub at_midnight: bool,
 }
 
-/// Messages in 30 days to one number of the attacker's own, and on the first of them.
-pub fn one_own_number(mut world: World, country: usize, strategy: OwnNumber) -> [u32; 2] {
-    let own = world.stranger(country);
+/// Messages in 30 days to one number of the attacker's own, and in the first 24 hours.
+pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u32; 2] {
     let (mut sent, mut first_day, mut last_verified) = (0, 0, None::<Timestamp>);
     for quarter in 0..30 * 96 {
         world.pass(QUARTER);
@@ -73,18 +72,8 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
     for _ in 0..days {
         let mut sent = 0;
         let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 10)).collect();
-        for quarter in 0..96 {
+        for _ in 0..96 {
             world.pass(QUARTER);
-            if quarter % 95 == 0 {
-                for own in &known {
-                    let left = left.entry(own.number).or_default();
-                    while *left > 0 && world.asks(own) {
-                        world.verifies(own);
-                        *left -= 1;
-                        sent += 1;
-                    }
-                }
-            }
             while next < 9_000 {
                 let new = world.of_prefix(country, 77, next);
                 let known_place = *known.last().unwrap_or(&new);
@@ -99,6 +88,14 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
                 // What a verification pays beyond its attempt goes to a number that is not verified.
                 let other = world.of_prefix(country, 77, 9_000 + next % 1_000);
                 sent += u32::from(next % 3 == 0 && world.asks(&other));
+            }
+            for own in &known {
+                let left = left.entry(own.number).or_default();
+                while *left > 0 && world.asks(own) {
+                    world.verifies(own);
+                    *left -= 1;
+                    sent += 1;
+                }
             }
         }
         sent_of.push(sent);

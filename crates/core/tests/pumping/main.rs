@@ -22,6 +22,7 @@ use lines::{Line, hold, old};
 use world::{DAY, HOUR, Honest, MINUTE, Person, World};
 
 const DE: usize = 2;
+const NL: usize = 10;
 
 #[test]
 fn without_an_attack_no_user_of_an_old_installation_is_refused() {
@@ -65,8 +66,8 @@ fn without_an_attack_no_user_of_an_old_installation_is_refused() {
 fn on_the_first_day_of_an_installation_no_user_is_refused() {
     let lines = [
         Line("first day with 20,000 users", 0.0, RefusedUsers),
-        Line("the same, codes are read a minute later", 0.0, RefusedUsers),
-        Line("the same, without addresses", 0.0, RefusedUsers),
+        Line("first day, codes are read a minute later", 0.0, RefusedUsers),
+        Line("first day, without addresses", 0.0, RefusedUsers),
         Line("first day with 50 or 500 users", 0.0, RefusedUsers),
     ];
     hold(lines, |seed| {
@@ -83,9 +84,9 @@ fn on_the_first_day_of_an_installation_no_user_is_refused() {
 fn an_announced_advert_passes_and_most_of_another_too() {
     let lines = [
         Line("advert with 20 users a second, announced", 0.05, RefusedPerCent),
-        Line("the same, not announced", 17.0, RefusedPerCent),
-        Line("the same, not announced, new installation", 94.0, RefusedPerCent),
-        Line("the same, announced, new installation", 2.0, RefusedPerCent),
+        Line("advert, not announced", 17.0, RefusedPerCent),
+        Line("advert, not announced, new installation", 94.0, RefusedPerCent),
+        Line("advert, announced, new installation", 2.0, RefusedPerCent),
     ];
     hold(lines, |seed| {
         let advert = |mut world: World, announced| {
@@ -103,8 +104,9 @@ fn an_announced_advert_passes_and_most_of_another_too() {
 #[test]
 fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
     let lines = [
-        Line("one own number for 30 days, messages a day", 20.0, Messages),
-        Line("its first day", 30.0, Messages),
+        Line("one own number for 30 days: messages a day", 20.0, Messages),
+        Line("one own number: the first 24 hours, with both sides of midnight", 40.0, Messages),
+        Line("one own number in a prefix of 20 users a day: messages a day", 45.0, Messages),
     ];
     hold(lines, |seed| {
         let verifies_each = [0, 1, 2, 3, 4, 5, 10, 19];
@@ -115,20 +117,25 @@ fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
         let mut most = [0, 0];
         for strategy in strategies {
             for country in [FOREIGN, US] {
-                let world = World::new(seed, Honest::of(0));
-                let sent = attackers::one_own_number(world, country, strategy);
+                let mut world = World::new(seed, Honest::of(0));
+                let own = world.stranger(country);
+                let sent = attackers::one_own_number(world, own, strategy);
                 most = [most[0].max(sent[0]), most[1].max(sent[1])];
             }
         }
-        [f64::from(most[0]) / 30.0, f64::from(most[1])]
+        let mut dense = World::old(seed, Honest { country: Some(NL), prefixes: 10, ..Honest::of(200) });
+        let own = dense.of_prefix(NL, 3, 7);
+        let each = OwnNumber { verifies_each: 1, rests: 0, at_midnight: false };
+        let [of_dense, _] = attackers::one_own_number(dense, own, each);
+        [f64::from(most[0]) / 30.0, f64::from(most[1]), f64::from(of_dense) / 30.0]
     });
 }
 
 #[test]
 fn a_prefix_gets_at_most_11_messages_that_lead_to_no_verification() {
     let lines = [
-        Line("3,000 messages to one prefix", 11.0, Messages),
-        Line("the same, without addresses", 11.0, Messages),
+        Line("3,000 requests to one prefix", 11.0, Messages),
+        Line("3,000 requests to one prefix, without addresses", 11.0, Messages),
     ];
     hold(lines, |seed| {
         let without_addresses = Honest { has_addresses: false, ..Honest::of(200) };
@@ -143,12 +150,12 @@ fn a_prefix_gets_at_most_11_messages_that_lead_to_no_verification() {
 #[test]
 fn the_owner_of_a_range_gets_messages_for_numbers_that_are_verified() {
     let lines = [
-        Line("owner of a range who reads the codes, first day", 693.0, Messages),
-        Line("growth from day to day", 2.5, Times),
+        Line("owner of a range who reads the codes: first day", 693.0, Messages),
+        Line("owner of a range: growth from day to day", 2.5, Times),
     ];
     hold(lines, |seed| {
         let days = [FOREIGN, US]
-            .map(|country| attackers::owner_of_a_range(World::old(seed, Honest::of(200)), country, 4));
+            .map(|country| attackers::owner_of_a_range(World::old(seed, Honest::of(2_000)), country, 4));
         let first = days.iter().map(|days| days[0]).max().unwrap_or(0);
         let growth =
             days.iter().flat_map(|days| days.windows(2)).map(|two| f64::from(two[1]) / f64::from(two[0]));
@@ -159,10 +166,10 @@ fn the_owner_of_a_range_gets_messages_for_numbers_that_are_verified() {
 #[test]
 fn own_numbers_in_200_countries_pay_for_few_messages() {
     let lines = [
-        Line("200 countries, one own number in each", 900.0, Messages),
-        Line("the same, five", 1_080.0, Messages),
-        Line("200 countries, one new own number in each, verified on the day", 900.0, Messages),
-        Line("the same, five each", 1_300.0, Messages),
+        Line("200 countries, one own number in each, verified before", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified before", 1_080.0, Messages),
+        Line("200 countries, one own number in each, verified on the day", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified on the day", 1_300.0, Messages),
     ];
     hold(lines, |seed| {
         let cases = [
@@ -180,8 +187,8 @@ fn own_numbers_in_200_countries_pay_for_few_messages() {
 fn countries_with_users_are_drained_slowly_and_recover_in_an_hour() {
     let lines = [
         Line("20 countries with users, drained every 15 minutes for a day", 13_065.0, Messages),
-        Line("new users refused meanwhile", 20.0, RefusedPerCent),
-        Line("an hour after it", 0.0, RefusedUsers),
+        Line("20 countries with users: new users refused meanwhile", 20.0, RefusedPerCent),
+        Line("20 countries with users: refused an hour later", 0.0, RefusedUsers),
     ];
     hold(lines, |seed| {
         let mut world = old(seed);
@@ -196,11 +203,28 @@ fn a_new_installation_gives_an_attacker_few_messages() {
     let lines = [
         Line("new installation without users, one request in 5 s", 176.0, Messages),
         Line("new installation with 200 users a day", 176.0, Messages),
-        Line("users refused, attacked from the first hour", 100.0, RefusedPerCent),
+        Line(
+            "new installation with 200 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
         Line("new installation with 1,800 users a day", 650.0, Messages),
-        Line("users refused, attacked from 10:00", 60.0, RefusedPerCent),
-        Line("the same, the country is announced", 5.0, RefusedPerCent),
-        Line("only one country is attacked", 51.0, Messages),
+        Line(
+            "new installation with 1,800 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day, attacked from 10:00: users refused",
+            60.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day in an announced country: users refused",
+            5.0,
+            RefusedPerCent,
+        ),
+        Line("new installation, only one country is attacked", 51.0, Messages),
     ];
     hold(lines, |seed| {
         let attacked = |users, from_hour, countries| {
@@ -212,13 +236,14 @@ fn a_new_installation_gives_an_attacker_few_messages() {
         let [empty, _] = attacked(0, 0, EVERYWHERE);
         let [small, small_refused] = attacked(200, 0, EVERYWHERE);
         let [later, _] = attacked(200, 10, EVERYWHERE);
+        let [_, large_refused_at_once] = attacked(1_800, 0, EVERYWHERE);
         let [large, large_refused] = attacked(1_800, 10, EVERYWHERE);
         let [one, _] = attacked(200, 0, FOREIGN..FOREIGN + 1);
         let mut announced = World::new(seed, Honest { country: Some(DE), ..Honest::of(1_800) });
         announced.expect(DE, 1_800);
         attackers::one_in_5_s(&mut announced, EVERYWHERE);
         let announced = announced.all_users().per_cent();
-        [empty, small.max(later), small_refused, large, large_refused, announced, one]
+        [empty, small.max(later), small_refused, large, large_refused_at_once, large_refused, announced, one]
     });
 }
 
@@ -230,9 +255,9 @@ fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
             92.0,
             RefusedPerCent,
         ),
-        Line("the same, half of the users in known networks", 34.0, RefusedPerCent),
-        Line("the same, the bot in one /48", 0.0, RefusedPerCent),
-        Line("an hour after the seven days", 0.0, RefusedUsers),
+        Line("US: new US users refused, half of them in known networks", 34.0, RefusedPerCent),
+        Line("US: new US users refused, the bot in one /48", 0.0, RefusedPerCent),
+        Line("US: refused an hour later", 0.0, RefusedUsers),
     ];
     hold(lines, |seed| {
         let attacked = |own_address, has_fresh_networks| {
@@ -267,7 +292,7 @@ fn a_bot_behind_a_shared_address_refuses_no_user_of_it() {
 #[test]
 fn a_slow_attack_gets_what_refills() {
     hold(
-        [Line("one request a minute for 14 days, a country without users, messages a day", 25.0, Messages)],
+        [Line("one request a minute for 14 days, a country without users: messages a day", 25.0, Messages)],
         |seed| {
             let sent = attackers::slow(&mut World::old(seed, Honest::of(200)), FOREIGN);
             [f64::from(sent) / 14.0]
