@@ -43,6 +43,8 @@ const fn day(seconds: u32) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limit {
     pub(super) floor: f64,
+    /// Messages are announced.
+    pub(super) is_expected: bool,
     pub(super) refill: f64,
     pub(super) tolerance: f64,
     /// Days of its usual messages that a full allowance has.
@@ -104,11 +106,6 @@ impl Allowance {
     /// Numbers that are verified in a day.
     pub(super) const fn usual(&self) -> f64 {
         self.usual
-    }
-
-    /// Whether others have verified there.
-    pub(super) fn has_users(&self) -> bool {
-        self.usual >= NO_USERS
     }
 
     /// When a message passes that leaves `kept`.
@@ -235,7 +232,7 @@ impl NumberState {
             (self.began, self.took) = (self.at, 0);
         }
         (self.address, self.country) = (signals.address, signals.country);
-        self.took = self.took.saturating_add(u8::from(takes)).min(ATTEMPT_MESSAGES);
+        self.took = self.took.saturating_add(u8::from(takes));
         self.level = (self.level - 1.0).max(0.0);
         self.messages = self.messages.saturating_add(1);
         self.unverified = self.unverified.saturating_add(1);
@@ -255,7 +252,7 @@ impl NumberState {
     pub(super) fn verify(&mut self, limit: f64) -> u8 {
         self.level = limit;
         self.unverified = 0;
-        std::mem::take(&mut self.took)
+        std::mem::take(&mut self.took).min(ATTEMPT_MESSAGES)
     }
 
     pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {

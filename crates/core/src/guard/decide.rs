@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Allowance, NO_USERS, NumberState, Refusals, VerifiedNumber, seconds};
+use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, VerifiedNumber, seconds};
+use super::budget::Period;
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
-use super::signals::{Dimension, Key, Signals};
+use super::signals::{ClientNet, Dimension, Key, Signals};
 use super::table::{Row, Table};
 use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
 
@@ -123,19 +124,24 @@ impl Row for NumberState {
 #[derive(Debug, Clone)]
 pub struct Guard {
     bounds: Bounds,
-    allowances: Table<Dimension, Allowance>,
+    pub(super) allowances: Table<Dimension, Allowance>,
     numbers: Table<PhoneNumber, NumberState>,
     entries: BTreeMap<Key, Entry>,
     changed_entries: Vec<Key>,
 }
 
-/// An allowance that a send needs, as it is now.
-struct Needed {
+/// The allowance of a place, as it is now.
+pub(super) struct Place {
     dimension: Dimension,
     rule: Rule,
-    allowance: Allowance,
+    pub(super) limit: Limit,
+    pub(super) allowance: Allowance,
+    /// The last part of it, which this message may not use.
     kept: f64,
 }
+
+/// Prefix, address, network, countries without users together, and country.
+type Places = [Option<Place>; 5];
 
 impl Guard {
     /// `seed` is random and secret: it decides which keys collide in the tables.
@@ -184,13 +190,7 @@ impl Guard {
     }
 
     /// A send that passed led to no message.
-    pub fn give_back(
-        &mut self,
-        service: ServiceId,
-        number: PhoneNumber,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) {
+    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, rules: &GuardRules, now: Timestamp) {
         if self.numbers.get(service, &number).is_none() {
             return;
         }
@@ -198,8 +198,9 @@ impl Guard {
         let takes = state.give_back(f64::from(rules.sends_per_number));
         self.numbers.set(service, number, state, true);
         if takes {
-            for (dimension, mut allowance) in self.of_attempt(service, number, &state, rules, now) {
-                allowance.give_back(&rules.limit(dimension, self.expected(service, dimension, now)));
+            let places = self.places(service, number, state.address, state.country, rules, now);
+            for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
+                allowance.give_back(&limit);
                 self.allowances.set(service, dimension, allowance, true);
             }
         }
@@ -228,8 +229,8 @@ impl Guard {
         // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
         let is_new = earlier.is_none();
         let tolerance = f64::from(rules.tolerance);
-        for (dimension, mut allowance) in self.of_attempt(service, number, &state, rules, now) {
-            let limit = rules.limit(dimension, self.expected(service, dimension, now));
+        let places = self.places(service, number, state.address, state.country, rules, now);
+        for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
             let bonus = if dimension == Dimension::Unproven { BONUS_OF_UNPROVEN } else { BONUS };
             let paid = if is_new { took + bonus * tolerance } else { 0.0 };
             allowance.verified(&limit, paid, is_counted);
@@ -328,10 +329,9 @@ impl Guard {
             let figures = Figures { level: whole(number.level()), most, usual: 0, kept: 0 };
             return (figures, number.passes(f64::from(most)));
         }
-        let limit = rules.limit(dimension, self.expected(service, dimension, now));
-        let allowance = self.allowance(service, dimension, rules, now);
-        let kept = self.kept(service, dimension, &allowance, rules, now);
-        (figures(&allowance, allowance.most(&limit), kept), allowance.passes(&limit, kept))
+        let mut place = self.place(service, dimension, Rule::Country, rules, now);
+        place.keep();
+        (place.figures(), place.allowance.passes(&place.limit, place.kept))
     }
 
     /// The places whose allowances a message to or from `dimension` needs, itself first. Of a number those of its last
@@ -380,8 +380,7 @@ impl Guard {
     /// The places of a service whose allowance has less than half of its messages.
     pub fn low(&self, service: ServiceId, rules: &GuardRules, now: Timestamp) -> Vec<Dimension> {
         let is_low = |dimension: &Dimension| {
-            let allowance = self.allowance(service, *dimension, rules, now);
-            let limit = rules.limit(*dimension, self.expected(service, *dimension, now));
+            let Place { limit, allowance, .. } = self.place(service, *dimension, Rule::Country, rules, now);
             allowance.level() * 2.0 < allowance.most(&limit)
         };
         self.allowances.of(service).map(|(dimension, _)| *dimension).filter(is_low).collect()
@@ -443,10 +442,7 @@ impl Guard {
             GuardRow::Allowance(Key { service: Some(service), dimension }, allowance) => {
                 self.allowances.set(service, dimension, allowance, false);
             }
-            GuardRow::Number(
-                Key { service: Some(service), dimension: Dimension::Number(number) },
-                state,
-            ) => {
+            GuardRow::Number(Key { service: Some(service), dimension: Dimension::Number(number) }, state) => {
                 self.numbers.set(service, number, state, false);
             }
             GuardRow::Entry(key, entry) => drop(self.entries.insert(key, entry)),
@@ -505,13 +501,14 @@ impl Guard {
             findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
         }
         let is_free = is_known && number.needs_no_allowance();
-        let needed = if is_free { Vec::new() } else { self.needed(signals, rules, now) };
-        for Needed { dimension, rule, allowance, kept } in &needed {
-            let limit = rules.limit(*dimension, self.expected(service, *dimension, now));
-            if let Some(until) = allowance.passes(&limit, *kept) {
-                let finding = Finding::new(*rule, Key::new(Some(service), *dimension), effect);
-                let figures = figures(allowance, allowance.most(&limit), *kept);
-                findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
+        let needed = if is_free { Places::default() } else { self.needed(signals, rules, now) };
+        // It needs none again from the next day on.
+        let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
+        for place in needed.iter().flatten() {
+            if let Some(until) = place.allowance.passes(&place.limit, place.kept) {
+                let finding = Finding::new(place.rule, Key::new(Some(service), place.dimension), effect);
+                let until = free_at.map_or(until, |free_at| until.min(free_at));
+                findings.push(Finding { figures: Some(place.figures()), until: Some(until), ..finding });
             }
         }
         if rules.mode == Mode::Block && !findings.is_empty() {
@@ -519,103 +516,69 @@ impl Guard {
         }
         number.send(signals, !is_free);
         self.numbers.set(service, signals.number, number, true);
-        for Needed { dimension, mut allowance, .. } in needed {
+        for Place { dimension, mut allowance, .. } in needed.into_iter().flatten() {
             allowance.take();
             self.allowances.set(service, dimension, allowance, true);
         }
     }
 
-    /// The allowances that a message needs.
-    fn needed(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Vec<Needed> {
+    /// The allowances that a message needs, with what it may not use of them.
+    fn needed(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Places {
         let Signals { service, number, country, address, .. } = *signals;
-        let of = |dimension| self.allowance(service, dimension, rules, now);
-        let needed = |dimension, rule| Needed { dimension, rule, allowance: of(dimension), kept: 0.0 };
-        let mut all = Vec::with_capacity(5);
-        all.push(needed(Dimension::prefix_of(number), Rule::Prefix));
-        if let Some(address) = address {
-            all.push(needed(Dimension::Address(address), Rule::Address));
-            all.push(needed(Dimension::Network(address.network()), Rule::Network));
-        }
+        let mut places = self.places(service, number, address, country, rules, now);
+        let [prefix, address, network, unproven, country] = &mut places;
+        let usual = |place: &Option<Place>| place.as_ref().map_or(0.0, |place| place.allowance.usual());
+        let around = usual(address).max(usual(network));
         // Without an address no place can be told from others.
-        let has_users = |from: f64| all.iter().skip(1).any(|place| place.allowance.usual() >= from);
-        if address.is_some() && !has_users(NO_USERS) {
-            all[0].kept = KEPT_OF_PREFIX;
+        if address.is_some() && around < NO_USERS {
+            prefix.iter_mut().for_each(Place::keep);
         }
-        let is_known_place = all.iter().any(|place| place.allowance.usual() >= KNOWN_PLACE);
-        let mut country = needed(Dimension::Country(country), Rule::Country);
-        let is_proven = self.is_proven(service, &country, now);
-        if !is_known_place {
-            country.kept = self.kept(service, country.dimension, &country.allowance, rules, now);
+        if around.max(usual(prefix)) < KNOWN_PLACE {
+            country.iter_mut().for_each(Place::keep);
         }
-        if !is_proven {
-            let mut unproven = needed(Dimension::Unproven, Rule::Unproven);
-            if !country.allowance.has_users() {
-                unproven.kept = self.kept(service, unproven.dimension, &unproven.allowance, rules, now);
-            }
-            all.push(unproven);
+        if usual(country) < NO_USERS {
+            unproven.iter_mut().for_each(Place::keep);
         }
-        all.push(country);
-        all
+        places
     }
 
-    fn is_proven(&self, service: ServiceId, country: &Needed, now: Timestamp) -> bool {
-        country.allowance.usual() >= PROVEN || self.expected(service, country.dimension, now) > 0
-    }
-
-    /// The last part of an allowance, for places with users.
-    fn kept(
-        &self,
-        service: ServiceId,
-        dimension: Dimension,
-        allowance: &Allowance,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> f64 {
-        match dimension {
-            Dimension::Country(_) => KEPT_PART * f64::from(rules.tolerance) * allowance.usual(),
-            Dimension::Unproven => {
-                KEPT_PART * allowance.most(&rules.limit(dimension, self.expected(service, dimension, now)))
-            }
-            Dimension::Prefix(_)
-            | Dimension::Address(_)
-            | Dimension::Network(_)
-            | Dimension::Number(_)
-            | Dimension::Total => 0.0,
-        }
-    }
-
-    /// The allowances that the attempt of a number took.
-    fn of_attempt(
+    /// The allowances of a send or an attempt.
+    fn places(
         &self,
         service: ServiceId,
         number: PhoneNumber,
-        state: &NumberState,
+        address: Option<ClientNet>,
+        country: Option<Region>,
         rules: &GuardRules,
         now: Timestamp,
-    ) -> Vec<(Dimension, Allowance)> {
-        let country = Dimension::Country(state.country);
-        let address = state.address.map(Dimension::Address);
-        let network = state.address.map(|address| Dimension::Network(address.network()));
-        let of = |dimension| (dimension, self.allowance(service, dimension, rules, now));
-        let is_proven = of(country).1.usual() >= PROVEN || self.expected(service, country, now) > 0;
-        let unproven = (!is_proven).then_some(Dimension::Unproven);
-        let all = [Some(Dimension::prefix_of(number)), address, network, Some(country), unproven];
-        all.into_iter().flatten().map(of).collect()
+    ) -> Places {
+        let of = |dimension, rule| self.place(service, dimension, rule, rules, now);
+        let country = of(Dimension::Country(country), Rule::Country);
+        let is_proven = country.allowance.usual() >= PROVEN || country.limit.is_expected;
+        [
+            Some(of(Dimension::prefix_of(number), Rule::Prefix)),
+            address.map(|address| of(Dimension::Address(address), Rule::Address)),
+            address.map(|address| of(Dimension::Network(address.network()), Rule::Network)),
+            (!is_proven).then(|| of(Dimension::Unproven, Rule::Unproven)),
+            Some(country),
+        ]
     }
 
-    fn allowance(
+    pub(super) fn place(
         &self,
         service: ServiceId,
         dimension: Dimension,
+        rule: Rule,
         rules: &GuardRules,
         now: Timestamp,
-    ) -> Allowance {
+    ) -> Place {
         let limit = rules.limit(dimension, self.expected(service, dimension, now));
         let now = seconds(now);
-        match self.allowances.get(service, &dimension) {
+        let allowance = match self.allowances.get(service, &dimension) {
             Some(allowance) => allowance.at(&limit, now),
             None => Allowance::new(&limit, now),
-        }
+        };
+        Place { dimension, rule, limit, allowance, kept: 0.0 }
     }
 
     fn number(
@@ -637,12 +600,26 @@ fn decides(entry: &Entry) -> bool {
     !matches!(entry.action, EntryAction::Expect(_))
 }
 
-fn figures(allowance: &Allowance, most: f64, kept: f64) -> Figures {
-    Figures {
-        level: whole(allowance.level()),
-        most: whole(most),
-        usual: whole(allowance.usual().round()),
-        kept: whole(kept.ceil()),
+impl Place {
+    /// Keeps the last part for places with users. A full allowance still gives a message.
+    fn keep(&mut self) {
+        let most = self.allowance.most(&self.limit);
+        let kept = match self.dimension {
+            Dimension::Prefix(_) => KEPT_OF_PREFIX,
+            Dimension::Country(_) => KEPT_PART * self.limit.tolerance * self.allowance.usual(),
+            Dimension::Unproven => KEPT_PART * most,
+            Dimension::Address(_) | Dimension::Network(_) | Dimension::Number(_) | Dimension::Total => 0.0,
+        };
+        self.kept = kept.min(most - 1.0).max(0.0);
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            level: whole(self.allowance.level()),
+            most: whole(self.allowance.most(&self.limit)),
+            usual: whole(self.allowance.usual().round()),
+            kept: whole(self.kept.ceil()),
+        }
     }
 }
 

@@ -119,6 +119,7 @@ impl GuardRules {
         };
         Limit {
             floor: f64::from(floor.max(expected)),
+            is_expected: expected > 0,
             refill: f64::from(floor) * f64::from(tenths) / 10.0,
             tolerance: f64::from(self.tolerance),
             stored: if matches!(dimension, Dimension::Country(_)) { 0.33 } else { 1.0 },

@@ -115,5 +115,4 @@ impl Key {
     pub const fn new(service: Option<ServiceId>, dimension: Dimension) -> Self {
         Self { service, dimension }
     }
-
 }

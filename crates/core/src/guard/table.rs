@@ -1,6 +1,5 @@
 //! A bounded table of rows that several services share.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
@@ -16,18 +15,23 @@ pub(super) trait Row {
     fn worth(&self) -> (f64, u32);
 }
 
-/// Rows that are compared when one is dropped.
+/// Rows, and services, that are compared when a row is dropped.
 const COMPARED: usize = 16;
 
-/// Rows of each service. A full table drops a row of the service with the most rows.
+/// Rows of each service. A full table drops a row of the service with the most rows. Of more than 16 services some are
+/// compared each time, with the fullest one that was found so far.
 #[derive(Debug, Clone)]
 pub(super) struct Table<K, R> {
-    services: HashMap<ServiceId, Rows<K, R>, FixedState>,
+    services: IndexMap<ServiceId, Rows<K, R>, FixedState>,
     len: usize,
     most: usize,
     /// Rows that were dropped because the table was full.
     pub(super) dropped: u64,
     hasher: FixedState,
+    /// The position of the service with the most rows, as far as it was found.
+    fullest: usize,
+    /// The position at which the next look for it begins.
+    hand: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +47,8 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
     /// `seed` is secret: it decides which keys collide.
     pub(super) fn new(most: usize, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
-        Self { services: HashMap::with_hasher(hasher.clone()), len: 0, most: most.max(1), dropped: 0, hasher }
+        let services = IndexMap::with_hasher(hasher.clone());
+        Self { services, len: 0, most: most.max(1), dropped: 0, hasher, fullest: 0, hand: 0 }
     }
 
     pub(super) fn get(&self, service: ServiceId, key: &K) -> Option<&R> {
@@ -69,7 +74,9 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
     pub(super) fn set(&mut self, service: ServiceId, key: K, row: R, is_changed: bool) {
         let hasher = self.hasher.clone();
         let empty = || Rows { rows: IndexMap::with_hasher(hasher), changed: Vec::new(), hand: 0 };
-        let rows = self.services.entry(service).or_insert_with(empty);
+        let entry = self.services.entry(service);
+        let place = entry.index();
+        let rows = entry.or_insert_with(empty);
         let is_new = match rows.rows.get_mut(&key) {
             Some((known, was_changed)) => {
                 *known = row;
@@ -88,7 +95,7 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         };
         self.len += usize::from(is_new);
         if self.len > self.most {
-            self.drop_one();
+            self.drop_one(place);
         }
     }
 
@@ -133,8 +140,17 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.services.retain(|_, rows| !rows.rows.is_empty() || !rows.changed.is_empty());
     }
 
-    fn drop_one(&mut self) {
-        let Some(rows) = self.services.values_mut().max_by_key(|rows| rows.rows.len()) else { return };
+    /// `place` is the position of the service that got a row.
+    fn drop_one(&mut self, place: usize) {
+        let services = self.services.len();
+        let next = (0..COMPARED.min(services)).map(|step| (self.hand + step) % services);
+        let known = [place, self.fullest].into_iter().filter(|known| *known < services);
+        let Some(fullest) = known.chain(next).max_by_key(|place| self.services[*place].rows.len()) else {
+            return;
+        };
+        self.hand = (self.hand + COMPARED) % services;
+        self.fullest = fullest;
+        let rows = &mut self.services[fullest];
         let len = rows.rows.len();
         let places = (0..COMPARED.min(len)).map(|step| (rows.hand + step) % len);
         let worth = |place: usize| rows.rows.get_index(place).map(|(key, (row, _))| (*key, row.worth()));

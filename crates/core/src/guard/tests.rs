@@ -1,0 +1,564 @@
+//! The rules one by one. Generated attacks are in `tests/pumping`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+
+mod budgets;
+mod entries;
+mod stored;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const TJ: u64 = 992_900_000_000;
+const DE: u64 = 4_915_100_000_000;
+const US: u64 = 14_150_000_000;
+
+#[test]
+fn a_prefix_gets_ten_messages_and_nine_more_in_a_day() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    world.pass(DAY);
+    assert_eq!(world.send_while(|n| TJ + 100 + n), (9, Rule::Prefix));
+    world.pass(30 * DAY);
+    assert_eq!(world.send_while(|n| TJ + 200 + n), (10, Rule::Prefix), "no more than the floor is stored");
+}
+
+#[test]
+fn a_client_address_and_its_network_have_allowances_of_their_own() {
+    let mut world = World::new();
+    let mut send = |n: u64, address: &str| world.send_from(elsewhere(n), address);
+    assert_eq!((0..11).map(|n| send(n, "192.0.2.7")).find(Result::is_err), Some(Err(Rule::Address)));
+    let of_network = (20..60).map(|n| send(n, &format!("192.0.2.{n}"))).find(Result::is_err);
+    assert_eq!(of_network, Some(Err(Rule::Network)));
+    assert_eq!(world.send_from(US, "192.0.3.1"), Ok(()));
+}
+
+#[test]
+fn a_country_without_users_gets_thirty_messages_and_all_of_them_sixty() {
+    let mut world = World::new();
+    // Another country without users keeps a quarter of the sixty for itself once a number is verified there.
+    assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
+    let in_turn = |n: u64| PLACES[usize::try_from(n % 5).expect("small")] + 10_000 * (1_000 + n);
+    assert_eq!(world.send_while(in_turn), (15, Rule::Unproven));
+}
+
+#[test]
+fn the_last_messages_of_countries_without_users_are_for_verified_ones() {
+    let mut world = World::new();
+    world.send(PLACES[0]).expect("sent");
+    world.verify(PLACES[0]);
+    let in_turn = |n: u64| PLACES[1 + usize::try_from(n % 4).expect("small")] + 10_000 * (1_000 + n);
+    assert_eq!(world.send_while(in_turn).1, Rule::Unproven);
+    let with_a_number = (0..100).take_while(|n| world.send(PLACES[0] + 10_000 * (1 + n)) == Ok(())).count();
+    assert_eq!(with_a_number, 15, "a quarter of sixty");
+}
+
+#[test]
+fn the_last_three_of_a_prefix_are_for_known_networks() {
+    let mut world = World::new();
+    world.send_from(DE, "192.0.2.7").expect("sent");
+    world.verify(DE);
+    let sent = (0..20).take_while(|n| world.send_from(TJ + n, &fresh(*n)) == Ok(())).count();
+    assert_eq!(sent, 7);
+    assert_eq!(world.send_from(TJ + 50, "192.0.2.200"), Ok(()), "of the network of a verified number");
+}
+
+#[test]
+fn a_part_of_a_country_with_users_is_for_places_with_users() {
+    let mut world = World::with_users();
+    let refused =
+        (0..500).map(|n| world.send_from(DE + 10_000 * (5_000 + n), &fresh(n))).find(Result::is_err);
+    assert_eq!(refused, Some(Err(Rule::Country)));
+    assert_eq!(world.send_from(DE + 99_990_000, "198.51.100.77"), Ok(()), "of a network with users");
+}
+
+#[test]
+fn a_verification_pays_back_its_attempt_and_two_messages_more() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    world.verify(TJ);
+    assert_eq!(world.send_while(|n| TJ + 100 + n), (3, Rule::Prefix));
+    world.verify(TJ);
+    assert_eq!(world.send(TJ + 200), Err(Rule::Prefix), "a known number pays nothing");
+}
+
+#[test]
+fn a_tolerance_of_two_pays_twice_as_much() {
+    let mut world = World::new();
+    world.rules.tolerance = 2;
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    world.verify(TJ);
+    assert_eq!(world.send_while(|n| TJ + 100 + n), (5, Rule::Prefix));
+}
+
+#[test]
+fn at_most_four_messages_of_an_attempt_are_paid_back() {
+    let mut world = World::new();
+    (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
+    let before = world.level(Dimension::Prefix(TJ / 10_000));
+    world.verify(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), before + 4 + 2);
+}
+
+#[test]
+fn an_attempt_ends_after_an_hour() {
+    let mut world = World::new();
+    (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
+    world.pass(HOUR);
+    world.send(TJ).expect("sent");
+    let before = world.level(Dimension::Prefix(TJ / 10_000));
+    world.verify(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), before + 1 + 2);
+}
+
+#[test]
+fn what_a_country_usually_verifies_refills_it() {
+    let (mut with, mut without) = (World::with_users(), World::new());
+    for world in [&mut with, &mut without] {
+        let of_germany = |n: u64| DE + 10_000 * (5_000 + n);
+        world.send_while(of_germany);
+        world.pass(DAY);
+    }
+    let again = |n: u64| DE + 10_000 * (7_000 + n);
+    let (more, fewer) = (with.send_while(again).0, without.send_while(again).0);
+    // A third of a day's usual ones is stored, and the last quarter is kept.
+    assert_eq!((fewer, more), (21, 32));
+}
+
+#[test]
+fn a_number_counts_as_usual_once_in_seven_days() {
+    let mut world = World::new();
+    let usual = |world: &World| {
+        let dimension = Dimension::Prefix(TJ / 10_000);
+        world
+            .guard
+            .place(ServiceId::DEFAULT, dimension, Rule::Prefix, &world.rules, world.now)
+            .allowance
+            .usual()
+    };
+    for day in 0..8 {
+        let before = usual(&world);
+        world.send(TJ).expect("sent");
+        world.verify(TJ);
+        let is_counted = usual(&world) > before + 0.1;
+        assert_eq!(is_counted, day % 7 == 0, "day {day}");
+        world.pass(DAY);
+    }
+}
+
+#[test]
+fn a_known_number_gets_four_unverified_messages_without_an_allowance() {
+    let mut world = World::new();
+    world.send(TJ + 7_000).expect("sent");
+    world.verify(TJ + 7_000);
+    assert_eq!(world.send_while(|n| TJ + n).1, Rule::Prefix);
+    (0..4).for_each(|_| assert_eq!(world.send(TJ + 7_000), Ok(())));
+    assert_eq!(world.send(TJ + 7_000), Err(Rule::Prefix));
+    world.verify(TJ + 7_000);
+    assert_eq!(world.send(TJ + 7_000), Ok(()));
+}
+
+#[test]
+fn a_known_number_gets_ten_verified_messages_a_day_without_an_allowance() {
+    let mut world = World::new();
+    world.send(TJ + 7_000).expect("sent");
+    world.verify(TJ + 7_000);
+    world.pass(DAY);
+    assert_eq!(world.send_while(|n| TJ + n).1, Rule::Prefix);
+    for _ in 0..10 {
+        assert_eq!(world.send(TJ + 7_000), Ok(()));
+        world.verify(TJ + 7_000);
+    }
+    assert_eq!(world.send(TJ + 7_000), Err(Rule::Prefix));
+}
+
+#[test]
+fn a_number_is_known_for_thirty_days() {
+    for (days, verdict) in [(29, Ok(())), (30, Err(Rule::Prefix))] {
+        let mut world = World::new();
+        world.send(TJ + 7_000).expect("sent");
+        world.verify(TJ + 7_000);
+        world.pass(days * DAY);
+        assert_eq!(world.send_while(|n| TJ + n).1, Rule::Prefix);
+        assert_eq!(world.send(TJ + 7_000), verdict, "{days} days");
+    }
+}
+
+#[test]
+fn a_number_gets_twenty_unverified_messages_which_come_back_over_a_day() {
+    let mut world = World::new();
+    world.rules.prefix = 1_000;
+    world.rules.country = 1_000;
+    world.rules.unproven = 1_000;
+    assert_eq!(world.send_while(|_| TJ), (20, Rule::Number));
+    world.pass(72 * MINUTE);
+    assert_eq!(world.send_while(|_| TJ), (1, Rule::Number));
+    world.verify(TJ);
+    assert_eq!(world.send_while(|_| TJ), (20, Rule::Number));
+    assert!(world.guard.unlock(ServiceId::DEFAULT, number(TJ)));
+    assert_eq!(world.send(TJ), Ok(()));
+}
+
+#[test]
+fn a_refusal_changes_no_allowance() {
+    let (mut quiet, mut loud) = (World::new(), World::new());
+    for world in [&mut quiet, &mut loud] {
+        world.send_while(|n| TJ + n);
+    }
+    for n in 0..1_000 {
+        assert_eq!(loud.send(TJ + n), Err(Rule::Prefix));
+    }
+    for world in [&mut quiet, &mut loud] {
+        world.pass(DAY);
+        assert_eq!(world.send_while(|n| TJ + 2_000 + n), (9, Rule::Prefix));
+    }
+}
+
+#[test]
+fn one_service_takes_nothing_from_another() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    let other = Signals { service: ServiceId::new(7), ..World::signals(TJ) };
+    assert_eq!(world.assess(&other), Ok(()));
+}
+
+#[test]
+fn the_mode_record_lets_pass_and_tells_and_off_does_neither() {
+    for (mode, verdict, tells) in
+        [(Mode::Block, Err(Rule::Prefix), true), (Mode::Record, Ok(()), true), (Mode::Off, Ok(()), false)]
+    {
+        let mut world = World::new();
+        world.rules.mode = mode;
+        let last = (0..40).map(|n| world.send(TJ + n)).last();
+        assert_eq!((last, !world.findings.is_empty()), (Some(verdict), tells), "{mode:?}");
+        let effect = if mode == Mode::Block { Effect::Refused } else { Effect::Recorded };
+        assert!(world.findings.iter().all(|finding| finding.effect == effect));
+    }
+}
+
+#[test]
+fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
+    let mut world = World::new();
+    world.rules.mode = Mode::Off;
+    (0..40).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
+    world.verify(TJ);
+    assert_eq!(world.guard.len(), [0, 0]);
+    assert_eq!(world.known.len(), 1);
+}
+
+#[test]
+fn a_trusted_message_needs_no_allowance_and_may_go_to_every_type() {
+    let mut world = World::new();
+    world.send_while(|n| TJ + n);
+    let trusted = Signals { is_trusted: true, number_type: NumberType::Special, ..World::signals(TJ) };
+    assert_eq!(world.assess(&trusted), Ok(()));
+    world.rules.blocked_countries = [region("TJ")].into();
+    assert_eq!(world.assess(&trusted), Err(Rule::CountryList));
+}
+
+#[test]
+fn types_and_country_lists_are_fixed() {
+    let mut world = World::new();
+    let mut verdict = |rules: GuardRules, number_type, channel| {
+        world.rules = rules;
+        world.assess(&Signals { number_type, channel, ..World::signals(TJ) })
+    };
+    let (refused, default) = (Err(Rule::NumberType), GuardRules::default());
+    assert_eq!(verdict(default.clone(), NumberType::Special, Channel::Sms), refused);
+    assert_eq!(verdict(default.clone(), NumberType::Landline, Channel::Sms), Err(Rule::Landline));
+    assert_eq!(verdict(default.clone(), NumberType::Landline, Channel::Call), Ok(()));
+    let off = GuardRules { number_types: Mode::Off, ..default.clone() };
+    assert_eq!(verdict(off, NumberType::Special, Channel::Sms), Ok(()));
+    let only = GuardRules { allowed_countries: Some([region("DE")].into()), ..default.clone() };
+    assert_eq!(verdict(only, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
+    let all_off = GuardRules { mode: Mode::Off, blocked_countries: [region("TJ")].into(), ..default };
+    assert_eq!(verdict(all_off, NumberType::Other, Channel::Sms), Err(Rule::CountryList));
+}
+
+#[test]
+fn a_message_that_was_not_sent_gives_all_of_it_back() {
+    let mut world = World::new();
+    let places = [
+        Dimension::Prefix(TJ / 10_000),
+        Dimension::Address(net("192.0.2.7")),
+        Dimension::Network(net("192.0.2.7").network()),
+        Dimension::Country(number(TJ).region()),
+        Dimension::Unproven,
+        Dimension::Number(number(TJ)),
+    ];
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    let before = places.map(|place| world.level(place));
+    for _ in 0..5 {
+        (0..3).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
+        (0..3).for_each(|_| world.give_back(TJ));
+        assert_eq!(places.map(|place| world.level(place)), before);
+    }
+    world.give_back(US);
+    assert_eq!(world.guard.len()[1], 1, "nothing of a number without a message");
+}
+
+#[test]
+fn six_messages_of_an_attempt_that_were_not_sent_give_back_six() {
+    let mut world = World::new();
+    (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
+    (0..6).for_each(|_| world.give_back(TJ));
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10);
+}
+
+#[test]
+fn a_clock_that_was_set_back_changes_nothing() {
+    let mut world = World::new();
+    world.send_while(|n| TJ + n);
+    world.verify(TJ);
+    world.now = Timestamp::from_millis(world.now.as_millis() - 86_400_000);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
+    assert_eq!(world.send_while(|n| TJ + 100 + n), (3, Rule::Prefix));
+}
+
+#[test]
+fn a_known_number_passes_again_at_midnight() {
+    let mut world = World::new();
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    world.pass(22 * HOUR);
+    world.send_while(|n| TJ + 1 + n);
+    (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
+    let until = world.refused_until(TJ);
+    assert_eq!(until, Period::Day.end(Period::Day.index(world.now)));
+    world.now = Timestamp::from_millis(until.as_millis() - 1_000);
+    assert_eq!(world.send(TJ), Err(Rule::Prefix));
+    world.now = until;
+    assert_eq!(world.send(TJ), Ok(()));
+}
+
+#[test]
+fn small_floors_still_give_a_message() {
+    let mut world = World::new();
+    let of = 1;
+    world.rules = GuardRules {
+        prefix: of,
+        address: of,
+        network: of,
+        country: of,
+        unproven: of,
+        ..GuardRules::default()
+    };
+    assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(()));
+    assert!(world.send_from(TJ, "192.0.2.8").is_err());
+    world.pass(2 * DAY);
+    assert_eq!(world.send_from(TJ, "192.0.2.8"), Ok(()));
+}
+
+#[test]
+fn refusals_of_a_number_are_counted_for_a_day() {
+    let mut world = World::new();
+    world.send_while(|_| TJ);
+    assert!(world.send(TJ).is_err());
+    let refusals = world.guard.refusals(ServiceId::DEFAULT, number(TJ)).expect("refused");
+    assert_eq!((refusals.messages, refusals.last, refusals.rule), (2, world.now, Rule::Prefix));
+    world.guard.forget(Some(ServiceId::DEFAULT), number(TJ), world.now);
+    assert_eq!(world.guard.refusals(ServiceId::DEFAULT, number(TJ)), None);
+}
+
+#[test]
+fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
+    assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
+    assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
+    assert_ne!(net("192.0.2.7"), net("192.0.2.8"));
+    let names = [net("192.0.2.7"), net("2001:db8:0:1::7")].map(|net| net.to_string());
+    assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::/64"]);
+    let networks =
+        [net("192.0.2.7"), net("2001:db8:0:1::7")].map(|net| Dimension::Network(net.network()).to_string());
+    assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/48"]);
+}
+
+proptest! {
+    /// A refused message passes when its refusal says, and not a second earlier, if nothing else happens.
+    #[test]
+    fn a_refusal_ends_when_it_says(
+        steps in prop::collection::vec((0_u64..40, 0_u64..4, any::<bool>(), 0_u64..2_000), 1..120),
+    ) {
+        let mut world = World::new();
+        for (n, address, is_verified, seconds) in steps {
+            world.pass(Duration::from_secs(seconds));
+            let (to, address) = (TJ + n % 10 + 10_000 * (n / 10), format!("192.0.2.{address}"));
+            if world.send_from(to, &address) == Ok(()) {
+                if is_verified {
+                    world.verify(to);
+                }
+                continue;
+            }
+            let until = world.refused_until_from(to, &address);
+            let at = |millis| World { now: Timestamp::from_millis(millis), ..world.clone() };
+            prop_assert_eq!(at(until.as_millis()).send_from(to, &address), Ok(()));
+            prop_assert!(at(until.as_millis() - 1_000).send_from(to, &address).is_err());
+        }
+    }
+
+    #[test]
+    fn levels_stay_between_nothing_and_the_most(
+        steps in prop::collection::vec((0_u64..40, 0_u64..4, 0_u8..4, 0_u64..20_000), 1..200),
+        floor in 1_u32..40,
+    ) {
+        let mut world = World::new();
+        world.rules.prefix = floor;
+        for (n, address, action, seconds) in steps {
+            world.pass(Duration::from_secs(seconds));
+            let to = [TJ, DE, US][usize::try_from(n % 3).expect("small")] + n % 10 + 10_000 * (n / 10);
+            match action {
+                0 => world.give_back(to),
+                1 => world.verify(to),
+                _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
+            }
+            let places: Vec<Dimension> = world.guard.allowances.of(ServiceId::DEFAULT).map(|(key, _)| *key).collect();
+            for dimension in places {
+                let place = world.guard.place(ServiceId::DEFAULT, dimension, Rule::Prefix, &world.rules, world.now);
+                let (level, most) = (place.allowance.level(), place.allowance.most(&place.limit));
+                prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
+            }
+        }
+    }
+}
+
+/// Numbers of countries, each of another one, without the users of [`World::with_users`].
+const PLACES: [u64; 5] =
+    [94_700_000_000, 994_500_000_000, 998_900_000_000, 996_700_000_000, 8_801_700_000_000];
+
+/// Numbers of one country, each of another prefix.
+fn elsewhere(n: u64) -> u64 {
+    TJ + 10_000 * (1_000 + n)
+}
+
+/// Addresses, each of another network.
+fn fresh(n: u64) -> String {
+    format!("2001:db8:{n:x}::1")
+}
+
+/// A guard with a clock that stands.
+#[derive(Clone)]
+struct World {
+    guard: Guard,
+    rules: GuardRules,
+    now: Timestamp,
+    known: std::collections::BTreeMap<PhoneNumber, VerifiedNumber>,
+    findings: Vec<Finding>,
+}
+
+impl World {
+    /// At midnight of UTC.
+    fn new() -> Self {
+        Self {
+            guard: Guard::new(Bounds::default(), 1),
+            rules: GuardRules::default(),
+            now: Timestamp::from_millis(20_000 * 86_400_000),
+            known: std::collections::BTreeMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// With 40 new users a day for two weeks in Germany, all from one network.
+    fn with_users() -> Self {
+        let mut world = Self::new();
+        for n in 0..14 * 40 {
+            let to = DE + 10_000 * (n % 1_000) + n;
+            world.send_from(to, &format!("198.51.100.{}", n % 200)).expect("sent");
+            world.verify(to);
+            world.pass(36 * MINUTE);
+        }
+        world
+    }
+
+    fn signals(to: u64) -> Signals {
+        Signals {
+            service: ServiceId::DEFAULT,
+            number: number(to),
+            country: number(to).region(),
+            number_type: NumberType::Other,
+            channel: Channel::Sms,
+            address: None,
+            is_trusted: false,
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+    }
+
+    fn assess(&mut self, signals: &Signals) -> Result<(), Rule> {
+        let known = self.known.get(&signals.number).copied().filter(|known| self.now < known.expires());
+        let assessment = self.guard.assess(signals, &self.rules, known, self.now);
+        self.findings = assessment.findings;
+        assessment.verdict.map_err(|refused| refused.rule)
+    }
+
+    fn send(&mut self, to: u64) -> Result<(), Rule> {
+        self.assess(&Self::signals(to))
+    }
+
+    fn send_from(&mut self, to: u64, address: &str) -> Result<(), Rule> {
+        self.assess(&Signals { address: Some(net(address)), ..Self::signals(to) })
+    }
+
+    /// Sends until one is refused: the number of messages, and the rule.
+    fn send_while(&mut self, to: impl Fn(u64) -> u64) -> (u32, Rule) {
+        for n in 0..1_000 {
+            if let Err(rule) = self.send(to(n)) {
+                return (u32::try_from(n).expect("few"), rule);
+            }
+        }
+        panic!("nothing is refused");
+    }
+
+    fn verify(&mut self, to: u64) {
+        let to = number(to);
+        let known = self.known.get(&to).copied().filter(|known| self.now < known.expires());
+        let verified = self.guard.verified(ServiceId::DEFAULT, to, &self.rules, known, self.now);
+        self.known.insert(to, verified);
+    }
+
+    fn give_back(&mut self, to: u64) {
+        self.guard.give_back(ServiceId::DEFAULT, number(to), &self.rules, self.now);
+    }
+
+    fn refused_until(&mut self, to: u64) -> Timestamp {
+        self.until(&Self::signals(to))
+    }
+
+    fn refused_until_from(&mut self, to: u64, address: &str) -> Timestamp {
+        self.until(&Signals { address: Some(net(address)), ..Self::signals(to) })
+    }
+
+    fn until(&mut self, signals: &Signals) -> Timestamp {
+        let known = self.known.get(&signals.number).copied();
+        let verdict = self.guard.assess(signals, &self.rules, known, self.now).verdict;
+        verdict.expect_err("refused").until.expect("a time")
+    }
+
+    /// Whole messages.
+    fn level(&self, dimension: Dimension) -> u32 {
+        self.guard.figures(ServiceId::DEFAULT, dimension, &self.rules, self.now).0.level
+    }
+}
+
+fn net(text: &str) -> ClientNet {
+    text.parse::<IpAddr>().expect("an address").into()
+}
+
+fn number(digits: u64) -> PhoneNumber {
+    PhoneNumber::from_u64(digits).expect("a number")
+}
+
+fn region(letters: &str) -> Region {
+    Region::parse(letters).expect("a region")
+}
+
+fn country(letters: &str) -> Key {
+    Key::new(None, Dimension::Country(Some(region(letters))))
+}

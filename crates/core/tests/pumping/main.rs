@@ -1,223 +1,398 @@
-//! The pumping guard against generated traffic: attackers that see what is refused, and honest trouble.
+//! The pumping guard against generated traffic: attackers that see what is refused, and honest trouble. Each line of the
+//! table in `docs/concepts/guard.md` is measured with three seeds.
+//!
+//! `cargo test --release -p onceward-core --test pumping -- --nocapture --test-threads=1` prints the table;
+//! `UPDATE_DOCS=1` writes it into the document.
 
+mod attackers;
+mod countries;
+mod dice;
+mod lines;
 mod world;
 
-use world::*;
+use std::time::Duration;
 
-fn rows(seed: u64) {
-    let t = std::time::Instant::now();
-    let old = World::old(seed, Honest::of(9_000));
-    println!("seed {seed}: history {:?} rows {:?}", t.elapsed(), old.replay.guard.len());
-    // no attack
-    let mut w = old.clone();
-    w.pass(3 * DAY);
-    println!("no attack: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    for (name, honest) in [("reads late", Honest { reads_after: MINUTE, ..Honest::of(9_000) }), ("no addresses", Honest { has_addresses: false, ..Honest::of(9_000) })] {
-        let mut w = World::old(seed, honest);
-        w.pass(2 * DAY);
-        println!("{name}: {} of {} {:?}", w.outcome.refused.len(), w.outcome.users.len(), w.outcome.rules);
-    }
-    for (name, honest) in [("launch", Honest::of(20_000)), ("launch, few prefixes", Honest { prefixes: 200, ..Honest::of(20_000) }), ("launch, reads late", Honest { reads_after: MINUTE, ..Honest::of(20_000) }), ("launch no addresses", Honest { has_addresses: false, ..Honest::of(20_000) }), ("small launch", Honest::of(500)), ("tiny launch", Honest::of(50))] {
-        let mut w = World::new(seed, honest);
-        w.pass(DAY);
-        println!("{name}: {} of {} {:?}", w.outcome.refused.len(), w.outcome.users.len(), w.outcome.rules);
-    }
-    let mut w = World::new(seed, Honest { week: [100, 100, 100, 100, 100, 20, 10], ..Honest::of(9_000) });
-    w.pass(28 * DAY);
-    println!("weekly: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    let mut w = old.clone();
-    w.honest.users_a_day = 0;
-    w.pass(30 * DAY);
-    w.honest.users_a_day = 9_000;
-    w.pass(DAY);
-    println!("idle 30: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    let mut w = World::old(seed, Honest { prefixes: 100, ..Honest::of(9_000) });
-    w.pass(2 * DAY);
-    println!("few prefixes: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    for hours in [1_u32, 3] {
-    let mut w = old.clone();
-    w.pass(10 * HOUR);
-    w.is_out = true;
-    w.pass(hours * HOUR);
-    w.is_out = false;
-    w.pass(DAY);
-    println!("out {hours} h: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    }
-    // adverts
-    for (name, country, is_new, announced) in [("unannounced DE", 2, false, 0), ("announced DE", 2, false, 12_000), ("unannounced new", 2, true, 0), ("announced new", 2, true, 12_000), ("announced TJ", FOREIGN + 1, false, 12_000)] {
-        let mut w = if is_new { World::new(seed, Honest::of(0)) } else { old.clone() };
-        w.pass(10 * HOUR);
-        if announced > 0 { w.expect(country, announced); }
-        let (users, refused) = w.advert(country, 9_000, 20);
-        println!("advert {name}: {refused} of {users}");
-    }
-    // own number
-    let own_strategies: [(&str, u32); 3] = [("unverified", 0), ("verify each", 1), ("verify every 4th", 4)];
-    for (name, every) in own_strategies {
-        let mut w = old.clone();
-        let own = w.stranger(FOREIGN);
-        let mut sent = 0;
-        for _ in 0..30 * 96 {
-            w.now = w.now.plus(15 * MINUTE);
-            let mut day = 0;
-            while w.attack(&own) && day < 1000 {
-                day += 1;
-                sent += 1;
-                if every > 0 && sent % every == 0 { w.attacker_verifies(&own); }
+use onceward_core::domain::ServiceId;
+use onceward_core::guard::Bounds;
+
+use attackers::{EVERYWHERE, OwnNumber, Verified};
+use countries::{FOREIGN, US};
+use lines::Unit::{Messages, RefusedPerCent, RefusedUsers, Times};
+use lines::{Line, hold, old};
+use world::{DAY, HOUR, Honest, MINUTE, Person, World};
+
+const DE: usize = 2;
+const NL: usize = 10;
+
+#[test]
+fn without_an_attack_no_user_of_an_old_installation_is_refused() {
+    let lines = [
+        Line("no attack, 9,000 users a day", 0.0, RefusedUsers),
+        Line("codes are read a minute later", 0.0, RefusedUsers),
+        Line("the application passes no addresses", 0.0, RefusedUsers),
+        Line("a tenth of the users on a weekend", 0.0, RefusedUsers),
+        Line("30 days without users", 0.0, RefusedUsers),
+        Line("small countries with few prefixes", 0.0, RefusedUsers),
+        Line("no gateway for an hour, or no disk for ten minutes", 0.0, RefusedUsers),
+        Line("five testers at one address, eight sign-ins a day each", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
+        let day = |world: World| refused_after(world, DAY);
+        let mut late = old(seed);
+        late.honest.reads_after = MINUTE;
+        let mut without_addresses = old(seed);
+        without_addresses.honest.has_addresses = false;
+        let mut weekly = old(seed);
+        weekly.honest.week = [100, 100, 100, 100, 100, 20, 10];
+        let mut idle = old(seed);
+        idle.honest.users_a_day = 0;
+        idle.pass(30 * DAY);
+        idle.honest.users_a_day = 9_000;
+        let few_prefixes = World::old(seed, Honest { prefixes: 33, ..Honest::of(3_000) });
+        [
+            day(old(seed)),
+            day(late),
+            day(without_addresses),
+            refused_after(weekly, 8 * DAY),
+            day(idle),
+            day(few_prefixes),
+            outage(old(seed), HOUR) + outage(old(seed), 10 * MINUTE),
+            testers(old(seed)) + testers(World::new(seed, Honest::of(0))),
+        ]
+    });
+}
+
+#[test]
+fn on_the_first_day_of_an_installation_no_user_is_refused() {
+    let lines = [
+        Line("first day with 20,000 users", 0.0, RefusedUsers),
+        Line("first day, codes are read a minute later", 0.0, RefusedUsers),
+        Line("first day, without addresses", 0.0, RefusedUsers),
+        Line("first day with 50 or 500 users", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
+        let large = Honest::of(20_000);
+        let late = Honest { reads_after: MINUTE, ..large.clone() };
+        let without_addresses = Honest { has_addresses: false, ..large.clone() };
+        let day = |honest| refused_after(World::new(seed, honest), DAY);
+        let small = day(Honest::of(50)) + day(Honest::of(500));
+        [day(large), day(late), day(without_addresses), small]
+    });
+}
+
+#[test]
+fn an_announced_advert_passes_and_most_of_another_too() {
+    let lines = [
+        Line("advert with 20 users a second, announced", 0.05, RefusedPerCent),
+        Line("advert, not announced", 17.0, RefusedPerCent),
+        Line("advert, not announced, new installation", 94.0, RefusedPerCent),
+        Line("advert, announced, new installation", 2.0, RefusedPerCent),
+    ];
+    hold(lines, |seed| {
+        let advert = |mut world: World, announced| {
+            world.pass(10 * HOUR);
+            if announced > 0 {
+                world.expect(DE, announced);
             }
-            if every == 0 && w.now.as_millis() % 86_400_000 == 0 { w.attacker_verifies(&own); }
-        }
-        println!("own number {name}: {} a day", sent / 30);
-    }
-    // prefix
-    for addresses in [true, false] {
-        let mut w = World::old(seed, Honest { has_addresses: addresses, ..Honest::of(9_000) });
-        w.pass(10 * HOUR);
-        let mut sent = 0;
-        for n in 0..3_000 {
-            w.pass(Duration::from_millis(3_600));
-            let p = w.of_prefix(FOREIGN, 77, n);
-            sent += u32::from(w.attack(&p));
-        }
-        println!("prefix, addresses {addresses}: {sent}; honest {}", w.outcome.refused.len());
-    }
-    // owner of a range
-    for (place, greedy) in [(FOREIGN, true), (US, true), (US, false)] {
-    let mut w = old.clone();
-    let (mut next, mut known): (u64, Vec<Person>) = (0, Vec::new());
-    for day in 0..4 {
-        let (mut sent, mut new) = (0, 0);
-        let mut left: std::collections::HashMap<PhoneNumber, u32> = known.iter().map(|p| (p.number, 10)).collect();
-        for quarter in 0..96 {
-            w.pass(15 * MINUTE);
-            // Ten messages to each known number.
-            for own in known.clone() {
-                while left.get(&own.number).is_some_and(|n| *n > 0) && w.attack(&own) { *left.get_mut(&own.number).expect("n") -= 1; sent += 1; w.attacker_verifies(&own); }
+            world.advert(DE, 9_000, 20).per_cent()
+        };
+        let new = || World::new(seed, Honest::of(0));
+        [advert(old(seed), 12_000), advert(old(seed), 0), advert(new(), 0), advert(new(), 12_000)]
+    });
+}
+
+#[test]
+fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
+    let lines = [
+        Line("one own number for 30 days: messages a day", 20.0, Messages),
+        Line("one own number: the first 24 hours, with both sides of midnight", 40.0, Messages),
+        Line("one own number in a prefix of 20 users a day: messages a day", 45.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let verifies_each = [0, 1, 2, 3, 4, 5, 10, 19];
+        let strategies = verifies_each.into_iter().flat_map(|verifies_each| {
+            let of = move |rests, at_midnight| OwnNumber { verifies_each, rests, at_midnight };
+            [of(0, false), of(0, true), of(1, false), of(7, false), of(29, false)]
+        });
+        let mut most = [0, 0];
+        for strategy in strategies {
+            for country in [FOREIGN, US] {
+                let mut world = World::new(seed, Honest::of(0));
+                let own = world.stranger(country);
+                let sent = attackers::one_own_number(world, own, strategy);
+                most = [most[0].max(sent[0]), most[1].max(sent[1])];
             }
-            // New ones, as long as they pay back.
-            while next < 10_000 {
-                let mut p = w.of_prefix(place, 77, next);
-                if !w.attack(&p) {
-                    if let Some(k) = known.last() { p.address = k.address; }
-                    if !w.attack(&p) { break; }
+        }
+        let mut dense = World::old(seed, Honest { country: Some(NL), prefixes: 10, ..Honest::of(200) });
+        let own = dense.of_prefix(NL, 3, 7);
+        let each = OwnNumber { verifies_each: 1, rests: 0, at_midnight: false };
+        let [of_dense, _] = attackers::one_own_number(dense, own, each);
+        [f64::from(most[0]) / 30.0, f64::from(most[1]), f64::from(of_dense) / 30.0]
+    });
+}
+
+#[test]
+fn a_prefix_gets_at_most_11_messages_that_lead_to_no_verification() {
+    let lines = [
+        Line("3,000 requests to one prefix", 11.0, Messages),
+        Line("3,000 requests to one prefix, without addresses", 11.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let without_addresses = Honest { has_addresses: false, ..Honest::of(200) };
+        let sent = [Honest::of(200), without_addresses].map(|honest| {
+            let world = World::old(seed, honest);
+            attackers::one_prefix(world.clone(), FOREIGN).max(attackers::one_prefix(world, US))
+        });
+        sent.map(f64::from)
+    });
+}
+
+#[test]
+fn the_owner_of_a_range_gets_messages_for_numbers_that_are_verified() {
+    let lines = [
+        Line("owner of a range who reads the codes: first day", 693.0, Messages),
+        Line("owner of a range: growth from day to day", 2.5, Times),
+    ];
+    hold(lines, |seed| {
+        let days = [FOREIGN, US]
+            .map(|country| attackers::owner_of_a_range(World::old(seed, Honest::of(2_000)), country, 4));
+        let first = days.iter().map(|days| days[0]).max().unwrap_or(0);
+        let growth =
+            days.iter().flat_map(|days| days.windows(2)).map(|two| f64::from(two[1]) / f64::from(two[0]));
+        [f64::from(first), growth.fold(0.0, f64::max)]
+    });
+}
+
+#[test]
+fn own_numbers_in_200_countries_pay_for_few_messages() {
+    let lines = [
+        Line("200 countries, one own number in each, verified before", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified before", 1_080.0, Messages),
+        Line("200 countries, one own number in each, verified on the day", 900.0, Messages),
+        Line("200 countries, five own numbers in each, verified on the day", 1_300.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let cases = [
+            (1, Verified::Before),
+            (5, Verified::Before),
+            (1, Verified::Meanwhile),
+            (5, Verified::Meanwhile),
+        ];
+        let world = World::old(seed, Honest::of(200));
+        cases.map(|(own, when)| f64::from(attackers::rotation(world.clone(), own, when)))
+    });
+}
+
+#[test]
+fn countries_with_users_are_drained_slowly_and_recover_in_an_hour() {
+    let lines = [
+        Line("20 countries with users, drained every 15 minutes for a day", 13_065.0, Messages),
+        Line("20 countries with users: new users refused meanwhile", 20.0, RefusedPerCent),
+        Line("20 countries with users: refused an hour later", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
+        let mut world = old(seed);
+        let sent = attackers::drained_countries(&mut world);
+        let meanwhile = world.new_users().per_cent();
+        [f64::from(sent), meanwhile, refused_an_hour_after(world)]
+    });
+}
+
+#[test]
+fn a_new_installation_gives_an_attacker_few_messages() {
+    let lines = [
+        Line("new installation without users, one request in 5 s", 176.0, Messages),
+        Line("new installation with 200 users a day", 176.0, Messages),
+        Line(
+            "new installation with 200 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
+        Line("new installation with 1,800 users a day", 650.0, Messages),
+        Line(
+            "new installation with 1,800 users a day, attacked from the first hour: users refused",
+            100.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day, attacked from 10:00: users refused",
+            60.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "new installation with 1,800 users a day in an announced country: users refused",
+            5.0,
+            RefusedPerCent,
+        ),
+        Line("new installation, only one country is attacked", 51.0, Messages),
+    ];
+    hold(lines, |seed| {
+        let attacked = |users, from_hour, countries| {
+            let mut world = World::new(seed, Honest::of(users));
+            world.pass(from_hour * HOUR);
+            let sent = attackers::one_in_5_s(&mut world, countries);
+            [f64::from(sent), world.all_users().per_cent()]
+        };
+        let [empty, _] = attacked(0, 0, EVERYWHERE);
+        let [small, small_refused] = attacked(200, 0, EVERYWHERE);
+        let [later, _] = attacked(200, 10, EVERYWHERE);
+        let [_, large_refused_at_once] = attacked(1_800, 0, EVERYWHERE);
+        let [large, large_refused] = attacked(1_800, 10, EVERYWHERE);
+        let [one, _] = attacked(200, 0, FOREIGN..FOREIGN + 1);
+        let mut announced = World::new(seed, Honest { country: Some(DE), ..Honest::of(1_800) });
+        announced.expect(DE, 1_800);
+        attackers::one_in_5_s(&mut announced, EVERYWHERE);
+        let announced = announced.all_users().per_cent();
+        [empty, small.max(later), small_refused, large, large_refused_at_once, large_refused, announced, one]
+    });
+}
+
+#[test]
+fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
+    let lines = [
+        Line(
+            "US, one request in 10 s for 7 days: new US users refused, all from fresh networks",
+            92.0,
+            RefusedPerCent,
+        ),
+        Line("US: new US users refused, half of them in known networks", 34.0, RefusedPerCent),
+        Line("US: new US users refused, the bot in one /48", 0.0, RefusedPerCent),
+        Line("US: refused an hour later", 0.0, RefusedUsers),
+    ];
+    hold(lines, |seed| {
+        let attacked = |own_address, has_fresh_networks| {
+            let mut world = old(seed);
+            world.honest.own_address = own_address;
+            attackers::bot_in_one_country(&mut world, has_fresh_networks);
+            world
+        };
+        let [fresh, half, one] =
+            [(1_000, true), (500, true), (700, false)].map(|(own, bot)| attacked(own, bot));
+        let refused = [&fresh, &half, &one].map(|world| world.new_users_in(US).per_cent());
+        [refused[0], refused[1], refused[2], refused_an_hour_after(fresh)]
+    });
+}
+
+#[test]
+fn a_bot_behind_a_shared_address_refuses_no_user_of_it() {
+    hold(
+        [Line("carrier's NAT with 2,000 users a day, one request in 5 min from it", 0.0, RefusedUsers)],
+        |seed| {
+            let mut world = World::old(seed, Honest { one_address: true, ..Honest::of(2_000) });
+            for _ in 0..288 {
+                world.pass(5 * MINUTE);
+                let bot = Person { address: Some(World::shared_address()), ..world.stranger(US) };
+                world.asks(&bot);
+            }
+            [f64::from(world.all_users().refused)]
+        },
+    );
+}
+
+#[test]
+fn a_slow_attack_gets_what_refills() {
+    hold(
+        [Line("one request a minute for 14 days, a country without users: messages a day", 25.0, Messages)],
+        |seed| {
+            let sent = attackers::slow(&mut World::old(seed, Honest::of(200)), FOREIGN);
+            [f64::from(sent) / 14.0]
+        },
+    );
+}
+
+#[test]
+fn an_attack_on_one_service_changes_nothing_for_another() {
+    for seed in lines::SEEDS {
+        let decisions = |is_attacked: bool| {
+            let mut honest = World::old(seed, Honest::of(500));
+            let mut attacker = World::new(seed + 100, Honest::of(0));
+            attacker.service = ServiceId::new(7);
+            // Of the users of another country, some are refused in both.
+            honest.advert(DE, 1_000, 50);
+            for _ in 0..96 {
+                honest.pass(15 * MINUTE);
+                if is_attacked {
+                    attacker.now = honest.now;
+                    std::mem::swap(&mut honest.replay, &mut attacker.replay);
+                    for country in EVERYWHERE {
+                        let bot = attacker.stranger(country);
+                        while attacker.asks(&bot) {
+                            attacker.verifies(&bot);
+                        }
+                    }
+                    std::mem::swap(&mut honest.replay, &mut attacker.replay);
                 }
-                next += 1; new += 1;
-                sent += 1;
-                w.attacker_verifies(&p);
-                known.push(p);
-                left.insert(p.number, 9);
-                if new % 3 == 0 || !greedy { let p = w.of_prefix(place, 77, 9_000 + next); sent += u32::from(w.attack(&p)); }
             }
-            if quarter == 95 { for own in known.clone() { while left.get(&own.number).is_some_and(|n| *n > 0) && w.attack(&own) { *left.get_mut(&own.number).expect("n") -= 1; sent += 1; w.attacker_verifies(&own); } } }
-        }
-        println!("range owner in {place} {greedy} day {day}: {sent}, {new} new");
-    }
-    }
-    // rotation over 200 countries
-    for (own, when) in [(1_usize, "before"), (5, "before"), (1, "during"), (5, "during"), (0, "none")] {
-        let mut w = World::old(seed, Honest::of(200));
-        let mut owned = Vec::new();
-        for country in 0..ALL { for _ in 0..own { owned.push(w.stranger(country)); } }
-        let mut bought = 0;
-        if when == "before" {
-            for p in &owned { if w.attack(p) { w.attacker_verifies(p); bought += 1; } w.pass(HOUR / 24); }
-            w.pass(12 * HOUR);
-        }
-        let end = w.now.plus(DAY);
-        let (mut sent, mut country) = (0, 0);
-        while w.now < end {
-            w.pass(Duration::from_secs(2));
-            country = (country + 1) % ALL;
-            if when == "during" && w.below(40) == 0 && !owned.is_empty() {
-                let p = owned.pop().expect("some");
-                if w.attack(&p) { w.attacker_verifies(&p); bought += 1; } else { owned.push(p); }
-            }
-            let p = w.stranger(country);
-            sent += u32::from(w.attack(&p));
-        }
-        println!("rotation {own} own numbers {when} ({bought} verified): {sent}; honest {} per mille", w.outcome.per_mille());
-    }
-    // greedy: own new numbers pay for messages
-    for own in [1, 5] {
-        let mut w = World::old(seed, Honest::of(200));
-        let mut sent = 0;
-        let mut owned: Vec<Person> = (0..ALL * own).map(|n| w.stranger(n % ALL)).collect();
-        let total = owned.len();
-        for _ in 0..96 {
-            w.pass(15 * MINUTE);
-            let mut idle = 0;
-            while idle < ALL {
-                let place = usize::try_from(w.below(200)).expect("small");
-                let p = w.stranger(place);
-                if let Some(own) = owned.pop() {
-                    if w.attack(&own) { w.attacker_verifies(&own); } else { owned.push(own); }
-                }
-                if w.attack(&p) { sent += 1; idle = 0; } else { idle += 1; }
-            }
-        }
-        println!("greedy {own} own: {sent} with {} verified; honest {} per mille", total - owned.len(), w.outcome.per_mille());
-    }
-    // 20 countries every 15 minutes
-    let mut w = old.clone();
-    let (mut sent, first) = (0, w.outcome.clone().users.len());
-    let _ = first;
-    for _ in 0..96 {
-        w.pass(15 * MINUTE);
-        for country in 0..HONEST {
-            for _ in 0..2_000 { let p = w.stranger(country); if !w.attack(&p) { break; } sent += 1; }
-        }
-    }
-    println!("20 countries every 15 min: {sent}; honest new refused {} per mille of {}", w.outcome.new_per_mille(), w.outcome.new.len());
-    w.pass(HOUR);
-    w.outcome = Outcome::default();
-    w.pass(3 * HOUR);
-    println!("  an hour after: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
-    // new installation
-    for users in [0, 200, 1_800] {
-        for (name, countries) in [("one country", FOREIGN..FOREIGN + 1), ("all", 0..COUNTRIES_LEN)] {
-            for start in [0_u32, 10] {
-            let mut w = World::new(seed, Honest::of(users));
-            w.pass(start * HOUR);
-            let mut sent = 0;
-            let end = w.now.plus(DAY);
-            let mut at = countries.start;
-            while w.now < end {
-                w.pass(Duration::from_secs(5));
-                at = if at + 1 >= countries.end { countries.start } else { at + 1 };
-                let p = w.stranger(at);
-                sent += u32::from(w.attack(&p));
-            }
-            println!("new with {users} users, {name}, from hour {start}: {sent}; honest {} per mille", w.outcome.per_mille());
-            }
-        }
-    }
-    // US, one request in 10 s
-    for (name, own, bot) in [("all fresh", 1_000, true), ("half known", 500, true), ("bot in one /48", 700, false), ("as usual", 700, true)] {
-        let mut w = World::old(seed, Honest { own_address: own, ..Honest::of(9_000) });
-        let one = w.stranger(US);
-        let mut us = (0, 0);
-        for _ in 0..7 {
-            for _ in 0..8_640 {
-                w.pass(Duration::from_secs(10));
-                let mut p = w.stranger(US);
-                if !bot { p.address = one.address; }
-                w.attack(&p);
-            }
-            let (n, r) = w.new_in(US);
-            us = (us.0 + n, us.1 + r);
-        }
-        println!("US {name}: {} % of {} new US users refused; all {} per mille", us.1 * 100 / us.0.max(1), us.0, w.outcome.per_mille());
-        w.pass(HOUR);
-        w.outcome = Outcome::default();
-        w.pass(6 * HOUR);
-        println!("  an hour after: {} of {}", w.outcome.refused.len(), w.outcome.users.len());
+            (honest.refused_numbers(), honest.all_users().asked)
+        };
+        let alone = decisions(false);
+        assert!(!alone.0.is_empty());
+        assert_eq!(decisions(true), alone);
     }
 }
 
-use std::time::Duration;
-use onceward_core::domain::PhoneNumber;
-
 #[test]
-fn explore() {
-    for seed in [1, 2, 3] { rows(seed); }
+fn invented_allowances_push_out_none_of_another_service() {
+    for seed in lines::SEEDS {
+        let bounds = Bounds { allowances: 20_000, ..Bounds::default() };
+        let mut world = World::bounded(seed, Honest::of(1_000), bounds);
+        world.pass(2 * DAY);
+        while !world.replay.guard.take_changed(1_000).is_empty() {}
+        let honest = world.service;
+        world.service = ServiceId::new(7);
+        for country in (0..countries::ALL).cycle().take(10_000) {
+            let own = world.stranger(country);
+            if world.asks(&own) {
+                world.verifies(&own);
+            }
+        }
+        let guard = &mut world.replay.guard;
+        assert!(guard.dropped() > 5_000, "{}", guard.dropped());
+        let changed = guard.take_changed(usize::MAX);
+        let lost = changed.iter().filter(|(name, row)| name.0.service == Some(honest) && row.is_none());
+        assert_eq!(lost.count(), 0);
+    }
+}
+
+/// Users that were refused in this time.
+fn refused_after(mut world: World, time: Duration) -> f64 {
+    world.forget_outcome();
+    world.pass(time);
+    assert!(world.all_users().asked > 0);
+    f64::from(world.all_users().refused)
+}
+
+/// The same in the three hours that begin an hour later.
+fn refused_an_hour_after(mut world: World) -> f64 {
+    world.pass(HOUR);
+    refused_after(world, 3 * HOUR)
+}
+
+/// No message leaves for a time of the morning.
+fn outage(mut world: World, time: Duration) -> f64 {
+    world.pass(10 * HOUR);
+    world.is_out = true;
+    world.pass(time);
+    world.is_out = false;
+    refused_after(world, 4 * HOUR)
+}
+
+/// Refused sign-ins of two weeks.
+fn testers(mut world: World) -> f64 {
+    let office = world.stranger(DE).address;
+    let testers: Vec<Person> = (0..5).map(|_| Person { address: office, ..world.stranger(DE) }).collect();
+    world.honest.users_a_day = 0;
+    let (begin, mut refused) = (world.now, 0);
+    for sign_in in 0..14 * 8 {
+        world.now = begin.plus(DAY * (sign_in / 8) + 9 * HOUR + HOUR * (sign_in % 8));
+        for tester in &testers {
+            if world.asks(tester) {
+                world.now = world.now.plus(MINUTE);
+                world.verifies(tester);
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    f64::from(refused)
 }

@@ -1,0 +1,88 @@
+//! Manual entries.
+
+use super::*;
+
+#[test]
+fn the_narrower_manual_entry_wins_until_it_ends() {
+    let mut world = World::new();
+    world.send_while(|n| TJ + n);
+    let (prefix, until) = (Key::new(None, Dimension::Prefix(TJ / 10_000)), world.now.plus(HOUR));
+    world.set(prefix, Some(EntryAction::Allow), until);
+    assert_eq!(world.send(TJ + 2), Ok(()));
+    world.set(country("TJ"), Some(EntryAction::Block), until);
+    assert_eq!(world.send(TJ + 50_000), Err(Rule::Entry));
+    assert_eq!(world.refused_until(TJ + 50_000), until);
+    assert_eq!(world.send(TJ + 3), Ok(()));
+    world.now = until;
+    assert_eq!(world.send(TJ + 50_000), Ok(()));
+}
+
+#[test]
+fn announced_messages_pass_and_leave_nothing_behind() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
+    let until = world.now.plus(DAY);
+    world.set(country("TJ"), Some(EntryAction::Expect(500)), until);
+    let again = |n: u64| elsewhere(1_000 + n);
+    assert_eq!(world.send_while(again), (500, Rule::Country), "also beyond those of countries without users");
+    world.now = until;
+    assert_eq!(world.send_while(|n| elsewhere(3_000 + n)), (21, Rule::Country));
+}
+
+#[test]
+fn to_allow_a_number_ends_its_refusals() {
+    let mut world = World::new();
+    world.send_while(|_| TJ);
+    let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Number(number(TJ)));
+    world.set(key, Some(EntryAction::Allow), world.now.plus(HOUR));
+    assert_eq!(world.guard.refusals(ServiceId::DEFAULT, number(TJ)), None);
+    assert_eq!(world.send(TJ), Ok(()));
+}
+
+#[test]
+fn manual_entries_are_bounded() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { entries: 1, ..Bounds::default() }, 1);
+    let (until, now) = (world.now.plus(HOUR), world.now);
+    let mut set = |key, action| world.guard.set_entry(key, action, until, now);
+    assert!(set(country("GB"), Some(EntryAction::Allow)).is_ok());
+    assert_eq!(set(country("FR"), Some(EntryAction::Allow)), Err(TooManyEntries(1)));
+    assert!(set(country("GB"), Some(EntryAction::Block)).is_ok(), "it replaces its entry");
+    let removed = set(country("GB"), None).expect("an entry");
+    assert_eq!(removed.map(|entry| entry.until), Some(now));
+    assert_eq!(set(country("GB"), None), Ok(None));
+}
+
+#[test]
+fn a_service_cannot_fill_the_manual_entries_of_all() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { entries_of_service: 2, ..Bounds::default() }, 1);
+    let (until, now) = (world.now.plus(HOUR), world.now);
+    let mut set = |service, n| {
+        let key = Key::new(service, Dimension::Prefix(n));
+        world.guard.set_entry(key, Some(EntryAction::Block), until, now).map(|entry| entry.is_some())
+    };
+    let one = Some(ServiceId::DEFAULT);
+    assert_eq!([1, 2, 3, 2].map(|n| set(one, n)), [Ok(true), Ok(true), Err(TooManyEntries(2)), Ok(true)]);
+    assert_eq!([1, 2, 3].map(|n| set(None, n)), [Ok(true); 3]);
+    assert_eq!(set(Some(ServiceId::new(7)), 3), Ok(true));
+}
+
+#[test]
+fn a_number_is_forgotten_with_its_manual_entry() {
+    let mut world = World::new();
+    world.send_while(|_| TJ);
+    let (service, now) = (Some(ServiceId::DEFAULT), world.now);
+    let key = Key::new(service, Dimension::Number(number(TJ)));
+    world.set(key, Some(EntryAction::Block), now.plus(HOUR));
+    assert!(world.guard.forget(service, number(TJ), now));
+    assert_eq!((world.guard.entry(&key, now), world.guard.len()[1]), (None, 0));
+    assert!(!world.guard.forget(service, number(TJ), now));
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 0, "its part in allowances stays");
+}
+
+impl World {
+    fn set(&mut self, key: Key, action: Option<EntryAction>, until: Timestamp) {
+        self.guard.set_entry(key, action, until, self.now).expect("room");
+    }
+}

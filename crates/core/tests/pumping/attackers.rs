@@ -1,0 +1,206 @@
+//! Attackers. Each sees what is refused and goes on elsewhere. Figures are messages that were sent.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use onceward_core::domain::Timestamp;
+
+use super::countries::{ALL, COUNTRIES, HONEST, US};
+use super::world::{DAY, HOUR, MINUTE, Person, World};
+
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+
+/// How the owner of one number uses it for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnNumber {
+    /// Verifies after each of so many messages; never with 0, apart from the first.
+    pub verifies_each: u32,
+    /// Days between two verifications, at least.
+    pub rests: u32,
+    /// Waits for the day's end, and asks on both sides of midnight.
+    pub at_midnight: bool,
+}
+
+/// Messages in 30 days to one number of the attacker's own, and in the first 24 hours.
+pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u32; 2] {
+    let (mut sent, mut first_day, mut last_verified) = (0, 0, None::<Timestamp>);
+    for quarter in 0..30 * 96 {
+        world.pass(QUARTER);
+        if strategy.at_midnight && (2..94).contains(&(quarter % 96)) {
+            continue;
+        }
+        while asks_somehow(&mut world, own, &own) {
+            sent += 1;
+            let is_due = strategy.verifies_each > 0 && sent % strategy.verifies_each == 0;
+            let has_rested = last_verified.is_none_or(|last| world.now >= last.plus(DAY * strategy.rests));
+            if last_verified.is_none() || is_due && has_rested {
+                world.verifies(&own);
+                last_verified = Some(world.now);
+            }
+        }
+        if quarter == 95 {
+            first_day = sent;
+        }
+    }
+    [sent, first_day]
+}
+
+/// From a fresh address, then from one where another number was verified.
+fn asks_somehow(world: &mut World, person: Person, known: &Person) -> bool {
+    let fresh = world.stranger(person.country).address;
+    world.asks(&Person { address: fresh, ..person })
+        || world.asks(&Person { address: known.address, ..person })
+}
+
+/// 3,000 messages in three hours to the numbers of one prefix.
+pub fn one_prefix(mut world: World, country: usize) -> u32 {
+    let mut sent = 0;
+    for n in 0..3_000 {
+        world.pass(Duration::from_millis(3_600));
+        let person = world.of_prefix(country, 77, n);
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
+
+/// The owner of a prefix reads the codes. Known numbers get what needs no allowance, and new ones are verified while
+/// they pay for messages. Returns the messages of each day.
+pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32> {
+    let (mut next, mut known) = (0, Vec::<Person>::new());
+    let mut sent_of = Vec::new();
+    for _ in 0..days {
+        let mut sent = 0;
+        let mut left: HashMap<_, u32> = known.iter().map(|own| (own.number, 10)).collect();
+        for _ in 0..96 {
+            world.pass(QUARTER);
+            while next < 9_000 {
+                let new = world.of_prefix(country, 77, next);
+                let known_place = *known.last().unwrap_or(&new);
+                if !asks_somehow(&mut world, new, &known_place) {
+                    break;
+                }
+                world.verifies(&new);
+                left.insert(new.number, 9);
+                known.push(new);
+                next += 1;
+                sent += 1;
+                // What a verification pays beyond its attempt goes to a number that is not verified.
+                let other = world.of_prefix(country, 77, 9_000 + next % 1_000);
+                sent += u32::from(next % 3 == 0 && world.asks(&other));
+            }
+            for own in &known {
+                let left = left.entry(own.number).or_default();
+                while *left > 0 && world.asks(own) {
+                    world.verifies(own);
+                    *left -= 1;
+                    sent += 1;
+                }
+            }
+        }
+        sent_of.push(sent);
+    }
+    sent_of
+}
+
+/// When numbers of the attacker's own are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// In the half day before.
+    Before,
+    /// One after the other on the day itself, as soon as they pay for further messages.
+    Meanwhile,
+}
+
+/// Messages of a day to 200 countries in turn, with `own` numbers of the attacker's own in each. Those to own numbers
+/// do not count: their owner pays for them.
+pub fn rotation(mut world: World, own: usize, verified: Verified) -> u32 {
+    let mut owned: Vec<Person> = (0..ALL * own).map(|n| world.stranger(n % ALL)).collect();
+    if verified == Verified::Before {
+        for own in owned.drain(..) {
+            if world.asks(&own) {
+                world.verifies(&own);
+            }
+            world.pass(12 * HOUR / 1_000);
+        }
+        world.pass(12 * HOUR);
+    }
+    let mut sent = 0;
+    for _ in 0..96 {
+        world.pass(QUARTER);
+        let mut refused = 0;
+        while refused < ALL {
+            if let Some(own) = owned.pop() {
+                if world.asks(&own) {
+                    world.verifies(&own);
+                } else {
+                    owned.push(own);
+                }
+            }
+            let country = world.any_of(ALL);
+            let person = world.stranger(country);
+            let passes = world.asks(&person);
+            sent += u32::from(passes);
+            refused = if passes { 0 } else { refused + 1 };
+        }
+    }
+    sent
+}
+
+/// Messages of a day, of which every 15 minutes all are taken that countries with users give.
+pub fn drained_countries(world: &mut World) -> u32 {
+    let mut sent = 0;
+    for _ in 0..96 {
+        world.pass(QUARTER);
+        for country in 0..HONEST {
+            loop {
+                let person = world.stranger(country);
+                if !world.asks(&person) {
+                    break;
+                }
+                sent += 1;
+            }
+        }
+    }
+    sent
+}
+
+/// Messages of a day with one request in 5 s, to countries of the table in turn.
+pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
+    let mut sent = 0;
+    for country in countries.cycle().take(17_280) {
+        world.pass(Duration::from_secs(5));
+        let person = world.stranger(country);
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
+
+/// All countries of the table.
+pub const EVERYWHERE: Range<usize> = 0..COUNTRIES.len();
+
+/// One request in 10 s for 7 days to the United States, from fresh networks or one.
+pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool) -> u32 {
+    let one = world.stranger(US);
+    let mut sent = 0;
+    for _ in 0..7 * 8_640 {
+        world.pass(Duration::from_secs(10));
+        let mut person = world.stranger(US);
+        if !has_fresh_networks {
+            person.address = one.address;
+        }
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
+
+/// One request a minute for two weeks to numbers of one country.
+pub fn slow(world: &mut World, country: usize) -> u32 {
+    let mut sent = 0;
+    for _ in 0..14 * 24 * 60 {
+        world.pass(MINUTE);
+        let person = world.stranger(country);
+        sent += u32::from(world.asks(&person));
+    }
+    sent
+}
