@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 
 use super::answer::{ask_running, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{ControlRequest, EntryRequest, ExpectRequest, GuardRequest, SendLine};
+use crate::app::control::{
+    ControlRequest, EntryRequest, ExpectRequest, GuardRequest, SendLine, SubjectRequest,
+};
 use crate::config::{self, Pricing, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
@@ -61,10 +63,9 @@ fn ask(
     json: bool,
     settings: &StorageSettings,
 ) -> Result<CommandOutput, CommandError> {
-    if let Some(asked) = request.subject() {
-        let read = subject(&asked.subject, settings.default_region);
-        let text = &asked.subject;
-        asked.subject =
+    if let Some(text) = request.subject() {
+        let read = subject(text, settings.default_region);
+        *text =
             exact(read.ok_or_else(|| CommandError::Usage(format!("{text:?} is none of these: {SUBJECTS}")))?);
     }
     let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
@@ -82,11 +83,11 @@ fn ask(
             let items = lines.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
             listed(&items)
         }
-        GuardRequest::Allow(EntryRequest { subject, .. })
-        | GuardRequest::Block(EntryRequest { subject, .. })
-        | GuardRequest::Expect(ExpectRequest { entry: EntryRequest { subject, .. }, .. })
-        | GuardRequest::Remove(subject) => match serde_json::from_value(only(lines)?)? {
-            Some(entry) => changed(&entry, subject.service.as_deref(), is_removal),
+        GuardRequest::Allow(EntryRequest { subject: SubjectRequest { service, .. }, .. })
+        | GuardRequest::Block(EntryRequest { subject: SubjectRequest { service, .. }, .. })
+        | GuardRequest::Expect(ExpectRequest { service, .. })
+        | GuardRequest::Remove(SubjectRequest { service, .. }) => match serde_json::from_value(only(lines)?)? {
+            Some(entry) => changed(&entry, service.as_deref(), is_removal),
             None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
         },
     }))

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::context::{Part, is_scalar};
-use super::kind::{As, Choice, GuardFloor, Named, SendsPerNumber, Tolerance, Whole, kinds, object_of, text_of};
+use super::kind::{
+    As, Choice, GuardFloor, Named, SendsPerNumber, Tolerance, Whole, kinds, object_of, text_of,
+};
 use super::prices::micros;
 use super::schema::{object, properties};
 use crate::domain::Region;

@@ -186,18 +186,15 @@ impl Budgets {
     /// Every budget, for metrics.
     pub fn readings(&self) -> Vec<BudgetReading> {
         let reading = |BudgetUsage { service, key, spent, limit, .. }: BudgetUsage| {
-            let service = service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned());
+            let service =
+                service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned());
             BudgetReading { service, budget: key, limit, left: limit.saturating_sub(spent) }
         };
         self.list(None).into_iter().map(reading).collect()
     }
 
     /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
-    pub fn used_up(
-        &self,
-        service: ServiceId,
-        country: Option<Region>,
-    ) -> Option<(BudgetUsage, Timestamp)> {
+    pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetUsage, Timestamp)> {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let (usage, period) = (self.usage(account, now), account.budget.period);
@@ -296,13 +293,15 @@ impl Budgets {
         let BudgetName { service, key } = account.name;
         let (budget, period) = (account.budget, account.budget.period);
         let subject = subject(&account.name, &self.slots);
-        let drawn = self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
-            let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
-            Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
-                let record = BudgetRecord { period, state: *state };
-                view.put(subject.id, Some(&record), Durability::Durable);
-            }))
-        });
+        let drawn =
+            self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
+                let state =
+                    view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
+                Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
+                    let record = BudgetRecord { period, state: *state };
+                    view.put(subject.id, Some(&record), Durability::Durable);
+                }))
+            });
         match drawn.await {
             Ok(Ok(Ok((state, mut share)))) => {
                 let part = share.split(amount);

@@ -138,9 +138,8 @@ impl Decisions {
 
     /// Adds what waits to the records. A shard that does not run loses its part.
     pub async fn flush(&self) {
-        let waiting = std::mem::take(
-            &mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).decisions,
-        );
+        let waiting =
+            std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).decisions);
         let added = waiting.into_values().map(|new| {
             let subject = subject(&new.name, &self.slots);
             self.router.decide::<(), Refusal>(subject, move |view| {

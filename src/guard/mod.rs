@@ -201,7 +201,8 @@ impl PumpingGuard {
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let names = shards.metrics().service_names().clone();
         let (known_router, known_clock) = (Arc::clone(&router), Arc::clone(&clock));
-        let budgets = Budgets::start(known_router, known_clock, slots.clone(), pricing, names, settings).await?;
+        let budgets =
+            Budgets::start(known_router, known_clock, slots.clone(), pricing, names, settings).await?;
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
             verified,
@@ -467,7 +468,8 @@ impl Inner {
             if slots.is_empty() {
                 break;
             }
-            let written = slots.into_iter().flat_map(|(slot, writes)| self.write_slot(slot, writes, durability));
+            let written =
+                slots.into_iter().flat_map(|(slot, writes)| self.write_slot(slot, writes, durability));
             for answer in written.collect::<Vec<_>>() {
                 result = result.and(answer.await.unwrap_or(Err(Refusal::Stopping)));
             }
@@ -491,7 +493,8 @@ impl Inner {
         while !rows.is_empty() || !verified.is_empty() {
             let rows: Vec<_> = rows.drain(..rows.len().min(PER_DECISION)).collect();
             let verified: Vec<_> = verified.drain(..verified.len().min(PER_DECISION)).collect();
-            let Some(id) = rows.first().map(|(id, _)| *id).or_else(|| verified.first().map(|(id, _)| *id)) else {
+            let Some(id) = rows.first().map(|(id, _)| *id).or_else(|| verified.first().map(|(id, _)| *id))
+            else {
                 break;
             };
             let audited = audited.take();

@@ -347,7 +347,8 @@ impl PumpingGuard {
         }
         let is_fixed = self.fixed_reasons(service, dimension, &mut reasons);
         let places = self.inner.guard().places(service, dimension, country, rules, now);
-        let entries = places.iter().flat_map(|place| [Some(service), None].map(|scope| Key::new(scope, *place)));
+        let entries =
+            places.iter().flat_map(|place| [Some(service), None].map(|scope| Key::new(scope, *place)));
         let entries = entries.filter_map(|key| Some((key, self.entry(&key)?)));
         let entries: Vec<_> = entries.collect();
         for (key, entry) in &entries {
@@ -355,12 +356,13 @@ impl PumpingGuard {
         }
         let decided = entries.iter().map(|(_, entry)| entry.action);
         let decided = decided.clone().find(|action| !matches!(action, EntryAction::Expect(_)));
-        let mut refused =
-            spent.is_some() || is_fixed || decided == Some(EntryAction::Block);
+        let mut refused = spent.is_some() || is_fixed || decided == Some(EntryAction::Block);
         let is_exempt = decided == Some(EntryAction::Allow) || rules.mode == Mode::Off;
         if rules.mode != Mode::Block {
-            reasons.push(format!("The mode of the guard is {}: no message is refused for want of an allowance.",
-                if rules.mode == Mode::Off { "off" } else { "record" }));
+            reasons.push(format!(
+                "The mode of the guard is {}: no message is refused for want of an allowance.",
+                if rules.mode == Mode::Off { "off" } else { "record" }
+            ));
         }
         if let Dimension::Number(number) = dimension {
             if self.inner.known(service, number, now).is_some() {
@@ -371,13 +373,16 @@ impl PumpingGuard {
             }
             reasons.extend(self.refusals(service, number));
         }
-        let allowances: Vec<_> = places.iter().map(|place| self.allowance_view(service, *place, exact)).collect();
+        let allowances: Vec<_> =
+            places.iter().map(|place| self.allowance_view(service, *place, exact)).collect();
         for allowance in allowances.iter().filter(|_| !is_exempt) {
             let Some(passes) = &allowance.date_passes else { continue };
             refused |= rules.mode == Mode::Block;
             let subject = &allowance.subject;
-            let option = allowance.service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
-            let allow = if subject == UNPROVEN { dimension } else { subject_of(subject).unwrap_or(dimension) };
+            let option =
+                allowance.service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
+            let allow =
+                if subject == UNPROVEN { dimension } else { subject_of(subject).unwrap_or(dimension) };
             reasons.push(format!(
                 "The allowance of {subject} lacks messages: {allowance}. The next message passes at {passes}. If these are \
                  your users, onceward guard allow '{}'{option} --for 12h lets them pass.",
@@ -402,7 +407,9 @@ impl PumpingGuard {
         let refusals = self.inner.guard().refusals(service, number)?;
         let (messages, last, rule) = (refusals.messages, shown(refusals.last), refusals.rule.as_str());
         let were = if messages == 1 { "message was" } else { "messages were" };
-        Some(format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard."))
+        Some(format!(
+            "{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard."
+        ))
     }
 
     fn entry_reason(&self, key: &Key, entry: &Entry) -> String {
@@ -511,7 +518,9 @@ impl PumpingGuard {
         length: Duration,
         by: Author,
     ) -> Result<Option<EntryView>, EntryError> {
-        if let (Some(EntryAction::Expect(_)), false) = (action, matches!(key.dimension, Dimension::Country(_))) {
+        if let (Some(EntryAction::Expect(_)), false) =
+            (action, matches!(key.dimension, Dimension::Country(_)))
+        {
             return Err(EntryError::NotACountry);
         }
         let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
@@ -562,7 +571,11 @@ impl PumpingGuard {
         let view = |(service, dimension)| self.allowance_view(service, dimension, named);
         let mut low: Vec<_> = low.into_iter().map(view).collect();
         low.sort_by_key(|allowance| {
-            (allowance.level * 1_000 / allowance.most.max(1), Reverse(allowance.most), allowance.subject.clone())
+            (
+                allowance.level * 1_000 / allowance.most.max(1),
+                Reverse(allowance.most),
+                allowance.subject.clone(),
+            )
         });
         low
     }
@@ -596,12 +609,30 @@ mod tests {
 
     #[test]
     fn a_subject_is_read_as_it_is_shown() {
-        for text in ["+992900000123", "+99290000****", "TJ", "192.0.2.7", "2001:db8::/64", "192.0.2.0/24", "2001:db8:1::/48"]
-        {
+        for text in [
+            "+992900000123",
+            "+99290000****",
+            "TJ",
+            "192.0.2.7",
+            "2001:db8::/64",
+            "192.0.2.0/24",
+            "2001:db8:1::/48",
+        ] {
             assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
         }
         assert_eq!(subject("2001:db8::1", None).map(exact).as_deref(), Some("2001:db8::/64"));
-        for text in ["", "XX", "****", "+****", "99290000****", "+992a****", "12", "192.0.2", "192.0.2.7/24", "2001:db8::/24"] {
+        for text in [
+            "",
+            "XX",
+            "****",
+            "+****",
+            "99290000****",
+            "+992a****",
+            "12",
+            "192.0.2",
+            "192.0.2.7/24",
+            "2001:db8::/24",
+        ] {
             assert_eq!(subject(text, None), None, "{text}");
         }
     }

@@ -93,7 +93,15 @@ impl Row {
         let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
         let word = |of: u64, place: u32| (of >> (16 * place) & 0xffff) as u16;
         let (service, all) = (u64::from(service.get()), packed);
-        Self([word(all, 0), word(all, 1), word(all, 2), word(all, 3), word(service, 0), word(service, 1), day])
+        Self([
+            word(all, 0),
+            word(all, 1),
+            word(all, 2),
+            word(all, 3),
+            word(service, 0),
+            word(service, 1),
+            day,
+        ])
     }
 
     fn first(self) -> u64 {

@@ -137,7 +137,8 @@ impl AddAssign for Failures {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros, guarded, saved_micros } = other;
+        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros, guarded, saved_micros } =
+            other;
         self.begun += begun;
         self.verified += verified;
         self.accepted += accepted;

@@ -526,11 +526,9 @@ fn refused_by_guard(
     form: impl FnOnce(StatusCode, &str) -> Response,
 ) -> Response {
     match refusal {
-        GuardRefusal::BudgetSpent { until } => {
-            form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
-                .retry_after(seconds_up(until.since(now)))
-                .because(NotServed::RateLimited)
-        }
+        GuardRefusal::BudgetSpent { until } => form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
+            .retry_after(seconds_up(until.since(now)))
+            .because(NotServed::RateLimited),
         GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Country),
         GuardRefusal::Blocked { .. } | GuardRefusal::Landline => {
             form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Blocked)
@@ -539,7 +537,8 @@ fn refused_by_guard(
 }
 
 /// The sentence of a 429 because of a budget, on every route.
-pub const BUDGET_SPENT: &str = "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
+pub const BUDGET_SPENT: &str =
+    "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 

@@ -99,7 +99,8 @@ fn count(value: usize) -> u64 {
 
 impl Reading {
     pub(super) fn gauges(&self) -> Registry {
-        let Self { is_ready, gateways, tables, commands, webhook_backlog, store, budgets, guard_dropped } = self;
+        let Self { is_ready, gateways, tables, commands, webhook_backlog, store, budgets, guard_dropped } =
+            self;
         let mut all = Gathered(Registry::default());
         all.one("onceward_ready", "1 while /readyz answers 200, else 0", u64::from(*is_ready));
         let circuits = gateways.iter().flat_map(|gateway| {
@@ -167,7 +168,11 @@ impl Reading {
             "Limit of a budget in its hour or day: messages, or millionths of the currency",
             of_budgets(|budget| budget.limit),
         );
-        all.0.register("onceward_guard_budget_left", "What is left of the limit", of_budgets(|budget| budget.left));
+        all.0.register(
+            "onceward_guard_budget_left",
+            "What is left of the limit",
+            of_budgets(|budget| budget.left),
+        );
         all.0.register(
             "onceward_guard_rows_dropped",
             "Allowances and numbers of the pumping guard that were dropped because its tables were full",

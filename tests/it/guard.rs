@@ -48,7 +48,10 @@ async fn a_number_gets_its_unverified_messages_across_a_restart_until_unlock() {
     let data = &refused.json()["data"];
     // One of twenty messages comes back in 72 minutes.
     assert!(data["ttl"].as_u64().is_some_and(|minutes| (70..=72).contains(&minutes)), "{data}");
-    assert_eq!((&data["lockout_duration"], &data["user"]["phoneNumber"]), (&data["ttl"], &number.as_str().into()));
+    assert_eq!(
+        (&data["lockout_duration"], &data["user"]["phoneNumber"]),
+        (&data["ttl"], &number.as_str().into())
+    );
     assert_eq!(world.send(&world.number()).await.status(), 200);
     let unlock = ["unlock", number.as_str(), "--data-dir", "data"];
     assert!(world.setup.command(unlock).await.status.success());
@@ -68,7 +71,9 @@ async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
         world.setup.command(arguments.iter().chain(&["--data-dir", "data"]).copied()).await.output
     };
     let explained = of(&["guard", "explain", &numbers[29]]).await;
-    for part in ["messages: refused", "1 message was refused that day", "onceward guard allow '+99290000****'"] {
+    for part in
+        ["messages: refused", "1 message was refused that day", "onceward guard allow '+99290000****'"]
+    {
         assert!(explained.contains(part), "no {part:?} in:\n{explained}");
     }
     let listed = of(&["guard", "list"]).await;
@@ -133,11 +138,7 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
         world.setup.command(["guard"].iter().chain(arguments).chain(&data).copied()).await
     };
     let explained = guard(&["explain", PREMIUM]).await;
-    for part in [
-        "messages: refused",
-        "The rule number_type refuses",
-        "set number-types of the key",
-    ] {
+    for part in ["messages: refused", "The rule number_type refuses", "set number-types of the key"] {
         assert!(explained.output.contains(part), "no {part:?} in:\n{}", explained.output);
     }
     assert_eq!(world.send(&number).await.status(), 200);

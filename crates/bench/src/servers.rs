@@ -108,10 +108,7 @@ impl Setup<'_> {
             ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
             ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
             // The load sends more messages than the default budget, and many to one number.
-            (
-                "ONCEWARD_GUARD",
-                r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#,
-            ),
+            ("ONCEWARD_GUARD", r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#),
             ("ONCEWARD_MAX_NUMBERS", &(self.options.live_numbers + MAX_NUMBERS).to_string()),
         ]);
         command.envs(self.options.settings());

@@ -358,10 +358,7 @@ fn started(home: &Path, twilio: Option<&str>) -> (Child, String) {
         command
             .env("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
             .env("TWILIO_AUTH_TOKEN", "secret")
-            .env(
-                "ONCEWARD_GUARD",
-                r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#,
-            );
+            .env("ONCEWARD_GUARD", r#"{"mode": "off", "number-types": "off", "landlines": "off"}"#);
         command.env("TWILIO_PHONE_NUMBER", "+15005550006").env("TWILIO_BASE_URL", format!("http://{twilio}"));
     }
     let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

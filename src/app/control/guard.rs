@@ -82,12 +82,22 @@ pub struct EntryRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct ExpectRequest {
-    #[command(flatten)]
-    pub entry: EntryRequest,
+    /// The country (TJ).
+    #[arg(value_name = "COUNTRY")]
+    pub subject: String,
 
     /// The messages that are expected.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub messages: u32,
+
+    /// To users of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all
+    /// services].
+    #[arg(long, value_name = "NAME|VA..")]
+    pub service: Option<String>,
+
+    /// How long, such as 30m, 12h or 7d.
+    #[arg(long = "for", value_name = "TIME", value_parser = length, default_value = "12h")]
+    pub seconds: u64,
 }
 
 fn length(text: &str) -> Result<u64, String> {
@@ -101,11 +111,11 @@ fn length(text: &str) -> Result<u64, String> {
 const MIN_LENGTH: Duration = Duration::from_secs(60);
 
 impl GuardRequest {
-    pub const fn subject(&mut self) -> Option<&mut SubjectRequest> {
+    pub const fn subject(&mut self) -> Option<&mut String> {
         match self {
-            Self::Explain(subject) | Self::Remove(subject) => Some(subject),
-            Self::Allow(entry) | Self::Block(entry) => Some(&mut entry.subject),
-            Self::Expect(expect) => Some(&mut expect.entry.subject),
+            Self::Explain(subject) | Self::Remove(subject) => Some(&mut subject.subject),
+            Self::Allow(entry) | Self::Block(entry) => Some(&mut entry.subject.subject),
+            Self::Expect(expect) => Some(&mut expect.subject),
             Self::List { .. } => None,
         }
     }
@@ -121,7 +131,8 @@ impl GuardRequest {
         let (subject, action, seconds) = match self {
             Self::Explain(subject) => {
                 let dimension = subject.dimension()?;
-                let service = subject.service.as_deref().map(|name| registry.find_service(name)).transpose()?;
+                let service =
+                    subject.service.as_deref().map(|name| registry.find_service(name)).transpose()?;
                 let explanation = guard.explain(service.as_deref(), dimension).await;
                 let explanation = explanation.map_err(|refusal| refusal.to_string())?;
                 return lines(explanation.services);
@@ -133,8 +144,8 @@ impl GuardRequest {
             }
             Self::Allow(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Allow), seconds),
             Self::Block(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Block), seconds),
-            Self::Expect(ExpectRequest { entry: EntryRequest { subject, seconds }, messages }) => {
-                (subject, Some(EntryAction::Expect(messages)), seconds)
+            Self::Expect(ExpectRequest { subject, messages, service, seconds }) => {
+                (SubjectRequest { subject, service }, Some(EntryAction::Expect(messages)), seconds)
             }
             Self::Remove(subject) => (subject, None, 0),
         };

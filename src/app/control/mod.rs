@@ -26,7 +26,7 @@ use crate::clock::Clock;
 
 pub(crate) use audit::{AuditLine, AuditRequest, EraseRequest, ErasedLine};
 pub(crate) use client::{ask, ask_copy};
-pub use guard::{EntryRequest, ExpectRequest, GuardRequest};
+pub use guard::{EntryRequest, ExpectRequest, GuardRequest, SubjectRequest};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::{ControlDeps, ControlSocket};
 pub use webhooks::{WebhookLine, WebhooksRequest};

@@ -12,6 +12,7 @@ use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus};
 use crate::audit::Actor;
+use crate::config::GuardSettings;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
@@ -19,6 +20,7 @@ use crate::gateway::ReceiptStatus;
 use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
+use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
 use crate::registry::tests::world::{World, named, number};
@@ -72,13 +74,20 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
 
     let server_key = key();
-    let guard = GuardDeps::new(&shards, &server_key, VerifiedNumbers::new(10));
+    let guard = GuardDeps {
+        settings: GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() },
+        ..GuardDeps::new(&shards, &server_key, VerifiedNumbers::new(10))
+    };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     for to in ["+14155552671", "+19002341234"] {
         let signals = ClientSignals::default().about(shop.id, number(to), Channel::Sms);
         assert_eq!(guard.assess(&signals, None).is_err(), to.starts_with("+1900"));
     }
     guard.charge(shop.id, number("+14155552671"), Channel::Sms, false, None).await.expect("a budget");
+    let recipient = Recipient { service: shop.id, number: number("+14155552671"), is_test: false };
+    let step = VerificationStep::Approved;
+    let approved = VerificationFacts { recipient, channel: Channel::Sms, gateway: None, step };
+    shards.metrics().verification(&approved);
     guard.flush().await;
     shards.flush().await;
 

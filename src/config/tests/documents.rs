@@ -319,7 +319,7 @@ const SECTIONS: [Section; 12] = [
     },
     Section {
         title: "Pumping guard",
-        keys: &["guard", "client-address-header", "trusted-proxies"],
+        keys: &["guard", "client-address-header", "risk-check-header", "trusted-proxies"],
         before: "See [the pumping guard](../concepts/guard.md). A service has the server's rules, except those that its own \
                  `guard` sets;\nits budgets hold in addition.",
         after: "",

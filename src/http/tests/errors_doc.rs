@@ -508,7 +508,9 @@ const fn refusal_case(refused: &Refused) -> Case {
              with another code is on its way, too many long answers are being read, or too many webhook deliveries are \
              pending."
         }
-        Refused::BudgetSpent { .. } => "A budget of the key `guard` is spent. Raise it if these are your users.",
+        Refused::BudgetSpent { .. } => {
+            "A budget of the key `guard` is spent. Raise it if these are your users."
+        }
         Refused::Landline => "Use `Channel=call`.",
         Refused::Concurrent => "More than 64 requests for this number are in progress.",
         Refused::Blocked => "The provider suspects fraud. Do not retry.",

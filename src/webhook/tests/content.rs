@@ -87,9 +87,7 @@ async fn events_of_the_guard_say_what_is_blocked_and_name_no_verification() {
         "subject": "+99290000****",
         "until": "2023-11-14T22:13:20.000Z",
         "limit": 10,
-        "sent": 31,
-        "verified": 0,
-        "unverified": 5,
+        "usual": 5,
         "tags": {},
     });
     assert_eq!(body["data"], data);

@@ -86,8 +86,7 @@ const DEAD_URL: &str = "http://127.0.0.1:1/";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
-    let setup =
-        Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
     let world = World::of(V2::account(setup)).await;
     let v2 = V2::of(&world);
     let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
@@ -177,8 +176,7 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
-    let setup =
-        Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
     let world = World::of(V2::account(setup)).await;
     let v2 = V2::of(&world);
     let (read, other) = (v2.service(&[]).await, v2.service(&[]).await);
@@ -226,8 +224,7 @@ const HOOKS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receivers_of_three_services_that_hang_do_not_delay_a_fourth() {
-    let setup =
-        Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
     let world = World::of(V2::account(setup)).await;
     let v2 = V2::of(&world);
     let (hanging, other) = (SilentReceiver::start().await, SilentReceiver::start().await);
@@ -286,8 +283,7 @@ const fn webhook(url: &str) -> [(&'static str, &str); 3] {
 
 /// A service with many attempts, and the sid and the secret of a key that may only verify.
 async fn read_by_a_weak_key() -> (World, String, (String, String)) {
-    let setup = V2::account(Setup::new())
-        .config("services", json!({"shop": {"friendly-name": "Owl Bank"}}));
+    let setup = V2::account(Setup::new()).config("services", json!({"shop": {"friendly-name": "Owl Bank"}}));
     let world = World::of(setup).await;
     let command = ["keys", "create", "--service", "shop", "--scope", "verify", "--json"];
     let made = world.setup.command(command).await;

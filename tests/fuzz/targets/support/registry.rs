@@ -22,7 +22,10 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
     Shards::start(ShardDeps {
         store: store.clone(),
         clock: Arc::new(ManualClock::starting_at(now)),
-        kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &onceward::guard::VerifiedNumbers::new(1_000)),
+        kinds: kinds::all(
+            &NumberCapacity::new(bounds.numbers),
+            &onceward::guard::VerifiedNumbers::new(1_000),
+        ),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(1),
