@@ -316,7 +316,7 @@ impl PumpingGuard {
         services.extend(configured.filter(|service| !guard.services().any(|known| known == *service)));
         services.sort_by_cached_key(|service| {
             let rules = self.inner.rules(*service);
-            let places = guard.places(*service, dimension, country, rules, now);
+            let places = guard.containing(*service, dimension, country, rules, now);
             let part = |place: &Dimension| {
                 let (Figures { level, most, .. }, _) = guard.figures(*service, *place, rules, now);
                 level * 1_000 / most.max(1)
@@ -346,7 +346,7 @@ impl PumpingGuard {
             ));
         }
         let is_fixed = self.fixed_reasons(service, dimension, &mut reasons);
-        let places = self.inner.guard().places(service, dimension, country, rules, now);
+        let places = self.inner.guard().containing(service, dimension, country, rules, now);
         let entries =
             places.iter().flat_map(|place| [Some(service), None].map(|scope| Key::new(scope, *place)));
         let entries = entries.filter_map(|key| Some((key, self.entry(&key)?)));

@@ -97,7 +97,7 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
         assert_eq!(world.send(&second).await.status(), 403);
         let body = json!({ "phoneNumber": second }).to_string();
         for (value, expected) in [("enable", 403), ("disable", status)] {
-            let answer = world.post_with("/api/send-otp", &[("X-Risk-Check", value)], &body).await;
+            let answer = world.post_with("/api/send-otp", &[("X-Risk-Check", value)], body.clone()).await;
             assert_eq!(answer.status(), expected, "{proxies} {value}");
         }
     }

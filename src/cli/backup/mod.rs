@@ -19,7 +19,7 @@ use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::guard::{BudgetRecord, GuardDecision, GuardRecord};
+use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyUse, KeyedMessage};
 use crate::numbers::NumberKey;
@@ -84,7 +84,8 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         | AuditEntry::KIND
         | GuardRecord::KIND
         | GuardDecision::KIND
-        | BudgetRecord::KIND => Ok((Some(entry), false)),
+        | BudgetRecord::KIND
+        | VerifiedRecord::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.

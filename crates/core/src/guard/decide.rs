@@ -336,7 +336,7 @@ impl Guard {
 
     /// The places whose allowances a message to or from `dimension` needs, itself first. Of a number those of its last
     /// message's address, too. `country` is that of its numbers.
-    pub fn places(
+    pub fn containing(
         &self,
         service: ServiceId,
         dimension: Dimension,
@@ -363,8 +363,7 @@ impl Guard {
         if matches!(dimension, Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Country(_)) {
             let of_country = Dimension::Country(country);
             places.push(of_country);
-            let usual = self.allowance(service, of_country, rules, now).usual();
-            if usual < PROVEN && self.expected(service, of_country, now) == 0 {
+            if !self.place(service, of_country, Rule::Country, rules, now).is_proven() {
                 places.push(Dimension::Unproven);
             }
         }
@@ -554,7 +553,7 @@ impl Guard {
     ) -> Places {
         let of = |dimension, rule| self.place(service, dimension, rule, rules, now);
         let country = of(Dimension::Country(country), Rule::Country);
-        let is_proven = country.allowance.usual() >= PROVEN || country.limit.is_expected;
+        let is_proven = country.is_proven();
         [
             Some(of(Dimension::prefix_of(number), Rule::Prefix)),
             address.map(|address| of(Dimension::Address(address), Rule::Address)),
@@ -611,6 +610,11 @@ impl Place {
             Dimension::Address(_) | Dimension::Network(_) | Dimension::Number(_) | Dimension::Total => 0.0,
         };
         self.kept = kept.min(most - 1.0).max(0.0);
+    }
+
+    /// Whether it is a country with users.
+    fn is_proven(&self) -> bool {
+        self.allowance.usual() >= PROVEN || self.limit.is_expected
     }
 
     fn figures(&self) -> Figures {
