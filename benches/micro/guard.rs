@@ -13,7 +13,6 @@ pub fn benches(criterion: &mut Criterion) {
     let rules = GuardRules::default();
     let mut guard = Guard::new(Bounds::default(), 1);
     let (mut user, mut now) = (0, NOW);
-    let life = std::time::Duration::from_secs(600);
     let mut group = criterion.benchmark_group("guard");
     group.bench_function("send and verify", |b| {
         b.iter(|| {
@@ -29,8 +28,8 @@ pub fn benches(criterion: &mut Criterion) {
                 address: Some(ClientNet::from(std::net::IpAddr::from([10, 0, 0, 7]))),
                 is_trusted: false,
             };
-            let assessment = guard.assess(black_box(&signals), &rules, now.plus(life), now);
-            guard.verified(ServiceId::DEFAULT, number, now);
+            let assessment = guard.assess(black_box(&signals), &rules, None, now);
+            guard.verified(ServiceId::DEFAULT, number, &rules, None, now);
             assessment
         });
     });

@@ -83,7 +83,7 @@ enum RowKind {
 }
 
 /// A record of the guard, whole: the last one written under a name wins.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum GuardRow {
     Allowance(Key, Allowance),
     Number(Key, NumberState),

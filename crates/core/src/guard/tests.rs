@@ -11,6 +11,7 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timesta
 mod budgets;
 mod entries;
 mod stored;
+mod time;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -313,32 +314,6 @@ fn six_messages_of_an_attempt_that_were_not_sent_give_back_six() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_changes_nothing() {
-    let mut world = World::new();
-    world.send_while(|n| TJ + n);
-    world.verify(TJ);
-    world.now = Timestamp::from_millis(world.now.as_millis() - 86_400_000);
-    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
-    assert_eq!(world.send_while(|n| TJ + 100 + n), (3, Rule::Prefix));
-}
-
-#[test]
-fn a_known_number_passes_again_at_midnight() {
-    let mut world = World::new();
-    world.send(TJ).expect("sent");
-    world.verify(TJ);
-    world.pass(22 * HOUR);
-    world.send_while(|n| TJ + 1 + n);
-    (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
-    let until = world.refused_until(TJ);
-    assert_eq!(until, Period::Day.end(Period::Day.index(world.now)));
-    world.now = Timestamp::from_millis(until.as_millis() - 1_000);
-    assert_eq!(world.send(TJ), Err(Rule::Prefix));
-    world.now = until;
-    assert_eq!(world.send(TJ), Ok(()));
-}
-
-#[test]
 fn small_floors_still_give_a_message() {
     let mut world = World::new();
     let of = 1;
@@ -377,54 +352,6 @@ fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     let networks =
         [net("192.0.2.7"), net("2001:db8:0:1::7")].map(|net| Dimension::Network(net.network()).to_string());
     assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/48"]);
-}
-
-proptest! {
-    /// A refused message passes when its refusal says, and not a second earlier, if nothing else happens.
-    #[test]
-    fn a_refusal_ends_when_it_says(
-        steps in prop::collection::vec((0_u64..40, 0_u64..4, any::<bool>(), 0_u64..2_000), 1..120),
-    ) {
-        let mut world = World::new();
-        for (n, address, is_verified, seconds) in steps {
-            world.pass(Duration::from_secs(seconds));
-            let (to, address) = (TJ + n % 10 + 10_000 * (n / 10), format!("192.0.2.{address}"));
-            if world.send_from(to, &address) == Ok(()) {
-                if is_verified {
-                    world.verify(to);
-                }
-                continue;
-            }
-            let until = world.refused_until_from(to, &address);
-            let at = |millis| World { now: Timestamp::from_millis(millis), ..world.clone() };
-            prop_assert_eq!(at(until.as_millis()).send_from(to, &address), Ok(()));
-            prop_assert!(at(until.as_millis() - 1_000).send_from(to, &address).is_err());
-        }
-    }
-
-    #[test]
-    fn levels_stay_between_nothing_and_the_most(
-        steps in prop::collection::vec((0_u64..40, 0_u64..4, 0_u8..4, 0_u64..20_000), 1..200),
-        floor in 1_u32..40,
-    ) {
-        let mut world = World::new();
-        world.rules.prefix = floor;
-        for (n, address, action, seconds) in steps {
-            world.pass(Duration::from_secs(seconds));
-            let to = [TJ, DE, US][usize::try_from(n % 3).expect("small")] + n % 10 + 10_000 * (n / 10);
-            match action {
-                0 => world.give_back(to),
-                1 => world.verify(to),
-                _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
-            }
-            let places: Vec<Dimension> = world.guard.allowances.of(ServiceId::DEFAULT).map(|(key, _)| *key).collect();
-            for dimension in places {
-                let place = world.guard.place(ServiceId::DEFAULT, dimension, Rule::Prefix, &world.rules, world.now);
-                let (level, most) = (place.allowance.level(), place.allowance.most(&place.limit));
-                prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
-            }
-        }
-    }
 }
 
 /// Numbers of countries, each of another one, without the users of [`World::with_users`].

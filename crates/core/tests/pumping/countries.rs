@@ -44,13 +44,11 @@ const MORE: &[u8] = b"\
 
 /// A country beyond the table has a code of four digits that no plan knows.
 pub fn letters(country: usize) -> Option<Region> {
-    match COUNTRIES.get(country) {
-        Some(country) => Region::parse(country.0),
-        None => {
-            let at = (country - COUNTRIES.len()) * 2;
-            Region::parse(std::str::from_utf8(&MORE[at..at + 2]).expect("letters"))
-        }
+    if let Some(country) = COUNTRIES.get(country) {
+        return Region::parse(country.0);
     }
+    let at = (country - COUNTRIES.len()) * 2;
+    Region::parse(std::str::from_utf8(&MORE[at..at + 2]).expect("letters"))
 }
 
 /// The n-th number of a country's mobile ranges.

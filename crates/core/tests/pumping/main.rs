@@ -4,6 +4,8 @@
 //! `cargo test --release -p onceward-core --test pumping -- --nocapture --test-threads=1` prints the table;
 //! `UPDATE_DOCS=1` writes it into the document.
 
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a test may fail, and prints its table")]
+
 mod attackers;
 mod countries;
 mod dice;

@@ -71,6 +71,7 @@ pub struct Person {
 }
 
 /// An honest person's wish for a code, and what became of it since [`World::forget_outcome`].
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 #[derive(Debug, Clone, Copy)]
 struct User {
     person: Person,
@@ -358,10 +359,9 @@ impl World {
         }
         let prefixes = if country < LARGE { PREFIXES } else { self.honest.prefixes };
         let number = self.dice.number(country, prefixes);
-        let address = match self.honest.one_address {
-            true => Self::shared_address(),
-            false => self.dice.address(country, self.honest.own_address),
-        };
+        let own = self.honest.own_address;
+        let address =
+            if self.honest.one_address { Self::shared_address() } else { self.dice.address(country, own) };
         let address = Some(address);
         (Person { country, number, address }, true)
     }
