@@ -1,8 +1,8 @@
 //! The state machine of a shard, without the actor. It orders commands, decides them in batches, and answers them once
 //! their changes are durable.
 //!
-//! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`], [`Core::flush`] and
-//! [`Core::give_up`]. The outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
+//! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`] and [`Core::flush`]. The
+//! outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
 //! effects. The module contains no I/O and no clock. Therefore the simulation runs the same code as the server.
 
 use std::collections::VecDeque;
@@ -14,10 +14,10 @@ use rand::rngs::StdRng;
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
-use super::table::{Index, Records, Stored, Tables};
+use super::table::{Index, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::{Timestamp, seconds_up};
-use crate::store::{Slots, StoreError, StoreLimits, Write};
+use crate::store::{StoreError, StoreLimits, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
@@ -335,14 +335,6 @@ impl Core {
         self.tables.follow(kind, index);
     }
 
-    /// Adds records of slots that this shard owns from now on.
-    pub fn take_over(&mut self, records: Records) {
-        for (key, stored) in records {
-            self.tables.set(key, Some(stored));
-        }
-        self.tables.batch_applied();
-    }
-
     /// Commits lazy and uncertain records. Returns `true` if nothing is left to write or the store refuses writes.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
@@ -391,34 +383,6 @@ impl Core {
     pub fn commits_for_checkpoint(&self) -> bool {
         matches!(self.lazy_commit, LazyCommit::Wanted | LazyCommit::InFlight)
             && self.in_flight.as_ref().is_some_and(|batch| batch.commands.is_empty())
-    }
-
-    /// Gives slots up: refuses their commands, and drops their records once every change to them is committed. Returns
-    /// `true` when done. While the store refuses writes it is not.
-    pub fn give_up(&mut self, slots: Slots, clock: Timestamp) -> bool {
-        let now = self.tick(clock);
-        let given = |slot: u8| slots.contains(slot);
-        let parked = self.parking.take_slots(given);
-        let (refused, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|command| given(command.subject().slot));
-        self.waiting = waiting;
-        for command in refused.into_iter().chain(parked) {
-            self.refuse(command, Refusal::Stopping);
-        }
-        if let Some(batch) = &self.in_flight {
-            let mut keys = batch.changes.keys().chain(&batch.extra);
-            if keys.any(|key| given(key.slot)) || batch.commands.iter().any(|c| given(c.subject().slot)) {
-                return false;
-            }
-        }
-        self.forget_ended(now);
-        if self.lazy.iter().chain(&self.uncertain).any(|key| given(key.slot)) {
-            self.commit_extra(now);
-            return false;
-        }
-        self.loads.forget_slots(given);
-        self.tables.forget_slots(slots);
-        true
     }
 
     /// Whether the commit in flight has taken too long.

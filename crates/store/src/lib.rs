@@ -85,10 +85,6 @@ impl Slots {
         self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
     }
 
-    pub const fn remove(&mut self, slot: Slot) {
-        self.0[(slot >> 7) as usize] &= !(1 << (slot & 127));
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
         let slots = *self;
         (0..=Slot::MAX).filter(move |slot| slots.contains(*slot))
