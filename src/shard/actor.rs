@@ -161,7 +161,9 @@ impl Actor for ShardActor {
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
         // Without a timer no batch waits for more commands, which costs a little more processor time.
-        let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
+        let ring = move || drop(myself.cast(ShardMessage::BatchDelayEnded));
+        let alarm =
+            Alarm::new(ring).inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
         if alarm.is_some() {
             core.enable_batch_delay();
         }
@@ -230,12 +232,10 @@ impl Actor for ShardActor {
             }
         }
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
-            let alarm = alarm.clone();
-            tokio::spawn(async move {
-                // If the alarm fails, the shard starts the next batch at once.
-                let _ = alarm.ring_in(wait).await;
+            // Without a ring the shard starts the next batch at once.
+            if alarm.set(wait).is_err() {
                 let _ = myself.cast(ShardMessage::BatchDelayEnded);
-            });
+            }
         }
         Ok(())
     }
