@@ -16,14 +16,16 @@ use super::digest::{Digest, Digester};
 use super::keyed::{KeyedMessage, KeyedMessageKey};
 use crate::domain::{AttemptLogKey, ServerKey, ServiceId, Timestamp, record_id_parts};
 use crate::shard::{
-    Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
-    Shards, Stored, Subject, Transaction, decode, service_of,
+    Capacity, Command, Decision, Durability, LimitedTable, Record, RecordKey, Refusal, ReplyContext,
+    Reservation, Shards, Stored, Subject, Tables, Transaction, decode, service_of,
 };
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
 /// Maximum size of a stored response as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
+/// Records that are read at once.
+const PAGE: usize = 512;
 /// Retention of an answer, and of a mark without one.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -158,19 +160,22 @@ impl Answers {
     /// [`Refusal::Stopping`] while a shard does not run.
     pub async fn erase(&self, service: ServiceId, text: &str) -> Result<bool, Refusal> {
         let (router, mut has_found) = (self.deps.shards.router(), false);
+        let contains = |stored: &Stored| {
+            let answer = decode::<KeyUse>(&stored.bytes).ok().and_then(|key| key.answer);
+            answer.is_some_and(|answer| answer.contains(text))
+        };
         for shard in 0..router.shards() {
-            // The shard only copies the records.
-            let all =
-                router.read_shard(shard, |tables, _| tables.stored_of(KeyUse::KIND).collect::<Vec<_>>());
-            let contains = |stored: &Stored| {
-                let answer = decode::<KeyUse>(&stored.bytes).ok().and_then(|key| key.answer);
-                answer.is_some_and(|answer| answer.contains(text))
-            };
-            let about = all
-                .await?
-                .into_iter()
-                .filter(|(key, stored)| service_of(&key.id) == service && contains(stored));
-            let about: Vec<_> = about.map(|(key, _)| key).collect();
+            let (mut end, mut about) = (usize::MAX, Vec::new());
+            while end > 0 {
+                let _turn = router.page_turn().await;
+                // The shard only copies the records.
+                let read = move |tables: &Tables, now| tables.page(KeyUse::KIND, end, PAGE, now);
+                let page;
+                (page, end) = router.read_shard(shard, read).await?;
+                let is_about =
+                    |(key, stored): &(RecordKey, Stored)| service_of(&key.id) == service && contains(stored);
+                about.extend(page.into_iter().filter(is_about).map(|(key, _)| key));
+            }
             has_found |= !about.is_empty();
             router.evict(about, |_: &KeyUse| true).await;
         }
