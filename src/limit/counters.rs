@@ -38,7 +38,8 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// Why a request does not pass. It is not counted, except perhaps after [`Refusal::StoreUnavailable`].
+/// Why a request does not pass. It is not counted, except after a [`Refusal::StoreUnavailable`] whose commit has an
+/// unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.
@@ -181,7 +182,6 @@ impl Limits {
         self.shards.submit(Box::new(CountCommand {
             count,
             purpose,
-            shards: self.shards.clone(),
             capacity: Arc::clone(&self.capacity),
             reservation: None,
             decided: None,
@@ -195,7 +195,7 @@ impl Limits {
     pub fn give_back(&self, taken: Charged) {
         let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
-            let permit = Some(Arc::clone(&permit));
+            let permit = Arc::clone(&permit);
             self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: permit }));
         }
     }
@@ -221,7 +221,6 @@ enum Purpose {
 struct CountCommand {
     count: Count,
     purpose: Purpose,
-    shards: Shards,
     capacity: Arc<Capacity>,
     /// Held until the new record is in its table.
     reservation: Option<Reservation>,
@@ -279,12 +278,6 @@ impl Command for CountCommand {
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
-        if let Some(Ok(places)) = self.decided {
-            // The commit failed, and the count is kept in case it is on the disk. The client learns that its request
-            // did not pass.
-            let subject = self.count.subject;
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
-        }
         let _ = self.reply.send(Err(refusal.into()));
     }
 }
@@ -294,7 +287,7 @@ struct GiveBackCommand {
     subject: Subject,
     places: Vec<Counted>,
     /// Held until it is decided.
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Command for GiveBackCommand {

@@ -228,10 +228,12 @@ impl Tables {
             .filter_map(|(key, stored)| Some((key, decode(&stored.bytes).ok()?)))
     }
 
-    /// The encoded records of a kind, ended ones included.
-    pub fn stored_of(&self, kind: u8) -> impl Iterator<Item = (RecordKey, Stored)> {
+    /// The keys of a kind, those of ended records included.
+    pub fn keys_of(&self, kind: u8) -> impl Iterator<Item = RecordKey> {
         let table = self.by_kind.get(&kind);
-        (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.at(position))
+        let keys =
+            (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.end_at(position));
+        keys.map(|(key, _)| key)
     }
 
     /// Applies records of a restore in order; `None` removes.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::{MemoryStore, StoreFault, StoreLimits};
+use crate::store::{MemoryStore, StoreError, StoreFault, StoreLimits};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
@@ -259,22 +260,153 @@ async fn a_shard_that_fails_restores_the_records_of_its_slots() {
 
 #[tokio::test]
 async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
-    for fault in [
-        StoreFault::Unavailable,
-        StoreFault::UnknownNotApplied,
-        StoreFault::UnknownApplied,
-        StoreFault::Torn(1),
+    // What was certainly not written is as if it had never been asked for.
+    for (fault, uses) in [
+        (StoreFault::Unavailable, None),
+        (StoreFault::UnknownNotApplied, Some(1)),
+        (StoreFault::UnknownApplied, Some(1)),
+        (StoreFault::Torn(1), Some(1)),
     ] {
         let world = World::new().await;
         world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);
         let refused = world.told(ONE, VoucherAction::Spend(3)).await;
         assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
-        assert_eq!(world.seen(ONE).await, (Some(10), Some(1)), "{fault:?}");
+        assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
         world.clock.advance(SECOND);
         world.shards.flush().await;
-        assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written again after {fault:?}");
+        assert_eq!(world.durable(ONE), (Some(10), uses), "{fault:?}");
         assert_eq!(world.told(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
+    let world = World::new().await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Show).await.expect("shown");
+    // Changes the same count, durably.
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
+    assert_eq!((world.seen(ONE).await, world.durable(ONE)), ((Some(10), Some(1)), (Some(10), None)));
+    world.clock.advance(SECOND);
+    world.shards.flush().await;
+    assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written later");
+}
+
+#[tokio::test]
+async fn what_rests_on_a_refused_change_is_refused_with_it() {
+    let world = World::new().await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let other = world.ask(TWO, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    world.store.fail_next([StoreFault::Unavailable]);
+    let in_one_batch = [VoucherAction::Show, VoucherAction::Spend(3), VoucherAction::Show];
+    let answers = in_one_batch.map(|action| world.ask(ONE, action));
+    world.seen(ONE).await;
+    world.store.release();
+    assert_eq!(other.await, Ok(Ok(Some(1))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
+    }
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+}
+
+#[tokio::test]
+async fn waits_that_end_early_leave_no_task_behind() {
+    let world = World::new().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..100 {
+        let issue = |n| world.ask(Subject { slot: ONE.slot, id: [n; 12] }, VoucherAction::Issue(1));
+        // The second batch is large enough that the third one waits for more commands. The flush ends the wait.
+        for answer in (0..40).map(issue).collect::<Vec<_>>() {
+            assert_eq!(answer.await, Ok(Ok(Some(1))));
+        }
+        world.shards.flush().await;
+    }
+    assert_eq!(tasks(), before);
+}
+
+/// Counts how often a record is read.
+#[derive(Default)]
+struct CountingTable {
+    map: table::Map,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Table for CountingTable {
+    fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.map.get(key)
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.map.at(position)
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        self.map.end_at(position)
+    }
+
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        self.map.set(key, record);
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        self.map.remove(key)
+    }
+}
+
+#[test]
+fn a_command_after_many_failed_commits_reads_no_other_record() {
+    const UNCERTAIN: usize = 5_000;
+    let reads = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&reads);
+    let new_table =
+        move || Box::new(CountingTable { reads: Arc::clone(&counted), ..Default::default() }) as _;
+    let kinds = Kinds::default().with::<Voucher>().with_table::<Uses>(new_table);
+    let settings = ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND };
+    let mut core = Core::new(Tables::new(&kinds), kinds, StdRng::seed_from_u64(1), settings);
+    let (mut now, unknown) = (START, Err(StoreError::Unknown("a fault".to_owned())));
+    let asks = |core: &mut Core, number: usize, now| {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let (reply, answer) = oneshot::channel();
+        let (subject, action) = (Subject { slot: 5, id }, VoucherAction::Spend(0));
+        core.submit(Box::new(VoucherCommand { subject, action, left: None, reply }), now);
+        answer
+    };
+    let before = (0..UNCERTAIN).map(|number| asks(&mut core, number, now)).collect::<Vec<_>>();
+    while core.take_commit().is_some() {
+        core.committed(&unknown, now);
+    }
+    for mut answer in before {
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::StoreUnavailable)));
+    }
+    for number in [7, UNCERTAIN, UNCERTAIN] {
+        now = now.plus(Duration::from_millis(1));
+        reads.store(0, Ordering::Relaxed);
+        let mut answer = asks(&mut core, number, now);
+        core.take_commit().expect("a commit");
+        core.committed(&unknown, now);
+        core.sweep(0, now);
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::StoreUnavailable)));
+        assert!(reads.load(Ordering::Relaxed) < 10, "{reads:?}");
+    }
+    // Once the store works again, all of them are written.
+    let mut written = BTreeSet::new();
+    while written.len() <= UNCERTAIN {
+        now = now.plus(SECOND);
+        core.sweep(0, now);
+        written.extend(core.take_commit().expect("a commit").into_iter().map(|write| write.key));
+        core.committed(&Ok(()), now);
     }
 }
 
@@ -360,6 +492,25 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
             (0..200).filter(|number| !removed.contains(number) && !once.contains(&key(*number))).collect();
         assert_eq!(missing, [0_u64; 0], "seed {seed}");
     }
+}
+
+#[test]
+fn a_list_of_a_slot_reads_the_records_of_that_slot_only() {
+    let reads = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&reads);
+    let new_table =
+        move || Box::new(CountingTable { reads: Arc::clone(&counted), ..Default::default() }) as _;
+    let mut tables = Tables::new(&Kinds::default().with_table::<Uses>(new_table));
+    let (record, expires) = (encode(&Uses { count: 1, ends: Timestamp::MAX }), Timestamp::MAX);
+    for number in 0..=u8::MAX {
+        let key = RecordKey { slot: number, kind: Uses::KIND, id: [number; 12] };
+        tables.set(key, Some(Stored { bytes: record.clone(), expires }));
+    }
+    let (mut rng, mut changes) = (StdRng::seed_from_u64(1), Default::default());
+    let view = Transaction::new(&tables, &mut rng, &mut changes, ONE.slot, START);
+    reads.store(0, Ordering::Relaxed);
+    let found: Vec<_> = view.in_slot(|_, _: &Uses| true).into_iter().map(|(id, _)| id).collect();
+    assert_eq!((found, reads.load(Ordering::Relaxed)), (vec![[ONE.slot; 12]], 1));
 }
 
 #[tokio::test]

@@ -261,6 +261,13 @@ impl World {
         self.core.committed(&Ok(()), self.now);
     }
 
+    /// The store refuses the commit: nothing of it is durable.
+    pub fn is_refused_a_commit(&mut self) {
+        self.takes_commit();
+        self.core.committed(&Err(StoreError::Unavailable("the disk is full".into())), self.now);
+    }
+
+    /// The outcome of the commit is unknown.
     pub fn fails_to_commit(&mut self) {
         self.takes_commit();
         self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
