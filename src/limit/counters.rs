@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Bounds;
 use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
@@ -196,7 +196,16 @@ impl Limits {
         let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
             let permit = Arc::clone(&permit);
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: permit }));
+            let give_back = move |view: &mut Transaction<'_>| {
+                let _permit = permit;
+                if let Some(Counter { tag, counts }) = view.get(subject.id) {
+                    let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
+                    let counts_anything = !counter.counts.tallies.is_empty();
+                    view.put(subject.id, counts_anything.then_some(&counter), Durability::Lazy);
+                }
+                Ok::<_, Refusal>(())
+            };
+            drop(self.shards.router().decide_unbounded(subject, give_back));
         }
     }
 }
@@ -280,32 +289,4 @@ impl Command for CountCommand {
     fn refuse(self: Box<Self>, refusal: Refusal) {
         let _ = self.reply.send(Err(refusal.into()));
     }
-}
-
-/// Takes a request out of one value's counts.
-struct GiveBackCommand {
-    subject: Subject,
-    places: Vec<Counted>,
-    /// Held until it is decided.
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
-impl Command for GiveBackCommand {
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Some(Counter { tag, counts }) = view.get::<Counter>(self.subject.id) else {
-            return Decision::Made;
-        };
-        let counter = Counter { tag, counts: decide::give_back(&counts, &self.places, view.now()) };
-        let counts_anything = !counter.counts.tallies.is_empty();
-        view.put(self.subject.id, counts_anything.then_some(&counter), Durability::Lazy);
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
-
-    fn refuse(self: Box<Self>, _stays_counted: Refusal) {}
 }

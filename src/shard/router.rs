@@ -8,7 +8,7 @@ use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::actor::ShardMessage;
-use super::command::{Command, OneDecision, Refusal, Subject};
+use super::command::{Command, Load, OneDecision, Refusal, Subject};
 use super::core::Core;
 use super::record::{Record, RecordKey, decode};
 use super::table::{Records, Tables};
@@ -87,8 +87,26 @@ impl Router {
         subject: Subject,
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
+        self.decide_with(Load::UntilDecided, subject, decide)
+    }
+
+    /// The same for a change whose number the caller limits.
+    pub fn decide_unbounded<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
+        self.decide_with(Load::Unbounded, subject, decide)
+    }
+
+    fn decide_with<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        load: Load,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(OneDecision { subject, decide: Some(decide), decided: None, reply }));
+        self.send(Box::new(OneDecision { subject, load, decide: Some(decide), decided: None, reply }));
         answer
     }
 
