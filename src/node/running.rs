@@ -19,7 +19,7 @@ use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::guard::{GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::history::History;
-use crate::limit::{self, Answers, Limits};
+use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
@@ -141,7 +141,7 @@ impl Running {
         let guard = PumpingGuard::start(guard).await?;
         let history = History::start(&shards, &server_key, history);
         outbox.follow_guard(&guard);
-        let (limits, answers) = limits_and_answers(&shards, &server_key, &bounds);
+        let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
@@ -157,6 +157,7 @@ impl Running {
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             capacity,
+            keys: Arc::clone(keys.capacity()),
             attempts: Attempts::new(&shards, tracker),
             delivery: Arc::clone(&delivery),
             policies,
@@ -170,7 +171,7 @@ impl Running {
             verifier: verifier.clone(),
             delivery: Arc::clone(&delivery),
             limits,
-            answers,
+            keys,
             guard: Some(guard.clone()),
             server_key,
             rules,
@@ -227,9 +228,9 @@ impl Running {
     }
 }
 
-fn limits_and_answers(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, Answers) {
+fn limits_and_keys(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, IdempotencyKeys) {
     let bounds = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
-    (Limits::new(shards, server_key, bounds), Answers::new(shards, server_key, bounds))
+    (Limits::new(shards, server_key, bounds), IdempotencyKeys::new(shards, server_key, bounds))
 }
 
 fn outbox_deps(

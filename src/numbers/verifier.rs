@@ -101,6 +101,8 @@ pub struct VerifierDeps {
     pub shards: Shards,
     /// The limit on stored numbers; the number tables count in it.
     pub capacity: NumberCapacity,
+    /// The limit on idempotency keys.
+    pub keys: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.
@@ -136,6 +138,7 @@ impl Verifier {
         let VerifierDeps {
             shards,
             capacity,
+            keys,
             attempts,
             delivery,
             policies,
@@ -152,6 +155,7 @@ impl Verifier {
             slots: SlotHash::new(&server_key),
             key: server_key,
             capacity,
+            keys,
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,

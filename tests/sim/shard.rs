@@ -8,12 +8,14 @@ use onceward::attempts::AttemptLog;
 use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
+use onceward::limit::KeyedRequest;
+use onceward::metrics::ServiceNames;
 use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{NumberCapacity, Policies};
-use onceward::shard::{Core, Kinds, Records, ShardSettings, Tables, Write};
+use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -148,6 +150,11 @@ pub fn deps(
         slots: SlotHash::new(&server_key()),
         key: server_key(),
         capacity: NumberCapacity::new(usize::MAX),
+        keys: Capacity::counted_by_table::<KeyedRequest>(
+            LimitedTable::IdempotencyKeys,
+            usize::MAX,
+            &ServiceNames::default(),
+        ),
         send_budget,
         check_budget,
         tracker,
