@@ -138,7 +138,30 @@ impl Drop for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Handle;
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::task::yield_now;
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_alarm_that_is_set_anew_rings_once_and_takes_one_task() {
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        let (before, (to, mut rings)) = (tasks(), unbounded_channel());
+        let alarm = Alarm::new(move || drop(to.send(()))).expect("a timer");
+        for _ in 0..1_000 {
+            alarm.set(Duration::from_secs(3_600)).expect("set");
+            yield_now().await;
+        }
+        assert_eq!(tasks(), before + 1);
+        alarm.set(Duration::from_micros(40)).expect("set");
+        assert_eq!(rings.recv().await, Some(()));
+        assert!(rings.try_recv().is_err());
+        drop(alarm);
+        while tasks() > before {
+            yield_now().await;
+        }
+    }
 
     #[test]
     fn the_machines_clock_does_not_run_backwards_and_starts_at_the_wall_clock() {

@@ -313,22 +313,6 @@ async fn what_rests_on_a_refused_change_is_refused_with_it() {
     assert_eq!(world.seen(ONE).await, (Some(10), None));
 }
 
-#[tokio::test]
-async fn waits_that_end_early_leave_no_task_behind() {
-    let world = World::new().await;
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let before = tasks();
-    for _ in 0..100 {
-        let issue = |n| world.ask(Subject { slot: ONE.slot, id: [n; 12] }, VoucherAction::Issue(1));
-        // The second batch is large enough that the third one waits for more commands. The flush ends the wait.
-        for answer in (0..40).map(issue).collect::<Vec<_>>() {
-            assert_eq!(answer.await, Ok(Ok(Some(1))));
-        }
-        world.shards.flush().await;
-    }
-    assert_eq!(tasks(), before);
-}
-
 /// Counts how often a record is read.
 #[derive(Default)]
 struct CountingTable {
