@@ -148,7 +148,8 @@ mod tests {
     async fn an_alarm_that_is_set_anew_rings_once_and_takes_one_task() {
         let tasks = || Handle::current().metrics().num_alive_tasks();
         let (before, (to, mut rings)) = (tasks(), unbounded_channel());
-        let alarm = Alarm::new(move || drop(to.send(()))).expect("a timer");
+        let ring = move || to.send(()).expect("a receiver");
+        let alarm = Alarm::new(ring).expect("a timer");
         for _ in 0..1_000 {
             alarm.set(Duration::from_secs(3_600)).expect("set");
             yield_now().await;

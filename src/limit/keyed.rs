@@ -171,19 +171,16 @@ impl IdempotencyKeys {
         }
         let (id, tag) = self.0.digester.request(service, number, key);
         let identity = Identity { tag, fingerprint };
-        let beside = |other: &Identity| match *other == identity {
-            true => KeyDecision::StillAnswering,
-            false => KeyDecision::OtherRequest,
+        let beside = |other: &Identity| {
+            if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
         };
         if let Some(other) = self.0.running().get(&id) {
             return Ok(beside(other));
         }
         let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
         if let Some(known) = known {
-            return Ok(match known.identity == identity {
-                true => KeyDecision::Again(known),
-                false => KeyDecision::OtherRequest,
-            });
+            let is_same = known.identity == identity;
+            return Ok(if is_same { KeyDecision::Again(known) } else { KeyDecision::OtherRequest });
         }
         Ok(match self.0.running().entry(id) {
             Entry::Occupied(other) => beside(other.get()),

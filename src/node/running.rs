@@ -107,8 +107,7 @@ impl Running {
             None => check_first_start_and_open(&plan, &account, storage, Arc::clone(&clock), loading).await?,
         };
         go_on_from(store.newest_time(), &clock);
-        let policies = Policies::new(policy);
-        let clock: Arc<dyn Clock> = clock;
+        let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);
         let mut seeder = seeded_rng()?;
         let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
         let verified = VerifiedNumbers::new(bounds.numbers);

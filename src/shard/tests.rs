@@ -490,7 +490,7 @@ fn a_list_of_a_slot_reads_the_records_of_that_slot_only() {
         let key = RecordKey { slot: number, kind: Uses::KIND, id: [number; 12] };
         tables.set(key, Some(Stored { bytes: record.clone(), expires }));
     }
-    let (mut rng, mut changes) = (StdRng::seed_from_u64(1), Default::default());
+    let (mut rng, mut changes) = (StdRng::seed_from_u64(1), indexmap::IndexMap::default());
     let view = Transaction::new(&tables, &mut rng, &mut changes, ONE.slot, START);
     reads.store(0, Ordering::Relaxed);
     let found: Vec<_> = view.in_slot(|_, _: &Uses| true).into_iter().map(|(id, _)| id).collect();
