@@ -14,6 +14,7 @@ use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
 use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::guard::ClientSignals;
+use onceward::limit::{self, IdempotencyKeys};
 use onceward::node::kinds;
 use onceward::numbers::{
     CheckOutcome, CheckRequest, NumberCapacity, NumberKey, Policies, Reply, SendOutcome, SendRequest,
@@ -119,8 +120,10 @@ impl World {
             metrics: Arc::default(),
         });
         let shards = shards.await.expect("shards");
+        let keys = IdempotencyKeys::new(&shards, &key(), limit::Bounds::default());
         let verifier = Verifier::new(VerifierDeps {
             attempts: Attempts::new(&shards, TrackerSettings::default()),
+            keys: Arc::clone(keys.capacity()),
             shards,
             capacity,
             delivery: Arc::new(delivery),

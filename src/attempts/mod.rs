@@ -251,9 +251,7 @@ impl Attempts {
 
     /// A follow-up that was taken could not be made, and is due again at `until`, if it is still planned.
     pub fn put_back(&self, due: Due, until: Timestamp) {
-        if let Some(shard) = self.router.owner(due.key.slot()) {
-            self.indexes.put_back(shard, due.key, until);
-        }
+        self.indexes.put_back(self.router.owner(due.key.slot()), due.key, until);
     }
 
     /// Whether nothing is planned.

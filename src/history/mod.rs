@@ -23,9 +23,7 @@ use crate::config::{Prices, Pricing};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
-use crate::shard::{
-    Command, Decision, Durability, Record, Refusal, ReplyContext, Router, Shards, Subject, Transaction,
-};
+use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
 
 pub use self::record::{Counts, Failures, Group, Resolution, Row, Series};
 
@@ -177,7 +175,7 @@ impl Inner {
             });
             for (row, added) in added.collect::<Vec<_>>() {
                 // Without an answer the shard has failed, and the row may be counted.
-                if added.await == Ok(false) {
+                if let Ok(Err(_)) = added.await {
                     refused.push(row);
                 }
             }
@@ -185,64 +183,25 @@ impl Inner {
         pending.counts.extend(refused.into_iter().map(|row| (row.series, row.counts)));
     }
 
-    /// Adds counts to the record of their series. The answer is `false` if they are not counted.
-    fn add(&self, row: Row) -> oneshot::Receiver<bool> {
-        let (reply, answer) = oneshot::channel();
+    /// Adds counts to the record of their series. After a refusal they are not counted, unless the outcome of a commit is
+    /// unknown.
+    fn add(&self, row: Row) -> oneshot::Receiver<Result<(), Refusal>> {
         let id = row.series.id();
-        self.router.send(Box::new(AddCommand {
-            subject: Subject { slot: self.slots.of(id), id },
-            row,
-            most_records: self.most_records,
-            refused: Arc::clone(&self.refused),
-            is_counted: false,
-            reply,
-        }));
-        answer
-    }
-}
-
-/// Adds counts to a record.
-struct AddCommand {
-    subject: Subject,
-    row: Row,
-    /// The limit on the records of the shard.
-    most_records: usize,
-    refused: Arc<OncePerSecond>,
-    is_counted: bool,
-    reply: oneshot::Sender<bool>,
-}
-
-impl Command for AddCommand {
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        self.is_counted = true;
-        let id = self.subject.id;
-        if view.now() >= self.row.expires() {
-            return Decision::Made;
-        }
-        let Some(mut row) = view.get::<Row>(id) else {
-            if view.has_room::<Row>(self.most_records) {
-                view.put(id, Some(&self.row), Durability::Lazy);
-            } else {
-                let log = |count| tracing::warn!(count, "history incomplete; too many records");
-                self.refused.note(log);
+        let (most_records, refused) = (self.most_records, Arc::clone(&self.refused));
+        let add = move |view: &mut Transaction<'_>| {
+            if view.now() >= row.expires() {
+                return Ok(());
             }
-            return Decision::Made;
+            if let Some(mut known) = view.get::<Row>(id) {
+                known.counts += row.counts;
+                view.put(id, Some(&known), Durability::Lazy);
+            } else if view.has_room::<Row>(most_records) {
+                view.put(id, Some(&row), Durability::Lazy);
+            } else {
+                refused.note(|count| tracing::warn!(count, "history incomplete; too many records"));
+            }
+            Ok(())
         };
-        row.counts += self.row.counts;
-        view.put(id, Some(&row), Durability::Lazy);
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let _ = self.reply.send(true);
-    }
-
-    /// After a failed commit memory keeps the decision and writes it again.
-    fn refuse(self: Box<Self>, _: Refusal) {
-        let _ = self.reply.send(self.is_counted);
+        self.router.decide_unbounded(Subject { slot: self.slots.of(id), id }, add)
     }
 }

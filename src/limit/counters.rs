@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Bounds;
 use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
@@ -38,7 +38,8 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// Why a request does not pass. It is not counted, except perhaps after [`Refusal::StoreUnavailable`].
+/// Why a request does not pass. It is not counted, except after a [`Refusal::StoreUnavailable`] whose commit has an
+/// unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.
@@ -181,7 +182,6 @@ impl Limits {
         self.shards.submit(Box::new(CountCommand {
             count,
             purpose,
-            shards: self.shards.clone(),
             capacity: Arc::clone(&self.capacity),
             reservation: None,
             decided: None,
@@ -195,8 +195,17 @@ impl Limits {
     pub fn give_back(&self, taken: Charged) {
         let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
-            let permit = Some(Arc::clone(&permit));
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: permit }));
+            let permit = Arc::clone(&permit);
+            let give_back = move |view: &mut Transaction<'_>| {
+                let _permit = permit;
+                if let Some(Counter { tag, counts }) = view.get(subject.id) {
+                    let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
+                    let counts_anything = !counter.counts.tallies.is_empty();
+                    view.put(subject.id, counts_anything.then_some(&counter), Durability::Lazy);
+                }
+                Ok::<_, Refusal>(())
+            };
+            drop(self.shards.router().decide_unbounded(subject, give_back));
         }
     }
 }
@@ -221,7 +230,6 @@ enum Purpose {
 struct CountCommand {
     count: Count,
     purpose: Purpose,
-    shards: Shards,
     capacity: Arc<Capacity>,
     /// Held until the new record is in its table.
     reservation: Option<Reservation>,
@@ -279,40 +287,6 @@ impl Command for CountCommand {
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
-        if let Some(Ok(places)) = self.decided {
-            // The commit failed, and the count is kept in case it is on the disk. The client learns that its request
-            // did not pass.
-            let subject = self.count.subject;
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
-        }
         let _ = self.reply.send(Err(refusal.into()));
     }
-}
-
-/// Takes a request out of one value's counts.
-struct GiveBackCommand {
-    subject: Subject,
-    places: Vec<Counted>,
-    /// Held until it is decided.
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
-}
-
-impl Command for GiveBackCommand {
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Some(Counter { tag, counts }) = view.get::<Counter>(self.subject.id) else {
-            return Decision::Made;
-        };
-        let counter = Counter { tag, counts: decide::give_back(&counts, &self.places, view.now()) };
-        let counts_anything = !counter.counts.tallies.is_empty();
-        view.put(self.subject.id, counts_anything.then_some(&counter), Durability::Lazy);
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
-
-    fn refuse(self: Box<Self>, _stays_counted: Refusal) {}
 }

@@ -3,13 +3,13 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::domain::{ServerKey, ServiceId, Sid, record_id};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, record_id, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::Subject;
 
 /// Keeps these digests apart from everything else that the server key is used for.
 const COUNTER: &[u8] = b"onceward/limit-value/1";
-const ANSWER: &[u8] = b"onceward/idempotency-key/1";
+const REQUEST: &[u8] = b"onceward/idempotency-key/2";
 
 /// Has no `Debug`: it knows the server key.
 pub struct Digester {
@@ -38,9 +38,12 @@ impl Digester {
         self.digest(service, &[COUNTER, limit.bytes(), value.as_bytes()])
     }
 
-    /// An idempotency key.
-    pub fn answer(&self, service: ServiceId, key: &str) -> Digest {
-        self.digest(service, &[ANSWER, key.as_bytes()])
+    /// An idempotency key of a number: its record key, in the slot of the number, and a tag.
+    pub fn request(&self, service: ServiceId, number: PhoneNumber, key: &str) -> (AttemptLogKey, u64) {
+        let parts = [REQUEST, &number.as_u64().to_be_bytes(), key.as_bytes()];
+        let Digest { subject, tag } = self.digest(service, &parts);
+        let (service, half) = record_id_parts(subject.id);
+        (AttemptLogKey::new(service, half, self.slots.of_number(service, number)), tag)
     }
 
     /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length; therefore no two lists of
@@ -76,7 +79,6 @@ mod tests {
             digester.counter(two, &limit(1), "a"),
             digester.counter(one, &limit(2), "a"),
             digester.counter(one, &limit(1), "A"),
-            digester.answer(one, "a"),
         ] {
             assert!(other.subject.id[4..] != digest.subject.id[4..] && other.tag != digest.tag);
         }

@@ -1,32 +1,53 @@
-//! The message of a request with an idempotency key, noted where its number is.
+//! Idempotency keys: the record of one, the handle, and how a request with a key begins.
 //!
-//! A key's own record is in the slot of the key, and no commit spans slots. Therefore the decision that permits the
-//! message also writes a [`KeyedMessage`] in the slot of the number: a repetition of a request that was cut off finds
-//! it whenever a message may have been sent, and also if a crash came between the commit and the gateway's request.
+//! A key belongs to a service and a number. The decision that permits the message of a request also writes the record of
+//! its key, in the slot of the number: both are one commit. A repetition finds the record whenever a message may have been
+//! sent, also after a crash, and reports the verification instead of sending another message. The commit that settles a
+//! message that was certainly not sent removes the record.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answers::KEPT_FOR;
-use crate::domain::{AttemptLogKey, Channel, Timestamp};
+use super::Bounds;
+use super::digest::Digester;
+use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, Record, RecordKey, Transaction};
+use crate::shard::{Capacity, Durability, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction};
 
-/// A message that a request with an idempotency key may have sent. The answer of the request removes it.
+/// Bytes of an idempotency key.
+const LONGEST_KEY: usize = 255;
+/// How long a key is remembered, from the decision that permits the message on.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is remembered of a request whose message may have been sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyedMessage {
-    /// Tells the key from another with the same id.
-    pub(super) tag: u64,
+pub struct KeyedRequest {
+    identity: Identity,
     /// The verification: [`Salt::track`](crate::engine::Salt::track).
     pub track: u64,
     /// The channel of the message.
     pub channel: Channel,
-    /// When it was permitted.
+    /// When the message was permitted.
     pub at: Timestamp,
 }
 
-impl Record for KeyedMessage {
+/// Identifies a request: its key and its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    /// Tells the key from another with the same id.
+    tag: u64,
+    /// Equal for equal requests.
+    fingerprint: [u8; 32],
+}
+
+impl Record for KeyedRequest {
     const KIND: u8 = 14;
-    const PLURAL: &'static str = "messages of idempotency keys";
+    const VERSION: u8 = 2;
+    const PLURAL: &'static str = "idempotency keys";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         AttemptLogKey::from_id(*id).slot()
@@ -36,37 +57,163 @@ impl Record for KeyedMessage {
         self.at.plus(KEPT_FOR)
     }
 
-    /// A failed commit sent no message, and a message whose note it removed was never sent: in both cases no note stays.
+    /// A failed commit sent no message, and a message whose record it removed was never sent: in both cases no record
+    /// stays.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         before.and(after)
     }
 }
 
-/// Where the [`KeyedMessage`] of an idempotency key and a number is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyedMessageKey {
-    pub(super) id: AttemptLogKey,
-    pub(super) tag: u64,
+/// A request with an idempotency key, as its commands carry it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestKey {
+    id: AttemptLogKey,
+    identity: Identity,
 }
 
-impl KeyedMessageKey {
-    pub(super) fn record(&self) -> RecordKey {
-        RecordKey { slot: self.id.slot(), kind: KeyedMessage::KIND, id: self.id.id() }
+impl RequestKey {
+    fn of_record(id: AttemptLogKey) -> RecordKey {
+        RecordKey { slot: id.slot(), kind: KeyedRequest::KIND, id: id.id() }
     }
 
-    /// Returns `true` if there is a note, of this key or of one whose id is the same.
+    /// Returns `true` if an earlier request with the key may have sent its message.
     pub fn is_taken(&self, view: &mut Transaction<'_>) -> bool {
-        view.get::<KeyedMessage>(self.id.id()).is_some()
+        view.get::<KeyedRequest>(self.id.id()).is_some()
     }
 
-    /// Notes that the decision permits the message.
+    /// Remembers that the decision permits a message of this verification.
     pub fn permit(&self, track: u64, channel: Channel, view: &mut Transaction<'_>) {
-        let message = KeyedMessage { tag: self.tag, track, channel, at: view.now() };
-        view.put(self.id.id(), Some(&message), Durability::Durable);
+        let request = KeyedRequest { identity: self.identity, track, channel, at: view.now() };
+        view.put(self.id.id(), Some(&request), Durability::Durable);
     }
 
-    /// The message was certainly not sent.
+    /// The message was certainly not sent: a repetition is carried out.
     pub fn withdraw(&self, view: &mut Transaction<'_>) {
-        view.put::<KeyedMessage>(self.id.id(), None, Durability::Durable);
+        view.put::<KeyedRequest>(self.id.id(), None, Durability::Durable);
+    }
+}
+
+/// The decision about a request with an idempotency key.
+#[derive(Debug)]
+pub enum KeyDecision {
+    /// Carry the request out.
+    First(RunningRequest),
+    /// An earlier request with this key may have sent a message of this verification. Send nothing.
+    Again(KeyedRequest),
+    /// The key came with another request.
+    OtherRequest,
+    /// The first request with this key is being carried out.
+    StillAnswering,
+}
+
+/// Why a request with a key is not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// The key is empty, or longer than 255 bytes.
+    #[error("an idempotency key has 1 to {LONGEST_KEY} bytes")]
+    KeyLength,
+    /// The shard of the number does not run.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// The idempotency keys. Clones are handles on the same keys.
+#[derive(Clone)]
+pub struct IdempotencyKeys(Arc<Inner>);
+
+struct Inner {
+    shards: Shards,
+    digester: Digester,
+    capacity: Arc<Capacity>,
+    /// The requests that this process is carrying out. A request that a crash cut off is in none.
+    running: Mutex<HashMap<AttemptLogKey, Identity>>,
+}
+
+impl Inner {
+    fn running(&self) -> MutexGuard<'_, HashMap<AttemptLogKey, Identity>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IdempotencyKeys {
+    /// Over shards that keep [`KeyedRequest`]s.
+    pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
+        Self(Arc::new(Inner {
+            shards: shards.clone(),
+            digester: Digester::new(server_key),
+            capacity: Capacity::following::<KeyedRequest>(
+                shards,
+                LimitedTable::IdempotencyKeys,
+                bounds.records,
+            ),
+            running: Mutex::default(),
+        }))
+    }
+
+    /// The limit on remembered keys.
+    pub fn capacity(&self) -> &Arc<Capacity> {
+        &self.0.capacity
+    }
+
+    /// Begins a request. Two requests are equal if their fingerprints are.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`].
+    pub async fn begin(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<KeyDecision, KeyRefusal> {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            return Err(KeyRefusal::KeyLength);
+        }
+        let (id, tag) = self.0.digester.request(service, number, key);
+        let identity = Identity { tag, fingerprint };
+        let beside = |other: &Identity| {
+            if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
+        };
+        if let Some(other) = self.0.running().get(&id) {
+            return Ok(beside(other));
+        }
+        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
+        if let Some(known) = known {
+            let is_same = known.identity == identity;
+            return Ok(if is_same { KeyDecision::Again(known) } else { KeyDecision::OtherRequest });
+        }
+        Ok(match self.0.running().entry(id) {
+            Entry::Occupied(other) => beside(other.get()),
+            Entry::Vacant(place) => {
+                place.insert(identity);
+                let request = RequestKey { id, identity };
+                KeyDecision::First(RunningRequest { keys: self.clone(), request })
+            }
+        })
+    }
+}
+
+/// A request that is being carried out. Until it is dropped, no other one with its key begins.
+pub struct RunningRequest {
+    keys: IdempotencyKeys,
+    request: RequestKey,
+}
+
+impl RunningRequest {
+    /// The request, for its commands.
+    pub const fn key(&self) -> RequestKey {
+        self.request
+    }
+}
+
+impl std::fmt::Debug for RunningRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunningRequest(***)")
+    }
+}
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.keys.0.running().remove(&self.request.id);
     }
 }

@@ -1,10 +1,9 @@
-//! Rate limit counters and answers kept for idempotency keys. Both are durable before a client gets its answer.
+//! Rate limit counters and idempotency keys. Both are durable before a client gets its answer.
 //!
-//! Both are records of the shards ([`crate::shard`]): [`Limits`] counts, [`Answers`] keeps answers. Neither stores or
+//! Both are records of the shards ([`crate::shard`]): [`Limits`] counts, [`IdempotencyKeys`] remembers requests. Neither stores or
 //! prints the values and keys that it is given, which can be personal data, but keyed hashes of them. What is counted
 //! how: `docs/guides/rate-limits.md`; why: `docs/internals/decisions/0023-limits-and-idempotency.md`.
 
-mod answers;
 mod counters;
 mod decide;
 mod digest;
@@ -12,10 +11,9 @@ mod keyed;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
-pub use keyed::{KeyedMessage, KeyedMessageKey};
+pub use keyed::{IdempotencyKeys, KeyDecision, KeyRefusal, KeyedRequest, RequestKey};
 
 /// Bounds of each of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::config::Bounds;
 use crate::engine::NumberState;
 use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
-use crate::limit::{Counter, KeyUse, KeyedMessage};
+use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
@@ -21,8 +21,7 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<Credential>()
         .with::<SafeNumber>()
         .with::<Counter>()
-        .with::<KeyUse>()
-        .with::<KeyedMessage>()
+        .with::<KeyedRequest>()
         .with::<AttemptLog>()
         .with::<EventRecord>()
         .with::<history::Row>()

@@ -19,7 +19,7 @@ use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::guard::{GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::history::History;
-use crate::limit::{self, Answers, Limits};
+use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
@@ -107,8 +107,7 @@ impl Running {
             None => check_first_start_and_open(&plan, &account, storage, Arc::clone(&clock), loading).await?,
         };
         go_on_from(store.newest_time(), &clock);
-        let policies = Policies::new(policy);
-        let clock: Arc<dyn Clock> = clock;
+        let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);
         let mut seeder = seeded_rng()?;
         let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
         let verified = VerifiedNumbers::new(bounds.numbers);
@@ -141,7 +140,7 @@ impl Running {
         let guard = PumpingGuard::start(guard).await?;
         let history = History::start(&shards, &server_key, history);
         outbox.follow_guard(&guard);
-        let (limits, answers) = limits_and_answers(&shards, &server_key, &bounds);
+        let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
@@ -157,6 +156,7 @@ impl Running {
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             capacity,
+            keys: Arc::clone(keys.capacity()),
             attempts: Attempts::new(&shards, tracker),
             delivery: Arc::clone(&delivery),
             policies,
@@ -170,7 +170,7 @@ impl Running {
             verifier: verifier.clone(),
             delivery: Arc::clone(&delivery),
             limits,
-            answers,
+            keys,
             guard: Some(guard.clone()),
             server_key,
             rules,
@@ -227,9 +227,9 @@ impl Running {
     }
 }
 
-fn limits_and_answers(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, Answers) {
+fn limits_and_keys(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, IdempotencyKeys) {
     let bounds = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
-    (Limits::new(shards, server_key, bounds), Answers::new(shards, server_key, bounds))
+    (Limits::new(shards, server_key, bounds), IdempotencyKeys::new(shards, server_key, bounds))
 }
 
 fn outbox_deps(

@@ -21,11 +21,11 @@ use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
-use crate::limit::KeyedMessageKey;
+use crate::limit::RequestKey;
 use crate::metrics::{Metrics, Recipient};
 use crate::shard::{
-    Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
-    Subject, Tables, Transaction,
+    Capacity, Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation,
+    Shards, Subject, Tables, Transaction,
 };
 use crate::trace::{Span, SpanContext, SpanKind};
 
@@ -39,6 +39,8 @@ pub struct NumberDeps {
     pub slots: SlotHash,
     /// The limits on stored numbers.
     pub capacity: NumberCapacity,
+    /// The limit on idempotency keys.
+    pub keys: Arc<Capacity>,
     /// The longest duration of one send's delivery, from its decision on.
     pub send_budget: Duration,
     /// The longest duration of one check at a gateway that holds the code, from its decision to the decision about its
@@ -137,6 +139,8 @@ pub struct NumberCommand {
     subject: Subject,
     /// The reservation of a number that this command adds.
     reservation: Option<Reservation>,
+    /// The same of an idempotency key.
+    key_reservation: Option<Reservation>,
     /// The number of the first attempt of the send that is permitted.
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
@@ -157,6 +161,7 @@ impl NumberCommand {
             deps,
             subject,
             reservation: None,
+            key_reservation: None,
             first_attempt: 0,
             accepted_by: None,
             cause: None,
@@ -195,8 +200,8 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
-    /// Where the message of a send is noted for its idempotency key.
-    fn keyed(&self) -> Option<KeyedMessageKey> {
+    /// The idempotency key of a send.
+    fn keyed(&self) -> Option<RequestKey> {
         match self {
             Self::Send(send) => send.verification.as_ref()?.keyed,
             Self::Settle(settle) => settle.keyed,
@@ -204,14 +209,15 @@ impl CommandKind {
         }
     }
 
-    /// Notes a message that is permitted for an idempotency key, and withdraws the note of one that was not sent. A test
-    /// number gets no message: its request may be repeated.
-    fn note_message(&self, view: &mut Transaction<'_>) {
+    /// Remembers the idempotency key of a send that is permitted, and forgets that of a message that was not sent.
+    fn remember_key(&self, view: &mut Transaction<'_>) {
         let Some(keyed) = self.keyed() else { return };
         match self {
-            Self::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), channel, .. }) => {
-                keyed.permit(permit.verification.salt.track(), *channel, view);
-            }
+            Self::Send(SendCommand {
+                decided: Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)),
+                channel,
+                ..
+            }) => keyed.permit(permit.verification.salt.track(), *channel, view),
             Self::Settle(settle) if !settle.delivered.result.may_still_arrive() => keyed.withdraw(view),
             _ => {}
         }
@@ -260,13 +266,32 @@ impl Command for NumberCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Self { key, kind, deps, subject, reservation, first_attempt, accepted_by, cause, span: _ } = self;
+        let Self {
+            key,
+            kind,
+            deps,
+            subject,
+            reservation,
+            key_reservation,
+            first_attempt,
+            accepted_by,
+            cause,
+            span: _,
+        } = self;
         let cause = cause.as_ref();
         let now = view.now();
-        if kind.keyed().is_some_and(|keyed| matches!(kind, CommandKind::Send(_)) && keyed.is_taken(view)) {
-            // An earlier request with the same idempotency key may have sent its message. When the caller repeats the
-            // request, the answer reports that message.
-            return Decision::Refused(Refusal::StoreUnavailable);
+        if let (CommandKind::Send(_), Some(keyed)) = (&*kind, kind.keyed()) {
+            if keyed.is_taken(view) {
+                // An earlier request with the same idempotency key may have sent its message. When the caller repeats
+                // the request, the answer reports that message.
+                return Decision::Refused(Refusal::StoreUnavailable);
+            }
+            if key_reservation.is_none() {
+                match deps.keys.reserve(key.service) {
+                    Ok(reserved) => *key_reservation = Some(reserved),
+                    Err(full) => return full,
+                }
+            }
         }
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
@@ -291,7 +316,7 @@ impl Command for NumberCommand {
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
-        kind.note_message(view);
+        kind.remember_key(view);
         let before = state.at(&policy, now).verification();
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
@@ -324,7 +349,7 @@ impl Command for NumberCommand {
     fn answer(mut self: Box<Self>, reply: &mut ReplyContext<'_>) {
         facts::count(&self);
         drop(self.span.take());
-        let Self { key, kind, deps, subject, reservation: _reservation, first_attempt, .. } = *self;
+        let Self { key, kind, deps, subject, first_attempt, .. } = *self;
         let context = DecisionContext { key, deps: &deps, subject, reply };
         match kind {
             CommandKind::Send(send) => send.answer(first_attempt, context),

@@ -11,7 +11,6 @@ mod facts;
 mod follow_up;
 pub mod in_flight;
 mod policies;
-mod receipt;
 mod record;
 mod reply;
 pub mod send;

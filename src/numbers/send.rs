@@ -18,7 +18,7 @@ use crate::engine::{
     SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
 use crate::guard::GuardRefusal;
-use crate::limit::KeyedMessageKey;
+use crate::limit::RequestKey;
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
@@ -49,8 +49,8 @@ pub struct NamedVerification {
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
-    /// Notes the message of a request with an idempotency key.
-    pub keyed: Option<KeyedMessageKey>,
+    /// The idempotency key.
+    pub keyed: Option<RequestKey>,
 }
 
 /// The decision about a send.
@@ -214,8 +214,8 @@ pub struct Dispatch {
     pub track: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
-    /// Where the message is noted for its idempotency key.
-    pub keyed: Option<KeyedMessageKey>,
+    /// The idempotency key of the request.
+    pub keyed: Option<RequestKey>,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Waits for the end of the send.
@@ -297,8 +297,8 @@ pub struct SettleCommand {
     pub purpose: Purpose,
     /// The number that was reserved for its first attempt.
     pub first_attempt: u8,
-    /// Where the message is noted for its idempotency key.
-    pub keyed: Option<KeyedMessageKey>,
+    /// The idempotency key of the request.
+    pub keyed: Option<RequestKey>,
     /// The result.
     pub delivered: Delivered,
     /// Waits for the reply.

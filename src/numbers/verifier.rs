@@ -9,16 +9,15 @@ use tokio::sync::watch;
 use super::check::{CheckCommand, EndCommand, EndReply};
 use super::command::{CommandKind, NumberCommand, NumberDeps, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
-use super::event::EventSink;
+use super::event::{EventSink, NumberEvent};
 use super::follow_up::{self, FollowUps};
 use super::in_flight::{CommandLimit, CommandPermit};
 use super::policies::Policies;
-use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::send::{NamedVerification, SendCommand};
 use super::table::NumberCapacity;
-use crate::attempts::{Attempts, ReceiptOutcome};
+use crate::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
@@ -28,7 +27,7 @@ use crate::engine::{
 };
 use crate::gateway::Receipt;
 use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard};
-use crate::shard::{Capacity, Record as _, Refusal, Shards, Tables, decode};
+use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction, decode};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
 
@@ -102,6 +101,8 @@ pub struct VerifierDeps {
     pub shards: Shards,
     /// The limit on stored numbers; the number tables count in it.
     pub capacity: NumberCapacity,
+    /// The limit on idempotency keys.
+    pub keys: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.
@@ -137,6 +138,7 @@ impl Verifier {
         let VerifierDeps {
             shards,
             capacity,
+            keys,
             attempts,
             delivery,
             policies,
@@ -153,6 +155,7 @@ impl Verifier {
             slots: SlotHash::new(&server_key),
             key: server_key,
             capacity,
+            keys,
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
@@ -268,9 +271,21 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
-        let (command, pending) = ReceiptCommand::new(receipt, Arc::clone(&self.deps));
-        self.shards.submit(command);
-        pending.await.unwrap_or(Err(Refusal::Stopping))
+        let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
+        let record = move |view: &mut Transaction<'_>| {
+            let (outcome, track) = AttemptLogWriter::new(view, key, deps.tracker).receive(&receipt);
+            if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
+                let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt: &receipt };
+                let (number, now) = (NumberKey::new(key.service, track.number), view.now());
+                if let Some(events) = &deps.events {
+                    events.record(number, &event, now, None, view);
+                }
+            }
+            Ok(outcome)
+        };
+        let subject = Subject { slot: key.slot(), id: key.id() };
+        let recorded = self.shards.router().decide_unbounded(subject, record);
+        recorded.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// The latest verification of a number until it expires, also a canceled one.

@@ -89,6 +89,7 @@ impl Registry {
             let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
                 return Err(RegistryError::NotFound(Item::ApiKey));
             };
+            view.holds_at_once();
             let already_revoked = key.revoked.is_some();
             key.revoked.get_or_insert(now);
             if key.is_for_compatible_routes() {

@@ -165,7 +165,7 @@ macro_rules! permanent_record {
 permanent_record!(ServiceRecord, 3, 3, "services");
 permanent_record!(SafeNumber, 8, 1, "numbers on the safe list");
 
-/// After a failed commit `before` holds. Only a revocation and its mark hold at once, because they may be on the disk.
+/// After a failed commit `before` holds. Only a revocation and its mark hold at once.
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";

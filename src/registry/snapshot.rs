@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::credential::LiveKey;
-use super::service::{SLOT, ServiceRecord};
+use super::service::ServiceRecord;
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
-use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
+use crate::shard::{Index, Record, RecordKey, Shards, Stored, decode};
 
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
@@ -46,10 +46,9 @@ impl Published {
         shards: &Shards,
         empty: impl Fn() -> S + Send + Sync + 'static,
     ) {
-        let (published, router) = (Arc::clone(self), Arc::clone(shards.router()));
-        shards.follow::<S::Record>(Arc::new(move |shard| {
-            let (published, router) = (Arc::clone(&published), Arc::clone(&router));
-            Box::new(Publisher { snapshot: empty(), changed: false, published, router, shard })
+        let published = Arc::clone(self);
+        shards.follow::<S::Record>(Arc::new(move |_| {
+            Box::new(Publisher { snapshot: empty(), changed: false, published: Arc::clone(&published) })
         }));
     }
 }
@@ -62,13 +61,11 @@ trait Snapshot: Send + 'static {
     fn publish(&mut self, published: &Published);
 }
 
-/// The index of one kind in one shard. Only the owner of the slot publishes, so that a moving slot never looks empty.
+/// The index of one kind in one shard. Only the owner of the slot gets changes, and therefore publishes.
 struct Publisher<S> {
     snapshot: S,
     changed: bool,
     published: Arc<Published>,
-    router: Arc<Router>,
-    shard: usize,
 }
 
 impl<S: Snapshot> Index for Publisher<S> {
@@ -80,7 +77,7 @@ impl<S: Snapshot> Index for Publisher<S> {
     }
 
     fn batch_applied(&mut self) {
-        if self.changed && self.router.owner(SLOT) == Some(self.shard) {
+        if self.changed {
             self.changed = false;
             self.snapshot.publish(&self.published);
         }

@@ -7,9 +7,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::command::{Command, Refusal};
+use super::command::Command;
 use super::core::Core;
-use super::table::{Index, Records, Tables};
+use super::table::{Index, Tables};
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
 use crate::metrics::CommitFacts;
@@ -37,11 +37,6 @@ pub enum ShardMessage {
     BatchDelayEnded,
     /// Time for a step of the sweep.
     Sweep,
-    /// Takes over these slots with their records.
-    AcquireSlots(Slots, Records),
-    /// Gives up these slots. The shard notifies the sender once the last change to them is durable and it has dropped
-    /// their records.
-    ReleaseSlots(Slots, oneshot::Sender<()>),
     /// A checkpoint wants every record of the shard.
     Stream(RecordStream),
     /// The next slice of records for the checkpoint is due.
@@ -56,7 +51,7 @@ const STREAM_RETRY: Duration = Duration::from_millis(2);
 /// The shard's part of a checkpoint: every record that is alive, kind by kind, once.
 struct Streaming {
     to: Option<RecordStream>,
-    /// The slots whose records the stream contains. A change of them aborts it.
+    /// The slots of the shard.
     slots: Slots,
     /// The kinds that were not streamed yet. The shard scans the last of them.
     kinds: Vec<u8>,
@@ -147,9 +142,7 @@ pub struct ShardActor;
 /// The actor's state.
 pub struct ShardState {
     core: Core,
-    owned: Slots,
-    /// Slots to give up once every change to them is durable.
-    releasing: Vec<(Slots, oneshot::Sender<()>)>,
+    slots: Slots,
     flushing: Vec<oneshot::Sender<()>>,
     streaming: Option<Streaming>,
     shared: Arc<Shared>,
@@ -164,23 +157,17 @@ impl Actor for ShardActor {
     async fn pre_start(
         &self,
         myself: ActorRef<ShardMessage>,
-        (mut core, owned, shared): Self::Arguments,
+        (mut core, slots, shared): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
         // Without a timer no batch waits for more commands, which costs a little more processor time.
-        let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
+        let ring = move || drop(myself.cast(ShardMessage::BatchDelayEnded));
+        let alarm =
+            Alarm::new(ring).inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
         if alarm.is_some() {
             core.enable_batch_delay();
         }
-        Ok(ShardState {
-            core,
-            owned,
-            releasing: Vec::new(),
-            flushing: Vec::new(),
-            streaming: None,
-            shared,
-            alarm,
-        })
+        Ok(ShardState { core, slots, flushing: Vec::new(), streaming: None, shared, alarm })
     }
 
     async fn handle(
@@ -195,10 +182,7 @@ impl Actor for ShardActor {
         // One slice of records for each message: the shard decides commands in between.
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
-            ShardMessage::Command(command) if state.owned.contains(command.subject().slot) => {
-                core.submit(command, now);
-            }
-            ShardMessage::Command(command) => command.refuse(Refusal::Stopping),
+            ShardMessage::Command(command) => core.submit(command, now),
             ShardMessage::Committed(result) => core.committed(&result, now),
             ShardMessage::Read(read) if core.owns_records() => read(core, now),
             ShardMessage::Follow(kind, index) => core.follow(kind, index),
@@ -210,25 +194,12 @@ impl Actor for ShardActor {
                     let _ = state.shared.store.health();
                 }
             }
-            ShardMessage::AcquireSlots(slots, records) => {
-                end_streaming(&mut state.streaming, core);
-                core.take_over(records);
-                state.owned.extend(slots);
-            }
-            ShardMessage::ReleaseSlots(slots, done) => {
-                end_streaming(&mut state.streaming, core);
-                slots.iter().for_each(|slot| state.owned.remove(slot));
-                state.releasing.push((slots, done));
-            }
             ShardMessage::Stream(to) => {
-                state.streaming = Some(Streaming::new(to, state.owned, core.tables_mut()));
+                state.streaming = Some(Streaming::new(to, state.slots, core.tables_mut()));
             }
             // Dropping a read refuses it.
             ShardMessage::StreamNext | ShardMessage::Read(_) => {}
             ShardMessage::Flush(done) => state.flushing.push(done),
-        }
-        for (_, done) in state.releasing.extract_if(.., |(slots, _)| core.give_up(*slots, now)) {
-            let _ = done.send(());
         }
         if !state.flushing.is_empty() && core.flush(now) {
             state.flushing.drain(..).for_each(|done| {
@@ -261,12 +232,10 @@ impl Actor for ShardActor {
             }
         }
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
-            let alarm = alarm.clone();
-            tokio::spawn(async move {
-                // If the alarm fails, the shard starts the next batch at once.
-                let _ = alarm.ring_in(wait).await;
+            // Without a ring the shard starts the next batch at once.
+            if alarm.set(wait).is_err() {
                 let _ = myself.cast(ShardMessage::BatchDelayEnded);
-            });
+            }
         }
         Ok(())
     }

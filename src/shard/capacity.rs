@@ -157,8 +157,8 @@ pub enum LimitedTable {
     Numbers,
     /// Numbers with a fixed code, to which no message goes.
     TestNumbers,
-    /// Answers to requests with an idempotency key.
-    StoredResponses,
+    /// Requests with an idempotency key.
+    IdempotencyKeys,
     /// Values of rate limits.
     Counters,
 }
@@ -171,7 +171,7 @@ impl LimitedTable {
         match self {
             Self::Numbers => !is_test,
             Self::TestNumbers => is_test,
-            Self::StoredResponses | Self::Counters => true,
+            Self::IdempotencyKeys | Self::Counters => true,
         }
     }
 
@@ -180,7 +180,7 @@ impl LimitedTable {
         match self {
             Self::Numbers => "numbers",
             Self::TestNumbers => "test numbers",
-            Self::StoredResponses => "stored responses",
+            Self::IdempotencyKeys => "idempotency keys",
             Self::Counters => "rate limit counters",
         }
     }
@@ -335,7 +335,7 @@ impl Capacity {
     const fn lines(&self) -> &'static LogLines {
         match self.table {
             LimitedTable::Numbers | LimitedTable::TestNumbers => &NUMBERS,
-            LimitedTable::StoredResponses | LimitedTable::Counters => &OTHERS,
+            LimitedTable::IdempotencyKeys | LimitedTable::Counters => &OTHERS,
         }
     }
 

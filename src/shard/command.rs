@@ -96,6 +96,7 @@ pub enum Load {
 /// A change in one function, carried out even if the caller does not wait for the answer.
 pub(super) struct OneDecision<D, T, E> {
     pub(super) subject: Subject,
+    pub(super) load: Load,
     pub(super) decide: Option<D>,
     pub(super) decided: Option<Result<T, E>>,
     pub(super) reply: oneshot::Sender<Result<T, E>>,
@@ -112,7 +113,7 @@ where
     }
 
     fn load(&self) -> Load {
-        Load::UntilDecided
+        self.load
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {

@@ -1,8 +1,8 @@
 //! The state machine of a shard, without the actor. It orders commands, decides them in batches, and answers them once
 //! their changes are durable.
 //!
-//! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`], [`Core::flush`] and
-//! [`Core::give_up`]. The outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
+//! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`] and [`Core::flush`]. The
+//! outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
 //! effects. The module contains no I/O and no clock. Therefore the simulation runs the same code as the server.
 
 use std::collections::VecDeque;
@@ -14,10 +14,10 @@ use rand::rngs::StdRng;
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
-use super::table::{Index, Records, Stored, Tables};
+use super::table::{Index, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::{Timestamp, seconds_up};
-use crate::store::{Slots, StoreError, StoreLimits, Write};
+use crate::store::{StoreError, StoreLimits, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
@@ -42,8 +42,8 @@ pub struct Core {
     batch_delay: BatchDelay,
     loads: Loads,
     parking: Parking,
-    /// Records whose last commit failed. Memory holds the pessimistic state of each. The shard writes them again before
-    /// it sends an answer that depends on them.
+    /// Records whose last commit has an unknown outcome. Memory holds the pessimistic state of each. The shard writes them
+    /// again before it sends an answer that depends on them.
     uncertain: IndexSet<RecordKey, Hasher>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey, Hasher>,
@@ -83,7 +83,7 @@ struct Batch {
     commands: Vec<Box<dyn Command>>,
     /// The changes that answers wait for.
     changes: RecordChanges,
-    /// Other records in the same commit.
+    /// Lazy and uncertain records whose present states are in the same commit.
     extra: Vec<RecordKey>,
     began: Timestamp,
     /// Whether the commit took too long, and its commands have been refused.
@@ -231,8 +231,8 @@ impl Core {
         true
     }
 
-    /// Returns `true` if the state of one of these records on disk is unknown: the batch in flight changes it, or its
-    /// last commit failed.
+    /// Returns `true` if the state of one of these records on disk is unknown: the batch in flight changes it, or the
+    /// outcome of its last commit is unknown.
     fn is_open(&self, keys: &[RecordKey]) -> bool {
         let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.changes.contains_key(key));
         keys.iter().any(|key| self.uncertain.contains(key) || in_flight(key))
@@ -257,13 +257,16 @@ impl Core {
                 self.answer(command, now);
             }
         } else {
+            let is_unknown = result.as_ref().err().is_none_or(StoreError::is_unknown);
             if self.lazy_commit == LazyCommit::InFlight {
                 self.lazy_commit = LazyCommit::Wanted;
             }
             if self.lazy_commit == LazyCommit::Wanted && commands.is_empty() {
                 self.lazy_commit = LazyCommit::Failed;
             }
-            self.merge_failed_batch(&changes, now);
+            // What was certainly not applied changes nothing, unless its decision holds at once.
+            let held = changes.iter().filter(|(_, history)| is_unknown || history.holds);
+            self.merge_failed(held, now);
             // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.uncertain.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
@@ -279,9 +282,13 @@ impl Core {
         self.begin_batch(now);
     }
 
-    /// Replaces each record of a failed batch by its most pessimistic state, because the shard does not know which
-    /// changes reached the disk.
-    fn merge_failed_batch(&mut self, changes: &RecordChanges, now: Timestamp) {
+    /// Replaces each record of a batch with an unknown outcome by its most pessimistic state, because the shard does not
+    /// know which changes reached the disk.
+    fn merge_failed<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (&'a RecordKey, &'a RecordHistory)>,
+        now: Timestamp,
+    ) {
         for (key, history) in changes {
             let Some(kind) = self.kinds.get(key.kind) else { continue };
             let bytes = (kind.merge_pessimistic)(history.states(), now);
@@ -335,14 +342,6 @@ impl Core {
         self.tables.follow(kind, index);
     }
 
-    /// Adds records of slots that this shard owns from now on.
-    pub fn take_over(&mut self, records: Records) {
-        for (key, stored) in records {
-            self.tables.set(key, Some(stored));
-        }
-        self.tables.batch_applied();
-    }
-
     /// Commits lazy and uncertain records. Returns `true` if nothing is left to write or the store refuses writes.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
@@ -393,34 +392,6 @@ impl Core {
             && self.in_flight.as_ref().is_some_and(|batch| batch.commands.is_empty())
     }
 
-    /// Gives slots up: refuses their commands, and drops their records once every change to them is committed. Returns
-    /// `true` when done. While the store refuses writes it is not.
-    pub fn give_up(&mut self, slots: Slots, clock: Timestamp) -> bool {
-        let now = self.tick(clock);
-        let given = |slot: u8| slots.contains(slot);
-        let parked = self.parking.take_slots(given);
-        let (refused, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|command| given(command.subject().slot));
-        self.waiting = waiting;
-        for command in refused.into_iter().chain(parked) {
-            self.refuse(command, Refusal::Stopping);
-        }
-        if let Some(batch) = &self.in_flight {
-            let mut keys = batch.changes.keys().chain(&batch.extra);
-            if keys.any(|key| given(key.slot)) || batch.commands.iter().any(|c| given(c.subject().slot)) {
-                return false;
-            }
-        }
-        self.forget_ended(now);
-        if self.lazy.iter().chain(&self.uncertain).any(|key| given(key.slot)) {
-            self.commit_extra(now);
-            return false;
-        }
-        self.loads.forget_slots(given);
-        self.tables.forget_slots(slots);
-        true
-    }
-
     /// Whether the commit in flight has taken too long.
     pub fn is_late(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|batch| batch.given_up)
@@ -430,7 +401,6 @@ impl Core {
     /// commit that takes too long. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
-        self.forget_ended(now);
         let Self { tables, in_flight, .. } = self;
         let in_flight = in_flight.as_ref().map(|batch| &batch.changes);
         let freed =
@@ -449,10 +419,15 @@ impl Core {
         swept
     }
 
-    /// Removes freed records from the store, if it does not drop expired records by itself.
+    /// Handles records that have expired and were freed: removes them from a store that does not drop expired records by
+    /// itself. In another store they have expired too, and are not written again.
     fn remove_expired(&mut self, freed: Vec<RecordKey>) {
         if self.limits.keeps_expired {
-            self.lazy.extend(freed);
+            return self.lazy.extend(freed);
+        }
+        for key in freed {
+            self.lazy.swap_remove(&key);
+            self.uncertain.swap_remove(&key);
         }
     }
 
@@ -546,12 +521,14 @@ impl Core {
         mut carried: Vec<(RecordKey, Option<Stored>)>,
         now: Timestamp,
     ) {
-        let room =
-            |records: usize| self.limits.records_per_batch.saturating_sub(records).min(MAX_EXTRA_RECORDS);
+        // While commits fail, commands are not delayed by other records.
+        let most = if commands.is_empty() || self.retry_at <= now { MAX_EXTRA_RECORDS } else { 0 };
+        let room = |records: usize| self.limits.records_per_batch.saturating_sub(records).min(most);
         let Self { tables, lazy, uncertain, .. } = self;
         let drained = lazy.len().min(room(changes.len() + carried.len()));
-        let earlier = lazy.drain(..drained).filter(|key| !changes.contains_key(key));
-        carried.extend(earlier.map(|key| (key, tables.stored(&key))));
+        let earlier: Vec<RecordKey> = lazy.drain(..drained).collect();
+        let unchanged = earlier.iter().filter(|key| !changes.contains_key(*key));
+        carried.extend(unchanged.map(|key| (*key, tables.stored(key))));
         // A commit for a checkpoint does not wait for other records.
         let is_for_checkpoint =
             self.lazy_commit == LazyCommit::Wanted && commands.is_empty() && !carried.is_empty();
@@ -565,7 +542,8 @@ impl Core {
         if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
             self.lazy_commit = LazyCommit::InFlight;
         }
-        let extra = carried.iter().map(|(key, _)| *key).collect();
+        let mut extra = earlier;
+        extra.extend(carried.iter().map(|(key, _)| *key));
         let durable = changes.iter().map(|(key, history)| (*key, history.after()));
         let write = |(key, stored): (RecordKey, Option<Stored>)| Write {
             key,
@@ -649,25 +627,20 @@ impl Core {
         decided
     }
 
-    /// An answer about a record of a failed commit waits until that record is written again.
+    /// An answer about an uncertain record waits until that record is written again. One that has expired in memory has
+    /// also expired on the disk.
     fn require_certain(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
-        if self.uncertain.is_empty() {
-            return;
+        for key in touched {
+            if !self.uncertain.contains(key) {
+                continue;
+            }
+            let stored = self.tables.stored(key);
+            if stored.as_ref().is_some_and(|stored| stored.expires <= now) {
+                self.uncertain.swap_remove(key);
+                continue;
+            }
+            changes.entry(*key).or_insert_with(|| RecordHistory::beginning(stored)).durable = true;
         }
-        self.forget_ended(now);
-        for key in touched.iter().filter(|key| self.uncertain.contains(*key)) {
-            let history =
-                changes.entry(*key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(key)));
-            history.durable = true;
-        }
-    }
-
-    /// A record that has expired in memory has also expired on the disk. A record that memory no longer holds may still
-    /// need its removal on the disk.
-    fn forget_ended(&mut self, now: Timestamp) {
-        let Self { tables, uncertain, lazy, .. } = self;
-        uncertain.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
-        lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 
     fn answer(&mut self, command: Box<dyn Command>, now: Timestamp) {

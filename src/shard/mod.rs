@@ -1,6 +1,6 @@
 //! One durable owner for everything that survives a restart.
 //!
-//! A shard is an actor that owns a set of slots and holds all records of these slots in memory. A pure function decides
+//! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A pure function decides
 //! each command over these records. The shard commits all changes of a decision together and then sends the answer.
 //! This module alone does batching, recovery, expiry, lazy changes and failed commits. It does not know any kind of
 //! record.
@@ -98,7 +98,7 @@ pub struct ShardStartError(String);
 #[derive(Clone)]
 pub struct Shards {
     shared: Arc<Shared>,
-    supervisor: ActorRef<supervisor::SupervisorMessage>,
+    supervisor: ActorRef<supervisor::Restart>,
 }
 
 impl Shards {
@@ -153,17 +153,6 @@ impl Shards {
             let _ = shard.cast(ShardMessage::Follow(R::KIND, index));
         }
         followers.push((R::KIND, factory));
-    }
-
-    /// Moves slots to another shard, which restores them from the store. Meanwhile the router refuses commands about
-    /// these slots. While the store refuses writes, the move waits.
-    ///
-    /// # Errors
-    /// [`RestoreError`] if the store cannot be read, or the shards are stopping. The slots then have no owner.
-    pub async fn move_slots(&self, slots: Slots, to: usize) -> Result<(), RestoreError> {
-        let (done, moved) = oneshot::channel();
-        let _ = self.supervisor.cast(supervisor::SupervisorMessage::MoveSlots(slots, to, done));
-        moved.await.unwrap_or(Err(RestoreError::Stopping))
     }
 
     /// Makes every shard commit its lazy changes. A refusal by the store is ignored.

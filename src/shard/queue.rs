@@ -36,12 +36,6 @@ impl Parking {
         };
         self.0.extract_if(.., ready).flat_map(|(_, commands)| commands).collect()
     }
-
-    /// The commands of every subject in the slots that are `given` up.
-    pub fn take_slots(&mut self, given: impl Fn(u8) -> bool) -> Vec<Box<dyn Command>> {
-        let taken = self.0.extract_if(.., |subject, _| given(subject.slot));
-        taken.flat_map(|(_, commands)| commands).collect()
-    }
 }
 
 /// Commands about one subject that are not answered yet.
@@ -90,11 +84,6 @@ impl Loads {
         if counts.queued == 0 && counts.unanswered == 0 {
             self.0.remove(subject);
         }
-    }
-
-    /// Drops the counts of slots that move to another shard. Gateways report to the next owner.
-    pub fn forget_slots(&mut self, given: impl Fn(u8) -> bool) {
-        self.0.retain(|subject, _| !given(subject.slot));
     }
 }
 

@@ -44,8 +44,8 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
         slots.of(*id)
     }
 
-    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. It
-    /// must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
+    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. A change
+    /// that the store refused for certain leaves `before`. The state must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let _ = now;
         after.or(before)

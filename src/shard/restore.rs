@@ -41,9 +41,6 @@ pub enum RestoreError {
     /// A thread of the start died.
     #[error("the loading of the records was interrupted")]
     Interrupted,
-    /// The shards are stopping.
-    #[error("the server is stopping")]
-    Stopping,
 }
 
 /// Reads the store once and sorts its records by owner: one table for each set of slots, in their order.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::actor::ShardMessage;
-use super::command::{Command, OneDecision, Refusal, Subject};
+use super::command::{Command, Load, OneDecision, Refusal, Subject};
 use super::core::Core;
 use super::record::{Record, RecordKey, decode};
 use super::table::{Records, Tables};
@@ -18,28 +17,18 @@ use crate::domain::Timestamp;
 use crate::engine::SLOTS;
 use crate::store::Slots;
 
-/// Maps slots to shards, and shards to mailboxes.
+/// Maps slots to shards, and shards to mailboxes. The slot modulo the number of shards is the index of its owner.
 pub struct Router {
     shards: Box<[ArcSwapOption<ActorRef<ShardMessage>>]>,
-    /// For each slot the shard that owns it; [`NO_OWNER`] while no shard of this process does.
-    owners: Box<[AtomicU16]>,
     /// Held while a page of a list is read.
     page: Mutex<()>,
 }
 
-/// No shard of this process owns the slot.
-const NO_OWNER: u16 = u16::MAX;
-
 impl Router {
-    /// A router for `shards` shards, at least one and at most 256, none of which runs yet. Every slot is owned.
+    /// A router for `shards` shards, at least one and at most 256, none of which runs yet.
     pub fn new(shards: usize) -> Self {
         let shards = shards.clamp(1, SLOTS);
-        let owner = |slot: usize| AtomicU16::new(u16::try_from(slot % shards).unwrap_or(0));
-        Self {
-            owners: (0..SLOTS).map(owner).collect(),
-            shards: (0..shards).map(|_| ArcSwapOption::empty()).collect(),
-            page: Mutex::default(),
-        }
+        Self { shards: (0..shards).map(|_| ArcSwapOption::empty()).collect(), page: Mutex::default() }
     }
 
     /// The number of shards.
@@ -48,24 +37,13 @@ impl Router {
     }
 
     /// The index of the shard that owns a slot.
-    pub fn owner(&self, slot: u8) -> Option<usize> {
-        let owner = self.owners.get(usize::from(slot))?.load(Ordering::Acquire);
-        (owner != NO_OWNER).then_some(usize::from(owner))
+    pub fn owner(&self, slot: u8) -> usize {
+        usize::from(slot) % self.shards.len()
     }
 
     /// The slots of a shard.
     pub fn slots_of(&self, shard: usize) -> Slots {
-        (0..=u8::MAX).filter(|slot| self.owner(*slot) == Some(shard)).collect()
-    }
-
-    /// Makes a shard the owner of these slots; `None` when no shard of this process is.
-    pub fn assign(&self, slots: Slots, shard: Option<usize>) {
-        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NO_OWNER);
-        for slot in slots.iter() {
-            if let Some(owner) = self.owners.get(usize::from(slot)) {
-                owner.store(shard, Ordering::Release);
-            }
-        }
+        (0..=u8::MAX).filter(|slot| self.owner(*slot) == shard).collect()
     }
 
     /// Sets the mailbox of a shard; `None` while it restarts.
@@ -94,8 +72,7 @@ impl Router {
     /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
     /// reply channel closes.
     pub fn send(&self, command: Box<dyn Command>) {
-        let slot = command.subject().slot;
-        match self.owner(slot).and_then(|owner| self.shard(owner)) {
+        match self.shard(self.owner(command.subject().slot)) {
             Some(shard) => {
                 let _ = shard.cast(ShardMessage::Command(command));
             }
@@ -110,15 +87,33 @@ impl Router {
         subject: Subject,
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
+        self.decide_with(Load::UntilDecided, subject, decide)
+    }
+
+    /// The same for a change whose number the caller limits.
+    pub fn decide_unbounded<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
+        self.decide_with(Load::Unbounded, subject, decide)
+    }
+
+    fn decide_with<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        load: Load,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(OneDecision { subject, decide: Some(decide), decided: None, reply }));
+        self.send(Box::new(OneDecision { subject, load, decide: Some(decide), decided: None, reply }));
         answer
     }
 
     /// The live record under a key.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while no running shard owns its slot.
+    /// [`Refusal::Stopping`] while the shard does not run.
     pub async fn get<R: Record>(&self, key: RecordKey) -> Result<Option<R>, Refusal> {
         self.read(key.slot, move |tables, now| tables.get(&key, now)).await
     }
@@ -127,7 +122,7 @@ impl Router {
     /// decodes decides nothing meanwhile.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while no running shard owns one of the slots.
+    /// [`Refusal::Stopping`] while one of the shards does not run.
     pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
         let mut found = Vec::new();
         for (shard, keys) in self.by_owner(keys) {
@@ -135,7 +130,7 @@ impl Router {
                 let stored = keys.into_iter().filter_map(|key| Some((key, tables.stored(&key)?)));
                 stored.filter(|(_, stored)| now < stored.expires).collect::<Records>()
             };
-            found.append(&mut self.read_shard(shard.ok_or(Refusal::Stopping)?, get).await?);
+            found.append(&mut self.read_shard(shard, get).await?);
         }
         Ok(found)
     }
@@ -175,14 +170,12 @@ impl Router {
         may_evict: impl Fn(&R) -> bool + Copy + Send + 'static,
     ) {
         for (shard, keys) in self.by_owner(keys) {
-            if let Some(shard) = shard {
-                let _ = self.call(shard, move |core, _| core.evict(&keys, may_evict)).await;
-            }
+            let _ = self.call(shard, move |core, _| core.evict(&keys, may_evict)).await;
         }
     }
 
     /// The keys by the shard that owns their slot.
-    fn by_owner(&self, keys: impl IntoIterator<Item = RecordKey>) -> BTreeMap<Option<usize>, Vec<RecordKey>> {
+    fn by_owner(&self, keys: impl IntoIterator<Item = RecordKey>) -> BTreeMap<usize, Vec<RecordKey>> {
         let mut by_owner: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for key in keys {
             by_owner.entry(self.owner(key.slot)).or_default().push(key);
@@ -193,13 +186,13 @@ impl Router {
     /// Reads the records of the shard that owns a slot, as they are now.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while no running shard owns the slot.
+    /// [`Refusal::Stopping`] while the shard does not run.
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
         read: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_shard(self.owner(slot).ok_or(Refusal::Stopping)?, read).await
+        self.read_shard(self.owner(slot), read).await
     }
 
     /// The same for a shard by its index.

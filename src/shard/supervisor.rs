@@ -6,27 +6,20 @@ use std::time::Duration;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::oneshot;
 
 use super::Shared;
-use super::actor::{self, ShardActor};
+use super::actor::ShardActor;
 use super::core::{Core, ShardSettings};
 use super::record::Kinds;
-use super::restore::{RestoreError, restore};
+use super::restore::restore;
 use super::table::Tables;
-use crate::store::Slots;
 
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
-/// A message to the supervisor. It carries out one after the other; therefore no shard restarts while slots move.
+/// Restores and starts the shard of this index.
 #[derive(Debug)]
-pub enum SupervisorMessage {
-    /// Restores and starts the shard of this index.
-    Start(usize),
-    /// Moves slots to the shard of this index.
-    MoveSlots(Slots, usize, oneshot::Sender<Result<(), RestoreError>>),
-}
+pub struct Restart(usize);
 
 /// Arguments of the supervisor.
 pub struct SupervisorArgs {
@@ -50,13 +43,13 @@ pub struct SupervisorState {
 }
 
 impl Actor for Supervisor {
-    type Msg = SupervisorMessage;
+    type Msg = Restart;
     type State = SupervisorState;
     type Arguments = SupervisorArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<SupervisorMessage>,
+        myself: ActorRef<Restart>,
         mut args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let router = &args.shared.router;
@@ -71,18 +64,11 @@ impl Actor for Supervisor {
 
     async fn handle(
         &self,
-        myself: ActorRef<SupervisorMessage>,
-        message: SupervisorMessage,
+        myself: ActorRef<Restart>,
+        Restart(index): Restart,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         let SupervisorState { args, shards } = state;
-        let index = match message {
-            SupervisorMessage::Start(index) => index,
-            SupervisorMessage::MoveSlots(slots, to, done) => {
-                let _ = done.send(move_slots(args, slots, to).await);
-                return Ok(());
-            }
-        };
         let owner = args.shared.router.slots_of(index);
         let started = match restore(&args.shared, &args.kinds, vec![owner])
             .await
@@ -101,7 +87,7 @@ impl Actor for Supervisor {
             }
             Err(error) => {
                 tracing::error!(shard = index, error, "shard restart failed, retrying");
-                myself.send_after(RETRY_RESTORE, move || SupervisorMessage::Start(index));
+                myself.send_after(RETRY_RESTORE, move || Restart(index));
             }
         }
         Ok(())
@@ -109,7 +95,7 @@ impl Actor for Supervisor {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<SupervisorMessage>,
+        myself: ActorRef<Restart>,
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
@@ -126,35 +112,13 @@ impl Actor for Supervisor {
         }
         tracing::error!(shard = index, why, "shard failed, restarting from the store");
         state.args.shared.router.set_mailbox(index, None);
-        myself.cast(SupervisorMessage::Start(index))?;
+        myself.cast(Restart(index))?;
         Ok(())
     }
 }
 
-/// Moves slots to a shard. Their owners commit the last changes and drop the records; the new owner restores them from
-/// the store. If that fails, the slots have no owner.
-async fn move_slots(args: &SupervisorArgs, slots: Slots, to: usize) -> Result<(), RestoreError> {
-    let Shared { router, clock, .. } = &*args.shared;
-    router.assign(slots, None);
-    for (_, shard) in router.running() {
-        let (done, released) = oneshot::channel();
-        if shard.cast(actor::ShardMessage::ReleaseSlots(slots, done)).is_ok() {
-            // A shard that fails meanwhile restores only what it still owns.
-            let _ = released.await;
-        }
-    }
-    let tables = restore(&args.shared, &args.kinds, vec![slots]).await?;
-    let records = tables.iter().flat_map(|tables| tables.all(clock.now())).collect();
-    // A shard that is not running restores these slots with its others.
-    if let Some(shard) = router.shard(to) {
-        let _ = shard.cast(actor::ShardMessage::AcquireSlots(slots, records));
-    }
-    router.assign(slots, Some(to));
-    Ok(())
-}
-
 async fn start(
-    supervisor: &ActorRef<SupervisorMessage>,
+    supervisor: &ActorRef<Restart>,
     args: &mut SupervisorArgs,
     index: usize,
     mut tables: Tables,

@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 
 use super::record::{Hasher, Kinds, Record, RecordError, RecordKey, RecordKind, decode};
 use crate::domain::Timestamp;
-use crate::store::Slots;
 
 /// Records of one kind, by key and by position.
 ///
@@ -229,17 +228,12 @@ impl Tables {
             .filter_map(|(key, stored)| Some((key, decode(&stored.bytes).ok()?)))
     }
 
-    /// The encoded records of a kind, ended ones included.
-    pub fn stored_of(&self, kind: u8) -> impl Iterator<Item = (RecordKey, Stored)> {
+    /// The keys of a kind, those of ended records included.
+    pub fn keys_of(&self, kind: u8) -> impl Iterator<Item = RecordKey> {
         let table = self.by_kind.get(&kind);
-        (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.at(position))
-    }
-
-    /// Every record that is alive at `now`.
-    pub fn all(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, Stored)> {
-        let tables = self.by_kind.values();
-        let all = tables.flat_map(|table| (0..table.len()).filter_map(|position| table.at(position)));
-        all.filter(move |(_, stored)| now < stored.expires)
+        let keys =
+            (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.end_at(position));
+        keys.map(|(key, _)| key)
     }
 
     /// Applies records of a restore in order; `None` removes.
@@ -351,19 +345,5 @@ impl Tables {
     /// Ends the scan.
     pub fn end_scan(&mut self) {
         self.scan = Scan::default();
-    }
-
-    /// Drops every record of these slots, which another shard owns now.
-    pub fn forget_slots(&mut self, slots: Slots) {
-        let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
-        for kind in kinds {
-            for position in (0..self.len_of(kind)).rev() {
-                let found = self.by_kind.get(&kind).and_then(|table| table.end_at(position));
-                if let Some((key, _)) = found.filter(|(key, _)| slots.contains(key.slot)) {
-                    self.set(key, None);
-                }
-            }
-        }
-        self.batch_applied();
     }
 }

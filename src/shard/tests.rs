@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::{MemoryStore, StoreFault, StoreLimits};
+use crate::store::{MemoryStore, StoreError, StoreFault, StoreLimits};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
@@ -162,25 +163,13 @@ impl World {
     }
 
     /// A voucher's remaining amount and request count, in the memory of the slot's owner.
-    async fn seen(&self, subject: Subject) -> (Option<u32>, Option<u32>) {
-        let owner = self.shards.router().owner(subject.slot).expect("an owner");
-        self.seen_in(owner, subject).await
-    }
-
-    async fn seen_in(&self, shard: usize, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+    async fn seen(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
         let look = move |tables: &Tables, now| {
             let voucher = tables.get::<Voucher>(&RecordKey { slot, kind: Voucher::KIND, id }, now);
             let uses = tables.get::<Uses>(&RecordKey { slot, kind: Uses::KIND, id }, now);
             (voucher.map(|voucher| voucher.left), uses.map(|uses| uses.count))
         };
-        self.shards.router().read_shard(shard, look).await.expect("the shard runs")
-    }
-
-    /// Returns once no shard owns the slot.
-    async fn slot_has_no_owner(&self, slot: u8) {
-        while self.shards.router().owner(slot).is_some() {
-            tokio::task::yield_now().await;
-        }
+        self.shards.router().read(slot, look).await.expect("the shard runs")
     }
 
     /// The same on the disk.
@@ -257,111 +246,151 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
 }
 
 #[tokio::test]
-async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
+async fn a_shard_that_fails_restores_the_records_of_its_slots() {
     let world = World::new().await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
-    // Not yet durable, but not lost.
-    world.told(ONE, VoucherAction::Show).await.expect("shown");
-    let router = world.shards.router();
-    let (old, new) = (router.owner(ONE.slot).expect("an owner"), 0);
-    assert_eq!((old, router.owner(TWO.slot)), (1, Some(1)));
-    world.shards.move_slots(Slots::one(ONE.slot), new).await.expect("moved");
-    assert_eq!((router.owner(ONE.slot), router.owner(TWO.slot)), (Some(new), Some(old)));
-    assert_eq!(world.seen_in(new, ONE).await, (Some(10), Some(1)));
-    assert_eq!(world.seen_in(old, ONE).await, (None, None), "two owners");
-    assert_eq!(world.seen_in(old, TWO).await, (Some(20), None));
-    assert_eq!(world.told(ONE, VoucherAction::Spend(4)).await, Ok(Some(6)));
-    assert_eq!(world.durable(ONE), (Some(6), Some(2)));
-}
-
-#[tokio::test]
-async fn a_slot_moves_after_its_last_commit_however_busy_its_neighbours_are() {
-    let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
-    world.store.hold();
-    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
-    world.store.waiting(1).await;
-    let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
-    let others = async {
-        // Its last commit has not ended.
-        world.slot_has_no_owner(ONE.slot).await;
-        assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Err(Refusal::Stopping));
-        let next = world.ask(TWO, VoucherAction::Spend(1));
-        world.store.release();
-        assert_eq!(in_flight.await, Ok(Ok(Some(7))));
-        assert_eq!(next.await, Ok(Ok(Some(19))));
-        while world.shards.router().owner(ONE.slot).is_none() {
-            world.told(TWO, VoucherAction::Spend(0)).await.expect("spent");
-        }
-    };
-    let (moved, ()) = tokio::join!(moved, others);
-    moved.expect("moved");
-    assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(6)));
-    assert_eq!((world.seen_in(0, ONE).await, world.durable(ONE)), ((Some(6), Some(2)), (Some(6), Some(2))));
-}
-
-#[tokio::test]
-async fn a_checkpoint_that_meets_a_slot_without_an_owner_fails() {
-    let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.hold();
-    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
-    world.store.waiting(1).await;
-    let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
-    let checkpoint = async {
-        world.slot_has_no_owner(ONE.slot).await;
-        world.store.checkpoint().await
-    };
-    let release = async {
-        world.slot_has_no_owner(ONE.slot).await;
-        world.store.release();
-    };
-    let (moved, checkpoint, ()) = tokio::join!(moved, checkpoint, release);
-    assert_eq!((moved.is_ok(), in_flight.await), (true, Ok(Ok(Some(7)))));
-    assert!(checkpoint.is_err(), "a checkpoint without a slot");
-    world.store.checkpoint().await.expect("every slot has an owner again");
-    let given = world.store.checkpointed().expect("it");
-    assert!(given.contains_key(&RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id }));
-}
-
-#[tokio::test]
-async fn a_shard_that_fails_while_it_loses_or_gets_a_slot_restores_what_it_owns() {
-    for (failing, subject) in [("the old owner", ONE), ("the new owner", Subject { slot: 0, id: [3; 12] })] {
-        let world = World::new().await;
-        world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
-        world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
-        let panics = world.ask(subject, VoucherAction::Panic);
-        world.shards.move_slots(Slots::one(ONE.slot), 0).await.expect("moved");
-        assert!(panics.await.is_err(), "{failing} answered");
-        while !world.shards.router().is_complete() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)), "{failing}");
-        assert_eq!(world.told(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)), "{failing}");
-        assert_eq!(world.seen_in(1, ONE).await, (None, None), "{failing}: two owners");
+    assert!(world.ask(ONE, VoucherAction::Panic).await.is_err(), "it answered");
+    while !matches!(world.ask(ONE, VoucherAction::Spend(0)).await, Ok(Ok(Some(10)))) {
+        tokio::task::yield_now().await;
     }
+    assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)));
+    assert_eq!(world.told(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
 }
 
 #[tokio::test]
 async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
-    for fault in [
-        StoreFault::Unavailable,
-        StoreFault::UnknownNotApplied,
-        StoreFault::UnknownApplied,
-        StoreFault::Torn(1),
+    // What was certainly not written is as if it had never been asked for.
+    for (fault, uses) in [
+        (StoreFault::Unavailable, None),
+        (StoreFault::UnknownNotApplied, Some(1)),
+        (StoreFault::UnknownApplied, Some(1)),
+        (StoreFault::Torn(1), Some(1)),
     ] {
         let world = World::new().await;
         world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);
         let refused = world.told(ONE, VoucherAction::Spend(3)).await;
         assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
-        assert_eq!(world.seen(ONE).await, (Some(10), Some(1)), "{fault:?}");
+        assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
         world.clock.advance(SECOND);
         world.shards.flush().await;
-        assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written again after {fault:?}");
+        assert_eq!(world.durable(ONE), (Some(10), uses), "{fault:?}");
         assert_eq!(world.told(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
+    let world = World::new().await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Show).await.expect("shown");
+    // Changes the same count, durably.
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
+    assert_eq!((world.seen(ONE).await, world.durable(ONE)), ((Some(10), Some(1)), (Some(10), None)));
+    world.clock.advance(SECOND);
+    world.shards.flush().await;
+    assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written later");
+}
+
+#[tokio::test]
+async fn what_rests_on_a_refused_change_is_refused_with_it() {
+    let world = World::new().await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let other = world.ask(TWO, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    world.store.fail_next([StoreFault::Unavailable]);
+    let in_one_batch = [VoucherAction::Show, VoucherAction::Spend(3), VoucherAction::Show];
+    let answers = in_one_batch.map(|action| world.ask(ONE, action));
+    world.seen(ONE).await;
+    world.store.release();
+    assert_eq!(other.await, Ok(Ok(Some(1))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
+    }
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+}
+
+/// Counts how often a record is read.
+#[derive(Default)]
+struct CountingTable {
+    map: table::Map,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Table for CountingTable {
+    fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.map.get(key)
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.map.at(position)
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        self.map.end_at(position)
+    }
+
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        self.map.set(key, record);
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        self.map.remove(key)
+    }
+}
+
+#[test]
+fn a_command_after_many_failed_commits_reads_no_other_record() {
+    const UNCERTAIN: usize = 5_000;
+    let reads = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&reads);
+    let new_table =
+        move || Box::new(CountingTable { reads: Arc::clone(&counted), ..Default::default() }) as _;
+    let kinds = Kinds::default().with::<Voucher>().with_table::<Uses>(new_table);
+    let settings = ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND };
+    let mut core = Core::new(Tables::new(&kinds), kinds, StdRng::seed_from_u64(1), settings);
+    let (mut now, unknown) = (START, Err(StoreError::Unknown("a fault".to_owned())));
+    let asks = |core: &mut Core, number: usize, now| {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let (reply, answer) = oneshot::channel();
+        let (subject, action) = (Subject { slot: 5, id }, VoucherAction::Spend(0));
+        core.submit(Box::new(VoucherCommand { subject, action, left: None, reply }), now);
+        answer
+    };
+    let before = (0..UNCERTAIN).map(|number| asks(&mut core, number, now)).collect::<Vec<_>>();
+    while core.take_commit().is_some() {
+        core.committed(&unknown, now);
+    }
+    for mut answer in before {
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::StoreUnavailable)));
+    }
+    for number in [7, UNCERTAIN, UNCERTAIN] {
+        now = now.plus(Duration::from_millis(1));
+        reads.store(0, Ordering::Relaxed);
+        let mut answer = asks(&mut core, number, now);
+        core.take_commit().expect("a commit");
+        core.committed(&unknown, now);
+        core.sweep(0, now);
+        assert_eq!(answer.try_recv(), Ok(Err(Refusal::StoreUnavailable)));
+        assert!(reads.load(Ordering::Relaxed) < 10, "{reads:?}");
+    }
+    // Once the store works again, all of them are written.
+    let mut written = BTreeSet::new();
+    while written.len() <= UNCERTAIN {
+        now = now.plus(SECOND);
+        core.sweep(0, now);
+        written.extend(core.take_commit().expect("a commit").into_iter().map(|write| write.key));
+        core.committed(&Ok(()), now);
     }
 }
 
@@ -447,6 +476,25 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
             (0..200).filter(|number| !removed.contains(number) && !once.contains(&key(*number))).collect();
         assert_eq!(missing, [0_u64; 0], "seed {seed}");
     }
+}
+
+#[test]
+fn a_list_of_a_slot_reads_the_records_of_that_slot_only() {
+    let reads = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&reads);
+    let new_table =
+        move || Box::new(CountingTable { reads: Arc::clone(&counted), ..Default::default() }) as _;
+    let mut tables = Tables::new(&Kinds::default().with_table::<Uses>(new_table));
+    let (record, expires) = (encode(&Uses { count: 1, ends: Timestamp::MAX }), Timestamp::MAX);
+    for number in 0..=u8::MAX {
+        let key = RecordKey { slot: number, kind: Uses::KIND, id: [number; 12] };
+        tables.set(key, Some(Stored { bytes: record.clone(), expires }));
+    }
+    let (mut rng, mut changes) = (StdRng::seed_from_u64(1), indexmap::IndexMap::default());
+    let view = Transaction::new(&tables, &mut rng, &mut changes, ONE.slot, START);
+    reads.store(0, Ordering::Relaxed);
+    let found: Vec<_> = view.in_slot(|_, _: &Uses| true).into_iter().map(|(id, _)| id).collect();
+    assert_eq!((found, reads.load(Ordering::Relaxed)), (vec![[ONE.slot; 12]], 1));
 }
 
 #[tokio::test]

@@ -26,12 +26,14 @@ pub(super) struct RecordHistory {
     expires: Timestamp,
     /// Whether answers about the record wait until it is durable.
     pub(super) durable: bool,
+    /// Whether memory keeps the change also if the store refuses it.
+    pub(super) holds: bool,
 }
 
 impl RecordHistory {
     pub(super) fn beginning(stored: Option<Stored>) -> Self {
         let (bytes, expires) = stored.map_or((None, Timestamp::EPOCH), |s| (Some(s.bytes), s.expires));
-        Self { states: vec![bytes], expires, durable: false }
+        Self { states: vec![bytes], expires, durable: false, holds: false }
     }
 
     /// The present state.
@@ -61,6 +63,8 @@ pub struct Transaction<'a> {
     changes: &'a mut RecordChanges,
     /// The records that the decision read or changed. Its answer waits until they are durable.
     touched: Vec<RecordKey>,
+    /// [`Transaction::holds_at_once`].
+    holds: bool,
     slot: u8,
     now: Timestamp,
 }
@@ -73,12 +77,23 @@ impl<'a> Transaction<'a> {
         slot: u8,
         now: Timestamp,
     ) -> Self {
-        Self { tables, rng, changes, touched: Vec::new(), slot, now }
+        Self { tables, rng, changes, touched: Vec::new(), holds: false, slot, now }
     }
 
     /// The records that the decision read or changed.
     pub(super) fn into_touched(self) -> Vec<RecordKey> {
+        for key in self.touched.iter().filter(|_| self.holds) {
+            if let Some(history) = self.changes.get_mut(key) {
+                history.holds = true;
+            }
+        }
         self.touched
+    }
+
+    /// Memory keeps the changes of this decision also if the store refuses them, as after an unknown outcome. The shard
+    /// writes them again. For a change that must not wait for the store, such as the revocation of a key.
+    pub const fn holds_at_once(&mut self) {
+        self.holds = true;
     }
 
     /// The moment of the decision.
@@ -154,7 +169,7 @@ impl<'a> Transaction<'a> {
     /// The live records of this kind in the slot of the decision that `fits` accepts. The answer waits only for those that the
     /// decision also gets or changes.
     pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
-        let stored = self.tables.stored_of(R::KIND).map(|(key, _)| key).filter(|key| key.slot == self.slot);
+        let stored = self.tables.keys_of(R::KIND).filter(|key| key.slot == self.slot);
         let changed = self.changes.keys().filter(|key| key.kind == R::KIND && key.slot == self.slot).copied();
         let keys: IndexSet<RecordKey, Hasher> = stored.chain(changed).collect();
         let record = |key: RecordKey| {

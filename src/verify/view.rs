@@ -8,8 +8,8 @@ use crate::engine::LockoutState;
 use crate::numbers::Refusal;
 use crate::registry::TextError;
 
-/// A verification, also in the form that is kept for an idempotency key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// `VE`.
     pub sid: Sid,

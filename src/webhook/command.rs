@@ -1,23 +1,20 @@
-//! The commands about records for webhooks, each to the slot of its record.
+//! The changes of records for webhooks, each in the slot of its record.
 
 use std::sync::Arc;
 
 use rand::Rng as _;
-use tokio::sync::oneshot;
 
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::transport::Posted;
 use super::{Event, EventId, EventType};
 use crate::domain::Timestamp;
-use crate::shard::{Command, Decision, Durability, Id, Refusal, ReplyContext, Subject, Transaction};
+use crate::shard::{Durability, Id, Subject, Transaction};
 
-pub(super) struct EventCommand {
-    subject: Subject,
-    recorder: Arc<EventRecorder>,
-    request: WebhookRequest,
-    reply: oneshot::Sender<Result<WebhookOutcome, Refusal>>,
-    outcome: Option<WebhookOutcome>,
+/// A change of the record with this id.
+pub(super) struct EventChange {
+    pub(super) id: Id,
+    pub(super) recorder: Arc<EventRecorder>,
 }
 
 pub(super) enum WebhookRequest {
@@ -39,34 +36,40 @@ pub(super) enum WebhookOutcome {
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
-pub(super) type ReplyReceiver = oneshot::Receiver<Result<WebhookOutcome, Refusal>>;
+impl EventChange {
+    pub(super) fn subject(&self) -> Subject {
+        Subject { slot: slot_of(&self.id), id: self.id }
+    }
 
-impl EventCommand {
-    /// A command about the record with this id.
-    pub(super) fn new(
-        id: Id,
-        request: WebhookRequest,
-        recorder: &Arc<EventRecorder>,
-    ) -> (Box<Self>, ReplyReceiver) {
-        let subject = Subject { slot: slot_of(&id), id };
-        let (reply, answer) = oneshot::channel();
-        let recorder = Arc::clone(recorder);
-        (Box::new(Self { subject, recorder, request, reply, outcome: None }), answer)
+    pub(super) fn decide(&self, request: WebhookRequest, view: &mut Transaction<'_>) -> WebhookOutcome {
+        let decided = match request {
+            WebhookRequest::Expire => self.expire(view),
+            WebhookRequest::Conclude(at, posted) => self.conclude(at, posted, view),
+            WebhookRequest::Replay => self.replay(view),
+            WebhookRequest::Forget => self.forget(view),
+            WebhookRequest::Announce(event) => {
+                if let Some(service) = self.recorder.subscribed(event.service) {
+                    self.recorder.emit(&service, &event, None, view);
+                }
+                Some(WebhookOutcome::Done)
+            }
+        };
+        decided.unwrap_or(WebhookOutcome::Nothing)
     }
 
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
-        match view.get::<EventRecord>(self.subject.id)? {
+        match view.get::<EventRecord>(self.id)? {
             EventRecord::Delivery(delivery) => Some(delivery),
             EventRecord::Expected(_) | EventRecord::Dropped(_) => None,
         }
     }
 
     fn put(&self, delivery: Box<Delivery>, durability: Durability, view: &mut Transaction<'_>) {
-        view.put(self.subject.id, Some(&EventRecord::Delivery(delivery)), durability);
+        view.put(self.id, Some(&EventRecord::Delivery(delivery)), durability);
     }
 
     fn expire(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        let EventRecord::Expected(end) = view.get::<EventRecord>(self.subject.id)? else { return None };
+        let EventRecord::Expected(end) = view.get::<EventRecord>(self.id)? else { return None };
         if view.now() < end.due() {
             return None;
         }
@@ -76,7 +79,7 @@ impl EventCommand {
         {
             self.recorder.emit(&service, &event, None, view);
         }
-        view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
+        view.put::<EventRecord>(self.id, None, Durability::Durable);
         Some(WebhookOutcome::Done)
     }
 
@@ -100,38 +103,7 @@ impl EventCommand {
 
     fn forget(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
         self.delivery(view).filter(|delivery| delivery.state != DeliveryState::Pending)?;
-        view.put::<EventRecord>(self.subject.id, None, Durability::Lazy);
+        view.put::<EventRecord>(self.id, None, Durability::Lazy);
         Some(WebhookOutcome::Done)
-    }
-}
-
-impl Command for EventCommand {
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let decided = match &self.request {
-            WebhookRequest::Expire => self.expire(view),
-            WebhookRequest::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
-            WebhookRequest::Replay => self.replay(view),
-            WebhookRequest::Forget => self.forget(view),
-            WebhookRequest::Announce(event) => {
-                if let Some(service) = self.recorder.subscribed(event.service) {
-                    self.recorder.emit(&service, event, None, view);
-                }
-                Some(WebhookOutcome::Done)
-            }
-        };
-        self.outcome = Some(decided.unwrap_or(WebhookOutcome::Nothing));
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let _ = self.reply.send(self.outcome.ok_or(Refusal::StoreUnavailable));
-    }
-
-    fn refuse(self: Box<Self>, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Inner;
-use super::command::{EventCommand, WebhookOutcome, WebhookRequest};
+use super::command::{EventChange, WebhookOutcome, WebhookRequest};
 use super::queues::HealthChange;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::request;
@@ -13,7 +13,7 @@ use super::transport::{AttemptError, Post, Posted};
 use crate::domain::{ServiceId, Timestamp};
 use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
-use crate::shard::{Id, Refusal};
+use crate::shard::{Id, Refusal, Transaction};
 use crate::trace::Span;
 
 /// Maximum time between two readings of the clock while work is scheduled, because an operator may set the clock.
@@ -59,8 +59,10 @@ impl Inner {
     }
 
     pub(super) async fn ask(&self, id: Id, request: WebhookRequest) -> Result<WebhookOutcome, Refusal> {
-        let (command, answer) = EventCommand::new(id, request, &self.recorder);
-        self.shards.submit(command);
+        let change = EventChange { id, recorder: Arc::clone(&self.recorder) };
+        let subject = change.subject();
+        let decide = move |view: &mut Transaction<'_>| Ok(change.decide(request, view));
+        let answer = self.shards.router().decide_unbounded(subject, decide);
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 

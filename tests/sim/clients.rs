@@ -100,7 +100,7 @@ impl World {
 
     /// The shard with a due plan under this key, if no command waits in the shard or for the number.
     fn is_due(&self, number: usize, track: AttemptLogKey) -> Option<usize> {
-        let owner = self.owner(number)?;
+        let owner = self.owner(number);
         if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
             return None;
         }
@@ -138,8 +138,8 @@ impl World {
     ) -> Result<(), String> {
         let command = self.next_command;
         self.next_command += 1;
-        // Some commands reach a shard that does not own the number.
-        let mut owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
+        // Some commands come while the shard of the number restarts.
+        let mut owner = Some(self.owner(number)).filter(|_| self.setup.calm || !self.chance(2));
         if self.former.is_some() && self.chance(15) {
             self.tally.count("a command for a former owner");
             let former = usize::from(self.slot(number)) % self.setup.shards;
@@ -157,7 +157,7 @@ impl World {
         self.hands_over(owner, number, kind)
     }
 
-    /// Passes a command to the owner of its number; without an owner it is refused, as by actor and router.
+    /// Passes a command to the owner of its number; without one it is refused, as by the router.
     pub fn hands_over(
         &mut self,
         owner: Option<usize>,
@@ -166,7 +166,7 @@ impl World {
     ) -> Result<(), String> {
         let command = NumberCommand::new(self.setup.numbers[number], kind, Arc::clone(&self.deps));
         let Some(shard) = owner else {
-            self.tally.count("not the owner");
+            self.tally.count("its shard restarts");
             command.refuse(Refusal::Stopping);
             return self.comes_out(self.current().start, None);
         };

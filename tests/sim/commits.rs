@@ -1,5 +1,6 @@
 //! The progress of a commit, and everything that the store may do with it.
 
+use onceward::store::StoreError;
 use rand::RngExt;
 
 use crate::disk::{Committed, Fault};
@@ -136,6 +137,8 @@ impl World {
         }
         let applied = committed.is_ok();
         let is_fenced = !applied && self.is_former(shard);
+        // What the store has refused was never decided.
+        let is_refused = matches!(committed, Err(StoreError::Unavailable(_)));
         let notice = CommitNotice::of(commit);
         // Effects of a commit without an answer happen before or after the answers.
         if applied {
@@ -150,7 +153,7 @@ impl World {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&notice).filter(|_| !is_fenced))?;
+        self.comes_out(shard, Some(&notice).filter(|_| !is_fenced && !is_refused))?;
         if applied {
             self.may_be_decided(shard, &notice);
         }

@@ -24,8 +24,7 @@ impl World {
         }
         let (permit, track) = (dispatch.permit, dispatch.track);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
-        let unusable =
-            !self.is_former(shard) && self.chance(50) && self.is_usable(number, salt) == Some(false);
+        let unusable = !self.is_former(shard) && self.chance(50) && !self.is_usable(number, salt);
         let (end, sort) = if is_withheld {
             (SendResult::Failed { may_have_been_sent: None }, End::Nothing)
         } else if unusable {
@@ -44,7 +43,7 @@ impl World {
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
         let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason: None };
-        self.hands_over(owner, number, CommandKind::Settle(dispatch.settled(delivered)))
+        self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
@@ -96,7 +95,7 @@ impl World {
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
         let settled = check.settled(if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) });
-        self.hands_over(owner, number, CommandKind::SettleCheck(settled))
+        self.hands_over(Some(owner), number, CommandKind::SettleCheck(settled))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.
@@ -110,7 +109,7 @@ impl World {
     }
 
     /// Addresses a gateway's result to the current owner of the number.
-    fn reported(&mut self, command: u64, stage: Stage) -> Option<usize> {
+    fn reported(&mut self, command: u64, stage: Stage) -> usize {
         let since = self.event();
         let open = self.commands.get_mut(&command).expect("a command that waits");
         open.stage = stage;
@@ -118,10 +117,8 @@ impl World {
         open.at_gateway = false;
         let (number, shard) = (open.number, open.shard);
         // The process that asked the gateway settles.
-        let owner = if self.is_former(shard) { Some(shard) } else { self.owner(number) };
-        if let (Some(owner), Some(open)) = (owner, self.commands.get_mut(&command)) {
-            open.shard = owner;
-        }
+        let owner = if self.is_former(shard) { shard } else { self.owner(number) };
+        self.commands.get_mut(&command).expect("a command that waits").shard = owner;
         owner
     }
 
@@ -181,9 +178,9 @@ impl World {
         self.is_usable(number, salt);
     }
 
-    /// The answer of the number's owner, if any.
-    fn is_usable(&mut self, number: usize, salt: Salted) -> Option<bool> {
-        let shard = self.owner(number)?;
+    /// The answer of the number's owner.
+    fn is_usable(&mut self, number: usize, salt: Salted) -> bool {
+        let shard = self.owner(number);
         // A question about records is no input of the core, which does not note its time.
         let now = self.shards[shard].seen.max(self.clock);
         let at = [now; 2];
@@ -195,6 +192,6 @@ impl World {
         self.tally.count(if said { "usable yes" } else { "usable no" });
         let (call, what) = (self.event(), What::Usable { salt, said });
         self.notes(Fact { call, number, shard, at, in_commit: false, what });
-        Some(said)
+        said
     }
 }

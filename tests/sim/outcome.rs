@@ -40,10 +40,8 @@ struct Bearing {
 }
 
 impl World {
-    /// Processes a shard's output. `None` if the call was not the end of a commit. Gives up slots first, as the shard's
-    /// actor does.
+    /// Processes a shard's output. `None` if the call was not the end of a commit.
     pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Result<(), String> {
-        self.gives_slots_up(shard);
         let call = self.call_of(shard);
         let left = self.captured.take();
         let mut answers = BTreeMap::new();

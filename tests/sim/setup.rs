@@ -30,8 +30,6 @@ pub struct Setup {
     pub faults: u32,
     /// Crashes per 1,000 steps.
     pub crashes: u32,
-    /// Steps per 1,000 in which a shard gives up slots.
-    pub moves: u32,
     /// Steps per 1,000 that set the clock back.
     pub clock_backwards: u32,
     /// Percentage of messages through a gateway that holds the code.
@@ -78,7 +76,6 @@ impl Setup {
             gathers: rng.random_range(0..2) == 0,
             faults: [0, 5, 15, 40][rng.random_range(0..4)],
             crashes: [0, 5, 20, 60][rng.random_range(0..4)],
-            moves: [0, 5, 20][rng.random_range(0..3)],
             clock_backwards: [0, 0, 10][rng.random_range(0..3)],
             held: [0, 0, 30, 80][rng.random_range(0..4)],
             calm: false,
@@ -87,7 +84,7 @@ impl Setup {
         (setup, rng)
     }
 
-    /// The slots that a shard of a process owns at first.
+    /// The slots of a shard of a process.
     pub fn slots_of(&self, shard: usize) -> Slots {
         (0..=u8::MAX).filter(|slot| usize::from(*slot) % self.shards == shard % self.shards).collect()
     }

@@ -1,4 +1,4 @@
-//! One shard: a real core, its slots, and its commit in flight.
+//! One shard: a real core, and its commit in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -8,12 +8,14 @@ use onceward::attempts::AttemptLog;
 use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
+use onceward::limit::KeyedRequest;
+use onceward::metrics::ServiceNames;
 use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{NumberCapacity, Policies};
-use onceward::shard::{Core, Kinds, Records, ShardSettings, Slots, Tables, Write};
+use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -36,9 +38,6 @@ pub struct Shard {
     pub commit: Option<InFlight>,
     /// Whether a batch waits for more commands.
     pub gathers: bool,
-    pub owned: Slots,
-    /// Slots that the shard gives up once no commit is in flight, each with its next owner.
-    pub losing: Vec<(Slots, usize)>,
 }
 
 /// A batch between the core and the store.
@@ -65,12 +64,12 @@ pub enum Progress {
 }
 
 impl Shard {
-    pub fn new(setup: &Setup, owned: Slots, records: Records, rng: &mut StdRng) -> Self {
+    pub fn new(setup: &Setup, records: Records, rng: &mut StdRng) -> Self {
         let mut core = core(setup.commands_per_number, records, rng);
         if setup.gathers {
             core.enable_batch_delay();
         }
-        Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
+        Self { core, gathers: false, life: 0, seen: 0, commit: None }
     }
 
     /// The time that the core gets. `seen` is the time that the core should derive from it.
@@ -151,6 +150,11 @@ pub fn deps(
         slots: SlotHash::new(&server_key()),
         key: server_key(),
         capacity: NumberCapacity::new(usize::MAX),
+        keys: Capacity::counted_by_table::<KeyedRequest>(
+            LimitedTable::IdempotencyKeys,
+            usize::MAX,
+            &ServiceNames::default(),
+        ),
         send_budget,
         check_budget,
         tracker,

@@ -80,10 +80,8 @@ const EXPECTED: &[&str] = &[
     "usable no",
     "world of one shard",
     "world of two shards",
-    "slots given up",
-    "slots taken over",
     "refused Stopping",
-    "not the owner",
+    "its shard restarts",
 ];
 
 impl Tally {

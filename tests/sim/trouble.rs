@@ -1,8 +1,6 @@
-//! Crashes, panics, moving slots, the clock, and the sweep.
+//! Crashes, panics, the clock, and the sweep.
 
-use onceward::domain::Timestamp;
 use onceward::numbers::in_flight::CommandLimit;
-use onceward::shard::Slots;
 use rand::RngExt;
 
 use crate::disk::MOST_DELAYED;
@@ -77,16 +75,10 @@ impl World {
         self.events += EVENTS_OF_FORMER;
         self.former =
             Some(Former { assumes_valid_lease, logical_time: first, last_event: self.events, seen });
-        for shard in self.current() {
-            self.shards[shard].owned = Slots::none();
-            self.shards[shard].losing.clear();
-        }
-        self.unowned.clear();
         self.process = 1 - self.process;
         self.is_stale = false;
         self.places = CommandLimit::new(PLACES);
         for shard in self.current() {
-            self.shards[shard].owned = self.setup.slots_of(shard);
             self.restarts(shard)?;
         }
         Ok(())
@@ -107,7 +99,7 @@ impl World {
             self.sends.retain(|send| send.shard != shard);
             self.checks.retain(|check| check.shard != shard);
             let life = self.shards[shard].life + 1;
-            let next = Shard::new(&self.setup, Slots::none(), Vec::new(), &mut self.rng);
+            let next = Shard::new(&self.setup, Vec::new(), &mut self.rng);
             self.shards[shard] = Shard { life, ..next };
             self.comes_out(shard, None)?;
         }
@@ -142,9 +134,6 @@ impl World {
             self.restarts(shard)?;
         }
         self.is_stale = false;
-        while !self.unowned.is_empty() {
-            self.slots_are_taken_over();
-        }
         let lives_on = self.commands.values().any(|open| current.contains(&open.shard));
         if lives_on { Err("a command outlived its process".to_owned()) } else { Ok(()) }
     }
@@ -162,67 +151,17 @@ impl World {
         self.restarts(shard)
     }
 
-    /// The core starts again from the durable records of the slots that it still owns.
+    /// The core starts again from the durable records of its slots.
     fn restarts(&mut self, shard: usize) -> Result<(), String> {
-        let Shard { owned, life, ref mut losing, .. } = self.shards[shard];
-        self.unowned.append(losing);
-        let records = self.disk.load(&owned);
-        let next = Shard { life: life + 1, ..Shard::new(&self.setup, owned, records, &mut self.rng) };
-        self.shards[shard] = next;
-        self.were_restored(shard, &owned);
-        self.comes_out(shard, None)
-    }
-
-    fn were_restored(&mut self, shard: usize, slots: &Slots) {
+        let slots = self.setup.slots_of(shard);
+        let (life, records) = (self.shards[shard].life, self.disk.load(&slots));
+        self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
         for number in 0..self.setup.numbers.len() {
             if slots.contains(self.slot(number)) {
                 self.notes_now(shard, number, What::Reloaded);
             }
         }
-    }
-
-    /// A shard begins to give up slots: that of one number, or all.
-    pub fn slots_move(&mut self) -> Result<(), String> {
-        let number = self.any_number();
-        let Some(from) = self.owner(number) else { return Ok(()) };
-        let slots =
-            if self.chance(70) { [self.slot(number)].into_iter().collect() } else { self.shards[from].owned };
-        let to = self.any_current_shard();
-        self.tally.count("slots given up");
-        self.says(&[], || {
-            format!("[shard {from}] it is to give up slots, that of number {number} among them")
-        });
-        let shard = &mut self.shards[from];
-        slots.iter().for_each(|slot| shard.owned.remove(slot));
-        shard.losing.push((slots, to));
-        shard.tick(self.clock);
-        self.comes_out(from, None)
-    }
-
-    /// The step that a shard's actor takes after each input.
-    pub fn gives_slots_up(&mut self, shard: usize) {
-        let Shard { core, losing, seen, .. } = &mut self.shards[shard];
-        let now = Timestamp::from_millis(*seen);
-        let given_up: Vec<_> = losing.extract_if(.., |(slots, _)| core.give_up(*slots, now)).collect();
-        if !given_up.is_empty() {
-            self.unowned.extend(given_up);
-            self.says(&[], || format!("[shard {shard}] it has given the slots up"));
-        }
-    }
-
-    /// Slots without an owner get one, which reads their records from the store.
-    pub fn slots_are_taken_over(&mut self) {
-        if self.is_stale {
-            return;
-        }
-        let Some((slots, to)) = self.unowned.pop() else { return };
-        self.tally.count("slots taken over");
-        self.says(&[], || format!("[shard {to}] it takes slots over"));
-        let records = self.disk.load(&slots);
-        let shard = &mut self.shards[to];
-        shard.core.take_over(records);
-        slots.iter().for_each(|slot| shard.owned.insert(slot));
-        self.were_restored(to, &slots);
+        self.comes_out(shard, None)
     }
 
     pub fn clock_goes_on(&mut self) {

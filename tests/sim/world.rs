@@ -12,7 +12,7 @@ use onceward::numbers::command::{NumberDeps, PendingReply};
 use onceward::numbers::in_flight::CommandLimit;
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
-use onceward::shard::{Record as _, RecordKey, Slots};
+use onceward::shard::{Record as _, RecordKey};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -37,8 +37,6 @@ pub struct World {
     pub is_stale: bool,
     /// The other process, while it goes on although this one owns the records.
     pub former: Option<Former>,
-    /// Slots without an owner, each with the next one.
-    pub unowned: Vec<(Slots, usize)>,
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
     /// The process's limit of commands.
@@ -150,12 +148,7 @@ impl World {
     pub fn new(seed: u64, steps: Option<usize>, logged: bool) -> Self {
         let (mut setup, mut rng) = Setup::of(seed);
         setup.steps = steps.unwrap_or(setup.steps);
-        let shards = (0..2 * setup.shards)
-            .map(|shard| {
-                let owned = if shard < setup.shards { setup.slots_of(shard) } else { Slots::none() };
-                Shard::new(&setup, owned, Vec::new(), &mut rng)
-            })
-            .collect();
+        let shards = (0..2 * setup.shards).map(|_| Shard::new(&setup, Vec::new(), &mut rng)).collect();
         let captured = Arc::<Captured>::default();
         let deps = deps(setup.policies(), (setup.send_budget, setup.check_budget), setup.tracker, &captured);
         let mut tally = Tally::default();
@@ -171,7 +164,6 @@ impl World {
             process: 0,
             is_stale: false,
             former: None,
-            unowned: Vec::new(),
             deps,
             captured,
             places: CommandLimit::new(PLACES),
@@ -202,9 +194,6 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        if !self.unowned.is_empty() && self.chance(15) {
-            self.slots_are_taken_over();
-        }
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
         if self.former.is_some() && self.chance(4) {
@@ -223,9 +212,6 @@ impl World {
         if permille < crashes + self.setup.clock_backwards {
             self.clock_goes_back();
             return Ok(());
-        }
-        if permille < crashes + self.setup.clock_backwards + self.setup.moves {
-            return self.slots_move();
         }
         match self.rng.random_range(0..100) {
             0..22 => self.client_asks(),
@@ -302,9 +288,9 @@ impl World {
         self.deps.subject(&self.setup.numbers[number]).slot
     }
 
-    pub fn owner(&self, number: usize) -> Option<usize> {
-        let slot = self.slot(number);
-        self.shards.iter().position(|shard| shard.owned.contains(slot))
+    /// The shard of a number in the process that owns the records, or did last.
+    pub fn owner(&self, number: usize) -> usize {
+        self.current().start + usize::from(self.slot(number)) % self.setup.shards
     }
 
     pub fn record_key(&self, number: usize) -> RecordKey {

@@ -292,9 +292,10 @@ fn with_causes(status: &Status) -> String {
     text
 }
 
-/// Whether the request was certainly not carried out, and another member would say the same.
+/// Whether the request was certainly not carried out, and another member would say the same. An error with a source is
+/// one of the connection: etcd may have carried the request out.
 fn is_refusal(status: &Status) -> bool {
-    matches!(
+    let is_refused = matches!(
         status.code(),
         Code::InvalidArgument
             | Code::NotFound
@@ -305,7 +306,8 @@ fn is_refusal(status: &Status) -> bool {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Unauthenticated
-    )
+    );
+    is_refused && status.source().is_none()
 }
 
 /// Holds if the key exists in this version; 0 if it does not exist.

@@ -85,10 +85,6 @@ impl Slots {
         self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
     }
 
-    pub const fn remove(&mut self, slot: Slot) {
-        self.0[(slot >> 7) as usize] &= !(1 << (slot & 127));
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
         let slots = *self;
         (0..=Slot::MAX).filter(move |slot| slots.contains(*slot))
@@ -149,6 +145,13 @@ pub enum StoreError {
     /// The store was closed, or its thread has ended. No part of this or a later batch will be applied.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether some or all of the batch may be, or become, durable.
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
 }
 
 /// Callback with the result of a batch.

@@ -69,7 +69,7 @@ impl RecordStream {
     }
 
     /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
-    /// needs every slot; therefore one that begins while a slot moves between owners fails.
+    /// needs every slot.
     pub fn finish(mut self, slots: Slots) {
         self.finished = Some(slots);
     }

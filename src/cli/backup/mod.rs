@@ -21,7 +21,7 @@ use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
 use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedRecord};
 use crate::history;
-use crate::limit::{Counter, KeyUse, KeyedMessage};
+use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::NumberKey;
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
@@ -89,7 +89,7 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.
-        Counter::KIND | KeyUse::KIND | KeyedMessage::KIND | EventRecord::KIND => Ok((None, false)),
+        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND => Ok((None, false)),
         unknown => Err(RecordError::Kind(unknown)),
     }
 }

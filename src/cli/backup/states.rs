@@ -19,7 +19,7 @@ use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
-use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
+use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
@@ -69,9 +69,6 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let limit = Sid::new(SidKind::RateLimit, [1; 16]);
     let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
     Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
-    let begun = Answers::new(&shards, &key(), Bounds::default()).begin(shop.id, "once", [1; 32]).await;
-    let KeyDecision::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
-    ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
 
     let server_key = key();
     let guard = GuardDeps {
@@ -135,10 +132,12 @@ fn planned() -> AttemptLog {
     }
 }
 
-/// The message of a request with an idempotency key that was cut off.
-fn keyed() -> KeyedMessage {
-    let message = serde_json::json!({ "tag": 7, "track": 8, "channel": Channel::Sms, "at": AT });
-    serde_json::from_value(message).expect("a message")
+/// A request with an idempotency key.
+fn keyed() -> KeyedRequest {
+    let fingerprint = [1_u8; 32];
+    let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
+    let request = serde_json::json!({ "identity": identity, "track": 8, "channel": Channel::Sms, "at": AT });
+    serde_json::from_value(request).expect("a request")
 }
 
 fn delivery(service: ServiceId) -> EventRecord {

@@ -153,10 +153,7 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
                 let kept = CopiedRecord { expires: track.keep_until, record: encode(&track), ..entry };
                 assert_eq!(left, (Some(kept), true));
             }
-            "rate limit counters"
-            | "stored responses"
-            | "messages of idempotency keys"
-            | "webhook events" => {
+            "rate limit counters" | "idempotency keys" | "webhook events" => {
                 assert_eq!(left, (None, false), "{plural}");
             }
             other => panic!("what becomes of the {other}?"),

@@ -524,7 +524,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "The circuit breaker of every gateway for this number is open. Nothing was sent."
         }
         Refused::Ended => {
-            "The first request was cut off. Its message may have been sent. The code expired or was voided since. Nothing was sent."
+            "The message of the first request may have been sent. The code expired or was voided since. Nothing was sent."
         }
         Refused::Unavailable(_) => "The server is overloaded or stopping.",
         // The message says all.
@@ -551,7 +551,7 @@ fn problems() -> [Problem; 26] {
         Problem::Refused(Refusal::Overloaded),
         Problem::Refused(Refusal::SendsOverloaded { retry_after: 2 }),
         Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers, retry_after: 90 }),
-        Problem::Refused(Refusal::TableFull { table: LimitedTable::StoredResponses, retry_after: 90 }),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys, retry_after: 90 }),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
@@ -583,7 +583,7 @@ fn problem_case(problem: Problem) -> Case {
             "The service has as many numbers as `max-numbers` and other services leave it. This one is new."
         }
         Problem::Refused(Refusal::TableFull {
-            table: LimitedTable::StoredResponses | LimitedTable::Counters,
+            table: LimitedTable::IdempotencyKeys | LimitedTable::Counters,
             ..
         }) => {
             "The service has as many idempotency keys, or values of rate limits, as other services leave it."

@@ -1,9 +1,8 @@
-//! Counters and stored responses over shards with a store in memory and a stopped clock.
+//! Counters and idempotency keys over shards with a store in memory and a stopped clock.
 
-mod answers;
-mod answers_crash;
 mod counters;
 mod decide;
+mod keyed;
 mod model;
 mod trouble;
 
@@ -13,7 +12,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Answers, Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
+use super::{Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
 use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
@@ -83,11 +82,6 @@ impl World {
     pub async fn limits(&self) -> Limits {
         let shards = self.start().await.expect("shards");
         Limits::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
-    }
-
-    pub async fn answers(&self) -> Answers {
-        let shards = self.start().await.expect("shards");
-        Answers::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
     }
 
     /// The program dies: writes that are not yet applied are lost.

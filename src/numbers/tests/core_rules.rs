@@ -185,6 +185,28 @@ fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
 }
 
 #[test]
+fn what_the_store_refused_has_no_effect() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    for submitted in [None, Some(code.clone())] {
+        let answer = world.checks(number(1), submitted);
+        world.is_refused_a_commit();
+        assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    }
+    let answer = world.sends(number(2));
+    world.is_refused_a_commit();
+    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    assert!(world.dispatches_nothing());
+    assert_eq!(world.numbers(), 1, "a send that was refused takes no place");
+    let answer = world.checks_wrong(number(1));
+    world.commits();
+    assert_eq!(answer.answer(), Ok(wrong(4)), "no attempt was spent");
+    let answer = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
+}
+
+#[test]
 fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     let mut world = World::new();
     world.has_code(number(1));

@@ -18,6 +18,8 @@ use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
     SendRules, SlotHash, derive_code,
 };
+use crate::limit::KeyedRequest;
+use crate::metrics::ServiceNames;
 use crate::numbers::check::{CheckCommand, EndCommand, EndReply, GatewayCheck};
 use crate::numbers::command::{
     CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
@@ -27,8 +29,8 @@ use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
 use crate::numbers::{CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
-    Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, ShardSettings, Stored,
-    Subject, Tables, Transaction, Write, encode,
+    Capacity, Command, Core, Decision, Durability, Kinds, LimitedTable, Record, RecordKey, ReplyContext,
+    ShardSettings, Stored, Subject, Tables, Transaction, Write, encode,
 };
 use crate::store::StoreError;
 use crate::template::MessageStyle;
@@ -121,6 +123,11 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         slots: SlotHash::new(&key),
         key,
         capacity: NumberCapacity::new(usize::MAX),
+        keys: Capacity::counted_by_table::<KeyedRequest>(
+            LimitedTable::IdempotencyKeys,
+            usize::MAX,
+            &ServiceNames::default(),
+        ),
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
@@ -261,6 +268,13 @@ impl World {
         self.core.committed(&Ok(()), self.now);
     }
 
+    /// The store refuses the commit: nothing of it is durable.
+    pub fn is_refused_a_commit(&mut self) {
+        self.takes_commit();
+        self.core.committed(&Err(StoreError::Unavailable("the disk is full".into())), self.now);
+    }
+
+    /// The outcome of the commit is unknown.
     pub fn fails_to_commit(&mut self) {
         self.takes_commit();
         self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);

@@ -8,8 +8,7 @@ use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_n
 use crate::engine::fingerprint_with_code;
 use crate::guard::{ClientSignals, GuardRefusal};
 use crate::limit::{
-    BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, KeyedMessage, KeyedMessageKey,
-    LimitRefusal, Ticket,
+    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RequestKey,
 };
 use crate::numbers::{
     FailureReason, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
@@ -19,19 +18,6 @@ use crate::registry::{Service, TextError, TextOptions};
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
-/// Why a verification did not begin.
-struct BeginError {
-    refused: Refused,
-    /// Whether a message may still have been sent.
-    may_have_been_sent: bool,
-}
-
-impl From<Refused> for BeginError {
-    fn from(refused: Refused) -> Self {
-        Self { refused, may_have_been_sent: false }
-    }
-}
-
 impl VerifyingInner {
     pub(super) async fn begin(
         &self,
@@ -39,51 +25,23 @@ impl VerifyingInner {
         begin: BeginRequest,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let Some(key) = begin.idempotency_key.clone() else {
-            return self.try_start(&service, begin, None).await.map_err(|error| error.refused);
-        };
+        let Some(key) = &begin.idempotency_key else { return self.start(&service, begin, None).await };
         let fingerprint = self.fingerprint(&begin);
-        let ticket = match self.answers.begin(service.id, &key, fingerprint).await.map_err(key_refused)? {
-            KeyDecision::First(ticket) => ticket,
-            KeyDecision::Interrupted(ticket) => {
-                let message = ticket.message(self.slots.of_number(service.id, begin.to));
-                let found = self.answers.message(message).await.map_err(Refused::Unavailable)?;
-                match found {
-                    // The message may have been sent: the repetition reports its verification and sends none.
-                    Some(found) => {
-                        let verification = self.begun_before(&service, begin.to, &found).await?;
-                        self.keep(ticket, message, &verification).await;
-                        return Ok(verification);
-                    }
-                    None => ticket,
-                }
-            }
-            KeyDecision::OtherRequest => return Err(Refused::OtherRequest),
-            KeyDecision::StillAnswering => return Err(Refused::StillAnswering),
-            // An answer that another version of this program wrote may be unreadable.
-            KeyDecision::Again(KeptAnswer(kept)) => {
-                return serde_json::from_str(&kept)
-                    .map_err(|_| Refused::Unavailable(Refusal::StoreUnavailable));
-            }
-        };
-        // If this task dies after this line, a message may have been sent. A repetition of the request then reports the
-        // verification.
-        let message = ticket.message(self.slots.of_number(service.id, begin.to));
-        let started = self.try_start(&service, begin, Some(message)).await;
-        match &started {
-            Ok(verification) => self.keep(ticket, message, verification).await,
-            Err(BeginError { may_have_been_sent: true, .. }) => drop(ticket),
-            Err(BeginError { may_have_been_sent: false, .. }) => ticket.free().await,
+        match self.keys.begin(service.id, begin.to, key, fingerprint).await.map_err(key_refused)? {
+            // Until `running` is dropped, a repetition is told that this request is under way.
+            KeyDecision::First(running) => self.start(&service, begin, Some(running.key())).await,
+            KeyDecision::Again(request) => self.begun_before(&service, begin.to, &request).await,
+            KeyDecision::OtherRequest => Err(Refused::OtherRequest),
+            KeyDecision::StillAnswering => Err(Refused::StillAnswering),
         }
-        started.map_err(|error| error.refused)
     }
 
-    async fn try_start(
+    async fn start(
         &self,
         service: &Arc<Service>,
         begin: BeginRequest,
-        keyed: Option<KeyedMessageKey>,
-    ) -> Result<Verification, BeginError> {
+        keyed: Option<RequestKey>,
+    ) -> Result<Verification, Refused> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
         let test = self.test(service, number);
@@ -113,21 +71,17 @@ impl VerifyingInner {
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
         match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
-            Ok(summary) => {
-                let shown = self.shown(service.id, number, &summary, Status::Pending).await;
-                // The message was sent, even if the record cannot be read.
-                shown.map_err(|refused| BeginError { refused, may_have_been_sent: true })
-            }
+            Ok(summary) => self.shown(service.id, number, &summary, Status::Pending, None).await,
             Err(refused) => {
                 if !may_have_been_sent {
                     self.limits.give_back(taken);
                 }
-                Err(BeginError { refused, may_have_been_sent })
+                Err(refused)
             }
         }
     }
 
-    /// The verification that an earlier request with the same idempotency key began or continued.
+    /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
     ///
     /// # Errors
     /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
@@ -135,9 +89,9 @@ impl VerifyingInner {
         &self,
         service: &Service,
         to: PhoneNumber,
-        message: &KeyedMessage,
+        request: &KeyedRequest,
     ) -> Result<Verification, Refused> {
-        let KeyedMessage { track, channel, at, .. } = *message;
+        let KeyedRequest { track, channel, at, .. } = *request;
         let sid = self.sid_of(service.id, to, track);
         match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
@@ -157,23 +111,11 @@ impl VerifyingInner {
                 spent: false,
                 canceled: false,
             };
-            return self.shown(service.id, to, &summary, Status::Approved).await;
+            return self.shown(service.id, to, &summary, Status::Approved, None).await;
         }
         let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
         let until = lockout.and_then(|lockout| lockout.until);
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
-    }
-
-    /// Keeps the answer. If that fails, the caller still gets it, and a repetition finds the message.
-    async fn keep(&self, ticket: Ticket, message: KeyedMessageKey, verification: &Verification) {
-        let kept = serde_json::to_string(verification).unwrap_or_default();
-        match ticket.finish(kept).await {
-            Ok(()) => {
-                let answers = self.answers.clone();
-                tokio::spawn(async move { answers.forget(message).await });
-            }
-            Err(error) => tracing::warn!(%error, "answer not kept for its idempotency key"),
-        }
     }
 
     /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
@@ -248,7 +190,6 @@ impl VerifyingInner {
 fn key_refused(refusal: KeyRefusal) -> Refused {
     match refusal {
         KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
-        KeyRefusal::AnswerTooLong => Refused::Unavailable(Refusal::StoreUnavailable),
         KeyRefusal::Refused(refusal) => Refused::Unavailable(refusal),
     }
 }

@@ -18,7 +18,8 @@ impl VerifyingInner {
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
         let summary = reply.verification.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &summary, status).await
+        let ended = (status != Status::Pending).then(|| self.clock.now());
+        self.shown(service.id, number, &summary, status, ended).await
     }
 
     pub(super) async fn end(
@@ -38,7 +39,7 @@ impl VerifyingInner {
         let key = self.key(&service, number);
         let request = EndRequest { key, ending: decided, named, audited, was_erased: false };
         let summary = self.verifier.end(request).await?.verification.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &summary, status).await
+        self.shown(service.id, number, &summary, status, Some(self.clock.now())).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::VerifyingInner;
 use crate::attempts::attempts_of;
-use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::{NumberKey, VerificationSummary};
 use crate::registry::{Service, TestNumber};
@@ -56,31 +56,27 @@ impl VerifyingInner {
             VerificationSummary { spent: true, .. } => Status::MaxAttemptsReached,
             _ => Status::Pending,
         };
-        self.shown(service.id, number, &summary, status).await
+        self.shown(service.id, number, &summary, status, None).await
     }
 
-    /// A verification as callers see it.
+    /// A verification as callers see it. `ended` is the moment of the request that ended it.
     pub(super) async fn shown(
         &self,
         service: ServiceId,
         to: PhoneNumber,
         summary: &VerificationSummary,
         status: Status,
+        ended: Option<Timestamp>,
     ) -> Result<Verification, Refused> {
         let key = AttemptLogKey::new(service, summary.track, self.slots.of_number(service, to));
         let track = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| attempts_of(key, track)).unwrap_or_default();
         let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
-        let now = self.clock.now();
         let attempts = rows.iter().map(|listed| SendAttempt {
             sid: self.sealer.attempt(&listed.row.attempt),
             time: listed.row.at,
             channel: listed.row.channel,
         });
-        let updated = match status {
-            Status::Pending => updated.max(summary.last_send),
-            Status::Approved | Status::Canceled | Status::MaxAttemptsReached => now,
-        };
         Ok(Verification {
             sid: self.sid_of(service, to, summary.track),
             service,
@@ -88,7 +84,7 @@ impl VerifyingInner {
             channel: summary.channel,
             status,
             created: summary.begun,
-            updated,
+            updated: ended.unwrap_or(updated.max(summary.last_send)),
             attempts: attempts.collect(),
         })
     }

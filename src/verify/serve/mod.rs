@@ -31,7 +31,7 @@ use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
-use crate::limit::{Answers, Limits};
+use crate::limit::{IdempotencyKeys, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::Capacity;
@@ -48,8 +48,8 @@ pub struct VerifyingDeps {
     pub delivery: Arc<Delivery>,
     /// Counts the values of rate limits.
     pub limits: Limits,
-    /// Keeps answers for idempotency keys.
-    pub answers: Answers,
+    /// Remembers the requests with idempotency keys.
+    pub keys: IdempotencyKeys,
     /// The pumping guard, which forgets erased numbers.
     pub guard: Option<PumpingGuard>,
     /// Ids are sealed with it.
@@ -92,7 +92,7 @@ struct VerifyingInner {
     verifier: Verifier,
     delivery: Arc<Delivery>,
     limits: Limits,
-    answers: Answers,
+    keys: IdempotencyKeys,
     guard: Option<PumpingGuard>,
     sealer: Sealer,
     slots: SlotHash,
@@ -115,7 +115,7 @@ const EARLY_RECEIPTS: usize = 1_000;
 impl Verifying {
     /// Keeps the shards' policies equal to the registry's rules from now on. Needs a tokio runtime.
     pub fn new(deps: VerifyingDeps) -> Self {
-        let VerifyingDeps { registry, verifier, delivery, limits, answers, guard, server_key, rules, clock } =
+        let VerifyingDeps { registry, verifier, delivery, limits, keys, guard, server_key, rules, clock } =
             deps;
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
@@ -124,7 +124,7 @@ impl Verifying {
             verifier,
             delivery,
             limits,
-            answers,
+            keys,
             guard,
             sealer,
             slots,
@@ -146,7 +146,7 @@ impl Verifying {
 
     /// The limits on counters of rate limits and on idempotency keys.
     pub fn capacities(&self) -> [&Capacity; 2] {
-        [self.0.limits.capacity(), self.0.answers.capacity()]
+        [self.0.limits.capacity(), self.0.keys.capacity()]
     }
 
     /// The pumping guard.
@@ -283,7 +283,6 @@ impl VerifyingInner {
         let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
         let mut locked_until = None;
         let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
-        has_erased |= self.answers.erase(service.id, &number.e164()).await?;
         if let Some(guard) = &self.guard {
             has_erased |= guard.erase(Some(service.id), number).await?;
         }

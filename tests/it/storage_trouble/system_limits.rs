@@ -22,6 +22,9 @@ async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
     let world = World::new().await;
     let (number, code) = world.number_with_code().await;
     fs::remove_dir_all(world.setup.data_dir()).expect("removed");
+    // The journal looks for its file once a second.
+    let send = || async { world.send(&world.number()).await };
+    until("the loss to be noticed", send, |answer| answer.status() == 503).await;
     for _ in 0..3 {
         unavailable(&world.verify(&number, &wrong(&code)).await);
         unavailable(&world.verify(&number, &code).await);

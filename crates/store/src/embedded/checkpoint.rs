@@ -331,7 +331,7 @@ impl Attempt {
                     return Err("an owner of records went away before it had given all of them".into());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err("a slot had no owner, because it was moving to another".into());
+                    return Err("the owners did not give every slot".into());
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     silent = silent.saturating_add(turn);

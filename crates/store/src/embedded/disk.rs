@@ -63,8 +63,11 @@ pub(super) trait DiskFile: Send {
     /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Returns when everything written is on the disk, where it can be found again: not when the file was removed.
+    /// Returns when everything written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Fails if the file has no name any more. Writes to it would succeed, and be lost.
+    fn check_name(&self) -> io::Result<()>;
 
     /// Shortens the file to `length`; returns when that is on the disk.
     fn cut(&mut self, length: u64) -> io::Result<()>;
@@ -157,8 +160,10 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()?;
-        // Writes to a file that was removed succeed, and are lost.
+        self.0.sync_data()
+    }
+
+    fn check_name(&self) -> io::Result<()> {
         if links(&self.0)? == 0 {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed under the server"));
         }

@@ -208,7 +208,7 @@ impl Journal {
             self.buffer.extend_from_slice(&header);
         }
         frame::encode(&mut self.buffer, kind, sequence, time, writes);
-        let appended = segment.append(&self.buffer);
+        let appended = segment.append(&self.buffer, now);
         let bytes = self.buffer.len();
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();

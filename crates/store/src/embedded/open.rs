@@ -41,7 +41,7 @@ pub struct StoreSettings {
     /// A checkpoint begins when the last one is this old and the journal has grown. Therefore expired records leave the
     /// disk.
     pub checkpoint_every: Duration,
-    /// The pause after each MiB of a snapshot, so that commits do not wait for it.
+    /// The pause after each 256 KiB of a snapshot, so that commits do not wait for it.
     pub pause: Duration,
     /// Time limit for progress of sled, and for records from an owner during a checkpoint.
     pub deadline: Duration,

@@ -8,6 +8,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use onceward_core::domain::Timestamp;
 
 use super::disk::{Disk, DiskFile};
 
@@ -25,6 +28,9 @@ const FORMAT: u32 = 2;
 const WRITTEN_AHEAD: usize = 256 * 1024;
 
 static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
+
+/// Time between two checks that the file still has its name. Each takes a system call.
+const CHECK_NAME_EVERY: Duration = Duration::from_secs(1);
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,8 @@ pub(super) struct Segment {
     end: u64,
     /// The end of the written part, zeros included.
     written_to: u64,
+    /// When the file was last found to have its name.
+    name_checked: Timestamp,
 }
 
 impl Segment {
@@ -88,7 +96,7 @@ impl Segment {
         let path = path(journal, number);
         let file = disk.create(&path, capacity)?;
         disk.sync_dir(journal)?;
-        Ok(Self { number, path, file, capacity, end: 0, written_to: 0 })
+        Ok(Self { number, path, file, capacity, end: 0, written_to: 0, name_checked: Timestamp::EPOCH })
     }
 
     /// Whether nothing was written to it yet.
@@ -111,13 +119,17 @@ impl Segment {
         self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())
     }
 
-    /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. After an
-    /// error, [`Segment::cut_back`] must succeed before any other call.
-    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+    /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. Within a second
+    /// it fails if the file was removed. After an error, [`Segment::cut_back`] must succeed before any other call.
+    pub(super) fn append(&mut self, frame: &[u8], now: Timestamp) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
         self.write_ahead(end)?;
         self.file.sync()?;
+        if now.since(self.name_checked) >= CHECK_NAME_EVERY {
+            self.file.check_name()?;
+            self.name_checked = now;
+        }
         self.end = end;
         Ok(())
     }

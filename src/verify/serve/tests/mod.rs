@@ -1,4 +1,4 @@
-//! Promises about verifications beyond the engine's decisions: gateways, counters, stored responses, events.
+//! Promises about verifications beyond the engine's decisions: gateways, counters, idempotency keys, events.
 
 mod events;
 mod guard;

@@ -21,7 +21,7 @@ use crate::domain::{
 use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
-use crate::limit::{self, Answers, Limits};
+use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
 use crate::registry::tests::world::given;
@@ -162,6 +162,8 @@ struct RestartDeps {
     hook: Hook,
     routing: &'static str,
     guard: GuardSettings,
+    /// The limit on idempotency keys.
+    keys: usize,
 }
 
 pub struct World {
@@ -191,13 +193,26 @@ impl World {
     /// With these rules of the pumping guard.
     pub async fn guarded(guard: GuardSettings, routing: &'static str, settings: Value) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let deps =
-            RestartDeps { clock, provider: FakeProvider::default(), hook: Hook::default(), routing, guard };
+        let deps = RestartDeps {
+            clock,
+            provider: FakeProvider::default(),
+            hook: Hook::default(),
+            routing,
+            guard,
+            keys: 1_000,
+        };
         let (registry, verifying, outbox, store) = open(MemoryStore::new(), &deps).await;
         let mut settings = given(settings);
         settings.entry("friendly-name").or_insert("Owl Bank".into());
         let service = registry.create_service(settings).await.expect("a service");
         Self { verifying, registry, outbox, store, service, provider: deps.provider.clone(), deps }
+    }
+
+    /// So many idempotency keys are remembered.
+    pub async fn with_room_for_keys(keys: usize) -> Self {
+        let mut world = Self::new().await;
+        world.deps.keys = keys;
+        world.crashes().await
     }
 
     /// The program dies and starts again from the durable state.
@@ -319,7 +334,7 @@ fn account() -> AccountSettings {
 }
 
 async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, MemoryStore) {
-    let RestartDeps { clock, provider, hook, routing, guard } = deps.clone();
+    let RestartDeps { clock, provider, hook, routing, guard, keys } = deps.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
@@ -353,7 +368,8 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("shards");
     let limits = Limits::new(&shards, &key, limit::Bounds::default());
-    let answers = Answers::new(&shards, &key, limit::Bounds::default());
+    let bounds = limit::Bounds { records: keys, ..limit::Bounds::default() };
+    let keys = IdempotencyKeys::new(&shards, &key, bounds);
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings: RegistrySettings {
@@ -396,6 +412,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
         capacity,
+        keys: Arc::clone(keys.capacity()),
         delivery: delivery.clone(),
         policies: policies.clone(),
         server_key: key.clone(),
@@ -410,7 +427,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         delivery,
         limits,
         guard: Some(guard),
-        answers,
+        keys,
         server_key: key,
         rules,
         clock,

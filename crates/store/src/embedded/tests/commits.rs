@@ -36,6 +36,21 @@ fn waiting_batches_share_the_next_sync() {
 }
 
 #[test]
+fn a_removed_segment_is_noticed_within_a_second() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut world = World::new();
+    for checks in 1..=2 {
+        (0..50).for_each(|number| world.put(number, "text"));
+        assert_eq!(world.disk.count(Operation::CheckName), checks, "one for many commits");
+        world.clock.advance(SECOND);
+    }
+    for segment in segments(&world.dir()) {
+        fs::remove_file(segment).unwrap();
+    }
+    assert!(matches!(world.batch(&[(1, Some("lost"))]), Err(StoreError::Unavailable(_))));
+}
+
+#[test]
 fn callbacks_come_in_the_order_of_the_commits_refused_ones_too() {
     let world = World::new();
     world.disk.hold_syncs();

@@ -28,6 +28,7 @@ pub(super) enum Operation {
     SyncFile,
     SyncDir,
     Rename,
+    CheckName,
 }
 
 #[derive(Clone, Default)]
@@ -269,6 +270,11 @@ impl DiskFile for FaultyFile {
         self.file.sync()?;
         self.disk.did(Operation::Sync, &self.path);
         Ok(())
+    }
+
+    fn check_name(&self) -> io::Result<()> {
+        self.disk.attempt(Operation::CheckName, &self.path)?;
+        self.file.check_name()
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
