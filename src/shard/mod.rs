@@ -40,7 +40,7 @@ pub use self::capacity::{
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
-pub use self::record_log::{LogRange, LogRecord, RecordLog};
+pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};

@@ -26,8 +26,6 @@ pub(super) enum WebhookRequest {
     /// An attempt that began at this moment has ended.
     Conclude(Timestamp, Posted),
     Replay,
-    /// There are more ended deliveries than are kept.
-    Forget,
     /// An event that follows no decision of its slot.
     Announce(Box<Event>),
 }
@@ -57,7 +55,7 @@ impl EventCommand {
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
         match view.get::<EventRecord>(self.subject.id)? {
             EventRecord::Delivery(delivery) => Some(delivery),
-            EventRecord::Expected(_) | EventRecord::Dropped(_) => None,
+            EventRecord::Expected(_) => None,
         }
     }
 
@@ -97,12 +95,6 @@ impl EventCommand {
         self.put(delivery, Durability::Durable, view);
         Some(WebhookOutcome::Done)
     }
-
-    fn forget(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        self.delivery(view).filter(|delivery| delivery.state != DeliveryState::Pending)?;
-        view.put::<EventRecord>(self.subject.id, None, Durability::Lazy);
-        Some(WebhookOutcome::Done)
-    }
 }
 
 impl Command for EventCommand {
@@ -115,7 +107,6 @@ impl Command for EventCommand {
             WebhookRequest::Expire => self.expire(view),
             WebhookRequest::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
             WebhookRequest::Replay => self.replay(view),
-            WebhookRequest::Forget => self.forget(view),
             WebhookRequest::Announce(event) => {
                 if let Some(service) = self.recorder.subscribed(event.service) {
                     self.recorder.emit(&service, event, None, view);
