@@ -243,7 +243,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadlines, failure).await? else { return Continue(()) };
-        let Admitted { mut permit, circuit, message, charge } = admitted;
+        let Admitted { mut permit, circuit, message, mut charge } = admitted;
         let started = self.now();
         let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
@@ -251,6 +251,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Break(self.failed(&DeliveryError::StateUnknown));
         }
         permit.ask();
+        charge.spend();
         let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
         let span = self.job.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
@@ -330,7 +331,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Err(error) => return Break(self.failed(&error)),
         };
         let Some(circuit) = gateway.circuit.enter(service, self.now()) else {
-            charge.give_back();
             failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
             return Continue(None);
         };

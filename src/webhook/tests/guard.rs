@@ -33,7 +33,9 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     assert_eq!((&data["subject"], &data["sent"]), (&"+99290000****".into(), &31.into()), "{data}");
 
     for _ in 0..45 {
-        let _ = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await;
+        if let Ok(mut charge) = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await {
+            charge.spend();
+        }
     }
     world.settle().await;
     let asked = world.asked();
