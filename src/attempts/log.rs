@@ -22,8 +22,10 @@ pub const MOST_ROWS: usize = 32;
 /// a longer one is left out.
 const LONGEST_ID: usize = 100;
 
-/// Numbers that are reserved for the attempts of one send: a send that begins before its end uses others.
-const NUMBERS_PER_SEND: u8 = 4;
+/// Numbers that are reserved for the attempts of one send, because a send that begins before its end uses others: a send
+/// asks each gateway at most once on each channel, and one of them once more.
+const NUMBERS_PER_SEND: u8 = 22;
+const _: () = assert!(NUMBERS_PER_SEND as usize == GatewayName::ALL.len() * Channel::ALL.len() + 1);
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);

@@ -74,10 +74,19 @@ fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
     let (first, second) = (track.reserve(), track.reserve());
     settle(&mut track, second, 2);
     settle(&mut track, first, 1);
-    assert_eq!(numbers(&track), [4, 5, 0]);
+    assert_eq!(numbers(&track), [second, second + 1, 0]);
     let third = track.reserve();
     settle(&mut track, third, 1);
-    assert_eq!(third, 6);
+    assert_eq!(third, second + 2);
+}
+
+#[test]
+fn a_send_over_five_gateways_beside_another_keeps_its_numbers() {
+    let mut track = AttemptLog::new(sent(1, START).number, START, TrackerSettings::default());
+    let (first, second) = (track.reserve(), track.reserve());
+    settle(&mut track, first, 5);
+    settle(&mut track, second, 1);
+    assert_eq!(numbers(&track), [0, 1, 2, 3, 4, second]);
 }
 
 #[test]
