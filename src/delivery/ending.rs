@@ -153,7 +153,7 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
-    /// or a provider's own words.
+    /// or a provider's own words: an id with the code or the number in it is left out.
     pub(super) fn log_answer(
         &mut self,
         gateway: &GuardedGateway,
@@ -163,12 +163,17 @@ impl<O> DeliveryRun<'_, O> {
         let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
         match answer {
             Some(Ok(accepted)) => {
-                debug!(request_id, %number, channel, gateway, message_id = accepted.message_id, "message accepted");
+                let id = accepted.message_id.as_str();
+                let digits = self.job.number.as_u64().to_string();
+                let message_id =
+                    (!id.contains(self.job.code.expose()) && !id.contains(&digits)).then_some(id);
+                debug!(request_id, %number, channel, gateway, message_id, "message accepted");
             }
             Some(Err(error)) if error.class == ErrorClass::Configuration => {
                 self.configuration_errors.push((self.channel, error.clone()));
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
+                let code = self.logged(*code);
                 let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
                 let retry_after = class.retry_after_seconds();
                 warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
@@ -177,13 +182,18 @@ impl<O> DeliveryRun<'_, O> {
         }
     }
 
+    /// A provider's error code for the log: not one that is the message's code.
+    fn logged(&self, error_code: Option<u32>) -> Option<u32> {
+        error_code.filter(|code| self.job.code.expose().parse() != Ok(*code))
+    }
+
     /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
     /// and no retry follows.
     fn log_configuration_errors(&mut self, result: &SendResult) {
         let errors = std::mem::take(&mut self.configuration_errors);
         let (number, request_id) = (self.job.number, self.job.request_id.as_deref());
         for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
-            let (channel, gateway) = (channel.as_str(), gateway.as_str());
+            let (channel, gateway, code) = (channel.as_str(), gateway.as_str(), self.logged(code));
             if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
                 warn!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
             } else {

@@ -315,8 +315,9 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
         Ok(SendOutcome::Sent { postponed: true, .. }) => {
             debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
-        Ok(SendOutcome::Sent { message_id, .. }) => {
-            debug!(request_id, %number, outcome = "sent", message_id, "code sent");
+        // The line of the gateway has the provider's id.
+        Ok(SendOutcome::Sent { .. }) => {
+            debug!(request_id, %number, outcome = "sent", "code sent");
         }
         Ok(SendOutcome::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "code not sent");
