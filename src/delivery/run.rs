@@ -484,6 +484,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             channel,
             text,
             locale,
+            wording: job.style.wording.clone(),
             code,
             send_digits,
             sender_name,
