@@ -120,7 +120,7 @@ impl<R: LogRecord> RecordLog<R> {
         shards: &Shards,
         keep_at_most: usize,
         keep_for: Duration,
-        follower: impl Fn(usize) -> F + Send + Sync + 'static,
+        second: impl Fn(usize) -> F + Send + Sync + 'static,
     ) -> Self {
         let router = Arc::clone(shards.router());
         let by_shard = (0..router.shards()).map(|_| Mutex::default()).collect();
@@ -136,7 +136,7 @@ impl<R: LogRecord> RecordLog<R> {
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
             followed.clear(shard);
-            Box::new(Follower { shard, indexes: Arc::clone(&followed), second: follower(shard) })
+            Box::new(Follower { shard, indexes: Arc::clone(&followed), second: second(shard) })
         }));
         let clock = Arc::clone(shards.clock());
         tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
@@ -144,7 +144,7 @@ impl<R: LogRecord> RecordLog<R> {
     }
 
     /// The number of records.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.records.load(Ordering::Relaxed)
     }
 
@@ -330,13 +330,10 @@ async fn forget_surplus<R: LogRecord>(
 }
 
 /// The items of ordered iterators in one order: at each step the first item with the greatest `rank`.
-fn merged<T: Copy, I: Iterator<Item = T>, K: Ord>(
+fn merged<T: Copy + Ord, I: Iterator<Item = T>, K: Ord>(
     iterators: impl Iterator<Item = I>,
     rank: impl Fn(T) -> K,
-) -> impl Iterator<Item = T>
-where
-    T: Ord,
-{
+) -> impl Iterator<Item = T> {
     let mut iterators: Vec<I> = iterators.collect();
     let all = iterators.iter_mut().enumerate();
     let mut heads: BinaryHeap<(K, usize, T)> =
