@@ -94,23 +94,17 @@ pub(super) struct RetryLater {
     pub(super) attempt: Option<usize>,
 }
 
-/// The time that one gateway gets.
-#[derive(Clone, Copy)]
-struct GatewayDeadlines {
-    /// The end of the wait for a permit.
-    permit: Instant,
-    /// The end of the wait for an answer.
-    answer: Instant,
-    /// Whether the run asks another gateway if this one does not answer.
-    has_successor: bool,
-}
-
 /// Everything that one request to a gateway needs.
 struct Admitted<'a> {
     permit: GatewayPermit<'a>,
     circuit: CircuitPermit<'a>,
     message: OutgoingMessage,
     charge: Charge,
+}
+
+/// The middle of the time until `end`.
+pub(super) fn half_until(end: Instant) -> Instant {
+    end - end.saturating_duration_since(now()) / 2
 }
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
@@ -196,7 +190,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
-            self.try_gateway(candidate, self.deadlines(position), &mut failure).await?;
+            self.try_gateway(candidate, self.deadline(position), &mut failure).await?;
             if failure.unreachable {
                 return Continue(failure);
             }
@@ -206,56 +200,42 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             sleep(wait).await;
             self.asked_once_more = true;
             if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.whole_budget(), &mut failure).await?;
+                self.try_gateway(candidate, self.budget.end, &mut failure).await?;
             }
         }
         Continue(failure)
     }
 
-    /// A gateway gets at most half of the remaining time while another one can be asked, and all of it otherwise. With
-    /// [`OnAmbiguous::Stop`] this limits the wait for a permit only.
-    fn deadlines(&self, position: usize) -> GatewayDeadlines {
-        let budget = self.budget;
+    /// When the time of the gateway at a position ends: at most half of the remaining time while another one can be asked,
+    /// and all of it otherwise or with [`OnAmbiguous::Stop`].
+    fn deadline(&self, position: usize) -> Instant {
         let further = (position + 1..).map_while(|position| self.candidate(position));
-        let mut open =
-            further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.service(), self.now()));
-        if open.next().is_none() {
-            return self.whole_budget();
-        }
-        let half = budget.end - budget.left() / 2;
+        let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
         match self.delivery.settings.gateway_silent {
-            OnAmbiguous::Next => GatewayDeadlines { permit: half, answer: half, has_successor: true },
-            OnAmbiguous::Stop => GatewayDeadlines { permit: half, answer: budget.end, has_successor: false },
+            OnAmbiguous::Next if open.next().is_some() => half_until(self.budget.end),
+            OnAmbiguous::Next | OnAmbiguous::Stop => self.budget.end,
         }
     }
 
-    const fn whole_budget(&self) -> GatewayDeadlines {
-        GatewayDeadlines { permit: self.budget.end, answer: self.budget.end, has_successor: false }
-    }
-
-    /// Waits for a permit, and asks one gateway, within its deadlines. Breaks when the run is over, else
+    /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else
     /// notes in `failure` why the gateway did not accept the message.
     async fn try_gateway(
         &mut self,
         candidate: Candidate<'a>,
-        deadlines: GatewayDeadlines,
+        deadline: Instant,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, deadlines, failure).await? else { return Continue(()) };
-        let Admitted { mut permit, circuit, message, mut charge } = admitted;
+        let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
+        let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
         let started = self.now();
-        let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
-        let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         if !self.liveness.may_send() {
             return Break(self.failed(&DeliveryError::StateUnknown));
         }
-        permit.ask();
         charge.spend();
-        let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
         let span = self.job.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
-        let answer = gateway.request(GatewayOperation::Send, sending, end, span).await;
+        let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
@@ -287,14 +267,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
-        deadlines: GatewayDeadlines,
+        deadline: Instant,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
-        let (budget, service) = (self.budget, self.service());
-        let least = |permit: &GatewayPermit<'_>| budget.least.max(permit.typical_time());
+        let budget = self.budget;
         // Before the wait, so that an open circuit costs nothing.
-        if gateway.circuit.keeps_out(service, self.now()) {
-            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
+        if gateway.circuit.keeps_out(self.now()) {
+            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
@@ -302,12 +281,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let permit = match gateway.limiter.acquire(service, deadlines.permit, deadlines.answer).await {
-            // With too little time for an answer the message would leave, and its fate would be unknown.
-            Ok(permit) if permit.waited && now() + least(&permit) > deadlines.answer => {
-                self.no_permit(DeliveryError::TimedOutWaiting, failure);
-                return Continue(None);
-            }
+        // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
+        let permit = match gateway.limiter.acquire(self.service(), half_until(deadline)).await {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
@@ -330,8 +305,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(charge) => charge,
             Err(error) => return Break(self.failed(&error)),
         };
-        let Some(circuit) = gateway.circuit.enter(service, self.now()) else {
-            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
+        let Some(circuit) = gateway.circuit.enter(self.now()) else {
+            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         };
         Continue(Some(Admitted { permit, circuit, message, charge }))
@@ -383,14 +358,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 if let Some(after) = wait {
                     let now = self.now();
                     // The answer itself may have opened the circuit.
-                    let asked_again = gateway.circuit.asked_again_at(self.service(), now);
+                    let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
                     let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
-                    if is_sooner
-                        && !class.may_have_been_sent()
-                        && !gateway.circuit.keeps_out(self.service(), now)
-                    {
+                    if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
                         failure.again = Some((candidate.position, after));
                     }
                 }

@@ -1,7 +1,6 @@
 //! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -357,8 +356,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
-        // It waited in vain; how long another one would is not known here.
-        (SendResult::Overloaded, _) => Err(Refusal::sends_overloaded(Duration::ZERO)),
+        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
         (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
         (
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },

@@ -207,10 +207,8 @@ impl Verifier {
         let SendRequest { key, options, channel, style, verification, client, request_id } = request;
         let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
         let permit = self.limit.acquire(key.service, true)?;
-        if !key.is_test
-            && let Some(wait) = self.delivery.overload(key.service, key.number, channel)
-        {
-            return Err(Refusal::sends_overloaded(wait));
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
+            return Err(Refusal::SendsOverloaded);
         }
         let guard = self.guard.as_ref().filter(|_| !key.is_test);
         if let Some(guard) = guard {

@@ -105,8 +105,8 @@ async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
         let world = Setup { bounds, ..Setup::routing(BOTH) }.build().and(Mada, [hanging()]);
         world.and(Http, [accepted("H1"), accepted("H2")])
     };
-    // No room to wait, and a wait until an answer could not come within half of the time any more.
-    for (sends_waiting, at) in [(0, 0), (10, 2_750)] {
+    // No room to wait, and a wait for half of the gateway's time.
+    for (sends_waiting, at) in [(0, 0), (10, 2_500)] {
         let world = overloaded(sends_waiting);
         let (hanging, moved_on) = tokio::join!(world.requests(), world.requests());
         assert_eq!((hanging.result, moved_on.result), (taken("H2"), taken("H1")));

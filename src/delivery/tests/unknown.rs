@@ -47,21 +47,6 @@ async fn each_gateway_but_the_last_gets_half_of_the_remaining_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_whose_usual_time_is_known_is_given_up_earlier() {
-    for (usual, given_up) in [(100, 1_000), (400, 1_600), (2_000, 5_000)] {
-        let setup = Setup { life: secs(600), ..Setup::routing(BOTH) };
-        let world = setup.build().and(Mada, vec![accepted("M").after_ms(usual); 20]);
-        for _ in 0..20 {
-            assert_eq!(world.requests().await, taken("M"));
-        }
-        let begun = world.elapsed_ms();
-        let world = world.and(Mada, [hanging()]).and(Http, [accepted("H1")]);
-        assert_eq!(world.requests().await, taken("H1"));
-        assert_eq!(world.elapsed_ms() - begun, given_up, "{usual}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_last_gateway_gets_all_of_the_remaining_time() {
     let slow = || accepted("SM").after_ms(9_000);
     for routing in ["Mada", BOTH] {
