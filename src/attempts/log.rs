@@ -8,10 +8,10 @@ use crate::config::TrackerSettings;
 use crate::delivery::{
     Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
 };
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::{Id, Record};
+use crate::shard::{Id, LogRecord, Record, service_of};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -171,6 +171,22 @@ impl Record for AttemptLog {
             }
             (before, after) => after.or(before),
         }
+    }
+}
+
+impl LogRecord for AttemptLog {
+    type Owner = ServiceId;
+
+    fn at(&self) -> Timestamp {
+        self.last_attempt_at()
+    }
+
+    fn owner(&self, id: &Id) -> ServiceId {
+        service_of(id)
+    }
+
+    fn may_forget(&self) -> bool {
+        self.plan.is_none()
     }
 }
 
