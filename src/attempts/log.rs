@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrackerSettings;
 use crate::delivery::{
-    Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
+    Delivered, Failure, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
 };
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
@@ -261,18 +261,18 @@ impl AttemptLog {
     }
 
     /// Drops the planned send. Returns `true` if there was one.
-    pub fn drop_follow_up(&mut self, why: Dropped) -> bool {
+    pub fn drop_follow_up(&mut self, why: Failure) -> bool {
         let Some(plan) = self.plan.take() else { return false };
         self.give_up(repeated_by(&plan.follow_up), why);
         true
     }
 
-    fn give_up(&mut self, attempt: Option<u8>, why: Dropped) {
+    fn give_up(&mut self, attempt: Option<u8>, why: Failure) {
         let row = attempt.and_then(|attempt| self.rows.iter_mut().find(|row| row.attempt == attempt));
         // A row that was sent stays sent: it was the next one that was not made.
         if let Some(row) = row.filter(|row| row.status != SendStatus::Sent) {
             row.status = SendStatus::Unsendable;
-            row.max_retries_reached |= why == Dropped::MaxRetriesReached;
+            row.max_retries_reached |= why == Failure::RetriesUsedUp;
         }
     }
 
@@ -283,7 +283,7 @@ impl AttemptLog {
             return false;
         }
         (self.verify, self.verify_at) = (status, now);
-        status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
+        status == VerifyStatus::Success && self.drop_follow_up(Failure::NoLongerUsable)
     }
 
     /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves

@@ -6,7 +6,7 @@ use tracing::{debug, error, warn};
 use super::Delivery;
 use super::breaker::Circuit;
 use super::budget::Budget;
-use super::error::{DeliveryError, NO_ANSWER};
+use super::error::{Failure, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
 use super::run::half_until;
@@ -82,8 +82,8 @@ impl Delivery {
         holder: &'a GuardedGateway,
         service: ServiceId,
         end: Instant,
-    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), DeliveryError> {
-        let out = |now| DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) };
+    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), Failure> {
+        let out = |now| Failure::OutOfService { until: holder.circuit.asked_again_at(now) };
         let now = self.clock.now();
         if holder.circuit.keeps_out(now) {
             return Err(out(now));

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use super::FailureReason;
-use super::plan::{Dropped, FollowUp, Reason, SendStatus};
+use super::Failure;
+use super::plan::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
@@ -87,7 +87,7 @@ pub struct Delivered {
     /// The change of the verification's planned message.
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
-    pub reason: Option<FailureReason>,
+    pub reason: Option<Failure>,
 }
 
 /// One gateway that was asked once. A message for which no gateway could be asked has one attempt too, so
@@ -125,5 +125,5 @@ pub enum PlanChange {
     /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
     Set(FollowUp),
     /// Removes the plan. For a planned message that was certainly not sent: the reason.
-    End(Option<Dropped>),
+    End(Option<Failure>),
 }

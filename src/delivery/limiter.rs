@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::error::DeliveryError;
+use super::error::Failure;
 use crate::domain::{GatewayName, ServiceId};
 use crate::metrics::ServiceNames;
 use crate::shard::Shares;
@@ -80,12 +80,8 @@ impl ConcurrencyLimiter {
 
     /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the service has used up its
     /// share of the places. Nothing is sent after an error.
-    pub async fn acquire(
-        &self,
-        service: ServiceId,
-        patience: Instant,
-    ) -> Result<GatewayPermit<'_>, DeliveryError> {
-        let Some((place, has_few)) = self.place(service) else { return Err(DeliveryError::Overloaded) };
+    pub async fn acquire(&self, service: ServiceId, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
+        let Some((place, has_few)) = self.place(service) else { return Err(Failure::Overloaded) };
         if let Some(permit) = self.free(has_few) {
             return Ok(GatewayPermit { waited: false, _permit: permit, _place: place });
         }
@@ -94,7 +90,7 @@ impl ConcurrencyLimiter {
             Ok(Ok(permit)) => Ok(GatewayPermit { waited: true, _permit: permit, _place: place }),
             Ok(Err(_)) | Err(_) => {
                 self.log_refusal(&mut self.state(), service);
-                Err(DeliveryError::Overloaded)
+                Err(Failure::Overloaded)
             }
         }
     }

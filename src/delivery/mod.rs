@@ -43,9 +43,9 @@ use crate::template::Templates;
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
-pub use error::FailureReason;
+pub use error::Failure;
 pub use job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
-pub use plan::{Dropped, FollowUp, Reason, SendStatus};
+pub use plan::{FollowUp, Reason, SendStatus};
 
 use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;

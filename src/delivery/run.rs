@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::{Budget, now};
-use super::error::DeliveryError;
+use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
 use super::job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, Purpose};
 use super::limiter::GatewayPermit;
@@ -75,9 +75,9 @@ pub(super) struct DeliveryRun<'a, O> {
 #[derive(Default)]
 struct ChannelFailure {
     /// The last reason that a gateway gave, or its queue.
-    error: Option<DeliveryError>,
+    error: Option<Failure>,
     /// Why a gateway was not asked. Reported only if no gateway gave a reason.
-    skipped: Option<DeliveryError>,
+    skipped: Option<Failure>,
     /// When a gateway may accept the message, if that can be expected.
     later: Option<RetryLater>,
     /// The gateway to ask once more, and the wait that it asked for: the shortest one.
@@ -144,7 +144,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     async fn run(mut self) -> Delivered {
         if !self.workflow.allows_after(self.sent) {
-            return self.failed(&DeliveryError::TooManyMessages);
+            return self.failed(Failure::TooManyMessages);
         }
         loop {
             let failure = match self.try_channel().await {
@@ -157,11 +157,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 self.go_to(self.workflow.step_on(self.step, channel), channel);
                 continue;
             }
-            let error = failure.error.or(failure.skipped).unwrap_or(DeliveryError::NotServed(self.channel));
-            let mut dropped = error.dropped();
+            let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
+            let mut dropped = error;
             if let Some(later) = failure.later {
                 match self.plan_retry(later) {
-                    Ok(due) => return self.postponed_until(due, later, &error),
+                    Ok(due) => return self.postponed_until(due, later, error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
@@ -174,11 +174,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             match self.workflow.after(self.step) {
                 Some((step, channel)) if !self.tried.contains(&channel) => {
                     if self.budget.left() < self.budget.least {
-                        return self.postponed_to_step(step, channel, &error);
+                        return self.postponed_to_step(step, channel, error);
                     }
                     self.go_to(step, channel);
                 }
-                _ => return self.failed_for(&error, dropped),
+                _ => return self.failed_for(error, dropped),
             }
         }
     }
@@ -230,7 +230,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
         let started = self.now();
         if !self.liveness.may_send() {
-            return Break(self.failed(&DeliveryError::StateUnknown));
+            return Break(self.failed(Failure::StateUnknown));
         }
         charge.spend();
         let span = self.job.request_id.as_ref().and_then(RequestId::span);
@@ -253,9 +253,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 }
                 attempt.error_code = error.code;
                 let class = error.class;
-                (DeliveryError::Gateway(error), class)
+                (Failure::of(&error), class)
             }
-            None => (DeliveryError::NoAnswerInTime, ErrorClass::Ambiguous),
+            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous),
         };
         attempt.class = Some(class);
         self.attempts.push(attempt);
@@ -277,7 +277,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
-            failure.skipped = Some(DeliveryError::TimedOutWaiting);
+            failure.skipped = Some(Failure::TimedOutWaiting);
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
@@ -293,17 +293,17 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.code_state()).await {
                 Ok(CodeState::Live) => {}
-                Ok(CodeState::Ended) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
-                Ok(CodeState::Unknown) => return Break(self.failed(&DeliveryError::StateUnknown)),
-                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting)),
+                Ok(CodeState::Ended) => return Break(self.failed(Failure::NoLongerUsable)),
+                Ok(CodeState::Unknown) => return Break(self.failed(Failure::StateUnknown)),
+                Err(_) => return Break(self.failed(Failure::TimedOutWaiting)),
             }
         }
         let Some(message) = self.message() else {
-            return Break(self.failed(&DeliveryError::NoLongerUsable));
+            return Break(self.failed(Failure::NoLongerUsable));
         };
         let charge = match self.charge(gateway).await {
             Ok(charge) => charge,
-            Err(error) => return Break(self.failed(&error)),
+            Err(error) => return Break(self.failed(error)),
         };
         let Some(circuit) = gateway.circuit.enter(self.now()) else {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
@@ -313,7 +313,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// Charges a message to the budgets. The simulator's costs no money.
-    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, DeliveryError> {
+    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, Failure> {
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
         let is_free = gateway.name == GatewayName::Simulator;
         let request_id = self.job.request_id.as_deref();
@@ -321,14 +321,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
             Ok(charged) => charged.map_err(|error| match error {
-                ChargeError::Spent(spent) => DeliveryError::BudgetSpent { until: spent.until },
-                ChargeError::Unavailable => DeliveryError::BudgetUnknown,
+                ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
+                ChargeError::Unavailable => Failure::BudgetUnknown,
             }),
-            Err(_) => Err(DeliveryError::BudgetUnknown),
+            Err(_) => Err(Failure::BudgetUnknown),
         }
     }
 
-    fn no_permit(&self, error: DeliveryError, failure: &mut ChannelFailure) {
+    fn no_permit(&self, error: Failure, failure: &mut ChannelFailure) {
         failure.error = Some(error);
         // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
         if self.is_follow_up() {
@@ -339,7 +339,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// The gateway did not accept the message.
     fn refused(
         &mut self,
-        error: DeliveryError,
+        error: Failure,
         class: ErrorClass,
         candidate: Candidate<'a>,
         failure: &mut ChannelFailure,
@@ -375,7 +375,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            NextStep::Stop => Break(self.failed(&error)),
+            NextStep::Stop => Break(self.failed(error)),
         }
     }
 }
@@ -495,10 +495,10 @@ impl<'a, O> DeliveryRun<'a, O> {
 impl ChannelFailure {
     fn out_of_service(&mut self, asked_again: Timestamp) {
         let until = match self.skipped {
-            Some(DeliveryError::OutOfService { until }) => until.min(asked_again),
+            Some(Failure::OutOfService { until }) => until.min(asked_again),
             _ => asked_again,
         };
-        self.skipped = Some(DeliveryError::OutOfService { until });
+        self.skipped = Some(Failure::OutOfService { until });
         self.may_work_at(asked_again, None);
     }
 

@@ -5,7 +5,7 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{FailureReason, GatewayAttempt, SendStatus};
+use crate::delivery::{Failure, GatewayAttempt, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -99,7 +99,7 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
         SendResult::Failed { may_have_been_sent: None }
-            if matches!(delivered.reason, Some(FailureReason::BudgetSpent { .. })) =>
+            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. })) =>
         {
             SendEnd::Limited
         }

@@ -3,7 +3,7 @@
 use super::{START, key, planned, sent};
 use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, Dropped, GatewayAttempt, PlanChange, Purpose, SendStatus};
+use crate::delivery::{Delivered, Failure, GatewayAttempt, PlanChange, Purpose, SendStatus};
 use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
 use crate::engine::{Salt, SendResult};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
@@ -179,7 +179,7 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
 fn a_record_lasts_as_long_as_what_is_planned() {
     let mut track = planned(1, second(1_000_000_000));
     assert_eq!(track.expires(), track.plan.as_ref().expect("a plan").expires);
-    assert!(track.drop_follow_up(Dropped::NotUsable));
+    assert!(track.drop_follow_up(Failure::NoLongerUsable));
     assert_eq!(track.expires(), track.keep_until);
 }
 

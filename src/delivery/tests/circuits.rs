@@ -8,7 +8,7 @@ use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{Setup, World, failed, failure, postponed, secs, taken};
 use crate::delivery::Circuit;
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
 
@@ -131,7 +131,7 @@ async fn messages_that_waited_do_not_ask_a_gateway_that_died_meanwhile() {
     let (first, second) = tokio::join!(world.requests(), world.requests());
     assert_eq!(failure(first).class(), Some(DOWN));
     let until = TokioClock::EPOCH.plus(secs(13));
-    assert_eq!(failure(second), failed(&DeliveryError::OutOfService { until }));
+    assert_eq!(failure(second), failed(Failure::OutOfService { until }));
     assert_eq!(world.sent_at(), [0]);
 }
 

@@ -8,7 +8,7 @@ use super::log_capture::LogCapture;
 use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::PlanChange;
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
@@ -84,7 +84,7 @@ async fn a_refused_gateway_in_between_does_not_hinder_the_second_try() {
 async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
     let world = Setup::routing(BOTH).build().and(Mada, [error(ErrorClass::Refused)]);
     world.code_is_used_up();
-    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoLongerUsable));
+    assert_eq!(failure(world.requests().await), failed(Failure::NoLongerUsable));
     assert_eq!(world.asked(), [(Mada, Sms)]);
 }
 
@@ -156,11 +156,11 @@ async fn a_channel_that_no_gateway_serves_is_passed_over() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
     let world = Setup::routing("Mada").build();
-    assert_eq!(failure(world.requests_by(Call).await), failed(&DeliveryError::NotServed(Call)));
+    assert_eq!(failure(world.requests_by(Call).await), failed(Failure::NotServed));
     assert!(world.rows().is_empty());
     let world = Setup::routing("Mada:+49").build();
     let error = failure(world.requests().await);
-    assert_eq!(error, failed(&DeliveryError::NotServed(Sms)));
+    assert_eq!(error, failed(Failure::NotServed));
     assert_eq!(
         (error.class(), error.may_have_been_sent(), error.is_about_the_number()),
         (None, false, false)

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::gateways::accepted;
 use super::world::{Setup, World, failed, number, secs, taken};
 use crate::config::Bounds;
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::domain::{Channel, GatewayName, ServiceId};
 
 #[tokio::test(start_paused = true)]
@@ -17,7 +17,7 @@ async fn a_message_waits_for_a_permit_for_half_of_its_time() {
         (result.err(), world.elapsed_ms())
     }))
     .await;
-    let late = || (Some(failed(&DeliveryError::Overloaded)), 5_000);
+    let late = || (Some(failed(Failure::Overloaded)), 5_000);
     assert_eq!(results, [(None, 3_000), (None, 6_000), late(), late(), late(), late()]);
     assert_eq!(world.sent_at(), [0, 3_000]);
 }
@@ -30,7 +30,7 @@ async fn beyond_the_places_messages_are_refused_at_once() {
         (result.err(), world.elapsed_ms())
     }))
     .await;
-    let refused = || (Some(failed(&DeliveryError::Overloaded)), 0);
+    let refused = || (Some(failed(Failure::Overloaded)), 0);
     assert_eq!(results, [(None, 1_000), (None, 2_000), (None, 3_000), refused(), refused()]);
 }
 
@@ -63,7 +63,7 @@ const OTHER: ServiceId = ServiceId::new(2);
 async fn a_flood_delays_no_service_that_sends_little() {
     let slow = || accepted("SM").after_ms(500);
     let world = World::with_places(8, 1_000).and_answers(std::iter::repeat_with(slow).take(400));
-    let flood = join_all((0..120).map(|_| world.requests_of(FLOOD)));
+    let flood = join_all((0..70).map(|_| world.requests_of(FLOOD)));
     let other = async {
         let mut answered_at = Vec::new();
         for _ in 0..5 {

@@ -14,10 +14,9 @@ use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::delivery::{
-    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Reason,
-    Routed,
+    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -340,7 +339,7 @@ impl CodeLiveness for World {
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub result: SendResult,
-    pub reason: Option<FailureReason>,
+    pub reason: Option<Failure>,
     class: Option<ErrorClass>,
 }
 
@@ -395,9 +394,9 @@ pub fn postponed_and_possibly_sent(row: u8) -> SendResult {
 }
 
 /// The caller's result of this error.
-pub fn failed(error: &DeliveryError) -> Ended {
-    let possibly_sent = matches!(error, DeliveryError::NoAnswerInTime).then_some(PossiblySent { held: None });
-    Ended { result: error.result(possibly_sent), reason: Some(error.reason()), class: None }
+pub fn failed(error: Failure) -> Ended {
+    let possibly_sent = matches!(error, Failure::NoAnswerInTime).then_some(PossiblySent { held: None });
+    Ended { result: error.result(possibly_sent), reason: Some(error), class: None }
 }
 
 pub fn failure(ended: Ended) -> Ended {
