@@ -233,7 +233,7 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
         assert_eq!(text.matches(&format!("gateway=\"{name}\"")).count(), 1, "{text}");
     }
     unserved(Call).await;
-    assert!(log.take().contains("sends by call"));
+    assert!(log.take().contains("no gateway that is configured for this number sends on this channel"));
 }
 
 #[tokio::test(start_paused = true)]
