@@ -23,8 +23,8 @@ use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, Listing, Totals, TrackQuery, TrackRow, attempts_of};
-pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
+pub use self::list::{ListedAttempt, Listing, SendQuery, Totals, attempts_of};
+pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
 
 /// A cheap handle on the records of all shards.
@@ -49,7 +49,7 @@ pub enum AttemptScope {
 }
 
 impl AttemptScope {
-    fn of(query: &TrackQuery) -> Self {
+    fn of(query: &SendQuery) -> Self {
         query.service.map_or(Self::All, |service| Self::Services(vec![service]))
     }
 }
@@ -168,8 +168,8 @@ impl Attempts {
         let mut rows: Vec<ListedAttempt> = Vec::new();
         let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
             rows.extend(attempts.filter(&fits));
-            list::keep_newest(&mut rows, most, |listed| &listed.row);
-            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
+            list::keep_newest(&mut rows, most);
+            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.at > latest_to_come);
             if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.for_each_page(scope, take).await?;
@@ -180,21 +180,20 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
-        let fits = |listed: &ListedAttempt| query.fits(&listed.row);
-        let found = self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await?;
-        Ok(found.into_iter().map(|listed| listed.row).collect())
+    pub async fn list(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
+        let fits = |listed: &ListedAttempt| query.fits(listed);
+        self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await
     }
 
     /// The numbers of the attempts that a query asks for, whatever its limit.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn totals(&self, query: &TrackQuery) -> Result<Totals, Refusal> {
+    pub async fn totals(&self, query: &SendQuery) -> Result<Totals, Refusal> {
         let mut totals = Totals::default();
         let count = |listed: ListedAttempt| {
-            if query.fits(&listed.row) {
-                totals.add(&listed.row);
+            if query.fits(&listed) {
+                totals.add(&listed);
             }
         };
         self.each(&AttemptScope::of(query), query.since, count).await?;

@@ -44,7 +44,7 @@ pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
-pub use job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
+pub use job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
 pub use plan::{FollowUp, Reason, SendStatus};
 
 use guarded::{Eligible, GuardedGateway};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, Purpose};
+use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
@@ -53,7 +53,7 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) step: u8,
     /// Messages of the verification that gateways accepted before this run.
     pub(super) sent: u8,
-    pub(super) attempts: Vec<GatewayAttempt>,
+    pub(super) attempts: Vec<Attempt>,
     /// Where the attempts on the present channel begin.
     pub(super) first_attempt_on_channel: usize,
     /// The earlier attempt that the first attempt of this run repeats.
@@ -228,7 +228,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
         let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
-        let started = self.now();
         if !self.liveness.may_send() {
             return Break(self.failed(Failure::StateUnknown));
         }
@@ -240,7 +239,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
-        let mut attempt = GatewayAttempt { started, ..self.attempt(candidate, status) };
+        let mut attempt = self.attempt(candidate, status);
         let (error, class) = match answer {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
@@ -466,19 +465,21 @@ impl<'a, O> DeliveryRun<'a, O> {
         })
     }
 
-    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> GatewayAttempt {
-        let now = self.now();
-        GatewayAttempt {
-            gateway: candidate.gateway.name,
-            channel: self.channel,
-            priority: candidate.priority,
+    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
+        Attempt {
             number: self.number_of(self.attempts.len()),
-            started: now,
-            ended: now,
+            channel: self.channel,
+            gateway: candidate.gateway.name,
+            priority: candidate.priority,
             status,
-            class: None,
+            retries: 0,
+            max_retries_reached: false,
+            at: self.now(),
             message_id: None,
             error_code: None,
+            receipt: None,
+            receipt_at: None,
+            class: None,
         }
     }
 

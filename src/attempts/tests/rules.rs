@@ -3,7 +3,7 @@
 use super::{START, key, planned, sent};
 use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, Failure, GatewayAttempt, PlanChange, Purpose, SendStatus};
+use crate::delivery::{Attempt, Delivered, Failure, PlanChange, Purpose, SendStatus};
 use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
 use crate::engine::{Salt, SendResult};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
@@ -21,13 +21,16 @@ fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Rec
 
 /// Settles a send through `attempts` gateways, the last of which accepted the message.
 fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
-    let attempt = |number: u8| GatewayAttempt {
+    let attempt = |number: u8| Attempt {
         gateway: GatewayName::Http,
         channel: Channel::Sms,
         priority: 0,
         number,
-        started: START,
-        ended: START,
+        retries: 0,
+        max_retries_reached: false,
+        at: START,
+        receipt: None,
+        receipt_at: None,
         status: if number + 1 < first_attempt + attempts {
             SendStatus::GatewayError
         } else {
@@ -55,7 +58,7 @@ fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
 }
 
 fn numbers(track: &AttemptLog) -> Vec<u8> {
-    track.rows.iter().map(|row| row.attempt).collect()
+    track.rows.iter().map(|row| row.number).collect()
 }
 
 #[test]
@@ -97,7 +100,7 @@ fn a_record_does_not_grow_beyond_its_bound() {
         settle(&mut track, first, 1);
     }
     assert_eq!(track.rows.len(), 32);
-    assert_eq!(track.rows.last().map(|row| row.attempt), Some(100), "the last one is there");
+    assert_eq!(track.rows.last().map(|row| row.number), Some(100), "the last one is there");
 }
 
 #[test]

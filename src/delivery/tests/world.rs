@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, TrackRow, attempts_of};
+use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, attempts_of};
 use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
@@ -259,9 +259,8 @@ impl World {
         plan.map(|plan| plan.follow_up)
     }
 
-    pub fn rows(&self) -> Vec<TrackRow> {
-        let listed = attempts_of(KEY, &self.track.lock().expect("the record"));
-        let mut rows: Vec<_> = listed.into_iter().map(|ListedAttempt { row, .. }| row).collect();
+    pub fn rows(&self) -> Vec<ListedAttempt> {
+        let mut rows = attempts_of(KEY, &self.track.lock().expect("the record"));
         rows.sort_by_key(|row| row.attempt.attempt);
         rows
     }

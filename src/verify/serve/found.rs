@@ -73,9 +73,9 @@ impl VerifyingInner {
         let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
         let now = self.clock.now();
         let attempts = rows.iter().map(|listed| SendAttempt {
-            sid: self.sealer.attempt(&listed.row.attempt),
-            time: listed.row.at,
-            channel: listed.row.channel,
+            sid: self.sealer.attempt(&listed.attempt),
+            time: listed.at,
+            channel: listed.channel,
         });
         let updated = match status {
             Status::Pending => updated.max(summary.last_send),
