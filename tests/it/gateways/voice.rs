@@ -132,7 +132,7 @@ async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
 async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
     let templates = json!({ "login": {
         "channels": ["call"], "default-locale": "en",
-        "translations": { "en": "{code} opens {service}", "de": "{code} öffnet {service}" },
+        "translations": { "en": "{code} opens {friendly_name}", "de": "{code} öffnet {friendly_name}" },
     }});
     let world = Several::of("Twilio;Http", |_, setup| {
         V2::account(setup)
