@@ -249,7 +249,7 @@ impl LogRecord for AuditEntry {
         self.at
     }
 
-    fn owner(&self) -> Option<Sid> {
+    fn owner(&self, _: &Id) -> Option<Sid> {
         self.change.service
     }
 }

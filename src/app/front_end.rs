@@ -13,8 +13,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswerLimiter, ServedRoutes,
-    ServiceCircuit, V2, Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswerLimiter, ServedRoutes, V2, Verify,
 };
 use crate::metrics::Reading;
 use crate::node::{
@@ -114,13 +113,11 @@ fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<Strin
 }
 
 fn health(state: GatewayState) -> GatewayHealth {
-    let GatewayState { name, circuit, tries_again_in, open_for_services, readiness, outage } = state;
-    let of_service = |(service, wait)| ServiceCircuit { service, next_try_in_seconds: seconds_up(wait) };
+    let GatewayState { name, circuit, tries_again_in, readiness, outage } = state;
     GatewayHealth {
         name: name.as_str(),
         circuit: circuit.as_str(),
         next_try_in_seconds: tries_again_in.map(seconds_up),
-        open_for_services: open_for_services.into_iter().map(of_service).collect(),
         problem: readiness.err().or(outage),
     }
 }

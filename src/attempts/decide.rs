@@ -2,7 +2,7 @@
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Dropped, PlanChange, SendStatus};
+use crate::delivery::{Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Id, Transaction};
@@ -97,7 +97,7 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     }
 
     /// Drops the planned send.
-    pub fn drop_follow_up(&mut self, why: Dropped) {
+    pub fn drop_follow_up(&mut self, why: Failure) {
         if let Some(mut log) = self.log() {
             let plan_changed = log.drop_follow_up(why);
             self.put(&log, plan_changed);

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::log::{AttemptLog, Row, VerifyStatus};
+use super::log::{AttemptLog, VerifyStatus};
 use super::status::StatusFilter;
-use crate::delivery::SendStatus;
+use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
 
 /// A filter of sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrackQuery {
+pub struct SendQuery {
     /// Only attempts to this number; `None` for every number.
     pub number: Option<PhoneNumber>,
     /// Only attempts of this service; `None` for every service.
@@ -25,9 +25,9 @@ pub struct TrackQuery {
     pub limit: usize,
 }
 
-/// One send.
+/// One attempt in a list, with the state of its verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrackRow {
+pub struct ListedAttempt {
     /// Which attempt of which verification.
     pub attempt: AttemptId,
     /// Carried the message: a text, a call or `WhatsApp`.
@@ -58,27 +58,20 @@ pub struct TrackRow {
     pub message_id: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,
-}
-
-/// One attempt, with the state of its verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAttempt {
-    /// The attempt.
-    pub row: TrackRow,
     /// Time of the last change.
     pub updated: Timestamp,
     /// Whether this message verified its number, according to the records: the last one that was sent.
     pub converted: bool,
 }
 
-impl TrackQuery {
+impl SendQuery {
     /// The newest attempts, at most `limit`.
     pub const fn newest(limit: usize) -> Self {
         Self { number: None, service: None, status: None, since: Timestamp::EPOCH, until: None, limit }
     }
 
     /// Whether it asks for this attempt.
-    pub fn fits(&self, row: &TrackRow) -> bool {
+    pub fn fits(&self, row: &ListedAttempt) -> bool {
         self.number.is_none_or(|number| number == row.number)
             && self.service.is_none_or(|service| service == row.attempt.key.service)
             && row.at >= self.since
@@ -96,7 +89,7 @@ pub struct Totals {
 
 impl Totals {
     /// Counts one attempt.
-    pub fn add(&mut self, row: &TrackRow) {
+    pub fn add(&mut self, row: &ListedAttempt) {
         self.all += 1;
         for of in [
             ("gateway", row.gateway.as_str()),
@@ -119,27 +112,26 @@ impl Totals {
 /// A list built from the records of a stopped server.
 #[derive(Debug)]
 pub struct Listing {
-    query: TrackQuery,
-    rows: Vec<TrackRow>,
+    query: SendQuery,
+    rows: Vec<ListedAttempt>,
     totals: Totals,
 }
 
 impl Listing {
     /// An empty list.
-    pub fn of(query: TrackQuery) -> Self {
+    pub fn of(query: SendQuery) -> Self {
         Self { query, rows: Vec::new(), totals: Totals::default() }
     }
 
     /// Adds the wanted rows of one record.
-    pub fn add(&mut self, key: AttemptLogKey, track: &AttemptLog) {
-        let rows = track.rows.iter().map(|row| listed(key, track, row));
-        for row in rows.filter(|row| self.query.fits(row)) {
+    pub fn add(&mut self, key: AttemptLogKey, log: &AttemptLog) {
+        for row in attempts_of(key, log).into_iter().filter(|row| self.query.fits(row)) {
             self.totals.add(&row);
             self.rows.push(row);
         }
         // Sorts seldom and never holds many more than are wanted.
         if self.rows.len() > self.query.limit.saturating_mul(2).saturating_add(1_000) {
-            keep_newest(&mut self.rows, self.query.limit, |row| row);
+            keep_newest(&mut self.rows, self.query.limit);
         }
     }
 
@@ -149,48 +141,43 @@ impl Listing {
     }
 
     /// The newest first.
-    pub fn into_rows(mut self) -> Vec<TrackRow> {
-        keep_newest(&mut self.rows, self.query.limit, |row| row);
+    pub fn into_rows(mut self) -> Vec<ListedAttempt> {
+        keep_newest(&mut self.rows, self.query.limit);
         self.rows
     }
 }
 
 /// Sorts by date, the newest first, and keeps the first `most`.
-pub(super) fn keep_newest<T>(rows: &mut Vec<T>, most: usize, row: impl Fn(&T) -> &TrackRow) {
-    rows.sort_unstable_by_key(|found| {
-        let row = row(found);
-        std::cmp::Reverse((row.at, row.attempt.key, row.attempt.attempt))
-    });
+pub(super) fn keep_newest(rows: &mut Vec<ListedAttempt>, most: usize) {
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.at, row.attempt.key, row.attempt.attempt)));
     rows.truncate(most);
 }
 
 /// The attempts of one verification.
-pub fn attempts_of(key: AttemptLogKey, track: &AttemptLog) -> Vec<ListedAttempt> {
-    let last_sent = track.rows.iter().rposition(|row| row.status == SendStatus::Sent);
-    let of_row = |(place, row): (usize, &Row)| {
-        let converted = track.verify == VerifyStatus::Success && last_sent == Some(place);
-        let updated = if converted { row.at.max(track.verify_at) } else { row.at };
-        ListedAttempt { row: listed(key, track, row), updated, converted }
+pub fn attempts_of(key: AttemptLogKey, log: &AttemptLog) -> Vec<ListedAttempt> {
+    let last_sent = log.rows.iter().rposition(|row| row.status == SendStatus::Sent);
+    let is_verified = log.verify == VerifyStatus::Success;
+    let listed = |(place, row): (usize, &Attempt)| {
+        let converted = is_verified && last_sent == Some(place);
+        ListedAttempt {
+            attempt: AttemptId { key, attempt: row.number },
+            channel: row.channel,
+            number: log.number,
+            gateway: row.gateway,
+            priority: row.priority,
+            send_status: row.status,
+            verify_status: log.verify,
+            verified_at: is_verified.then_some(log.verify_at),
+            retries: row.retries,
+            max_retries_reached: row.max_retries_reached,
+            at: row.at,
+            receipt: row.receipt,
+            receipt_at: row.receipt_at,
+            message_id: row.message_id.clone(),
+            error_code: row.error_code,
+            updated: if converted { row.at.max(log.verify_at) } else { row.at },
+            converted,
+        }
     };
-    track.rows.iter().enumerate().map(of_row).collect()
-}
-
-fn listed(key: AttemptLogKey, track: &AttemptLog, row: &Row) -> TrackRow {
-    TrackRow {
-        attempt: AttemptId { key, attempt: row.attempt },
-        channel: row.channel,
-        number: track.number,
-        gateway: row.gateway,
-        priority: row.priority,
-        send_status: row.status,
-        verify_status: track.verify,
-        verified_at: (track.verify == VerifyStatus::Success).then_some(track.verify_at),
-        retries: row.retries,
-        max_retries_reached: row.max_retries_reached,
-        at: row.at,
-        receipt: row.receipt,
-        receipt_at: row.receipt_at,
-        message_id: row.message_id.clone(),
-        error_code: row.error_code,
-    }
+    log.rows.iter().enumerate().map(listed).collect()
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrackerSettings;
-use crate::delivery::{
-    Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
-};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
+use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, SendStatus};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::{Id, Record};
+use crate::shard::{Id, LogRecord, Record, service_of};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -22,8 +20,10 @@ pub const MOST_ROWS: usize = 32;
 /// a longer one is left out.
 const LONGEST_ID: usize = 100;
 
-/// Numbers that are reserved for the attempts of one send: a send that begins before its end uses others.
-const NUMBERS_PER_SEND: u8 = 4;
+/// Numbers that are reserved for the attempts of one send, because a send that begins before its end uses others: a send
+/// asks each gateway at most once on each channel, and one of them once more.
+const NUMBERS_PER_SEND: u8 = 22;
+const _: () = assert!(NUMBERS_PER_SEND as usize == GatewayName::ALL.len() * Channel::ALL.len() + 1);
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);
@@ -44,39 +44,9 @@ pub struct AttemptLog {
     /// The number that the next send gives to its first attempt.
     pub next_attempt: u8,
     /// Its attempts, at most [`MOST_ROWS`].
-    pub rows: Vec<Row>,
+    pub rows: Vec<Attempt>,
     /// The planned message.
     pub plan: Option<Box<PlannedSend>>,
-}
-
-/// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
-    /// Its number among the verification's attempts.
-    pub attempt: u8,
-    /// Carries the message.
-    pub channel: Channel,
-    /// The gateway that was asked.
-    pub gateway: GatewayName,
-    /// The gateway's place in the order for this number, from 0.
-    pub priority: u8,
-    /// The status of the send.
-    pub status: SendStatus,
-    /// The number of retries.
-    pub retries: u32,
-    /// Whether it was given up because it was tried as often as is allowed.
-    pub max_retries_reached: bool,
-    /// When it was tried last.
-    pub at: Timestamp,
-    /// The provider's id of the message.
-    pub message_id: Option<String>,
-    /// The provider's error code.
-    pub error_code: Option<u32>,
-    /// The provider's latest report.
-    pub receipt: Option<ReceiptStatus>,
-    /// When that came.
-    #[serde(default)]
-    pub receipt_at: Option<Timestamp>,
 }
 
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
@@ -128,7 +98,7 @@ pub struct EndedSend<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptOutcome {
     /// The attempt has come further, with its row now.
-    Recorded(Box<Row>),
+    Recorded(Box<Attempt>),
     /// It changes nothing, because it came before, or late.
     Known,
     /// The send is still under way, and its attempts are not recorded yet.
@@ -160,8 +130,8 @@ impl Record for AttemptLog {
                     after.plan = before.plan;
                 }
                 for row in &mut after.rows {
-                    let earlier = before.rows.iter().find(|earlier| earlier.attempt == row.attempt);
-                    if let Some(Row { receipt, receipt_at, .. }) = earlier {
+                    let earlier = before.rows.iter().find(|earlier| earlier.number == row.number);
+                    if let Some(Attempt { receipt, receipt_at, .. }) = earlier {
                         (row.receipt, row.receipt_at) = (*receipt, *receipt_at);
                     }
                 }
@@ -169,6 +139,22 @@ impl Record for AttemptLog {
             }
             (before, after) => after.or(before),
         }
+    }
+}
+
+impl LogRecord for AttemptLog {
+    type Owner = ServiceId;
+
+    fn at(&self) -> Timestamp {
+        self.last_attempt_at()
+    }
+
+    fn owner(&self, id: &Id) -> ServiceId {
+        service_of(id)
+    }
+
+    fn may_forget(&self) -> bool {
+        self.plan.is_none()
     }
 }
 
@@ -231,10 +217,11 @@ impl AttemptLog {
         }
     }
 
-    fn add(&mut self, attempt: &GatewayAttempt) {
-        let row = Row::of(attempt);
-        if let Some(repeated) = self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
-            *repeated = Row { retries: repeated.retries.saturating_add(1), ..row };
+    fn add(&mut self, attempt: &Attempt) {
+        let message_id = attempt.message_id.as_deref().and_then(kept_id);
+        let row = Attempt { message_id, ..attempt.clone() };
+        if let Some(repeated) = self.rows.iter_mut().find(|row| row.number == attempt.number) {
+            *repeated = Attempt { retries: repeated.retries.saturating_add(1), ..row };
         } else {
             // The newest attempt says more than the one before it.
             self.rows.truncate(MOST_ROWS - 1);
@@ -243,18 +230,18 @@ impl AttemptLog {
     }
 
     /// Drops the planned send. Returns `true` if there was one.
-    pub fn drop_follow_up(&mut self, why: Dropped) -> bool {
+    pub fn drop_follow_up(&mut self, why: Failure) -> bool {
         let Some(plan) = self.plan.take() else { return false };
         self.give_up(repeated_by(&plan.follow_up), why);
         true
     }
 
-    fn give_up(&mut self, attempt: Option<u8>, why: Dropped) {
-        let row = attempt.and_then(|attempt| self.rows.iter_mut().find(|row| row.attempt == attempt));
+    fn give_up(&mut self, attempt: Option<u8>, why: Failure) {
+        let row = attempt.and_then(|attempt| self.rows.iter_mut().find(|row| row.number == attempt));
         // A row that was sent stays sent: it was the next one that was not made.
         if let Some(row) = row.filter(|row| row.status != SendStatus::Sent) {
             row.status = SendStatus::Unsendable;
-            row.max_retries_reached |= why == Dropped::MaxRetriesReached;
+            row.max_retries_reached |= why == Failure::RetriesUsedUp;
         }
     }
 
@@ -265,15 +252,15 @@ impl AttemptLog {
             return false;
         }
         (self.verify, self.verify_at) = (status, now);
-        status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
+        status == VerifyStatus::Success && self.drop_follow_up(Failure::NoLongerUsable)
     }
 
     /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves
     /// nothing back.
     pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> ReceiptOutcome {
         let number = receipt.attempt.attempt;
-        let is_last = self.rows.last().is_some_and(|row| row.attempt == number);
-        let Some(row) = self.rows.iter_mut().find(|row| row.attempt == number) else {
+        let is_last = self.rows.last().is_some_and(|row| row.number == number);
+        let Some(row) = self.rows.iter_mut().find(|row| row.number == number) else {
             let is_reserved = number < self.next_attempt;
             return if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
         };
@@ -344,25 +331,6 @@ const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
         Reason::Retry { attempt, .. } => Some(attempt),
         // The message before it stays as it is.
         Reason::NextStep => None,
-    }
-}
-
-impl Row {
-    fn of(attempt: &GatewayAttempt) -> Self {
-        Self {
-            attempt: attempt.number,
-            channel: attempt.channel,
-            gateway: attempt.gateway,
-            priority: attempt.priority,
-            status: attempt.status,
-            retries: 0,
-            max_retries_reached: false,
-            at: attempt.ended,
-            message_id: attempt.message_id.as_ref().and_then(|id| kept_id(id)),
-            error_code: attempt.error_code,
-            receipt: None,
-            receipt_at: None,
-        }
     }
 }
 

@@ -13,41 +13,27 @@ mod status;
 pub(crate) mod tests;
 
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use self::index::{Dated, Indexes};
-use crate::clock::Clock;
+use self::index::Plans;
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, Usage, decode};
+use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, decode};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, Listing, Totals, TrackQuery, TrackRow, attempts_of};
-pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
+pub use self::list::{ListedAttempt, Listing, SendQuery, Totals, attempts_of};
+pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
-
-/// Records per page. Reading one blocks a shard for some 50 us.
-const PAGE: usize = 512;
-
-/// Records that are forgotten at once.
-const FORGET_AT_ONCE: usize = 256;
-
-/// Interval between removals of expired records.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
 pub struct Attempts {
     router: Arc<Router>,
-    indexes: Arc<Indexes>,
+    log: RecordLog<AttemptLog>,
+    plans: Arc<Plans>,
     settings: TrackerSettings,
-    /// Ends the task that forgets records, together with the last handle.
-    _alive: Arc<watch::Sender<()>>,
 }
 
 /// The attempts that a list is about.
@@ -63,7 +49,7 @@ pub enum AttemptScope {
 }
 
 impl AttemptScope {
-    fn of(query: &TrackQuery) -> Self {
+    fn of(query: &SendQuery) -> Self {
         query.service.map_or(Self::All, |service| Self::Services(vec![service]))
     }
 }
@@ -77,18 +63,11 @@ impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, settings: TrackerSettings) -> Self {
         let router = Arc::clone(shards.router());
-        let indexes = Arc::new(Indexes::new(router.shards(), settings.keep_at_most));
-        let followed = Arc::clone(&indexes);
-        shards.follow::<AttemptLog>(Arc::new(move |shard| Box::new(followed.begin(shard))));
-        let alive = Arc::new(watch::Sender::new(()));
-        let retention = Retention {
-            router: Arc::clone(&router),
-            indexes: Arc::downgrade(&indexes),
-            clock: Arc::clone(shards.clock()),
-            settings,
-        };
-        tokio::spawn(retention.run(alive.subscribe()));
-        Self { router, indexes, settings, _alive: alive }
+        let plans = Arc::new(Plans::new(router.shards()));
+        let followed = Arc::clone(&plans);
+        let TrackerSettings { keep_at_most, keep_for } = settings;
+        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |shard| followed.begin(shard));
+        Self { router, log, plans, settings }
     }
 
     /// The limits on attempt logs.
@@ -98,7 +77,7 @@ impl Attempts {
 
     /// The verifications whose attempts are remembered, and the number from which on the oldest are forgotten.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.indexes.len(), limit: self.settings.keep_at_most }
+        Usage { held: self.log.count(), limit: self.settings.keep_at_most }
     }
 
     /// The record of one verification. `None` when there is none, or none any more.
@@ -124,25 +103,16 @@ impl Attempts {
             let _ = visit(&mut self.read(keys).await?, Timestamp::EPOCH);
             return Ok(());
         }
-        // An index that a shard was just given is complete when the shard answers.
-        for shard in 0..self.router.shards() {
-            self.router.read_shard(shard, |_, _| ()).await?;
-        }
         let services = match scope {
             AttemptScope::Services(services) => Some(services.as_slice()),
             AttemptScope::All | AttemptScope::Verification(..) => None,
         };
-        let mut before = None;
-        loop {
-            let _turn = self.router.page_turn().await;
-            let page = self.indexes.newest(services, before, PAGE);
-            let Some(last) = page.last().copied() else { return Ok(()) };
-            before = Some(last);
-            let mut attempts = self.read(page.into_iter().map(|(_, key)| key)).await?;
-            if let Break(()) = visit(&mut attempts, last.0) {
-                return Ok(());
-            }
-        }
+        let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
+            let attempts =
+                records.iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
+            visit(&mut attempts.into_iter(), latest_to_come)
+        };
+        self.log.for_each_page(services, page).await
     }
 
     /// The attempts of the records under these keys. The shards only copy the records.
@@ -163,20 +133,7 @@ impl Attempts {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
-        let (mut before, mut has_found) = (None, false);
-        loop {
-            let _turn = self.router.page_turn().await;
-            let page = self.indexes.newest(Some(&[service]), before, PAGE);
-            let Some(last) = page.last().copied() else { return Ok(has_found) };
-            before = Some(last);
-            let found = self.router.get_each(page.into_iter().map(|(_, key)| record_key(key))).await?;
-            let is_about =
-                |stored: &Stored| decode::<AttemptLog>(&stored.bytes).is_ok_and(|log| log.number == number);
-            let about = found.into_iter().filter(|(_, stored)| is_about(stored)).map(|(key, _)| key);
-            let about: Vec<_> = about.collect();
-            has_found |= !about.is_empty();
-            self.router.evict(about, |_: &AttemptLog| true).await;
-        }
+        self.log.erase(service, |log| log.number == number).await
     }
 
     /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.
@@ -211,8 +168,8 @@ impl Attempts {
         let mut rows: Vec<ListedAttempt> = Vec::new();
         let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
             rows.extend(attempts.filter(&fits));
-            list::keep_newest(&mut rows, most, |listed| &listed.row);
-            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
+            list::keep_newest(&mut rows, most);
+            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.at > latest_to_come);
             if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.for_each_page(scope, take).await?;
@@ -223,21 +180,20 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
-        let fits = |listed: &ListedAttempt| query.fits(&listed.row);
-        let found = self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await?;
-        Ok(found.into_iter().map(|listed| listed.row).collect())
+    pub async fn list(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
+        let fits = |listed: &ListedAttempt| query.fits(listed);
+        self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await
     }
 
     /// The numbers of the attempts that a query asks for, whatever its limit.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn totals(&self, query: &TrackQuery) -> Result<Totals, Refusal> {
+    pub async fn totals(&self, query: &SendQuery) -> Result<Totals, Refusal> {
         let mut totals = Totals::default();
         let count = |listed: ListedAttempt| {
-            if query.fits(&listed.row) {
-                totals.add(&listed.row);
+            if query.fits(&listed) {
+                totals.add(&listed);
             }
         };
         self.each(&AttemptScope::of(query), query.since, count).await?;
@@ -246,64 +202,21 @@ impl Attempts {
 
     /// Takes at most `most` follow-ups that are due.
     pub fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
-        self.indexes.take_due(now, most)
+        self.plans.take_due(now, most)
     }
 
     /// A follow-up that was taken could not be made, and is due again at `until`, if it is still planned.
     pub fn put_back(&self, due: Due, until: Timestamp) {
-        self.indexes.put_back(self.router.owner(due.key.slot()), due.key, until);
+        self.plans.put_back(self.router.owner(due.key.slot()), due.key, until);
     }
 
     /// Whether nothing is planned.
     pub fn has_no_plans(&self) -> bool {
-        self.indexes.has_no_plans()
+        self.plans.is_empty()
     }
 
     /// Returns when something was planned since the last call.
     pub async fn planned(&self) {
-        self.indexes.planned.notified().await;
-    }
-}
-
-/// Evicts the oldest records that are too many or too old.
-struct Retention {
-    router: Arc<Router>,
-    indexes: Weak<Indexes>,
-    clock: Arc<dyn Clock>,
-    settings: TrackerSettings,
-}
-
-impl Retention {
-    async fn run(self, mut alive: watch::Receiver<()>) {
-        while let Some(indexes) = self.indexes.upgrade() {
-            tokio::select! {
-                _ = alive.changed() => return,
-                () = indexes.too_many.notified() => {}
-                () = tokio::time::sleep(FORGET_EVERY) => {}
-            }
-            while self.forget(&indexes).await {}
-        }
-    }
-
-    /// Forgets some, and returns whether there may be more.
-    async fn forget(&self, indexes: &Indexes) -> bool {
-        let TrackerSettings { keep_for, keep_at_most } = self.settings;
-        let before = indexes.len();
-        let too_many = before.saturating_sub(keep_at_most);
-        let now = self.clock.now();
-        // Also records written under a longer `keep_for`.
-        let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
-        let mut surplus = Vec::new();
-        if too_many > 0 {
-            surplus = indexes.oldest(indexes.largest(), FORGET_AT_ONCE.min(too_many));
-        }
-        if surplus.is_empty() {
-            surplus = indexes.oldest(None, FORGET_AT_ONCE);
-            surplus.truncate(surplus.partition_point(is_too_old).max(too_many));
-        }
-        let keys = surplus.into_iter().map(|(_, key)| record_key(key));
-        self.router.evict(keys, |log: &AttemptLog| log.plan.is_none()).await;
-        // A sweep or the next call removes records that a shard keeps for now.
-        indexes.len() < before
+        self.plans.planned.notified().await;
     }
 }

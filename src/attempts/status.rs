@@ -1,6 +1,6 @@
 //! The names of statuses, and how a list is narrowed to one.
 
-use super::list::TrackRow;
+use super::list::ListedAttempt;
 use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
@@ -76,7 +76,7 @@ impl StatusFilter {
     }
 
     /// Whether a row has this status.
-    pub(super) fn fits(self, row: &TrackRow) -> bool {
+    pub(super) fn fits(self, row: &ListedAttempt) -> bool {
         Column::ALL.into_iter().filter(|c| self.column.is_none_or(|only| only == *c)).any(|column| {
             let name = match column {
                 Column::Send => Some(row.send_status.as_str()),

@@ -7,8 +7,8 @@ use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
 
-/// The state of one gateway, for all services or for one.
-#[derive(Debug, Clone)]
+/// The state of one gateway.
+#[derive(Debug)]
 pub(super) struct Breaker {
     settings: BreakerSettings,
     state: BreakerState,

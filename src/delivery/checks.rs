@@ -4,10 +4,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Delivery;
+use super::breaker::Circuit;
 use super::budget::Budget;
-use super::error::{DeliveryError, NO_ANSWER};
+use super::error::{Failure, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
+use super::run::half_until;
 use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
@@ -80,19 +82,15 @@ impl Delivery {
         holder: &'a GuardedGateway,
         service: ServiceId,
         end: Instant,
-    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), DeliveryError> {
+    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), Failure> {
+        let out = |now| Failure::OutOfService { until: holder.circuit.asked_again_at(now) };
         let now = self.clock.now();
-        if holder.circuit.keeps_out(service, now) {
-            return Err(DeliveryError::OutOfService { until: holder.circuit.asked_again_at(service, now) });
+        if holder.circuit.keeps_out(now) {
+            return Err(out(now));
         }
-        let mut permit = holder.limiter.acquire(service, end, end).await?;
+        let permit = holder.limiter.acquire(service, half_until(end)).await?;
         let now = self.clock.now();
-        let circuit = holder.circuit.enter(service, now);
-        let circuit = circuit.ok_or_else(|| DeliveryError::OutOfService {
-            until: holder.circuit.asked_again_at(service, now),
-        })?;
-        permit.ask();
-        Ok((permit, circuit))
+        Ok((permit, holder.circuit.enter(now).ok_or_else(|| out(now))?))
     }
 
     /// Logged once per gateway, because it is the same for every code that the gateway still holds.
@@ -118,7 +116,7 @@ impl Delivery {
     ) {
         let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_end(end));
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
-        let works = found.circuit.is_closed_for(service, self.clock.now());
+        let works = found.circuit.shown(self.clock.now()).0 == Circuit::Closed;
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
         let deadline = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();

@@ -7,10 +7,10 @@ use rand::Rng as _;
 use tracing::{debug, error, warn};
 
 use super::backoff::{Retry, Situation, retry};
-use super::error::{DeliveryError, FailureReason, NO_ANSWER};
+use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{Delivered, PlanChange, Purpose};
-use super::plan::{Dropped, FollowUp, Reason, SendStatus};
+use super::plan::{FollowUp, Reason, SendStatus};
 use super::run::{DeliveryRun, RetryLater};
 use crate::domain::{AttemptId, Channel, Held, Timestamp};
 use crate::engine::SendResult;
@@ -45,7 +45,7 @@ impl<O> DeliveryRun<'_, O> {
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
-    pub(super) fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Dropped>> {
+    pub(super) fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
         let settings = self.delivery.settings.retry.ok_or(None)?;
         let situation = Situation {
             retries: self.retries(),
@@ -57,15 +57,15 @@ impl<O> DeliveryRun<'_, O> {
         let random = self.delivery.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
         match retry(&settings, situation, random) {
             Retry::At(due) => Ok(due),
-            Retry::AsOftenAsAllowed => Err(Some(Dropped::MaxRetriesReached)),
-            Retry::TooLate => Err(Some(Dropped::NotUsable)),
+            Retry::AsOftenAsAllowed => Err(Some(Failure::RetriesUsedUp)),
+            Retry::TooLate => Err(Some(Failure::NoLongerUsable)),
         }
     }
 
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
     /// gateway's error until its retries are used up.
-    pub(super) fn is_unsendable(&self, dropped: Dropped) -> bool {
-        self.may_have_been_sent.is_none() || dropped == Dropped::MaxRetriesReached
+    pub(super) fn is_unsendable(&self, dropped: Failure) -> bool {
+        self.may_have_been_sent.is_none() || dropped == Failure::RetriesUsedUp
     }
 
     pub(super) fn give_up(&mut self, attempt: Option<usize>) {
@@ -84,12 +84,7 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     /// The message is retried on the present channel.
-    pub(super) fn postponed_until(
-        &mut self,
-        due: Timestamp,
-        later: RetryLater,
-        error: &DeliveryError,
-    ) -> Delivered {
+    pub(super) fn postponed_until(&mut self, due: Timestamp, later: RetryLater, error: Failure) -> Delivered {
         self.note_unasked(SendStatus::New);
         let attempt = match self.retried {
             Some((earlier, _)) => earlier,
@@ -101,18 +96,13 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     /// The budget has no time left for the next step.
-    pub(super) fn postponed_to_step(
-        &mut self,
-        step: u8,
-        channel: Channel,
-        error: &DeliveryError,
-    ) -> Delivered {
+    pub(super) fn postponed_to_step(&mut self, step: u8, channel: Channel, error: Failure) -> Delivered {
         let attempt = self.number_of(self.attempts.len());
         let (due, reason, sent) = (self.now(), Reason::NextStep, self.sent);
         self.postponed(attempt, FollowUp { due, channel, reason, step, sent }, error)
     }
 
-    fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: &DeliveryError) -> Delivered {
+    fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: Failure) -> Delivered {
         let (number, channel) = (self.job.number, self.channel.as_str());
         let request_id = self.job.request_id.as_deref();
         debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
@@ -125,18 +115,16 @@ impl<O> DeliveryRun<'_, O> {
         format!("postponed-{}", AttemptId { key: self.job.track, attempt })
     }
 
-    pub(super) fn failed(&mut self, error: &DeliveryError) -> Delivered {
-        self.failed_for(error, error.dropped())
+    pub(super) fn failed(&mut self, error: Failure) -> Delivered {
+        self.failed_for(error, error)
     }
 
     /// No gateway accepted the message. `dropped` is recorded for a planned message.
-    pub(super) fn failed_for(&mut self, error: &DeliveryError, dropped: Dropped) -> Delivered {
+    pub(super) fn failed_for(&mut self, error: Failure, dropped: Failure) -> Delivered {
         self.log_failure(error, dropped);
         let plan = match &self.job.purpose {
             // Nothing was sent, and the code may still be valid.
-            Purpose::FollowUp(planned)
-                if matches!(error, DeliveryError::Overloaded | DeliveryError::BudgetUnknown) =>
-            {
+            Purpose::FollowUp(planned) if error.is_passing() => {
                 self.attempts.retain(|attempt| attempt.class.is_some());
                 PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
             }
@@ -144,16 +132,16 @@ impl<O> DeliveryRun<'_, O> {
             Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
             Purpose::Request => PlanChange::End(None),
         };
-        self.ended(error.result(self.may_have_been_sent), plan, Some(error.reason()))
+        self.ended(error.result(self.may_have_been_sent), plan, Some(error))
     }
 
-    fn ended(&mut self, result: SendResult, plan: PlanChange, reason: Option<FailureReason>) -> Delivered {
+    fn ended(&mut self, result: SendResult, plan: PlanChange, reason: Option<Failure>) -> Delivered {
         self.log_configuration_errors(&result);
         Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, reason }
     }
 
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
-    /// or a provider's own words.
+    /// or a provider's own words: an id with the code or the number in it is left out.
     pub(super) fn log_answer(
         &mut self,
         gateway: &GuardedGateway,
@@ -163,12 +151,17 @@ impl<O> DeliveryRun<'_, O> {
         let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
         match answer {
             Some(Ok(accepted)) => {
-                debug!(request_id, %number, channel, gateway, message_id = accepted.message_id, "message accepted");
+                let id = accepted.message_id.as_str();
+                let digits = self.job.number.as_u64().to_string();
+                let message_id =
+                    (!id.contains(self.job.code.expose()) && !id.contains(&digits)).then_some(id);
+                debug!(request_id, %number, channel, gateway, message_id, "message accepted");
             }
             Some(Err(error)) if error.class == ErrorClass::Configuration => {
                 self.configuration_errors.push((self.channel, error.clone()));
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
+                let code = self.logged(*code);
                 let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
                 let retry_after = class.retry_after_seconds();
                 warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
@@ -177,13 +170,18 @@ impl<O> DeliveryRun<'_, O> {
         }
     }
 
+    /// A provider's error code for the log: not one that is the message's code.
+    fn logged(&self, error_code: Option<u32>) -> Option<u32> {
+        error_code.filter(|code| self.job.code.expose().parse() != Ok(*code))
+    }
+
     /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
     /// and no retry follows.
     fn log_configuration_errors(&mut self, result: &SendResult) {
         let errors = std::mem::take(&mut self.configuration_errors);
         let (number, request_id) = (self.job.number, self.job.request_id.as_deref());
         for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
-            let (channel, gateway) = (channel.as_str(), gateway.as_str());
+            let (channel, gateway, code) = (channel.as_str(), gateway.as_str(), self.logged(code));
             if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
                 warn!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
             } else {
@@ -193,22 +191,22 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
-    fn log_failure(&self, error: &DeliveryError, dropped: Dropped) {
+    fn log_failure(&self, error: Failure, dropped: Failure) {
         let (number, channel) = (self.job.number, self.channel.as_str());
         let request_id = self.job.request_id.as_deref();
-        if dropped == Dropped::MaxRetriesReached {
+        if dropped == Failure::RetriesUsedUp {
             warn!(request_id, %number, channel, "message unsendable, retries are used up");
             return;
         }
         match error {
-            DeliveryError::TimedOutWaiting
-            | DeliveryError::BudgetUnknown
-            | DeliveryError::NotServed(_)
-            | DeliveryError::StateUnknown => {
+            Failure::TimedOutWaiting
+            | Failure::BudgetUnknown
+            | Failure::NotServed
+            | Failure::StateUnknown => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             // While circuits are open, each request of a flood ends here.
-            DeliveryError::OutOfService { .. } => {
+            Failure::OutOfService { .. } => {
                 let (first, reason) = (request_id.map(str::to_owned), error.to_string());
                 self.delivery.out_of_service.note(move |count| {
                     warn!(request_id = first, %number, channel, error = reason, count, "message not sent");
@@ -216,14 +214,20 @@ impl<O> DeliveryRun<'_, O> {
                 debug!(request_id, %number, channel, %error, "message not sent");
             }
             // Not a failure: the code is not needed any more, or has cost enough.
-            DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
+            Failure::NoLongerUsable | Failure::TooManyMessages => {
                 debug!(request_id, %number, channel, %error, "message not sent");
             }
             // The guard logs a spent budget.
-            DeliveryError::Gateway(_)
-            | DeliveryError::NoAnswerInTime
-            | DeliveryError::Overloaded
-            | DeliveryError::BudgetSpent { .. } => {}
+            Failure::BadNumber
+            | Failure::NotReachable
+            | Failure::OptedOut
+            | Failure::Blocked
+            | Failure::Country
+            | Failure::Gateway
+            | Failure::RetriesUsedUp
+            | Failure::NoAnswerInTime
+            | Failure::Overloaded
+            | Failure::BudgetSpent { .. } => {}
         }
     }
 }

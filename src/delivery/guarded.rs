@@ -1,6 +1,6 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +9,14 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Routed;
-use super::breaker::{Circuit, CircuitChange, Health};
-use super::circuits::{Answered, Circuits, CircuitsPermit};
+use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
 use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
 use crate::clock::{Clock, LastingCondition, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
-use crate::domain::{Channel, GatewayName, Held, ServiceId, Timestamp};
-use crate::gateway::{ErrorClass, Gateway, GatewayError};
-use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics, ServiceNames};
+use crate::domain::{Channel, GatewayName, Held, Timestamp};
+use crate::gateway::{Gateway, GatewayError};
+use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
 use crate::trace::{SpanContext, SpanKind};
 
 /// One gateway.
@@ -76,8 +75,7 @@ impl GuardedGateway {
         // The simulator plays silence for single numbers, which says nothing about the others.
         let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
         let breaker = BreakerSettings { failures, ..breaker };
-        let (circuit, metrics) =
-            (CircuitBreaker::new(name, breaker, metrics.service_names().clone()), Arc::clone(metrics));
+        let (circuit, metrics) = (CircuitBreaker::new(name, breaker), Arc::clone(metrics));
         let (clock, recent) = (Arc::clone(clock), Mutex::default());
         Self { routed_as, name, gateway, limiter, circuit, metrics, clock, recent }
     }
@@ -160,170 +158,89 @@ impl GuardedGateway {
     }
 }
 
-/// The [`Circuits`] of a gateway, shared. Logs their changes.
+/// The breaker of a gateway, shared. Logs its changes.
 pub(super) struct CircuitBreaker {
     gateway: GatewayName,
     open_for: Duration,
-    names: ServiceNames,
     state: Mutex<CircuitState>,
 }
 
 struct CircuitState {
-    circuits: Circuits,
-    /// The outages of services, and by `None` that of the gateway.
-    outages: HashMap<Option<ServiceId>, Outage>,
+    breaker: Breaker,
+    /// From the opening of the circuit until it closes.
+    outage: Option<Outage>,
 }
 
-/// An outage: from the opening of a circuit until it closes.
+/// An outage.
 struct Outage {
     /// With the gateway's last failure.
     condition: LastingCondition,
     /// The longest time that the circuit was to stay open.
     longest: Duration,
-    /// The service in the log, if the gateway serves others.
-    service: Option<ServiceId>,
-}
-
-/// A change of a circuit for the log, with the service if it is not the gateway's.
-enum CircuitLine {
-    Closed(Option<ServiceId>),
-    Open { service: Option<ServiceId>, span: Duration, news: News },
-}
-
-/// How an open circuit is logged.
-#[derive(Clone, Copy)]
-enum News {
-    /// The outage has begun, or has lasted for ten minutes since its last line.
-    Outage,
-    /// The circuit is open for longer than before.
-    Longer,
-    None,
 }
 
 /// The right to ask the gateway. Dropped without an answer, it is given back.
 pub(super) struct CircuitPermit<'a> {
     circuit: &'a CircuitBreaker,
-    entry: Option<CircuitsPermit>,
-}
-
-impl CircuitState {
-    /// Notes a change of the circuit of a service, or of all for `None`.
-    fn changed(
-        &mut self,
-        of: Option<ServiceId>,
-        change: CircuitChange,
-        reason: &str,
-        now: Timestamp,
-    ) -> CircuitLine {
-        let before = self.outages.remove(&of);
-        let (span, before) = match change {
-            CircuitChange::Closed => return CircuitLine::Closed(before.and_then(|outage| outage.service)),
-            CircuitChange::Opened(span) => (span, None),
-            CircuitChange::StillOpen(span) => (span, before),
-        };
-        let is_gateways = of.is_none() || self.circuits.sole_user(now) == of;
-        let gateways = self.outages.get_mut(&None).filter(|_| !is_gateways);
-        let is_told = gateways.is_some();
-        if let Some(Outage { condition, .. }) = gateways {
-            reason.clone_into(&mut condition.reason);
-        }
-        let longest = before.as_ref().map_or(span, |outage| outage.longest);
-        let mut condition = before.map(|outage| outage.condition);
-        let news = match LastingCondition::report(&mut condition, reason, now) {
-            // The log has the outage of the gateway, and this is a failed probe of one service.
-            true if is_told => News::Longer,
-            _ if is_told => News::None,
-            true => News::Outage,
-            false if span > longest => News::Longer,
-            false => News::None,
-        };
-        let (service, longest) = (of.filter(|_| !is_gateways), longest.max(span));
-        self.outages.extend(condition.map(|condition| (of, Outage { condition, longest, service })));
-        CircuitLine::Open { service, span, news }
-    }
+    entry: Option<BreakerPermit>,
 }
 
 impl CircuitBreaker {
-    fn new(gateway: GatewayName, settings: BreakerSettings, names: ServiceNames) -> Self {
-        let state = CircuitState { circuits: Circuits::new(settings), outages: HashMap::new() };
-        Self { gateway, open_for: settings.open_for, names, state: Mutex::new(state) }
+    fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
+        let state = CircuitState { breaker: Breaker::new(settings), outage: None };
+        Self { gateway, open_for: settings.open_for, state: Mutex::new(state) }
     }
 
-    /// The right of a service to ask now, if the circuit lets another message through.
-    pub fn enter(&self, service: ServiceId, now: Timestamp) -> Option<CircuitPermit<'_>> {
-        let entry = self.state().circuits.enter(service, now)?;
+    /// The right to ask now, if the circuit lets another message through.
+    pub fn enter(&self, now: Timestamp) -> Option<CircuitPermit<'_>> {
+        let entry = self.state().breaker.enter(now)?;
         Some(CircuitPermit { circuit: self, entry: Some(entry) })
     }
 
     /// Whether [`enter`](Self::enter) would return `None` now.
-    pub fn keeps_out(&self, service: ServiceId, now: Timestamp) -> bool {
-        self.state().circuits.keeps_out(service, now)
+    pub fn keeps_out(&self, now: Timestamp) -> bool {
+        self.state().breaker.keeps_out(now)
     }
 
-    /// Whether the messages of a service are let through, and none of them is a probe.
-    pub fn is_closed_for(&self, service: ServiceId, now: Timestamp) -> bool {
-        self.state().circuits.is_closed_for(service, now)
-    }
-
-    /// The shown state of the gateway's circuit, and the time until which an open one stays open.
+    /// The shown state, and the time until which an open circuit stays open.
     pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        let (_, circuit, until) = self.state().circuits.shown(now);
-        (circuit, until)
+        self.state().breaker.shown(now)
     }
 
-    /// The names of the services whose messages the gateway does not get while it gets those of others, and until when.
-    pub fn open_for_services(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
-        let open = self.state().circuits.open_for_services(now);
-        let named = open.into_iter().filter_map(|(service, until)| Some((self.name(service)?, until)));
-        let mut named: Vec<_> = named.collect();
-        named.sort_unstable();
-        named
+    /// The moment from which the gateway may be asked again.
+    pub fn asked_again_at(&self, now: Timestamp) -> Timestamp {
+        self.shown(now).1.unwrap_or(now)
     }
 
-    /// The moment from which a service may ask the gateway again.
-    pub fn asked_again_at(&self, service: ServiceId, now: Timestamp) -> Timestamp {
-        self.state().circuits.open_until(service, now).unwrap_or(now)
+    /// The outage; `None` while the circuit is closed.
+    pub fn outage(&self) -> Option<LastingCondition> {
+        self.state().outage.as_ref().map(|outage| outage.condition.clone())
     }
 
-    /// The outage that [`shown`](Self::shown) shows; `None` while the circuit is closed.
-    pub fn outage(&self, now: Timestamp) -> Option<LastingCondition> {
-        let state = self.state();
-        let (service, ..) = state.circuits.shown(now);
-        let outage = state.outages.get(&service).or_else(|| state.outages.get(&None))?;
-        Some(outage.condition.clone())
-    }
-
-    /// Notes the answer to an admitted message, and logs a change. Of a change for all and one of the service, the log
-    /// has the one for all.
-    fn record(&self, entry: CircuitsPermit, answered: Answered, reason: &str, now: Timestamp) {
-        let mut state = self.state();
-        let changes = state.circuits.record(entry, answered, now);
-        let all = changes.all.map(|change| state.changed(None, change, reason, now));
-        let own = changes.own.map(|change| state.changed(Some(entry.service), change, reason, now));
-        drop(state);
+    /// Notes the answer to an admitted message, and logs a change.
+    fn record(&self, entry: BreakerPermit, health: Health, reason: &str, now: Timestamp) {
+        let CircuitState { breaker, outage } = &mut *self.state();
+        let Some(change) = breaker.record(entry, health, now) else { return };
         let gateway = self.gateway.as_str();
-        match all.or(own) {
-            None => {}
-            Some(CircuitLine::Closed(service)) => {
-                let service = service.and_then(|service| self.name(service));
-                info!(gateway, service, "gateway available again");
+        let (span, before) = match change {
+            CircuitChange::Closed => {
+                *outage = None;
+                return info!(gateway, "gateway available again");
             }
-            Some(CircuitLine::Open { service, span, news }) => {
-                let (service, seconds) = (service.and_then(|service| self.name(service)), span.as_secs());
-                match news {
-                    News::Outage => warn!(
-                        gateway,
-                        service, seconds, reason, "gateway unavailable, no messages until a probe succeeds"
-                    ),
-                    News::Longer => warn!(gateway, service, seconds, reason, "gateway still unavailable"),
-                    News::None => debug!(gateway, service, seconds, reason, "gateway still unavailable"),
-                }
-            }
+            CircuitChange::Opened(span) => (span, None),
+            CircuitChange::StillOpen(span) => (span, outage.take()),
+        };
+        let longest = before.as_ref().map_or(span, |outage| outage.longest);
+        let mut condition = before.map(|outage| outage.condition);
+        let (is_news, seconds) = (LastingCondition::report(&mut condition, reason, now), span.as_secs());
+        *outage = condition.map(|condition| Outage { condition, longest: longest.max(span) });
+        if is_news {
+            warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
+        } else if span > longest {
+            warn!(gateway, seconds, reason, "gateway still unavailable");
+        } else {
+            debug!(gateway, seconds, reason, "gateway still unavailable");
         }
-    }
-
-    fn name(&self, service: ServiceId) -> Option<String> {
-        self.names.of(service)
     }
 
     fn state(&self) -> MutexGuard<'_, CircuitState> {
@@ -340,21 +257,15 @@ impl CircuitPermit<'_> {
         answer: Option<Result<T, GatewayError>>,
         now: Timestamp,
     ) -> Option<Result<T, GatewayError>> {
-        let longest = self.circuit.state().circuits.longest();
+        let longest = self.circuit.state().breaker.longest();
         let answer = answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest)));
-        let health = match &answer {
-            Some(Ok(_)) => Health::Lives,
-            Some(Err(error)) => Health::of(error, self.circuit.open_for),
-            None => Health::Failed,
+        let (health, reason) = match &answer {
+            Some(Ok(_)) => (Health::Lives, ""),
+            Some(Err(error)) => (Health::of(error, self.circuit.open_for), error.detail.as_str()),
+            None => (Health::Failed, NO_ANSWER),
         };
         if let Some(entry) = self.entry.take() {
-            let class = answer.as_ref().and_then(|answer| answer.as_ref().err()).map(|error| error.class);
-            let account_refused = class == Some(ErrorClass::Configuration);
-            let reason = match &answer {
-                Some(Err(error)) => error.detail.as_str(),
-                _ => NO_ANSWER,
-            };
-            self.circuit.record(entry, Answered { health, account_refused }, reason, now);
+            self.circuit.record(entry, health, reason, now);
         }
         answer
     }
@@ -363,7 +274,7 @@ impl CircuitPermit<'_> {
 impl Drop for CircuitPermit<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry {
-            self.circuit.state().circuits.release(entry);
+            self.circuit.state().breaker.release(entry);
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 
-use super::FailureReason;
-use super::plan::{Dropped, FollowUp, Reason, SendStatus};
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::plan::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
-use crate::gateway::ErrorClass;
+use crate::gateway::{ErrorClass, ReceiptStatus};
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
 
@@ -83,37 +85,47 @@ pub struct Delivered {
     /// The result for the caller, once the plan is durable.
     pub result: SendResult,
     /// The gateways that were tried, in that order.
-    pub attempts: Vec<GatewayAttempt>,
+    pub attempts: Vec<Attempt>,
     /// The change of the verification's planned message.
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
-    pub reason: Option<FailureReason>,
+    pub reason: Option<Failure>,
 }
 
-/// One gateway that was asked once. A message for which no gateway could be asked has one attempt too, so
-/// that an operator finds it in the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatewayAttempt {
-    /// The gateway of this attempt.
-    pub gateway: GatewayName,
+/// One gateway that was asked once, as delivery makes it and as the record of the verification keeps it. A message for
+/// which no gateway could be asked has one attempt too, so that an operator finds it in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number among the verification's attempts: that of an earlier attempt if it repeats that one, which only the first
+    /// attempt of a run can do.
+    #[serde(rename = "attempt")]
+    pub number: u8,
     /// The channel of this attempt.
     pub channel: Channel,
+    /// The gateway of this attempt.
+    pub gateway: GatewayName,
     /// The gateway's position in the order of gateways for this number, from 0.
     pub priority: u8,
-    /// Its number: that of an earlier attempt if it repeats that one, which only the first attempt of a run can do.
-    pub number: u8,
-    /// When the gateway was asked.
-    pub started: Timestamp,
-    /// When it answered, or when the budget ended.
-    pub ended: Timestamp,
-    /// The outcome.
+    /// The status of the send.
     pub status: SendStatus,
-    /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time.
-    pub class: Option<ErrorClass>,
+    /// The number of retries.
+    pub retries: u32,
+    /// Whether it was given up because it was tried as often as is allowed.
+    pub max_retries_reached: bool,
+    /// When the gateway answered last, or when the budget ended.
+    pub at: Timestamp,
     /// The provider's id of the message.
     pub message_id: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,
+    /// The provider's latest report.
+    pub receipt: Option<ReceiptStatus>,
+    /// When that came.
+    #[serde(default)]
+    pub receipt_at: Option<Timestamp>,
+    /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time. Not kept.
+    #[serde(skip)]
+    pub class: Option<ErrorClass>,
 }
 
 /// The change of a verification's planned message by a run.
@@ -125,5 +137,5 @@ pub enum PlanChange {
     /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
     Set(FollowUp),
     /// Removes the plan. For a planned message that was certainly not sent: the reason.
-    End(Option<Dropped>),
+    End(Option<Failure>),
 }

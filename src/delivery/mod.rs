@@ -8,13 +8,12 @@
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
 //! workflow; `ending` is how that way ends. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
-//! `breaker`, `circuits`, `throughput`.
+//! `breaker`.
 
 mod backoff;
 mod breaker;
 mod budget;
 mod checks;
-mod circuits;
 mod ending;
 mod error;
 mod guarded;
@@ -23,7 +22,6 @@ mod limiter;
 mod next_step;
 mod plan;
 mod run;
-mod throughput;
 mod workflow;
 
 use std::borrow::Cow;
@@ -45,11 +43,10 @@ use crate::template::Templates;
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
-pub use error::FailureReason;
-pub use job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
-pub use plan::{Dropped, FollowUp, Reason, SendStatus};
+pub use error::Failure;
+pub use job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
+pub use plan::{FollowUp, Reason, SendStatus};
 
-use budget::Budget;
 use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;
 
@@ -127,8 +124,6 @@ pub struct GatewayState {
     pub circuit: Circuit,
     /// The time until the next attempt, while the circuit is open.
     pub tries_again_in: Option<Duration>,
-    /// The services by name that it is not asked for, while it is asked for others, and the time until the next attempt.
-    pub open_for_services: Vec<(String, Duration)>,
     /// The gateway's own state: `Ok`, or the problem that an operator must fix.
     pub readiness: Result<(), String>,
     /// The last failure of a circuit that is not closed.
@@ -188,26 +183,18 @@ impl Delivery {
         self.gateways.iter().any(|guarded| guarded.gateway.wants_code_end(end))
     }
 
-    /// The expected wait for a place, if a first message to this number would be refused because too many are waiting.
-    /// Cheap, so that a flood is refused before anything is decided and written. `None` if there may be another way: a
-    /// further channel, or a later time.
-    pub fn overload(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Option<Duration> {
-        let (now, end) = (self.clock.now(), Budget::starting_now(self.send_budget).end);
-        let mut shortest: Option<Duration> = None;
-        for name in self.order_of(service, number) {
-            let candidates = self.gateways.iter().filter(|g| g.routed_as == name && g.serves(channel));
-            for gateway in candidates {
-                if gateway.circuit.keeps_out(service, now) {
-                    if self.settings.retry.is_some() {
-                        return None;
-                    }
-                } else {
-                    let wait = gateway.limiter.refuses(service, end)?;
-                    shortest = Some(shortest.map_or(wait, |shortest| shortest.min(wait)));
-                }
-            }
-        }
-        shortest.filter(|_| self.workflow_of(service).is_empty())
+    /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
+    /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a later
+    /// time.
+    pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
+        let now = self.clock.now();
+        let order: Vec<_> = self.order_of(service, number).collect();
+        let all = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
+        let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
+        !working.is_empty()
+            && (out.is_empty() || self.settings.retry.is_none())
+            && working.iter().all(|gateway| gateway.limiter.refuses(service))
+            && self.workflow_of(service).is_empty()
     }
 
     /// Whether a call stands in for a text message that does not reach this number.
@@ -242,17 +229,8 @@ impl Delivery {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
-            let services_out = gateway.circuit.open_for_services(now).len();
             let (latency, last_error) = gateway.recent();
-            GatewayReading {
-                name: gateway.name,
-                circuit,
-                services_out,
-                in_flight,
-                waiting,
-                latency,
-                last_error,
-            }
+            GatewayReading { name: gateway.name, circuit, in_flight, waiting, latency, last_error }
         };
         self.senders().map(reading).collect()
     }
@@ -292,14 +270,11 @@ impl Delivery {
     fn state(&self, gateway: &GuardedGateway) -> GatewayState {
         let now = self.clock.now();
         let (circuit, until) = gateway.circuit.shown(now);
-        let outage = gateway.circuit.outage(now).filter(|_| circuit != Circuit::Closed);
+        let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
         GatewayState {
             name: gateway.name,
             circuit,
             tries_again_in: until.map(|until| until.since(now)),
-            open_for_services: (gateway.circuit.open_for_services(now).into_iter())
-                .map(|(service, until)| (service, until.since(now)))
-                .collect(),
             readiness: gateway.gateway.readiness(),
             outage: outage.map(|outage| outage.reason),
         }
@@ -313,7 +288,7 @@ impl Delivery {
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {
-                let outage = gateway.circuit.outage(self.clock.now())?;
+                let outage = gateway.circuit.outage()?;
                 let (seconds, reason) = (outage.seconds(self.clock.now()), outage.reason);
                 Some(format!(
                     "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"

@@ -60,17 +60,3 @@ pub enum Reason {
     /// It is the next step's turn, unless the message before it arrives.
     NextStep,
 }
-
-/// Why a planned message is not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// Its code was used, replaced or locked, or it has expired.
-    NotUsable,
-    /// It was tried as often as is allowed.
-    MaxRetriesReached,
-    /// The verification has cost as many messages as it may.
-    BudgetSpent,
-    /// A gateway gave an answer after which nothing is tried again, such as a number that does not
-    /// exist.
-    Refused,
-}

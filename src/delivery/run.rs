@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::{Budget, now};
-use super::error::DeliveryError;
+use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, Purpose};
+use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
@@ -53,7 +53,7 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) step: u8,
     /// Messages of the verification that gateways accepted before this run.
     pub(super) sent: u8,
-    pub(super) attempts: Vec<GatewayAttempt>,
+    pub(super) attempts: Vec<Attempt>,
     /// Where the attempts on the present channel begin.
     pub(super) first_attempt_on_channel: usize,
     /// The earlier attempt that the first attempt of this run repeats.
@@ -75,9 +75,9 @@ pub(super) struct DeliveryRun<'a, O> {
 #[derive(Default)]
 struct ChannelFailure {
     /// The last reason that a gateway gave, or its queue.
-    error: Option<DeliveryError>,
+    error: Option<Failure>,
     /// Why a gateway was not asked. Reported only if no gateway gave a reason.
-    skipped: Option<DeliveryError>,
+    skipped: Option<Failure>,
     /// When a gateway may accept the message, if that can be expected.
     later: Option<RetryLater>,
     /// The gateway to ask once more, and the wait that it asked for: the shortest one.
@@ -94,23 +94,17 @@ pub(super) struct RetryLater {
     pub(super) attempt: Option<usize>,
 }
 
-/// The time that one gateway gets.
-#[derive(Clone, Copy)]
-struct GatewayDeadlines {
-    /// The end of the wait for a permit.
-    permit: Instant,
-    /// The end of the wait for an answer.
-    answer: Instant,
-    /// Whether the run asks another gateway if this one does not answer.
-    has_successor: bool,
-}
-
 /// Everything that one request to a gateway needs.
 struct Admitted<'a> {
     permit: GatewayPermit<'a>,
     circuit: CircuitPermit<'a>,
     message: OutgoingMessage,
     charge: Charge,
+}
+
+/// The middle of the time until `end`.
+pub(super) fn half_until(end: Instant) -> Instant {
+    end - end.saturating_duration_since(now()) / 2
 }
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
@@ -150,7 +144,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     async fn run(mut self) -> Delivered {
         if !self.workflow.allows_after(self.sent) {
-            return self.failed(&DeliveryError::TooManyMessages);
+            return self.failed(Failure::TooManyMessages);
         }
         loop {
             let failure = match self.try_channel().await {
@@ -163,11 +157,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 self.go_to(self.workflow.step_on(self.step, channel), channel);
                 continue;
             }
-            let error = failure.error.or(failure.skipped).unwrap_or(DeliveryError::NotServed(self.channel));
-            let mut dropped = error.dropped();
+            let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
+            let mut dropped = error;
             if let Some(later) = failure.later {
                 match self.plan_retry(later) {
-                    Ok(due) => return self.postponed_until(due, later, &error),
+                    Ok(due) => return self.postponed_until(due, later, error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
@@ -180,11 +174,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             match self.workflow.after(self.step) {
                 Some((step, channel)) if !self.tried.contains(&channel) => {
                     if self.budget.left() < self.budget.least {
-                        return self.postponed_to_step(step, channel, &error);
+                        return self.postponed_to_step(step, channel, error);
                     }
                     self.go_to(step, channel);
                 }
-                _ => return self.failed_for(&error, dropped),
+                _ => return self.failed_for(error, dropped),
             }
         }
     }
@@ -196,7 +190,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
-            self.try_gateway(candidate, self.deadlines(position), &mut failure).await?;
+            self.try_gateway(candidate, self.deadline(position), &mut failure).await?;
             if failure.unreachable {
                 return Continue(failure);
             }
@@ -206,60 +200,46 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             sleep(wait).await;
             self.asked_once_more = true;
             if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.whole_budget(), &mut failure).await?;
+                self.try_gateway(candidate, self.budget.end, &mut failure).await?;
             }
         }
         Continue(failure)
     }
 
-    /// A gateway gets at most half of the remaining time while another one can be asked, and all of it otherwise. With
-    /// [`OnAmbiguous::Stop`] this limits the wait for a permit only.
-    fn deadlines(&self, position: usize) -> GatewayDeadlines {
-        let budget = self.budget;
+    /// When the time of the gateway at a position ends: at most half of the remaining time while another one can be asked,
+    /// and all of it otherwise or with [`OnAmbiguous::Stop`].
+    fn deadline(&self, position: usize) -> Instant {
         let further = (position + 1..).map_while(|position| self.candidate(position));
-        let mut open =
-            further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.service(), self.now()));
-        if open.next().is_none() {
-            return self.whole_budget();
-        }
-        let half = budget.end - budget.left() / 2;
+        let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
         match self.delivery.settings.gateway_silent {
-            OnAmbiguous::Next => GatewayDeadlines { permit: half, answer: half, has_successor: true },
-            OnAmbiguous::Stop => GatewayDeadlines { permit: half, answer: budget.end, has_successor: false },
+            OnAmbiguous::Next if open.next().is_some() => half_until(self.budget.end),
+            OnAmbiguous::Next | OnAmbiguous::Stop => self.budget.end,
         }
     }
 
-    const fn whole_budget(&self) -> GatewayDeadlines {
-        GatewayDeadlines { permit: self.budget.end, answer: self.budget.end, has_successor: false }
-    }
-
-    /// Waits for a permit, and asks one gateway, within its deadlines. Breaks when the run is over, else
+    /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else
     /// notes in `failure` why the gateway did not accept the message.
     async fn try_gateway(
         &mut self,
         candidate: Candidate<'a>,
-        deadlines: GatewayDeadlines,
+        deadline: Instant,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, deadlines, failure).await? else { return Continue(()) };
-        let Admitted { mut permit, circuit, message, charge } = admitted;
-        let started = self.now();
-        let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
-        let overdue = overdue.map(|after| now() + after.max(self.budget.least));
+        let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
+        let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
         if !self.liveness.may_send() {
-            return Break(self.failed(&DeliveryError::StateUnknown));
+            return Break(self.failed(Failure::StateUnknown));
         }
-        permit.ask();
-        let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
+        charge.spend();
         let span = self.job.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
-        let answer = gateway.request(GatewayOperation::Send, sending, end, span).await;
+        let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
-        let mut attempt = GatewayAttempt { started, ..self.attempt(candidate, status) };
+        let mut attempt = self.attempt(candidate, status);
         let (error, class) = match answer {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
@@ -272,9 +252,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 }
                 attempt.error_code = error.code;
                 let class = error.class;
-                (DeliveryError::Gateway(error), class)
+                (Failure::of(&error), class)
             }
-            None => (DeliveryError::NoAnswerInTime, ErrorClass::Ambiguous),
+            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous),
         };
         attempt.class = Some(class);
         self.attempts.push(attempt);
@@ -286,27 +266,22 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
-        deadlines: GatewayDeadlines,
+        deadline: Instant,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
-        let (budget, service) = (self.budget, self.service());
-        let least = |permit: &GatewayPermit<'_>| budget.least.max(permit.typical_time());
+        let budget = self.budget;
         // Before the wait, so that an open circuit costs nothing.
-        if gateway.circuit.keeps_out(service, self.now()) {
-            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
+        if gateway.circuit.keeps_out(self.now()) {
+            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
-            failure.skipped = Some(DeliveryError::TimedOutWaiting);
+            failure.skipped = Some(Failure::TimedOutWaiting);
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let permit = match gateway.limiter.acquire(service, deadlines.permit, deadlines.answer).await {
-            // With too little time for an answer the message would leave, and its fate would be unknown.
-            Ok(permit) if permit.waited && now() + least(&permit) > deadlines.answer => {
-                self.no_permit(DeliveryError::TimedOutWaiting, failure);
-                return Continue(None);
-            }
+        // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
+        let permit = match gateway.limiter.acquire(self.service(), half_until(deadline)).await {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
@@ -317,28 +292,27 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.code_state()).await {
                 Ok(CodeState::Live) => {}
-                Ok(CodeState::Ended) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
-                Ok(CodeState::Unknown) => return Break(self.failed(&DeliveryError::StateUnknown)),
-                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting)),
+                Ok(CodeState::Ended) => return Break(self.failed(Failure::NoLongerUsable)),
+                Ok(CodeState::Unknown) => return Break(self.failed(Failure::StateUnknown)),
+                Err(_) => return Break(self.failed(Failure::TimedOutWaiting)),
             }
         }
         let Some(message) = self.message() else {
-            return Break(self.failed(&DeliveryError::NoLongerUsable));
+            return Break(self.failed(Failure::NoLongerUsable));
         };
         let charge = match self.charge(gateway).await {
             Ok(charge) => charge,
-            Err(error) => return Break(self.failed(&error)),
+            Err(error) => return Break(self.failed(error)),
         };
-        let Some(circuit) = gateway.circuit.enter(service, self.now()) else {
-            charge.give_back();
-            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
+        let Some(circuit) = gateway.circuit.enter(self.now()) else {
+            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         };
         Continue(Some(Admitted { permit, circuit, message, charge }))
     }
 
     /// Charges a message to the budgets. The simulator's costs no money.
-    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, DeliveryError> {
+    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, Failure> {
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
         let is_free = gateway.name == GatewayName::Simulator;
         let request_id = self.job.request_id.as_deref();
@@ -346,14 +320,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
             Ok(charged) => charged.map_err(|error| match error {
-                ChargeError::Spent(spent) => DeliveryError::BudgetSpent { until: spent.until },
-                ChargeError::Unavailable => DeliveryError::BudgetUnknown,
+                ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
+                ChargeError::Unavailable => Failure::BudgetUnknown,
             }),
-            Err(_) => Err(DeliveryError::BudgetUnknown),
+            Err(_) => Err(Failure::BudgetUnknown),
         }
     }
 
-    fn no_permit(&self, error: DeliveryError, failure: &mut ChannelFailure) {
+    fn no_permit(&self, error: Failure, failure: &mut ChannelFailure) {
         failure.error = Some(error);
         // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
         if self.is_follow_up() {
@@ -364,7 +338,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// The gateway did not accept the message.
     fn refused(
         &mut self,
-        error: DeliveryError,
+        error: Failure,
         class: ErrorClass,
         candidate: Candidate<'a>,
         failure: &mut ChannelFailure,
@@ -383,14 +357,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 if let Some(after) = wait {
                     let now = self.now();
                     // The answer itself may have opened the circuit.
-                    let asked_again = gateway.circuit.asked_again_at(self.service(), now);
+                    let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
                     let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
-                    if is_sooner
-                        && !class.may_have_been_sent()
-                        && !gateway.circuit.keeps_out(self.service(), now)
-                    {
+                    if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
                         failure.again = Some((candidate.position, after));
                     }
                 }
@@ -403,7 +374,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            NextStep::Stop => Break(self.failed(&error)),
+            NextStep::Stop => Break(self.failed(error)),
         }
     }
 }
@@ -484,6 +455,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             channel,
             text,
             locale,
+            wording: job.style.wording.clone(),
             code,
             send_digits,
             sender_name,
@@ -493,19 +465,21 @@ impl<'a, O> DeliveryRun<'a, O> {
         })
     }
 
-    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> GatewayAttempt {
-        let now = self.now();
-        GatewayAttempt {
-            gateway: candidate.gateway.name,
-            channel: self.channel,
-            priority: candidate.priority,
+    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
+        Attempt {
             number: self.number_of(self.attempts.len()),
-            started: now,
-            ended: now,
+            channel: self.channel,
+            gateway: candidate.gateway.name,
+            priority: candidate.priority,
             status,
-            class: None,
+            retries: 0,
+            max_retries_reached: false,
+            at: self.now(),
             message_id: None,
             error_code: None,
+            receipt: None,
+            receipt_at: None,
+            class: None,
         }
     }
 
@@ -522,10 +496,10 @@ impl<'a, O> DeliveryRun<'a, O> {
 impl ChannelFailure {
     fn out_of_service(&mut self, asked_again: Timestamp) {
         let until = match self.skipped {
-            Some(DeliveryError::OutOfService { until }) => until.min(asked_again),
+            Some(Failure::OutOfService { until }) => until.min(asked_again),
             _ => asked_again,
         };
-        self.skipped = Some(DeliveryError::OutOfService { until });
+        self.skipped = Some(Failure::OutOfService { until });
         self.may_work_at(asked_again, None);
     }
 

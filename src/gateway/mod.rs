@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
+use crate::template::Wording;
 
 pub use futures_util::future::BoxFuture;
 
@@ -65,6 +66,8 @@ pub struct OutgoingMessage {
     pub text: String,
     /// The language that the text is in, if that is known.
     pub locale: Option<Locale>,
+    /// Where the text is from: a call with a gate renders it again when a key is pressed.
+    pub wording: Wording,
     /// The code by itself, for gateways that read it out or fill in a template of their own.
     pub code: Code,
     /// Keys that a call presses when it is answered: digits, `*`, `#`, `w` and `W`.

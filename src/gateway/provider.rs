@@ -137,10 +137,7 @@ impl<P: Provider> Gateway for HttpProvider<P> {
         Box::pin(async move {
             self.require_channel(message.channel)?;
             let request = self.provider.request(message)?;
-            let code = (!P::HOLDS_CODES).then(|| message.code.expose());
-            let classify =
-                |response: &GatewayResponse| without_echo(self.provider.classify(response), code, message);
-            self.exchange(request, classify).await
+            self.exchange(request, |response| self.provider.classify(response)).await
         })
     }
 
@@ -350,33 +347,6 @@ const LARGEST_CODE: u32 = 999_999;
 /// The code, if it can be one.
 pub(super) fn usable_code(code: u32) -> Option<u32> {
     (code <= LARGEST_CODE).then_some(code)
-}
-
-/// Takes the message's code and number out of an answer, whose id and error code go into logs, records and responses.
-/// A message id with either, also in groups (`123-456`), becomes the id of the attempt. `code` is `None` where only the
-/// provider knows it.
-fn without_echo(
-    outcome: Result<Accepted, GatewayError>,
-    code: Option<&str>,
-    message: &OutgoingMessage,
-) -> Result<Accepted, GatewayError> {
-    let number = message.to.as_u64().to_string();
-    // A code that an answer has as a number is without its zeros in front.
-    let is_code = |text: &str, code: &str| {
-        let value = code.parse::<u64>().ok();
-        text.contains(code) || (value.is_some() && value == text.parse().ok())
-    };
-    let is_echo = |text: &str| text.contains(&number) || code.is_some_and(|code| is_code(text, code));
-    let ungrouped = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-    match outcome {
-        Ok(Accepted { message_id }) if is_echo(&message_id) || is_echo(&ungrouped(&message_id)) => {
-            Ok(Accepted { message_id: message.attempt.to_string() })
-        }
-        Err(error) if error.code.is_some_and(|code| is_echo(&code.to_string())) => {
-            Err(GatewayError { code: None, ..error })
-        }
-        other => other,
-    }
 }
 
 /// A provider's error codes in ascending order, each with its classification and its words.

@@ -91,16 +91,29 @@ pub struct SpentBudget {
     pub newly_spent: Option<(&'static str, u64)>,
 }
 
-/// What a message cost.
+/// What a message costs. Given back when it is dropped, unless it is spent.
 #[derive(Default)]
-pub struct Charge(Vec<(Arc<Account>, Share)>);
+pub struct Charge {
+    parts: Vec<(Arc<Account>, Share)>,
+    is_spent: bool,
+}
 
 impl Charge {
-    /// The message was certainly not sent.
-    pub fn give_back(self) {
-        for (account, part) in self.0 {
-            account.give(part);
-        }
+    /// The message may leave from now on.
+    pub const fn spend(&mut self) {
+        self.is_spent = true;
+    }
+
+    /// The message was certainly not sent, although the charge was spent.
+    pub fn give_back(mut self) {
+        self.is_spent = false;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let parts = std::mem::take(&mut self.parts);
+        parts.into_iter().filter(|_| !self.is_spent).for_each(|(account, part)| account.give(part));
     }
 }
 
@@ -256,13 +269,8 @@ impl Budgets {
         let mut charge = Charge::default();
         for account in self.of(service) {
             let amount = self.amount(account, number.region(), channel, is_free);
-            match self.take(account, amount).await {
-                Ok(part) => charge.0.push((Arc::clone(account), part)),
-                Err(error) => {
-                    charge.give_back();
-                    return Err(error);
-                }
-            }
+            let part = self.take(account, amount).await?;
+            charge.parts.push((Arc::clone(account), part));
         }
         Ok(charge)
     }
@@ -282,7 +290,7 @@ impl Budgets {
         }
     }
 
-    async fn take(&self, account: &Account, amount: u64) -> Result<Share, ChargeError> {
+    async fn take(&self, account: &Arc<Account>, amount: u64) -> Result<Share, ChargeError> {
         if let Some(part) = account.take(amount, self.clock.now()) {
             return Ok(part);
         }
@@ -293,24 +301,32 @@ impl Budgets {
         let BudgetName { service, key } = account.name;
         let (budget, period) = (account.budget, account.budget.period);
         let subject = subject(&account.name, &self.slots);
-        let drawn =
-            self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
-                let state =
-                    view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
-                Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
-                    let record = BudgetRecord { period, state: *state };
-                    view.put(subject.id, Some(&record), Durability::Durable);
+        let drawn = self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
+            let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
+            Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
+                let record = BudgetRecord { period, state: *state };
+                view.put(subject.id, Some(&record), Durability::Durable);
+            }))
+        });
+        // In a task of its own: a caller that goes away loses no share.
+        let drawn = {
+            let account = Arc::clone(account);
+            tokio::spawn(async move {
+                let drawn = drawn.await.ok()?.ok()?;
+                Some(drawn.map(|(state, share)| {
+                    account.lock().state = state;
+                    Charge { parts: vec![(account, share)], is_spent: false }
                 }))
-            });
+            })
+        };
         match drawn.await {
-            Ok(Ok(Ok((state, mut share)))) => {
-                let part = share.split(amount);
-                account.lock().state = state;
-                account.give(share);
+            Ok(Some(Ok(mut charge))) => {
+                let part = charge.parts.first_mut().map(|(_, share)| share.split(amount));
+                drop(charge);
                 self.warn_if_nearly_spent(account);
-                Ok(part)
+                part.ok_or(ChargeError::Unavailable)
             }
-            Ok(Ok(Err(until))) => {
+            Ok(Some(Err(until))) => {
                 // With too little money, a cheaper message may still be sent.
                 if key != MONEY {
                     account.spent_until.store(until.as_millis(), Ordering::Relaxed);
@@ -320,7 +336,7 @@ impl Budgets {
                 let newly_spent = newly_spent.then_some((key, budget.limit));
                 Err(ChargeError::Spent(SpentBudget { service, until, newly_spent }))
             }
-            Ok(Err(_)) | Err(_) => Err(ChargeError::Unavailable),
+            Ok(None) | Err(_) => Err(ChargeError::Unavailable),
         }
     }
 }
@@ -345,5 +361,58 @@ impl Account {
         let mut memory = self.lock();
         memory.share = Some(memory.share.map_or(part, |known| known.joined(part)));
         self.spent_until.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::ServerKey;
+    use crate::registry::tests::world::start;
+    use crate::store::MemoryStore;
+
+    async fn budgets(store: &MemoryStore, messages_per_hour: u64) -> Budgets {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let shards = start(store, &clock, 1).await.expect("shards");
+        let settings = GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
+        let pricing = Pricing { prices: None, currency: "USD".to_owned() };
+        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+        let (router, names) = (Arc::clone(shards.router()), ServiceNames::default());
+        Budgets::start(router, clock, slots, pricing, names, [(None, settings)]).await.expect("budgets")
+    }
+
+    async fn charge(budgets: &Budgets) -> Result<Charge, ChargeError> {
+        let number = PhoneNumber::parse("+14155550123", None).expect("a number");
+        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, false).await
+    }
+
+    #[tokio::test]
+    async fn a_charge_is_given_back_unless_it_is_spent() {
+        let budgets = budgets(&MemoryStore::new(), 2).await;
+        for _ in 0..5 {
+            drop(charge(&budgets).await.expect("a charge"));
+        }
+        for _ in 0..2 {
+            charge(&budgets).await.expect("a charge").spend();
+        }
+        assert!(matches!(charge(&budgets).await, Err(ChargeError::Spent(_))));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_while_a_share_is_drawn_loses_nothing() {
+        let store = MemoryStore::new();
+        let budgets = budgets(&store, 1).await;
+        store.hold();
+        assert!(tokio::time::timeout(Duration::from_millis(50), charge(&budgets)).await.is_err());
+        store.release();
+        for _ in 0..1_000 {
+            if charge(&budgets).await.is_ok() {
+                return;
+            }
+        }
+        panic!("the share is lost");
     }
 }

@@ -13,7 +13,7 @@ use super::record::subject;
 use super::{Dimension, Effect, Figures, Finding, Key, Rule};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, LogRange, LogRecord, Record, RecordLog, Refusal, Router, Shards};
+use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Router, Shards};
 
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -72,7 +72,7 @@ impl LogRecord for GuardDecision {
         self.last
     }
 
-    fn owner(&self) -> ServiceId {
+    fn owner(&self, _: &Id) -> ServiceId {
         self.name.service
     }
 }

@@ -28,8 +28,7 @@ use crate::domain::{
 };
 use crate::guard::{ClientSignals, GuardRefusal};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, FailureReason, NumberKey, Refusal, Reply, SendOptions, SendOutcome,
-    SendRequest,
+    CheckOutcome, CheckRequest, Failure, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest,
 };
 use crate::template::{AppHash, MessageStyle, Wording};
 
@@ -288,7 +287,7 @@ impl<V: Verify> Call<'_, V> {
         let request = SendRequest { client, request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.send(request).await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
-            matches!(reply.reason, Some(FailureReason::OutOfService { .. })) && !reply.may_have_been_sent
+            matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
         };
         if reply.as_ref().is_ok_and(is_out_of_service) {
             self.log_out_of_service();
@@ -315,8 +314,9 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
         Ok(SendOutcome::Sent { postponed: true, .. }) => {
             debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
-        Ok(SendOutcome::Sent { message_id, .. }) => {
-            debug!(request_id, %number, outcome = "sent", message_id, "code sent");
+        // The line of the gateway has the provider's id.
+        Ok(SendOutcome::Sent { .. }) => {
+            debug!(request_id, %number, outcome = "sent", "code sent");
         }
         Ok(SendOutcome::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "code not sent");
@@ -395,7 +395,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply))
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&number_refused(reply))
         }
         SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
@@ -424,9 +424,7 @@ impl Response {
     /// Adds the time of the next probe, if the circuit of every gateway is open.
     fn retry_at_probe(self, reply: &Reply<SendOutcome>) -> Self {
         match reply.reason {
-            Some(FailureReason::OutOfService { until }) => {
-                self.retry_after(seconds_up(until.since(reply.at)))
-            }
+            Some(Failure::OutOfService { until }) => self.retry_after(seconds_up(until.since(reply.at))),
             _ => self,
         }
     }
@@ -543,11 +541,12 @@ pub const BUDGET_SPENT: &str =
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 
 /// Why a number was refused.
-pub fn number_refused(reply: &Reply<SendOutcome>) -> &'static str {
+pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
     if reply.outcome == SendOutcome::GuardRefused(GuardRefusal::Landline) {
-        return "the number is a landline, and landlines get no text messages";
+        return "the number is a landline, and landlines get no text messages".to_owned();
     }
-    reply.reason.and_then(FailureReason::number_problem).unwrap_or("the provider refuses this number")
+    let reason = reply.reason.filter(|reason| reason.is_about_the_number());
+    reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
 }
 
 /// `/send-code`.
@@ -562,7 +561,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
         )
-        .explained(number_refused(reply)),
+        .explained(&number_refused(reply)),
         SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, Response::message),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,

@@ -43,8 +43,8 @@ pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
 pub use openapi::text as openapi_json;
 pub use server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
-    ServiceCircuit, Verify, serve,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
+    serve,
 };
 pub use service::{Diagnosis, diagnose};
 pub use v2::{Base, LongAnswerLimiter, Now, V2};

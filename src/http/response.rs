@@ -18,6 +18,9 @@ use crate::numbers::{LimitedTable, Refusal};
 /// restart) ends within a second or lasts much longer.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// `Retry-After` while a table is full: most records end within minutes.
+const TABLE_FULL_SECONDS: u64 = 60;
+
 /// Says on the compatible routes what is wrong with a request.
 const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
 
@@ -331,7 +334,7 @@ impl Problem {
             Self::Refused(Refusal::Overloaded) => {
                 (REFUSED, "Too many requests are in progress. Try again shortly.")
             }
-            Self::Refused(Refusal::SendsOverloaded { .. }) => {
+            Self::Refused(Refusal::SendsOverloaded) => {
                 (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
             }
             Self::Refused(Refusal::TableFull {
@@ -391,9 +394,9 @@ impl Problem {
             Self::Forbidden | Self::CrossSite | Self::BadSignature | Self::ForeignHost => {
                 answer.because(NotServed::Forbidden)
             }
-            Self::Refused(
-                refusal @ (Refusal::TableFull { retry_after, .. } | Refusal::SendsOverloaded { retry_after }),
-            ) => answer.retry_after(retry_after.into()).because(NotServed::Refused(refusal)),
+            Self::Refused(refusal @ Refusal::TableFull { .. }) => {
+                answer.retry_after(TABLE_FULL_SECONDS).because(NotServed::Refused(refusal))
+            }
             Self::Refused(refusal) => answer.retry_later().because(NotServed::Refused(refusal)),
             Self::TooManyConnections | Self::CallbackUnavailable | Self::NoNode => answer.retry_later(),
             _ => answer,

@@ -145,21 +145,9 @@ pub struct GatewayHealth {
     /// Seconds until an open circuit lets a message through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_in_seconds: Option<u64>,
-    /// The services whose messages it does not get, while it gets those of others.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub open_for_services: Vec<ServiceCircuit>,
     /// The reason, for an operator. Contains no secret and no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-}
-
-/// The open circuit of one service at a gateway that works for others.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ServiceCircuit {
-    /// Its name, as in logs.
-    pub service: String,
-    /// Seconds until the circuit lets a message through.
-    pub next_try_in_seconds: u64,
 }
 
 /// Receives what gateways report on their own.

@@ -55,8 +55,6 @@ pub struct GatewayReading {
     pub name: GatewayName,
     /// Every state of a circuit breaker, and whether it is the present one.
     pub circuit: Vec<(&'static str, bool)>,
-    /// Services whose own circuit is open while the gateway serves others.
-    pub services_out: usize,
     /// Messages and checks at the gateway.
     pub in_flight: usize,
     /// Those that wait for a permit.
@@ -117,11 +115,6 @@ impl Reading {
         let of_each = |value: fn(&GatewayReading) -> usize| {
             gateways.iter().map(move |gateway| ([("gateway", gateway.name.as_str())], value(gateway)))
         };
-        all.each(
-            "onceward_gateway_services_out",
-            "Services that the gateway is not asked for because their messages fail, while it is asked for others",
-            of_each(|gateway| gateway.services_out),
-        );
         all.each(
             "onceward_gateway_in_flight",
             "Requests that the gateway has not answered yet",

@@ -125,13 +125,13 @@ const GATE_WAIT: Duration = Duration::from_millis(500);
 
 /// The answer at the gate of a call: reads the code if a key was pressed and the code is live, otherwise hangs up.
 async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
-    let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
+    let TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed: true } = gate else {
         return twiml::hang_up();
     };
     let Some((code, left)) = running.verifier.code_of(to, attempt.key).await else {
         return twiml::hang_up();
     };
-    let style = MessageStyle { locale, ..MessageStyle::default() };
+    let style = MessageStyle { wording, locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (status, code, class) = (ReceiptStatus::Delivered, None, None);
     // The person hears the code soon, also while the report waits for the end of its send.

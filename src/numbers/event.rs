@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::record::NumberKey;
-use crate::attempts::{Row, VerifyStatus};
-use crate::delivery::Delivered;
+use crate::attempts::VerifyStatus;
+use crate::delivery::{Attempt, Delivered};
 use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
@@ -62,7 +62,7 @@ pub enum NumberEvent<'a> {
         /// The record of the verification's attempts; [`AttemptLog`](crate::attempts::AttemptLog) has it as it is now.
         track: AttemptLogKey,
         /// The attempt as it is now.
-        row: &'a Row,
+        row: &'a Attempt,
         /// The status of the verification.
         status: VerifyStatus,
         /// The report.

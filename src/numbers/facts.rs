@@ -5,7 +5,7 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{FailureReason, GatewayAttempt, SendStatus};
+use crate::delivery::{Attempt, Failure, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -80,7 +80,7 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
 /// Counts a send that has ended, and the verification that it began.
 pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
     let SettleCommand { channel, delivered, purpose, .. } = settle;
-    for &GatewayAttempt { channel, gateway, class, .. } in &delivered.attempts {
+    for &Attempt { channel, gateway, class, .. } in &delivered.attempts {
         if let Some(error) = class {
             metrics.failed_attempt(&FailedAttemptFacts {
                 recipient: recipient(key),
@@ -99,7 +99,7 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
         SendResult::Failed { may_have_been_sent: None }
-            if matches!(delivered.reason, Some(FailureReason::BudgetSpent { .. })) =>
+            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. })) =>
         {
             SendEnd::Limited
         }

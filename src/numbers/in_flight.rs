@@ -3,53 +3,41 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::Notify;
 
 use crate::domain::ServiceId;
 use crate::shard::{Refusal, Shares};
 
-/// A quarter of a service's commands is reserved for checks: a slow gateway never takes their places.
-const CHECKS_SHARE: usize = 4;
+/// A send leaves room for one check for each three commands of its service: a slow gateway never takes the places of checks.
+const CHECKS_SHARE: usize = 3;
 
-/// One place for each command in flight, because ractor's mailboxes have no bound of their own. Each service has its
-/// share ([`Shares`]): commands that hang at a gateway take no place of another service.
+/// One place for each command in flight, because ractor's mailboxes have no bound of their own. A send keeps its place
+/// until its gateway has answered. Each service has its share ([`Shares`]): commands that hang at a gateway take no place
+/// of another service.
 pub struct CommandLimit {
-    /// Places of one service.
+    /// Places of one service. All services together may have a quarter more.
     most: usize,
-    /// Of these, places of sends.
-    most_sends: usize,
     held: Mutex<Held>,
-    /// Every place. Closed by a stop.
-    places: Arc<Semaphore>,
-    all: u32,
+    /// The last command has its reply after a stop.
+    ended: Notify,
 }
 
 #[derive(Default)]
 struct Held {
     commands: Shares,
-    sends: Shares,
+    is_stopping: bool,
 }
 
 /// The place of a command, until it has its reply.
 pub struct CommandPermit {
     limit: Arc<CommandLimit>,
     service: ServiceId,
-    is_send: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 impl CommandLimit {
-    /// `most`: the commands of one service. All services together may have a quarter more.
+    /// `most`: the commands of one service.
     pub fn new(most: usize) -> Arc<Self> {
-        let all = most.saturating_add(most / 4 + 1).min(Semaphore::MAX_PERMITS);
-        let all = u32::try_from(all).unwrap_or(u32::MAX);
-        Arc::new(Self {
-            most,
-            most_sends: most - most / CHECKS_SHARE,
-            held: Mutex::default(),
-            places: Arc::new(Semaphore::new(all as usize)),
-            all,
-        })
+        Arc::new(Self { most, held: Mutex::default(), ended: Notify::new() })
     }
 
     /// Takes a place.
@@ -58,18 +46,16 @@ impl CommandLimit {
     /// [`Refusal::Overloaded`] if the service has used up its share, [`Refusal::Stopping`] after [`stop`](Self::stop).
     pub fn acquire(self: &Arc<Self>, service: ServiceId, is_send: bool) -> Result<CommandPermit, Refusal> {
         let mut held = self.held();
-        let is_full = held.commands.room(service, self.most) == 0
-            || (is_send && held.sends.room(service, self.most_sends) == 0);
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = match place {
-            Err(TryAcquireError::Closed) => return Err(Refusal::Stopping),
-            Ok(place) if !is_full => place,
-            Ok(_) | Err(TryAcquireError::NoPermits) => return Err(Refusal::Overloaded),
-        };
+        if held.is_stopping {
+            return Err(Refusal::Stopping);
+        }
+        let for_checks = if is_send { held.commands.of(service) / CHECKS_SHARE } else { 0 };
+        if held.commands.room(service, self.most) <= for_checks {
+            return Err(Refusal::Overloaded);
+        }
         held.commands.add(service, 1);
-        held.sends.add(service, usize::from(is_send));
         drop(held);
-        Ok(CommandPermit { limit: Arc::clone(self), service, is_send, _place: place })
+        Ok(CommandPermit { limit: Arc::clone(self), service })
     }
 
     /// Commands in flight.
@@ -79,9 +65,10 @@ impl CommandLimit {
 
     /// Refuses new commands and waits for the replies of all others.
     pub async fn stop(&self) {
-        let all = self.places.acquire_many(self.all).await;
-        self.places.close();
-        drop(all);
+        self.held().is_stopping = true;
+        while self.in_flight() > 0 {
+            self.ended.notified().await;
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -99,7 +86,9 @@ impl Drop for CommandPermit {
     fn drop(&mut self) {
         let mut held = self.limit.held();
         held.commands.remove(self.service, 1);
-        held.sends.remove(self.service, usize::from(self.is_send));
+        if held.commands.held() == 0 {
+            self.limit.ended.notify_one();
+        }
     }
 }
 
@@ -133,7 +122,7 @@ mod tests {
         let limit = CommandLimit::new(200);
         let hanging = taken(&limit, service(1), false);
         assert_eq!(hanging.len(), 200);
-        assert_eq!(taken(&limit, service(2), true).len(), 40);
+        assert_eq!(taken(&limit, service(2), true).len(), 30);
     }
 
     #[tokio::test]

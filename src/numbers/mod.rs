@@ -19,7 +19,7 @@ pub mod table;
 mod tests;
 mod verifier;
 
-pub use crate::delivery::FailureReason;
+pub use crate::delivery::Failure;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
 pub use check::EndReply;

@@ -1,6 +1,6 @@
 //! Replies to commands about numbers. The shard sends a reply once every change that it reports is durable.
 
-use crate::delivery::FailureReason;
+use crate::delivery::Failure;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, Verification, VerificationDetails};
 use crate::guard::GuardRefusal;
@@ -17,7 +17,7 @@ pub struct Reply<O> {
     /// The verification, unless the outcome is a refusal.
     pub verification: Option<VerificationSummary>,
     /// The reason why no gateway accepted the message.
-    pub reason: Option<FailureReason>,
+    pub reason: Option<Failure>,
     /// Whether a message was sent, may have been, or will be tried again.
     pub may_have_been_sent: bool,
 }

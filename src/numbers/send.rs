@@ -1,7 +1,6 @@
 //! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -11,7 +10,7 @@ use super::facts;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Delivered, Dropped, FailureReason, PlanChange, Purpose};
+use crate::delivery::{Delivered, Failure, PlanChange, Purpose};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
@@ -153,7 +152,7 @@ impl ResumeCommand {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = track.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            track.drop_follow_up(Dropped::NotUsable);
+            track.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
         let (next, outcome) = engine::resume(state, &rules, plan.salt, now);
@@ -165,7 +164,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                track.drop_follow_up(Dropped::NotUsable);
+                track.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }
             ResumeOutcome::Busy { .. } => None,
@@ -236,7 +235,7 @@ impl Dispatch {
         } else {
             let plan = match self.purpose {
                 Purpose::Request => PlanChange::Keep,
-                Purpose::FollowUp(_) => PlanChange::End(Some(Dropped::NotUsable)),
+                Purpose::FollowUp(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
             };
             let result = SendResult::NoLongerUsable;
             let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None };
@@ -357,26 +356,23 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
-        // It waited in vain; how long another one would is not known here.
-        (SendResult::Overloaded, _) => Err(Refusal::sends_overloaded(Duration::ZERO)),
+        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
         (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
         (
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
-        (SendResult::Failed { .. }, SettleOutcome::Open { .. })
-            if *reason == Some(FailureReason::StateUnknown) =>
-        {
+        (SendResult::Failed { .. }, SettleOutcome::Open { .. }) if *reason == Some(Failure::StateUnknown) => {
             Err(Refusal::StoreUnavailable)
         }
         // Another gateway may have sent the message before; its code stays good.
         (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
-            if let Some(FailureReason::BudgetSpent { until }) = reason =>
+            if let Some(Failure::BudgetSpent { until }) = reason =>
         {
             Ok(SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: *until }))
         }
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
-            if reason.is_some_and(FailureReason::is_about_the_number) =>
+            if reason.is_some_and(Failure::is_about_the_number) =>
         {
             Ok(SendOutcome::NumberRefused)
         }

@@ -19,8 +19,7 @@ use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::metrics::ServiceNames;
 use crate::shard::{
-    Capacity, LimitedTable, PlaceCounts, Record, RecordError, RecordKey, RecordKind, RecordPlaces, Stored,
-    Table, decode, encode,
+    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
 };
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
@@ -63,17 +62,12 @@ impl NumberTable {
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        let mut held = <[PlaceCounts; 2]>::default();
-        for (_, key, state) in (0..self.numbers.len()).filter_map(|position| self.numbers.at(position)) {
-            held[usize::from(key.is_test)].change(key.service, None, place(Some(state.expires())));
+        let mut held = <[Shares; 2]>::default();
+        for (_, key, _) in (0..self.numbers.len()).filter_map(|position| self.numbers.at(position)) {
+            held[usize::from(key.is_test)].add(key.service, 1);
         }
         self.capacity.0.iter().zip(&held).for_each(|(capacity, held)| capacity.remove_all(held));
     }
-}
-
-/// A number takes one place.
-fn place(end: Option<Timestamp>) -> Option<RecordPlaces> {
-    end.map(|end| RecordPlaces::new(end, 1))
 }
 
 fn record_key(slot: u8, key: &NumberKey) -> RecordKey {
@@ -117,8 +111,8 @@ impl Table for NumberTable {
 
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
-        let before = place(self.numbers.insert(key.slot, number, state));
-        self.capacity.of(number.is_test).change(number.service, before, place(Some(state.expires())));
+        let before = self.numbers.insert(key.slot, number, state);
+        self.capacity.of(number.is_test).change(number.service, usize::from(before.is_some()), 1);
     }
 
     fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &RecordKind) -> Result<(), RecordError> {
@@ -128,10 +122,10 @@ impl Table for NumberTable {
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut added, mut removed) = <([PlaceCounts; 2], [PlaceCounts; 2])>::default();
+        let (mut added, mut removed) = <([Shares; 2], [Shares; 2])>::default();
         self.numbers.load(states.collect::<Result<_, _>>()?, |key, before, after| {
-            added[usize::from(key.is_test)].change(key.service, None, place(after));
-            removed[usize::from(key.is_test)].change(key.service, None, place(before));
+            added[usize::from(key.is_test)].add(key.service, usize::from(after.is_some()));
+            removed[usize::from(key.is_test)].add(key.service, usize::from(before.is_some()));
         });
         self.capacity.0.iter().zip(&added).for_each(|(capacity, added)| capacity.add_all(added));
         self.capacity.0.iter().zip(&removed).for_each(|(capacity, removed)| capacity.remove_all(removed));
@@ -141,7 +135,7 @@ impl Table for NumberTable {
     fn remove(&mut self, key: &RecordKey) -> bool {
         let Some(key) = NumberKey::from_id(&key.id) else { return false };
         let before = self.numbers.remove(&key);
-        self.capacity.of(key.is_test).change(key.service, place(before), None);
+        self.capacity.of(key.is_test).change(key.service, usize::from(before.is_some()), 0);
         before.is_some()
     }
 }

@@ -1,6 +1,6 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +90,24 @@ pub struct LockedNumber {
     pub until: Timestamp,
     /// Consecutive wrong codes.
     pub wrong_codes: u8,
+}
+
+/// Numbers that are locked out: of more than `most`, those whose lockouts end last.
+#[derive(Default)]
+struct Lockouts {
+    most: usize,
+    found: BTreeMap<(Timestamp, ServiceId, PhoneNumber), LockedNumber>,
+    count: usize,
+}
+
+impl Lockouts {
+    fn add(&mut self, locked: LockedNumber) {
+        self.count += 1;
+        self.found.insert((locked.until, locked.service, locked.number), locked);
+        if self.found.len() > self.most {
+            self.found.pop_first();
+        }
+    }
 }
 
 /// Numbers that are read at once.
@@ -192,10 +210,8 @@ impl Verifier {
         let SendRequest { key, options, channel, style, verification, client, request_id } = request;
         let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
         let permit = self.limit.acquire(key.service, true)?;
-        if !key.is_test
-            && let Some(wait) = self.delivery.overload(key.service, key.number, channel)
-        {
-            return Err(Refusal::sends_overloaded(wait));
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
+            return Err(Refusal::SendsOverloaded);
         }
         let guard = self.guard.as_ref().filter(|_| !key.is_test);
         if let Some(guard) = guard {
@@ -310,13 +326,13 @@ impl Verifier {
     }
 
     /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads
-    /// every number.
+    /// every number, page by page; the count may have a number twice that another one's removal has moved meanwhile.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
         let router = self.shards.router();
-        let (mut found, mut seen) = (BTreeMap::new(), HashSet::new());
+        let mut lockouts = Lockouts { most, ..Lockouts::default() };
         for shard in 0..router.shards() {
             let mut end = usize::MAX;
             while end > 0 {
@@ -325,33 +341,22 @@ impl Verifier {
                 let read = move |tables: &Tables, now| {
                     let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
                     let locked = page.into_iter().filter_map(|(key, stored)| {
-                        let key = NumberKey::from_id(&key.id)?;
+                        let NumberKey { service, number, .. } = NumberKey::from_id(&key.id)?;
                         let state: NumberState = decode(&stored.bytes).ok()?;
-                        let lockout = state.lockout(&policies.of(key.service), now);
-                        Some((lockout.until?, key, lockout.wrong_codes))
+                        let LockoutState { until, wrong_codes, .. } =
+                            state.lockout(&policies.of(service), now);
+                        Some(LockedNumber { service, number, until: until?, wrong_codes })
                     });
                     (locked.collect::<Vec<_>>(), end)
                 };
                 let page;
                 (page, end) = router.read_shard(shard, read).await?;
-                for (until, key, wrong_codes) in page {
-                    // A page may repeat a number that has moved.
-                    if seen.insert(key) {
-                        found.insert((until, key.service, key.number), wrong_codes);
-                    }
-                }
-                while found.len() > most {
-                    found.pop_first();
+                for locked in page {
+                    lockouts.add(locked);
                 }
             }
         }
-        let locked = found.into_iter().rev().map(|((until, service, number), wrong_codes)| LockedNumber {
-            service,
-            number,
-            until,
-            wrong_codes,
-        });
-        Ok((locked.collect(), seen.len()))
+        Ok((lockouts.found.into_values().rev().collect(), lockouts.count))
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
@@ -410,5 +415,31 @@ impl Verifier {
         let command = NumberCommand::new(key, command(responder), Arc::clone(&self.deps));
         self.shards.submit(command.traced(cause, name));
         pending.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lockouts_the_last_to_end_are_kept_and_all_counted() {
+        let mut lockouts = Lockouts { most: 3, ..Lockouts::default() };
+        let locked = |n: u64| LockedNumber {
+            service: ServiceId::DEFAULT,
+            number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
+            until: Timestamp::from_millis(n * 7 % 101),
+            wrong_codes: 5,
+        };
+        for n in 0..100 {
+            lockouts.add(locked(n));
+            assert!(lockouts.found.len() <= 3);
+        }
+        // A removal has moved it to a page that is read later.
+        lockouts.add(locked(43));
+        let ends =
+            |found: BTreeMap<_, LockedNumber>| found.into_values().map(|l| l.until.as_millis()).collect();
+        let ends: Vec<u64> = ends(lockouts.found);
+        assert_eq!((ends, lockouts.count), (vec![98, 99, 100], 101));
     }
 }

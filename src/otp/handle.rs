@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, StartError, Verified};
-use crate::attempts::{TrackQuery, TrackRow};
+use crate::attempts::{ListedAttempt, SendQuery};
 use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
@@ -222,13 +222,13 @@ impl Otp {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use onceward::otp::{Otp, PhoneNumber, SendStatus, TrackQuery};
+    /// use onceward::otp::{Otp, PhoneNumber, SendStatus, SendQuery};
     /// # let directory = tempfile::tempdir()?;
     /// # let otp = Otp::builder(directory.path()).start().await?;
     ///
     /// otp.send_sms("+14155550123").await?;
     /// let number = PhoneNumber::parse("+14155550123", None)?;
-    /// let sends = otp.tracker(&TrackQuery { number: Some(number), ..TrackQuery::newest(10) }).await?;
+    /// let sends = otp.tracker(&SendQuery { number: Some(number), ..SendQuery::newest(10) }).await?;
     /// assert_eq!(sends[0].send_status, SendStatus::Sent);
     /// # otp.stop().await?;
     /// # Ok(())
@@ -237,7 +237,7 @@ impl Otp {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] after [`Otp::stop`], and while a shard restarts.
-    pub async fn tracker(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
+    pub async fn tracker(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }

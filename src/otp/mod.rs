@@ -119,7 +119,7 @@ mod tests;
 mod texts;
 mod verified;
 
-pub use crate::attempts::{StatusFilter, TrackQuery, TrackRow, VerifyStatus};
+pub use crate::attempts::{ListedAttempt, SendQuery, StatusFilter, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{
     Bounds, BreakerSettings, ConfigErrors, GatewaySettings, GuardSettings, Overrides, RetrySettings,

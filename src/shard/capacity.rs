@@ -1,6 +1,6 @@
 //! The limit on the records of a kind over all shards, and the share of each service in it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use super::Shards;
 use super::command::Decision;
 use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
-use crate::domain::{ServiceId, Timestamp};
+use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
 
 /// The places that each service holds in a limited table.
@@ -69,84 +69,12 @@ impl Shares {
         self.by_service.iter().map(|(service, places)| (*service, *places))
     }
 
-    /// The places of any services that must become free before this service gets one. Fewer are enough if its own
-    /// become free: each counts as five quarters.
-    fn missing(&self, service: ServiceId, limit: usize) -> usize {
-        let taken = self.of(service).saturating_add(self.held.saturating_mul(4));
-        taken.saturating_add(1).saturating_sub(limit.saturating_mul(5)).div_ceil(4)
-    }
-}
-
-/// Ends are counted in steps of this length. Counts of wrong codes end within 90 days: the ends of any number of records
-/// then take at most 20 MB for all shards, and as much for each shard.
-const STEP_MILLIS: u64 = 10_000;
-
-/// The steps with records that a refusal examines: an hour, if records end in each.
-const MOST_STEPS: usize = 360;
-
-/// The step at whose end a record has ended, and its places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordPlaces {
-    end: u64,
-    places: usize,
-}
-
-impl RecordPlaces {
-    /// Of a record that ends at this moment.
-    pub const fn new(ends: Timestamp, places: usize) -> Self {
-        Self { end: ends.as_millis().div_ceil(STEP_MILLIS), places }
-    }
-}
-
-/// The places of records, by service and by the steps at whose ends the records have ended. Reserved places have no end.
-#[derive(Debug, Default)]
-pub struct PlaceCounts {
-    shares: Shares,
-    ends: BTreeMap<u64, usize>,
-}
-
-impl PlaceCounts {
-    /// Counts a change of a record. `None` means absent.
-    pub fn change(&mut self, service: ServiceId, before: Option<RecordPlaces>, after: Option<RecordPlaces>) {
-        let places = |record: Option<RecordPlaces>| record.map_or(0, |record| record.places);
-        self.shares.add(service, places(after));
-        self.shares.remove(service, places(before));
-        if let Some(RecordPlaces { end, places }) = after {
-            *self.ends.entry(end).or_default() += places;
-        }
-        if let Some(RecordPlaces { end, places }) = before {
-            self.remove_end(end, places);
-        }
-    }
-
     fn add_all(&mut self, other: &Self) {
-        other.shares.iter().for_each(|(service, places)| self.shares.add(service, places));
-        other.ends.iter().for_each(|(end, places)| *self.ends.entry(*end).or_default() += places);
+        other.iter().for_each(|(service, places)| self.add(service, places));
     }
 
     fn remove_all(&mut self, other: &Self) {
-        other.shares.iter().for_each(|(service, places)| self.shares.remove(service, places));
-        other.ends.iter().for_each(|(end, places)| self.remove_end(*end, *places));
-    }
-
-    fn remove_end(&mut self, end: u64, places: usize) {
-        if let Some(ending) = self.ends.get_mut(&end) {
-            *ending = ending.saturating_sub(places);
-            if *ending == 0 {
-                self.ends.remove(&end);
-            }
-        }
-    }
-
-    /// When the service gets another place, unless new records come first. `None` after the steps that are examined.
-    fn room_at(&self, service: ServiceId, limit: usize) -> Option<Timestamp> {
-        let mut missing = self.shares.missing(service, limit);
-        let mut ends = self.ends.iter().take(MOST_STEPS);
-        let enough = ends.find(|(_, places)| {
-            missing = missing.saturating_sub(**places);
-            missing == 0
-        });
-        enough.map(|(end, _)| Timestamp::from_millis(end.saturating_mul(STEP_MILLIS)))
+        other.iter().for_each(|(service, places)| self.remove(service, places));
     }
 }
 
@@ -205,7 +133,7 @@ pub struct Capacity {
 
 #[derive(Debug, Default)]
 struct Counts {
-    held: PlaceCounts,
+    held: Shares,
     /// Whether the log has a line that capacity is low.
     is_low: bool,
     /// The services that the log has a line about.
@@ -252,9 +180,8 @@ impl Capacity {
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
         let capacity = Self::counted_by_table::<R>(table, limit, shards.metrics().service_names());
         let counted = Arc::clone(&capacity);
-        let index = move |_| {
-            Box::new(CountingIndex { capacity: Arc::clone(&counted), held: PlaceCounts::default() }) as _
-        };
+        let index =
+            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
         shards.follow::<R>(Arc::new(index));
         capacity
     }
@@ -266,7 +193,7 @@ impl Capacity {
 
     /// The present usage.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.counts().held.shares.held(), limit: self.limit }
+        Usage { held: self.counts().held.held(), limit: self.limit }
     }
 
     /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
@@ -275,43 +202,45 @@ impl Capacity {
     /// [`Decision::Full`] if the service has used up its share.
     pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Decision> {
         let mut counts = self.counts();
-        if counts.held.shares.room(service, self.limit) == 0 {
+        if counts.held.room(service, self.limit) == 0 {
             if counts.used_up.insert(service) {
-                let (own, held) = (counts.held.shares.of(service), counts.held.shares.held());
+                let (own, held) = (counts.held.of(service), counts.held.held());
                 let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
                 let line = self.lines().used_up;
                 warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
-            let room_at = counts.held.room_at(service, self.limit);
-            return Err(Decision::Full { kind: self.kind, table: self.table, room_at });
+            return Err(Decision::Full { kind: self.kind, table: self.table });
         }
-        counts.held.shares.add(service, 1);
+        counts.held.add(service, 1);
         self.warn_if_low(&mut counts);
         Ok(Reservation { capacity: Arc::clone(self), service })
     }
 
-    /// Counts a change of a record in a table, also beyond the limit. `None` means absent.
-    pub fn change(&self, service: ServiceId, before: Option<RecordPlaces>, after: Option<RecordPlaces>) {
+    /// Counts a change of the places of a service's record in a table, also beyond the limit; 0 means absent.
+    pub fn change(&self, service: ServiceId, before: usize, after: usize) {
         if before != after {
-            self.update(|held| held.change(service, before, after));
+            self.update(|held| {
+                held.add(service, after);
+                held.remove(service, before);
+            });
         }
     }
 
     /// Counts records that are in a table, also beyond the limit.
-    pub fn add_all(&self, records: &PlaceCounts) {
+    pub fn add_all(&self, records: &Shares) {
         self.update(|held| held.add_all(records));
     }
 
     /// Removes records from the count.
-    pub fn remove_all(&self, records: &PlaceCounts) {
+    pub fn remove_all(&self, records: &Shares) {
         self.update(|held| held.remove_all(records));
     }
 
-    fn update(&self, change: impl FnOnce(&mut PlaceCounts)) {
+    fn update(&self, change: impl FnOnce(&mut Shares)) {
         let counts = &mut *self.counts();
-        let before = counts.held.shares.held();
+        let before = counts.held.held();
         change(&mut counts.held);
-        let held = counts.held.shares.held();
+        let held = counts.held.held();
         if held > before {
             self.warn_if_low(counts);
         }
@@ -325,7 +254,7 @@ impl Capacity {
     }
 
     fn warn_if_low(&self, counts: &mut Counts) {
-        let held = counts.held.shares.held();
+        let held = counts.held.held();
         if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
             counts.is_low = true;
             warn!(table = %self.table, held, limit = self.limit, "{}", self.lines().low);
@@ -357,7 +286,7 @@ pub struct Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.capacity.update(|held| held.shares.remove(self.service, 1));
+        self.capacity.update(|held| held.remove(self.service, 1));
     }
 }
 
@@ -367,18 +296,16 @@ pub const PLACE_BYTES: usize = 512;
 /// Counts the records of one shard. A shard that restarts counts anew.
 struct CountingIndex {
     capacity: Arc<Capacity>,
-    held: PlaceCounts,
+    held: Shares,
 }
 
 impl Index for CountingIndex {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let places =
-            |stored: &Stored| RecordPlaces::new(stored.expires, stored.bytes.len().div_ceil(PLACE_BYTES));
-        let (service, before, after) = (service_of(&key.id), before.map(places), after.map(places));
-        if before != after {
-            self.capacity.change(service, before, after);
-            self.held.change(service, before, after);
-        }
+        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes.len().div_ceil(PLACE_BYTES));
+        let (service, before, after) = (service_of(&key.id), places(before), places(after));
+        self.capacity.change(service, before, after);
+        self.held.add(service, after);
+        self.held.remove(service, before);
     }
 }
 
@@ -413,10 +340,7 @@ mod tests {
         assert_eq!(reserved.len(), 1_000);
         drop(reserved);
         assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
-        assert!(
-            capacity.counts().held.shares.by_service.is_empty(),
-            "nothing is kept of a service that has left"
-        );
+        assert!(capacity.counts().held.by_service.is_empty(), "nothing is kept of a service that has left");
     }
 
     #[test]
@@ -430,9 +354,9 @@ mod tests {
     #[test]
     fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
         let capacity = capacity_of(2);
-        capacity.update(|held| held.shares.add(ONE, 5));
+        capacity.update(|held| held.add(ONE, 5));
         assert!(capacity.reserve(ONE).is_err());
-        capacity.update(|held| held.shares.remove(ONE, 4));
+        capacity.update(|held| held.remove(ONE, 4));
         assert!(capacity.reserve(ONE).is_ok());
     }
 
@@ -443,15 +367,15 @@ mod tests {
             let counts = capacity.counts();
             (counts.is_low, counts.used_up.len())
         };
-        capacity.update(|held| held.shares.add(ONE, 8));
+        capacity.update(|held| held.add(ONE, 8));
         assert_eq!(logged(), (false, 0));
-        capacity.update(|held| held.shares.add(ONE, 2));
+        capacity.update(|held| held.add(ONE, 2));
         assert_eq!(logged(), (true, 0), "no record was refused yet");
         assert!(capacity.reserve(ONE).is_err());
         assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.shares.remove(ONE, 2));
+        capacity.update(|held| held.remove(ONE, 2));
         assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.shares.remove(ONE, 2));
+        capacity.update(|held| held.remove(ONE, 2));
         assert_eq!(logged(), (false, 0));
     }
 
@@ -472,30 +396,6 @@ mod tests {
         assert_eq!(others, [200, 40, 8]);
         assert_eq!(shares.room(ONE, 1_000), 0);
         assert!(shares.held() < 1_250);
-    }
-
-    #[test]
-    fn room_is_expected_when_enough_records_end() {
-        let capacity = capacity_of(100);
-        let ending = |step: u64| Some(RecordPlaces::new(Timestamp::from_millis(step * STEP_MILLIS - 1), 1));
-        (0..100).for_each(|n| capacity.change(ONE, None, ending(500 + n)));
-        let room_at = |service| match capacity.reserve(service) {
-            Ok(_) => None,
-            Err(Decision::Full { room_at, .. }) => Some(room_at.map_or(0, |at| at.as_millis() / STEP_MILLIS)),
-            Err(other) => panic!("{other:?}"),
-        };
-        assert_eq!((room_at(ONE), room_at(TWO)), (Some(500), None));
-        // Nine services with short lives take all that is left.
-        for service in 2..=10 {
-            while capacity.reserve(ServiceId::new(service)).is_ok() {
-                capacity.change(ServiceId::new(service), None, ending(10 + u64::from(service)));
-            }
-        }
-        assert_eq!(capacity.usage().held, 125);
-        assert_eq!(room_at(ServiceId::new(11)), Some(12), "one of any service");
-        assert_eq!(room_at(ONE), Some(500), "its own record beside the 25 of others");
-        capacity.change(ONE, ending(599), ending(11));
-        assert_eq!(room_at(ServiceId::new(11)), Some(11), "a record that ends sooner than before");
     }
 
     #[test]

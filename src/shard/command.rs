@@ -1,13 +1,10 @@
 //! Commands: the requests that shards decide.
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 
 use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
-use crate::domain::{Timestamp, seconds_up};
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
@@ -75,8 +72,6 @@ pub enum Decision {
         kind: u8,
         /// The table, for the refusal.
         table: LimitedTable,
-        /// When enough records have ended that the service has room, at most ten seconds late; `None` if that is far away.
-        room_at: Option<Timestamp>,
     },
 }
 
@@ -144,17 +139,12 @@ pub enum Refusal {
     NumberBusy,
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
-    SendsOverloaded {
-        /// Seconds until the messages that wait are expected to be at the gateway.
-        retry_after: u16,
-    },
+    SendsOverloaded,
     /// The record is new, and the service has used up its share of the table.
     #[error("the server has too many {table} already")]
     TableFull {
         /// The full table.
         table: LimitedTable,
-        /// Seconds until a record of the service ends; if none of its records ends soon, until any record does.
-        retry_after: u16,
     },
     /// The decision could not be made durable.
     #[error("the store is not available")]
@@ -168,13 +158,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Too many messages wait, and a place is expected after this wait: at least a second, at most an hour.
-    pub fn sends_overloaded(wait: Duration) -> Self {
-        Self::SendsOverloaded {
-            retry_after: u16::try_from(seconds_up(wait)).unwrap_or(3_600).clamp(1, 3_600),
-        }
-    }
-
     /// The names in metrics, each at the position of its kind.
     pub const NAMES: [&'static str; 7] = [
         "overloaded",
@@ -191,7 +174,7 @@ impl Refusal {
         match self {
             Self::Overloaded => 0,
             Self::NumberBusy => 1,
-            Self::SendsOverloaded { .. } => 2,
+            Self::SendsOverloaded => 2,
             Self::StoreUnavailable => 3,
             Self::Stopping => 4,
             Self::TableFull { .. } => 5,

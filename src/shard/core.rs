@@ -16,17 +16,14 @@ use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
 use super::table::{Index, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
-use crate::domain::{Timestamp, seconds_up};
+use crate::domain::Timestamp;
 use crate::store::{StoreError, StoreLimits, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
 
-/// Records that the shard examines for expired ones before it refuses a new record, if enough have expired: some 5 us.
+/// Records that the shard examines for expired ones before it refuses a new record: some 5 us.
 const SWEEP_BEFORE_REFUSAL: usize = 256;
-
-/// The longest time after which a client is asked to try again, in seconds.
-const LONGEST_RETRY: u16 = 3_600;
 
 /// Delay after a failed commit before the shard writes records that no command waits for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -587,7 +584,7 @@ impl Core {
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
             let freed = match decision {
-                Decision::Full { kind, room_at: Some(room_at), .. } if room_at <= now => {
+                Decision::Full { kind, .. } => {
                     tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
                 }
                 _ => Vec::new(),
@@ -602,11 +599,7 @@ impl Core {
             match decision {
                 Decision::Wait => self.parking.park(command),
                 Decision::Refused(refusal) => self.refuse(command, refusal),
-                Decision::Full { table, room_at, .. } => {
-                    let seconds = room_at.map_or(u64::MAX, |room_at| seconds_up(room_at.since(now)));
-                    let retry_after = u16::try_from(seconds).unwrap_or(LONGEST_RETRY).min(LONGEST_RETRY);
-                    self.refuse(command, Refusal::TableFull { table, retry_after });
-                }
+                Decision::Full { table, .. } => self.refuse(command, Refusal::TableFull { table }),
                 Decision::Made => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
                     let released = is_settlement && parking.holds(&subject) && !command.must_wait(view);

@@ -34,13 +34,11 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
-pub use self::capacity::{
-    Capacity, LimitedTable, PLACE_BYTES, PlaceCounts, RecordPlaces, Reservation, Shares, Usage,
-};
+pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
-pub use self::record_log::{LogRange, LogRecord, RecordLog};
+pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};

@@ -1,28 +1,63 @@
 //! Records that are listed by time, the newest first, of which only so many are kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Bound;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use super::record::{Record, RecordKey, decode};
+use tokio::sync::Notify;
+
+use super::record::{Id, Record, RecordKey, decode};
 use super::table::{Index, Stored};
 use super::{Refusal, Router, Shards};
+use crate::clock::Clock;
 use crate::domain::Timestamp;
 
-/// Records that are read at once.
+/// Records that are read at once: a shard copies them in some 50 us.
 const PAGE: usize = 512;
+
+/// Records that are forgotten at once.
+const FORGET_AT_ONCE: usize = 256;
+
+/// Interval between removals of records that are too old.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// A record with a time and an owner.
 pub trait LogRecord: Record {
     /// The owner of records.
-    type Owner: Ord + Copy + Send;
+    type Owner: Ord + Copy + Send + Sync;
 
     /// Its place in lists.
     fn at(&self) -> Timestamp;
 
     /// The owner with the most records loses its oldest ones, if there are too many in all: what one owner does removes no
     /// record of another.
-    fn owner(&self) -> Self::Owner;
+    fn owner(&self, id: &Id) -> Self::Owner;
+
+    /// Whether lists have it.
+    fn is_listed(&self) -> bool {
+        true
+    }
+
+    /// Whether it may be forgotten before its end. Records that may not be forgotten do not count as too many.
+    fn may_forget(&self) -> bool {
+        true
+    }
+}
+
+/// Follows the records of one shard beside their log.
+pub trait LogFollower<R>: Send {
+    /// Called for each change, and for each record of a restore. `None` means absent.
+    fn changed(&mut self, key: &RecordKey, before: Option<&R>, after: Option<&R>);
+}
+
+/// Follows nothing.
+pub struct NoFollower;
+
+impl<R> LogFollower<R> for NoFollower {
+    fn changed(&mut self, _: &RecordKey, _: Option<&R>, _: Option<&R>) {}
 }
 
 /// The records that a list is about.
@@ -42,30 +77,106 @@ pub struct LogRange<F> {
 /// A handle on the records of all shards.
 pub struct RecordLog<R: LogRecord>(Arc<Indexes<R>>);
 
-/// The records of a shard by owner, the oldest first.
-type ByOwner<R> = BTreeMap<<R as LogRecord>::Owner, BTreeSet<(Timestamp, RecordKey)>>;
+impl<R: LogRecord> Clone for RecordLog<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// A record by its time.
+type Dated = (Timestamp, RecordKey);
+
+/// The records of one owner in one shard, the oldest first.
+#[derive(Default)]
+struct Own {
+    /// Those that may not be forgotten.
+    kept: BTreeSet<Dated>,
+    others: BTreeSet<Dated>,
+}
+
+/// The records of a shard by owner.
+type ByOwner<R> = BTreeMap<<R as LogRecord>::Owner, Own>;
 
 /// The records of all shards.
 struct Indexes<R: LogRecord> {
     router: Arc<Router>,
     shards: Box<[Mutex<ByOwner<R>>]>,
     records: AtomicUsize,
+    /// Of these, records that may be forgotten.
+    forgettable: AtomicUsize,
     keep_at_most: usize,
+    /// There are too many records, or the last handle is dropped.
+    wake: Arc<Notify>,
 }
 
 impl<R: LogRecord> RecordLog<R> {
     /// Follows the records of these shards, and keeps the newest. Needs a tokio runtime.
     pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
+        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| NoFollower)
+    }
+
+    /// The same, without records of before `keep_for`, and with a second follower for each shard.
+    pub fn follow_with<F: LogFollower<R> + 'static>(
+        shards: &Shards,
+        keep_at_most: usize,
+        keep_for: Duration,
+        second: impl Fn(usize) -> F + Send + Sync + 'static,
+    ) -> Self {
         let router = Arc::clone(shards.router());
         let by_shard = (0..router.shards()).map(|_| Mutex::default()).collect();
-        let indexes =
-            Arc::new(Indexes { router, shards: by_shard, records: AtomicUsize::new(0), keep_at_most });
+        let wake = Arc::new(Notify::new());
+        let indexes = Arc::new(Indexes {
+            router,
+            shards: by_shard,
+            records: AtomicUsize::new(0),
+            forgettable: AtomicUsize::new(0),
+            keep_at_most,
+            wake: Arc::clone(&wake),
+        });
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
             followed.clear(shard);
-            Box::new(Follower { shard, indexes: Arc::clone(&followed) })
+            Box::new(Follower { shard, indexes: Arc::clone(&followed), second: second(shard) })
         }));
+        let clock = Arc::clone(shards.clock());
+        tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
         Self(indexes)
+    }
+
+    /// The number of records.
+    pub fn count(&self) -> usize {
+        self.0.records.load(Ordering::Relaxed)
+    }
+
+    /// Hands the records of these owners, or of all, to `visit` in pages, the newest record first. No record of a later page
+    /// is newer than the timestamp. Dropping the future ends the work.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn for_each_page(
+        &self,
+        owners: Option<&[R::Owner]>,
+        mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
+    ) -> Result<(), Refusal> {
+        let indexes = &*self.0;
+        // An index that a shard was just given is complete when the shard answers.
+        for shard in 0..indexes.router.shards() {
+            indexes.router.read_shard(shard, |_, _| ()).await?;
+        }
+        let mut before = None;
+        loop {
+            let _turn = indexes.router.page_turn().await;
+            let page = indexes.newest(owners, before);
+            let Some(last) = page.last().copied() else { return Ok(()) };
+            before = Some(last);
+            let found = indexes.router.get_each(page.into_iter().map(|(_, key)| key)).await?;
+            let record = |(key, stored): (RecordKey, Stored)| Some((key, decode::<R>(&stored.bytes).ok()?));
+            let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
+            records.sort_unstable_by_key(|(key, record)| std::cmp::Reverse((record.at(), *key)));
+            if let Break(()) = visit(records, last.0) {
+                return Ok(());
+            }
+        }
     }
 
     /// The records that fit with their keys, the newest first, and whether more follow.
@@ -76,34 +187,51 @@ impl<R: LogRecord> RecordLog<R> {
         &self,
         range: LogRange<impl Fn(&R) -> bool>,
     ) -> Result<(Vec<(RecordKey, R)>, bool), Refusal> {
-        let Indexes { router, shards, .. } = &*self.0;
+        self.list_of(None, range).await
+    }
+
+    /// The same of these owners.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn list_of(
+        &self,
+        owners: Option<&[R::Owner]>,
+        range: LogRange<impl Fn(&R) -> bool>,
+    ) -> Result<(Vec<(RecordKey, R)>, bool), Refusal> {
         let LogRange { since, until, fits, mut skip, limit } = range;
         let in_time = |at: Timestamp| at >= since && until.is_none_or(|until| at < until);
-        // An index that a shard was just given is complete when the shard answers.
-        for shard in 0..router.shards() {
-            router.read_shard(shard, |_, _| ()).await?;
-        }
-        let all = |index: &Mutex<ByOwner<R>>| lock(index).values().flatten().copied().collect::<Vec<_>>();
-        let mut keys: Vec<(Timestamp, RecordKey)> = shards.iter().flat_map(all).collect();
-        keys.retain(|(at, _)| in_time(*at));
-        keys.sort_unstable_by(|a, b| b.cmp(a));
         let mut found = Vec::new();
-        for page in keys.chunks(PAGE) {
-            let _turn = router.page_turn().await;
-            let records = router.get_each(page.iter().map(|(_, key)| *key)).await?;
-            let record = |(key, stored): (RecordKey, Stored)| Some((key, decode::<R>(&stored.bytes).ok()?));
-            let mut records: Vec<(RecordKey, R)> = records.into_iter().filter_map(record).collect();
+        let take = |mut records: Vec<(RecordKey, R)>, latest_to_come| {
             records.retain(|(_, record)| in_time(record.at()) && fits(record));
-            records.sort_unstable_by_key(|(key, record)| std::cmp::Reverse((record.at(), *key)));
             let skipped = skip.min(records.len());
             skip -= skipped;
             found.extend(records.into_iter().skip(skipped));
-            if found.len() > limit {
-                found.truncate(limit);
-                return Ok((found, true));
-            }
+            if found.len() > limit || latest_to_come < since { Break(()) } else { Continue(()) }
+        };
+        self.for_each_page(owners, take).await?;
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        Ok((found, has_more))
+    }
+
+    /// Removes the records of an owner that fit. They are gone from memory, and from the disk with the next commit. Returns
+    /// `true` if there was one.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn erase(&self, owner: R::Owner, fits: impl Fn(&R) -> bool) -> Result<bool, Refusal> {
+        let mut about = Vec::new();
+        let owners = [owner];
+        let find = |records: Vec<(RecordKey, R)>, _| {
+            about.extend(records.into_iter().filter(|(_, record)| fits(record)).map(|(key, _)| key));
+            Continue(())
+        };
+        self.for_each_page(Some(&owners), find).await?;
+        for keys in about.chunks(PAGE) {
+            self.0.router.evict(keys.iter().copied(), |_: &R| true).await;
         }
-        Ok((found, false))
+        Ok(!about.is_empty())
     }
 }
 
@@ -111,33 +239,111 @@ impl<R: LogRecord> Indexes<R> {
     fn clear(&self, shard: usize) {
         if let Some(index) = self.shards.get(shard) {
             let before = std::mem::take(&mut *lock(index));
-            self.records.fetch_sub(before.values().map(BTreeSet::len).sum(), Ordering::Relaxed);
+            let others: usize = before.values().map(|own| own.others.len()).sum();
+            let kept: usize = before.values().map(|own| own.kept.len()).sum();
+            self.forgettable.fetch_sub(others, Ordering::Relaxed);
+            self.records.fetch_sub(others + kept, Ordering::Relaxed);
         }
     }
 
-    /// The owner with the most records.
+    /// A page of the newest records of these owners, or of all, before `before`; the newest first.
+    fn newest(&self, owners: Option<&[R::Owner]>, before: Option<Dated>) -> Vec<Dated> {
+        let mut found = Vec::new();
+        for index in &self.shards {
+            let index = lock(index);
+            let own = index.iter().filter(|(owner, _)| owners.is_none_or(|only| only.contains(owner)));
+            let sets = own.flat_map(|(_, own)| [&own.kept, &own.others]);
+            let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+            let newest = sets.map(|set| set.range((Bound::Unbounded, end)).rev().copied());
+            found.extend(merged(newest, |dated| dated).take(PAGE));
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(PAGE);
+        found
+    }
+
+    /// The owner with the most records that may be forgotten.
     fn largest(&self) -> Option<R::Owner> {
         let mut records = BTreeMap::<R::Owner, usize>::new();
         for index in &self.shards {
             for (owner, own) in &*lock(index) {
-                *records.entry(*owner).or_default() += own.len();
+                *records.entry(*owner).or_default() += own.others.len();
             }
         }
         records.into_iter().max_by_key(|(_, records)| *records).map(|(owner, _)| owner)
     }
 
-    /// Removes the oldest records of the owner with the most, as far as there are too many in all.
-    async fn forget_surplus(&self) {
-        let surplus = self.records.load(Ordering::Relaxed).saturating_sub(self.keep_at_most);
-        let Some(owner) = self.largest() else { return };
-        let oldest = |index: &Mutex<ByOwner<R>>| {
-            lock(index).get(&owner).into_iter().flatten().take(surplus).copied().collect::<Vec<_>>()
-        };
-        let mut oldest: Vec<(Timestamp, RecordKey)> = self.shards.iter().flat_map(oldest).collect();
-        oldest.sort_unstable();
-        let keys = oldest.into_iter().take(surplus).map(|(_, key)| key);
-        self.router.evict(keys, |_: &R| true).await;
+    /// The oldest records that may be forgotten, of one owner or of all; the oldest first.
+    fn oldest(&self, of: Option<R::Owner>, most: usize) -> Vec<Dated> {
+        let mut found = Vec::new();
+        for index in &self.shards {
+            let index = lock(index);
+            let own = index.iter().filter(|(owner, _)| of.is_none_or(|only| only == **owner));
+            let sets = own.map(|(_, own)| own.others.iter().copied());
+            found.extend(merged(sets, std::cmp::Reverse).take(most));
+        }
+        found.sort_unstable();
+        found.truncate(most);
+        found
     }
+
+    /// Forgets some records if there are too many, else some of before `oldest`. Returns whether there may be more.
+    async fn forget(&self, oldest: Timestamp) -> bool {
+        let count = || self.forgettable.load(Ordering::Relaxed);
+        let before = count();
+        let surplus = match before.saturating_sub(self.keep_at_most) {
+            0 => {
+                let mut old = self.oldest(None, FORGET_AT_ONCE);
+                old.truncate(old.partition_point(|(at, _)| *at <= oldest));
+                old
+            }
+            too_many => self.oldest(self.largest(), too_many.min(FORGET_AT_ONCE)),
+        };
+        if surplus.is_empty() {
+            return false;
+        }
+        self.router.evict(surplus.into_iter().map(|(_, key)| key), R::may_forget).await;
+        // A shard keeps records with a change on its way to the disk for now.
+        count() < before
+    }
+}
+
+impl<R: LogRecord> Drop for Indexes<R> {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+/// Removes the oldest records of the owner with the most while there are too many, and those that are too old, until the
+/// last handle is dropped.
+async fn forget_surplus<R: LogRecord>(
+    indexes: Weak<Indexes<R>>,
+    wake: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    keep_for: Duration,
+) {
+    loop {
+        let _ = tokio::time::timeout(FORGET_EVERY, wake.notified()).await;
+        let Some(indexes) = indexes.upgrade() else { return };
+        while indexes.forget(clock.now().minus(keep_for)).await {}
+    }
+}
+
+/// The items of ordered iterators in one order: at each step the first item with the greatest `rank`.
+fn merged<T: Copy + Ord, I: Iterator<Item = T>, K: Ord>(
+    iterators: impl Iterator<Item = I>,
+    rank: impl Fn(T) -> K,
+) -> impl Iterator<Item = T> {
+    let mut iterators: Vec<I> = iterators.collect();
+    let all = iterators.iter_mut().enumerate();
+    let mut heads: BinaryHeap<(K, usize, T)> =
+        all.filter_map(|(at, items)| items.next().map(|item| (rank(item), at, item))).collect();
+    std::iter::from_fn(move || {
+        let (_, at, item) = heads.pop()?;
+        let next = iterators.get_mut(at).and_then(Iterator::next);
+        heads.extend(next.map(|next| (rank(next), at, next)));
+        Some(item)
+    })
 }
 
 fn lock<T>(index: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -145,31 +351,45 @@ fn lock<T>(index: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The index of one shard, as the shard knows it.
-struct Follower<R: LogRecord> {
+struct Follower<R: LogRecord, F> {
     shard: usize,
     indexes: Arc<Indexes<R>>,
+    second: F,
 }
 
-impl<R: LogRecord> Index for Follower<R> {
+impl<R: LogRecord, F: LogFollower<R>> Index for Follower<R, F> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let Some(index) = self.indexes.shards.get(self.shard) else { return };
         let record = |stored: Option<&Stored>| decode::<R>(&stored?.bytes).ok();
-        let mut index = lock(index);
-        if let Some(before) = record(before)
-            && let Some(own) = index.get_mut(&before.owner())
-            && own.remove(&(before.at(), *key))
+        let (before, after) = (record(before), record(after));
+        self.second.changed(key, before.as_ref(), after.as_ref());
+        let place = |record: &R| (record.owner(&key.id), record.may_forget(), (record.at(), *key));
+        let was = before.as_ref().filter(|record| record.is_listed()).map(place);
+        let is = after.as_ref().filter(|record| record.is_listed()).map(place);
+        let Some(index) = self.indexes.shards.get(self.shard).filter(|_| was != is) else { return };
+        let Indexes { records, forgettable, keep_at_most, wake, .. } = &*self.indexes;
+        let index = &mut *lock(index);
+        if let Some((owner, may_forget, dated)) = was
+            && let Some(own) = index.get_mut(&owner)
         {
-            if own.is_empty() {
-                index.remove(&before.owner());
+            let set = if may_forget { &mut own.others } else { &mut own.kept };
+            if set.remove(&dated) {
+                records.fetch_sub(1, Ordering::Relaxed);
+                forgettable.fetch_sub(usize::from(may_forget), Ordering::Relaxed);
             }
-            self.indexes.records.fetch_sub(1, Ordering::Relaxed);
+            if own.others.is_empty() && own.kept.is_empty() {
+                index.remove(&owner);
+            }
         }
-        if let Some(after) = record(after)
-            && index.entry(after.owner()).or_default().insert((after.at(), *key))
-            && self.indexes.records.fetch_add(1, Ordering::Relaxed) >= self.indexes.keep_at_most
-        {
-            let indexes = Arc::clone(&self.indexes);
-            tokio::spawn(async move { indexes.forget_surplus().await });
+        if let Some((owner, may_forget, dated)) = is {
+            let own = index.entry(owner).or_default();
+            let set = if may_forget { &mut own.others } else { &mut own.kept };
+            if set.insert(dated) {
+                records.fetch_add(1, Ordering::Relaxed);
+                let before = forgettable.fetch_add(usize::from(may_forget), Ordering::Relaxed);
+                if may_forget && before >= *keep_at_most {
+                    wake.notify_one();
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempts::TrackRow;
+use crate::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::engine::LockoutState;
 use crate::numbers::Refusal;
@@ -138,7 +138,7 @@ pub struct NumberStatus {
     /// The lockout and the wrong codes in a row.
     pub lockout: LockoutState,
     /// The messages that are known, the oldest first.
-    pub messages: Vec<TrackRow>,
+    pub messages: Vec<ListedAttempt>,
 }
 
 /// A verification as an operator sees it.

@@ -23,8 +23,6 @@ pub(super) enum WebhookRequest {
     /// An attempt that began at this moment has ended.
     Conclude(Timestamp, Posted),
     Replay,
-    /// There are more ended deliveries than are kept.
-    Forget,
     /// An event that follows no decision of its slot.
     Announce(Box<Event>),
 }
@@ -46,7 +44,6 @@ impl EventChange {
             WebhookRequest::Expire => self.expire(view),
             WebhookRequest::Conclude(at, posted) => self.conclude(at, posted, view),
             WebhookRequest::Replay => self.replay(view),
-            WebhookRequest::Forget => self.forget(view),
             WebhookRequest::Announce(event) => {
                 if let Some(service) = self.recorder.subscribed(event.service) {
                     self.recorder.emit(&service, &event, None, view);
@@ -60,7 +57,7 @@ impl EventChange {
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
         match view.get::<EventRecord>(self.id)? {
             EventRecord::Delivery(delivery) => Some(delivery),
-            EventRecord::Expected(_) | EventRecord::Dropped(_) => None,
+            EventRecord::Expected(_) => None,
         }
     }
 
@@ -98,12 +95,6 @@ impl EventChange {
         let mut delivery = self.delivery(view)?;
         delivery.restart(view.now());
         self.put(delivery, Durability::Durable, view);
-        Some(WebhookOutcome::Done)
-    }
-
-    fn forget(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        self.delivery(view).filter(|delivery| delivery.state != DeliveryState::Pending)?;
-        view.put::<EventRecord>(self.id, None, Durability::Lazy);
         Some(WebhookOutcome::Done)
     }
 }

@@ -1,63 +1,71 @@
-//! Carries out due work: attempts, expiry events, and removal of old deliveries.
+//! Carries out due work: expiry events, and the deliveries of each lane.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Inner;
 use super::command::{EventChange, WebhookOutcome, WebhookRequest};
-use super::queues::HealthChange;
+use super::queues::{HealthChange, LaneId, Next, Queues};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::request;
-use super::schedule::{Entry, Next, Schedule};
 use super::transport::{AttemptError, Post, Posted};
-use crate::domain::{ServiceId, Timestamp};
+use crate::domain::{Sid, Timestamp};
 use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
 use crate::shard::{Id, Refusal, Transaction};
 use crate::trace::Span;
 
-/// Maximum time between two readings of the clock while work is scheduled, because an operator may set the clock.
+/// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
-/// Deliveries that are begun before other tasks run.
-const AT_ONCE: usize = 256;
+/// Expected ends that are handed to shards before other tasks run.
+const ENDS_AT_ONCE: usize = 256;
 
 /// The wait before a record is changed again, after the store or its shard has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(outbox: Weak<Inner>, schedule: Arc<Schedule>) {
+/// Starts the workers of lanes, and emits expiry events, until the outbox is dropped.
+pub(super) async fn run(outbox: Weak<Inner>, queues: Arc<Queues>) {
     loop {
         let Some(inner) = outbox.upgrade() else { return };
-        let pause = inner.begin_due();
+        let now = inner.clock().now();
+        let due = queues.take(now, ENDS_AT_ONCE);
+        for (lane, changed) in due.lanes {
+            tokio::spawn(serve(Weak::clone(&outbox), Arc::clone(&queues), lane, changed));
+        }
+        for id in due.ends {
+            tokio::spawn(Arc::clone(&inner).expire(id));
+        }
         drop(inner);
-        match pause {
-            Some(Duration::ZERO) => tokio::task::yield_now().await,
-            Some(pause) => {
-                drop(tokio::time::timeout(pause.min(LOOK_AT_CLOCK), schedule.wake.notified()).await);
+        let pause = due.next.map_or(LOOK_AT_CLOCK, |next| next.since(now));
+        if pause.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            drop(tokio::time::timeout(pause.min(LOOK_AT_CLOCK), queues.wake.notified()).await);
+        }
+    }
+}
+
+/// Makes the deliveries of a lane, one after the other, until it is empty.
+async fn serve(outbox: Weak<Inner>, queues: Arc<Queues>, lane: LaneId, changed: Arc<Notify>) {
+    loop {
+        let Some(inner) = outbox.upgrade() else { return };
+        match queues.next(lane, inner.clock().now()) {
+            // Boxed, because thousands of workers may wait.
+            Next::Attempt(seq, verification) => Box::pin(inner.attempt(lane, seq, verification)).await,
+            Next::Wait(pause) => {
+                drop(inner);
+                let pause = pause.map_or(LOOK_AT_CLOCK, |pause| pause.min(LOOK_AT_CLOCK));
+                drop(tokio::time::timeout(pause.max(Duration::from_millis(1)), changed.notified()).await);
             }
-            None => schedule.wake.notified().await,
+            Next::End => return,
         }
     }
 }
 
 impl Inner {
-    /// Begins due work. Returns the time until more is due.
-    fn begin_due(self: &Arc<Self>) -> Option<Duration> {
-        for _ in 0..AT_ONCE {
-            let now = self.clock().now();
-            let inner = Arc::clone(self);
-            match self.schedule.take(now) {
-                Next::Expire(id) => drop(tokio::spawn(inner.expire(id))),
-                Next::Forget(seq, service) => drop(tokio::spawn(inner.forget(seq, service))),
-                Next::Attempt(seq, entry) => drop(tokio::spawn(inner.attempt(seq, entry, now))),
-                Next::Wait(until) => {
-                    return until.map(|at| at.since(now).max(Duration::from_millis(1)));
-                }
-            }
-        }
-        Some(Duration::ZERO)
-    }
-
     pub(super) async fn ask(&self, id: Id, request: WebhookRequest) -> Result<WebhookOutcome, Refusal> {
         let change = EventChange { id, recorder: Arc::clone(&self.recorder) };
         let subject = change.subject();
@@ -68,29 +76,23 @@ impl Inner {
 
     async fn expire(self: Arc<Self>, id: Id) {
         if self.ask(id, WebhookRequest::Expire).await.is_err() {
-            self.schedule.expire_again(self.clock().now().plus(RETRY), id);
+            self.queues.expire_again(self.clock().now().plus(RETRY), id);
         }
     }
 
-    async fn forget(self: Arc<Self>, seq: Seq, service: ServiceId) {
-        if self.ask(seq.key(service).id, WebhookRequest::Forget).await.is_err() {
-            tokio::time::sleep(RETRY).await;
-            self.schedule.forget_again(seq);
-        }
-    }
-
-    async fn attempt(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp) {
-        let key = seq.key(entry.endpoint.service);
+    async fn attempt(self: Arc<Self>, lane: LaneId, seq: Seq, verification: Sid) {
+        // The semaphore is never closed.
+        let place = self.queues.places.acquire().await;
+        let at = self.clock().now();
+        let key = seq.key(lane.endpoint.service);
         let delivery = match self.shards.router().get(key).await {
             Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
-            Ok(found) => {
-                if found.is_none() {
-                    self.schedule.forget(seq);
-                }
-                self.schedule.finish(seq, &entry, WebhookHealth::NotAsked, at);
+            found => {
+                let again = found.is_err().then(|| at.plus(RETRY));
+                self.queues.set(lane.endpoint, verification, seq, again);
+                self.queues.finish(lane, WebhookHealth::NotAsked, at);
                 return;
             }
-            Err(_) => return self.schedule.postpone(seq, &entry, at.plus(RETRY)),
         };
         let posted = match self.request(&delivery, at) {
             Ok(post) => {
@@ -101,7 +103,8 @@ impl Inner {
             }
             Err(error) => Posted::NotAnswered(error, not_asked(error).to_owned()),
         };
-        self.conclude(seq, entry, at, posted).await;
+        drop(place);
+        self.conclude(lane, seq, at, posted).await;
     }
 
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
@@ -129,13 +132,13 @@ impl Inner {
     }
 
     /// Submits the result of an attempt until it is durable. The next event waits for that.
-    async fn conclude(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp, posted: Posted) {
-        let id = seq.key(entry.endpoint.service).id;
+    async fn conclude(self: Arc<Self>, lane: LaneId, seq: Seq, at: Timestamp, posted: Posted) {
+        let id = seq.key(lane.endpoint.service).id;
         let mut inner = self;
         let outcome = loop {
             match inner.ask(id, WebhookRequest::Conclude(at, posted.clone())).await {
                 Ok(outcome) => break outcome,
-                Err(_) if inner.schedule.is_closing() => return,
+                Err(_) if inner.queues.is_closing() => break WebhookOutcome::Nothing,
                 Err(_) => {
                     let weak = Arc::downgrade(&inner);
                     drop(inner);
@@ -147,17 +150,17 @@ impl Inner {
         };
         let now = inner.clock().now();
         let WebhookOutcome::Concluded(event, state, health) = outcome else {
-            inner.schedule.finish(seq, &entry, WebhookHealth::NotAsked, now);
+            inner.queues.finish(lane, WebhookHealth::NotAsked, now);
             return;
         };
-        let (webhook, service) = (entry.endpoint.webhook, entry.endpoint.service);
+        let (webhook, service) = (lane.endpoint.webhook, lane.endpoint.service);
         let service_name = inner.subscribers.service(service).map(|service| service.name());
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
             let disabled = inner.subscribers.disable_after_410(service, webhook).await;
             tracing::warn!(service = service_name, %webhook, disabled, "webhook answered 410");
         }
-        let change = inner.schedule.finish(seq, &entry, health, now);
+        let change = inner.queues.finish(lane, health, now);
         let said = said(&posted);
         match change {
             Some(HealthChange::Down) => {
@@ -175,6 +178,7 @@ impl Inner {
         });
         match state {
             DeliveryState::Failed if is_unattempted(&posted) => {
+                inner.queues.forget_dropped(lane.endpoint);
                 let service = service_name;
                 tracing::debug!(service, %webhook, %event, said, "webhook event failed for good");
                 inner.unattempted.note(move |count| {

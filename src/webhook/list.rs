@@ -1,14 +1,13 @@
 //! Lists of deliveries, and deliveries that are made due again.
 
-use std::collections::HashMap;
+use std::ops::ControlFlow::{Break, Continue};
 
 use super::command::{WebhookOutcome, WebhookRequest};
 use super::queues::Endpoint;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
-use super::schedule::Entry;
-use super::{EventId, EventType, Inner, Outbox};
+use super::{EventId, EventType, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::shard::{RecordKey, Refusal, Stored, decode};
+use crate::shard::{LogRange, RecordKey, Refusal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
@@ -23,9 +22,6 @@ pub struct DeliveryQuery {
 }
 
 const PAGE_MAX: usize = 1_000;
-
-/// Entries that are looked at under one lock.
-const PART: usize = 4_096;
 
 const REPLAYED_AT_ONCE: usize = 256;
 
@@ -64,49 +60,70 @@ impl Outbox {
         webhook: Sid,
         query: &DeliveryQuery,
     ) -> Result<DeliveryPage, Refusal> {
-        let _turn = self.inner.shards.router().page_turn().await;
-        let limit = query.limit.min(PAGE_MAX);
-        let mut wanted = self.inner.wanted(Endpoint { service, webhook }, |entry| query.wants(entry));
-        let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).collect();
-        let has_more = found.len() == limit && wanted.next().is_some();
-        let mut read = self.inner.read_each(service, &found).await?;
-        // Records that expired meanwhile are left out.
-        let deliveries = found.iter().filter_map(|seq| read.remove(seq)).collect();
-        Ok(DeliveryPage { deliveries, has_more })
+        let DeliveryQuery { state, kind, after, before, skip, limit } = *query;
+        let fits = |record: &EventRecord| match record {
+            EventRecord::Delivery(delivery) => {
+                delivery.webhook == webhook
+                    && state.is_none_or(|state| state == delivery.state)
+                    && kind.is_none_or(|kind| kind == delivery.event.kind)
+            }
+            EventRecord::Expected(_) => false,
+        };
+        let (since, limit) = (after.unwrap_or(Timestamp::EPOCH), limit.min(PAGE_MAX));
+        let range = LogRange { since, until: before, fits, skip, limit };
+        let (found, has_more) = self.inner.log.list_of(Some(&[service]), range).await?;
+        let deliveries = found.into_iter().filter_map(|(_, record)| match record {
+            EventRecord::Delivery(delivery) => Some(*delivery),
+            EventRecord::Expected(_) => None,
+        });
+        Ok(DeliveryPage { deliveries: deliveries.collect(), has_more })
     }
 
-    /// The number of events that a webhook did not get, and when the last one was dropped.
+    /// The number of events that a webhook did not get since the start, and when the last one was dropped.
     pub fn dropped(&self, service: ServiceId, webhook: Sid) -> (u64, Option<Timestamp>) {
-        self.inner.schedule.dropped(Endpoint { service, webhook })
+        self.inner.queues.dropped(Endpoint { service, webhook })
     }
 
     /// Makes deliveries due again, with the same ids, from the first attempt on. Returns how many; they are durable. Those
     /// of one verification go in the order of its events.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
         let inner = &self.inner;
-        let turn = inner.shards.router().page_turn().await;
-        let wanted = inner.wanted(Endpoint { service, webhook }, |entry| what.wants(entry));
-        let mut wanted: Vec<Seq> = wanted.collect();
-        drop(turn);
-        wanted.reverse();
+        let mut wanted: Vec<(Seq, Sid)> = Vec::new();
+        let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
+            wanted.extend(records.iter().filter_map(|(key, record)| match record {
+                EventRecord::Delivery(delivery) if delivery.webhook == webhook && what.wants(delivery) => {
+                    Some((Seq::of(&key.id)?, delivery.event.verification))
+                }
+                EventRecord::Delivery(_) | EventRecord::Expected(_) => None,
+            }));
+            match what {
+                Replay::Event(_) if !wanted.is_empty() => Break(()),
+                Replay::FailedSince(since) | Replay::AllSince(since) if latest_to_come < since => Break(()),
+                _ => Continue(()),
+            }
+        };
+        inner.log.for_each_page(Some(&[service]), find).await?;
+        wanted.sort_unstable();
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);
         }
         let mut count = 0;
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
-            let room = inner.schedule.room(service, webhook, 0).min(REPLAYED_AT_ONCE).min(rest.len());
+            let room = inner.queues.room(service, webhook, 0).min(REPLAYED_AT_ONCE).min(rest.len());
             if room == 0 {
                 return Err(ReplayError::NoRoom(count));
             }
             let (part, later) = rest.split_at(room);
             rest = later;
             // One that is under way is tried now anyway.
-            let (trying, others): (Vec<Seq>, Vec<Seq>) =
-                part.iter().partition(|seq| inner.schedule.is_under_way(**seq));
+            let endpoint = Endpoint { service, webhook };
+            let is_under_way =
+                |(seq, verification): &&(Seq, Sid)| inner.queues.is_under_way(endpoint, *verification, *seq);
+            let (trying, others): (Vec<_>, Vec<_>) = part.iter().partition(is_under_way);
             count += trying.len();
-            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, WebhookRequest::Replay));
-            for outcome in futures_util::future::join_all(asked).await {
+            let ask = |(seq, _): &(Seq, Sid)| inner.ask(seq.key(service).id, WebhookRequest::Replay);
+            for outcome in futures_util::future::join_all(others.into_iter().map(ask)).await {
                 count += usize::from(outcome? == WebhookOutcome::Done);
             }
         }
@@ -114,46 +131,13 @@ impl Outbox {
     }
 }
 
-impl DeliveryQuery {
-    fn wants(&self, entry: &Entry) -> bool {
-        self.state.is_none_or(|state| state == entry.state)
-            && self.kind.is_none_or(|kind| kind == entry.kind)
-            && self.after.is_none_or(|after| entry.at >= after)
-            && self.before.is_none_or(|before| entry.at < before)
-    }
-}
-
 impl Replay {
-    fn wants(&self, entry: &Entry) -> bool {
-        let has_ended = entry.state != DeliveryState::Pending;
+    fn wants(&self, delivery: &Delivery) -> bool {
+        let (at, state) = (delivery.event.at, delivery.state);
         match *self {
-            Self::Event(id) => entry.id == id,
-            Self::FailedSince(since) => entry.state == DeliveryState::Failed && entry.at >= since,
-            Self::AllSince(since) => has_ended && entry.at >= since,
+            Self::Event(id) => delivery.id == id,
+            Self::FailedSince(since) => state == DeliveryState::Failed && at >= since,
+            Self::AllSince(since) => state != DeliveryState::Pending && at >= since,
         }
-    }
-}
-
-impl Inner {
-    /// The deliveries of a webhook that `wants` selects, the newest first.
-    fn wanted(&self, endpoint: Endpoint, wants: impl Fn(&Entry) -> bool) -> impl Iterator<Item = Seq> {
-        let now = self.clock().now();
-        let first = self.schedule.deliveries(endpoint, None, PART, now);
-        let parts = std::iter::successors(Some(first), move |part: &Vec<(Seq, Entry)>| {
-            let (last, _) = part.last()?;
-            Some(self.schedule.deliveries(endpoint, Some(*last), PART, now))
-        });
-        let entries = parts.take_while(|part| !part.is_empty()).flatten();
-        entries.filter(move |(_, entry)| wants(entry)).map(|(seq, _)| seq)
-    }
-
-    async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
-        let keys = seqs.iter().map(|seq| seq.key(service));
-        let found = self.shards.router().get_each(keys).await?;
-        let delivery = |(key, stored): (RecordKey, Stored)| match decode(&stored.bytes) {
-            Ok(EventRecord::Delivery(delivery)) => Some((Seq::of(&key.id)?, *delivery)),
-            Ok(EventRecord::Expected(_) | EventRecord::Dropped(_)) | Err(_) => None,
-        };
-        Ok(found.into_iter().filter_map(delivery).collect())
     }
 }

@@ -1,8 +1,8 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
 //! `EventRecorder` writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
-//! One `Schedule` of the process, derived from these records, selects the next attempt. An event is delivered at least
-//! once, and those of a verification in order.
+//! `Queues`, derived from these records, has eight lanes for each webhook, and each lane has a worker while it has
+//! deliveries. An event is delivered at least once, and those of a verification in order.
 
 mod backoff;
 mod command;
@@ -14,7 +14,6 @@ mod queues;
 mod record;
 mod recorder;
 mod request;
-mod schedule;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -25,14 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::command::WebhookRequest;
+use self::queues::{Follower, Queues};
 use self::recorder::Sequences;
-use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
 use crate::domain::{ServiceId, Sid, record_id};
 use crate::engine::Sealer;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::EventSink;
-use crate::shard::{Refusal, Shards, Usage};
+use crate::shard::{RecordLog, Refusal, Shards, Usage};
 use crate::trace::Tracer;
 
 pub(crate) use self::event::{About, Detail, Event, EventId, GuardAbout, MessageAbout};
@@ -61,8 +60,8 @@ pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    // The limits of a service are those of a service without competition: see `Shares`, and `Queues` for `at_once`.
-    /// Deliveries of a service that are still to be made. Beyond it new ones are dropped.
+    /// Deliveries of a service that are still to be made. Beyond it new ones are dropped. This limit and that of
+    /// `expected` are those of a service without competition: see `Shares`.
     pub pending: usize,
     /// The same for one webhook.
     pub pending_each: usize,
@@ -70,10 +69,8 @@ pub struct OutboxBounds {
     pub expected: usize,
     /// Deliveries that are remembered after their end; the oldest are forgotten first.
     pub kept: usize,
-    /// Attempts of a service that are in flight. All services together have twice as many.
+    /// Attempts that are in flight. A webhook has at most eight, and a failing one a single one.
     pub at_once: usize,
-    /// The same for one webhook.
-    pub at_once_each: usize,
 }
 
 impl Default for OutboxBounds {
@@ -84,8 +81,7 @@ impl Default for OutboxBounds {
             pending_each: 50_000,
             expected: 100_000,
             kept: 100_000,
-            at_once: 64,
-            at_once_each: 8,
+            at_once: 512,
         }
     }
 }
@@ -116,7 +112,8 @@ struct Inner {
     shards: Shards,
     subscribers: Arc<dyn Subscribers>,
     transport: Arc<dyn Transport>,
-    schedule: Arc<Schedule>,
+    queues: Arc<Queues>,
+    log: RecordLog<EventRecord>,
     recorder: Arc<EventRecorder>,
     tracer: Option<Arc<Tracer>>,
     /// Deliveries that end without an attempt.
@@ -127,42 +124,35 @@ impl Outbox {
     /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
     pub fn start(deps: OutboxDeps) -> Self {
         let OutboxDeps { shards, sealer, subscribers, transport, bounds, tracer } = deps;
-        let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));
+        let kept = bounds.kept;
+        let (queues, sequences) = (Arc::new(Queues::new(bounds)), Arc::new(Sequences::new()));
         let recorder = Arc::new(EventRecorder::new(
             Arc::clone(&subscribers),
             sealer,
-            Arc::clone(&schedule),
+            Arc::clone(&queues),
             Arc::clone(&sequences),
             Arc::clone(shards.metrics()),
         ));
-        let followed = Arc::clone(&schedule);
-        shards.follow::<EventRecord>(Arc::new(move |_| {
-            let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
-            Box::new(Follower { schedule, sequences, changes: Vec::new() })
-        }));
-        let (schedule_of_inner, unattempted) = (Arc::clone(&schedule), OncePerSecond::default());
-        let inner = Inner {
-            shards,
-            subscribers,
-            transport,
-            schedule: schedule_of_inner,
-            recorder,
-            tracer,
-            unattempted,
-        };
+        let followed = Arc::clone(&queues);
+        let log = RecordLog::follow_with(&shards, kept, Duration::MAX, move |_| Follower {
+            queues: Arc::clone(&followed),
+            sequences: Arc::clone(&sequences),
+        });
+        let unattempted = OncePerSecond::default();
+        let inner = Inner { shards, subscribers, transport, queues, log, recorder, tracer, unattempted };
         let inner = Arc::new(inner);
-        tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
+        tokio::spawn(dispatch::run(Arc::downgrade(&inner), Arc::clone(&inner.queues)));
         Self { inner }
     }
 
     /// Deliveries that are still to be made.
     pub fn backlog(&self) -> usize {
-        self.inner.schedule.pending()
+        self.inner.queues.pending()
     }
 
     /// The same, with the number that one service may have.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.backlog(), limit: self.inner.schedule.most_pending() }
+        Usage { held: self.backlog(), limit: self.inner.queues.most_pending() }
     }
 
     /// The recorder that writes events within decisions about numbers.
@@ -186,11 +176,11 @@ impl Outbox {
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.
     pub async fn close(&self) {
-        let schedule = &self.inner.schedule;
-        schedule.close();
+        let queues = &self.inner.queues;
+        queues.close();
         let idle = async {
-            while schedule.under_way() > 0 {
-                schedule.idle.notified().await;
+            while queues.under_way() > 0 {
+                queues.idle.notified().await;
             }
         };
         let _ = tokio::time::timeout(CLOSING, idle).await;
@@ -206,6 +196,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // The task ends.
-        self.schedule.wake.notify_one();
+        self.queues.wake.notify_one();
     }
 }

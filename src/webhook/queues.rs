@@ -1,34 +1,64 @@
-//! The order of deliveries: pure decisions without I/O.
+//! The deliveries that are still to be made, and the expected ends. Derived from the records of all shards; it needs no
+//! durability.
 //!
-//! Each webhook has a queue, and in it a chain for each verification: a delivery begins when the end of the one before
-//! it is durable. A crash repeats at most the one under way.
+//! Each webhook has eight lanes, and a verification's deliveries are all in one of them. One worker serves a lane, and
+//! makes a delivery when the end of the one before it is durable. Therefore the events of a verification keep their order,
+//! and a crash repeats at most the delivery under way of each lane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::{Notify, Semaphore};
+
+use super::OutboxBounds;
 use super::backoff::pause;
-use super::record::{Seq, WebhookHealth};
+use super::record::{DeliveryState, EventRecord, Seq, WebhookHealth};
+use super::recorder::Sequences;
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::shard::Shares;
+use crate::registry::Service;
+use crate::shard::{Id, LogFollower, RecordKey, Shares, service_of};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Lanes of a webhook: the requests that it has in flight at once.
+const LANES: usize = 8;
+
+/// A webhook that drops events is logged once in this time.
+const LOG_DROPS_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
     pub service: ServiceId,
     pub webhook: Sid,
 }
 
 pub(super) struct Queues {
-    by_endpoint: HashMap<Endpoint, Queue>,
+    state: Mutex<State>,
+    bounds: OutboxBounds,
+    /// One for each attempt in flight.
+    pub places: Semaphore,
+    /// A lane has no worker, or an end is expected.
+    pub wake: Notify,
+    /// An attempt has ended.
+    pub idle: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    by_webhook: HashMap<Endpoint, Queue>,
     pending: Shares,
-    under_way: Shares,
-    at_once: usize,
-    at_once_each: usize,
+    under_way: usize,
+    /// Lanes with deliveries and without a worker.
+    unserved: Vec<LaneId>,
+    /// Expected ends, by when they are due.
+    ends: BTreeSet<(Timestamp, Id)>,
+    expected: Shares,
+    dropped: HashMap<Endpoint, Dropped>,
+    is_closing: bool,
 }
 
 #[derive(Default)]
 struct Queue {
-    chains: HashMap<Sid, Chain>,
-    /// The first of each chain without an attempt under way, by when it is due, with its verification.
-    heads: BTreeMap<(Timestamp, Seq), Sid>,
+    lanes: [Lane; LANES],
     pending: usize,
     under_way: usize,
     /// Failures in a row.
@@ -36,12 +66,50 @@ struct Queue {
     not_before: Timestamp,
 }
 
-/// The deliveries of one verification to one webhook.
 #[derive(Default)]
-struct Chain {
-    waiting: BTreeMap<Seq, Timestamp>,
-    /// Under way, until its end is durable.
+struct Lane {
+    /// When each delivery is due, by verification, in the order of its events.
+    waiting: BTreeMap<(Sid, Seq), Timestamp>,
+    /// The first delivery of each verification, by when it is due.
+    heads: BTreeSet<(Timestamp, Sid, Seq)>,
     under_way: Option<Seq>,
+    has_worker: bool,
+    /// For its worker: what it waits for may have come.
+    changed: Arc<Notify>,
+}
+
+/// The events that a webhook did not get since the start.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dropped {
+    count: u64,
+    last: Timestamp,
+    logged: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneId {
+    pub endpoint: Endpoint,
+    lane: usize,
+}
+
+/// The work of the outbox besides that of the lanes with a worker.
+pub(super) struct Due {
+    /// Expected ends.
+    pub ends: Vec<Id>,
+    /// Lanes that need a worker, which waits for the notification.
+    pub lanes: Vec<(LaneId, Arc<Notify>)>,
+    /// When the next end is due.
+    pub next: Option<Timestamp>,
+}
+
+/// The next step of a lane's worker.
+pub(super) enum Next {
+    /// This delivery of a verification is under way until [`Queues::finish`].
+    Attempt(Seq, Sid),
+    /// Nothing can begin for this time, or until the lane changes.
+    Wait(Option<Duration>),
+    /// The lane is empty and has no worker any more.
+    End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,116 +118,239 @@ pub(super) enum HealthChange {
     Up,
 }
 
+/// The lane of a verification. The last byte of a sealed id is as good as a hash.
+const fn lane_of(verification: Sid) -> usize {
+    let [.., last] = *verification.bytes();
+    last as usize % LANES
+}
+
 impl Queues {
-    pub(super) fn new(at_once: usize, at_once_each: usize) -> Self {
-        let (pending, under_way) = (Shares::default(), Shares::default());
-        Self { by_endpoint: HashMap::new(), pending, under_way, at_once, at_once_each }
+    pub(super) fn new(bounds: OutboxBounds) -> Self {
+        let places = Semaphore::new(bounds.at_once);
+        Self { state: Mutex::default(), bounds, places, wake: Notify::new(), idle: Notify::new() }
     }
 
-    pub(super) fn pending_of(&self, endpoint: Endpoint) -> usize {
-        self.by_endpoint.get(&endpoint).map_or(0, |queue| queue.pending)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) const fn pending(&self) -> &Shares {
-        &self.pending
+    /// The number of further deliveries to a webhook that may be pending, besides `added` to other webhooks. Those of
+    /// the batch in flight are not counted yet.
+    pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
+        let state = self.state();
+        let of_it = state.by_webhook.get(&Endpoint { service, webhook }).map_or(0, |queue| queue.pending);
+        let room = state.pending.room(service, self.bounds.pending).saturating_sub(added);
+        room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    pub(super) const fn under_way(&self) -> usize {
-        self.under_way.held()
+    pub(super) fn has_room_for_end(&self, service: ServiceId) -> bool {
+        self.state().expected.room(service, self.bounds.expected) > 0
     }
 
-    pub(super) fn set(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Timestamp) {
-        let queue = self.by_endpoint.entry(endpoint).or_default();
-        let is_new = queue.change(verification, |chain| chain.waiting.insert(seq, due)).is_none();
-        queue.pending += usize::from(is_new);
-        self.pending.add(endpoint.service, usize::from(is_new));
-    }
-
-    pub(super) fn remove(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq) {
-        let Some(queue) = self.by_endpoint.get_mut(&endpoint) else { return };
-        let was_pending = queue.change(verification, |chain| chain.waiting.remove(&seq)).is_some();
-        queue.pending -= usize::from(was_pending);
-        self.pending.remove(endpoint.service, usize::from(was_pending));
-        if queue.is_idle() {
-            self.by_endpoint.remove(&endpoint);
+    /// Counts an event that a webhook does not get, and logs it from time to time.
+    pub(super) fn count_drop(&self, service: &Service, webhook: Sid, now: Timestamp) {
+        let state = &mut *self.state();
+        let dropped = state.dropped.entry(Endpoint { service: service.id, webhook }).or_default();
+        (dropped.count, dropped.last) = (dropped.count + 1, now);
+        if dropped.logged.is_none_or(|logged| now.since(logged) >= LOG_DROPS_EVERY) {
+            dropped.logged = Some(now);
+            let (dropped, pending, expected) = (dropped.count, state.pending.held(), state.expected.held());
+            let service = service.name();
+            tracing::warn!(
+                service, %webhook, dropped, pending, expected,
+                "webhook events dropped; too many deliveries are pending"
+            );
         }
+    }
+
+    /// The number of events that a webhook did not get since the start, and when the last one was dropped.
+    pub(super) fn dropped(&self, endpoint: Endpoint) -> (u64, Option<Timestamp>) {
+        let dropped = self.state().dropped.get(&endpoint).copied();
+        dropped.map_or((0, None), |Dropped { count, last, .. }| (count, Some(last)))
+    }
+
+    /// The webhook was removed.
+    pub(super) fn forget_dropped(&self, endpoint: Endpoint) {
+        self.state().dropped.remove(&endpoint);
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.state().pending.held()
+    }
+
+    /// Deliveries of one service that may be pending.
+    pub(super) const fn most_pending(&self) -> usize {
+        self.bounds.pending
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.state().under_way
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> super::tests::OutboxCounts {
+        let state = self.state();
+        super::tests::OutboxCounts {
+            pending: state.pending.held(),
+            under_way: state.under_way,
+            expected: state.expected.held(),
+            dropped: state.dropped.values().map(|dropped| dropped.count).sum(),
+            workers: state
+                .by_webhook
+                .values()
+                .flat_map(|queue| &queue.lanes)
+                .filter(|l| l.has_worker)
+                .count(),
+        }
+    }
+
+    /// No attempt begins any more.
+    pub(super) fn close(&self) {
+        self.state().is_closing = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
+    }
+
+    /// Takes up to `most` ends that are due, and every lane that needs a worker.
+    pub(super) fn take(&self, now: Timestamp, most: usize) -> Due {
+        let state = &mut *self.state();
+        if state.is_closing {
+            return Due { ends: Vec::new(), lanes: Vec::new(), next: None };
+        }
+        let is_due = |(due, _): &&(Timestamp, Id)| *due <= now;
+        let ends: Vec<_> = state.ends.iter().take_while(is_due).take(most).copied().collect();
+        for (due, id) in &ends {
+            state.set_end(*id, Some(*due), None);
+        }
+        let State { unserved, by_webhook, .. } = state;
+        let lanes = unserved.drain(..).filter_map(|id| {
+            let lane = by_webhook.get(&id.endpoint)?.lanes.get(id.lane)?;
+            Some((id, Arc::clone(&lane.changed)))
+        });
+        let lanes = lanes.collect();
+        let ends = ends.into_iter().map(|(_, id)| id).collect();
+        Due { ends, lanes, next: state.ends.first().map(|(due, _)| *due) }
+    }
+
+    /// An expiry event that could not be written is due again at `due`.
+    pub(super) fn expire_again(&self, due: Timestamp, id: Id) {
+        self.state().set_end(id, None, Some(due));
+        self.wake.notify_one();
+    }
+
+    /// The next step of a lane's worker. A webhook that fails has one attempt at a time, with a pause between them.
+    pub(super) fn next(&self, id: LaneId, now: Timestamp) -> Next {
+        let state = &mut *self.state();
+        let Some(queue) = state.by_webhook.get_mut(&id.endpoint) else { return Next::End };
+        let (is_failing, under_way, not_before) = (queue.failures > 0, queue.under_way, queue.not_before);
+        let Some(lane) = queue.lanes.get_mut(id.lane) else { return Next::End };
+        let Some((due, verification, seq)) = lane.heads.first().copied().filter(|_| !state.is_closing) else {
+            lane.has_worker = false;
+            state.remove_idle(id.endpoint);
+            return Next::End;
+        };
+        if is_failing && under_way > 0 {
+            return Next::Wait(None);
+        }
+        let begins = due.max(not_before);
+        if begins > now {
+            return Next::Wait(Some(begins.since(now)));
+        }
+        lane.under_way = Some(seq);
+        queue.under_way += 1;
+        state.under_way += 1;
+        Next::Attempt(seq, verification)
+    }
+
+    /// The attempt of a lane has ended, and its result is recorded.
+    pub(super) fn finish(&self, id: LaneId, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
+        let state = &mut *self.state();
+        let queue = state.by_webhook.get_mut(&id.endpoint)?;
+        if queue.lanes.get_mut(id.lane)?.under_way.take().is_some() {
+            queue.under_way -= 1;
+            state.under_way -= 1;
+        }
+        let change = queue.report(health, now);
+        // The other lanes of a webhook that fails or failed wait for this one.
+        queue.lanes.iter().filter(|lane| lane.has_worker).for_each(|lane| lane.changed.notify_one());
+        self.idle.notify_one();
+        change
+    }
+
+    /// Sets when a delivery is due; `None` if it is not pending any more.
+    pub(super) fn set(&self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Option<Timestamp>) {
+        self.state().set(endpoint, verification, seq, due);
+        self.wake.notify_one();
     }
 
     pub(super) fn is_under_way(&self, endpoint: Endpoint, verification: Sid, seq: Seq) -> bool {
-        let chain = self.by_endpoint.get(&endpoint).and_then(|queue| queue.chains.get(&verification));
-        chain.is_some_and(|chain| chain.under_way == Some(seq))
+        let state = self.state();
+        let queue = state.by_webhook.get(&endpoint);
+        queue
+            .and_then(|queue| queue.lanes.get(lane_of(verification)))
+            .is_some_and(|lane| lane.under_way == Some(seq))
     }
+}
 
-    /// Begins an attempt of the delivery that has been due for the longest time, if the bounds allow one.
-    pub(super) fn take(&mut self, now: Timestamp) -> Option<Seq> {
-        let may_go = self.open_queues();
-        let ready = may_go.filter(|(_, queue)| queue.not_before <= now).filter_map(|(endpoint, queue)| {
-            let (due, seq) = *queue.heads.first_key_value()?.0;
-            (due <= now).then_some((due, seq, *endpoint))
-        });
-        let (due, seq, endpoint) = ready.min()?;
-        let queue = self.by_endpoint.get_mut(&endpoint)?;
-        let verification = queue.heads.remove(&(due, seq))?;
-        queue.chains.get_mut(&verification)?.under_way = Some(seq);
-        queue.under_way += 1;
-        self.under_way.add(endpoint.service, 1);
-        Some(seq)
-    }
-
-    /// When the next delivery can begin; `None` if only the end of an attempt can change that.
-    pub(super) fn next_at(&self) -> Option<Timestamp> {
-        self.open_queues()
-            .filter_map(|(_, queue)| Some(queue.heads.first_key_value()?.0.0.max(queue.not_before)))
-            .min()
-    }
-
-    /// Queues with a free place. A failing one has a single place, and the failing ones of a service together have half
-    /// of its places. A service gets a place while it has fewer than are free. Therefore several services whose
-    /// receivers hang leave places for the others.
-    fn open_queues(&self) -> impl Iterator<Item = (&Endpoint, &Queue)> {
-        let mut failing = Shares::default();
-        for (endpoint, queue) in self.by_endpoint.iter().filter(|(_, queue)| queue.failures > 0) {
-            failing.add(endpoint.service, queue.under_way);
+impl State {
+    fn set_end(&mut self, id: Id, before: Option<Timestamp>, after: Option<Timestamp>) {
+        let service = service_of(&id);
+        if let Some(due) = before {
+            self.expected.remove(service, usize::from(self.ends.remove(&(due, id))));
         }
-        let free = self.at_once.saturating_mul(2).saturating_sub(self.under_way.held());
-        self.by_endpoint.iter().filter(move |(endpoint, queue)| match queue.failures {
-            _ if self.under_way.of(endpoint.service) >= free => false,
-            0 => queue.under_way < self.at_once_each,
-            _ => queue.under_way == 0 && failing.of(endpoint.service) < self.at_once.div_ceil(2),
-        })
-    }
-
-    /// The result of the attempt under way is recorded.
-    pub(super) fn finish(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq) {
-        let Some(queue) = self.by_endpoint.get_mut(&endpoint) else { return };
-        let was_under_way =
-            queue.change(verification, |chain| chain.under_way.take_if(|held| *held == seq)).is_some();
-        queue.under_way -= usize::from(was_under_way);
-        self.under_way.remove(endpoint.service, usize::from(was_under_way));
-        if queue.is_idle() {
-            self.by_endpoint.remove(&endpoint);
+        if let Some(due) = after {
+            self.expected.add(service, usize::from(self.ends.insert((due, id))));
         }
     }
 
-    pub(super) fn report(
-        &mut self,
-        endpoint: Endpoint,
-        health: WebhookHealth,
-        now: Timestamp,
-    ) -> Option<HealthChange> {
-        let queue = self.by_endpoint.get_mut(&endpoint)?;
-        let before = queue.failures;
+    fn set(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Option<Timestamp>) {
+        if due.is_none() && !self.by_webhook.contains_key(&endpoint) {
+            return;
+        }
+        let (queue, lane_of) = (self.by_webhook.entry(endpoint).or_default(), lane_of(verification));
+        let Some(lane) = queue.lanes.get_mut(lane_of) else { return };
+        match (lane.set(verification, seq, due), due) {
+            (false, Some(_)) => {
+                queue.pending += 1;
+                self.pending.add(endpoint.service, 1);
+            }
+            (true, None) => {
+                queue.pending -= 1;
+                self.pending.remove(endpoint.service, 1);
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        if due.is_some() && !lane.has_worker {
+            lane.has_worker = true;
+            self.unserved.push(LaneId { endpoint, lane: lane_of });
+        }
+        self.remove_idle(endpoint);
+    }
+
+    fn remove_idle(&mut self, endpoint: Endpoint) {
+        let is_idle = |queue: &Queue| queue.pending == 0 && !queue.lanes.iter().any(|lane| lane.has_worker);
+        if self.by_webhook.get(&endpoint).is_some_and(is_idle) {
+            self.by_webhook.remove(&endpoint);
+        }
+    }
+}
+
+impl Queue {
+    fn report(&mut self, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
+        let before = self.failures;
         match health {
             WebhookHealth::Failing(retry_after) => {
                 // Attempts that were under way together fail together: that is one failure.
-                if now >= queue.not_before {
-                    queue.failures = before.saturating_add(1);
-                    queue.not_before = now.plus(pause(queue.failures, retry_after));
+                if now >= self.not_before {
+                    self.failures = before.saturating_add(1);
+                    self.not_before = now.plus(pause(self.failures, retry_after));
                 }
                 (before == 0).then_some(HealthChange::Down)
             }
             WebhookHealth::Up | WebhookHealth::Gone => {
-                (queue.failures, queue.not_before) = (0, Timestamp::EPOCH);
+                (self.failures, self.not_before) = (0, Timestamp::EPOCH);
                 (before > 0 && health == WebhookHealth::Up).then_some(HealthChange::Up)
             }
             WebhookHealth::NotAsked => None,
@@ -167,33 +358,57 @@ impl Queues {
     }
 }
 
-impl Queue {
-    /// Changes a chain, and keeps its head where it belongs.
-    fn change<T>(&mut self, verification: Sid, change: impl FnOnce(&mut Chain) -> T) -> T {
-        let chain = self.chains.entry(verification).or_default();
-        if let Some(head) = chain.head() {
+impl Lane {
+    /// Sets when a delivery is due; `None` removes it. Returns whether it was present.
+    fn set(&mut self, verification: Sid, seq: Seq, due: Option<Timestamp>) -> bool {
+        if let Some(head) = self.head(verification) {
             self.heads.remove(&head);
         }
-        let changed = change(chain);
-        match chain.head() {
-            Some(head) => drop(self.heads.insert(head, verification)),
-            None if chain.waiting.is_empty() && chain.under_way.is_none() => {
-                self.chains.remove(&verification);
-            }
-            None => {}
-        }
-        changed
+        let before = match due {
+            Some(due) => self.waiting.insert((verification, seq), due),
+            None => self.waiting.remove(&(verification, seq)),
+        };
+        self.heads.extend(self.head(verification));
+        self.changed.notify_one();
+        before.is_some()
     }
 
-    fn is_idle(&self) -> bool {
-        self.chains.is_empty() && self.under_way == 0
+    fn head(&self, verification: Sid) -> Option<(Timestamp, Sid, Seq)> {
+        let mut own = self.waiting.range((verification, Seq::default())..);
+        let ((of, seq), due) = own.next()?;
+        (*of == verification).then_some((*due, verification, *seq))
     }
 }
 
-impl Chain {
-    /// The delivery that may go first, and when; `None` while an attempt is under way.
-    fn head(&self) -> Option<(Timestamp, Seq)> {
-        let (seq, due) = self.waiting.first_key_value().filter(|_| self.under_way.is_none())?;
-        Some((*due, *seq))
+/// Follows the records of one shard.
+pub(super) struct Follower {
+    pub queues: Arc<Queues>,
+    pub sequences: Arc<Sequences>,
+}
+
+impl LogFollower<EventRecord> for Follower {
+    fn changed(&mut self, key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
+        let end = |record: Option<&EventRecord>| match record {
+            Some(EventRecord::Expected(end)) => Some(end.due()),
+            Some(EventRecord::Delivery(_)) | None => None,
+        };
+        let Some(seq) = Seq::of(&key.id) else {
+            self.queues.state().set_end(key.id, end(before), end(after));
+            return self.queues.wake.notify_one();
+        };
+        self.sequences.raise(key.slot, seq);
+        let delivery = |record: Option<&EventRecord>| match record {
+            Some(EventRecord::Delivery(delivery)) => {
+                let endpoint = Endpoint { service: delivery.event.service, webhook: delivery.webhook };
+                let due = (delivery.state == DeliveryState::Pending).then_some(delivery.due);
+                Some((endpoint, delivery.event.verification, due))
+            }
+            Some(EventRecord::Expected(_)) | None => None,
+        };
+        let (before, after) = (delivery(before), delivery(after));
+        if let Some((endpoint, verification, _)) = after.or(before) {
+            let due = after.and_then(|(_, _, due)| due);
+            self.queues.set(endpoint, verification, seq, due);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The records of webhooks: one for each delivery of an event to a webhook, one for each verification with an expected
-//! expiry event, and counts of dropped events.
+//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification with an expected
+//! expiry event.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{self, LIFE};
-use super::queues::Endpoint;
 use super::transport::{AttemptError, Posted};
 use super::{About, Detail, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
 use crate::engine::{SlotHash, VerificationName};
-use crate::shard::{Id, Record, RecordKey};
+use crate::shard::{Id, LogRecord, Record, RecordKey, service_of};
 
 /// Retention of a delivery after its end, counted from its event.
-pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
@@ -28,13 +27,11 @@ pub enum EventRecord {
     Delivery(Box<Delivery>),
     /// A verification with an expected expiry event, under `expected_id`.
     Expected(Box<ExpectedEnd>),
-    /// Events about the numbers of one slot that a webhook did not get, under `dropped_id`.
-    Dropped(Box<DroppedEvents>),
 }
 
 impl Record for EventRecord {
     const KIND: u8 = 6;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     const PLURAL: &'static str = "webhook events";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -45,7 +42,6 @@ impl Record for EventRecord {
         match self {
             Self::Delivery(delivery) => delivery.expires(),
             Self::Expected(expected) => expected.expires.plus(LIFE + KEPT_FOR),
-            Self::Dropped(dropped) => dropped.last.plus(KEPT_FOR),
         }
     }
 
@@ -65,6 +61,29 @@ impl Record for EventRecord {
     }
 }
 
+impl LogRecord for EventRecord {
+    type Owner = ServiceId;
+
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Delivery(delivery) => delivery.event.at,
+            Self::Expected(end) => end.expires,
+        }
+    }
+
+    fn owner(&self, id: &Id) -> ServiceId {
+        service_of(id)
+    }
+
+    fn is_listed(&self) -> bool {
+        matches!(self, Self::Delivery(_))
+    }
+
+    fn may_forget(&self) -> bool {
+        matches!(self, Self::Delivery(delivery) if delivery.state != DeliveryState::Pending)
+    }
+}
+
 /// Identifies a delivery: greater for a later one of the same slot, also across restarts. Half of its record's id.
 ///
 /// From the top: 48 bits of milliseconds, a counter of 7 bits that moves ahead of time when it is full, and the slot.
@@ -73,10 +92,8 @@ pub(super) struct Seq(pub u64);
 
 const SLOT_BITS: u32 = 8;
 const BELOW_MILLIS: u32 = 15;
-/// Set in the ids of expected ends and dropped events, not in those of deliveries.
+/// Set in the ids of expected ends, not in those of deliveries.
 const EXPECTED: u64 = 1 << 63;
-/// Set in the ids of dropped events only.
-const DROPPED: u64 = EXPECTED | 1 << 62;
 
 impl Seq {
     /// The next one of a slot after `last` of the same slot at `now`.
@@ -103,13 +120,6 @@ pub const fn slot_of(id: &Id) -> u8 {
 
 pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
     record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
-}
-
-/// The id of a webhook's count of dropped events in a slot. It has as many of the webhook's random bytes as fit.
-pub(super) fn dropped_id(endpoint: Endpoint, slot: u8) -> Id {
-    let webhook = endpoint.webhook.bytes().iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-    let bits = webhook & !DROPPED & !u64::from(u8::MAX);
-    record_id(endpoint.service, DROPPED | bits | u64::from(slot))
 }
 
 pub(super) const fn key_of(id: Id) -> RecordKey {
@@ -148,16 +158,6 @@ impl ExpectedEnd {
         };
         Event { kind, service: self.service, verification: self.verification, at, about }
     }
-}
-
-/// The count of events that a webhook did not get, because too many deliveries were pending.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DroppedEvents {
-    pub service: ServiceId,
-    pub webhook: Sid,
-    pub count: u64,
-    /// When the last one was dropped.
-    pub last: Timestamp,
 }
 
 /// One event for one webhook, with its attempts.
@@ -289,12 +289,5 @@ mod tests {
         let id = expected_id(ServiceId::new(1), name(u64::MAX), 200);
         assert_eq!((Seq::of(&id), slot_of(&id)), (None, 200));
         assert_ne!(id, expected_id(ServiceId::new(1), name(1), 200));
-        let of_webhook = |byte| {
-            let webhook = Sid::new(crate::domain::SidKind::Webhook, [byte; 16]);
-            dropped_id(Endpoint { service: ServiceId::new(1), webhook }, 200)
-        };
-        let dropped = of_webhook(u8::MAX);
-        assert_eq!((Seq::of(&dropped), slot_of(&dropped)), (None, 200));
-        assert!(dropped != id && dropped != of_webhook(1));
     }
 }

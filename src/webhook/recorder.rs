@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt as _;
 
-use super::queues::Endpoint;
-use super::record::{Delivery, DroppedEvents, EventRecord, ExpectedEnd, Seq, dropped_id, expected_id};
-use super::schedule::Schedule;
+use super::queues::Queues;
+use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
 use super::{Detail, Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Sid, Timestamp};
@@ -25,7 +24,7 @@ use crate::trace::SpanContext;
 pub struct EventRecorder {
     subscribers: Arc<dyn Subscribers>,
     sealer: Sealer,
-    schedule: Arc<Schedule>,
+    queues: Arc<Queues>,
     sequences: Arc<Sequences>,
     metrics: Arc<Metrics>,
 }
@@ -68,11 +67,11 @@ impl EventRecorder {
     pub(super) const fn new(
         subscribers: Arc<dyn Subscribers>,
         sealer: Sealer,
-        schedule: Arc<Schedule>,
+        queues: Arc<Queues>,
         sequences: Arc<Sequences>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { subscribers, sealer, schedule, sequences, metrics }
+        Self { subscribers, sealer, queues, sequences, metrics }
     }
 
     /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
@@ -95,8 +94,8 @@ impl EventRecorder {
         }
         let mut added = 0;
         for webhook in wanted {
-            if self.schedule.room(service.id, webhook.sid, added) == 0 {
-                self.drop_one(service, webhook.sid, view);
+            if self.queues.room(service.id, webhook.sid, added) == 0 {
+                self.drop_one(service, webhook.sid, now);
                 continue;
             }
             added += 1;
@@ -108,17 +107,9 @@ impl EventRecorder {
     }
 
     /// Counts an event that a webhook does not get.
-    fn drop_one(&self, service: &Service, webhook: Sid, view: &mut Transaction<'_>) {
-        let endpoint = Endpoint { service: service.id, webhook };
-        let (id, last) = (dropped_id(endpoint, view.slot()), view.now());
-        let earlier = match view.get::<EventRecord>(id) {
-            Some(EventRecord::Dropped(dropped)) => dropped.count,
-            Some(EventRecord::Delivery(_) | EventRecord::Expected(_)) | None => 0,
-        };
-        let dropped = DroppedEvents { service: service.id, webhook, count: earlier + 1, last };
-        view.put(id, Some(&EventRecord::Dropped(Box::new(dropped))), Durability::Lazy);
+    fn drop_one(&self, service: &Service, webhook: Sid, now: Timestamp) {
         self.metrics.webhook(WebhookEnd::Dropped);
-        self.schedule.log_drop(service, webhook);
+        self.queues.count_drop(service, webhook, now);
     }
 
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
@@ -134,7 +125,6 @@ impl EventSink for EventRecorder {
                 (delivery.event.service, delivery.event.about.to) == (key.service, key.number)
             }
             EventRecord::Expected(end) => (end.service, end.to) == (key.service, key.number),
-            EventRecord::Dropped(_) => false,
         };
         let about = view.in_slot(is_about);
         for (id, _) in &about {
@@ -266,7 +256,7 @@ impl EventContext<'_, '_> {
     fn expected(&mut self) -> Option<ExpectedEnd> {
         match self.view.get::<EventRecord>(self.id)? {
             EventRecord::Expected(end) => Some(*end),
-            EventRecord::Delivery(_) | EventRecord::Dropped(_) => None,
+            EventRecord::Delivery(_) => None,
         }
     }
 
@@ -287,12 +277,12 @@ impl EventContext<'_, '_> {
     fn expect(&mut self, end: Option<ExpectedEnd>) {
         if end.is_some()
             && self.expected().is_none()
-            && !self.recorder.schedule.has_room_for_end(self.service.id)
+            && !self.recorder.queues.has_room_for_end(self.service.id)
         {
             // None of the verification's events is sent.
             let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
             for webhook in enabled {
-                self.recorder.drop_one(self.service, webhook.sid, self.view);
+                self.recorder.drop_one(self.service, webhook.sid, self.view.now());
             }
             return;
         }

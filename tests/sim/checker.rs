@@ -311,7 +311,7 @@ impl NumberModel {
                 }
             }
             (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
-            (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded { .. })) => {
+            (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.reported(salt, *end, now);
             }

@@ -1,6 +1,6 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
+use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::numbers::Refusal;
@@ -63,8 +63,10 @@ impl World {
         }
         match (end, purpose) {
             (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request) => PlanChange::Keep,
-            (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => PlanChange::End(Some(Dropped::NotUsable)),
-            _ if sort == End::Nothing => PlanChange::End(Some(Dropped::Refused)),
+            (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => {
+                PlanChange::End(Some(Failure::NoLongerUsable))
+            }
+            _ if sort == End::Nothing => PlanChange::End(Some(Failure::Gateway)),
             _ => PlanChange::End(None),
         }
     }

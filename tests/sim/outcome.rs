@@ -129,7 +129,7 @@ impl World {
         let Bearing { at, in_commit } = self.bearing(shard, number, open.since, notice);
         let fact = |what| Fact { call, number, shard, at, in_commit, what };
         let is_refused = match answer {
-            Outcome::Refused(Refusal::SendsOverloaded { .. }) => stage == Stage::Direct,
+            Outcome::Refused(Refusal::SendsOverloaded) => stage == Stage::Direct,
             Outcome::Refused(_) | Outcome::Dropped => true,
             _ => false,
         };
@@ -485,7 +485,7 @@ fn name(answer: &Outcome) -> &'static str {
         Outcome::Followed => "answer Followed",
         Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
-        Outcome::Refused(Refusal::SendsOverloaded { .. }) => "refused SendsOverloaded",
+        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
         Outcome::Refused(Refusal::Stopping) => "refused Stopping",
         Outcome::Refused(_) => "refused otherwise",
         Outcome::Dropped => "died with its shard",

@@ -127,7 +127,7 @@ impl NumberModel {
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
                 (Stage::Sent { end, .. }, Outcome::Followed)
-                | (Stage::Sent { end, .. }, Outcome::Refused(Refusal::SendsOverloaded { .. })) => {
+                | (Stage::Sent { end, .. }, Outcome::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(from, *end)
                 }
                 (Stage::CheckReported { until, result, .. }, Outcome::Check(answer)) => {

@@ -11,7 +11,7 @@ use super::audit::{AuditRequest, EraseRequest};
 use super::guard::GuardRequest;
 use super::keys::KeysRequest;
 use super::webhooks::WebhooksRequest;
-use crate::attempts::{StatusFilter, Totals, TrackQuery, TrackRow};
+use crate::attempts::{ListedAttempt, SendQuery, StatusFilter, Totals};
 use crate::audit::Author;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
@@ -107,13 +107,13 @@ fn status(text: &str) -> Result<String, String> {
 
 impl TrackerRequest {
     /// `find` finds the service of a name.
-    pub fn query(&self, find: impl FnOnce(&str) -> Result<ServiceId, String>) -> Result<TrackQuery, String> {
+    pub fn query(&self, find: impl FnOnce(&str) -> Result<ServiceId, String>) -> Result<SendQuery, String> {
         let number = self.number.as_deref().map(|text| PhoneNumber::parse(text, None)).transpose();
         let status = match self.status.as_deref() {
             Some(text) => Some(StatusFilter::parse(text).ok_or("no such status")?),
             None => None,
         };
-        Ok(TrackQuery {
+        Ok(SendQuery {
             number: number.map_err(|error| error.to_string())?,
             service: self.service.as_deref().map(find).transpose()?,
             status,
@@ -301,8 +301,8 @@ pub struct SendLine {
     pub attempt: String,
 }
 
-impl From<&TrackRow> for SendLine {
-    fn from(row: &TrackRow) -> Self {
+impl From<&ListedAttempt> for SendLine {
+    fn from(row: &ListedAttempt) -> Self {
         Self {
             time: row.at.rfc3339_millis().to_string(),
             channel: row.channel.as_str().to_owned(),

@@ -3,7 +3,7 @@
 use super::{START, key, planned, sent};
 use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, Dropped, GatewayAttempt, PlanChange, Purpose, SendStatus};
+use crate::delivery::{Attempt, Delivered, Failure, PlanChange, Purpose, SendStatus};
 use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
 use crate::engine::{Salt, SendResult};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
@@ -21,13 +21,16 @@ fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Rec
 
 /// Settles a send through `attempts` gateways, the last of which accepted the message.
 fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
-    let attempt = |number: u8| GatewayAttempt {
+    let attempt = |number: u8| Attempt {
         gateway: GatewayName::Http,
         channel: Channel::Sms,
         priority: 0,
         number,
-        started: START,
-        ended: START,
+        retries: 0,
+        max_retries_reached: false,
+        at: START,
+        receipt: None,
+        receipt_at: None,
         status: if number + 1 < first_attempt + attempts {
             SendStatus::GatewayError
         } else {
@@ -55,7 +58,7 @@ fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
 }
 
 fn numbers(track: &AttemptLog) -> Vec<u8> {
-    track.rows.iter().map(|row| row.attempt).collect()
+    track.rows.iter().map(|row| row.number).collect()
 }
 
 #[test]
@@ -74,10 +77,19 @@ fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
     let (first, second) = (track.reserve(), track.reserve());
     settle(&mut track, second, 2);
     settle(&mut track, first, 1);
-    assert_eq!(numbers(&track), [4, 5, 0]);
+    assert_eq!(numbers(&track), [second, second + 1, 0]);
     let third = track.reserve();
     settle(&mut track, third, 1);
-    assert_eq!(third, 6);
+    assert_eq!(third, second + 2);
+}
+
+#[test]
+fn a_send_over_five_gateways_beside_another_keeps_its_numbers() {
+    let mut track = AttemptLog::new(sent(1, START).number, START, TrackerSettings::default());
+    let (first, second) = (track.reserve(), track.reserve());
+    settle(&mut track, first, 5);
+    settle(&mut track, second, 1);
+    assert_eq!(numbers(&track), [0, 1, 2, 3, 4, second]);
 }
 
 #[test]
@@ -88,7 +100,7 @@ fn a_record_does_not_grow_beyond_its_bound() {
         settle(&mut track, first, 1);
     }
     assert_eq!(track.rows.len(), 32);
-    assert_eq!(track.rows.last().map(|row| row.attempt), Some(100), "the last one is there");
+    assert_eq!(track.rows.last().map(|row| row.number), Some(100), "the last one is there");
 }
 
 #[test]
@@ -157,7 +169,7 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
     begun.plan = None;
     begun.reserve();
     let kept = AttemptLog::merge_pessimistic(Some(before.clone()), Some(begun), START).expect("a record");
-    assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 5));
+    assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 1 + 22));
     let mut verified = before.clone();
     verified.check(VerifyStatus::Success, START);
     assert_eq!(
@@ -170,7 +182,7 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
 fn a_record_lasts_as_long_as_what_is_planned() {
     let mut track = planned(1, second(1_000_000_000));
     assert_eq!(track.expires(), track.plan.as_ref().expect("a plan").expires);
-    assert!(track.drop_follow_up(Dropped::NotUsable));
+    assert!(track.drop_follow_up(Failure::NoLongerUsable));
     assert_eq!(track.expires(), track.keep_until);
 }
 

@@ -10,10 +10,10 @@ use proptest::sample::select;
 
 use super::tests::{AT, MINUTE, key};
 use super::*;
-use crate::attempts::{PlannedSend, Row, VerifyStatus};
+use crate::attempts::{PlannedSend, VerifyStatus};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
-use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
@@ -210,7 +210,7 @@ fn track() -> impl Strategy<Value = AttemptLog> {
     )
 }
 
-fn row() -> impl Strategy<Value = Row> {
+fn row() -> impl Strategy<Value = Attempt> {
     let receipt = option::of(select(ReceiptStatus::ALL.to_vec()));
     let status = select(SendStatus::ALL.to_vec());
     let rest = (
@@ -229,9 +229,9 @@ fn row() -> impl Strategy<Value = Row> {
             receipt,
             (numbers, retries, max_retries_reached, message_id, error_code),
         )| {
-            let [attempt, priority] = numbers;
-            Row {
-                attempt,
+            let [number, priority] = numbers;
+            Attempt {
+                number,
                 channel,
                 gateway,
                 priority,
@@ -243,6 +243,7 @@ fn row() -> impl Strategy<Value = Row> {
                 error_code,
                 receipt,
                 receipt_at: receipt.map(|_| at),
+                class: None,
             }
         },
     )

@@ -8,9 +8,8 @@ use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{Setup, World, failed, failure, postponed, secs, taken};
 use crate::delivery::Circuit;
-use crate::delivery::error::{DeliveryError, NO_ANSWER};
+use crate::delivery::error::Failure;
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
-use crate::domain::ServiceId;
 use crate::gateway::ErrorClass;
 
 const DOWN: ErrorClass = ErrorClass::Ambiguous;
@@ -132,7 +131,7 @@ async fn messages_that_waited_do_not_ask_a_gateway_that_died_meanwhile() {
     let (first, second) = tokio::join!(world.requests(), world.requests());
     assert_eq!(failure(first).class(), Some(DOWN));
     let until = TokioClock::EPOCH.plus(secs(13));
-    assert_eq!(failure(second), failed(&DeliveryError::OutOfService { until }));
+    assert_eq!(failure(second), failed(Failure::OutOfService { until }));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -162,26 +161,6 @@ async fn the_log_tells_each_change_once() {
     assert_eq!(lines("INFO", "gateway available again"), 1, "{text}");
     assert_eq!(lines("WARN", "gateway still unavailable"), 1, "{text}");
     assert_eq!(lines("gateway=\"Mada\"", "unavailable"), 2, "{text}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_failed_probe_of_one_service_is_logged() {
-    let log = LogCapture::default();
-    let world = async || {
-        let world = pair().and(Mada, [down(DOWN), down(DOWN), hanging()]).and(Http, vec![accepted("H"); 3]);
-        let other = ServiceId::new(1);
-        world.requests().await;
-        world.requests_of(other).await;
-        world.waits(secs(10)).await;
-        world.requests_of(other).await;
-        assert!(world.is_played_out());
-        assert_eq!(world.delivery.states()[0].outage.as_deref(), Some(NO_ANSWER), "the last failure");
-    };
-    let _capturing = log.start(&world).await;
-    world().await;
-    let text = log.take();
-    assert_eq!(text.matches("gateway unavailable").count(), 1, "{text}");
-    assert_eq!(text.matches("gateway still unavailable").count(), 1, "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use super::gateways::{accepted, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{World, failed, number};
 use crate::clock::ManualClock;
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::delivery::{CodeLiveness, CodeState, PlanChange};
 use crate::domain::Timestamp;
 use crate::engine::SendResult;
@@ -35,7 +35,7 @@ async fn a_message_carries_the_code_and_its_remaining_life() {
 async fn an_expired_code_is_not_sent() {
     let world = World::answering([accepted("SM1")]);
     world.waits(World::LIFE).await;
-    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoLongerUsable)));
+    assert_eq!(world.delivers("{code}").await, Err(failed(Failure::NoLongerUsable)));
     assert!(world.sent().is_empty());
 }
 
@@ -104,7 +104,7 @@ async fn a_first_attempt_that_surely_failed_leaves_a_second_in_doubt() {
 async fn a_code_that_was_used_meanwhile_gets_no_second_attempt() {
     let world = World::answering([error(RETRY), accepted("never")]);
     world.code_is_used_up();
-    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoLongerUsable)));
+    assert_eq!(world.delivers("{code}").await, Err(failed(Failure::NoLongerUsable)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -112,7 +112,7 @@ async fn a_code_that_was_used_meanwhile_gets_no_second_attempt() {
 async fn a_gateway_that_hangs_is_given_up_when_the_budget_ends() {
     let world = World::answering([hanging()]);
     let ended = world.delivers("{code}").await.expect_err("hanging");
-    assert_eq!(ended, failed(&DeliveryError::NoAnswerInTime));
+    assert_eq!(ended, failed(Failure::NoAnswerInTime));
     assert!(ended.may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 10_000);
 }
@@ -120,7 +120,7 @@ async fn a_gateway_that_hangs_is_given_up_when_the_budget_ends() {
 #[tokio::test(start_paused = true)]
 async fn both_attempts_share_one_budget() {
     let world = World::answering([error(RETRY).after_ms(3_000), hanging()]);
-    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoAnswerInTime)));
+    assert_eq!(world.delivers("{code}").await, Err(failed(Failure::NoAnswerInTime)));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 3_500], 10_000));
 }
 
@@ -128,8 +128,8 @@ async fn both_attempts_share_one_budget() {
 async fn a_message_that_finds_no_place_within_the_budget_is_surely_not_sent() {
     let world = World::with_places(1, 10).and_answers([hanging(), accepted("never")]);
     let (holding, waiting) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
-    assert_eq!(holding, Err(failed(&DeliveryError::NoAnswerInTime)));
-    assert_eq!(waiting, Err(failed(&DeliveryError::Overloaded)));
+    assert_eq!(holding, Err(failed(Failure::NoAnswerInTime)));
+    assert_eq!(waiting, Err(failed(Failure::Overloaded)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -138,7 +138,7 @@ async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
     let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(9_500), accepted("never")]);
     let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
     assert!(first.is_ok());
-    assert_eq!(second, Err(failed(&DeliveryError::Overloaded)));
+    assert_eq!(second, Err(failed(Failure::Overloaded)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -153,7 +153,7 @@ async fn after_a_wait_a_code_whose_state_is_unknown_is_not_sent() {
         };
         let (first, second, ()) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"), failing);
         assert!(first.is_ok());
-        assert_eq!(second, Err(failed(&DeliveryError::StateUnknown)));
+        assert_eq!(second, Err(failed(Failure::StateUnknown)));
         assert_eq!(world.sent_at(), [0]);
     }
 }
@@ -167,7 +167,7 @@ async fn after_a_wait_only_a_code_that_is_still_good_is_sent() {
         }
         let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
         assert!(first.is_ok());
-        assert_eq!(second.err(), (!usable).then_some(failed(&DeliveryError::NoLongerUsable)));
+        assert_eq!(second.err(), (!usable).then_some(failed(Failure::NoLongerUsable)));
         assert_eq!(world.sent_at(), if usable { vec![0, 2_000] } else { vec![0] });
         assert_eq!(world.times_asked(), 1, "the first did not wait");
     }
@@ -175,11 +175,11 @@ async fn after_a_wait_only_a_code_that_is_still_good_is_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_code_that_expires_in_the_queue_is_not_sent() {
-    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(5_000), accepted("never")]);
-    let expiring = world.delivers_expiring_in(Duration::from_secs(5));
+    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(4_000), accepted("never")]);
+    let expiring = world.delivers_expiring_in(Duration::from_secs(4));
     let (first, second) = tokio::join!(world.delivers("{code}"), expiring);
     assert!(first.is_ok());
-    assert_eq!(second, Err(failed(&DeliveryError::NoLongerUsable)));
+    assert_eq!(second, Err(failed(Failure::NoLongerUsable)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -200,7 +200,7 @@ async fn when_the_queue_is_full_a_message_is_refused_at_once() {
         tokio::join!(world.delivers("{code}"), world.delivers("{code}"), world.delivers("{code}"), async {
             (world.delivers("{code}").await, world.elapsed_ms())
         });
-    assert_eq!(d, (Err(failed(&DeliveryError::Overloaded)), 0));
+    assert_eq!(d, (Err(failed(Failure::Overloaded)), 0));
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert!(world.delivers("{code}").await.is_ok(), "there is room again");
     assert_eq!(world.sent_at(), [0, 100, 200, 300]);
@@ -251,7 +251,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
         }
         // Nothing else happens from here on: the paused clock advances to the next deadline.
         tokio::time::pause();
-        assert_eq!(delivering.await, Err(failed(&DeliveryError::NoAnswerInTime)));
+        assert_eq!(delivering.await, Err(failed(Failure::NoAnswerInTime)));
         assert!(twilio.further_requests().is_empty());
         tokio::time::resume();
     }

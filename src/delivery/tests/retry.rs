@@ -5,7 +5,7 @@ use super::world::{Setup, World, failed, failure, postponed, retries, secs, take
 use super::{DOUBT, RETRY};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::SendStatus;
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
@@ -137,7 +137,7 @@ async fn a_retry_whose_code_has_expired_sends_nothing() {
     world.waits(secs(600)).await;
     let purpose = crate::delivery::Purpose::FollowUp(plan);
     let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
-    assert_eq!(failure(expired), failed(&DeliveryError::NoLongerUsable));
+    assert_eq!(failure(expired), failed(Failure::NoLongerUsable));
     assert_eq!(world.sent_at(), [0]);
     assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
 }
@@ -184,7 +184,7 @@ async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
     world.requests().await;
     let until = TokioClock::EPOCH.plus(secs(10));
-    assert_eq!(failure(world.requests().await), failed(&DeliveryError::OutOfService { until }));
+    assert_eq!(failure(world.requests().await), failed(Failure::OutOfService { until }));
     let row = world.rows().remove(1);
     assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
 }
@@ -197,7 +197,7 @@ async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
     world.requests().await;
     let plan = world.takes_plan().expect("a plan");
     let crowded = async {
-        assert_eq!(failure(world.requests().await), failed(&DeliveryError::Overloaded));
+        assert_eq!(failure(world.requests().await), failed(Failure::Overloaded));
         let purpose = crate::delivery::Purpose::FollowUp(plan);
         let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
         assert_eq!(follow_up, postponed(0));

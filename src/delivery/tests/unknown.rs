@@ -4,8 +4,8 @@ use super::gateways::{accepted, down, error, hanging};
 use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::config::OnAmbiguous;
-use crate::delivery::error::DeliveryError;
-use crate::delivery::{FailureReason, Job, SendStatus};
+use crate::delivery::error::Failure;
+use crate::delivery::{Job, SendStatus};
 use crate::domain::Channel::Sms;
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages};
 use crate::domain::Held;
@@ -42,23 +42,8 @@ async fn each_gateway_but_the_last_gets_half_of_the_remaining_time() {
     assert_eq!(world.requests().await, taken("SM3"));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 5_000, 7_500], 9_900));
     let world = Setup::routing(BOTH).build().and(Mada, [hanging()]).and(Http, [hanging()]);
-    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoAnswerInTime));
+    assert_eq!(failure(world.requests().await), failed(Failure::NoAnswerInTime));
     assert_eq!(world.elapsed_ms(), 10_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_gateway_whose_usual_time_is_known_is_given_up_earlier() {
-    for (usual, given_up) in [(100, 1_000), (400, 1_600), (2_000, 5_000)] {
-        let setup = Setup { life: secs(600), ..Setup::routing(BOTH) };
-        let world = setup.build().and(Mada, vec![accepted("M").after_ms(usual); 20]);
-        for _ in 0..20 {
-            assert_eq!(world.requests().await, taken("M"));
-        }
-        let begun = world.elapsed_ms();
-        let world = world.and(Mada, [hanging()]).and(Http, [accepted("H1")]);
-        assert_eq!(world.requests().await, taken("H1"));
-        assert_eq!(world.elapsed_ms() - begun, given_up, "{usual}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,11 +84,11 @@ async fn where_silence_stops_a_send_no_other_gateway_is_asked() {
 #[tokio::test(start_paused = true)]
 async fn a_later_refusal_tells_the_reason_and_the_code_stays_good() {
     for (class, reason) in [
-        (ErrorClass::BadNumber, FailureReason::BadNumber),
-        (ErrorClass::OptedOut, FailureReason::OptedOut),
-        (ErrorClass::NotReachableHere, FailureReason::NotReachable),
-        (ErrorClass::Fraud, FailureReason::Blocked),
-        (ErrorClass::Refused, FailureReason::Gateway),
+        (ErrorClass::BadNumber, Failure::BadNumber),
+        (ErrorClass::OptedOut, Failure::OptedOut),
+        (ErrorClass::NotReachableHere, Failure::NotReachable),
+        (ErrorClass::Fraud, Failure::Blocked),
+        (ErrorClass::Refused, Failure::Gateway),
     ] {
         let world = Setup::routing(BOTH).build().and(Mada, [error(DOUBT)]).and(Http, [error(class)]);
         let ended = world.requests().await;

@@ -3,7 +3,7 @@
 use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::delivery::{Job, Purpose};
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
@@ -108,7 +108,7 @@ async fn a_verification_costs_only_so_many_messages() {
         sent: 1,
     };
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
-    assert_eq!(failure(late), failed(&DeliveryError::TooManyMessages));
+    assert_eq!(failure(late), failed(Failure::TooManyMessages));
     assert_eq!(world.asked().len(), 1);
 }
 
@@ -121,7 +121,7 @@ async fn a_step_behind_the_codes_life_is_brought_by_a_report_only() {
     assert_eq!((plan.reason, plan.due), (Reason::NextStep, TokioClock::EPOCH.plus(secs(20))));
     world.waits(secs(20)).await;
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
-    assert_eq!(failure(late), failed(&DeliveryError::NoLongerUsable));
+    assert_eq!(failure(late), failed(Failure::NoLongerUsable));
     assert_eq!(world.asked().len(), 1);
 }
 

@@ -9,15 +9,14 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, TrackRow, attempts_of};
+use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, attempts_of};
 use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
-use crate::delivery::error::DeliveryError;
+use crate::delivery::error::Failure;
 use crate::delivery::{
-    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Reason,
-    Routed,
+    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -260,9 +259,8 @@ impl World {
         plan.map(|plan| plan.follow_up)
     }
 
-    pub fn rows(&self) -> Vec<TrackRow> {
-        let listed = attempts_of(KEY, &self.track.lock().expect("the record"));
-        let mut rows: Vec<_> = listed.into_iter().map(|ListedAttempt { row, .. }| row).collect();
+    pub fn rows(&self) -> Vec<ListedAttempt> {
+        let mut rows = attempts_of(KEY, &self.track.lock().expect("the record"));
         rows.sort_by_key(|row| row.attempt.attempt);
         rows
     }
@@ -340,7 +338,7 @@ impl CodeLiveness for World {
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub result: SendResult,
-    pub reason: Option<FailureReason>,
+    pub reason: Option<Failure>,
     class: Option<ErrorClass>,
 }
 
@@ -395,9 +393,9 @@ pub fn postponed_and_possibly_sent(row: u8) -> SendResult {
 }
 
 /// The caller's result of this error.
-pub fn failed(error: &DeliveryError) -> Ended {
-    let possibly_sent = matches!(error, DeliveryError::NoAnswerInTime).then_some(PossiblySent { held: None });
-    Ended { result: error.result(possibly_sent), reason: Some(error.reason()), class: None }
+pub fn failed(error: Failure) -> Ended {
+    let possibly_sent = matches!(error, Failure::NoAnswerInTime).then_some(PossiblySent { held: None });
+    Ended { result: error.result(possibly_sent), reason: Some(error), class: None }
 }
 
 pub fn failure(ended: Ended) -> Ended {

@@ -2,7 +2,6 @@ mod classify;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::gateway::tests::double;
 
 #[test]
 fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
@@ -48,21 +47,6 @@ fn the_codes_of_a_provider_alone_decide_whether_its_account_is_refused() {
     let health = AccountHealth::new(clock, |code| code == 14);
     let _ = health.learn(Err::<(), _>(error(classification)));
     assert!(health.readiness().is_err());
-}
-
-#[test]
-fn an_id_with_the_code_or_the_number_in_it_is_not_taken_over() {
-    let message = double::message("");
-    let taken = |id: &str| {
-        let accepted = Ok(Accepted { message_id: id.to_owned() });
-        without_echo(accepted, Some("012345"), &message).expect("accepted").message_id
-    };
-    for id in ["012345", "SM012345", "12345", "012-345", "x-01.23_45", "0-1-2-3-4-5", "+1415-555-2671"] {
-        assert_eq!(taken(id), message.attempt.to_string(), "{id}");
-    }
-    for id in ["SM0", "01-2346", "0123"] {
-        assert_eq!(taken(id), id);
-    }
 }
 
 fn error(classification: Classification) -> GatewayError {

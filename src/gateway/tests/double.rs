@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId};
 use crate::gateway::OutgoingMessage;
+use crate::template::Wording;
 
 /// The reaction to a complete request.
 #[derive(Debug, Clone)]
@@ -208,6 +209,7 @@ pub(crate) fn message(text: &str) -> OutgoingMessage {
         channel: Channel::Sms,
         text: text.to_owned(),
         locale: None,
+        wording: Wording::Api,
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_millis(25_900),
         attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },

@@ -22,6 +22,7 @@ use super::codes::{class_of_report, is_id};
 use crate::domain::{AttemptId, Locale, PhoneNumber};
 use crate::gateway::provider::usable_code;
 use crate::gateway::{Callback, Receipt, ReceiptStatus};
+use crate::template::Wording;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackKind {
@@ -60,6 +61,8 @@ pub enum TwilioReport {
         to: PhoneNumber,
         /// The language that the question at the gate was in.
         locale: Option<Locale>,
+        /// Where the text is from.
+        wording: Wording,
         /// Whether a key was pressed: the code may be read out.
         pressed: bool,
     },
@@ -138,7 +141,12 @@ impl TwilioCallbacks {
                 let to = to.ok_or(CallbackError::Unreadable("it has no readable number"))?;
                 let pressed = fields.value("Digits")?.is_some_and(|digits| !digits.is_empty());
                 let locale = in_query(path_and_query, "locale").and_then(|tag| Locale::parse(&tag));
-                Ok(TwilioReport::Gate { attempt, message_id, to, locale, pressed })
+                let wording = match in_query(path_and_query, "text") {
+                    Some(text) => Wording::Custom(text.into()),
+                    None if in_query(path_and_query, "wording").is_some() => Wording::Tutorial,
+                    None => Wording::Api,
+                };
+                Ok(TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed })
             }
         }
     }

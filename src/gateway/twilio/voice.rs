@@ -19,6 +19,7 @@ use crate::gateway::{
     Accepted, AccountPart, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
     TwilioVoiceSettings,
 };
+use crate::template::Wording;
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
 
@@ -116,7 +117,7 @@ impl VoiceApi {
         match (self.gate, &message.callback) {
             (false, _) => Ok(twiml::reading(&message.text, message.locale)),
             (true, Some(callback)) => {
-                Ok(twiml::gate(&gate_address(callback, message.locale), message.locale))
+                Ok(twiml::gate(&gate_address(callback, &message.wording, message.locale), message.locale))
             }
             (true, None) => Err(not_tried(
                 NAME,
@@ -128,9 +129,18 @@ impl VoiceApi {
     }
 }
 
-/// The address at which Twilio requests the text once a key is pressed. It has the language, because the text after the
-/// gate is rendered when it opens.
-fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
+/// The address at which Twilio requests the text once a key is pressed. It has the language and where the text is from,
+/// because the text after the gate is rendered when it opens. Twilio signs the address.
+fn gate_address(callback: &Callback, wording: &Wording, locale: Option<Locale>) -> String {
     let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
-    CallbackKind::Gate.address(callback) + &locale
+    let mut address = CallbackKind::Gate.address(callback) + &locale;
+    match wording {
+        Wording::Api => {}
+        Wording::Tutorial => address += "&wording=tutorial",
+        Wording::Custom(text) => {
+            address += "&text=";
+            address.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+        }
+    }
+    address
 }

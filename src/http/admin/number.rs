@@ -3,7 +3,7 @@
 use super::overview::time_left;
 use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, describe_token, moment};
-use crate::attempts::{TrackRow, VerifyStatus};
+use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
@@ -102,7 +102,7 @@ impl Entry {
     }
 
     /// A message and the last report about it.
-    fn of(row: &TrackRow) -> impl Iterator<Item = Self> {
+    fn of(row: &ListedAttempt) -> impl Iterator<Item = Self> {
         let class = |is_failed| if is_failed { "problem" } else { "" };
         let is_failed = matches!(row.send_status, SendStatus::GatewayError | SendStatus::Unsendable);
         let badge = match row.verify_status {

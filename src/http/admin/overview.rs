@@ -204,14 +204,6 @@ impl GatewayLine {
         self.health.as_ref()?.next_try_in_seconds
     }
 
-    /// The services that the circuit is open for, while it is closed for others.
-    fn services_out(&self) -> Option<String> {
-        let out = self.health.as_ref()?.open_for_services.iter();
-        let names: Vec<_> = out.map(|circuit| circuit.service.as_str()).collect();
-        let noun = if names.len() == 1 { "service" } else { "services" };
-        (!names.is_empty()).then(|| format!("{noun} {}", names.join(", ")))
-    }
-
     /// The class and the cause of the last error, and when it was.
     fn last_error(&self) -> Option<(&str, u64, String)> {
         self.reading.last_error.as_ref().map(|(at, cause)| (cause.as_str(), at.as_millis(), moment(*at)))
@@ -255,11 +247,6 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
     let mut health: BTreeMap<&str, GatewayHealth> =
         (deps.gateways)().into_iter().map(|health| (health.name, health)).collect();
     let reading = (deps.reading)().unwrap_or_default();
-    for circuit in health.values_mut().flat_map(|health| &mut health.open_for_services) {
-        if let Ok(service) = registry.find_service(&circuit.service) {
-            circuit.service = request.title(&service);
-        }
-    }
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();

@@ -268,24 +268,9 @@ async fn when_a_part_is_not_ready_readyz_says_which_and_healthz_still_lives() {
 async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
     let gateways = || {
         let (name, circuit) = ("TwilioMessages", "closed");
-        let well = GatewayHealth {
-            name,
-            circuit,
-            next_try_in_seconds: None,
-            open_for_services: vec![],
-            problem: None,
-        };
+        let well = GatewayHealth { name, circuit, next_try_in_seconds: None, problem: None };
         let problem = Some("the token was refused".to_owned());
-        vec![
-            well,
-            GatewayHealth {
-                name: "Mada",
-                circuit: "open",
-                next_try_in_seconds: Some(9),
-                open_for_services: vec![],
-                problem,
-            },
-        ]
+        vec![well, GatewayHealth { name: "Mada", circuit: "open", next_try_in_seconds: Some(9), problem }]
     };
     let told = concat!(
         r#""gateways":[{"name":"TwilioMessages","circuit":"closed"},"#,

@@ -549,9 +549,9 @@ fn problems() -> [Problem; 26] {
         Problem::BodyTooLarge(Bounds::default().body_bytes),
         Problem::Refused(Refusal::NumberBusy),
         Problem::Refused(Refusal::Overloaded),
-        Problem::Refused(Refusal::SendsOverloaded { retry_after: 2 }),
-        Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers, retry_after: 90 }),
-        Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys, retry_after: 90 }),
+        Problem::Refused(Refusal::SendsOverloaded),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers }),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys }),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
@@ -603,7 +603,7 @@ fn problem_case(problem: Problem) -> Case {
         | Problem::ForeignHost
         | Problem::BodyTooLarge(_)
         | Problem::Refused(
-            Refusal::Overloaded | Refusal::SendsOverloaded { .. } | Refusal::Starting | Refusal::Stopping,
+            Refusal::Overloaded | Refusal::SendsOverloaded | Refusal::Starting | Refusal::Stopping,
         ) => "",
     }
 }

@@ -121,7 +121,7 @@ view! {
 view! {
     /// Events that the webhook did not get, because too many deliveries were pending.
     DroppedView as DroppedEvents(_frame, count: u64, last: Option<Timestamp>) {
-        /// Until 7 days after the last one.
+        /// Since the start of the server.
         #[schema(example = 0)]
         count: u64 = count,
         /// When the last one was dropped.

@@ -186,47 +186,13 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
         limits.take(vec![charge(value, &rule)]).await.expect("room");
     }
     world.advance(20);
-    let full = Refusal::TableFull { table: LimitedTable::Counters, retry_after: 40 };
+    let full = Refusal::TableFull { table: LimitedTable::Counters };
     assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::Refused(full)));
     let mixed = vec![charge("a", &rule), charge_of(2, "d", &rule)];
     assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::Refused(Refusal::TableFull { .. }))));
     limits.take(vec![charge("a", &rule)]).await.expect("it is known");
     world.advance(60);
     limits.take(vec![charge("d", &rule)]).await.expect("what has ended makes room");
-}
-
-#[tokio::test]
-async fn each_refusal_gives_the_wait_until_enough_records_end() {
-    let world = World::with_records(1_000);
-    let limits = world.limits().await;
-    let (long, short) = ([bucket(1, 5, 3_600)], [bucket(1, 5, 60)]);
-    let take_all = async |service, rule: &[_], values: std::ops::Range<u32>| {
-        let charge =
-            |value: u32| Charge { service: ServiceId::new(service), ..charge(&value.to_string(), rule) };
-        let takes = values.map(|value| limits.take(vec![charge(value)]));
-        assert!(futures_util::future::join_all(takes).await.iter().all(Result::is_ok));
-    };
-    // More records than a refusal examines, of which few end soon.
-    take_all(1, &long, 0..999).await;
-    take_all(1, &short, 999..1_000).await;
-    let refused = async |service, value: u32| {
-        let charge = Charge { service: ServiceId::new(service), ..charge(&value.to_string(), &long) };
-        match limits.take(vec![charge]).await {
-            Err(LimitRefusal::Refused(Refusal::TableFull { retry_after, .. })) => retry_after,
-            other => panic!("{other:?}"),
-        }
-    };
-    world.advance(20);
-    for value in 1_000..1_050 {
-        assert!((40..=50).contains(&refused(1, value).await), "{value}");
-    }
-    // The table then holds 200 records beyond its limit: there is room once one short record of its own and those of
-    // another service have ended.
-    take_all(4, &short, 0..200).await;
-    for value in 1_000..1_050 {
-        let retry_after = refused(1, value).await;
-        assert!((60..=70).contains(&retry_after), "{value}: {retry_after}");
-    }
 }
 
 #[tokio::test]

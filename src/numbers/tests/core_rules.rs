@@ -146,7 +146,7 @@ fn how_a_send_ended_decides_its_answer() {
             SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
             Ok(SendOutcome::GatewayFailed),
         ),
-        (SendResult::Overloaded, Err(Refusal::SendsOverloaded { retry_after: 1 })),
+        (SendResult::Overloaded, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();
         let answer = world.sends(number(1));

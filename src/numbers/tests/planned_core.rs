@@ -1,7 +1,7 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
 use super::world::{World, accepted, held, number};
-use crate::delivery::{FailureReason, Purpose};
+use crate::delivery::{Failure, Purpose};
 use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{PossiblySent, Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -79,7 +79,7 @@ fn a_number_that_a_second_gateway_refuses_is_refused_and_keeps_its_code() {
     world.commits();
     let dispatch = world.dispatched();
     let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-    world.settles_with(dispatch, result, Some(FailureReason::BadNumber));
+    world.settles_with(dispatch, result, Some(Failure::BadNumber));
     assert_eq!(answer.answer(), Ok(SendOutcome::NumberRefused));
     assert!(world.live_salt(number(1)).is_some());
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, FailureReason, FollowUp, PlanChange, Reason};
+use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -298,7 +298,7 @@ impl World {
         self.settles_with(dispatch, result, None);
     }
 
-    pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<FailureReason>) {
+    pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));

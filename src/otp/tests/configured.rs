@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::world::{ANNA, Own, World, code};
 use crate::otp::{
-    Channel, GatewayName, Otp, OtpBuilder, Overrides, Sources, StartError, TrackQuery, VerifyStatus,
+    Channel, GatewayName, Otp, OtpBuilder, Overrides, SendQuery, Sources, StartError, VerifyStatus,
 };
 
 /// The settings of the Go framework's component, for gateways that these tests do not call.
@@ -115,7 +115,7 @@ async fn texts_of_the_settings_hold_until_the_builder_is_told_others() {
 async fn the_tracker_lists_what_was_sent_and_what_became_of_it() {
     let world = World::new();
     let otp = world.start().await;
-    let all = TrackQuery::newest(10);
+    let all = SendQuery::newest(10);
     assert_eq!(otp.tracker(&all).await.expect("a list"), []);
     let id = otp.send_sms(ANNA).await.expect("sent").message_id().to_owned();
     assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());

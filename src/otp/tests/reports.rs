@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use super::world::{ANNA, Own, World, secs};
 use crate::otp::{
     CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal, SecretString,
-    TrackQuery, TwilioAccount, TwilioSender, TwilioSettings, TwilioVoiceSettings,
+    SendQuery, TwilioAccount, TwilioSender, TwilioSettings, TwilioVoiceSettings,
 };
 
 const PUBLIC_URL: &str = "https://example.com/otp";
@@ -58,7 +58,7 @@ async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
 }
 
 async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
-    let rows = otp.tracker(&TrackQuery::newest(1)).await.expect("a list");
+    let rows = otp.tracker(&SendQuery::newest(1)).await.expect("a list");
     rows.first().and_then(|row| row.receipt)
 }
 

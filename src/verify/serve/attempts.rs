@@ -38,12 +38,12 @@ impl VerifyingInner {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
         let track = self.verifier.attempts().log(id.key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| attempts_of(id.key, track)).unwrap_or_default();
-        let found = rows.iter().find(|listed| listed.row.attempt == id);
+        let found = rows.iter().find(|listed| listed.attempt == id);
         found.map(|listed| self.attempt_of(listed)).ok_or(Refused::NotFound)
     }
 
     fn attempt_of(&self, listed: &ListedAttempt) -> Attempt {
-        let row = &listed.row;
+        let row = listed;
         let key = row.attempt.key;
         let sent = match row.send_status {
             SendStatus::Sent => "sent",
@@ -100,7 +100,7 @@ impl AttemptFilter {
     }
 
     fn matches(&self, listed: &ListedAttempt) -> bool {
-        let (row, query) = (&listed.row, &self.query);
+        let (row, query) = (listed, &self.query);
         row.at >= self.since()
             && query.before.is_none_or(|before| row.at < before)
             && query.to.is_none_or(|to| row.number == to)

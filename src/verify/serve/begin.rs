@@ -11,7 +11,7 @@ use crate::limit::{
     BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RequestKey,
 };
 use crate::numbers::{
-    FailureReason, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
+    Failure, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
     VerificationSummary,
 };
 use crate::registry::{Service, TextError, TextOptions};
@@ -218,23 +218,33 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
 }
 
 /// The API's refusal for the reason that a gateway gave.
-fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Refused {
+fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
     match reason {
-        Some(FailureReason::BadNumber | FailureReason::OptedOut) => {
-            let words = reason.and_then(FailureReason::number_problem).unwrap_or_default();
-            Refused::Invalid(format!("To: {words}"))
+        Some(failure @ (Failure::BadNumber | Failure::OptedOut)) => {
+            Refused::Invalid(format!("To: {failure}"))
         }
-        Some(FailureReason::NotReachable) => Refused::Landline,
-        Some(FailureReason::Blocked) => Refused::Blocked,
-        Some(FailureReason::Country) => Refused::Country,
-        Some(FailureReason::NotServed) if brings_a_code => {
+        Some(Failure::NotReachable) => Refused::Landline,
+        Some(Failure::Blocked) => Refused::Blocked,
+        Some(Failure::Country) => Refused::Country,
+        Some(Failure::NotServed) if brings_a_code => {
             Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
-        Some(FailureReason::NotServed) => Refused::ChannelOff,
-        Some(FailureReason::BudgetSpent { until }) => Refused::BudgetSpent { until },
-        Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
-        // Refused before, as a store that is not available.
-        Some(FailureReason::StateUnknown | FailureReason::Gateway) | None => Refused::GatewayFailed,
+        Some(Failure::NotServed) => Refused::ChannelOff,
+        Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
+        Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
+        Some(
+            // Refused before, as a store that is not available.
+            Failure::StateUnknown
+            | Failure::Gateway
+            | Failure::NoAnswerInTime
+            | Failure::TimedOutWaiting
+            | Failure::NoLongerUsable
+            | Failure::Overloaded
+            | Failure::BudgetUnknown
+            | Failure::TooManyMessages
+            | Failure::RetriesUsedUp,
+        )
+        | None => Refused::GatewayFailed,
     }
 }
 

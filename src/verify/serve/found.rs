@@ -73,9 +73,9 @@ impl VerifyingInner {
         let rows = track.as_ref().map(|track| attempts_of(key, track)).unwrap_or_default();
         let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
         let attempts = rows.iter().map(|listed| SendAttempt {
-            sid: self.sealer.attempt(&listed.row.attempt),
-            time: listed.row.at,
-            channel: listed.row.channel,
+            sid: self.sealer.attempt(&listed.attempt),
+            time: listed.at,
+            channel: listed.channel,
         });
         Ok(Verification {
             sid: self.sid_of(service, to, summary.track),

@@ -22,7 +22,7 @@ impl VerifyingInner {
         let key = self.key(&service, number);
         let summary = self.verifier.verification(key).await?;
         let lockout = self.verifier.lockout(key).await?;
-        let to_number = |listed: &ListedAttempt| listed.row.number == number;
+        let to_number = |listed: &ListedAttempt| listed.number == number;
         let scope = AttemptScope::Services(vec![service.id]);
         let attempts = self.verifier.attempts();
         let mut messages = attempts.newest(&scope, Timestamp::EPOCH, to_number, MESSAGES).await?;
@@ -49,7 +49,7 @@ impl VerifyingInner {
             service_name: service.settings.friendly_name.clone(),
             verification,
             lockout,
-            messages: messages.into_iter().map(|listed| listed.row).collect(),
+            messages,
         }))
     }
 
@@ -83,11 +83,11 @@ impl VerifyingInner {
         last: &ListedAttempt,
         messages: &[ListedAttempt],
     ) -> VerificationStatus {
-        let track = last.row.attempt.key.track;
-        let of_it = || messages.iter().filter(|listed| listed.row.attempt.key.track == track);
-        let approved = last.row.verify_status == VerifyStatus::Success;
-        let was_sent = of_it().any(|listed| listed.row.send_status == SendStatus::Sent);
-        let could_live = self.clock.now() < last.row.at.plus(service.settings.code_life);
+        let track = last.attempt.key.track;
+        let of_it = || messages.iter().filter(|listed| listed.attempt.key.track == track);
+        let approved = last.verify_status == VerifyStatus::Success;
+        let was_sent = of_it().any(|listed| listed.send_status == SendStatus::Sent);
+        let could_live = self.clock.now() < last.at.plus(service.settings.code_life);
         VerificationStatus {
             sid: self.sid_of(service.id, number, track),
             status: match approved {
@@ -95,7 +95,7 @@ impl VerifyingInner {
                 false if was_sent && could_live => VerificationStage::Canceled,
                 false => VerificationStage::Expired,
             },
-            begun: of_it().map(|listed| listed.row.at).min().unwrap_or(last.row.at),
+            begun: of_it().map(|listed| listed.at).min().unwrap_or(last.at),
             ends: approved.then(|| of_it().map(|listed| listed.updated).max()).flatten(),
             sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),
             wrong_codes: None,

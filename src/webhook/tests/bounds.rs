@@ -1,7 +1,7 @@
 //! The bounds of the outbox.
 
 use super::*;
-use crate::webhook::queues::{Endpoint, Queues};
+use crate::webhook::queues::{Endpoint, Next, Queues};
 use crate::webhook::record::{Seq, WebhookHealth};
 
 #[tokio::test(start_paused = true)]
@@ -32,35 +32,23 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[test]
-fn busy_webhooks_of_several_services_leave_places_for_another_service() {
-    let mut queues = Queues::new(8, 4);
-    let mut begun = |service: u32, count: u64| {
-        for number in 0..count {
-            let (small, seq) = (u8::try_from(number).expect("small"), Seq(number + 100 * u64::from(service)));
-            let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(small % 10) };
-            queues.set(endpoint, ve(small), seq, START);
-        }
-        std::iter::from_fn(|| queues.take(START)).count()
-    };
-    assert_eq!([1, 2, 3].map(|service| begun(service, 100)), [8, 4, 2]);
-    assert_eq!(begun(4, 1), 1);
-}
-
-#[test]
-fn failing_webhooks_of_several_services_delay_none_of_another_service() {
-    let mut queues = Queues::new(8, 4);
+fn a_lane_is_handed_out_once_however_many_webhooks_wait() {
+    let queues = Queues::new(OutboxBounds::default());
     let later = START.plus(HOUR);
-    let mut begun = |service: u32, webhooks: u8| {
-        for webhook in 0..webhooks {
-            let seq = Seq(u64::from(webhook) + 100 * u64::from(service));
-            let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(webhook) };
-            queues.set(endpoint, ve(webhook), seq, START);
-            queues.report(endpoint, WebhookHealth::Failing(None), START);
-        }
-        std::iter::from_fn(|| queues.take(later)).count()
-    };
-    assert_eq!([1, 2, 3].map(|service| begun(service, 10)), [4; 3], "half of the places of a service");
-    assert_eq!(begun(4, 1), 1);
+    for service in 0..1_000 {
+        let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(1) };
+        queues.set(endpoint, ve(1), Seq(u64::from(service)), Some(later));
+    }
+    let lanes = queues.take(START, 256).lanes;
+    assert_eq!(lanes.len(), 1_000);
+    assert!(queues.take(START, 256).lanes.is_empty(), "the workers wait by themselves");
+    let (lane, _) = lanes[7];
+    assert!(matches!(queues.next(lane, START), Next::Wait(Some(HOUR))));
+    assert!(matches!(queues.next(lane, later), Next::Attempt(..)));
+    queues.set(lane.endpoint, ve(1), Seq(7), None);
+    queues.finish(lane, WebhookHealth::Up, later);
+    assert!(matches!(queues.next(lane, later), Next::End));
+    assert_eq!((queues.pending(), queues.under_way(), queues.counts().workers), (999, 0, 999));
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,9 @@ async fn an_empty_allowance_and_a_spent_budget_are_announced_once_to_the_service
     assert_eq!((&data["subject"], &data["limit"]), (&"+99290000****".into(), &10.into()), "{data}");
 
     for _ in 0..45 {
-        let _ = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await;
+        if let Ok(mut charge) = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await {
+            charge.spend();
+        }
     }
     world.settle().await;
     let asked = world.asked();

@@ -149,11 +149,13 @@ pub(crate) struct OutboxCounts {
     pub(crate) expected: usize,
     /// Events that were dropped since the start, because there was no room.
     pub(crate) dropped: u64,
+    /// Lanes with a worker.
+    pub(crate) workers: usize,
 }
 
 impl Outbox {
     pub(crate) fn counts(&self) -> OutboxCounts {
-        self.inner.schedule.counts()
+        self.inner.queues.counts()
     }
 
     /// Records an event as a decision about its number would. Durable when it returns.

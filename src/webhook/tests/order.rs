@@ -53,10 +53,10 @@ async fn other_verifications_and_other_webhooks_do_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_has_eight_places_and_all_have_sixty_four() {
-    let hooks: Vec<Webhook> = (1..=20).map(hook).collect();
-    let world = World::with(OutboxBounds::default(), &hooks[..1]).await;
-    for webhook in 1..=20 {
+async fn a_webhook_has_eight_requests_in_flight_and_all_have_a_limit() {
+    let hooks: Vec<Webhook> = (1..=10).map(hook).collect();
+    let world = World::with(OutboxBounds { at_once: 64, ..OutboxBounds::default() }, &hooks[..1]).await;
+    for webhook in 1..=10 {
         world.receivers.play(webhook, [Behaviour::AnswerAfter(5)]);
     }
     for verification in 0..100 {
@@ -70,9 +70,42 @@ async fn a_webhook_has_eight_places_and_all_have_sixty_four() {
     }
     world.settle().await;
     assert_eq!(world.receivers.most_under_way.load(Ordering::SeqCst), 64);
-    assert_eq!(world.outbox.counts().under_way, 64);
     world.pass(20 * MINUTE).await;
-    assert_eq!(world.outbox.counts().pending, 0, "and all are told in the end");
+    let OutboxCounts { pending, under_way, workers, .. } = world.outbox.counts();
+    assert_eq!((pending, under_way, workers), (0, 0, 0), "all are told in the end, and no worker stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_event_delays_no_other_verification_of_its_lane() {
+    let world = World::new().await;
+    world.receivers.play(1, [Behaviour::Answer(500), Behaviour::Answer(200)]);
+    world.emit(1, EventType::Created);
+    world.settle().await;
+    // Eight lanes: the ninth verification shares one with the first.
+    world.emit(9, EventType::Created);
+    world.emit(1, EventType::Sent);
+    world.pass(2 * SECOND).await;
+    let told = |asked: Vec<ReceivedPost>| asked.into_iter().map(|a| a.verification).collect::<Vec<_>>();
+    assert_eq!(told(world.asked()), [ve(1).to_string(), ve(9).to_string()]);
+    world.pass(10 * SECOND).await;
+    assert_eq!(kinds(&world.asked()), ["verification.created", "verification.sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_receivers_of_a_service_leave_places_for_another() {
+    let hooks: Vec<Webhook> = (1..=10).map(hook).collect();
+    let world = World::with(OutboxBounds { at_once: 90, ..OutboxBounds::default() }, &hooks).await;
+    for webhook in 1..=10 {
+        world.receivers.play(webhook, [Behaviour::AnswerAfter(14)]);
+    }
+    for verification in 0..200 {
+        world.emit(verification, EventType::Created);
+    }
+    world.settle().await;
+    assert_eq!(world.asked().len(), 80, "ten webhooks, eight requests each");
+    world.emit_in(OTHER, 201, EventType::Created);
+    world.settle().await;
+    assert_eq!(world.asked().len(), 10, "one for each webhook of the other service");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::app::control::{ControlDeps, ControlRequest, ControlSocket, SendLine};
-use onceward::attempts::{AttemptLog, Attempts, Row};
+use onceward::attempts::{AttemptLog, Attempts};
 use onceward::config::TrackerSettings;
-use onceward::delivery::SendStatus;
+use onceward::delivery::{Attempt, SendStatus};
 use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use onceward::node::AccountFile;
 use onceward::registry::RegistrySettings;
@@ -131,8 +131,8 @@ impl Command for Keep {
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let at = Timestamp::from_millis(self.0 * 1_000);
         let number = PhoneNumber::from_u64(14_155_550_100 + self.0).expect("a number");
-        let row = Row {
-            attempt: 0,
+        let row = Attempt {
+            number: 0,
             channel: Channel::Sms,
             gateway: GatewayName::Simulator,
             priority: 0,
@@ -144,6 +144,7 @@ impl Command for Keep {
             error_code: None,
             receipt: None,
             receipt_at: None,
+            class: None,
         };
         let track = AttemptLog { rows: vec![row], ..AttemptLog::new(number, at, TrackerSettings::default()) };
         view.put(self.key().id(), Some(&track), Durability::Lazy);

@@ -12,6 +12,7 @@ use onceward::gateway::{
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
 };
 use onceward::otp::SecretString;
+use onceward::template::Wording;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -180,6 +181,7 @@ impl World {
             channel,
             text: format!("Your code is {CODE}\r\nX-Injected: \"1\" \\ {{to}} & ü=?"),
             locale: None,
+            wording: Wording::Api,
             code: Code::parse(CODE).expect("a code"),
             valid_for: Duration::from_secs(300),
             attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },

@@ -207,66 +207,42 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
     assert!((2..30).contains(&lines), "{lines} lines about 64 requests");
 }
 
-/// Twilio fails for the numbers of one service. The other service has sent a message.
-async fn failing_for_one_service(failure: Reply, settings: &[(&str, &str)]) -> (Several, V2, String, String) {
+#[tokio::test]
+async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() {
+    for failure in [Reply::ServerError(503), Reply::Busy] {
+        let world = Several::of("Twilio", |_, setup| {
+            V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
+        })
+        .await;
+        let v2 = V2::of(&world);
+        let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
+        for _ in 0..9 {
+            let number = world.number();
+            world.twilio().plan(&number, [failure; 1]);
+            v2.begins(&failing, &number).await;
+            assert_eq!(v2.begins(&other, &world.number()).await.status(), 201, "{failure:?}");
+        }
+        assert_eq!(circuit(&world, TWILIO).await, "closed", "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn failures_in_a_row_open_the_circuit_for_every_service() {
     let world = Several::of("Twilio", |_, setup| {
-        let setup = V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s");
-        settings.iter().fold(setup, |setup, (key, value)| setup.config(key, *value))
+        V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
     })
     .await;
     let v2 = V2::of(&world);
-    let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
-    assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
-    for _ in 0..3 {
-        let number = world.number();
-        world.twilio().plan(&number, [failure; 2]);
-        assert_eq!(v2.begins(&failing, &number).await.status(), 502);
-    }
-    (world, v2, failing, other)
-}
-
-#[tokio::test]
-async fn failures_of_one_service_open_the_circuit_for_that_service_only() {
-    for (failure, settings) in [
-        (Reply::ServerError(503), [].as_slice()),
-        (Reply::Busy, &[]),
-        (Reply::BusyFor(200), &[]),
-        (Reply::Hang, &[("send-budget", "1s")]),
-    ] {
-        let (world, v2, failing, other) = failing_for_one_service(failure, settings).await;
-        let asked = world.twilio().received().len();
-        let refused = v2.begins(&failing, &world.number()).await;
-        assert_eq!(refused.status(), 502, "{failure:?}");
-        refused.expects_retry_after();
-        assert_eq!(world.twilio().received().len(), asked, "{failure:?}: its circuit is open");
-        for _ in 0..5 {
-            let begun = v2.begins(&other, &world.number()).await;
-            assert_eq!(begun.status(), 201, "{failure:?}: {}", begun.text());
-        }
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-
-        assert_eq!(circuit(&world, TWILIO).await, "closed", "{failure:?}");
-        let ready = world.get("/readyz").await;
-        let service = failing.strip_prefix("/Services/").expect("a path");
-        let open = &ready.json()["data"]["gateways"][0]["open_for_services"];
-        assert_eq!((ready.status(), open[0]["service"].as_str()), (200, Some(service)), "{open}");
-        is_said(&world, OUT_OF_SERVICE).await;
-        let events = world.server.output().events();
-        let line = events.iter().find(|event| says(event, OUT_OF_SERVICE)).expect("a line");
-        assert_eq!(line["service"].as_str(), Some(service), "{line}");
-    }
-}
-
-#[tokio::test]
-async fn failures_of_two_services_open_the_circuit_for_all() {
-    let (world, v2, _, other) = failing_for_one_service(Reply::ServerError(503), &[]).await;
+    let (one, other) = (v2.service(&[]).await, v2.service(&[]).await);
     world.twilio().otherwise(Reply::ServerError(503));
-    assert_eq!(v2.begins(&other, &world.number()).await.status(), 502);
+    for _ in 0..3 {
+        assert_eq!(v2.begins(&one, &world.number()).await.status(), 502);
+    }
     assert_eq!(circuit(&world, TWILIO).await, "open");
     let asked = world.twilio().received().len();
-    let third = v2.service(&[]).await;
-    assert_eq!(v2.begins(&third, &world.number()).await.status(), 502);
+    let refused = v2.begins(&other, &world.number()).await;
+    assert_eq!(refused.status(), 502);
+    refused.expects_retry_after();
     assert_eq!(world.twilio().received().len(), asked, "no service asks it");
     assert_eq!(world.get("/readyz").await.status(), 503);
 }

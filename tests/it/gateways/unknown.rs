@@ -93,23 +93,6 @@ async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
 }
 
 #[tokio::test]
-async fn a_gateway_whose_usual_time_is_known_is_given_up_earlier() {
-    let world = routed("Twilio;Http", "40s").await;
-    for _ in 0..20 {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-    }
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Hang]);
-    let begun = now();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
-    // A tenth of the budget, in place of half of it.
-    let taken = begun.elapsed();
-    assert!(taken >= Duration::from_millis(3_950) && taken < Duration::from_secs(20), "{taken:?}");
-}
-
-#[tokio::test]
 async fn a_number_that_the_next_gateway_refuses_is_400_and_keeps_its_code() {
     let world = routed("Twilio;Http", "2s").await;
     let number = world.number();

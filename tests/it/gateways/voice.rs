@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, failed, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Setup, Several, Twiml, one_by_one};
+use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Setup, Several, Twiml, V2, one_by_one};
 
 /// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
@@ -126,6 +126,54 @@ async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
     // The code is used: pressing a key now repeats none.
     let answer = key.send(&world).await;
     assert!(!answer.text().contains(&one_by_one(&code)), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
+    let templates = json!({ "login": {
+        "channels": ["call"], "default-locale": "en",
+        "translations": { "en": "{code} opens {friendly_name}", "de": "{code} öffnet {friendly_name}" },
+    }});
+    let world = Several::of("Twilio;Http", |_, setup| {
+        V2::account(setup)
+            .config("voice", true)
+            .config("voice-gate", true)
+            .config("public-url", PUBLIC_URL)
+            .config("brand", "Default Brand")
+            .config("templates", templates)
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let path = format!("{}/Verifications", v2.service(&[]).await);
+    let listed = v2.get("/Templates?FriendlyName=login").await.json();
+    let login = listed["templates"][0]["sid"].as_str().expect("an id").to_owned();
+    for (fields, words) in [
+        (vec![], "Owl Bank"),
+        (vec![("CustomFriendlyName", "Barn Owls & Söhne")], "Barn Owls & Söhne"),
+        (vec![("TemplateSid", login.as_str()), ("Locale", "de")], "öffnet Owl Bank"),
+    ] {
+        let number = world.number();
+        let mut form = vec![("To", number.as_str()), ("Channel", "call")];
+        form.extend(fields);
+        let begun = v2.post(&path, &form).await;
+        assert_eq!(begun.status(), 201, "{}", begun.text());
+        let heard = behind_the_gate(&world, &number).await;
+        assert!(heard.contains(words) && !heard.contains("Default Brand"), "{words}: {heard}");
+    }
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let heard = behind_the_gate(&world, &number).await;
+    assert!(heard.contains("Hello from Default Brand"), "the tutorial's text: {heard}");
+}
+
+/// What a called person hears after a key is pressed.
+async fn behind_the_gate(world: &Several, number: &str) -> String {
+    let (call, twiml) = &world.twilio().calls_for(number)[0];
+    let on_key = twiml.on_key.as_deref().expect("a key is asked for");
+    let answer = Report::key_pressed(call, on_key).send(world).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    Twiml::parse(&answer.text()).expect("instructions").speech().to_owned()
 }
 
 #[tokio::test]

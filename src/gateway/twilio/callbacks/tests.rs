@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::domain::{AttemptLogKey, ServiceId};
 use crate::gateway::ErrorClass;
+use crate::template::Wording;
 
 const PUBLIC_URL: &str = "https://example.com/otp";
 const MESSAGE: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-3";
@@ -223,6 +224,7 @@ fn gate(pressed: bool) -> TwilioReport {
         message_id: "CA01".to_owned(),
         to,
         locale: Locale::parse("de"),
+        wording: Wording::Api,
         pressed,
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::{GatewayName, Locale};
 use crate::gateway::twilio::twiml;
 use crate::gateway::{Accepted, GatewayError, TwilioVoice, TwilioVoiceSettings};
+use crate::template::Wording;
 
 const CALL: &str = "CA00112233445566778899aabbccddeeff";
 const TEXT: &str = "Your code is 0. 1. 2. 3. 4. 5.";
@@ -52,6 +53,22 @@ async fn behind_a_gate_the_call_itself_does_not_know_the_code() {
     assert!(twiml.contains("<Gather ") && twiml.contains(action), "{twiml}");
     assert!(twiml.contains(r#"language="de-DE""#), "{twiml}");
     assert!(!twiml.contains("0. 1. 2.") && !request.body.contains("012345"), "{twiml}");
+}
+
+#[tokio::test]
+async fn the_address_of_a_gate_says_where_the_text_is_from() {
+    for (wording, query) in [
+        (Wording::Api, ""),
+        (Wording::Tutorial, "&amp;wording=tutorial"),
+        (Wording::Custom("Owl & Söhne: {code}".into()), "&amp;text=Owl+%26+S%C3%B6hne%3A+%7Bcode%7D"),
+    ] {
+        let mut double = Double::playing([Reply::created(CALL)]).await;
+        let call = OutgoingMessage { callback: Some(callback()), wording, ..call(TEXT) };
+        gateway(&double.base_url(), true).send(&call).await.expect("accepted");
+        let form = double.request().await.form();
+        let (_, twiml) = form.iter().find(|(name, _)| name == "Twiml").expect("TwiML");
+        assert!(twiml.contains(&format!("gate?attempt=0-00000000000000ff-3{query}\">")), "{twiml}");
+    }
 }
 
 #[tokio::test]
