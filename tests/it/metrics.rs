@@ -191,8 +191,7 @@ async fn a_service_is_named_as_configured_and_by_its_sid_otherwise() {
 
 #[tokio::test]
 async fn the_manual_names_the_metrics_of_a_scrape_and_no_others() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let scraped = used(&world).await.names();
+    let scraped = used(&World::of(with_budget()).await).await.names();
     let manual = include_str!("../../docs/operate/monitoring.md");
     let rows =
         manual.lines().filter(|line| line.starts_with("| `onceward_") || line.starts_with("| `process_"));
@@ -203,7 +202,7 @@ async fn the_manual_names_the_metrics_of_a_scrape_and_no_others() {
 
 #[tokio::test]
 async fn the_dashboard_and_the_alerts_name_metrics_of_a_scrape_only() {
-    let mut names = used(&World::of(V2::account(Setup::new())).await).await.names();
+    let mut names = used(&World::of(with_budget()).await).await.names();
     // Of nodes of a cluster only, whose tests read it.
     names.extend(["onceward_cluster_node", "onceward_requests_forwarded_total"].map(str::to_owned));
     for file in ["grafana/onceward.json", "prometheus/alerts.yml"] {
@@ -220,7 +219,7 @@ async fn the_dashboard_and_the_alerts_name_metrics_of_a_scrape_only() {
 
 #[tokio::test]
 async fn promtool_accepts_the_alerts_their_tests_and_a_scrape() {
-    let scrape = used(&World::of(V2::account(Setup::new())).await).await;
+    let scrape = used(&World::of(with_budget()).await).await;
     for (arguments, file) in [
         (["check", "rules"], Some(format!("{DIST}/prometheus/alerts.yml"))),
         (["test", "rules"], Some(format!("{DIST}/prometheus/alerts.test.yml"))),
@@ -268,6 +267,12 @@ async fn used(world: &World) -> Scrape {
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
     scraped(&world.server).await
+}
+
+/// With a budget, which has metrics of its own.
+fn with_budget() -> Setup {
+    let guard = serde_json::json!({ "mode": "record", "messages-per-day": 1_000 });
+    V2::account(Setup::new().config("guard", guard))
 }
 
 /// A scrape in the classic text format.
