@@ -87,12 +87,12 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     says(&checks, "ok", "data directory", "the first start makes it");
     assert!(!setup.data_dir().exists());
 
-    let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "growing"}});
+    let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "verification"}});
     let setup = Setup::bare().config("otp-timeout", "30m").config("services", services);
     let checks = report(&setup.command(["doctor", "--json"]).await, 0);
     says(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
     says(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
-    says(&checks, "ok", "standards, lockout", "services.shop.lockout: checks by To wait longer");
+    says(&checks, "ok", "standards, lockout", "services.shop.lockout: ends the verification only");
     says(&checks, "ok", "gateway Simulator", "sends no message");
 }
 
