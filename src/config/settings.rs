@@ -24,6 +24,7 @@ use super::kind::{
 };
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
+use super::sources::OwnGateway;
 use super::templates::TemplatesObject;
 use super::traces::TraceSettings;
 use super::values::{
@@ -377,6 +378,8 @@ pub struct GatewaySettings {
     pub sinch: Option<SinchSettings>,
     pub mada: Option<MadaSettings>,
     pub http: Option<HttpGatewaySettings>,
+    /// Gateways of a program that embeds the library.
+    pub own: Vec<OwnGateway>,
 }
 
 impl GatewaySettings {
@@ -389,6 +392,7 @@ impl GatewaySettings {
             sinch: None,
             mada: None,
             http: None,
+            own: Vec::new(),
         }
     }
 
@@ -397,6 +401,9 @@ impl GatewaySettings {
     }
 
     fn gateway_serves(&self, gateway: GatewayName, channel: Channel) -> bool {
+        if let Some(own) = self.own.iter().find(|own| own.name == gateway) {
+            return own.channels.contains(&channel);
+        }
         match (gateway, channel) {
             (GatewayName::Simulator | GatewayName::TwilioVerify, _)
             | (GatewayName::TwilioMessages | GatewayName::Mada, Channel::Sms)
