@@ -124,11 +124,7 @@ impl Out {
             let file = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
             return Ok(Self::Device(file));
         }
-        let mut unfinished = path.file_name().unwrap_or_default().to_owned();
-        unfinished.push(format!(".{}.unfinished", std::process::id()));
-        let unfinished = path.with_file_name(unfinished);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-        let file = file.map_err(failed("write into the directory of"))?;
+        let (file, unfinished) = new_file_beside(&path).map_err(failed("write into the directory of"))?;
         Ok(Self::File { file, unfinished, path })
     }
 
@@ -156,6 +152,21 @@ impl Out {
     fn give_up(self) {
         if let Self::File { unfinished, .. } = self {
             let _ = fs::remove_file(unfinished);
+        }
+    }
+}
+
+/// Makes a file in the directory of `path`. A file that is there already is not used: in a directory that others may write
+/// to, it may be another user's.
+fn new_file_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut attempt = 0_u8;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{attempt}.unfinished", std::process::id()));
+        let unfinished = path.with_file_name(name);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < u8::MAX => attempt += 1,
+            made => return made.map(|file| (file, unfinished)),
         }
     }
 }

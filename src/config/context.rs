@@ -117,6 +117,13 @@ impl Report {
         self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
     }
 
+    /// Puts another error in the place of the one about `subject`, of the same origin.
+    pub fn replace(&mut self, subject: &str, with: impl FnOnce(ConfigError) -> ConfigError) {
+        if let Some(error) = self.errors.iter_mut().find(|error| error.subject == subject) {
+            *error = with(error.clone());
+        }
+    }
+
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }

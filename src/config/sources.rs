@@ -20,6 +20,7 @@ use super::schema::{
 };
 use super::values::host_variable;
 use crate::domain::{Channel, GatewayName, ServerKey};
+use crate::net::is_own_host;
 
 #[derive(Clone)]
 pub struct Sources {
@@ -49,6 +50,9 @@ pub struct OwnGateway {
     pub name: GatewayName,
     pub channels: Vec<Channel>,
 }
+
+/// The origin of variables of the process.
+const PROCESS: &str = "the environment";
 
 /// The origin of the program's values.
 const PROGRAM: &str = "the program";
@@ -236,7 +240,7 @@ impl RawValues {
             report.warn(readable_by_others(&path));
         }
         file.retain(|name, _| !hides(process, name, names));
-        for (name, variables) in [(".env", &file), ("the environment", process)] {
+        for (name, variables) in [(".env", &file), (PROCESS, process)] {
             let variables = variables.iter().filter(|(_, value)| !value.is_empty());
             let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut place = Environment { name, variables, directory: &sources.working_dir, names, report };
@@ -453,6 +457,16 @@ impl Environment<'_> {
         if let Some(host) = self.variables.get("HOST") {
             let origin = self.origin("HOST");
             if let Some((host, port)) = host_variable(host) {
+                // Shells and build tools export a variable of this name too.
+                if self.name == PROCESS && !is_own_host(&host) {
+                    let problem = format!(
+                        "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
+                         test-hostname",
+                        quoted(&host)
+                    );
+                    self.report.ignored(&origin, &problem);
+                    return self.port(given);
+                }
                 given.put("test-hostname", host, origin.clone());
                 if let Some(port) = port {
                     given.put("test-port", port, origin);
@@ -463,6 +477,10 @@ impl Environment<'_> {
                 self.report.wrong("HOST", quoted(host), problem, origin);
             }
         }
+        self.port(given)
+    }
+
+    fn port(&self, mut given: RawValues) -> RawValues {
         if let Some(port) = self.variables.get("PORT") {
             given.put("test-port", *port, self.origin("PORT"));
         }

@@ -459,7 +459,7 @@ kinds! {
                 }},
             }})
         },
-        of: |value| Prices::read(value),
+        of: |value| Prices::read(value).ok(),
         shown: |prices| prices.shown(),
     }
 

@@ -277,6 +277,8 @@ pub enum Problem {
     NoNode,
     /// A request for the inbox under a host name that an attacker may have registered.
     ForeignHost,
+    /// The same for a compatible route that needs no key.
+    ForeignHostWithoutKey,
     BodyTooLarge(usize),
     BodyTooSlow,
     Refused(Refusal),
@@ -314,6 +316,11 @@ impl Problem {
             Self::ForeignHost => (
                 StatusCode::FORBIDDEN,
                 "The inbox can be opened only by an IP address, localhost, or the configured host name.",
+            ),
+            Self::ForeignHostWithoutKey => (
+                StatusCode::FORBIDDEN,
+                "Without a key only requests for an IP address, localhost, or the configured host name are served. Make a \
+                 key, or set allow-unauthenticated.",
             ),
             Self::MethodNotAllowed(allow) => {
                 let message = format!("Method not allowed. Allowed here: {allow}.");
@@ -388,9 +395,11 @@ impl Problem {
                 answer.because(NotServed::Invalid)
             }
             Self::Unauthenticated => answer.with_challenge().because(NotServed::Unauthenticated),
-            Self::Forbidden | Self::CrossSite | Self::BadSignature | Self::ForeignHost => {
-                answer.because(NotServed::Forbidden)
-            }
+            Self::Forbidden
+            | Self::CrossSite
+            | Self::BadSignature
+            | Self::ForeignHost
+            | Self::ForeignHostWithoutKey => answer.because(NotServed::Forbidden),
             Self::Refused(
                 refusal @ (Refusal::TableFull { retry_after, .. } | Refusal::SendsOverloaded { retry_after }),
             ) => answer.retry_after(retry_after.into()).because(NotServed::Refused(refusal)),
