@@ -388,3 +388,27 @@ fn key(
     }
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn an_export_goes_into_no_file_that_was_there_before() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("all.jsonl");
+        let name =
+            |attempt| home.path().join(format!("all.jsonl.{}-{attempt}.unfinished", std::process::id()));
+        fs::write(name(0), "another user's").expect("a file");
+        symlink(home.path().join("elsewhere"), name(1)).expect("a link");
+        let out = Out::open(Some(&path)).expect("a file");
+        out.writer().and_then(|mut writer| writer.write_all(b"export")).expect("written");
+        out.complete().expect("complete");
+        assert_eq!(fs::read_to_string(&path).expect("an export"), "export");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(name(0)).expect("a file"), "another user's");
+        assert!(!home.path().join("elsewhere").exists());
+    }
+}

@@ -191,7 +191,7 @@ mod tests {
             (json!({ "DE": { "sms": 0.1 }, "FR": { "sms": "free" } }), "FR.sms", Some("\"free\"")),
             (json!({ "*": { "call": -1 } }), "*.call", Some("-1")),
             (json!({ "DE": 1 }), "DE", Some("1")),
-            (json!([]), "", Some("[]")),
+            (json!([]), "", Some("a list")),
         ] {
             let wrong = Prices::read(&given).expect_err("refused");
             assert_eq!((wrong.path.as_str(), wrong.given.as_deref()), (path, shown), "{given}");

@@ -97,6 +97,26 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
 }
 
 #[tokio::test]
+async fn doctor_tries_to_write_where_the_first_start_will() {
+    let setup = Setup::bare().config("data-dir", "/proc/onceward/data");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(
+        &checks,
+        "fail",
+        "data directory",
+        "/proc/onceward/data does not exist, and /proc cannot be written to",
+    );
+    let setup = Setup::bare().config("data-dir", "new/data");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "ok", "data directory", "the first start makes it");
+    let left = |name: std::ffi::OsString| name.to_string_lossy().contains("onceward-doctor");
+    assert!(!setup.home().join("new").exists());
+    assert!(
+        !fs::read_dir(setup.home()).expect("a directory").any(|entry| left(entry.expect("one").file_name()))
+    );
+}
+
+#[tokio::test]
 async fn doctor_looks_at_the_data_directory_and_the_clock() {
     let (clock, setup) = Shifted::over(Setup::new());
     let world = World::of(setup).await;

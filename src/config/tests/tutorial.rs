@@ -61,7 +61,7 @@ fn an_exported_host_that_is_no_address_of_this_machine_is_ignored() {
         says(&warnings, &["the environment, HOST", shown, "unset HOST"]);
     }
     // A project's own file means it.
-    let world = World::empty().file(".env", "HOST=192.0.2.1");
+    let world = World::with_twilio().file(".env", "HOST=192.0.2.1");
     assert_eq!(world.settings().listen.host, "192.0.2.1");
 }
 

@@ -32,7 +32,7 @@ enum State {
     /// The end of the line behind a chunk.
     ChunkEnd,
     Trailers,
-    /// hyper refuses the request, and reads no other one on this connection.
+    /// hyper refuses the request, or is made to, and reads no other one on this connection.
     Unreadable,
 }
 
@@ -72,6 +72,7 @@ impl Lines {
                     };
                     let has_cr = if end == 0 { self.after_cr } else { rest[end - 1] == b'\r' };
                     if !has_cr {
+                        self.state = State::Unreadable;
                         return Err(at);
                     }
                     self.after_cr = false;
@@ -84,6 +85,7 @@ impl Lines {
                         self.end_line(line.strip_suffix(b"\r").unwrap_or(&line), is_cut)
                     };
                     if !has_ended {
+                        self.state = State::Unreadable;
                         return Err(at);
                     }
                     at += end + 1;

@@ -85,11 +85,14 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
     let stream = BufReader::with_capacity(1, stream);
-    let socket =
-        TokioIo::new(Socket { stream, connection: Arc::clone(&connection), lines: Lines::default() });
+    let socket = TokioIo::new(Socket {
+        stream,
+        connection: Arc::clone(&connection),
+        lines: Lines::default(),
+        added: &[],
+    });
     let mut http = connection.server.http1.serve_connection(socket, service);
     let end = run(&mut http, &connection, timeouts).await;
-    let has_bad_head = connection.activity.has_bad_line() && !connection.activity.is_busy();
     let mut stream = http.into_parts().io.into_inner().stream;
     // Bytes after the last request are a head that never became one.
     let has_begun = connection.activity.has_new_input();
@@ -105,7 +108,7 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
         End::Over(Err(error)) => {
             debug!(%error, "connection failed");
             // hyper answers other heads that it cannot read by itself: 400 or 431 without a body.
-            if has_bad_head || has_begun && (error.is_incomplete_message() || error.is_parse_version_h2()) {
+            if has_begun && (error.is_incomplete_message() || error.is_parse_version_h2()) {
                 refuse(stream, &connection, Problem::BadHead).await;
             } else if error.is_parse() {
                 linger(&mut stream).await;
@@ -200,7 +203,12 @@ struct Socket<V, I> {
     stream: BufReader<I>,
     connection: Arc<Connection<V>>,
     lines: Lines,
+    /// Bytes that hyper gets before the next ones of the client.
+    added: &'static [u8],
 }
+
+/// Stands for a line that ends without a carriage return. hyper refuses it, and answers when the head has an end.
+const REFUSED_LINE: &[u8] = b"\0\r\n\r\n";
 
 impl<V, I: Stream> Socket<V, I> {
     /// Returns `true` if the client has closed its side. A byte that it sent ahead stays for the next read.
@@ -216,20 +224,20 @@ impl<V, I: Stream> AsyncRead for Socket<V, I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let activity = &this.connection.activity;
         let before = buffer.filled().len();
-        if !activity.has_bad_line() {
+        if this.added.is_empty() {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
             if let Err(good) = this.lines.read(&buffer.filled()[before..]) {
-                // What came before the line is answered first.
-                activity.note_bad_line();
+                // What came before is answered first.
                 buffer.set_filled(before + good);
+                this.added = REFUSED_LINE;
             }
         }
+        let (fitting, rest) = this.added.split_at(this.added.len().min(buffer.remaining()));
+        buffer.put_slice(fitting);
+        this.added = rest;
         if buffer.filled().len() > before {
-            activity.note_input();
-        } else if activity.has_bad_line() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            this.connection.activity.note_input();
         }
         Poll::Ready(Ok(()))
     }

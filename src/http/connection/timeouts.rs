@@ -30,7 +30,6 @@ pub struct Activity {
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
     reading: AtomicBool,
-    bad_line: AtomicBool,
     /// The server's count of ended requests when one of this connection last ended; 0 before.
     last_use: AtomicU64,
 }
@@ -86,20 +85,6 @@ impl Activity {
 
     pub fn is_read_only(&self) -> bool {
         self.reading.load(Ordering::Relaxed)
-    }
-
-    /// Notes that a line of a head ended without a carriage return.
-    pub fn note_bad_line(&self) {
-        self.bad_line.store(true, Ordering::Relaxed);
-    }
-
-    pub fn has_bad_line(&self) -> bool {
-        self.bad_line.load(Ordering::Relaxed)
-    }
-
-    /// Whether a request is being answered.
-    pub fn is_busy(&self) -> bool {
-        self.phase() == Phase::Busy
     }
 
     /// When an idle connection was last used, as a number that grows with time; `None` for one that is not idle.

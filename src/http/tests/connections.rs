@@ -173,7 +173,6 @@ async fn garbage_after_a_good_request_ends_the_connection_after_its_answer() {
 
 #[tokio::test]
 async fn a_bare_line_feed_ends_no_line_of_a_head() {
-    let refusal = r#"{"code":400,"message":"The request is not valid HTTP."}"#;
     for request in [
         "GET /healthz HTTP/1.1\nhost: test\r\n\r\n",
         "GET /healthz HTTP/1.1\r\nhost: test\nx: 1\r\n\r\n",
@@ -184,22 +183,22 @@ async fn a_bare_line_feed_ends_no_line_of_a_head() {
         // As the first request, in bytes, and behind another one in the same piece and in the next.
         let mut client = world.client().await;
         client.send(request).await;
-        client.reply().await.is(400, refusal);
+        client.reply().await.is(400, "");
         let mut client = world.client().await;
         for byte in request.bytes() {
             client.try_send([byte]).await;
         }
-        client.reply().await.is(400, refusal);
+        client.reply().await.is(400, "");
         for before in [post("/api/verify-otp", &verify_body("123456")), get("/healthz")] {
             let mut client = world.client().await;
             client.send(format!("{before}{request}")).await;
             assert_eq!(client.reply().await.status, 200);
-            client.reply().await.is(400, refusal);
+            client.reply().await.is(400, "");
             let mut client = world.client().await;
             client.send(&before).await;
             assert_eq!(client.reply().await.status, 200);
             client.send(request).await;
-            client.reply().await.is(400, refusal);
+            client.reply().await.is(400, "");
             client.half_close().await;
             assert_eq!(client.rest().await, "");
         }
@@ -258,17 +257,17 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
     first.send(get("/healthz")).await;
     assert_eq!(first.reply().await.status, 200);
     // Each takes the place of one that was used before the others.
+    let mut others = Vec::new();
     for gives_way in [&mut second, &mut third] {
         let mut next = world.client().await;
         next.send(get("/healthz")).await;
         assert_eq!(next.reply().await.status, 200);
         assert_eq!(gives_way.rest().await, "");
-        next.half_close().await;
-        assert_eq!(next.rest().await, "");
-        // The server has seen the end when the next one is not the first to give way.
-        first.send(get("/healthz")).await;
-        assert_eq!(first.reply().await.status, 200);
-        while world.get("/healthz").await.status != 200 {}
+        others.push(next);
+    }
+    for client in others.iter_mut().chain([&mut first]) {
+        client.send(get("/healthz")).await;
+        assert_eq!(client.reply().await.status, 200);
     }
 }
 
