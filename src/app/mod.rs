@@ -229,10 +229,6 @@ impl App {
             registry: running.registry.clone(),
             account: running.account.clone(),
             verifying: Some(running.verifying.clone()),
-            diagnose: Arc::new({
-                let deps = Arc::clone(&self.deps);
-                move || http::diagnose(&deps)
-            }),
         };
         self.replace_control(None).await;
         self.replace_control(Control::start(&settings.storage.data_dir, control)).await;

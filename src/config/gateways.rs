@@ -357,7 +357,6 @@ pub fn warn_of_stand_ins(variables: &Variables, c: &mut Context) {
         (SINCH_VERIFICATION, &variables.sinch_verification_url, "sinch.com"),
     ] {
         if let Some(url) = url.as_deref().filter(|url| !is_host_of(provider, url)) {
-            // As a URL: the bundle of doctor masks it.
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
                 "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \

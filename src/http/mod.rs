@@ -49,5 +49,4 @@ pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
     ServiceCircuit, Verify, serve,
 };
-pub use service::{Diagnosis, diagnose};
 pub use v2::{Base, LongAnswerLimiter, Now, V2};

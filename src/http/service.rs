@@ -663,23 +663,6 @@ fn details<V>(deps: &Deps<V>) -> Details {
     }
 }
 
-/// The state of the server for the control socket.
-pub fn diagnose<V>(deps: &Deps<V>) -> Diagnosis {
-    let metrics = deps.metrics.text(TextFormat::Classic, (deps.reading)().as_ref());
-    let metrics = metrics.lines().map(str::to_owned).collect();
-    // Texts and numbers always have a form in JSON.
-    Diagnosis { readyz: serde_json::to_value(details(deps)).unwrap_or_default(), metrics }
-}
-
-/// The state of a running server.
-#[derive(Debug, Default)]
-pub struct Diagnosis {
-    /// The details of `/readyz`.
-    pub readyz: serde_json::Value,
-    /// The lines of `/metrics`.
-    pub metrics: Vec<String>,
-}
-
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Problem> {
     let (deps, headers) = (call.deps, &head.headers);

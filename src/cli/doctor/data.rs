@@ -119,7 +119,7 @@ fn room(data_dir: &Path, findings: &mut Findings) {
     }
 }
 
-pub(super) fn size_of(path: &Path) -> u64 {
+fn size_of(path: &Path) -> u64 {
     let Ok(found) = fs::symlink_metadata(path) else { return 0 };
     if !found.is_dir() {
         return found.len();
