@@ -3,10 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::{AUTH_TOKEN, Finished, Private, Setup, Shifted, V2, World, wrong};
-use crate::v2_secrets::in_a_month;
+use crate::support::{Finished, Setup, Shifted, World};
 
 #[tokio::test]
 async fn doctor_examines_a_running_and_a_stopped_server() {

@@ -118,7 +118,7 @@ async fn in_production_a_key_is_asked_for_on_loopback_too() {
 
 #[tokio::test]
 async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let number = world.number();
     let statuses = async |client: &Client, host: &str| {
         let check = json!({ "user": { "phoneNumber": number }, "code": "0" });
