@@ -34,7 +34,7 @@ static PROVEN: [&HeaderName; 4] = [&CLIENT, &OWNER, &AUTHORIZATION, &COOKIE];
 const SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Numbers of one sender below its newest one that may still arrive.
-const WINDOW: u64 = 1 << 16;
+const WINDOW: usize = 1 << 16;
 
 /// The SHA-256 of a body.
 pub type BodyDigest = [u8; 32];
@@ -143,14 +143,18 @@ impl Proofs {
             mac.update(&(field.len() as u64).to_le_bytes());
             mac.update(field);
         };
-        stamp.iter().for_each(|number| add(&number.to_le_bytes()));
+        for number in stamp {
+            add(&number.to_le_bytes());
+        }
         add(body);
         add(method.as_str().as_bytes());
         add(path_and_query.as_bytes());
         for name in PROVEN {
             let values = headers.get_all(name);
             add(&(values.iter().count() as u64).to_le_bytes());
-            values.iter().for_each(|value| add(value.as_bytes()));
+            for value in &values {
+                add(value.as_bytes());
+            }
         }
         mac
     }
@@ -165,7 +169,7 @@ impl Proofs {
         let sender = taken.entry(start).or_insert_with(|| Taken {
             last: now,
             newest: 0,
-            bits: vec![0; (WINDOW / 64) as usize].into_boxed_slice(),
+            bits: vec![0; WINDOW / 64].into_boxed_slice(),
         });
         sender.last = sender.last.max(now);
         sender.take(number)
@@ -174,11 +178,11 @@ impl Proofs {
 
 impl Taken {
     fn take(&mut self, number: u64) -> bool {
-        if self.newest.saturating_sub(number) >= WINDOW {
+        if self.newest.saturating_sub(number) >= WINDOW as u64 {
             return false;
         }
         let skipped = self.newest.saturating_add(1)..=number;
-        for skipped in skipped.rev().take(WINDOW as usize).filter(|skipped| *skipped > self.newest) {
+        for skipped in skipped.rev().take(WINDOW).filter(|skipped| *skipped > self.newest) {
             let (word, bit) = place(skipped);
             self.bits[word] &= !bit;
         }
@@ -192,8 +196,9 @@ impl Taken {
 
 /// The word and the bit of a number.
 fn place(number: u64) -> (usize, u64) {
-    let at = number % WINDOW;
-    ((at / 64) as usize, 1 << (at % 64))
+    // Below the window, which fits.
+    let at = usize::try_from(number % WINDOW as u64).unwrap_or_default();
+    (at / 64, 1 << (at % 64))
 }
 
 #[cfg(test)]
@@ -283,8 +288,9 @@ mod tests {
             }
         }
         let mut taken = Taken { last: Timestamp::EPOCH, newest: 0, bits: vec![0; 1024].into_boxed_slice() };
-        assert!(taken.take(1) && taken.take(WINDOW + 5) && taken.take(6) && taken.take(10 * WINDOW));
-        assert!(!taken.take(6) && !taken.take(1) && !taken.take(9 * WINDOW) && taken.take(9 * WINDOW + 1));
+        let window = WINDOW as u64;
+        assert!(taken.take(1) && taken.take(window + 5) && taken.take(6) && taken.take(10 * window));
+        assert!(!taken.take(6) && !taken.take(1) && !taken.take(9 * window) && taken.take(9 * window + 1));
         assert!(taken.take(u64::MAX) && !taken.take(u64::MAX));
     }
 }

@@ -98,29 +98,16 @@ pub async fn respond<V: Verify>(
             Destination::NotOwner => {
                 return Ok(response(forward::not_owner(), head, id, true, active.server()));
             }
-            Destination::Owner => {
-                let bounds = &active.server().deps.bounds;
-                let forwarded = match body.read(bounds.body_bytes, bounds.body_timeout).await {
-                    Ok(read) => {
-                        let forwarded = forwarder.forward(&head, &read, peer, &id).await;
-                        if let Some(end) = forward_end(&forwarded) {
-                            active.server().deps.metrics.forwarded(end);
-                        }
-                        forwarded.inspect(|_| body.put_back(read)).map_err(Problem::from)
-                    }
-                    Err(problem) => Err(problem),
-                };
-                match forwarded {
-                    Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
-                    Ok(ForwardResult::Response(answer, permit)) => {
-                        return Ok(forwarded_response(answer, permit, head.version, active.server()));
-                    }
-                    Err(problem) => {
-                        let answer = problem.answer(target.errors());
-                        return Ok(response(answer, head, id, body.is_left_over(), active.server()));
-                    }
+            Destination::Owner => match forward(forwarder, &active, &head, &mut body, &id).await {
+                Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
+                Ok(ForwardResult::Response(answer, permit)) => {
+                    return Ok(forwarded_response(answer, permit, head.version, active.server()));
                 }
-            }
+                Err(problem) => {
+                    let answer = problem.answer(target.errors());
+                    return Ok(response(answer, head, id, body.is_left_over(), active.server()));
+                }
+            },
         }
     }
 
@@ -169,6 +156,23 @@ pub async fn respond<V: Verify>(
         active.note_unread_body();
     }
     Ok(response(answer, head, id, closes, active.server()))
+}
+
+/// Passes a request on to the owner of the records.
+async fn forward<'a, V>(
+    forwarder: &'a Forwarder,
+    active: &ActiveRequest<V>,
+    head: &Parts,
+    body: &mut RequestBody,
+    id: &HeaderValue,
+) -> Result<ForwardResult<'a>, Problem> {
+    let deps = &active.server().deps;
+    let read = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
+    let result = forwarder.forward(head, &read, active.peer(), id).await;
+    if let Some(end) = forward_end(&result) {
+        deps.metrics.forwarded(end);
+    }
+    result.inspect(|_| body.put_back(read)).map_err(Problem::from)
 }
 
 /// The body of an answer: whole, or a stream of events.

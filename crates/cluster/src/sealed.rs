@@ -68,7 +68,8 @@ impl Sealing {
     /// The proof, in hex digits, that a node with the server key owns the records by this lease.
     pub fn owner_proof(&self, name: &str, address: &str, lease: i64) -> String {
         let proof = hmac::sign(&self.owners, &owner_text(name, address, lease));
-        proof.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        let digits = proof.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
     }
 
     /// Whether it is that proof.

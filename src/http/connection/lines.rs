@@ -15,10 +15,15 @@ pub struct Lines {
     line: Vec<u8>,
     is_cut: bool,
     after_cr: bool,
-    /// What the head says about its body.
-    has_begun: bool,
-    length: u64,
-    is_chunked: bool,
+    /// What the head says of its body; `None` before its first line.
+    head: Option<BodyLength>,
+}
+
+/// What a head says of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyLength {
+    Bytes(u64),
+    Chunked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,18 +110,13 @@ impl Lines {
     fn end_line(&mut self, line: &[u8], is_cut: bool) -> bool {
         self.state = match self.state {
             // Empty lines before a request are passed over.
-            State::Head if line.is_empty() && !self.has_begun => State::Head,
-            State::Head if line.is_empty() => {
-                let length = std::mem::take(&mut self.length);
-                self.has_begun = false;
-                match (std::mem::take(&mut self.is_chunked), length) {
-                    (true, _) => State::ChunkSize,
-                    (false, 0) => State::Head,
-                    (false, length) => State::Body(length),
-                }
-            }
-            State::Head if !self.has_begun => {
-                self.has_begun = true;
+            State::Head if line.is_empty() => match self.head.take() {
+                None | Some(BodyLength::Bytes(0)) => State::Head,
+                Some(BodyLength::Bytes(length)) => State::Body(length),
+                Some(BodyLength::Chunked) => State::ChunkSize,
+            },
+            State::Head if self.head.is_none() => {
+                self.head = Some(BodyLength::Bytes(0));
                 State::Head
             }
             State::Head => match self.header(line, is_cut) {
@@ -139,8 +139,8 @@ impl Lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Some(State::Head) };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.is_chunked = true;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.head = Some(BodyLength::Chunked);
+        } else if name.eq_ignore_ascii_case(b"content-length") && self.head != Some(BodyLength::Chunked) {
             if is_cut {
                 return None;
             }
@@ -150,7 +150,7 @@ impl Lines {
                 lengths.all(|length| length == Some(first)).then_some(first)
             });
             match lengths {
-                Some(length) => self.length = length,
+                Some(length) => self.head = Some(BodyLength::Bytes(length)),
                 None => return Some(State::Unreadable),
             }
         }

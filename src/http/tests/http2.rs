@@ -117,9 +117,10 @@ async fn bodies_that_never_end_do_not_refuse_those_of_others() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut client = server.client();
     let body = verify_body("123456");
-    let head =
-        format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
-    client.send(head).await;
+    let length = body.len();
+    client
+        .send(format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n"))
+        .await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     client.send(body).await;
     assert_eq!(client.reply().await.status, 200);
