@@ -464,7 +464,7 @@ pub struct DeliverySettings {
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address at which gateways reach this server (receipts, call gates) and browsers its dashboard.
+    /// Address at which gateways reach this server (receipts, call gates).
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }

@@ -167,6 +167,8 @@ async fn forward<'a, V>(
     id: &HeaderValue,
 ) -> Result<ForwardResult<'a>, Problem> {
     let deps = &active.server().deps;
+    // Only the owner can tell whose credential it is.
+    body.note_admitted();
     let read = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
     let result = forwarder.forward(head, &read, active.peer(), id).await;
     if let Some(end) = forward_end(&result) {
