@@ -52,7 +52,7 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(directory: &Path) -> Result<Otp, StartError> {
-    Otp::builder(directory).brand("Acme").message("{brand}: your code is {code}").start().await
+    Otp::builder(directory).set("brand", "Acme").start().await
 }
 
 fn show(what: &str, verified: &Verified) {

@@ -13,7 +13,7 @@
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let data_dir = directory.path();
-//! let otp = Otp::builder(data_dir).brand("Acme").message("{brand}: your code is {code}").start().await?;
+//! let otp = Otp::builder(data_dir).set("brand", "Acme").start().await?;
 //! otp.send_sms("+14155550123").await?;
 //!
 //! let submitted = otp.inbox_code("+14155550123").unwrap_or_default();
@@ -29,7 +29,7 @@
 //!
 //! # Layout
 //!
-//! Dependencies point down only; `tests/tidy.rs` enforces it. The first four modules need the feature `server`.
+//! Dependencies point down only; `tests/tidy.rs` enforces it. [`cli`], [`app`], [`http`] and the logs need the feature `server`.
 //!
 //! * [`cli`], [`app`]: the program: arguments, exports and imports; composition, start and stop, the control socket.
 //! * [`http`]: the hyper front end with its table of routes, and the pages it serves.

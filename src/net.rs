@@ -1,6 +1,6 @@
 //! Host names, as configuration, URLs and `Host` headers spell them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
 /// Returns `true` if `host` can only be this machine: a loopback address, `localhost` or a name below it (RFC 6761,
 /// section 6.3). `host` may be in brackets and may end with a dot.
@@ -11,6 +11,15 @@ pub fn is_loopback_host(host: &str) -> bool {
     }
     let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether a socket can be bound to a host: it is an address of this machine, or a name for one. Empty means every
+/// address. May ask the resolver of the system.
+pub fn is_own_host(host: &str) -> bool {
+    let is_own = |address| UdpSocket::bind::<SocketAddr>(address).is_ok();
+    host.is_empty()
+        || is_loopback_host(host)
+        || (host, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.any(is_own))
 }
 
 #[cfg(test)]

@@ -65,9 +65,9 @@ pub fn open() -> NumberState {
 
 pub fn open_with(verification: Verification) -> NumberState {
     let keep_until = verification.expires.plus(policy().lockout_time());
-    let (failures, named) = (FailureCount { in_a_row: 1, ..FailureCount::NONE }, FailureCount::NONE);
+    let failures = FailureCount { in_a_row: 1, ..FailureCount::NONE };
     let verification = Some(verification);
-    NumberState::Open(onceward::engine::OpenNumber { failures, named, keep_until, verification })
+    NumberState::Open(onceward::engine::OpenNumber { failures, keep_until, verification })
 }
 
 pub fn locked() -> NumberState {

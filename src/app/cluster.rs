@@ -106,7 +106,7 @@ impl Member {
                 let may_serve = *is_serving.borrow_and_update();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
-                    Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unknown => {
+                    Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unproven | Owner::Unknown => {
                         http::RequestTarget::Unknown
                     }
                     Owner::Peer { node, address } => {
@@ -220,7 +220,7 @@ fn options(
 }
 
 /// Passes requests on to the node that `request_target` names. It needs no etcd: requests that arrive before this node has joined
-/// wait for the owner.
+/// wait for the owner. `start` is random for each start of the program.
 ///
 /// # Errors
 /// [`ClusterError`].
@@ -228,11 +228,13 @@ pub fn forwarder(
     settings: &Settings,
     cluster: &ClusterSettings,
     request_target: watch::Receiver<http::RequestTarget>,
+    start: u64,
 ) -> Result<Forwarder, ClusterError> {
     let key = read_key(&settings.storage)?;
     let client = client_for_peers(settings, cluster)?;
     let node = cluster.node.clone();
-    Ok(Forwarder::new(node, request_target, client, key.expose(), settings.bounds.commands))
+    let proofs = http::Proofs::new(key.expose(), start, Arc::new(SystemClock::start()));
+    Ok(Forwarder::new(node, request_target, client, proofs, settings.bounds.commands))
 }
 
 fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<HttpClient, ClusterError> {
@@ -318,6 +320,10 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
         Owner::Importing => {
             "this node stands by; no node owns the records of the cluster before an import is \
                              complete; if it was interrupted, run it again"
+                .to_owned()
+        }
+        Owner::Unproven => {
+            "this node stands by; the owner's record in etcd was not written with this cluster's server key"
                 .to_owned()
         }
         Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),

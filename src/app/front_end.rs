@@ -146,10 +146,9 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     )
 }
 
-pub fn admin(settings: &Settings, running: &Running) -> Result<Admin, StartError> {
-    let public_url = settings.delivery.public_url.as_deref();
+pub fn admin(running: &Running) -> Result<Admin, StartError> {
     let (history, verifying) = (running.history.clone(), running.verifying.clone());
-    Ok(Admin::new(history, verifying, public_url, seeded_rng()?))
+    Ok(Admin::new(history, verifying, seeded_rng()?))
 }
 
 pub fn deps(

@@ -130,7 +130,8 @@ impl App {
         (deps.tracer, exporter) = begun.unzip();
         let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
         if let Some(cluster) = &settings.cluster {
-            let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe())?;
+            let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
+            let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
             deps.forwarder = Some(Arc::new(forwarder));
         }
         let (control, deps) = (Arc::default(), Arc::new(deps));
@@ -228,15 +229,11 @@ impl App {
             registry: running.registry.clone(),
             account: running.account.clone(),
             verifying: Some(running.verifying.clone()),
-            diagnose: Arc::new({
-                let deps = Arc::clone(&self.deps);
-                move || http::diagnose(&deps)
-            }),
         };
         self.replace_control(None).await;
         self.replace_control(Control::start(&settings.storage.data_dir, control)).await;
         // Before the first decision: the routes require a key from the first request on.
-        let _ = self.deps.admin.set(front_end::admin(settings, &running)?);
+        let _ = self.deps.admin.set(front_end::admin(&running)?);
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
         if let Some(receipts) = self.deps.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));

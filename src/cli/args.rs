@@ -44,7 +44,6 @@ Examples:
   onceward                                   serve on localhost:3000, simulator
   onceward --check --strict                  check the configuration
   onceward doctor                            look for problems
-  onceward doctor --bundle                   write a file for a bug report
   onceward --print-config                    print each value and its origin
   onceward tracker --number +14155552671     list the messages to this number
   onceward tracker --status send:unsendable  list messages that were given up
@@ -285,12 +284,6 @@ pub struct DoctorArgs {
     /// Also ask the public address (public-url) for /healthz, as a provider would reach it.
     #[arg(long)]
     pub online: bool,
-
-    /// Also write what a bug report needs into this file: version, system, findings, settings, sizes of files, the
-    /// findings of check-data, and the state and metrics of the server. Without secrets, codes, numbers and URLs.
-    /// The file must be new.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "onceward-bundle.json")]
-    pub bundle: Option<PathBuf>,
 
     /// Print the checks as one JSON object.
     #[arg(long)]

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::args::CheckDataArgs;
 use super::backup::{check, name};
@@ -106,11 +105,6 @@ pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<CommandOu
     let code = if report.ok { 0 } else { EXIT_DAMAGED };
     let out = if args.json { json_line(&report) } else { text(&report) };
     Ok(CommandOutput { code, ..CommandOutput::of(out) })
-}
-
-/// The findings as one value.
-pub fn findings(settings: &StorageSettings, progress: &mut Progress) -> Result<Value, CommandError> {
-    Ok(serde_json::to_value(check_data(settings, progress)?)?)
 }
 
 fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CommandError> {

@@ -1,7 +1,6 @@
 //! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
 //! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
-mod bundle;
 mod cluster;
 mod data;
 mod gateways;
@@ -17,7 +16,7 @@ use super::args::DoctorArgs;
 use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, ConfigError, Loaded, Sources};
+use crate::config::{self, Loaded, Sources};
 
 /// The result of one check, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,9 +34,6 @@ struct Finding {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
-    /// The detail for a bug report, if `detail` repeats a value that was given.
-    #[serde(skip)]
-    in_bundle: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +60,7 @@ impl Findings {
         remedy: Option<&str>,
     ) {
         let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
-        self.0.push(Finding { check, verdict, detail, remedy, in_bundle: None });
+        self.0.push(Finding { check, verdict, detail, remedy });
     }
 
     fn worst(&self) -> Verdict {
@@ -93,9 +89,6 @@ impl Findings {
 }
 
 pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
-    if let Some(file) = &args.bundle {
-        bundle::is_new(file)?;
-    }
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
     let loaded = config::load(sources);
     match &loaded {
@@ -112,29 +105,18 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
                 findings.warn("configuration", warning, remedy);
             }
             for error in errors.iter() {
-                let without_value = ConfigError { given: None, ..error.clone() }.to_string();
                 findings.fail("configuration", error.to_string(), remedy);
-                if let Some(finding) = findings.0.last_mut() {
-                    finding.in_bundle = Some(without_value);
-                }
             }
         }
     }
     synchronized(&mut findings);
     // The place of the data can be known although another setting is wrong.
-    let storage = config::load_storage(sources);
     let is_clustered = match &loaded {
         Ok(loaded) => loaded.settings.cluster.is_some(),
         Err(_) => config::load_records(sources).is_ok_and(|(_, cluster)| cluster.is_some()),
     };
-    if let Ok(storage) = &storage {
-        data::examine(storage, is_clustered, &clock, &mut findings);
-    }
-    let mut err = String::new();
-    if let Some(file) = &args.bundle {
-        let effective = loaded.as_ref().map_or(&[][..], |loaded| &loaded.effective);
-        bundle::write(file, &findings, effective, storage.ok().as_ref(), is_clustered, &clock)?;
-        err = format!("wrote {}: read it before you send it\n", file.display());
+    if let Ok(storage) = config::load_storage(sources) {
+        data::examine(&storage, is_clustered, &clock, &mut findings);
     }
     let worst = findings.worst();
     let out = if args.json {
@@ -143,7 +125,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
         findings.text(colors)
     };
     let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
-    Ok(CommandOutput { code, err, ..CommandOutput::of(out) })
+    Ok(CommandOutput { code, ..CommandOutput::of(out) })
 }
 
 /// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;

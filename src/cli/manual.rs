@@ -1,7 +1,7 @@
 //! `onceward completions` and `onceward man`: files that a package installs, made of the arguments.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use clap::CommandFactory as _;
@@ -35,7 +35,11 @@ pub fn man(dir: Option<&Path>) -> Result<CommandOutput, CommandError> {
     while let Some(command) = commands.pop() {
         commands.extend(command.get_subcommands().cloned());
         let man = Man::new(command);
-        fs::write(dir.join(man.get_filename()), page(&man)).map_err(failed)?;
+        let path = dir.join(man.get_filename());
+        // Never through a link or into a file of another user.
+        let _ = fs::remove_file(&path);
+        let mut file = File::create_new(&path).map_err(failed)?;
+        file.write_all(page(&man).as_bytes()).map_err(failed)?;
     }
     Ok(CommandOutput::default())
 }

@@ -124,11 +124,7 @@ impl Out {
             let file = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
             return Ok(Self::Device(file));
         }
-        let mut unfinished = path.file_name().unwrap_or_default().to_owned();
-        unfinished.push(format!(".{}.unfinished", std::process::id()));
-        let unfinished = path.with_file_name(unfinished);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-        let file = file.map_err(failed("write into the directory of"))?;
+        let (file, unfinished) = new_file_beside(&path).map_err(failed("write into the directory of"))?;
         Ok(Self::File { file, unfinished, path })
     }
 
@@ -156,6 +152,21 @@ impl Out {
     fn give_up(self) {
         if let Self::File { unfinished, .. } = self {
             let _ = fs::remove_file(unfinished);
+        }
+    }
+}
+
+/// Makes a file in the directory of `path`. A file that is there already is not used: in a directory that others may write
+/// to, it may be another user's.
+fn new_file_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut attempt = 0_u8;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{attempt}.unfinished", std::process::id()));
+        let unfinished = path.with_file_name(name);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < u8::MAX => attempt += 1,
+            made => return made.map(|file| (file, unfinished)),
         }
     }
 }
@@ -376,4 +387,28 @@ fn key(
         )));
     }
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn an_export_goes_into_no_file_that_was_there_before() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("all.jsonl");
+        let name =
+            |attempt| home.path().join(format!("all.jsonl.{}-{attempt}.unfinished", std::process::id()));
+        fs::write(name(0), "another user's").expect("a file");
+        symlink(home.path().join("elsewhere"), name(1)).expect("a link");
+        let out = Out::open(Some(&path)).expect("a file");
+        out.writer().and_then(|mut writer| writer.write_all(b"export")).expect("written");
+        out.complete().expect("complete");
+        assert_eq!(fs::read_to_string(&path).expect("an export"), "export");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(name(0)).expect("a file"), "another user's");
+        assert!(!home.path().join("elsewhere").exists());
+    }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::context::{ConfigErrors, Context, Report};
+use super::context::{ConfigError, ConfigErrors, Context, Report};
 use super::kind::{Kind, quoted, shown_json};
+use super::prices::Prices;
 use super::settings::{
     Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, RetrySettings,
     WorkflowStep,
@@ -85,6 +86,20 @@ pub fn simulator(
     c.report.wrong(subject, given, problem, origin);
 }
 
+/// Says which entry of `prices` cannot be used.
+pub fn name_wrong_price(c: &mut Context) {
+    let Some(Err(wrong)) = c.raw.values.get("prices").map(Prices::read) else { return };
+    if wrong.path.is_empty() {
+        return;
+    }
+    c.report.replace("prices", |error| ConfigError {
+        subject: format!("prices.{}", wrong.path),
+        given: wrong.given,
+        problem: wrong.problem.to_owned(),
+        ..error
+    });
+}
+
 pub fn warn_of_redis(c: &mut Context) {
     let names: Vec<&str> = c.raw.redis.iter().copied().collect();
     if !names.is_empty() {
@@ -106,6 +121,9 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
     }
 }
 
+/// A longer lockout is probably one that was meant in seconds.
+const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
+
 /// Warns of settings that are weaker than the standards ask for or than they look.
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
     if policy.code.length < CodeLength::SIX {
@@ -113,6 +131,14 @@ pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
     }
     if policy.code.life > SendOptions::DEFAULT.life {
         c.report.warn("otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows");
+    }
+    let lockout = policy.lockout_time();
+    if lockout > LONG_LOCKOUT {
+        c.report.warn(format!(
+            "otp-lock-timeout locks a number for {} h after {} wrong codes; a bare number is minutes",
+            lockout.as_secs() / 3_600,
+            policy.max_attempts
+        ));
     }
     if bounds.graceful_stop < bounds.send_budget {
         c.report

@@ -10,7 +10,7 @@ use serde_path_to_error::Segment;
 
 use super::kind::{shortened, shown_json, text_of};
 use super::schema::{FILE_SUFFIX, Names, nearest, suggestion};
-use super::sources::{RawValues, Sources};
+use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::may_hold_password;
 
 /// Replaces a secret in printed settings.
@@ -115,6 +115,13 @@ impl Report {
     ) {
         let (subject, problem) = (subject.into(), problem.into());
         self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
+    }
+
+    /// Puts another error in the place of the one about `subject`, of the same origin.
+    pub fn replace(&mut self, subject: &str, with: impl FnOnce(ConfigError) -> ConfigError) {
+        if let Some(error) = self.errors.iter_mut().find(|error| error.subject == subject) {
+            *error = with(error.clone());
+        }
     }
 
     pub fn warn(&mut self, warning: impl Into<String>) {
@@ -244,6 +251,8 @@ pub struct Context {
     pub names: Names,
     pub report: Report,
     pub rows: Vec<Effective>,
+    /// Gateways of a program that embeds the library.
+    pub own_gateways: Vec<OwnGateway>,
 }
 
 impl Context {
@@ -252,7 +261,8 @@ impl Context {
         let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
         report.errors.extend(of_environment.errors);
         report.warnings.extend(of_environment.warnings);
-        Self { raw, names, report, rows: Vec::new() }
+        let own_gateways = sources.overrides.program.gateways.clone();
+        Self { raw, names, report, rows: Vec::new(), own_gateways }
     }
 
     /// Only these keys and variables. Only errors in them, or in config.json as a whole, count.
@@ -260,7 +270,7 @@ impl Context {
         let names = Names::known();
         let (mut raw, report, _) = RawValues::merge(sources, &names);
         raw.values.retain(|key, _| wanted.contains(&key.as_str()));
-        Self { raw, names, report, rows: Vec::new() }
+        Self { raw, names, report, rows: Vec::new(), own_gateways: Vec::new() }
     }
 
     pub fn origin(&self, key: &str) -> String {

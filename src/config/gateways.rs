@@ -15,13 +15,14 @@ use super::context::Context;
 use super::http_gateway;
 use super::kind::{As, Choice, Kind as _};
 use super::settings::{GatewaySettings, Inputs};
+use super::sources::OwnGateway;
 use super::traces::TraceSampler;
 use super::values::{
     AccountSid, AccountToken, BaseUrl, Identifier, Login, OtlpHeaders, OwnNumber, Password, PlainUrl,
     SenderNumber, Share, SourceName, SpansUrl, Token, TraceName, TwilioSid, is_32_hex, is_exposed,
     is_host_of, is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
 };
-use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, Sid};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
 use crate::gateway::{
     HttpGatewaySettings, MadaSettings, SinchSettings, TwilioAccount, TwilioSender, TwilioSettings,
     TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
@@ -356,7 +357,6 @@ pub fn warn_of_stand_ins(variables: &Variables, c: &mut Context) {
         (SINCH_VERIFICATION, &variables.sinch_verification_url, "sinch.com"),
     ] {
         if let Some(url) = url.as_deref().filter(|url| !is_host_of(provider, url)) {
-            // As a URL: the bundle of doctor masks it.
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
                 "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
@@ -370,7 +370,7 @@ pub fn warn_of_stand_ins(variables: &Variables, c: &mut Context) {
 /// The settings of a gateway; none when nothing of it is given.
 pub type Complete<T> = Result<Option<T>, Reported>;
 
-/// Whether a gateway is configured, rightly or not.
+/// Whether settings are given, rightly or not.
 const fn is_set<T>(complete: &Complete<T>) -> bool {
     !matches!(complete, Ok(None))
 }
@@ -416,6 +416,7 @@ struct Configured {
     sinch: Complete<SinchSettings>,
     mada: Complete<MadaSettings>,
     http: Complete<HttpGatewaySettings>,
+    own: Vec<OwnGateway>,
     calls: bool,
 }
 
@@ -440,8 +441,10 @@ pub fn assemble(
         sinch: variables.sinch(inputs, c),
         mada: variables.mada(inputs, c),
         http: http_gateway::complete(inputs.http_gateway.as_ref(), variables, c),
+        own: c.own_gateways.clone(),
         calls,
     };
+    configured.check_own(c);
     let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
     let is_whole = !NAMED.iter().any(|(name, _)| routing.names(*name) && configured.is_wrong(*name));
     let settings = configured.with_defaults(routing, c);
@@ -464,6 +467,10 @@ impl Configured {
         }
         if c.is_wrong("otp-sms-provider") {
             return None;
+        }
+        if !self.own.is_empty() {
+            let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };
+            return Some((Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned()));
         }
         if !self.twilio.is_set() {
             return Some((Routing::only(GatewayName::Simulator), "no provider is configured".to_owned()));
@@ -498,7 +505,22 @@ impl Configured {
     }
 
     /// Whether a gateway is configured, rightly or not.
-    const fn has(&self, name: GatewayName) -> bool {
+    fn has(&self, name: GatewayName) -> bool {
+        self.is_configured(name) || self.own.iter().any(|own| own.name == name)
+    }
+
+    /// Refuses a gateway of the program whose name another one has.
+    fn check_own(&self, c: &mut Context) {
+        for (index, own) in self.own.iter().enumerate() {
+            if self.is_configured(own.name) || self.own[..index].iter().any(|other| other.name == own.name) {
+                let problem =
+                    "two gateways have this name, and there can be one of each: give one another name";
+                c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
+            }
+        }
+    }
+
+    const fn is_configured(&self, name: GatewayName) -> bool {
         match name {
             GatewayName::Simulator => true,
             GatewayName::TwilioMessages => is_set(&self.twilio.messages),
@@ -525,7 +547,7 @@ impl Configured {
     /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
     fn with_defaults(self, routing: Routing, c: &mut Context) -> GatewaySettings {
         for (name, what) in NAMED {
-            if self.has(name) && !self.is_wrong(name) && !routing.names(name) {
+            if self.is_configured(name) && !self.is_wrong(name) && !routing.names(name) {
                 c.report.warn(format!(
                     "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
                 ));
@@ -543,6 +565,7 @@ impl Configured {
             sinch: self.sinch.ok().flatten(),
             mada: self.mada.ok().flatten(),
             http: self.http.ok().flatten(),
+            own: self.own,
             routing,
         }
     }

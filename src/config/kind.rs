@@ -4,7 +4,6 @@
 //! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -325,25 +324,6 @@ impl Named for OnAmbiguous {
     const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
-/// A setting that cannot be used: which one, what was given, and what is accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} = {given}: {problem}")]
-pub struct SettingError {
-    /// The setting, such as `lockout` or `bounds.sends`.
-    pub setting: &'static str,
-    /// The value, as a person would write it. Never a secret.
-    pub given: String,
-    /// The accepted values and the reason, or the setting that is missing.
-    pub problem: String,
-}
-
-impl SettingError {
-    /// About a setting that needs another, or excludes it.
-    pub fn new(setting: &'static str, given: impl Display, problem: impl Into<String>) -> Self {
-        Self { setting, given: given.to_string(), problem: problem.into() }
-    }
-}
-
 /// The limits of a number or time, and why: the reason is printed when a value lies outside.
 pub trait Range {
     type Of: Copy + PartialOrd + 'static;
@@ -361,18 +341,6 @@ pub trait Range {
 
 /// A whole number within limits.
 pub struct Whole<R, T = u64>(PhantomData<(R, T)>);
-
-impl<R: Range<Of = u64>> Whole<R> {
-    /// Checks a number that no configuration gave.
-    pub fn check(
-        setting: &'static str,
-        given: impl Copy + Display + TryInto<u64>,
-    ) -> Result<(), SettingError> {
-        let problem = || format!("it must be from {} to {} ({})", R::MIN, R::MAX, R::WHY);
-        let fits = given.try_into().is_ok_and(R::has);
-        if fits { Ok(()) } else { Err(SettingError::new(setting, given, problem())) }
-    }
-}
 
 impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
     type Value = T;
@@ -414,16 +382,6 @@ pub fn time_text(span: Duration) -> String {
 
 /// A time within limits: a bare number in the range's unit, or a text with units.
 pub struct Span<R>(PhantomData<R>);
-
-impl<R: Range<Of = Duration>> Span<R> {
-    /// Checks a time that no configuration gave.
-    pub fn check(setting: &'static str, given: Duration) -> Result<(), SettingError> {
-        let [min, max] = [R::MIN, R::MAX].map(time_text);
-        let problem = || format!("it must be from {min} to {max} ({})", R::WHY);
-        let given_shown = time_text(given);
-        if R::has(given) { Ok(()) } else { Err(SettingError::new(setting, given_shown, problem())) }
-    }
-}
 
 impl<R: Range<Of = Duration>> Kind for Span<R> {
     type Value = Duration;

@@ -85,6 +85,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         );
     }
     let keys: Keys = c.read(|names| &names.keys);
+    checks::name_wrong_price(&mut c);
     let variables: Variables = c.read(|names| &names.variables);
     let settings = resolve(keys, &variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
@@ -134,6 +135,7 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
 pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
     let mut c = Context::of_some(sources, &["prices", "currency", "guard"]);
     let Keys { settings, mut inputs } = c.read(|names| &names.keys);
+    checks::name_wrong_price(&mut c);
     let guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
     c.report.finish()?;
     Ok((settings.history, guard))

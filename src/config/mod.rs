@@ -28,7 +28,6 @@ pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
 pub use guard::GuardSettings;
-pub use kind::SettingError;
 pub use load::{
     KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records,
     load_storage,
@@ -41,7 +40,9 @@ pub use settings::{
     LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings,
     TlsFiles, TrackerSettings, WorkflowStep,
 };
-pub use sources::{NOT_THE_KEY, Overrides, Sources, is_readable_by_others, is_server_key};
+pub use sources::{
+    NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_readable_by_others, is_server_key,
+};
 pub use traces::TraceSettings;
 pub use values::workflow_steps;
 

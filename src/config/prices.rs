@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::kind::{object_of, text_of};
+use super::kind::{object_of, shown_json, text_of};
 use crate::domain::{Channel, Region};
 
 /// The price of a message by country and channel, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices(BTreeMap<(Option<Region>, Channel), u64>);
+
+/// An entry that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongPrice {
+    /// The path below `prices`, such as `DE.sms`; empty for the whole.
+    pub path: String,
+    pub given: Option<String>,
+    pub problem: &'static str,
+}
 
 /// Stands for every other country.
 const OTHERS: &str = "*";
@@ -71,15 +80,44 @@ impl Prices {
     }
 
     /// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The entry that is wrong.
+    pub(super) fn read(value: &Value) -> Result<Self, WrongPrice> {
+        let wrong = |path: String, given: Option<&Value>, problem| WrongPrice {
+            path,
+            given: given.map(shown_json),
+            problem,
+        };
+        let Some(countries) = object_of(value) else {
+            return Err(wrong(String::new(), Some(value), "it must be an object with countries"));
+        };
         let mut prices = BTreeMap::new();
-        for (country, channels) in object_of(value)? {
-            let country = if country == OTHERS { None } else { Some(Region::parse(&country)?) };
-            for (channel, price) in channels.as_object()? {
-                prices.insert((country, Channel::parse(channel)?), micros(&text_of(price)?)?);
+        for (name, channels) in countries {
+            let country = Region::parse(&name);
+            if country.is_none() && name != OTHERS {
+                return Err(wrong(
+                    name,
+                    None,
+                    "a country is its two letters (ISO 3166), or * for all others",
+                ));
+            }
+            let Some(channels) = channels.as_object() else {
+                return Err(wrong(name, Some(&channels), "it must be an object such as {\"sms\": 0.08}"));
+            };
+            for (channel, price) in channels {
+                let path = format!("{name}.{channel}");
+                let Some(channel) = Channel::parse(channel) else {
+                    return Err(wrong(path, None, "a channel is \"sms\", \"call\" or \"whatsapp\""));
+                };
+                let Some(micros) = text_of(price).as_deref().and_then(micros) else {
+                    let problem = "a price is a number below 1000000 with at most six decimals";
+                    return Err(wrong(path, Some(price), problem));
+                };
+                prices.insert((country, channel), micros);
             }
         }
-        Some(Self(prices))
+        Ok(Self(prices))
     }
 
     pub(super) fn shown(&self) -> Value {
@@ -142,21 +180,21 @@ mod tests {
         assert_eq!(prices.of(germany, Channel::WhatsApp), 1_000_000, "the highest of the table");
         let shown = prices.shown();
         assert_eq!(shown, json!({ "DE": { "sms": "0.08" }, "*": { "sms": "0.05", "call": "1" } }));
-        assert_eq!(Prices::read(&shown), Some(prices));
+        assert_eq!(Prices::read(&shown), Ok(prices));
     }
 
     #[test]
-    fn a_table_with_an_unknown_country_channel_or_price_is_refused() {
-        for given in [
-            json!({ "Germany": { "sms": 1 } }),
-            json!({ "XX": { "sms": 1 } }),
-            json!({ "DE": { "fax": 1 } }),
-            json!({ "DE": { "sms": -1 } }),
-            json!({ "DE": { "sms": "free" } }),
-            json!({ "DE": 1 }),
-            json!([]),
+    fn the_entry_that_cannot_be_used_is_named() {
+        for (given, path, shown) in [
+            (json!({ "US": { "sms": 1 }, "Germany": { "sms": 1 } }), "Germany", None),
+            (json!({ "DE": { "sms": 1, "fax": 1 } }), "DE.fax", None),
+            (json!({ "DE": { "sms": 0.1 }, "FR": { "sms": "free" } }), "FR.sms", Some("\"free\"")),
+            (json!({ "*": { "call": -1 } }), "*.call", Some("-1")),
+            (json!({ "DE": 1 }), "DE", Some("1")),
+            (json!([]), "", Some("a list")),
         ] {
-            assert_eq!(Prices::read(&given), None, "{given}");
+            let wrong = Prices::read(&given).expect_err("refused");
+            assert_eq!((wrong.path.as_str(), wrong.given.as_deref()), (path, shown), "{given}");
         }
     }
 

@@ -56,9 +56,8 @@ pub struct ServiceSettings {
     #[serde(with = "Stored::<Option<Whole<WorkflowSends, u8>>>")]
     #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
-    /// verification (the default): a verification takes max-checks wrong codes. growing: checks without its sid are
-    /// counted apart and wait longer each time. Or the time for which too many wrong codes lock a number: a bare
-    /// number is seconds in requests.
+    /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
+    /// codes lock a number: a bare number is seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
     #[default(LockoutRule::Verification)]
     pub lockout: LockoutRule,

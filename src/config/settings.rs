@@ -2,6 +2,7 @@
 //! key's description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a
 //! key.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::kind::{
 };
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
+use super::sources::OwnGateway;
 use super::templates::TemplatesObject;
 use super::traces::TraceSettings;
 use super::values::{
@@ -377,6 +379,8 @@ pub struct GatewaySettings {
     pub sinch: Option<SinchSettings>,
     pub mada: Option<MadaSettings>,
     pub http: Option<HttpGatewaySettings>,
+    /// Gateways of a program that embeds the library.
+    pub own: Vec<OwnGateway>,
 }
 
 impl GatewaySettings {
@@ -389,6 +393,7 @@ impl GatewaySettings {
             sinch: None,
             mada: None,
             http: None,
+            own: Vec::new(),
         }
     }
 
@@ -397,6 +402,9 @@ impl GatewaySettings {
     }
 
     fn gateway_serves(&self, gateway: GatewayName, channel: Channel) -> bool {
+        if let Some(own) = self.own.iter().find(|own| own.name == gateway) {
+            return own.channels.contains(&channel);
+        }
         match (gateway, channel) {
             (GatewayName::Simulator | GatewayName::TwilioVerify, _)
             | (GatewayName::TwilioMessages | GatewayName::Mada, Channel::Sms)
@@ -456,7 +464,7 @@ pub struct DeliverySettings {
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address at which gateways reach this server (receipts, call gates) and browsers its dashboard.
+    /// Address at which gateways reach this server (receipts, call gates).
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -539,17 +547,25 @@ pub struct Pricing {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ProxySettings {
-    /// Header of `/api/*` and `/send-code` in which a proxy or a backend names the person's address. Needs
-    /// `trusted-proxies`.
+    /// Header in which a proxy or a backend names the person's address, for the guard of `/api/*` and `/send-code` and for
+    /// the limits of unfinished bodies and of sign-ins. Needs `trusted-proxies`.
     #[serde(with = "As::<Option<Header>>")]
     pub client_address_header: Option<HeaderName>,
     /// Header of `/api/*` and `/send-code` with which a proxy or a backend says `disable` after it has checked that a person
     /// asks, as `RiskCheck=disable` does below `/v2`. Needs `trusted-proxies`.
     #[serde(with = "As::<Option<Header>>")]
     pub risk_check_header: Option<HeaderName>,
-    /// Networks from which `client-address-header` and `risk-check-header` are believed, such as 10.0.0.0/8.
+    /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
+    /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
     #[serde(with = "As::<Networks>", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
+}
+
+impl ProxySettings {
+    /// Whether an address is a proxy's.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// Limits on everything: `docs/reference/configuration.md`.
@@ -568,7 +584,7 @@ pub struct Bounds {
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// Time without a request until a connection is closed; a quarter of it when connections are scarce.
+    /// Time without a request until a connection is closed.
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,

@@ -19,7 +19,8 @@ use super::schema::{
     ALIASES, FILE_SUFFIX, GATEWAY_PREFIXES, Names, PREFIX, nearest, shared_prefixes, suggestion, variable,
 };
 use super::values::host_variable;
-use crate::domain::ServerKey;
+use crate::domain::{Channel, GatewayName, ServerKey};
+use crate::net::is_own_host;
 
 #[derive(Clone)]
 pub struct Sources {
@@ -33,7 +34,31 @@ pub struct Sources {
     pub parallelism: usize,
 }
 
-/// Settings from the command line, as they were typed.
+/// The settings and gateways of a program that embeds the library.
+#[derive(Clone, Default)]
+pub struct Program {
+    /// Keys of config.json and variables. They win over all other sources.
+    pub values: Map<String, Value>,
+    /// No file and no variable is read: neither config.json nor `.env`, and no file that a variable names.
+    pub alone: bool,
+    pub gateways: Vec<OwnGateway>,
+}
+
+/// A gateway that the program brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnGateway {
+    pub name: GatewayName,
+    pub channels: Vec<Channel>,
+}
+
+/// The origin of variables of the process.
+const PROCESS: &str = "the environment";
+
+/// The origin of the program's values.
+const PROGRAM: &str = "the program";
+
+/// What wins over files and variables: settings from the command line, as they were typed, and those of a program that
+/// embeds the library.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     pub data_dir: Option<String>,
@@ -43,6 +68,14 @@ pub struct Overrides {
     pub log_format: Option<String>,
     /// An unknown key or variable is an error.
     pub strict: bool,
+    pub program: Program,
+}
+
+impl fmt::Debug for Program {
+    /// Shows no value: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("gateways", &self.gateways).finish_non_exhaustive()
+    }
 }
 
 /// The name that `--listen` has among the keys. No key of config.json can have it.
@@ -75,8 +108,12 @@ impl RawValues {
     /// config.json and about the environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
         let (mut of_file, mut of_environment) = (Report::of(sources), Report::of(sources));
-        let mut given = Self::of_file(sources, names, &mut of_file);
-        given.add_environment(sources, names, &mut of_environment);
+        let mut given = Self::default();
+        if !sources.overrides.program.alone {
+            given = Self::of_file(sources, names, &mut of_file);
+            given.add_environment(sources, names, &mut of_environment);
+        }
+        given.overlay(Self::of_program(sources, names, &mut of_file));
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
         given.redis.extend(keys.into_iter().filter(|key| given.values.contains_key(*key)));
         let Overrides { data_dir, scratch, listen, log_level, log_format, .. } = &sources.overrides;
@@ -170,6 +207,25 @@ impl RawValues {
         given
     }
 
+    /// Reads the values of the program. It may give a variable as if it were a key.
+    fn of_program(sources: &Sources, names: &Names, report: &mut Report) -> Self {
+        let mut given = Self::default();
+        let (variables, keys) = sources
+            .overrides
+            .program
+            .values
+            .clone()
+            .into_iter()
+            .partition::<Vec<_>, _>(|(name, _)| names.credentials().any(|known| known == name));
+        for (name, value) in variables {
+            let origin = format!("{PROGRAM}, {name}");
+            given.put(&name, value, origin);
+        }
+        File { name: PROGRAM, names, report, credentials: Vec::new() }.read(keys, &mut given);
+        given.fold_aliases(names, report);
+        given
+    }
+
     /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
     /// counts as not given.
     fn add_environment(&mut self, sources: &Sources, names: &Names, report: &mut Report) {
@@ -184,7 +240,7 @@ impl RawValues {
             report.warn(readable_by_others(&path));
         }
         file.retain(|name, _| !hides(process, name, names));
-        for (name, variables) in [(".env", &file), ("the environment", process)] {
+        for (name, variables) in [(".env", &file), (PROCESS, process)] {
             let variables = variables.iter().filter(|(_, value)| !value.is_empty());
             let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut place = Environment { name, variables, directory: &sources.working_dir, names, report };
@@ -401,6 +457,16 @@ impl Environment<'_> {
         if let Some(host) = self.variables.get("HOST") {
             let origin = self.origin("HOST");
             if let Some((host, port)) = host_variable(host) {
+                // Shells and build tools export a variable of this name too.
+                if self.name == PROCESS && !is_own_host(&host) {
+                    let problem = format!(
+                        "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
+                         test-hostname",
+                        quoted(&host)
+                    );
+                    self.report.ignored(&origin, &problem);
+                    return self.port(given);
+                }
                 given.put("test-hostname", host, origin.clone());
                 if let Some(port) = port {
                     given.put("test-port", port, origin);
@@ -411,6 +477,10 @@ impl Environment<'_> {
                 self.report.wrong("HOST", quoted(host), problem, origin);
             }
         }
+        self.port(given)
+    }
+
+    fn port(&self, mut given: RawValues) -> RawValues {
         if let Some(port) = self.variables.get("PORT") {
             given.put("test-port", *port, self.origin("PORT"));
         }

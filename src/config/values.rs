@@ -42,7 +42,6 @@ const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}
 /// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
 const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
 
-const GROWING: &str = "growing";
 const VERIFICATION: &str = "verification";
 
 kinds! {
@@ -376,27 +375,24 @@ kinds! {
     }
 
     LockoutKind -> LockoutRule {
-        accepted: format!("\"verification\", \"growing\", or {}", Span::<Lockout>::accepted()),
+        accepted: format!("\"verification\" or {}", Span::<Lockout>::accepted()),
         schema: json_schema!({
-            "anyOf": ([vec![json!({ "enum": [VERIFICATION, GROWING] })], spellings::<Span<Lockout>>()].concat()),
+            "anyOf": ([vec![json!({ "enum": [VERIFICATION] })], spellings::<Span<Lockout>>()].concat()),
             UNIT: 60,
             IN_REQUESTS: {
                 "type": "string",
-                "pattern": "^(verification|growing|[0-9]{1,7})?$",
+                "pattern": "^(verification|[0-9]{1,7})?$",
                 "example": VERIFICATION,
-                ACCEPTED: format!("\"verification\", \"growing\", or {}", seconds::<Lockout>()),
+                ACCEPTED: format!("\"verification\" or {}", seconds::<Lockout>()),
             },
         }),
         read: |text| if text.trim().eq_ignore_ascii_case(VERIFICATION) {
             Some(LockoutRule::Verification)
-        } else if text.trim().eq_ignore_ascii_case(GROWING) {
-            Some(LockoutRule::Growing)
         } else {
             Span::<Lockout>::read(text).map(LockoutRule::Fixed)
         },
         shown: |rule| match rule {
             LockoutRule::Verification => json!(VERIFICATION),
-            LockoutRule::Growing => json!(GROWING),
             LockoutRule::Fixed(span) => Span::<Lockout>::shown(span),
         },
     }
@@ -463,7 +459,7 @@ kinds! {
                 }},
             }})
         },
-        of: |value| Prices::read(value),
+        of: |value| Prices::read(value).ok(),
         shown: |prices| prices.shown(),
     }
 

@@ -84,6 +84,7 @@ pub enum NoResponse {
     Broken(&'static str),
 }
 
+#[cfg(feature = "server")]
 impl NoResponse {
     /// The reason, for an operator.
     pub fn into_reason(self) -> String {

@@ -301,13 +301,15 @@ impl Budgets {
         let BudgetName { service, key } = account.name;
         let (budget, period) = (account.budget, account.budget.period);
         let subject = subject(&account.name, &self.slots);
-        let drawn = self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
-            let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
-            Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
-                let record = BudgetRecord { period, state: *state };
-                view.put(subject.id, Some(&record), Durability::Durable);
-            }))
-        });
+        let drawn =
+            self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
+                let state =
+                    view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
+                Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
+                    let record = BudgetRecord { period, state: *state };
+                    view.put(subject.id, Some(&record), Durability::Durable);
+                }))
+            });
         // In a task of its own: a caller that goes away loses no share.
         let drawn = {
             let account = Arc::clone(account);
@@ -375,9 +377,11 @@ mod tests {
     use crate::store::MemoryStore;
 
     async fn budgets(store: &MemoryStore, messages_per_hour: u64) -> Budgets {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let shards = start(store, &clock, 1).await.expect("shards");
-        let settings = GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
+        let settings =
+            GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
         let pricing = Pricing { prices: None, currency: "USD".to_owned() };
         let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
         let (router, names) = (Arc::clone(shards.router()), ServiceNames::default());

@@ -6,21 +6,20 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Uri};
 use reqwest::Request;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::warn;
 use url::Url;
 
+use super::proof::{CLIENT, OWNER, PROOF, Proofs, Sender};
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
 use crate::gateway::{GatewayResponse, HttpClient, NoResponse};
@@ -62,13 +61,14 @@ pub struct Forwarder {
     node: String,
     request_target: watch::Receiver<RequestTarget>,
     client: HttpClient,
-    proof: HeaderValue,
+    proofs: Proofs,
     /// Limits the requests that are passed on at once.
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
     not_reached: OncePerSecond,
     misdirected: OncePerSecond,
+    unproven: OncePerSecond,
 }
 
 /// A request that this node answers, until it is dropped.
@@ -104,15 +104,6 @@ const READINESS_TIME: Duration = Duration::from_secs(1);
 /// was stopped or cut off may never answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Proves that a node of the cluster passed a request on.
-static PROOF: HeaderName = HeaderName::from_static("x-onceward-node");
-
-/// The client's address in a request that was passed on.
-static CLIENT: HeaderName = HeaderName::from_static("x-onceward-client");
-
-/// The name of the node to which the request was passed on.
-static OWNER: HeaderName = HeaderName::from_static("x-onceward-owner");
-
 /// In the answer of a node that does not own the records: the request was not begun.
 static NOT_OWNER: HeaderName = HeaderName::from_static("x-onceward-not-owner");
 
@@ -132,7 +123,8 @@ pub type Forwarded = hyper::Response<reqwest::Body>;
 
 /// The result of passing a request on.
 pub enum ForwardResult<'a> {
-    Response(Forwarded),
+    /// The permit is held until the answer has ended.
+    Response(Forwarded, OwnedSemaphorePermit),
     /// This node has become the owner meanwhile, and answers the request itself.
     BecameOwner(InProgress<'a>),
 }
@@ -189,31 +181,41 @@ enum Failed {
 }
 
 impl Forwarder {
-    /// `secret` is the same on all nodes. At most `max_in_flight` requests are passed on at once.
+    /// At most `max_in_flight` requests are passed on at once.
     pub fn new(
         node: String,
         request_target: watch::Receiver<RequestTarget>,
         client: HttpClient,
-        secret: &[u8],
+        proofs: Proofs,
         max_in_flight: usize,
     ) -> Self {
-        let in_flight = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
+        let in_flight = Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)));
         Self {
             node,
             request_target,
             client,
-            proof: proof_of(secret),
+            proofs,
             in_flight,
             local_requests: watch::Sender::default(),
             not_reached: OncePerSecond::default(),
             misdirected: OncePerSecond::default(),
+            unproven: OncePerSecond::default(),
         }
     }
 
-    /// The proof that this node sends.
-    #[cfg(test)]
-    pub const fn proof(&self) -> &HeaderValue {
-        &self.proof
+    /// Who sent a request. A proof is valid for one call.
+    pub fn sender(&self, head: &Parts) -> Sender {
+        let sender = self.proofs.sender(&head.method, &head.uri, &head.headers);
+        if sender == Sender::Unproven {
+            self.unproven.note(|count| {
+                warn!(
+                    count,
+                    "request without a valid proof of a node refused; check the clocks of the nodes, and that all have one \
+                     server key and one version"
+                );
+            });
+        }
+        sender
     }
 
     /// The state of this node for metrics.
@@ -225,10 +227,9 @@ impl Forwarder {
         }
     }
 
-    /// Warns if a node passed on a request that is meant for another node.
+    /// Warns if a request that a node passed on is meant for another node.
     pub fn warn_if_misdirected(&self, headers: &HeaderMap) {
-        let owner = request::only(headers, &OWNER).filter(|owner| *owner != self.node);
-        let Some(owner) = owner.filter(|_| self.is_passed_on(headers)) else { return };
+        let Some(owner) = request::only(headers, &OWNER).filter(|owner| *owner != self.node) else { return };
         let (owner, node) = (owner.to_owned(), self.node.clone());
         self.misdirected.note(move |count| {
             warn!(owner, node, count, "request for another node received; check \"advertise\" of that node");
@@ -251,14 +252,14 @@ impl Forwarder {
     /// The reason why requests that reach this node now are not carried out.
     pub async fn readiness(
         &self,
-        headers: &HeaderMap,
+        is_passed_on: bool,
         client: IpAddr,
         request_id: &HeaderValue,
     ) -> Result<(), String> {
         let target = self.request_target.borrow().clone();
         let (owner, url) = match target {
             RequestTarget::Local => return Ok(()),
-            RequestTarget::Peer { node, url } if !self.is_passed_on(headers) => (node, url),
+            RequestTarget::Peer { node, url } if !is_passed_on => (node, url),
             RequestTarget::Peer { .. } | RequestTarget::Unknown => {
                 return Err("this node does not own the records of the cluster".to_owned());
             }
@@ -268,7 +269,7 @@ impl Forwarder {
         };
         let mut head = hyper::Request::new(()).into_parts().0;
         head.uri = Uri::from_static("/readyz");
-        let request = self.request(&head, Bytes::new(), client, request_id, &owner, &url);
+        let request = self.request(&head, &Bytes::new(), client, request_id, &owner, &url);
         let answer = tokio::time::timeout(READINESS_TIME, self.client.send(request)).await;
         let address = url.authority();
         let reason = match answer {
@@ -292,9 +293,9 @@ impl Forwarder {
         ))
     }
 
-    /// Decides which node answers a request from `peer`.
-    pub fn destination(&self, headers: &HeaderMap, peer: IpAddr) -> Destination<'_> {
-        match (self.begin_local(), self.client_of(headers)) {
+    /// Decides which node answers a request from `peer`, which a node passed on for the client `passed_on`, if it did.
+    pub fn destination(&self, passed_on: Option<IpAddr>, peer: IpAddr) -> Destination<'_> {
+        match (self.begin_local(), passed_on) {
             (Some(in_progress), client) => Destination::Local(client.unwrap_or(peer), in_progress),
             (None, Some(_)) => Destination::NotOwner,
             (None, None) => Destination::Owner,
@@ -314,18 +315,6 @@ impl Forwarder {
         let _ = self.local_requests.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
-    /// Whether a node of the cluster passed the request on.
-    pub fn is_passed_on(&self, headers: &HeaderMap) -> bool {
-        self.client_of(headers).is_some()
-    }
-
-    /// The client's address, if a node of the cluster passed the request on.
-    fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let proof = headers.get(&PROOF)?;
-        let is_proven: bool = proof.as_bytes().ct_eq(self.proof.as_bytes()).into();
-        is_proven.then(|| request::only(headers, &CLIENT)?.parse().ok()).flatten()
-    }
-
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
@@ -337,7 +326,7 @@ impl Forwarder {
         client: IpAddr,
         request_id: &HeaderValue,
     ) -> Result<ForwardResult<'_>, ForwardError> {
-        let Ok(_permit) = self.in_flight.try_acquire() else {
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             return Err(ForwardError::not_forwarded(Problem::Refused(Refusal::Overloaded)));
         };
         let mut request_target = self.request_target.clone();
@@ -353,9 +342,9 @@ impl Forwarder {
                 }
                 RequestTarget::Unknown => {}
                 RequestTarget::Peer { node, url: peer } => {
-                    let request = self.request(head, body.clone(), client, request_id, &node, &peer);
+                    let request = self.request(head, body, client, request_id, &node, &peer);
                     match self.send(request, &peer).await {
-                        Ok(answer) => return Ok(ForwardResult::Response(answer)),
+                        Ok(answer) => return Ok(ForwardResult::Response(answer, permit)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
                             let end = ForwardEnd::Unanswered;
@@ -393,10 +382,11 @@ impl Forwarder {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
 
-    fn request(
+    /// The request as it goes to the owner.
+    pub fn request(
         &self,
         head: &Parts,
-        body: Bytes,
+        body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
         owner: &str,
@@ -420,10 +410,12 @@ impl Forwarder {
         if let Ok(owner) = HeaderValue::try_from(owner) {
             headers.insert(&OWNER, owner);
         }
-        headers.insert(&PROOF, self.proof.clone());
         headers.insert(&X_REQUEST_ID, request_id.clone());
+        let target = &request.url()[url::Position::BeforePath..url::Position::AfterQuery];
+        let proof = self.proofs.of(request.method(), target, &headers, body);
+        headers.insert(&PROOF, proof);
         *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
+        *request.body_mut() = Some(body.clone().into());
         request
     }
 
@@ -464,15 +456,4 @@ fn without_connection_headers(headers: &mut HeaderMap) {
     for name in OF_CONNECTION.iter().chain(&named) {
         headers.remove(name);
     }
-}
-
-/// A proof that only a node with the secret can send.
-fn proof_of(secret: &[u8]) -> HeaderValue {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key");
-    mac.update(b"onceward: request passed on by a node");
-    let mut proof = HeaderValue::try_from(base16ct::lower::encode_string(&mac.finalize().into_bytes()))
-        .unwrap_or_else(|_| unreachable!("hex digits are visible ASCII"));
-    proof.set_sensitive(true);
-    proof
 }

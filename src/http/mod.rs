@@ -14,6 +14,7 @@
 //! in the table.
 
 mod admin;
+mod body_places;
 mod compatible;
 mod connection;
 mod cors;
@@ -21,6 +22,7 @@ mod events;
 mod forward;
 mod openapi;
 mod pages;
+mod proof;
 mod request;
 mod response;
 mod route;
@@ -42,9 +44,9 @@ pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
 pub use openapi::text as openapi_json;
+pub use proof::Proofs;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
     serve,
 };
-pub use service::{Diagnosis, diagnose};
 pub use v2::{Base, LongAnswerLimiter, Now, V2};

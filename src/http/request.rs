@@ -20,8 +20,11 @@ use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use super::body_places::BodyPlaces;
+use super::proof::BodyDigest;
 use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
@@ -31,7 +34,7 @@ use crate::numbers::Refusal;
 /// if the request does not come from a trusted proxy, or the header does not name an address.
 pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> Option<IpAddr> {
     let header = proxies.client_address_header.as_ref()?;
-    let is_trusted = |address| is_proxy(proxies, address);
+    let is_trusted = |address: IpAddr| proxies.trusts(address);
     if !is_trusted(peer) {
         return None;
     }
@@ -45,14 +48,10 @@ pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr
     addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted)).flatten()
 }
 
-fn is_proxy(proxies: &ProxySettings, address: IpAddr) -> bool {
-    proxies.trusted_proxies.iter().any(|network| network.contains(&address))
-}
-
 /// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`.
 pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
     let value = proxies.risk_check_header.as_ref().and_then(|header| headers.get(header));
-    value.is_some_and(|value| value == "disable") && is_proxy(proxies, peer)
+    value.is_some_and(|value| value == "disable") && proxies.trusts(peer)
 }
 
 /// The most bytes that are read of a body only to discard them.
@@ -65,17 +64,39 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 pub struct RequestBody {
     incoming: Incoming,
     complete: bool,
-    in_parts: Arc<Semaphore>,
+    room: BodyRoom,
+    is_admitted: bool,
+    /// The SHA-256 that it must have.
+    digest: Option<BodyDigest>,
     /// The whole body, if it was read and put back.
     whole: Option<Bytes>,
 }
 
+/// Where a body that arrives in parts finds a place.
+#[derive(Clone)]
+pub struct BodyRoom {
+    pub places: Arc<BodyPlaces>,
+    /// The places of its connection.
+    pub of_connection: Arc<Semaphore>,
+    /// See [`limited_address`](super::body_places::limited_address).
+    pub address: Option<IpAddr>,
+}
+
 impl RequestBody {
-    /// Takes over what hyper hands out. A body that does not arrive in one piece takes a place of
-    /// `in_parts` until it is whole.
-    pub fn new(incoming: Incoming, in_parts: Arc<Semaphore>) -> Self {
+    /// Takes over what hyper hands out. A body that does not arrive in one piece takes a place until it is whole.
+    pub fn new(incoming: Incoming, room: BodyRoom) -> Self {
         let complete = incoming.is_end_stream();
-        Self { incoming, complete, in_parts, whole: None }
+        Self { incoming, complete, room, is_admitted: false, digest: None, whole: None }
+    }
+
+    /// Notes that the sender has a valid credential, or that the route needs none.
+    pub const fn note_admitted(&mut self) {
+        self.is_admitted = true;
+    }
+
+    /// Refuses a body that has another SHA-256.
+    pub const fn expect(&mut self, digest: BodyDigest) {
+        self.digest = Some(digest);
     }
 
     /// Makes a body that was read readable once more.
@@ -88,23 +109,41 @@ impl RequestBody {
         !self.complete
     }
 
-    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no
-    /// place: the slow bodies of some clients, which may open hundreds of streams each, fill memory up to
-    /// a limit and do not delay a request that has arrived whole.
+    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no place: the slow
+    /// bodies of other clients do not delay a request that has arrived whole. Beyond the places of its connection a body
+    /// waits; beyond the others it is refused.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+        let whole = self.read_any(limit, time).await?;
+        match self.digest {
+            Some(digest) if BodyDigest::from(Sha256::digest(&whole)) != digest => {
+                Err(Problem::BadBody(BadBody::Broken))
+            }
+            _ => Ok(whole),
+        }
+    }
+
+    async fn read_any(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
         if let Some(whole) = self.whole.take() {
             return Ok(whole);
         }
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(Problem::BodyTooLarge(limit));
         }
-        let in_parts = Arc::clone(&self.in_parts);
+        let BodyRoom { places, of_connection, address } = self.room.clone();
+        let is_admitted = self.is_admitted;
         let mut whole = pin!(self.collect(limit));
         if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
             return body;
         }
-        let Ok(_place) = in_parts.try_acquire() else { return Err(Problem::Refused(Refusal::Overloaded)) };
-        tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
+        let rest = async {
+            // The semaphore is never closed.
+            let _of_connection = of_connection.acquire().await;
+            let Some(_place) = places.take(is_admitted, address) else {
+                return Err(Problem::Refused(Refusal::Overloaded));
+            };
+            whole.await
+        };
+        tokio::time::timeout(time, rest).await.unwrap_or(Err(Problem::BodyTooSlow))
     }
 
     /// Discards the rest of a body. If the body ends there, the connection can be used again.
@@ -112,11 +151,12 @@ impl RequestBody {
     /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
     /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
     pub async fn discard(&mut self, version: Version) {
-        let in_parts = Arc::clone(&self.in_parts);
+        let BodyRoom { places, of_connection, address } = self.room.clone();
         let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
         if poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx))).await.is_pending()
             && version == Version::HTTP_2
-            && let Ok(_place) = in_parts.try_acquire()
+            && let Ok(_of_connection) = of_connection.try_acquire()
+            && let Some(_place) = places.take(false, address)
         {
             let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
         }

@@ -280,6 +280,8 @@ pub enum Problem {
     NoNode,
     /// A request for the inbox under a host name that an attacker may have registered.
     ForeignHost,
+    /// The same for a compatible route that needs no key.
+    ForeignHostWithoutKey,
     BodyTooLarge(usize),
     BodyTooSlow,
     Refused(Refusal),
@@ -317,6 +319,11 @@ impl Problem {
             Self::ForeignHost => (
                 StatusCode::FORBIDDEN,
                 "The inbox can be opened only by an IP address, localhost, or the configured host name.",
+            ),
+            Self::ForeignHostWithoutKey => (
+                StatusCode::FORBIDDEN,
+                "Without a key only requests for an IP address, localhost, or the configured host name are served. Make a \
+                 key, or set allow-unauthenticated.",
             ),
             Self::MethodNotAllowed(allow) => {
                 let message = format!("Method not allowed. Allowed here: {allow}.");
@@ -391,9 +398,11 @@ impl Problem {
                 answer.because(NotServed::Invalid)
             }
             Self::Unauthenticated => answer.with_challenge().because(NotServed::Unauthenticated),
-            Self::Forbidden | Self::CrossSite | Self::BadSignature | Self::ForeignHost => {
-                answer.because(NotServed::Forbidden)
-            }
+            Self::Forbidden
+            | Self::CrossSite
+            | Self::BadSignature
+            | Self::ForeignHost
+            | Self::ForeignHostWithoutKey => answer.because(NotServed::Forbidden),
             Self::Refused(refusal @ Refusal::TableFull { .. }) => {
                 answer.retry_after(TABLE_FULL_SECONDS).because(NotServed::Refused(refusal))
             }

@@ -356,8 +356,7 @@ static TEST_NUMBERS: ApiGroup = twilio(
 
 static ACCOUNT: ApiGroup = twilio(
     "Templates and the safe list",
-    "Texts of messages, and numbers that are not suspected of anything. The safe list is for the account itself; it is kept \
-     and has no effect yet.",
+    "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for the account itself.",
     Access::Account("the safe list"),
     routes! {
         Get "/v2/Templates", "ListVerificationTemplate", "List templates" =>

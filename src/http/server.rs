@@ -1,5 +1,6 @@
 //! The dependencies of the front end, and the loop that accepts connections, up to their limit, until the server stops.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -11,11 +12,11 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use super::admin::Admin;
-use super::connection::{self, Connection, Server, Tls, refuse_tls, respond_and_close};
+use super::connection::{self, Connection, OpenConnection, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::request;
@@ -174,6 +175,12 @@ const LEAVING_TIME: Duration = Duration::from_millis(300);
 /// Connections beyond the limit that are being sent the refusal. More are closed without a response.
 const REFUSED: usize = 64;
 
+/// Connections beyond the limit while others are being closed for them.
+const CLOSING: usize = 64;
+
+/// The connections that one look at all of them finds.
+const IDLEST: usize = 64;
+
 /// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if `deps` have a certificate, else HTTP/1
 /// in cleartext.
 ///
@@ -186,10 +193,7 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(ended) = connections.open.join_next() => {
-                log_panic(ended);
-                connections.server.note_open(connections.open.len());
-            }
+            Some(ended) = connections.open.join_next_with_id() => connections.note_end(ended),
             Some(ended) = connections.refused.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
@@ -220,6 +224,13 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
 struct Connections<V> {
     server: Arc<Server<V>>,
     open: JoinSet<()>,
+    /// Those of `open` that are not being closed.
+    kept: HashMap<task::Id, OpenConnection>,
+    /// The connections of `kept` that were unused for longest when all were last looked at, the longest one last, with
+    /// what [`OpenConnection::idle_since`] said.
+    idlest: Vec<(u64, task::Id)>,
+    /// Until so many connections were accepted, none is looked for that could be closed, because there was none.
+    next_search: u64,
     refused: JoinSet<()>,
     accepted: u64,
     is_full: bool,
@@ -231,6 +242,9 @@ impl<V: Verify> Connections<V> {
         Self {
             server: Arc::new(Server::new(deps)),
             open: JoinSet::new(),
+            kept: HashMap::new(),
+            idlest: Vec::new(),
+            next_search: 0,
             refused: JoinSet::new(),
             accepted: 0,
             is_full: false,
@@ -238,31 +252,66 @@ impl<V: Verify> Connections<V> {
         }
     }
 
-    /// Serves a connection, or refuses one beyond the limit.
+    fn note_end(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        self.kept.remove(&id);
+        self.next_search = 0;
+        log_panic(ended);
+        self.server.note_open(self.open.len());
+    }
+
+    /// Closes the connection that was unused for longest. Returns `false` if every one is in use.
+    fn close_idlest(&mut self) -> bool {
+        if self.accepted < self.next_search {
+            return false;
+        }
+        for is_new in [false, true] {
+            if is_new {
+                self.idlest = idlest(&self.kept);
+            }
+            while let Some((since, id)) = self.idlest.pop() {
+                if self.kept.get(&id).is_some_and(|connection| connection.idle_since() == Some(since)) {
+                    self.kept.remove(&id).iter().for_each(OpenConnection::close);
+                    return true;
+                }
+            }
+        }
+        self.next_search = self.accepted + IDLEST as u64;
+        false
+    }
+
+    /// Serves a connection. Beyond the limit the one that was unused for longest gives way; if all are in use, the new
+    /// one is refused.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         self.trouble.is_over();
         self.accepted += 1;
-        let deps = &self.server.deps;
-        let limit = deps.bounds.connections;
-        if self.open.len() < limit {
-            // Logged again only after a real relief, not for each connection that ends and is replaced.
-            self.is_full &= self.open.len() > limit / 8 * 7;
+        let limit = self.server.deps.bounds.connections;
+        // Logged again only after a real relief, not for each connection that ends and is replaced.
+        self.is_full &= self.open.len() > limit / 8 * 7;
+        if self.open.len() >= limit && !std::mem::replace(&mut self.is_full, true) {
+            warn!(
+                limit,
+                "connection limit reached; idle connections are closed, and without one new ones get 503"
+            );
+        }
+        // Connections that are being closed are still open for a moment.
+        if self.open.len() < limit || self.open.len() < limit + CLOSING && self.close_idlest() {
+            let deps = &self.server.deps;
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer);
-            match &deps.tls {
+            let open = connection.open();
+            let task = match &deps.tls {
                 None => self.open.spawn(connection::serve(stream, connection)),
                 Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), connection)),
             };
+            self.kept.insert(task.id(), open);
             self.server.note_open(self.open.len());
             return;
         }
-        if !self.is_full {
-            self.is_full = true;
-            warn!(limit, "connection limit reached; new connections get 503");
-        }
         if self.refused.len() < REFUSED {
+            let deps = &self.server.deps;
             let id = request::own_id(deps.request_id_prefix, self.accepted, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
             match &deps.tls {
@@ -287,8 +336,20 @@ impl<V: Verify> Connections<V> {
     }
 }
 
+/// The connections that were unused for longest, the longest one last.
+fn idlest(kept: &HashMap<task::Id, OpenConnection>) -> Vec<(u64, task::Id)> {
+    let mut idle: Vec<_> =
+        kept.iter().filter_map(|(id, connection)| Some((connection.idle_since()?, *id))).collect();
+    if idle.len() > IDLEST {
+        idle.select_nth_unstable(IDLEST - 1);
+        idle.truncate(IDLEST);
+    }
+    idle.sort_unstable_by(|one, other| other.cmp(one));
+    idle
+}
+
 /// A panic outside a handler ends its connection only.
-fn log_panic(ended: Result<(), JoinError>) {
+fn log_panic<T>(ended: Result<T, JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         error!("connection panicked");
     }

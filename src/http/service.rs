@@ -24,14 +24,17 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tracing::{Level, debug, enabled, error, info};
 
+use super::body_places::limited_address;
 use super::connection::{ActiveRequest, CertificateHealth, Server};
 use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder, NodeStatus};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
-use super::request::{self, RequestBody, X_REQUEST_ID};
+use super::proof::Sender;
+use super::request::{self, BodyRoom, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, NotServed, PIECE, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
@@ -54,7 +57,14 @@ pub async fn respond<V: Verify>(
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Body>, Infallible> {
     let (head, incoming) = request.into_parts();
-    let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
+    let proxies = &active.server().deps.proxies;
+    let client = request::client_address(proxies, &head.headers, active.peer());
+    let room = BodyRoom {
+        places: Arc::clone(&active.server().body_places),
+        of_connection: Arc::clone(active.bodies()),
+        address: limited_address(client, active.peer(), proxies),
+    };
+    let mut body = RequestBody::new(incoming, room);
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
@@ -63,41 +73,41 @@ pub async fn respond<V: Verify>(
     }
 
     let mut peer = active.peer();
+    let mut passed_on = None;
+    if let Some(forwarder) = &active.server().deps.forwarder
+        && active.server().deps.routes == ServedRoutes::All
+    {
+        match forwarder.sender(&head) {
+            Sender::Client => {}
+            Sender::Node { client, body: digest } => {
+                body.expect(digest);
+                passed_on = Some(client);
+                forwarder.warn_if_misdirected(&head.headers);
+            }
+            Sender::Unproven => return Ok(response(forward::not_owner(), head, id, true, active.server())),
+        }
+    }
     // Held until the answer is made.
     let _in_progress;
     if let Some(forwarder) = &active.server().deps.forwarder
         && active.server().deps.routes == ServedRoutes::All
         && !target.is_of_this_node()
     {
-        forwarder.warn_if_misdirected(&head.headers);
-        match forwarder.destination(&head.headers, peer) {
+        match forwarder.destination(passed_on, peer) {
             Destination::Local(client, in_progress) => (peer, _in_progress) = (client, in_progress),
             Destination::NotOwner => {
                 return Ok(response(forward::not_owner(), head, id, true, active.server()));
             }
-            Destination::Owner => {
-                let bounds = &active.server().deps.bounds;
-                let forwarded = match body.read(bounds.body_bytes, bounds.body_timeout).await {
-                    Ok(read) => {
-                        let forwarded = forwarder.forward(&head, &read, peer, &id).await;
-                        if let Some(end) = forward_end(&forwarded) {
-                            active.server().deps.metrics.forwarded(end);
-                        }
-                        forwarded.inspect(|_| body.put_back(read)).map_err(Problem::from)
-                    }
-                    Err(problem) => Err(problem),
-                };
-                match forwarded {
-                    Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
-                    Ok(ForwardResult::Response(answer)) => {
-                        return Ok(forwarded_response(answer, head.version, active.server()));
-                    }
-                    Err(problem) => {
-                        let answer = problem.answer(target.errors());
-                        return Ok(response(answer, head, id, body.is_left_over(), active.server()));
-                    }
+            Destination::Owner => match forward(forwarder, &active, &head, &mut body, &id).await {
+                Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
+                Ok(ForwardResult::Response(answer, permit)) => {
+                    return Ok(forwarded_response(answer, permit, head.version, active.server()));
                 }
-            }
+                Err(problem) => {
+                    let answer = problem.answer(target.errors());
+                    return Ok(response(answer, head, id, body.is_left_over(), active.server()));
+                }
+            },
         }
     }
 
@@ -111,6 +121,7 @@ pub async fn respond<V: Verify>(
         peer,
         client: request::client_address(&active.server().deps.proxies, &head.headers, peer),
         is_trusted: request::is_trusted(&active.server().deps.proxies, &head.headers, peer),
+        is_passed_on: passed_on.is_some(),
         out_of_service: &active.server().out_of_service,
     };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
@@ -147,6 +158,25 @@ pub async fn respond<V: Verify>(
     Ok(response(answer, head, id, closes, active.server()))
 }
 
+/// Passes a request on to the owner of the records.
+async fn forward<'a, V>(
+    forwarder: &'a Forwarder,
+    active: &ActiveRequest<V>,
+    head: &Parts,
+    body: &mut RequestBody,
+    id: &HeaderValue,
+) -> Result<ForwardResult<'a>, Problem> {
+    let deps = &active.server().deps;
+    // Only the owner can tell whose credential it is.
+    body.note_admitted();
+    let read = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
+    let result = forwarder.forward(head, &read, active.peer(), id).await;
+    if let Some(end) = forward_end(&result) {
+        deps.metrics.forwarded(end);
+    }
+    result.inspect(|_| body.put_back(read)).map_err(Problem::from)
+}
+
 /// The body of an answer: whole, or a stream of events.
 type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, BodyError>>;
 
@@ -161,15 +191,17 @@ pub fn respond_boxed<V: Verify>(
 /// `None` for a request that this node answers in the end.
 const fn forward_end(forwarded: &Result<ForwardResult<'_>, ForwardError>) -> Option<ForwardEnd> {
     match forwarded {
-        Ok(ForwardResult::Response(_)) => Some(ForwardEnd::Answered),
+        Ok(ForwardResult::Response(..)) => Some(ForwardEnd::Answered),
         Ok(ForwardResult::BecameOwner(_)) => None,
         Err(error) => Some(error.end),
     }
 }
 
-/// The answer of the node that owns the records. A stream of events ends when this server stops.
+/// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until
+/// the body has ended.
 fn forwarded_response<V>(
     mut answer: Forwarded,
+    permit: OwnedSemaphorePermit,
     version: Version,
     server: &Server<V>,
 ) -> hyper::Response<Body> {
@@ -179,7 +211,10 @@ fn forwarded_response<V>(
     }
     let stop = server.stop.clone();
     answer.map(|body| {
-        let body = body.map_err(BodyError::from);
+        let body = body.map_err(BodyError::from).map_frame(move |frame| {
+            let _held = &permit;
+            frame
+        });
         Either::Right(if is_stream {
             let frames = BodyStream::new(body).take_until(stop.cancelled_owned());
             StreamBody::new(frames).boxed_unsync()
@@ -380,6 +415,8 @@ pub struct Call<'a, V> {
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
     pub is_trusted: bool,
+    /// Whether another node of the cluster passed the request on.
+    pub is_passed_on: bool,
     out_of_service: &'a OncePerSecond,
 }
 
@@ -476,10 +513,11 @@ async fn try_answer<V: Verify>(
         let what = resource.not_served.unwrap_or_default();
         return Ok(v2::not_served(call, what, head).answer());
     };
-    if access == Access::Compatible
-        && let Some(v2) = deps.v2.get()
-    {
-        v2.admit_compatible(&head.headers)?;
+    if access == Access::Compatible {
+        if let Some(v2) = deps.v2.get() {
+            v2.admit_compatible(head, deps.host_name.as_deref())?;
+        }
+        body.note_admitted();
     }
     let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
     let answer = match route.handler {
@@ -495,7 +533,7 @@ async fn try_answer<V: Verify>(
         Handler::Inbox => inbox(deps, head),
         Handler::Admin(page) => admin::answer(call, page, head, body).await,
         Handler::Metrics => metrics(call, head).await,
-        Handler::Ready => Ok(ready(call, head).await),
+        Handler::Ready => Ok(ready(call).await),
         Handler::Index => Ok(index(deps, head)),
         Handler::TrySend | Handler::TryCheck => {
             let body = body.read(limit, time).await?;
@@ -599,14 +637,14 @@ pub fn alive() -> Response {
 
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
 /// how many numbers are remembered, if that is known. A node that stands by is ready while the owner is.
-async fn ready<V>(call: &Call<'_, V>, head: &Parts) -> Response {
+async fn ready<V>(call: &Call<'_, V>) -> Response {
     let mut details = details(call.deps);
     if details.reasons.is_none()
         && let Some(forwarder) = &call.deps.forwarder
     {
         // An id is visible ASCII.
         let id = HeaderValue::from_str(call.request_id).unwrap_or(HeaderValue::from_static(""));
-        let readiness = forwarder.readiness(&head.headers, call.peer, &id).await;
+        let readiness = forwarder.readiness(call.is_passed_on, call.peer, &id).await;
         details.reasons = readiness.err().map(|reason| vec![reason]);
     }
     if details.reasons.is_some() {
@@ -631,23 +669,6 @@ fn details<V>(deps: &Deps<V>) -> Details {
     }
 }
 
-/// The state of the server for the control socket.
-pub fn diagnose<V>(deps: &Deps<V>) -> Diagnosis {
-    let metrics = deps.metrics.text(TextFormat::Classic, (deps.reading)().as_ref());
-    let metrics = metrics.lines().map(str::to_owned).collect();
-    // Texts and numbers always have a form in JSON.
-    Diagnosis { readyz: serde_json::to_value(details(deps)).unwrap_or_default(), metrics }
-}
-
-/// The state of a running server.
-#[derive(Debug, Default)]
-pub struct Diagnosis {
-    /// The details of `/readyz`.
-    pub readyz: serde_json::Value,
-    /// The lines of `/metrics`.
-    pub metrics: Vec<String>,
-}
-
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Problem> {
     let (deps, headers) = (call.deps, &head.headers);
@@ -655,12 +676,12 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
         match (deps.v2.get(), &deps.forwarder) {
             (Some(v2), forwarder) => {
                 v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
-                if forwarder.as_ref().is_some_and(|forwarder| forwarder.is_passed_on(headers)) {
+                if forwarder.is_some() && call.is_passed_on {
                     // A standby asks on behalf of its caller, and renders its own metrics.
                     return Ok(Response::plain(StatusCode::OK, "the caller may read metrics"));
                 }
             }
-            (None, Some(forwarder)) if forwarder.is_passed_on(headers) => return Ok(forward::not_owner()),
+            (None, Some(_)) if call.is_passed_on => return Ok(forward::not_owner()),
             (None, Some(forwarder)) => may_read_metrics(call, forwarder, head).await?,
             (None, None) => return Err(Problem::Refused(Refusal::Starting)),
         }
@@ -681,7 +702,7 @@ async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &P
     // An id is visible ASCII.
     let id = HeaderValue::from_str(call.request_id).map_err(|_| Problem::BadHead)?;
     match forwarder.forward(&question, &Bytes::new(), call.peer, &id).await? {
-        ForwardResult::Response(answer) => match answer.status() {
+        ForwardResult::Response(answer, _) => match answer.status() {
             StatusCode::OK => Ok(()),
             StatusCode::UNAUTHORIZED => Err(Problem::Unauthenticated),
             StatusCode::FORBIDDEN => Err(Problem::Forbidden),

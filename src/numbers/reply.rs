@@ -71,8 +71,7 @@ pub struct VerificationSummary {
     pub expires: Timestamp,
     /// Requested messages.
     pub sends: u8,
-    /// Wrong codes, of callers who named it or of others, whichever are more. The compatible routes count by number
-    /// only.
+    /// Wrong codes. The compatible routes count by number only.
     pub wrong_codes: u8,
     /// Whether no further check of its code is allowed.
     pub spent: bool,
@@ -83,10 +82,10 @@ pub struct VerificationSummary {
 impl VerificationSummary {
     /// The summary of a verification.
     pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
-        let VerificationDetails { begun, last_send, channel, sends, wrong, unnamed, spent, canceled, .. } =
-            verification.details(policy);
+        let VerificationDetails {
+            begun, last_send, channel, sends, wrong: wrong_codes, spent, canceled, ..
+        } = verification.details(policy);
         let (track, expires) = (verification.salt.track(), verification.expires);
-        let wrong_codes = wrong.max(unnamed);
         Self { track, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
     }
 }

@@ -41,13 +41,12 @@ impl CallbackReply {
 impl Otp {
     /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of
     /// `/callbacks/twilio/message`, `/callbacks/twilio/call` and `/callbacks/twilio/gate` below
-    /// [`OtpBuilder::public_url`](super::OtpBuilder::public_url).
+    /// the setting `public-url`.
     ///
     /// `path_and_query` is what was asked for, still percent-encoded and unchanged: the signature covers it.
     /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names
     /// in any case with their values, such as those of the `http` crate's `HeaderMap`; all but `Content-Type` and
-    /// `X-Twilio-Signature` are ignored. The body may have at most
-    /// [`Bounds::body_bytes`](super::Bounds::body_bytes).
+    /// `X-Twilio-Signature` are ignored. The body may have at most `max-body-bytes`.
     ///
     /// Any client may call this path. The engine ignores a report until its signature was checked.
     ///

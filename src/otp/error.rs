@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::EngineError;
-use crate::config::{ConfigErrors, SettingError};
-use crate::domain::{Channel, NumberError, RoutingError, seconds_up};
+use crate::config::ConfigErrors;
+use crate::domain::{Channel, NumberError, seconds_up};
 use crate::gateway::GatewaySettingsError;
 use crate::numbers::Refusal;
 use crate::store::OpenError;
@@ -14,16 +14,10 @@ use crate::store::OpenError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The builder got an unusable value.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    /// The order of the gateways cannot be read, or names one that is not given.
-    #[error("routing: {0}")]
-    Routing(#[from] RoutingError),
     /// A gateway's settings cannot work.
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
-    /// `config.json` or the environment is wrong.
+    /// Settings cannot be used. All errors are in it.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// Another process, or another handle of this one, uses the data directory.
@@ -83,7 +77,7 @@ pub enum OtpError {
     /// again later may help.
     #[error("no gateway did what it was asked to; the log says why")]
     Gateway,
-    /// Calls are not switched on: [`OtpBuilder::voice`](super::OtpBuilder::voice).
+    /// Calls are not switched on: the setting `voice`.
     #[error("calls are not switched on")]
     NoCalls,
     /// No gateway in the order of the gateways serves this channel.

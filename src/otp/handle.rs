@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::{OtpBuilder, OtpError, Sent, StartError, Verified};
+use super::{OtpBuilder, OtpError, Sent, Verified};
 use crate::attempts::{ListedAttempt, SendQuery};
-use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
@@ -89,26 +88,15 @@ impl Otp {
         OtpBuilder::new(data_dir.into())
     }
 
-    /// Starts with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
+    /// Begins with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
     /// framework's component: `docs/guides/from-go-framework.md`.
-    ///
-    /// # Errors
-    /// As [`OtpBuilder::from_config`] and [`OtpBuilder::start`].
-    pub async fn from_config(config_file: impl Into<PathBuf>) -> Result<Self, StartError> {
-        OtpBuilder::from_config(config_file)?.start().await
-    }
-
-    /// Starts with settings of the server: [`OtpBuilder::from_settings`].
-    ///
-    /// # Errors
-    /// As [`OtpBuilder::start`].
-    pub async fn from_settings(settings: Settings) -> Result<Self, StartError> {
-        OtpBuilder::from_settings(settings).start().await
+    pub fn from_config(config_file: impl Into<PathBuf>) -> OtpBuilder {
+        OtpBuilder::from_config(config_file)
     }
 
     /// Sends a code by text message and returns when a provider has taken it, or when it will be tried
-    /// again in the background ([`OtpBuilder::retry`]). Takes at most
-    /// [`Bounds::send_budget`](super::Bounds::send_budget) and the time of two writes to the disk. `phone` is in E.164
+    /// again in the background (the setting `sms.retry`). Takes at most `send-budget` and the time of two writes to the
+    /// disk. `phone` is in E.164
     /// form, such as `+14155550123`, or national where a default region is set.
     ///
     /// A further send replaces the code, restarts its life, and keeps the count of wrong codes.
@@ -130,7 +118,7 @@ impl Otp {
         self.send(phone, Some(Channel::Sms), style).await
     }
 
-    /// Calls and reads a code out, digit by digit, twice. Only with [`OtpBuilder::voice`].
+    /// Calls and reads a code out, digit by digit, twice. Only with the setting `voice`.
     ///
     /// # Errors
     /// As [`Otp::send_sms`], and [`OtpError::NoCalls`].
@@ -139,7 +127,7 @@ impl Otp {
     }
 
     /// Sends a code over any channel, worded in any way. Without a channel, over the first one of
-    /// [`OtpBuilder::workflow`], else by text message.
+    /// the setting `workflow`, else by text message.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

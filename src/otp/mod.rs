@@ -10,7 +10,7 @@
 //!
 //! # let directory = tempfile::tempdir()?;
 //! // Without a gateway, messages go to an inbox in memory and nothing leaves the machine.
-//! let otp = Otp::builder(directory.path()).brand("Acme").start().await?;
+//! let otp = Otp::builder(directory.path()).set("brand", "Acme").start().await?;
 //! otp.send_sms("+14155550123").await?;
 //!
 //! let code = otp.inbox_code("+14155550123").ok_or("the inbox is empty")?;
@@ -26,32 +26,24 @@
 //!
 //! # Providers
 //!
-//! A provider is added by its settings, and `routing` says who is tried for which numbers:
+//! A provider is configured by the variables and keys of the server, and `otp-sms-provider` says which is tried for which
+//! numbers:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use onceward::otp::{MadaSettings, Otp, SecretString, TwilioAccount, TwilioSender, TwilioSettings};
+//! use onceward::otp::Otp;
 //!
 //! # let directory = tempfile::tempdir()?;
 //! let otp = Otp::builder(directory.path())
-//!     .twilio_messages(TwilioSettings {
-//!         account: TwilioAccount {
-//!             account_sid: "AC00000000000000000000000000000000".to_owned(),
-//!             auth_token: SecretString::from("your-token".to_owned()),
-//!             base_url: "https://api.twilio.com".to_owned(),
-//!         },
-//!         sender: TwilioSender::Number("+15005550006".to_owned()),
-//!         whatsapp: None,
-//!         feedback: false,
-//!     })
-//!     .mada(MadaSettings {
-//!         username: "you".to_owned(),
-//!         password: SecretString::from("your-password".to_owned()),
-//!         url: "https://sms.example.com/soap".to_owned(),
-//!         source_name: "Acme".to_owned(),
-//!     })
-//!     .routing("Twilio;Mada:+35987,+35988")
+//!     .set("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000")
+//!     .set("TWILIO_AUTH_TOKEN", "00000000000000000000000000000000")
+//!     .set("TWILIO_PHONE_NUMBER", "+15005550006")
+//!     .set("MADA_USERNAME", "you")
+//!     .set("MADA_PASSWORD", "your-password")
+//!     .set("MADA_URL", "https://sms.example.com/soap")
+//!     .set("MADA_SOURCE_NAME", "Acme")
+//!     .set("otp-sms-provider", "Twilio;Mada:+35987,+35988")
 //!     .start()
 //!     .await?;
 //! assert_eq!(otp.gateways().len(), 2);
@@ -104,47 +96,34 @@
 //! # What it does with the process
 //!
 //! It speaks to `tracing` and prints nothing, installs no signal handlers, reads the environment only in
-//! [`Otp::from_config`], and opens no port. Its tasks run on the tokio runtime that it is started in; a few
+//! [`OtpBuilder::from_config`], and opens no port. Its tasks run on the tokio runtime that it is started in; a few
 //! threads of its own write to the disk. `docs/guides/embedding.md` has more.
 
 mod builder;
 mod callback;
 mod error;
 mod handle;
-mod senders;
-mod sources;
-mod start;
 #[cfg(test)]
 mod tests;
-mod texts;
 mod verified;
 
 pub use crate::attempts::{ListedAttempt, SendQuery, StatusFilter, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::config::{
-    Bounds, BreakerSettings, ConfigErrors, GatewaySettings, GuardSettings, Overrides, RetrySettings,
-    SettingError, Settings, Sources, TrackerSettings, WorkflowStep,
-};
+pub use crate::config::{ConfigError, ConfigErrors};
 pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, PhoneNumber,
-    Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp,
+    ServiceId, Timestamp,
 };
 pub use crate::gateway::{
     Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError,
-    HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, OutgoingMessage, Receipt, ReceiptStatus,
-    SinchSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
-    Verdict, WhatsAppSender,
+    OutgoingMessage, Receipt, ReceiptStatus, Verdict,
 };
-pub use crate::guard::Mode as GuardMode;
 pub use crate::node::StartError as EngineError;
 pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
-/// The form of passwords and tokens: not printed, and zeroed when dropped.
-pub use secrecy::SecretString;
-
 pub use builder::OtpBuilder;
 pub use callback::CallbackReply;
 pub use error::{OtpError, StartError};

@@ -14,7 +14,7 @@ pub struct Sent {
 
 impl Sent {
     /// Whether no gateway took the message yet: it is tried again in the background, while the code lives.
-    /// Only with [`OtpBuilder::retry`](super::OtpBuilder::retry).
+    /// Only with the setting `sms.retry`.
     pub const fn is_postponed(&self) -> bool {
         self.postponed
     }
@@ -46,10 +46,9 @@ impl Sent {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # use std::time::Duration;
 /// # use onceward::otp::{Otp, OtpError};
 /// # let directory = tempfile::tempdir()?;
-/// let otp = Otp::builder(directory.path()).attempts(2, Duration::from_secs(60)).start().await?;
+/// let otp = Otp::builder(directory.path()).set("otp-max-attempts", 2).start().await?;
 /// otp.send_sms("+14155550123").await?;
 ///
 /// let verified = otp.verify("+14155550123", "not a code").await;

@@ -227,6 +227,11 @@ impl Registry {
         !allows_unauthenticated && (!local_only || self.inner.published.credentials.load().needs_key())
     }
 
+    /// Whether the operator allows every client the compatible routes.
+    pub fn allows_unauthenticated(&self) -> bool {
+        self.inner.exposure.allows_unauthenticated
+    }
+
     pub fn live_keys(&self) -> usize {
         let services = self.inner.published.services.load();
         self.inner.published.credentials.load().live(&services).count()

@@ -162,7 +162,7 @@ macro_rules! permanent_record {
     };
 }
 
-permanent_record!(ServiceRecord, 3, 3, "services");
+permanent_record!(ServiceRecord, 3, 4, "services");
 permanent_record!(SafeNumber, 8, 1, "numbers on the safe list");
 
 /// After a failed commit `before` holds. Only a revocation and its mark hold at once.

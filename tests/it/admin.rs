@@ -68,20 +68,35 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     assert_eq!(visitor.get("/admin").await.status(), 303, "the id is void, not only the cookie");
 
     let proxied = world_behind_proxy().await;
-    let host = [("host", "codes.example"), FORM];
+    let host = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
     let answer = proxied.post_with("/admin/sign-in", &host, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
     let cookie = answer.header("set-cookie");
     assert!(
         cookie.starts_with("__Host-onceward=") && cookie.ends_with("; SameSite=Strict; Secure"),
         "{cookie}"
     );
-    for host in ["192.0.2.7:3000", "codes.example:3000", "evil.example"] {
-        let headers = [("host", host), FORM];
-        let refused =
-            proxied.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
-        assert_eq!(refused.status(), 403, "{host}");
-        assert!(refused.text().contains("public-url"), "{}", refused.text());
+    for (host, forwarded) in [
+        ("192.0.2.7:3000", ("x-forwarded-proto", "http")),
+        ("codes.example", ("x-forwarded-proto", "http")),
+        ("codes.example", ("x-forwarded-for", "192.0.2.7")),
+        ("codes.example", ("accept", "text/html")),
+        ("localhost:3000", ("x-forwarded-proto", "http")),
+        ("127.0.0.1:3000", ("x-forwarded-for", "192.0.2.7")),
+    ] {
+        let headers = [("host", host), forwarded, FORM];
+        for world in [&proxied, &world] {
+            let refused =
+                world.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+            assert_eq!(refused.status(), 403, "{headers:?}");
+            assert!(refused.text().contains("trusted-proxies"), "{}", refused.text());
+            let page = world.request_with(Method::GET, "/admin/sign-in", &headers, "").await;
+            assert!(!page.text().contains("name=\"secret\""), "{headers:?}");
+        }
     }
+    // Any client can claim to be a proxy.
+    let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
+    let refused = world.post_with("/admin/sign-in", &claimed, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+    assert_eq!(refused.status(), 403);
 }
 
 #[tokio::test]
@@ -115,7 +130,7 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
 }
 
 #[tokio::test]
-async fn strangers_who_guess_are_slowed_and_do_not_keep_the_operator_out() {
+async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
     let world = World::of(V2::account(Setup::new())).await;
     for _ in 0..10 {
         assert_eq!(sign_in(&world, OWN_ACCOUNT, "secret").await.status(), 401);
@@ -124,15 +139,27 @@ async fn strangers_who_guess_are_slowed_and_do_not_keep_the_operator_out() {
     assert_eq!(limited.status(), 429);
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");
-    assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 303);
+    assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 429, "no secret is compared");
     let header = ("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN));
     let metrics = world.request_with(Method::GET, "/metrics", &[header], "").await.text();
-    for counted in ["{reason=\"unauthenticated\"} 10\n", "{reason=\"rate_limited\"} 1\n"] {
+    for counted in ["{reason=\"unauthenticated\"} 10\n", "{reason=\"rate_limited\"} 2\n"] {
         assert!(metrics.contains(&format!("onceward_requests_refused_total{counted}")), "{metrics}");
     }
-    for message in ["dashboard sign-in failed", "dashboard sign-in limited", "dashboard sign-in"] {
+    for message in ["dashboard sign-in failed", "dashboard sign-in limited"] {
         soon(message, world.server.output().event(|line: &Value| line["message"] == message)).await;
     }
+
+    let proxied = world_behind_proxy().await;
+    let from = async |address: &str, secret: &str| {
+        let headers =
+            [("host", "codes.example"), ("x-forwarded-proto", "https"), ("x-forwarded-for", address), FORM];
+        proxied.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, secret)).await.status()
+    };
+    for _ in 0..10 {
+        assert_eq!(from("192.0.2.7", "secret").await, 401);
+    }
+    assert_eq!(from("192.0.2.7", OWN_TOKEN).await, 429);
+    assert_eq!(from("192.0.2.8", OWN_TOKEN).await, 303, "another client of the proxy");
 }
 
 #[tokio::test]
@@ -465,7 +492,10 @@ impl Visitor {
 
 /// A server behind a proxy with TLS.
 async fn world_behind_proxy() -> World {
-    World::of(V2::account(Setup::new().config("public-url", "https://codes.example"))).await
+    let setup = Setup::new()
+        .config("trusted-proxies", json!(["127.0.0.1"]))
+        .config("client-address-header", "X-Forwarded-For");
+    World::of(V2::account(setup)).await
 }
 
 async fn lock(world: &World, number: &str, code: &str) {

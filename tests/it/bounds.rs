@@ -85,7 +85,7 @@ async fn too_many_connections_are_503_until_one_ends() {
 async fn a_connection_with_nothing_to_do_is_ended() {
     let world = World::with([("idle-timeout", json!("300ms"))]).await;
     let mut idle = world.connection().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("written");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("written");
     let mut answer = String::new();
     soon("the end", idle.read_to_string(&mut answer)).await.expect("an orderly end");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

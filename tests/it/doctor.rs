@@ -3,10 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::{AUTH_TOKEN, Finished, Private, Setup, Shifted, V2, World, wrong};
-use crate::v2_secrets::in_a_month;
+use crate::support::{Finished, Setup, Shifted, World};
 
 #[tokio::test]
 async fn doctor_examines_a_running_and_a_stopped_server() {
@@ -87,13 +86,33 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     says(&checks, "ok", "data directory", "the first start makes it");
     assert!(!setup.data_dir().exists());
 
-    let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "growing"}});
+    let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "verification"}});
     let setup = Setup::bare().config("otp-timeout", "30m").config("services", services);
     let checks = report(&setup.command(["doctor", "--json"]).await, 0);
     says(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
     says(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
-    says(&checks, "ok", "standards, lockout", "services.shop.lockout: checks by To wait longer");
+    says(&checks, "ok", "standards, lockout", "services.shop.lockout: ends the verification only");
     says(&checks, "ok", "gateway Simulator", "sends no message");
+}
+
+#[tokio::test]
+async fn doctor_tries_to_write_where_the_first_start_will() {
+    let setup = Setup::bare().config("data-dir", "/proc/onceward/data");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(
+        &checks,
+        "fail",
+        "data directory",
+        "/proc/onceward/data does not exist, and /proc cannot be written to",
+    );
+    let setup = Setup::bare().config("data-dir", "new/data");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "ok", "data directory", "the first start makes it");
+    let left = |name: std::ffi::OsString| name.to_string_lossy().contains("onceward-doctor");
+    assert!(!setup.home().join("new").exists());
+    assert!(
+        !fs::read_dir(setup.home()).expect("a directory").any(|entry| left(entry.expect("one").file_name()))
+    );
 }
 
 #[tokio::test]
@@ -154,90 +173,6 @@ async fn doctor_asks_the_public_address_only_if_told_so() {
     let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio.base_url());
     let checks = report(&elsewhere.command(["doctor", "--online", "--json"]).await, 70);
     says(&checks, "fail", "callbacks", "and not as onceward does");
-}
-
-/// Everywhere where a secret, a number or an address can be, there is one that the test knows.
-#[tokio::test]
-async fn a_bundle_has_what_a_report_needs_and_nothing_private() {
-    let mut private = Private::default();
-    let test_number = private.number("+14155550123".to_owned());
-    let secrets =
-        ["p4ssw0rd", "sms-host", "t0ken-in-the-path", "public-host", "page-host", "hook-t0ken", "Br4nd"];
-    private.secrets = secrets.map(str::to_owned).to_vec();
-    private.codes.push("7415926535".to_owned());
-    let setup = V2::account(Setup::new());
-    let test_number = json!({"pattern": test_number, "code": "7415926535", "expires": in_a_month(&setup)});
-    let gateway = json!({
-        "url": "https://sms-host.invalid/t0ken-in-the-path/send",
-        "headers": {"Authorization": "Bearer {token}"},
-        "json": {"to": "{to}", "text": "{text}"},
-    });
-    let setup = setup
-        .config("otp-length", 10)
-        .config("services", json!({"shop": {"test-numbers": [test_number]}}))
-        .config("http-gateway", gateway)
-        .env("HTTP_GATEWAY_TOKEN", "p4ssw0rd")
-        .config("otp-sms-provider", "Twilio;Http:+49151")
-        .config("public-url", "https://public-host.invalid/t0ken-in-the-path")
-        .config("cors-origins", "https://page-host.invalid")
-        .config("brand", "Br4nd");
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world.server.client);
-    let services = v2.service(&[]).await;
-    let url = "http://192.0.2.1/hook-t0ken";
-    let hook = [("FriendlyName", "a"), ("EventTypes", "verification.approved"), ("WebhookUrl", url)];
-    v2.made(&format!("{services}/Webhooks"), &hook).await;
-    let (number, code) = world.number_with_code().await;
-    world.server.client.verify(&number, &wrong(&code)).await;
-    private.number(number);
-    private.codes.push(code);
-    private.server_key(&world.setup.data_dir());
-
-    let made = world.setup.command(["doctor", "--bundle"]).await;
-    assert!(made.output.contains("wrote onceward-bundle.json: read it"), "{}", made.output);
-    let file = world.setup.home().join("onceward-bundle.json");
-    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-    let text = fs::read(&file).expect("a bundle");
-    assert_eq!(private.found_in(&text), None, "{}", String::from_utf8_lossy(&text));
-    let bundle: Value = serde_json::from_slice(&text).expect("JSON");
-    assert_eq!(bundle["version"], env!("CARGO_PKG_VERSION"));
-    let setting = |key: &str| {
-        let settings = bundle["settings"].as_array().expect("settings");
-        settings.iter().find(|setting| setting["key"] == key).unwrap_or_else(|| panic!("no {key}")).clone()
-    };
-    assert_eq!(setting("otp-length")["value"], "10");
-    assert!(setting("otp-length")["origin"].as_str().is_some_and(|origin| origin.contains("config.json")));
-    assert_eq!(setting("public-url")["value"], "(not shown)");
-    for (pointer, kind) in [
-        ("/kernel", "text"),
-        ("/target", "text"),
-        ("/checks/0/detail", "text"),
-        ("/data_bytes/journal", "number"),
-        ("/check_data/numbers", "number"),
-        ("/server/readyz/gateways/0/circuit", "text"),
-        ("/server/metrics/0", "text"),
-    ] {
-        let value = bundle.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {bundle:#}"));
-        assert!(if kind == "text" { value.is_string() } else { value.is_u64() }, "{pointer}: {value}");
-    }
-}
-
-#[tokio::test]
-async fn a_bundle_is_written_without_a_server_and_never_over_a_file() {
-    let setup = Setup::new().config("log-level", AUTH_TOKEN);
-    let made = setup.command(["doctor", "--json", "--bundle", "report.json"]).await;
-    says(&report(&made, 70), "fail", "configuration", AUTH_TOKEN);
-    let file = setup.home().join("report.json");
-    let text = fs::read_to_string(&file).expect("a bundle");
-    assert!(text.contains("log-level") && !text.contains(AUTH_TOKEN), "{text}");
-    let bundle: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(bundle["server"], Value::Null);
-    assert!(bundle["check_data"]["error"].as_str().is_some_and(|error| error.contains("no data")), "{text}");
-
-    let refused = setup.command(["doctor", "--bundle", "report.json"]).await;
-    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-    assert!(refused.output.contains("report.json exists already"), "{}", refused.output);
-    assert_eq!(fs::read_to_string(&file).expect("a bundle"), text);
 }
 
 /// The checks of a report that ended with this code.

@@ -83,7 +83,7 @@ async fn a_body_of_exactly_16_kib_is_read() {
 async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
     let world = World::new().await;
     let mut stream = world.connection().await;
-    let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /api/send-otp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("written");
     let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
     for _ in 0..5 {
@@ -136,7 +136,7 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
 async fn a_slow_body_is_408() {
     let world = World::with([("body-timeout", json!("300ms"))]).await;
     let mut stream = world.connection().await;
-    let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\n{\"phone";
+    let head = "POST /api/send-otp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{\"phone";
     stream.write_all(head.as_bytes()).await.expect("written");
     let answer = soon("an answer", read_head(&mut stream)).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -173,7 +173,7 @@ async fn one_connection_carries_many_requests() {
     let world = World::new().await;
     let mut stream = world.connection().await;
     for _ in 0..50 {
-        let request = b"GET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n";
+        let request = b"GET /hello-world HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream.write_all(request).await.expect("written");
         let head = soon("an answer", read_head(&mut stream)).await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -187,10 +187,10 @@ async fn a_bad_request_does_not_cost_the_connection() {
     let world = World::new().await;
     let mut stream = world.connection().await;
     for (request, status) in [
-        ("POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\n{", "400"),
-        ("GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n", "404"),
-        ("PUT /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}", "405"),
-        ("GET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
+        ("POST /api/send-otp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{", "400"),
+        ("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
+        ("PUT /api/send-otp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", "405"),
+        ("GET /hello-world HTTP/1.1\r\nHost: localhost\r\n\r\n", "200"),
     ] {
         stream.write_all(request.as_bytes()).await.expect("written");
         let head = soon("an answer", read_head(&mut stream)).await;
@@ -204,8 +204,7 @@ async fn a_bad_request_does_not_cost_the_connection() {
 async fn requests_sent_ahead_are_answered_in_order() {
     let world = World::new().await;
     let mut stream = world.connection().await;
-    let requests =
-        "GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\nGET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n";
+    let requests = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello-world HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(requests.as_bytes()).await.expect("written");
     for status in ["404", "200"] {
         let head = soon("an answer", read_head(&mut stream)).await;
@@ -232,7 +231,7 @@ async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
     let body = json!({"phoneNumber": number}).to_string();
     let mut stream = world.connection().await;
     let head = format!(
-        "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/send-otp HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await.expect("written");

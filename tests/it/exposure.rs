@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Finished, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2, World, basic, soon, through, until,
+    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2, World, basic, soon, through, until,
 };
 
 /// The configuration is wrong (`EX_USAGE`).
@@ -114,6 +114,37 @@ async fn in_production_a_key_is_asked_for_on_loopback_too() {
 
     let allowed = setup.config("allow-unauthenticated", true).start().await;
     assert_eq!(allowed.client.post("/api/send-otp", body).await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
+    let world = World::new().await;
+    let number = world.number();
+    let statuses = async |client: &Client, host: &str| {
+        let check = json!({ "user": { "phoneNumber": number }, "code": "0" });
+        let mut statuses = Vec::new();
+        for (path, body) in [
+            ("/api/verify-otp", check),
+            ("/verify-code", json!({ "phoneNumber": number, "smsCode": "0" })),
+            ("/api/send-otp", json!({})),
+            ("/send-code", json!({})),
+        ] {
+            let headers = [("host", host), ("content-type", "application/json")];
+            statuses.push(client.post_with(path, &headers, body.to_string()).await.status());
+        }
+        statuses
+    };
+    let (refused, served) = (vec![403; 4], vec![401, 400, 400, 400]);
+    for host in ["evil.example", "localhost.evil.example:3000"] {
+        assert_eq!(statuses(&world.server.client, host).await, refused, "{host}");
+    }
+    for host in ["localhost:3000", "127.0.0.1", "[::1]:3000"] {
+        assert_eq!(statuses(&world.server.client, host).await, served, "{host}");
+    }
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+    let allowed = world.setup.clone().config("allow-unauthenticated", true).start().await;
+    assert_eq!(statuses(&allowed.client, "codes.example").await, served);
 }
 
 #[tokio::test]

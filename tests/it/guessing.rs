@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::documented::locked;
 use crate::support::{HttpResponse, Setup, Shifted, V2, World, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
@@ -94,72 +95,10 @@ async fn a_stop_goes_on_at_fifty_after_a_change_of_the_rule_and_back() {
 }
 
 #[tokio::test]
-async fn where_waits_grow_a_hundred_codes_by_number_stop_only_such_checks() {
+async fn a_lockout_is_shown_until_the_used_up_verification_ends() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
-    let service = v2.service(&[("Lockout", "growing"), ("MaxChecks", "100")]).await;
-    let number = world.number();
-    let owners = sid(&v2.begins(&service, &number).await);
-    for _ in 0..100 {
-        assert_eq!(v2.checks_number(&service, &number, "0000000000").await.status(), 200);
-    }
-    refused_for_days(&v2.checks_number(&service, &number, "0000000000").await, 29..=30);
-    assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
-    let code = world.twilio.code_for(&number);
-    assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
-}
-
-#[tokio::test]
-async fn where_waits_grow_a_hundred_codes_by_id_stop_no_check_by_number() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("Lockout", "growing"), ("MaxChecks", "100")]).await;
-    let number = world.number();
-    let begun = sid(&v2.begins(&service, &number).await);
-    for _ in 0..100 {
-        assert_eq!(v2.checks(&service, &begun, "0000000000").await.status(), 200);
-    }
-    assert_eq!(told(&v2.checks(&service, &begun, "0000000000").await), (429, "60202".to_owned()));
-    stopped_for_days(&v2, &service, &number, 29..=30).await;
-    let code = world.twilio.code_for(&number);
-    assert_eq!(told(&v2.checks_number(&service, &number, &wrong(&code)).await), (200, "pending".to_owned()));
-    assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (200, "approved".to_owned()));
-}
-
-#[tokio::test]
-async fn where_waits_grow_each_way_of_checking_uses_up_only_itself() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("Lockout", "growing")]).await;
-    for by_id_first in [true, false] {
-        let number = world.number();
-        let begun = sid(&v2.begins(&service, &number).await);
-        let code = world.twilio.code_for(&number);
-        let check = |by_id: bool, code: String| {
-            let (v2, service, number, begun) = (&v2, &service, &number, &begun);
-            async move {
-                if by_id {
-                    v2.checks(service, begun, &code).await
-                } else {
-                    v2.checks_number(service, number, &code).await
-                }
-            }
-        };
-        for left in (0..5).rev() {
-            let status = if left == 0 { "max_attempts_reached" } else { "pending" };
-            assert_eq!(told(&check(by_id_first, wrong(&code)).await), (200, status.to_owned()));
-        }
-        assert_eq!(told(&check(by_id_first, code.clone()).await), (429, "60202".to_owned()));
-        assert_eq!(told(&check(!by_id_first, wrong(&code)).await), (200, "pending".to_owned()));
-        assert_eq!(told(&check(!by_id_first, code.clone()).await), (200, "approved".to_owned()));
-    }
-}
-
-#[tokio::test]
-async fn a_lockout_is_shown_until_no_way_of_checking_is_refused() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("Lockout", "growing")]).await;
+    let service = v2.service(&[]).await;
     for by_id in [true, false] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -171,7 +110,6 @@ async fn a_lockout_is_shown_until_no_way_of_checking_is_refused() {
             };
             assert_eq!(checked.status(), 200);
         }
-        // The waits begin with 30 s, but this verification takes no more codes.
         let shown = v2.get(&format!("{service}/Lockouts/{number}")).await.json();
         let moment = |text: &serde_json::Value| {
             humantime::parse_rfc3339(text.as_str().expect("a date")).expect("a time")
@@ -180,6 +118,29 @@ async fn a_lockout_is_shown_until_no_way_of_checking_is_refused() {
             moment(&shown["date_locked_until"]).duration_since(moment(&begun.json()["date_created"]));
         let seconds = locked.expect("later").as_secs();
         assert!((599..=601).contains(&seconds), "{seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    for (fixed, service) in
+        [(false, v2.default_service().await), (true, v2.service(&[("Lockout", "1800")]).await)]
+    {
+        let number = world.number();
+        let begun = v2.begins(&service, &number).await;
+        let (owners, code) = (sid(&begun), world.twilio.code_for(&number));
+        for _ in 0..4 {
+            assert_eq!(v2.checks_number(&service, &number, &wrong(&code)).await.status(), 200);
+        }
+        let last = v2.checks_number(&service, &number, &wrong(&code)).await;
+        assert_eq!(told(&last), (200, "max_attempts_reached".to_owned()));
+        v2.has_no_check_left(&service, &number, &owners, &code).await;
+        if !fixed {
+            world.send(&number).await.expects(locked(&number, 30));
+            world.verify(&number, &code).await.expects(locked(&number, 30));
+        }
     }
 }
 

@@ -53,7 +53,6 @@ mod support;
 mod tls;
 mod traces;
 mod tutorial;
-mod v2_attack;
 mod v2_belief;
 mod v2_crash;
 mod v2_errors;

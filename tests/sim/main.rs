@@ -16,7 +16,6 @@ mod disk;
 mod ending;
 mod facts;
 mod gateways;
-mod growing;
 mod outcome;
 mod remember;
 mod runs;
@@ -24,6 +23,7 @@ mod setup;
 mod shard;
 mod tally;
 mod trouble;
+mod verifications;
 mod world;
 
 use runs::{Run, number_from};

@@ -93,6 +93,8 @@ pub enum Owner {
     Vacant,
     /// No node, because an import runs or was interrupted.
     Importing,
+    /// The record of the owner was not written with the server key.
+    Unproven,
     /// etcd does not answer.
     #[default]
     Unknown,
@@ -175,15 +177,17 @@ fn address_key(address: &str) -> Vec<u8> {
     system_key(&format!("address/{address}"))
 }
 
-/// The key of the owner. Its value is the node's name, a line feed and its address.
+/// The key of the owner. Its value is the node's name, its address and [`Sealing::owner_proof`], with line feeds between
+/// them.
 pub fn owner_key() -> Vec<u8> {
     system_key("owner")
 }
 
-/// The name and the address in the value of [`owner_key`].
-pub fn owner_of(value: &[u8]) -> Option<(String, String)> {
-    let (node, address) = std::str::from_utf8(value).ok()?.split_once('\n')?;
-    Some((node.to_owned(), address.to_owned()))
+/// The name, the address and the proof in the value of [`owner_key`].
+pub fn owner_of(value: &[u8]) -> Option<(String, String, String)> {
+    let (node, rest) = std::str::from_utf8(value).ok()?.split_once('\n')?;
+    let (address, proof) = rest.split_once('\n')?;
+    Some((node.to_owned(), address.to_owned(), proof.to_owned()))
 }
 
 impl Cluster {
@@ -326,6 +330,7 @@ impl MemberState {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
         let sent = uptime.now();
         let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
+        let proof = self.sealing.owner_proof(name, advertise, lease.id);
         let txn = TxnRequest {
             compare: [key.clone()]
                 .into_iter()
@@ -333,7 +338,7 @@ impl MemberState {
                 .map(|absent| version_is(absent, 0))
                 .collect(),
             success: vec![
-                put(key.clone(), format!("{name}\n{advertise}").into_bytes(), lease.id),
+                put(key.clone(), format!("{name}\n{advertise}\n{proof}").into_bytes(), lease.id),
                 put(sequence_key(lease.id), Vec::new(), lease.id),
             ],
             failure: vec![get(key)],
@@ -425,7 +430,10 @@ impl MemberState {
         if is_importing {
             return Owner::Importing;
         }
-        let Some((node, address)) = owner_of(&value) else { return Owner::Vacant };
+        let is_proven =
+            |node: &str, address: &str, proof: &str| self.sealing.is_owner_proof(node, address, lease, proof);
+        let owner = owner_of(&value).filter(|(node, address, proof)| is_proven(node, address, proof));
+        let Some((node, address, _)) = owner else { return Owner::Unproven };
         let ClusterOptions { name, advertise, uptime, .. } = &self.options;
         if node == *name && address == *advertise && uptime.now().since(self.joined) < EARLIER_LEASE_ENDED {
             // An earlier process of this node, whose lease has not ended yet.
@@ -496,6 +504,9 @@ fn log_change(owner: &Owner, has_seen_an_owner: bool) {
         Owner::Vacant => tracing::info!("owner missing"),
         Owner::Importing => tracing::warn!(
             "import not complete, no node owns the records until it is; if it was interrupted, run it again"
+        ),
+        Owner::Unproven => tracing::error!(
+            "owner in etcd not proven, no request is passed on; check which programs write to etcd, and that all nodes have one version"
         ),
         Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
     }

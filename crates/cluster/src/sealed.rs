@@ -49,6 +49,7 @@ pub struct Unreadable;
 pub struct Sealing {
     ids: hmac::Key,
     values: hmac::Key,
+    owners: hmac::Key,
 }
 
 impl Sealing {
@@ -57,7 +58,27 @@ impl Sealing {
             let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), purpose);
             hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
         };
-        Self { ids: derive(b"onceward/cluster/id/1"), values: derive(b"onceward/cluster/value/1") }
+        Self {
+            ids: derive(b"onceward/cluster/id/1"),
+            values: derive(b"onceward/cluster/value/1"),
+            owners: derive(b"onceward/cluster/owner/1"),
+        }
+    }
+
+    /// The proof, in hex digits, that a node with the server key owns the records by this lease.
+    pub fn owner_proof(&self, name: &str, address: &str, lease: i64) -> String {
+        let proof = hmac::sign(&self.owners, &owner_text(name, address, lease));
+        let digits = proof.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
+
+    /// Whether it is that proof.
+    pub fn is_owner_proof(&self, name: &str, address: &str, lease: i64, proof: &str) -> bool {
+        let digits = |at| proof.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..proof.len()).step_by(2).map(digits).collect();
+        bytes.is_some_and(|bytes| {
+            hmac::verify(&self.owners, &owner_text(name, address, lease), &bytes).is_ok()
+        })
     }
 
     /// The record's key in etcd.
@@ -92,6 +113,11 @@ impl Sealing {
     pub const fn opener(&self) -> Opener<'_> {
         Opener { sealing: self, last: None }
     }
+}
+
+/// Neither a name nor an address has a line feed.
+fn owner_text(name: &str, address: &str, lease: i64) -> Vec<u8> {
+    format!("{name}\n{address}\n{lease:x}").into_bytes()
 }
 
 /// Encrypts the values of one term.

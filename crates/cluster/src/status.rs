@@ -57,7 +57,7 @@ pub async fn view(urls: &[String], tls: Option<&EtcdTls>) -> Result<ClusterView,
     for entry in found(response).flatten() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if entry.key == owner_key() {
-            view.owner = owner_of(&entry.value);
+            view.owner = owner_of(&entry.value).map(|(node, address, _)| (node, address));
         } else if entry.key == import_key() {
             view.is_importing = true;
         } else if entry.key == server_key_key() {

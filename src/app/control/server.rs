@@ -22,7 +22,6 @@ use crate::attempts::Attempts;
 use crate::audit::{Actor, Author};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::http::Diagnosis;
 use crate::node::AccountFile;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
@@ -68,7 +67,6 @@ pub struct ControlDeps {
     pub account: AccountFile,
     /// `None` refuses `unlock`, which clears the counts of numbers.
     pub verifying: Option<Verifying>,
-    pub diagnose: Arc<dyn Fn() -> Diagnosis + Send + Sync>,
 }
 
 impl ControlSocket {
@@ -250,10 +248,6 @@ async fn carry_out(
         ControlRequest::Erase(request) => lines([request.carry_out(registry, verifying()?, author).await?]),
         ControlRequest::Guard(request) => request.carry_out(registry, verifying()?, author).await,
         ControlRequest::Server => lines([ServerLine::at(verifying()?.now())]),
-        ControlRequest::Diagnose => {
-            let Diagnosis { readyz, metrics } = (deps.diagnose)();
-            Ok(std::iter::once(readyz).chain(metrics.into_iter().map(Value::from)).collect())
-        }
         ControlRequest::Copy => Err("a copy is answered elsewhere".to_owned()),
     }
 }

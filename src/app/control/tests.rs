@@ -232,7 +232,6 @@ impl Server {
             registry: registry.clone(),
             account: AccountFile::of(home.path()),
             verifying: None,
-            diagnose: Arc::new(Default::default),
         };
         let serving = tokio::spawn(socket.serve(deps, async {
             let _ = stopped.await;

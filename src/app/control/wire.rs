@@ -34,8 +34,6 @@ pub enum ControlRequest {
     Guard(GuardRequest),
     /// Answered with one `ServerLine`.
     Server,
-    /// Answered with the details of `/readyz` and then the lines of `/metrics`.
-    Diagnose,
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
     Copy,
 }

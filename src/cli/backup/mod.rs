@@ -29,7 +29,7 @@ use crate::store::{CopiedRecord, Key};
 use crate::webhook::EventRecord;
 
 /// The format that is written and read.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Marks the record of a test number in a line.
 const TEST: &str = "test:";

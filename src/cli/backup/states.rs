@@ -44,8 +44,8 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
 /// A number with three wrong codes, and a lockout.
 pub(super) fn some() -> Vec<CopiedRecord> {
     let until = AT.plus(MINUTE);
-    let (failures, named) = (FailureCount { in_a_row: 3, ..FailureCount::NONE }, FailureCount::NONE);
-    let open = OpenNumber { failures, named, keep_until: until, verification: None };
+    let failures = FailureCount { in_a_row: 3, ..FailureCount::NONE };
+    let open = OpenNumber { failures, keep_until: until, verification: None };
     vec![
         of_number(0, 14_155_552_671, &NumberState::Open(open)),
         of_number(0, 14_155_552_672, &NumberState::Locked { until }),

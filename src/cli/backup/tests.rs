@@ -169,11 +169,10 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
 }
 
 #[test]
-fn for_another_key_wrong_codes_of_named_verifications_still_count() {
-    let (failures, named) =
-        (FailureCount::NONE, FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT });
+fn for_another_key_wrong_codes_without_a_verification_still_count() {
+    let failures = FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT };
     let keep_until = AT.plus(FailureCount::RETENTION);
-    let stopped = OpenNumber { failures, named, keep_until, verification: None };
+    let stopped = OpenNumber { failures, keep_until, verification: None };
     let stopped = NumberState::Open(stopped);
     let entry = of_number(0, 14_155_552_671, &stopped);
     assert_eq!(without_codes(entry.clone()).expect("a record"), (Some(entry), false));
@@ -193,7 +192,7 @@ fn the_example_in_the_documentation_is_what_the_program_writes() {
 
 #[test]
 fn another_format_is_refused_with_who_wrote_it() {
-    for format in [1, 2, 3, 4, 6] {
+    for format in [1, 2, 3, 4, 5, 7] {
         let line = json!({"is": "onceward export", "format": format, "program": "9.1.0", "colour": "blue"});
         let error = read(format!("{line}\n").as_bytes()).expect_err("refused").to_string();
         assert!(error.contains(&format!("format {format}, written by onceward 9.1.0")), "{error}");
@@ -285,7 +284,7 @@ fn a_packed_export_is_named_as_one_whatever_its_bytes_look_like_as_lines() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
-    let damaged = CopiedRecord { record: Bytes::from_static(b"\x02\xff"), ..some().remove(0) };
+    let damaged = CopiedRecord { record: Bytes::from_static(b"\x03\xff"), ..some().remove(0) };
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
     let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
     assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
@@ -301,7 +300,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
         key: of_number(0, digits, &NumberState::Locked { until: AT }).key,
         ..good.clone()
     };
-    all.push(CopiedRecord { record: Bytes::from_static(b"\x02nonsense"), ..other(14_155_552_673) });
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x03nonsense"), ..other(14_155_552_673) });
     all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
     all.push(CopiedRecord { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
     let unknown = Key { kind: 99, ..good.key };
@@ -333,11 +332,11 @@ fn header() -> Header {
 }
 
 /// The number of wrong codes, and the time until which nothing is sent or checked.
-fn counts(state: &NumberState) -> (FailureCount, FailureCount, Option<Timestamp>) {
+fn counts(state: &NumberState) -> (FailureCount, Option<Timestamp>) {
     match *state {
-        NumberState::Fresh => (FailureCount::NONE, FailureCount::NONE, None),
-        NumberState::Open(OpenNumber { failures, named, .. }) => (failures, named, None),
-        NumberState::Locked { until } => (FailureCount::NONE, FailureCount::NONE, Some(until)),
+        NumberState::Fresh => (FailureCount::NONE, None),
+        NumberState::Open(OpenNumber { failures, .. }) => (failures, None),
+        NumberState::Locked { until } => (FailureCount::NONE, Some(until)),
     }
 }
 

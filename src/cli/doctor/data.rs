@@ -1,7 +1,7 @@
 //! The data directory: who may use it, the room on its disk, the server key, the server on it, and the clock against it.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,22 +40,49 @@ pub(super) fn examine(
                 "name another with data-dir",
             );
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return findings
-                .ok("data directory", format!("{shown} does not exist; the first start makes it"));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return absent(data_dir, findings),
         Err(error) => {
             let remedy = "run the command as the server's user";
             return findings.fail("data directory", format!("{shown}: {error}"), remedy);
         }
     };
     owner(data_dir, &found, findings);
+    if let Err(error) = try_to_write(data_dir) {
+        findings.fail("data directory", format!("{shown} cannot be written to: {error}"), UNWRITABLE);
+    }
     if !is_clustered {
         room(data_dir, findings);
     }
     key(settings, found.uid(), is_clustered, findings);
     let time_of_server = server(settings, is_clustered, findings);
     time(data_dir, time_of_server, clock, findings);
+}
+
+const UNWRITABLE: &str =
+    "run the command as the server's user; if that is it, name another directory with data-dir";
+
+/// The first start makes the directory, and those above it that are missing.
+fn absent(data_dir: &Path, findings: &mut Findings) {
+    let shown = data_dir.display();
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let above = data_dir.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
+    match try_to_write(above) {
+        Ok(()) => {
+            findings.ok("data directory", format!("{shown} does not exist; the first start makes it"));
+        }
+        Err(error) => findings.fail(
+            "data directory",
+            format!("{shown} does not exist, and {} cannot be written to: {error}", above.display()),
+            UNWRITABLE,
+        ),
+    }
+}
+
+/// Makes a file in a directory, and removes it.
+fn try_to_write(directory: &Path) -> std::io::Result<()> {
+    let file = directory.join(format!(".onceward-doctor-{}", std::process::id()));
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+    fs::remove_file(file)
 }
 
 fn owner(data_dir: &Path, found: &fs::Metadata, findings: &mut Findings) {
@@ -92,7 +119,7 @@ fn room(data_dir: &Path, findings: &mut Findings) {
     }
 }
 
-pub(super) fn size_of(path: &Path) -> u64 {
+fn size_of(path: &Path) -> u64 {
     let Ok(found) = fs::symlink_metadata(path) else { return 0 };
     if !found.is_dir() {
         return found.len();

@@ -40,7 +40,7 @@ const RULES: [Rule; 4] = [
             LockoutRule::Fixed(_) => {
                 (false, format!("{}, then the count starts again with each lockout", policy.max_attempts))
             }
-            LockoutRule::Verification | LockoutRule::Growing => (
+            LockoutRule::Verification => (
                 true,
                 format!(
                     "{} for a verification, {} in a row",
@@ -50,7 +50,7 @@ const RULES: [Rule; 4] = [
             ),
         },
         remedy: "the compatible routes have a fixed lockout by contract; use a service of /v2 with the lockout \
-                 `verification` or `growing`",
+                 `verification`",
     },
     Rule {
         name: "lockout",
@@ -63,11 +63,8 @@ const RULES: [Rule; 4] = [
             LockoutRule::Verification => {
                 (true, "ends the verification only; the owner begins another".to_owned())
             }
-            LockoutRule::Growing => {
-                (true, "checks by To wait longer each time; checks by sid do not".to_owned())
-            }
         },
-        remedy: "keep it short, or use a service of /v2 with the lockout `growing`: docs/concepts/lockouts.md",
+        remedy: "keep it short, or use a service of /v2 with the lockout `verification`: docs/concepts/lockouts.md",
     },
 ];
 

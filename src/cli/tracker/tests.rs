@@ -69,7 +69,6 @@ async fn a_server_that_runs_is_asked() {
         registry,
         account: AccountFile::of(&world.settings.data_dir),
         verifying: None,
-        diagnose: Arc::new(Default::default),
     };
     let serving = tokio::spawn(socket.serve(deps, async {
         let _ = stopped.await;

@@ -32,6 +32,20 @@ fn a_lockout_that_allows_too_many_guesses_stops_the_start() {
 }
 
 #[test]
+fn a_lockout_of_more_than_a_day_is_a_warning_in_hours() {
+    let warnings = World::with_config(r#"{"otp-lock-timeout": 3600}"#).warnings();
+    says(&warnings.join("\n"), &["otp-lock-timeout locks a number for 60 h after 5 wrong codes", "minutes"]);
+    assert!(World::with_config(r#"{"otp-lock-timeout": 1440}"#).warnings().is_empty());
+}
+
+#[test]
+fn the_entry_of_prices_that_is_wrong_is_named() {
+    let error = World::with_config(r#"{"prices": {"US": {"sms": 0.01}, "DE": {"sms": "8 ct"}}}"#).error();
+    says(&error, &["prices.DE.sms = \"8 ct\": a price is a number", "config.json, key \"prices\""]);
+    assert!(!error.contains("US"), "{error}");
+}
+
+#[test]
 fn a_wrong_value_of_any_key_is_reported_under_its_name() {
     let names = Names::known();
     let objects = ["sms", "authentication", "otp-max-trials"];

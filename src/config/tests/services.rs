@@ -64,7 +64,7 @@ fn every_member_may_be_a_text_or_its_own_type() {
 
 #[test]
 fn services_may_be_json_in_a_variable() {
-    let world = World::empty().variable("ONCEWARD_SERVICES", r#"{"shop": {"lockout": "growing"}}"#);
+    let world = World::empty().variable("ONCEWARD_SERVICES", r#"{"shop": {"lockout": "verification"}}"#);
     assert_eq!(world.shop().name, "shop");
     assert_eq!(
         world.shows("services"),
@@ -79,10 +79,7 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""code-life": "29s""#, &["services.shop.code-life = \"29s\"", "30s to 1h"]),
         (r#""max-checks": 0"#, &["services.shop.max-checks = 0", "1 to 100"]),
         (r#""max-sends": 21"#, &["services.shop.max-sends = 21", "1 to 20"]),
-        (
-            r#""lockout": "grow""#,
-            &["services.shop.lockout = \"grow\"", "\"verification\", \"growing\", or a time"],
-        ),
+        (r#""lockout": "growing""#, &["services.shop.lockout = \"growing\"", "\"verification\" or a time"]),
         (
             r#""code-length": 4, "max-checks": 100, "lockout": "1s""#,
             &[
@@ -107,10 +104,7 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
         (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
         (r#""locale": null"#, &["services.shop.locale = null: it must be a language such as \"de\""]),
-        (
-            r#""lockout": null"#,
-            &["services.shop.lockout = null: it must be \"verification\", \"growing\", or a time"],
-        ),
+        (r#""lockout": null"#, &["services.shop.lockout = null: it must be \"verification\" or a time"]),
         (r#""friendly-name": null"#, &["services.shop.friendly-name = null: it must be a text"]),
         (r#""test-numbers": null"#, &["services.shop.test-numbers", "a list"]),
     ] {
@@ -132,8 +126,8 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
         ("code-life", "0s", "must be a number of seconds from 30 to 3600, or a time such as"),
         (
             "lockout",
-            "grow",
-            "must be \"verification\", \"growing\", or a number of seconds from 1 to 2592000, or a time such as",
+            "growing",
+            "must be \"verification\" or a number of seconds from 1 to 2592000, or a time such as",
         ),
         ("locale", "german", "must be a language such as \"de\""),
         ("tts-name", "{", "without \"{\", \"}\" and \"_CODE_\""),

@@ -49,6 +49,23 @@ fn a_host_that_is_none_is_an_error() {
 }
 
 #[test]
+fn an_exported_host_that_is_no_address_of_this_machine_is_ignored() {
+    for (host, shown) in [
+        ("x86_64-conda-linux-gnu", "x86_64-conda-linux-gnu"),
+        ("http://192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+    ] {
+        let world = World::empty().variable("HOST", host).variable("PORT", "5000");
+        assert_eq!(world.settings().listen, at("localhost", 5000), "{host}");
+        let warnings = world.warnings().join("\n");
+        says(&warnings, &["the environment, HOST", shown, "unset HOST"]);
+    }
+    // A project's own file means it.
+    let world = World::with_twilio().file(".env", "HOST=192.0.2.1");
+    assert_eq!(world.settings().listen.host, "192.0.2.1");
+}
+
+#[test]
 fn a_host_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
     let world = World::with_twilio().variable("HOST", "http://0.0.0.0");
     says(&world.unless_keys(), &["listen address 0.0.0.0:3000", "\"allow-unauthenticated\": true", "HOST"]);

@@ -21,9 +21,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use askama::Template;
-use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::header::{FORWARDED, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, Uri};
 use hyper::{Method, StatusCode};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -71,8 +70,6 @@ pub enum AdminPage {
 pub struct Admin {
     history: History,
     verifying: Verifying,
-    /// Host and port of a public address that begins with `https`.
-    public_host: Option<Authority>,
     sessions: Sessions,
     limit: SignInLimit,
     /// Lines in the log about sign-ins that failed, and that were refused by the limit.
@@ -82,14 +79,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// `rng` must be seeded by the system. `public_url` is the address of the proxy in front, if there is one.
-    pub fn new(history: History, verifying: Verifying, public_url: Option<&str>, rng: StdRng) -> Self {
-        let public = public_url.and_then(|url| url.parse::<Uri>().ok());
-        let public = public.filter(|url| url.scheme_str() == Some("https"));
+    /// `rng` must be seeded by the system.
+    pub fn new(history: History, verifying: Verifying, rng: StdRng) -> Self {
         Self {
             history,
             verifying,
-            public_host: public.and_then(|url| url.authority().cloned()),
             sessions: Sessions::new(rng),
             limit: SignInLimit::default(),
             failed: OncePerSecond::default(),
@@ -110,10 +104,22 @@ static HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     pages::html_headers(&sources)
 });
 
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that only proxies add.
+static FORWARDING: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-proto"),
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+];
+
 /// How the browser reaches the server, which decides whether a secret may travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transport {
-    /// By TLS, to this server or to the proxy at `public-url`.
+    /// By TLS, to this server or to a trusted proxy.
     Encrypted,
     /// In cleartext to the browser's own machine: this one, or the near end of a tunnel.
     Loopback,
@@ -121,15 +127,17 @@ enum Transport {
 }
 
 impl Transport {
-    fn of<V>(deps: &Deps<V>, admin: &Admin, head: &Parts) -> Self {
-        let host = request::host_of(head);
-        let is_public = host.as_ref().zip(admin.public_host.as_ref()).is_some_and(|(host, public)| {
-            let port = |authority: &Authority| authority.port_u16().unwrap_or(443);
-            host.host().eq_ignore_ascii_case(public.host()) && port(host) == port(public)
-        });
-        if deps.tls.is_some() || is_public {
+    /// A proxy may write any `Host`, such as its own address of this server. Only a trusted one says how the browser
+    /// reached it.
+    fn of<V>(call: &Call<'_, V>, head: &Parts) -> Self {
+        let is_forwarded = || FORWARDING.iter().any(|name| head.headers.contains_key(name));
+        let is_local = || request::host_of(head).is_some_and(|host| is_loopback_host(host.host()));
+        if call.deps.tls.is_some() {
             Self::Encrypted
-        } else if host.is_some_and(|host| is_loopback_host(host.host())) {
+        } else if call.deps.proxies.trusts(call.peer) && is_forwarded() {
+            let scheme = request::only(&head.headers, &X_FORWARDED_PROTO);
+            if scheme == Some("https") { Self::Encrypted } else { Self::Cleartext }
+        } else if is_local() && !is_forwarded() {
             Self::Loopback
         } else {
             Self::Cleartext
@@ -262,22 +270,17 @@ pub async fn answer<V: Verify>(
     let Some((v2, admin)) = deps.v2.get().zip(deps.admin.get()) else {
         return Ok(site.refused(Refusal::Starting));
     };
-    let transport = Transport::of(deps, admin, head);
+    let transport = Transport::of(call, head);
     let is_post = head.method == Method::POST;
     if transport == Transport::Cleartext {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
-    let form = if is_post {
-        Form(Zeroizing::new(body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?.to_vec()))
-    } else {
-        Form::default()
-    };
     if is_post && !request::is_own_form(head) {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
     }
     if page == AdminPage::SignIn {
         return Ok(if is_post {
-            sign_in(call, (v2, admin), transport, &form)
+            sign_in(call, (v2, admin), transport, &Form::read(deps, body).await?)
         } else {
             site.sign_in("", None)
         });
@@ -289,6 +292,8 @@ pub async fn answer<V: Verify>(
             _ => home::redirect("/admin/sign-in"),
         });
     };
+    body.note_admitted();
+    let form = if is_post { Form::read(deps, body).await? } else { Form::default() };
     if is_post && !request.id.made_form(&form.field("token").unwrap_or_default()) {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
     }
@@ -327,8 +332,8 @@ fn signed_in<'a, V>(
 }
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
-     front, set public-url to its https address, and let it pass the header Host on. Without either, open the dashboard through \
-     a tunnel, as http://localhost.";
+     front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
+     open the dashboard through a tunnel, as http://localhost.";
 
 const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
 
@@ -337,7 +342,8 @@ const SIGNED_OUT: &str = "The session has ended. Nothing was changed. Sign in, t
 const OLD_FORM: &str =
     "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
 
-const LIMITED: &str = "Unknown SID or wrong secret. Too many sign-ins have failed: wait before the next.";
+const LIMITED: &str =
+    "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
 /// What pages need to know of the server.
 #[derive(Clone, Copy)]
@@ -383,6 +389,11 @@ fn counted(response: Response) -> Response {
 struct Form(Zeroizing<Vec<u8>>);
 
 impl Form {
+    async fn read<V>(deps: &Deps<V>, body: &mut RequestBody) -> Result<Self, Problem> {
+        let whole = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
+        Ok(Self(Zeroizing::new(whole.to_vec())))
+    }
+
     fn field(&self, name: &str) -> Option<Zeroizing<String>> {
         field(&self.0, name).map(Zeroizing::new)
     }
@@ -418,14 +429,16 @@ fn sign_in<V: Verify>(
         let user = user_in_log.clone();
         admin.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
     };
+    let address = call.client.unwrap_or(call.peer);
+    if let Err(wait) = admin.limit.begin(address, now) {
+        admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
+        return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
+    }
     let Ok(caller) = v2.registry.authenticate(&user, &secret) else {
-        if let Err(wait) = admin.limit.failed(call.peer, now) {
-            admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
-            return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
-        }
         failed();
         return refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret.");
     };
+    admin.limit.give_back(address);
     let fingerprint = v2.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
     let Some(fingerprint) = fingerprint else {
         failed();

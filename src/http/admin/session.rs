@@ -2,7 +2,7 @@
 //! session.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Timestamp};
+use crate::http::body_places::network_of;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 
 /// A session ends after this time without a page that a person has opened.
@@ -181,40 +182,46 @@ impl Sessions {
     }
 }
 
-/// Limits failed sign-ins, from one address and from all. Right credentials are not limited: they are too long to be
-/// guessed, and guesses must not keep the operator out.
+/// Limits sign-ins that fail, from one address. There is no limit for all addresses together: guesses must not keep the
+/// operator out, and secrets are too long to be guessed.
 #[derive(Default)]
 pub struct SignInLimit(Mutex<HashMap<Option<IpAddr>, Timestamp>>);
 
 /// Failures that are allowed at once, and the time after which one more is.
-const FROM_ONE: (u32, Duration) = (10, Duration::from_secs(6));
-const FROM_ALL: (u32, Duration) = (60, Duration::from_secs(1));
+const AT_ONCE: u32 = 10;
+const EACH: Duration = Duration::from_secs(6);
 
-/// Addresses that are counted. Further ones count only among all.
+/// Addresses that are counted. Further ones count as one.
 const MAX_ADDRESSES: usize = 1_000;
 
 impl SignInLimit {
-    /// Counts a failure.
+    /// Counts a sign-in as failed, before its secret is compared: those at the same time count too.
     ///
     /// # Errors
     /// The time until the next one is allowed.
-    pub fn failed(&self, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
+    pub fn begin(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let mut counted = self.lock();
         counted.retain(|_, until| *until > now);
-        let mut allowed = Vec::new();
-        for (source, (most, each)) in [(Some(network_of(peer)), FROM_ONE), (None, FROM_ALL)] {
-            // The moment at which no failure counts any more.
-            let until = counted.get(&source).copied().unwrap_or(now).max(now).plus(each);
-            let wait = until.since(now).saturating_sub(each * most);
-            if !wait.is_zero() {
-                return Err(wait);
-            }
-            if source.is_none() || counted.len() < MAX_ADDRESSES || counted.contains_key(&source) {
-                allowed.push((source, until));
-            }
+        let source = Some(network_of(address));
+        let has_place = counted.len() < MAX_ADDRESSES || counted.contains_key(&source);
+        // The moment at which no failure counts any more.
+        let until = counted.entry(source.filter(|_| has_place)).or_insert(now);
+        let next = until.plus(EACH);
+        let wait = next.since(now).saturating_sub(EACH * AT_ONCE);
+        if !wait.is_zero() {
+            return Err(wait);
         }
-        counted.extend(allowed);
+        *until = next;
         Ok(())
+    }
+
+    /// Uncounts a sign-in that did not fail.
+    pub fn give_back(&self, address: IpAddr) {
+        let mut counted = self.lock();
+        let source = Some(network_of(address)).filter(|source| counted.contains_key(&Some(*source)));
+        if let Some(until) = counted.get_mut(&source) {
+            *until = until.minus(EACH);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<IpAddr>, Timestamp>> {
@@ -222,17 +229,11 @@ impl SignInLimit {
     }
 }
 
-/// A client of IPv6 has a network of its own, of 64 bits.
-fn network_of(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
+
+    use std::net::Ipv6Addr;
 
     use super::*;
     use crate::registry::tests::world::World;
@@ -275,18 +276,28 @@ mod tests {
     fn failed_sign_ins_from_one_address_are_limited_and_allowed_again() {
         let limit = SignInLimit::default();
         for _ in 0..10 {
-            assert_eq!(limit.failed(STRANGER, at(0)), Ok(()));
+            assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
         }
-        assert_eq!(limit.failed(STRANGER, at(0)), Err(Duration::from_secs(6)));
-        assert_eq!(limit.failed(STRANGER, at(6)), Ok(()));
-        assert_eq!(limit.failed(STRANGER, at(6)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.begin(STRANGER, at(0)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.begin(STRANGER, at(6)), Ok(()));
+        assert_eq!(limit.begin(STRANGER, at(6)), Err(Duration::from_secs(6)));
     }
 
     #[test]
-    fn failed_sign_ins_from_many_addresses_are_limited_together() {
+    fn sign_ins_that_succeed_are_not_limited() {
+        let limit = SignInLimit::default();
+        for _ in 0..100 {
+            assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
+            limit.give_back(STRANGER);
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_not_counted_apart_are_limited_together() {
         let limit = SignInLimit::default();
         let addresses = (0..5_000).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 64)));
-        assert_eq!(addresses.filter(|address| limit.failed(*address, at(0)).is_ok()).count(), 60);
+        let allowed = addresses.filter(|address| limit.begin(*address, at(0)).is_ok()).count();
+        assert_eq!(allowed, MAX_ADDRESSES + usize::try_from(AT_ONCE).expect("it fits"));
         assert!(limit.lock().len() <= MAX_ADDRESSES + 1);
     }
 

@@ -4,13 +4,14 @@
 //! therefore nothing to detect here, and it keeps the socket to itself, which this module needs to close without
 //! cutting off an answer.
 
+mod lines;
 mod serve;
 mod timeouts;
 mod tls;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::timeouts::Activity;
+use super::body_places::BodyPlaces;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
 use super::server::{Deps, ServedRoutes};
@@ -51,10 +53,9 @@ pub struct Server<V> {
     /// Lines in the log about requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     pub failed_handshakes: OncePerSecond,
-    /// Bodies that arrive in parts: one for each connection that may be open, so that HTTP/1 never meets this limit.
-    /// Without it HTTP/2 could hold as many bodies in memory as it has streams.
-    pub bodies_in_parts: Arc<Semaphore>,
-    nearly_full: AtomicBool,
+    pub body_places: Arc<BodyPlaces>,
+    /// Requests that have ended.
+    ended_requests: AtomicU64,
     /// Whether each answer is the last one of its connection.
     pub is_leaving: AtomicBool,
     http1: http1::Builder,
@@ -72,36 +73,62 @@ impl<V> Server<V> {
             bad_bodies: OncePerSecond::default(),
             out_of_service: OncePerSecond::default(),
             failed_handshakes: OncePerSecond::default(),
-            bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
-            nearly_full: AtomicBool::new(false),
+            body_places: Arc::new(BodyPlaces::new(deps.bounds.connections)),
+            ended_requests: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
             http1: serve::http1_builder(),
             deps,
         }
     }
 
-    /// Notes how many connections are open. From seven eighths of the limit on, idle connections are closed sooner.
+    /// Notes how many connections are open.
     pub fn note_open(&self, open: usize) {
-        let limit = self.deps.bounds.connections;
         if self.deps.routes == ServedRoutes::All {
             self.deps.metrics.connections(open);
         }
-        self.nearly_full.store(open > limit - limit / 8, Ordering::Relaxed);
     }
 }
 
 /// The state that the requests of one connection share.
 pub struct Connection<V> {
     server: Arc<Server<V>>,
-    activity: Activity,
+    activity: Arc<Activity>,
     number: u64,
     peer: IpAddr,
+    /// Ends the connection after the requests that it is answering. A token of its own, because each check takes its
+    /// lock.
+    stop: CancellationToken,
+    /// Places for its bodies that arrive in parts.
+    bodies: Arc<Semaphore>,
+}
+
+/// A connection as the table of all connections sees it.
+pub struct OpenConnection {
+    activity: Arc<Activity>,
+    stop: CancellationToken,
+}
+
+impl OpenConnection {
+    /// See [`Activity::idle_since`].
+    pub fn idle_since(&self) -> Option<u64> {
+        self.activity.idle_since()
+    }
+
+    /// Ends the connection after the requests that it is answering.
+    pub fn close(&self) {
+        self.stop.cancel();
+    }
 }
 
 impl<V> Connection<V> {
     /// The connection with this number, counted from the start of the program, from the address `peer`.
     pub fn new(server: Arc<Server<V>>, number: u64, peer: IpAddr) -> Self {
-        Self { server, activity: Activity::default(), number, peer: peer.to_canonical() }
+        let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
+        Self { server, activity: Arc::default(), number, peer: peer.to_canonical(), stop, bodies }
+    }
+
+    pub fn open(&self) -> OpenConnection {
+        OpenConnection { activity: Arc::clone(&self.activity), stop: self.stop.clone() }
     }
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
@@ -124,6 +151,11 @@ impl<V> ActiveRequest<V> {
 
     pub fn server(&self) -> &Server<V> {
         &self.connection.server
+    }
+
+    /// The connection's places for bodies that arrive in parts.
+    pub fn bodies(&self) -> &Arc<Semaphore> {
+        &self.connection.bodies
     }
 
     /// The address of the other end: the client, or a proxy.
@@ -149,7 +181,8 @@ impl<V> ActiveRequest<V> {
 
 impl<V> Drop for ActiveRequest<V> {
     fn drop(&mut self) {
-        self.connection.activity.end();
+        let count = self.connection.server.ended_requests.fetch_add(1, Ordering::Relaxed);
+        self.connection.activity.end(count + 1);
     }
 }
 

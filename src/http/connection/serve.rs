@@ -4,7 +4,6 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::io::{
 use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
+use super::lines::Lines;
 use super::timeouts::{Expired, Timeouts};
 use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::{PIECE, Problem};
@@ -85,7 +85,12 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
     let stream = BufReader::with_capacity(1, stream);
-    let socket = TokioIo::new(Socket { stream, connection: Arc::clone(&connection) });
+    let socket = TokioIo::new(Socket {
+        stream,
+        connection: Arc::clone(&connection),
+        lines: Lines::default(),
+        added: &[],
+    });
     let mut http = connection.server.http1.serve_connection(socket, service);
     let end = run(&mut http, &connection, timeouts).await;
     let mut stream = http.into_parts().io.into_inner().stream;
@@ -120,7 +125,7 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
         biased;
         first = stream.fill_buf() => first.is_ok_and(|bytes| !bytes.is_empty()),
         () = timeouts.first_head() => false,
-        () = connection.server.stop.cancelled() => false,
+        () = connection.stop.cancelled() => false,
     };
     if !has_begun {
         return close_without_waiting(&mut stream);
@@ -160,10 +165,7 @@ async fn run<V, C>(http: &mut C, connection: &Connection<V>, mut timeouts: Timeo
 where
     C: GracefulConnection<Error = hyper::Error> + Unpin,
 {
-    let server = &connection.server;
-    // A separate token, because each check takes its lock.
-    let stop = server.stop.child_token();
-    let mut stopped = pin!(stop.cancelled());
+    let mut stopped = pin!(connection.stop.cancelled());
     poll_fn(|cx| {
         loop {
             // First: a request that has arrived is processed before a limit or a stop.
@@ -171,8 +173,7 @@ where
                 return Poll::Ready(End::Over(result));
             }
             if timeouts.is_closing() || stopped.as_mut().poll(cx).is_pending() {
-                let nearly_full = server.nearly_full.load(Ordering::Relaxed);
-                match ready!(timeouts.poll(cx, &connection.activity, nearly_full)) {
+                match ready!(timeouts.poll(cx, &connection.activity)) {
                     Expired::Head => return Poll::Ready(End::HeadTooSlow),
                     Expired::Close => return Poll::Ready(End::Abandoned),
                     Expired::Idle => {}
@@ -201,7 +202,13 @@ fn close_without_waiting(stream: &mut impl Stream) {
 struct Socket<V, I> {
     stream: BufReader<I>,
     connection: Arc<Connection<V>>,
+    lines: Lines,
+    /// Bytes that hyper gets before the next ones of the client.
+    added: &'static [u8],
 }
+
+/// Stands for a line that ends without a carriage return. hyper refuses it, and answers when the head has an end.
+const REFUSED_LINE: &[u8] = b"\0\r\n\r\n";
 
 impl<V, I: Stream> Socket<V, I> {
     /// Returns `true` if the client has closed its side. A byte that it sent ahead stays for the next read.
@@ -218,7 +225,17 @@ impl<V, I: Stream> AsyncRead for Socket<V, I> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        if this.added.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            if let Err(good) = this.lines.read(&buffer.filled()[before..]) {
+                // What came before is answered first.
+                buffer.set_filled(before + good);
+                this.added = REFUSED_LINE;
+            }
+        }
+        let (fitting, rest) = this.added.split_at(this.added.len().min(buffer.remaining()));
+        buffer.put_slice(fitting);
+        this.added = rest;
         if buffer.filled().len() > before {
             this.connection.activity.note_input();
         }

@@ -2,7 +2,7 @@
 //!
 //! A request that arrives in one piece costs no timer and no look at a clock. A timer is set only where the client can
 //! be late: in a head that has begun to arrive. Idleness is measured in quarters of its limit: an idle connection is
-//! closed after 1 to 1.25 times that limit, or after one or two quarters when the server is nearly full.
+//! closed after 1 to 1.25 times that limit.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -30,6 +30,8 @@ pub struct Activity {
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
     reading: AtomicBool,
+    /// The server's count of ended requests when one of this connection last ended; 0 before.
+    last_use: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +50,9 @@ impl Activity {
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Notes that a request has ended, answered or not.
-    pub fn end(&self) {
+    /// Notes that a request has ended, answered or not: the `count`th of the server.
+    pub fn end(&self, count: u64) {
+        self.last_use.store(count, Ordering::Relaxed);
         self.reading.store(false, Ordering::Relaxed);
         // The bytes that arrived meanwhile were its body.
         self.has_new_bytes.store(false, Ordering::Relaxed);
@@ -82,6 +85,11 @@ impl Activity {
 
     pub fn is_read_only(&self) -> bool {
         self.reading.load(Ordering::Relaxed)
+    }
+
+    /// When an idle connection was last used, as a number that grows with time; `None` for one that is not idle.
+    pub fn idle_since(&self) -> Option<u64> {
+        (self.phase() == Phase::Idle).then(|| self.last_use.load(Ordering::Relaxed))
     }
 
     /// A number that changes whenever a request begins or ends.
@@ -161,7 +169,7 @@ impl Timeouts {
     }
 
     /// Must be called after each change of `activity`. Wakes the task when a limit passes.
-    pub fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity, is_nearly_full: bool) -> Poll<Expired> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity) -> Poll<Expired> {
         match (self.limit, activity.phase()) {
             (Limit::Idle, Phase::Head) => self.set(Limit::Head, self.head_limit),
             (Limit::Head, Phase::Busy | Phase::Idle) => {
@@ -174,7 +182,7 @@ impl Timeouts {
             match self.limit {
                 Limit::Head => return Poll::Ready(Expired::Head),
                 Limit::Idle => {
-                    if self.has_been_idle(activity, is_nearly_full) {
+                    if self.has_been_idle(activity) {
                         return Poll::Ready(Expired::Idle);
                     }
                     self.set(Limit::Idle, self.idle_slice);
@@ -202,12 +210,12 @@ impl Timeouts {
         pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready()
     }
 
-    fn has_been_idle(&mut self, activity: &Activity, is_nearly_full: bool) -> bool {
+    fn has_been_idle(&mut self, activity: &Activity) -> bool {
         let progress = activity.progress();
         let is_quiet = progress == self.seen && activity.phase() != Phase::Busy;
         self.seen = progress;
         self.quiet_slices = if is_quiet { self.quiet_slices + 1 } else { 0 };
-        self.quiet_slices >= if is_nearly_full { 1 } else { IDLE_SLICES }
+        self.quiet_slices >= IDLE_SLICES
     }
 }
 
@@ -225,11 +233,11 @@ mod tests {
         assert_eq!(activity.phase(), Phase::Head, "the first request is due");
         activity.note_input();
         assert_eq!([activity.begin(), activity.begin()], [1, 2]);
-        activity.end();
-        assert_eq!(activity.phase(), Phase::Busy);
+        activity.end(7);
+        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Busy, None));
         activity.note_input();
-        activity.end();
-        assert_eq!(activity.phase(), Phase::Idle);
+        activity.end(9);
+        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Idle, Some(9)));
         activity.note_input();
         assert_eq!(activity.phase(), Phase::Head, "the next request has begun to arrive");
     }
@@ -257,26 +265,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_nearly_full_server_closes_an_idle_connection_after_a_quarter() {
-        let mut world = World::new();
-        world.is_nearly_full = true;
-        world.one_request();
-        assert_eq!(world.expires().await, (Expired::Idle, secs(20)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn when_the_server_is_nearly_full_a_connection_in_use_is_kept() {
-        let mut world = World::new();
-        world.is_nearly_full = true;
-        for _ in 0..10 {
-            world.one_request();
-            world.pending_for(secs(19)).await;
-        }
-        world.activity.begin();
-        world.pending_for(secs(1000)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn when_requests_come_and_go_the_connection_is_not_idle() {
         let mut world = World::new();
         for _ in 0..10 {
@@ -293,7 +281,7 @@ mod tests {
         let mut world = World::new();
         world.activity.begin();
         world.pending_for(secs(1000)).await;
-        world.activity.end();
+        world.activity.end(1);
         let (expired, after) = world.expires().await;
         assert_eq!(expired, Expired::Idle);
         assert!(after >= secs(80) && after <= secs(100), "{after:?}");
@@ -306,7 +294,7 @@ mod tests {
         world.timeouts.close();
         assert!(world.timeouts.is_closing());
         world.pending_for(secs(100)).await;
-        world.activity.end();
+        world.activity.end(1);
         let (expired, after) = world.expires().await;
         assert_eq!(expired, Expired::Close);
         assert!(after <= CLOSE_GRACE, "{after:?}");
@@ -315,7 +303,6 @@ mod tests {
     struct World {
         timeouts: Timeouts,
         activity: Activity,
-        is_nearly_full: bool,
     }
 
     impl World {
@@ -323,16 +310,16 @@ mod tests {
             let (head, idle) = BOUNDS;
             let bounds = Bounds { header_timeout: secs(head), idle_timeout: secs(idle), ..Bounds::default() };
             let (timeouts, activity) = (Timeouts::start(&bounds), Activity::default());
-            Self { timeouts, activity, is_nearly_full: false }
+            Self { timeouts, activity }
         }
 
         fn one_request(&self) {
             self.activity.begin();
-            self.activity.end();
+            self.activity.end(1);
         }
 
         async fn next(&mut self) -> Expired {
-            poll_fn(|cx| self.timeouts.poll(cx, &self.activity, self.is_nearly_full)).await
+            poll_fn(|cx| self.timeouts.poll(cx, &self.activity)).await
         }
 
         /// The limit that passes next, and after how long.

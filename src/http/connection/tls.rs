@@ -141,7 +141,7 @@ pub async fn serve_tls<V: Verify, I: Stream>(stream: I, acceptor: TlsAcceptor, c
         // Boxed, so that its memory is free again after the handshake.
         opening = Box::pin(open(with_write_timeout(stream), acceptor)) => opening,
         () = timeouts.first_head() => Err(io::ErrorKind::TimedOut.into()),
-        () = server.stop.cancelled() => return,
+        () = connection.stop.cancelled() => return,
     };
     match opening {
         Ok(Opening::Encrypted(stream)) => {

@@ -174,7 +174,7 @@ fn access<V>(deps: &Deps<V>, head: &Parts) -> Result<(), Problem> {
     if deps.inbox_needs_credentials {
         v2.ok_or(Problem::Refused(Refusal::Starting))?.admit(&head.headers, &[Scope::Admin])?;
     }
-    v2.map_or(Ok(()), |v2| v2.admit_compatible(&head.headers))
+    v2.map_or(Ok(()), |v2| v2.admit_compatible(head, deps.host_name.as_deref()))
 }
 
 fn api_needs_key<V>(deps: &Deps<V>) -> bool {

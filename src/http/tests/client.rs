@@ -67,13 +67,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn reply(&mut self) -> Reply {
         let mut reply = self.reply_without_body().await;
         let length: usize = reply.header("content-length").expect("a length").parse().expect("a number");
+        reply.body = self.body(length).await;
+        reply
+    }
+
+    /// Reads a body, or a part of one.
+    pub async fn body(&mut self, length: usize) -> String {
         let mut body = vec![0; length];
         tokio::time::timeout(self.hang, self.stream.read_exact(&mut body))
             .await
             .expect("no hang")
             .expect("a body");
-        reply.body = String::from_utf8(body).expect("UTF-8");
-        reply
+        String::from_utf8(body).expect("UTF-8")
     }
 
     pub async fn reply_without_body(&mut self) -> Reply {

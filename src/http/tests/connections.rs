@@ -172,6 +172,53 @@ async fn garbage_after_a_good_request_ends_the_connection_after_its_answer() {
 }
 
 #[tokio::test]
+async fn a_bare_line_feed_ends_no_line_of_a_head() {
+    for request in [
+        "GET /healthz HTTP/1.1\nhost: test\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: test\nx: 1\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: test\r\n\n",
+        "\nGET /healthz HTTP/1.1\r\nhost: test\r\n\r\n",
+    ] {
+        let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
+        // As the first request, in bytes, and behind another one in the same piece and in the next.
+        let mut client = world.client().await;
+        client.send(request).await;
+        client.reply().await.is(400, "");
+        let mut client = world.client().await;
+        for byte in request.bytes() {
+            client.try_send([byte]).await;
+        }
+        client.reply().await.is(400, "");
+        for before in [post("/api/verify-otp", &verify_body("123456")), get("/healthz")] {
+            let mut client = world.client().await;
+            client.send(format!("{before}{request}")).await;
+            assert_eq!(client.reply().await.status, 200);
+            client.reply().await.is(400, "");
+            let mut client = world.client().await;
+            client.send(&before).await;
+            assert_eq!(client.reply().await.status, 200);
+            client.send(request).await;
+            client.reply().await.is(400, "");
+            client.half_close().await;
+            assert_eq!(client.rest().await, "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn line_feeds_in_bodies_are_bytes_like_others() {
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
+    let mut client = world.client().await;
+    let body = verify_body("123456").replace(',', ",\n\n");
+    let head = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    client.send([post("/api/verify-otp", &body), chunked, post("/api/verify-otp", &body)].concat()).await;
+    for _ in 0..3 {
+        assert_eq!(client.reply().await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_cut_off_in_its_head_gets_400() {
     let world = World::scripted(Script::panics()).await;
     for beginning in ["P", "PRI * HT", "GET /healthz HTTP/1.1\r\nhost: te"] {
@@ -197,14 +244,64 @@ async fn a_head_that_is_too_large_is_431_also_when_it_is_the_address() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_gets_503_and_a_freed_place_is_given_away() {
+async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
     let mut deps = deps(Script::panics());
+    deps.bounds = bounds(|bounds| bounds.connections = 3);
+    let world = World::with(deps).await;
+    let [mut first, mut second, mut third] =
+        [world.client().await, world.client().await, world.client().await];
+    for client in [&mut first, &mut second, &mut third] {
+        client.send(get("/healthz")).await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+    first.send(get("/healthz")).await;
+    assert_eq!(first.reply().await.status, 200);
+    // Each takes the place of one that was used before the others.
+    let mut others = Vec::new();
+    for gives_way in [&mut second, &mut third] {
+        let mut next = world.client().await;
+        next.send(get("/healthz")).await;
+        assert_eq!(next.reply().await.status, 200);
+        assert_eq!(gives_way.rest().await, "");
+        others.push(next);
+    }
+    for client in others.iter_mut().chain([&mut first]) {
+        client.send(get("/healthz")).await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn many_new_connections_at_a_full_server_are_all_served() {
+    let mut deps = deps(Script::panics());
+    deps.bounds = bounds(|bounds| bounds.connections = 20);
+    let world = World::with(deps).await;
+    let mut kept = Vec::new();
+    for _ in 0..300 {
+        let mut client = world.client().await;
+        client.send(get("/healthz")).await;
+        assert_eq!(client.reply().await.status, 200, "connection {}", kept.len());
+        kept.push(client);
+    }
+    for mut closed in kept.drain(..280) {
+        assert_eq!(closed.rest().await, "");
+    }
+    for mut open in kept {
+        open.send(get("/healthz")).await;
+        assert_eq!(open.reply().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn where_every_connection_is_in_use_a_further_one_gets_503() {
+    let gate = Gate::closed();
+    let mut deps = deps(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
     deps.bounds = bounds(|bounds| bounds.connections = 2);
     let world = World::with(deps).await;
     let (mut first, mut second) = (world.client().await, world.client().await);
     for client in [&mut first, &mut second] {
-        client.send(get("/healthz")).await;
-        assert_eq!(client.reply().await.status, 200);
+        client.send(post("/api/send-otp", &send_body())).await;
+        gate.arrival().await;
     }
     let mut third = world.client().await;
     third.try_send(get("/healthz")).await;
@@ -212,6 +309,10 @@ async fn a_connection_beyond_the_limit_gets_503_and_a_freed_place_is_given_away(
     reply.is(503, r#"{"code":503,"message":"Too many connections are open. Try again shortly."}"#);
     assert_eq!((reply.header("retry-after"), reply.header("connection")), (Some("1"), Some("close")));
     assert_eq!(third.rest().await, "");
+    gate.let_through(2);
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.reply().await.status, 500);
+    }
     first.half_close().await;
     assert_eq!(first.rest().await, "");
     // The place becomes free when the server sees the end, which this client has just seen.

@@ -534,7 +534,7 @@ const fn refusal_case(refused: &Refused) -> Case {
     }
 }
 
-fn problems() -> [Problem; 26] {
+fn problems() -> [Problem; 27] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -543,6 +543,7 @@ fn problems() -> [Problem; 26] {
         Problem::MethodNotAllowed("POST"),
         Problem::CrossSite,
         Problem::ForeignHost,
+        Problem::ForeignHostWithoutKey,
         Problem::BadSignature,
         Problem::CallbackUnavailable,
         Problem::BodyTooSlow,
@@ -601,6 +602,7 @@ fn problem_case(problem: Problem) -> Case {
         | Problem::BadHost
         | Problem::PlainHttp
         | Problem::ForeignHost
+        | Problem::ForeignHostWithoutKey
         | Problem::BodyTooLarge(_)
         | Problem::Refused(
             Refusal::Overloaded | Refusal::SendsOverloaded | Refusal::Starting | Refusal::Stopping,
@@ -616,6 +618,7 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
         | Problem::Forbidden
         | Problem::MethodNotAllowed(_)
         | Problem::CrossSite
+        | Problem::ForeignHostWithoutKey
         | Problem::BodyTooSlow
         | Problem::BodyTooLarge(_)
         | Problem::BadHost

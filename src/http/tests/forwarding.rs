@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,10 +23,12 @@ use super::logs::Log;
 use super::script::Script;
 use super::v2::world::{V2World, root};
 use super::world::{World, deps, send_body};
+use crate::clock::ManualClock;
+use crate::domain::Timestamp;
 use crate::gateway::{HttpClient, PeerAuthorities};
-use crate::http::ServedRoutes;
 use crate::http::forward::{Destination, ForwardError, Forwarder, RequestTarget};
 use crate::http::response::Problem;
+use crate::http::{Proofs, ServedRoutes};
 use crate::metrics::ForwardEnd;
 use crate::numbers::SendOutcome;
 
@@ -95,15 +100,23 @@ async fn a_listener_for_metrics_passes_nothing_on() {
 #[tokio::test]
 async fn the_owner_says_whether_a_caller_may_read_metrics_without_the_text() {
     let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
-    let proof = format!("{PROOF}: {}", standby.proof().to_str().expect("hex digits"));
     let owner = V2World::with(Script::panics(), |deps| {
         deps.forwarder = Some(Arc::new(forwarder(watch::channel(RequestTarget::Local).1)));
     })
     .await;
-    let passed_on = [proof.as_str(), "x-onceward-client: 192.0.2.7"];
-    let allowed = owner.ask("GET", "/metrics", &root(), &passed_on, "").await;
-    assert_eq!((allowed.status, allowed.body.contains("onceward_")), (200, false), "{}", allowed.body);
-    assert_eq!(owner.ask("GET", "/metrics", "AC:wrong", &passed_on, "").await.status, 401);
+    for (credentials, status) in [(root(), 200), ("AC:wrong".to_owned(), 401)] {
+        let mut question = Request::get("/metrics").body(()).expect("a request").into_parts().0;
+        let authorization = format!("Basic {}", STANDARD.encode(&credentials));
+        question.headers.insert("authorization", authorization.parse().expect("a value"));
+        let headers = passed_on(&standby, &question, b"");
+        let lines: Vec<String> = ["x-onceward-node", "x-onceward-client", "x-onceward-owner"]
+            .iter()
+            .map(|name| format!("{name}: {}", headers[*name].to_str().expect("ASCII")))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let answer = owner.ask("GET", "/metrics", &credentials, &lines, "").await;
+        assert_eq!((answer.status, answer.body.contains("onceward_")), (status, false), "{}", answer.body);
+    }
     assert!(owner.get("/metrics").await.body.contains("onceward_cluster_node"));
 }
 
@@ -191,36 +204,87 @@ async fn without_an_owner_a_request_is_refused_after_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_request_is_passed_on_once_and_only_with_the_secret() {
-    let passed_on = HeaderMap::from_iter([
-        (PROOF.parse().expect("a name"), forwarder(watch::channel(RequestTarget::Local).1).proof().clone()),
-        (ADDRESS.parse().expect("a name"), HeaderValue::from_static("192.0.2.7")),
-    ]);
-    let own = HeaderMap::new();
-    let mut forged = passed_on.clone();
-    forged.insert(PROOF, HeaderValue::from_static("00"));
-    let place = |owner: &RequestTarget, headers: &HeaderMap| match forwarder(watch::channel(owner.clone()).1)
-        .destination(headers, CLIENT)
-    {
-        Destination::Local(client, _) => client.to_string(),
-        Destination::Owner => "owner".to_owned(),
-        Destination::NotOwner => "not owner".to_owned(),
+async fn a_request_is_passed_on_once() {
+    let person = IpAddr::from([192, 0, 2, 7]);
+    let place =
+        |owner: &RequestTarget, passed_on: Option<IpAddr>| match forwarder(watch::channel(owner.clone()).1)
+            .destination(passed_on, CLIENT)
+        {
+            Destination::Local(client, _) => client.to_string(),
+            Destination::Owner => "owner".to_owned(),
+            Destination::NotOwner => "not owner".to_owned(),
+        };
+    let places = |owner| [Some(person), None].map(|passed_on| place(&owner, passed_on));
+    assert_eq!(places(RequestTarget::Local), ["192.0.2.7", "127.0.0.1"]);
+    assert_eq!(places(RequestTarget::Unknown), ["not owner", "owner"]);
+    assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner"]);
+}
+
+#[tokio::test]
+async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
+    let headers = passed_on(&standby, &head(), send_body().as_bytes());
+    let lines = |headers: &HeaderMap| -> String {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("\r\n{name}: {}", value.to_str().expect("ASCII"))
+        };
+        headers.iter().map(line).collect()
     };
-    let places = |owner| [&passed_on, &own, &forged].map(|headers| place(&owner, headers));
-    assert_eq!(places(RequestTarget::Local), ["192.0.2.7", "127.0.0.1", "127.0.0.1"]);
-    assert_eq!(places(RequestTarget::Unknown), ["not owner", "owner", "owner"]);
-    assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner", "owner"]);
+    let ask = async |headers: &HeaderMap, body: &str| {
+        let request = post("/api/send-otp", body);
+        owner.ask(request.replacen("\r\n", &format!("{}\r\n", lines(headers)), 1)).await
+    };
+    let mut forged = headers.clone();
+    forged.insert("x-onceward-client", HeaderValue::from_static("192.0.2.8"));
+    assert_eq!(ask(&forged, &send_body()).await.status, 503, "another client");
+    assert_eq!(ask(&headers, &send_body()).await.status, 500, "the gateway failed");
+    let again = ask(&headers, &send_body()).await;
+    assert_eq!((again.status, again.header("x-onceward-not-owner")), (503, Some("1")));
+    let headers = passed_on(&standby, &head(), send_body().as_bytes());
+    assert_eq!(ask(&headers, "{}").await.status, 400, "another body");
+}
+
+#[tokio::test]
+async fn a_request_holds_its_place_until_its_answer_has_ended() {
+    let endless = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let (_owner, known) = watch::channel(peer(endless.local_addr().expect("an address")));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut owners = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..IN_FLIGHT {
+        let mut client = standby.client().await;
+        client.send(post("/api/send-otp", &send_body())).await;
+        let (mut owner, _) = endless.accept().await.expect("a connection");
+        let begin = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{";
+        owner.write_all(begin).await.expect("written");
+        client.reply_without_body().await;
+        owners.push(owner);
+        clients.push(client);
+    }
+    assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 503, "every place is taken");
+    owners[0].write_all(b"}").await.expect("written");
+    assert_eq!(clients[0].body(2).await, "{}");
+    // The place is free when the standby has seen the end.
+    loop {
+        let mut next = standby.client().await;
+        next.send(post("/api/send-otp", &send_body())).await;
+        tokio::select! {
+            passed_on = endless.accept() => break drop(passed_on.expect("a connection")),
+            refused = next.reply() => assert_eq!(refused.status, 503),
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
     let (owner, known) = watch::channel(RequestTarget::Local);
     let forwarder = forwarder(known);
-    let Destination::Local(_, in_progress) = forwarder.destination(&HeaderMap::new(), CLIENT) else {
+    let Destination::Local(_, in_progress) = forwarder.destination(None, CLIENT) else {
         panic!("this node is the owner");
     };
     owner.send_replace(RequestTarget::Unknown);
-    assert!(matches!(forwarder.destination(&HeaderMap::new(), CLIENT), Destination::Owner));
+    assert!(matches!(forwarder.destination(None, CLIENT), Destination::Owner));
     let mut idle = Box::pin(forwarder.idle());
     assert!(futures_util::poll!(&mut idle).is_pending());
     drop(in_progress);
@@ -228,12 +292,26 @@ async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
 }
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PROOF: &str = "x-onceward-node";
-const ADDRESS: &str = "x-onceward-client";
+
+/// Requests that a node passes on at once.
+const IN_FLIGHT: usize = 8;
 
 fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
     let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
-    Forwarder::new("a".to_owned(), owner, client, b"a secret of all nodes", 8)
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_785_441_600_000)));
+    let start = STARTS.fetch_add(1, Ordering::Relaxed);
+    let proofs = Proofs::new(b"a secret of all nodes", start, clock);
+    Forwarder::new("a".to_owned(), owner, client, proofs, IN_FLIGHT)
+}
+
+/// The headers with which a node passes a request on to node `a`.
+fn passed_on(node: &Forwarder, head: &Parts, body: &[u8]) -> HeaderMap {
+    let url = Url::parse("http://127.0.0.1:9").expect("a URL");
+    let body = Bytes::copy_from_slice(body);
+    let mut passed_on =
+        node.request(head, &body, [192, 0, 2, 7].into(), &HeaderValue::from_static(ID), "a", &url);
+    std::mem::take(passed_on.headers_mut())
 }
 
 fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> crate::http::Deps<Script> {

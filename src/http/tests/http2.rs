@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::script::{Gate, Script};
 use super::time_limits::Memory;
-use super::world::{send_body, verify_body};
+use super::world::{bounds, deps, send_body, verify_body};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[tokio::test]
@@ -88,6 +88,43 @@ async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
         let reset = tokio::time::timeout(Duration::from_secs(5), poll_fn(|cx| body.poll_reset(cx))).await;
         assert!(reset.is_err() || reset.is_ok_and(|reset| reset.is_err()), "the stream was reset");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_never_end_do_not_refuse_those_of_others() {
+    let mut deps = deps(Script::checks(CheckOutcome::Approved));
+    deps.bounds = bounds(|bounds| bounds.connections = 200);
+    let server = Memory::with(deps);
+    let unfinished = async |connections: u8, addresses: u8, path: &str| {
+        let mut streams = Vec::new();
+        for connection in 0..connections {
+            let (near, far) = duplex(64 * 1024);
+            server.serve_http2_from(far, [192, 0, 2, connection % addresses].into());
+            let (mut client, connection) = h2::client::handshake(near).await.expect("a connection");
+            tokio::spawn(connection);
+            for _ in 0..64 {
+                let head = Request::post(format!("http://localhost{path}")).header("content-length", 20);
+                client = client.ready().await.expect("a connection");
+                streams
+                    .push(client.send_request(head.body(()).expect("a request"), false).expect("a stream"));
+            }
+        }
+        streams
+    };
+    // Sixteen places for each connection, and a quarter for each address.
+    let held = unfinished(20, 3, "/api/verify-otp").await;
+    let anonymous = unfinished(200, 200, "/admin/sign-in").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut client = server.client();
+    let body = verify_body("123456");
+    let length = body.len();
+    client
+        .send(format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n"))
+        .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.send(body).await;
+    assert_eq!(client.reply().await.status, 200);
+    drop((held, anonymous));
 }
 
 #[tokio::test]

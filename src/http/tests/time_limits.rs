@@ -1,6 +1,6 @@
 //! The default time limits of connections, in memory and with paused time.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,13 +231,17 @@ impl Memory {
     }
 
     pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
+        self.serve_http2_from(stream, Ipv4Addr::LOCALHOST.into())
+    }
+
+    pub fn serve_http2_from(&self, stream: DuplexStream, peer: IpAddr) -> JoinHandle<()> {
         let server = Arc::clone(&self.0);
         let timeouts = Timeouts::start(&server.deps.bounds);
-        let connection = Connection::new(server, 1, Ipv4Addr::LOCALHOST.into());
+        let connection = Connection::new(server, 1, peer);
         tokio::spawn(serve_http2(with_write_timeout(stream), connection, timeouts))
     }
 
-    fn client(&self) -> Client<DuplexStream> {
+    pub fn client(&self) -> Client<DuplexStream> {
         let (near, far) = duplex(64 * 1024);
         self.serve(far);
         Client::in_paused_time(near)

@@ -1,6 +1,6 @@
-//! `/v2/Templates`: texts of messages that services and requests can choose. `/v2/SafeList/Numbers`: numbers without
-//! suspicion; they are kept and have no effect yet. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's:
-//! numbers that are never sent anything, with a known code.
+//! `/v2/Templates`: texts of messages that services and requests can choose. `/v2/SafeList/Numbers`: numbers to which the
+//! pumping guard refuses no message. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers that are
+//! never sent anything, with a known code.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -16,11 +16,10 @@ view! {
         /// The number, in E.164 form.
         #[schema(example = "+14155552671")]
         to: String = number.e164(),
-        /// Consecutive wrong codes. With `Lockout=growing` the larger of its two counts.
+        /// Consecutive wrong codes.
         #[schema(example = 100)]
         wrong_codes: u8 = state.wrong_codes,
-        /// The time until which checks are refused; null while they are allowed. With `Lockout=growing` the later end
-        /// of checks by `VerificationSid` and by `To`.
+        /// The time until which checks are refused; null while they are allowed.
         #[schema(required)]
         date_locked_until: Option<Date> = state.until.map(Date::from),
         url: Url = frame.url(&format!("/Services/{service}/Lockouts/{}", number.e164())),

@@ -98,15 +98,18 @@ impl V2 {
         })
     }
 
-    /// Whether a request may use the compatible routes.
+    /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
+    /// request must be for a host that a page of another site cannot have: `host_name`, or one of this machine's.
     ///
     /// # Errors
-    /// 401 or 403, where they ask for a key.
-    pub fn admit_compatible(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// 401 or 403, where they ask for a key, and 403 for another host.
+    pub fn admit_compatible(&self, head: &Head, host_name: Option<&str>) -> Result<(), Problem> {
         if !self.registry.compatible_routes_need_key() {
-            return Ok(());
+            let is_ours =
+                self.registry.allows_unauthenticated() || request::names_this_server(head, host_name);
+            return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
         }
-        let caller = self.caller(headers)?;
+        let caller = self.caller(&head.headers)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
@@ -137,6 +140,7 @@ pub async fn answer<V: Verify>(
     let (v2, caller) = authenticated(call, head)?;
     let mut request = RequestContext::new(v2, head, caller, &deps.channels, (call.request_id, call.span));
     request.check_access(access)?;
+    body.note_admitted();
     if head.method == Method::POST {
         let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
         let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;

@@ -82,7 +82,7 @@ parameters! {
         "Code" = "123456" => code: SubmittedCode,
         /// The number. Either this or VerificationSid must be given.
         "To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// The verification. With Lockout=growing, wrong codes of clients that do not name it do not count against it.
+        /// The verification.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
     } not_served ["Amount", "Payee", "SnaClientToken"]
 }

@@ -42,8 +42,6 @@ const SENT: u8 = 8;
 const POSTPONED: u8 = 16;
 /// A flag of every shape: [`NumberKey::is_test`].
 const TEST: u8 = 32;
-/// A flag of [`OPEN`]: both counts are the same.
-const EQUAL_COUNTS: u8 = 64;
 
 /// A moment below 2^48 milliseconds, which is in the year 10889.
 #[derive(Clone, Copy)]
@@ -100,15 +98,10 @@ impl Packed {
             NumberState::Locked { until } => {
                 Some(Self { shape: LOCKED | empty.shape, ends: PackedTime::of(until)?, ..empty })
             }
-            NumberState::Open(OpenNumber { failures, named, keep_until, verification }) => {
-                let shape = match (named, verification) {
-                    (FailureCount::NONE, _) => OPEN,
-                    (_, None) if named == failures => OPEN | EQUAL_COUNTS,
-                    _ => return None,
-                };
+            NumberState::Open(OpenNumber { failures, keep_until, verification }) => {
                 let FailureCount { in_a_row, last } = failures;
                 let open = Self {
-                    shape: shape | empty.shape,
+                    shape: OPEN | empty.shape,
                     ends: PackedTime::of(keep_until)?,
                     failures: in_a_row,
                     ..empty
@@ -165,10 +158,9 @@ impl Packed {
         let ends = self.ends.get();
         let open = |last, verification| {
             let failures = FailureCount { in_a_row: self.failures, last };
-            let named = if self.shape & EQUAL_COUNTS == 0 { FailureCount::NONE } else { failures };
-            NumberState::Open(OpenNumber { failures, named, keep_until: ends, verification })
+            NumberState::Open(OpenNumber { failures, keep_until: ends, verification })
         };
-        Some(match self.shape & !TEST & !EQUAL_COUNTS {
+        Some(match self.shape & !TEST {
             OVERFLOW => return None,
             LOCKED => NumberState::Locked { until: ends },
             OPEN => open(self.expires.get(), None),

@@ -84,20 +84,18 @@ fn a_sweep_packs_a_count_whose_verification_has_expired() {
         counted: Some(counted),
     };
     let failures = FailureCount { in_a_row: 3, last: Timestamp::from_millis(2) };
-    for named in [FailureCount::NONE, failures] {
-        let keep_until = Timestamp::from_millis(9_000);
-        let count = OpenNumber { failures, named, keep_until, verification: None };
-        let (count, before) = (
-            NumberState::Open(count),
-            NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
-        );
-        let mut table = table();
-        set(&mut table, key(1), &before);
-        table.compact(0, Timestamp::from_millis(4_999));
-        assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (1, Some(stored(&before))));
-        table.compact(0, end);
-        assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (0, Some(stored(&count))));
-    }
+    let keep_until = Timestamp::from_millis(9_000);
+    let count = OpenNumber { failures, keep_until, verification: None };
+    let (count, before) = (
+        NumberState::Open(count),
+        NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
+    );
+    let mut table = table();
+    set(&mut table, key(1), &before);
+    table.compact(0, Timestamp::from_millis(4_999));
+    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (1, Some(stored(&before))));
+    table.compact(0, end);
+    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (0, Some(stored(&count))));
 }
 
 #[test]
@@ -155,15 +153,14 @@ pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn counted() -> impl Strategy<Value = VerificationDetails> {
-    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
+    let counts = (any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
     (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, unnamed, spent, canceled, offset))| VerificationDetails {
+        |(begun, last_send, channel, (sends, wrong, spent, canceled, offset))| VerificationDetails {
             begun,
             last_send,
             channel,
             sends,
             wrong,
-            unnamed,
             spent,
             canceled,
             offset,
@@ -205,10 +202,9 @@ fn verification() -> impl Strategy<Value = Verification> {
 pub(crate) fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
         moment().prop_map(|until| NumberState::Locked { until }),
-        (failures(), failures(), moment(), proptest::option::of(verification())).prop_map(
-            |(failures, named, keep_until, verification)| NumberState::Open(OpenNumber {
+        (failures(), moment(), proptest::option::of(verification())).prop_map(
+            |(failures, keep_until, verification)| NumberState::Open(OpenNumber {
                 failures,
-                named,
                 keep_until,
                 verification
             })

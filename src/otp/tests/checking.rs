@@ -1,7 +1,7 @@
 //! The results of a send and of a check.
 
 use super::world::{ANNA, World, code, secs, wrong};
-use crate::otp::{CodeLength, NumberError, Otp, OtpError, Region, Sent, Verified};
+use crate::otp::{NumberError, Otp, OtpError, Sent, Verified};
 
 /// `request_valid`, `code_valid`, `attempts_left`, `error`.
 type Row = (bool, bool, Option<u8>, Option<OtpError>);
@@ -92,7 +92,7 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
 #[tokio::test]
 async fn a_national_number_is_read_where_a_region_is_set() {
     let world = World::new();
-    let otp = world.builder().default_region(Region::parse("US").expect("a region"));
+    let otp = world.builder().set("default-region", "US");
     let otp = otp.start().await.expect("an engine");
     otp.send_sms("(415) 555-0123").await.expect("sent");
     assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
@@ -101,8 +101,9 @@ async fn a_national_number_is_read_where_a_region_is_set() {
 #[tokio::test]
 async fn a_code_and_a_lockout_end_when_their_time_is_over() {
     let world = World::new();
-    let length = CodeLength::new(4).expect("a length");
-    let otp = world.builder().code(length, secs(60)).attempts(1, secs(90)).start().await.expect("an engine");
+    let builder = world.builder().set("otp-length", 4).set("otp-timeout", "60s");
+    let builder = builder.set("otp-max-attempts", 1).set("otp-lock-timeout", "90s");
+    let otp = builder.start().await.expect("an engine");
     otp.send_sms(ANNA).await.expect("sent");
     let first = code(&otp);
     assert_eq!(first.len(), 4);

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::world::{ANNA, World, code, secs, wrong};
-use crate::otp::{Clock, CodeLength, Otp, OtpError, StartError, Timestamp};
+use crate::otp::{Clock, Otp, OtpError, StartError, Timestamp};
 
 const LIFE: Duration = secs(60);
 const TERM: Duration = secs(90);
@@ -108,7 +108,13 @@ async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
 async fn a_longer_lockout_survives_a_shorter_setting_when_the_clock_is_right() {
     let (world, otp) = locked().await;
     otp.stop().await.expect("stopped");
-    let shorter = world.builder().attempts(1, secs(5)).start().await.expect("an engine");
+    let shorter = world
+        .builder()
+        .set("otp-max-attempts", 1)
+        .set("otp-lock-timeout", "5s")
+        .start()
+        .await
+        .expect("an engine");
     assert_eq!(shorter.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
 }
 
@@ -193,9 +199,10 @@ async fn no_lockout_outlasts_its_term_or_ends_early_by_more_than_clock_jumps() {
 
 /// Three attempts: two wrong codes are allowed, and the third one locks.
 async fn start(world: &World) -> Otp {
-    let length = CodeLength::new(6).expect("a length");
+    let builder = world.builder().set("otp-timeout", LIFE.as_secs()).set("otp-max-attempts", 3);
+    let builder = builder.set("otp-lock-timeout", format!("{}s", TERM.as_secs()));
     loop {
-        match world.builder().code(length, LIFE).attempts(3, TERM).start().await {
+        match builder.clone().start().await {
             // A dropped engine has not released the directory yet.
             Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
             started => return started.expect("an engine"),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::world::{ANNA, Own, World, code};
-use crate::otp::{
-    Channel, GatewayName, Otp, OtpBuilder, Overrides, SendQuery, Sources, StartError, VerifyStatus,
-};
+use crate::config::{Overrides, Sources};
+use crate::otp::{GatewayName, Otp, OtpBuilder, SendQuery, StartError, VerifyStatus};
 
 /// The settings of the Go framework's component, for gateways that these tests do not call.
 const GO_FRAMEWORK: &str = r#"{
@@ -41,7 +42,7 @@ impl World {
 #[tokio::test]
 async fn the_go_frameworks_settings_start_an_engine_with_their_gateways() {
     let world = World::new();
-    let builder = OtpBuilder::from_sources(&world.sources(GO_FRAMEWORK)).expect("settings");
+    let builder = OtpBuilder::from_sources(world.sources(GO_FRAMEWORK));
     let otp = builder.start().await.expect("an engine");
     let names: Vec<_> = otp.gateways().into_iter().map(|state| state.name).collect();
     assert_eq!(names, [GatewayName::TwilioVerify, GatewayName::Sinch, GatewayName::Mada]);
@@ -54,7 +55,7 @@ async fn the_environment_goes_before_the_file_and_decides_what_codes_are_like() 
     let mut sources =
         world.sources(r#"{ "otp-length": 8, "otp-message": "Acme {code}", "otp-max-attempts": 2 }"#);
     sources.environment.insert("ONCEWARD_OTP_MAX_ATTEMPTS".to_owned(), "3".to_owned());
-    let otp = OtpBuilder::from_sources(&sources).expect("settings").start().await.expect("an engine");
+    let otp = OtpBuilder::from_sources(sources).start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").attempts_left(), 3);
     assert_eq!(code(&otp).len(), 8);
 }
@@ -63,7 +64,9 @@ async fn the_environment_goes_before_the_file_and_decides_what_codes_are_like() 
 async fn what_is_wrong_in_a_configuration_is_said_all_at_once() {
     let world = World::new();
     let sources = world.sources(r#"{ "otp-timeout": 0, "otp-length": 3 }"#);
-    let Err(StartError::Config(errors)) = OtpBuilder::from_sources(&sources) else { panic!("taken") };
+    let Err(StartError::Config(errors)) = OtpBuilder::from_sources(sources).start().await else {
+        panic!("taken")
+    };
     let words = errors.to_string();
     assert!(words.contains("otp-timeout") && words.contains("otp-length"), "{words}");
 }
@@ -72,7 +75,7 @@ async fn what_is_wrong_in_a_configuration_is_said_all_at_once() {
 async fn a_configuration_file_that_is_not_there_is_an_error_that_names_it() {
     let world = World::new();
     let missing = world.directory.path().join("none.json");
-    let error = Otp::from_config(&missing).await.expect_err("refused");
+    let error = Otp::from_config(&missing).start().await.expect_err("refused");
     assert!(matches!(error, StartError::Config(_)), "{error:?}");
     assert!(error.to_string().contains("none.json"), "{error}");
 }
@@ -81,27 +84,33 @@ async fn a_configuration_file_that_is_not_there_is_an_error_that_names_it() {
 async fn a_gateway_of_ones_own_joins_those_of_the_settings() {
     let world = World::new();
     let own = Arc::new(Own::new(GatewayName::Http));
-    let builder = OtpBuilder::from_sources(&world.sources(GO_FRAMEWORK)).expect("settings");
-    let otp = builder.clone().gateway(own.clone()).routing("Http;Twilio").start().await.expect("an engine");
+    let builder = OtpBuilder::from_sources(world.sources(GO_FRAMEWORK));
+    let otp = builder
+        .clone()
+        .gateway(own.clone())
+        .set("otp-sms-provider", "Http;Twilio")
+        .start()
+        .await
+        .expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
     assert_eq!(own.sent()[0].code.len(), 5);
     otp.stop().await.expect("stopped");
     // The inbox exists only without other gateways.
-    let simulated = OtpBuilder::from_sources(&world.sources("{}")).expect("settings").gateway(own.clone());
+    let simulated = OtpBuilder::from_sources(world.sources("{}")).gateway(own.clone());
     let otp = simulated.start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-2");
     assert_eq!(otp.inbox_code(ANNA), None);
 }
 
 #[tokio::test]
-async fn texts_of_the_settings_hold_until_the_builder_is_told_others() {
+async fn a_setting_of_the_program_replaces_that_of_the_file() {
     let world = World::new();
     let config = r#"{ "brand": "Acme", "otp-messages": { "sms": "settings {brand} {code}" } }"#;
-    let builder = OtpBuilder::from_sources(&world.sources(config)).expect("settings");
+    let builder = OtpBuilder::from_sources(world.sources(config));
     for (builder, begins) in [
         (builder.clone(), "settings Acme "),
-        (builder.clone().message("builder {brand} {code}"), "builder Acme "),
-        (builder.text(Channel::Sms, None, "text {brand} {code}").brand("Other"), "text Other "),
+        (builder.clone().set("brand", "Other"), "settings Other "),
+        (builder.set("otp-messages", json!({ "any": "text {brand} {code}" })), "text Acme "),
     ] {
         let own = Arc::new(Own::new(GatewayName::Http));
         let otp = builder.gateway(own.clone()).start().await.expect("an engine");

@@ -8,7 +8,7 @@ use super::world::{ANNA, Own, World, code, secs, wrong};
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
 use crate::node::load_or_create;
-use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, SendQuery, StartError};
+use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, SendQuery, StartError};
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
@@ -135,7 +135,7 @@ async fn a_start_that_fails_leaves_the_directory_free() {
     world.start().await.stop().await.expect("stopped");
     let key = world.directory.path().join("other.key");
     std::fs::write(&key, "ab".repeat(32)).expect("a file");
-    let refused = world.builder().key_file(&key).start().await.expect_err("refused");
+    let refused = world.builder().set("key-file", path(&key)).start().await.expect_err("refused");
     assert!(matches!(refused, StartError::Engine(_)), "{refused:?}");
     assert!(refused.to_string().contains("server key"), "{refused}");
     world.start().await;
@@ -152,6 +152,10 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
         };
         assert!(error.to_string().contains("a record of numbers"), "{error}");
     }
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.to_str().expect("a path").to_owned()
 }
 
 /// Writes a record that no version has written.
@@ -174,7 +178,7 @@ async fn a_named_key_file_is_used() {
     let key = world.directory.path().join("mine.key");
     let data = world.directory.path().join("data");
     std::fs::write(&key, "ab".repeat(32)).expect("a file");
-    let otp = Otp::builder(&data).key_file(&key).start().await.expect("an engine");
+    let otp = Otp::builder(&data).set("key-file", path(&key)).start().await.expect("an engine");
     assert!(!data.join("server.key").exists());
     otp.stop().await.expect("stopped");
 }
@@ -182,8 +186,7 @@ async fn a_named_key_file_is_used() {
 #[tokio::test]
 async fn what_waits_for_another_try_survives_a_stop() {
     let world = World::new();
-    let builder =
-        || world.builder().retry(RetrySettings { longest_wait: secs(1), ..RetrySettings::default() });
+    let builder = || world.builder().set("sms.retry", true).set("sms.longest_wait", "1s");
     let broken = Own::new(GatewayName::Http).failing([ErrorClass::Retry { after: Some(secs(60)) }]);
     let otp = builder().gateway(Arc::new(broken)).start().await.expect("an engine");
     otp.send_sms(ANNA).await.expect("accepted: it is tried again");

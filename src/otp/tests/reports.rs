@@ -6,31 +6,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
-use super::world::{ANNA, Own, World, secs};
+use super::world::{ANNA, Own, World};
 use crate::otp::{
-    CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal, SecretString,
-    SendQuery, TwilioAccount, TwilioSender, TwilioSettings, TwilioVoiceSettings,
+    CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal, SendQuery,
 };
 
 const PUBLIC_URL: &str = "https://example.com/otp";
 const TOKEN: &str = "s3cr3t";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn account() -> TwilioAccount {
-    TwilioAccount {
-        account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
-        auth_token: SecretString::from(TOKEN.to_owned()),
-        base_url: "http://127.0.0.1:9".to_owned(),
-    }
-}
-
 /// A Twilio account that reports about the messages of this test's gateway.
 async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>) {
     let own = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
-    let sender = TwilioSender::Number("+15005550006".to_owned());
-    let twilio = TwilioSettings { account: account(), sender, whatsapp: None, feedback: false };
-    let builder = world.builder().gateway(own.clone()).twilio_messages(twilio).routing("Http");
-    let otp = change(builder.public_url(PUBLIC_URL)).start().await.expect("an engine");
+    let builder = world.builder().gateway(own.clone()).set("otp-sms-provider", "Http;Twilio:+99");
+    let builder = builder
+        .set("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
+        .set("TWILIO_AUTH_TOKEN", TOKEN)
+        .set("TWILIO_PHONE_NUMBER", "+15005550006")
+        .set("TWILIO_BASE_URL", "http://127.0.0.1:9");
+    let otp = change(builder.set("public-url", PUBLIC_URL)).start().await.expect("an engine");
     (otp, own)
 }
 
@@ -138,13 +132,7 @@ async fn no_reports_without_a_public_address() {
 #[tokio::test]
 async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
     let world = World::new();
-    let voice = TwilioVoiceSettings {
-        account: account(),
-        from: "+15005550006".to_owned(),
-        gate: true,
-        ring_for: secs(25),
-    };
-    let (otp, own) = start(&world, |builder| builder.voice(true).twilio_voice(voice)).await;
+    let (otp, own) = start(&world, |builder| builder.set("voice", true).set("voice-gate", true)).await;
     otp.call(ANNA).await.expect("called");
     let digits: Vec<String> = own.sent()[0].code.chars().map(|digit| format!("{digit}.")).collect();
     let path = path_of(&own, "gate");

@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use super::world::{ANNA, Own, SOFIA, World};
-use crate::otp::{
-    Channel, ErrorClass, GatewayName, GatewaySettings, MadaSettings, OtpBuilder, OtpError, SecretString,
-    SinchSettings, StartError, Verdict, WorkflowStep,
-};
+use crate::otp::{Channel, ErrorClass, GatewayName, OtpBuilder, OtpError, Verdict};
 
 fn own(name: GatewayName) -> Arc<Own> {
     Arc::new(Own::new(name))
 }
 
-fn mada(url: &str) -> MadaSettings {
-    let password = SecretString::from("s3cr3t".to_owned());
-    MadaSettings { username: "me".to_owned(), password, url: url.to_owned(), source_name: "Acme".to_owned() }
+fn with_mada(builder: OtpBuilder, url: &str) -> OtpBuilder {
+    let builder = builder.set("MADA_USERNAME", "me").set("MADA_PASSWORD", "s3cr3t");
+    builder.set("MADA_URL", url).set("MADA_SOURCE_NAME", "Acme")
 }
 
-fn sinch() -> SinchSettings {
-    let app_secret = SecretString::from("c2VjcmV0".to_owned());
-    SinchSettings { app_id: "id".to_owned(), app_secret, verification_url: "http://127.0.0.1:9/v".to_owned() }
+fn with_sinch(builder: OtpBuilder) -> OtpBuilder {
+    let builder = builder.set("SINCH_APP_ID", "id").set("SINCH_APP_SECRET", "c2VjcmV0");
+    builder.set("SINCH_VERIFICATION_URL", "http://127.0.0.1:9/v")
 }
 
 async fn refused(builder: OtpBuilder) -> String {
@@ -56,7 +53,8 @@ async fn several_are_tried_in_the_order_in_which_they_were_added() {
 async fn a_routing_sends_prefixes_their_own_way() {
     let world = World::new();
     let (rest, bulgaria) = (own(GatewayName::Http), own(GatewayName::Mada));
-    let otp = world.builder().gateway(rest.clone()).gateway(bulgaria.clone()).routing("Http;Mada:+359");
+    let otp = world.builder().gateway(rest.clone()).gateway(bulgaria.clone());
+    let otp = otp.set("otp-sms-provider", "Http;Mada:+359");
     let otp = otp.start().await.expect("an engine");
     otp.send_sms(ANNA).await.expect("sent");
     otp.send_sms(SOFIA).await.expect("sent");
@@ -65,48 +63,46 @@ async fn a_routing_sends_prefixes_their_own_way() {
 
 #[tokio::test]
 async fn a_routing_that_is_malformed_or_names_no_gateway_points_at_its_part() {
-    let builder = |routing: &str| World::new().builder().gateway(own(GatewayName::Http)).routing(routing);
     for (routing, words) in [
-        ("", "routing: "),
         ("Htpp", "did you mean Http?"),
         ("Http;Http", "listed already"),
         ("Http:359", "is not a prefix"),
-        ("Http;Mada", "Mada is not given"),
-        ("Twilio;Http", "Twilio is not given"),
+        ("Http;Mada", "Mada is not configured"),
+        ("Twilio;Http", "Twilio is not configured"),
     ] {
-        let words_of = refused(builder(routing)).await;
-        assert!(words_of.contains(words), "{routing:?}: {words_of}");
+        let builder = World::new().builder().gateway(own(GatewayName::Http));
+        let told = refused(builder.set("otp-sms-provider", routing)).await;
+        assert!(told.contains(words), "{routing:?}: {told}");
     }
-    let error = builder("Http;Mada:+359").start().await.expect_err("refused");
-    assert!(matches!(&error, StartError::Routing(error) if error.range() == (5..9)), "{error:?}");
 }
 
 #[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let builder = World::new().builder().gateway(own(GatewayName::Mada));
-    let twice = refused(builder.clone().gateway(own(GatewayName::Mada))).await;
-    assert!(twice.starts_with("gateway = Mada: two gateways have this name"), "{twice}");
-    let beside_settings = refused(builder.mada(mada("http://127.0.0.1:9/soap"))).await;
-    assert!(beside_settings.starts_with("gateway = Mada"), "{beside_settings}");
-    let inbox = refused(World::new().builder().gateway(own(GatewayName::Simulator))).await;
-    assert!(inbox.starts_with("gateway = Simulator"), "{inbox}");
+    let with_settings = with_mada(builder.clone(), "http://127.0.0.1:9/soap");
+    for (builder, name) in [
+        (builder.gateway(own(GatewayName::Mada)), "Mada"),
+        (with_settings, "Mada"),
+        (World::new().builder().gateway(own(GatewayName::Simulator)), "Simulator"),
+    ] {
+        let told = refused(builder).await;
+        assert!(told.contains(&format!("gateway = {name}: two gateways have this name")), "{told}");
+    }
 }
 
 #[tokio::test]
-async fn settings_that_name_a_gateway_without_its_settings_are_refused() {
-    let routing = crate::otp::Routing::only(GatewayName::Sinch);
-    let gateways = GatewaySettings { routing, ..GatewaySettings::simulator() };
-    let words = refused(World::new().builder().gateways(gateways)).await;
-    assert!(words.starts_with("routing = Sinch: Sinch is in the order"), "{words}");
-    let error = World::new().builder().mada(mada("not a url")).start().await.err();
-    assert!(matches!(&error, Some(StartError::Gateway(e)) if e.gateway == GatewayName::Mada), "{error:?}");
+async fn a_gateways_setting_that_cannot_be_used_is_named_without_its_secrets() {
+    let builder = with_mada(World::new().builder(), "not a url").set("otp-sms-provider", "Mada");
+    let told = refused(builder).await;
+    assert!(told.contains("MADA_URL") && !told.contains("s3cr3t"), "{told}");
 }
 
 #[tokio::test]
 async fn gateways_by_settings_and_of_ones_own_stand_in_one_order() {
     let world = World::new();
-    let builder = world.builder().sinch(sinch()).gateway(own(GatewayName::Http));
-    let otp = builder.mada(mada("http://127.0.0.1:9/soap")).start().await.expect("an engine");
+    let builder = with_mada(with_sinch(world.builder()), "http://127.0.0.1:9/soap");
+    let builder = builder.gateway(own(GatewayName::Http)).set("otp-sms-provider", "Sinch;Http;Mada");
+    let otp = builder.start().await.expect("an engine");
     let mut names: Vec<_> = otp.gateways().into_iter().map(|state| state.name).collect();
     names.sort_unstable();
     assert_eq!(names, [GatewayName::Sinch, GatewayName::Mada, GatewayName::Http]);
@@ -119,11 +115,11 @@ async fn a_call_is_refused_without_voice_and_voice_needs_a_gateway_that_calls() 
     let otp = world.builder().gateway(caller.clone()).start().await.expect("an engine");
     assert_eq!(otp.call(ANNA).await, Err(OtpError::NoCalls));
     otp.stop().await.expect("stopped");
-    let otp = world.builder().gateway(caller.clone()).voice(true).start().await.expect("an engine");
+    let otp = world.builder().gateway(caller.clone()).set("voice", true).start().await.expect("an engine");
     otp.call(ANNA).await.expect("called");
     assert_eq!(caller.sent()[0].channel, Channel::Call);
-    let words = refused(World::new().builder().gateway(own(GatewayName::Http)).voice(true)).await;
-    assert_eq!(words, "voice = true: no gateway in the order can call");
+    let told = refused(World::new().builder().gateway(own(GatewayName::Http)).set("voice", true)).await;
+    assert!(told.contains("voice: it is true, and no gateway of otp-sms-provider can call"), "{told}");
 }
 
 #[tokio::test]
@@ -132,23 +128,25 @@ async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
     let otp = world.builder().gateway(own(GatewayName::Http)).start().await.expect("an engine");
     let refused_send = otp.send(ANNA, Some(Channel::WhatsApp), crate::otp::MessageStyle::default()).await;
     assert_eq!(refused_send, Err(OtpError::NoGateway(Channel::WhatsApp)));
-    let step = WorkflowStep { channel: Channel::WhatsApp, timeout: super::world::secs(20) };
-    let words = refused(World::new().builder().gateway(own(GatewayName::Http)).workflow([step])).await;
-    assert_eq!(words, "workflow = whatsapp: no gateway in the order serves this channel");
+    let builder = World::new().builder().gateway(own(GatewayName::Http));
+    let told = refused(builder.set("workflow", "whatsapp:20s")).await;
+    assert!(told.contains("no gateway of otp-sms-provider serves that"), "{told}");
 }
 
 #[tokio::test]
 async fn an_undeliverable_text_message_becomes_a_call_unless_that_is_off() {
     let (called, refused) = (Ok("Http-1".to_owned()), Err(OtpError::NumberRefused));
-    let worlds: [World; 5] = std::array::from_fn(|_| World::new());
-    let [first, second, third, fourth, fifth] = worlds.each_ref().map(World::builder);
-    for (builder, expected) in [
-        (first.voice(true), called.clone()),
-        (second.voice_fallback(true).voice(true), called),
-        (third.voice(true).voice_fallback(false), refused.clone()),
-        (fourth.voice_fallback(false).voice(true), refused.clone()),
-        (fifth.voice_fallback(true), refused),
+    for (voice, fallback, expected) in [
+        (true, None, called.clone()),
+        (true, Some(true), called),
+        (true, Some(false), refused.clone()),
+        (false, Some(true), refused),
     ] {
+        let world = World::new();
+        let mut builder = world.builder().set("voice", voice);
+        if let Some(fallback) = fallback {
+            builder = builder.set("voice-fallback", fallback);
+        }
         let landline = Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]);
         let landline = Arc::new(landline.failing([ErrorClass::NotReachableHere]));
         let otp = builder.gateway(landline).start().await.expect("an engine");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::world::{ANNA, Own, World, secs};
-use crate::otp::{
-    Channel, CodeLength, GatewayName, Locale, MessageStyle, Otp, OtpBuilder, OtpError, StartError,
-};
+use serde_json::json;
+
+use super::world::{ANNA, Own, World};
+use crate::otp::{Channel, GatewayName, Locale, MessageStyle, Otp, OtpBuilder, OtpError};
 
 async fn with(builder: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>, World) {
     let world = World::new();
@@ -21,15 +21,17 @@ fn german() -> Option<Locale> {
 #[tokio::test]
 async fn a_message_is_worded_by_channel_and_language() {
     let (otp, own, _world) = with(|builder| {
+        let texts = json!({
+            "sms": { "de": "sms de {code}", "en": "sms {code}" },
+            "any": { "de": "de {code}" },
+            "call": "call {code}",
+        });
         builder
-            .brand("Acme")
-            .message("any {brand} {code} {minutes}")
-            .text(Channel::Sms, german(), "sms de {code}")
-            .text(Channel::Sms, None, "sms {code}")
-            .text(None, german(), "de {code}")
-            .text(Channel::Call, None, "call {code}")
-            .code(CodeLength::SIX, secs(90))
-            .voice(true)
+            .set("brand", "Acme")
+            .set("otp-message", "any {brand} {code} {minutes}")
+            .set("otp-messages", texts)
+            .set("otp-timeout", 90)
+            .set("voice", true)
     })
     .await;
     let in_german = MessageStyle { locale: german(), ..MessageStyle::default() };
@@ -50,7 +52,7 @@ async fn a_message_is_worded_by_channel_and_language() {
 
 #[tokio::test]
 async fn a_text_of_the_callers_own_has_the_code_in_it() {
-    let (otp, own, _world) = with(|builder| builder.brand("Acme")).await;
+    let (otp, own, _world) = with(|builder| builder.set("brand", "Acme")).await;
     otp.send_sms_with(ANNA, "{brand}: _CODE_").await.expect("sent");
     let sent = own.sent();
     assert_eq!(sent[0].text, format!("Acme: {}", sent[0].code));
@@ -69,24 +71,4 @@ async fn a_text_without_a_place_for_the_code_is_an_error_and_nothing_is_sent() {
         assert!(matches!(&refused, Err(OtpError::Text(why)) if why.contains(words)), "{text:?}: {refused:?}");
     }
     assert!(own.sent().is_empty());
-}
-
-#[tokio::test]
-async fn a_text_that_cannot_be_used_is_named_at_the_start() {
-    for (setting, words, builder) in [
-        ("message", "{code}", World::new().builder().message("Hello")),
-        ("text", "{code}", World::new().builder().text(Channel::Sms, None, "Hello")),
-        (
-            "text",
-            "another text for the same",
-            World::new().builder().text(None, german(), "{code}").text(None, german(), "{code}!"),
-        ),
-        ("brand", "must not be empty", World::new().builder().brand(" ")),
-        ("brand", "line breaks", World::new().builder().brand("A\nB")),
-        ("webotp_domain", "host name", World::new().builder().webotp_domain("https://example.com")),
-    ] {
-        let Err(StartError::Setting(error)) = builder.start().await else { panic!("{setting} was taken") };
-        assert_eq!(error.setting, setting, "{error}");
-        assert!(error.to_string().contains(words), "{error}");
-    }
 }

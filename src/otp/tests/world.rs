@@ -31,7 +31,7 @@ impl World {
     }
 
     pub fn builder(&self) -> OtpBuilder {
-        Otp::builder(self.directory.path()).clock(self.clock.clone()).shards(2)
+        Otp::builder(self.directory.path()).clock(self.clock.clone()).set("shards", 2)
     }
 
     pub async fn start(&self) -> Otp {

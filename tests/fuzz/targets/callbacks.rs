@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use onceward::gateway::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
-use onceward::otp::SecretString;
+use secrecy::SecretString;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 

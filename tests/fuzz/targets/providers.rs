@@ -11,8 +11,8 @@ use onceward::gateway::{
     MadaSettings, OutgoingMessage, Sinch, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
 };
-use onceward::otp::SecretString;
 use onceward::template::Wording;
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 

@@ -88,7 +88,6 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
             };
             NumberState::Open(onceward::engine::OpenNumber {
                 failures: FailureCount { in_a_row: rng.random_range(0..5), ..FailureCount::NONE },
-                named: FailureCount::NONE,
                 keep_until: end,
                 verification: Some(verification),
             })

@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{START, commit, eventually, join, key, kill, options, put, restore};
-use crate::{CampaignError, Cluster, ClusterView, Owner, member_status, view};
+use crate::cluster::owner_key;
+use crate::messages::TxnRequest;
+use crate::{CampaignError, Cluster, ClusterView, Owner, etcd, member_status, view};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -41,6 +43,31 @@ async fn a_view_names_the_owner_and_each_node_that_runs() {
     let seen = look().await;
     assert_eq!((seen.owner, seen.nodes, seen.is_importing), (Some(of_a.clone()), vec![of_a, of_b], false));
     assert_eq!(seen.key_fingerprint.map(|fingerprint| fingerprint.len()), Some(16));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_the_owner_without_its_proof_draws_no_requests() {
+    let etcd = Etcd::start(1).await;
+    let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
+    let owned = a.campaign().await.unwrap();
+    b.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+    let client = etcd.client();
+    let genuine = client.read(owner_key()).await.unwrap().expect("an owner");
+    let text = String::from_utf8(genuine.value.to_vec()).unwrap();
+    let write = async |value: String, lease| {
+        let success = vec![etcd::put(owner_key(), value.into_bytes(), lease)];
+        client.txn(TxnRequest { success, ..TxnRequest::default() }).await.unwrap();
+    };
+    let moved = text.replacen("a.example", "evil.example", 1);
+    let unsigned = "a\na.example:3000".to_owned();
+    let other_lease = client.grant(Duration::from_secs(60)).await.unwrap();
+    for (value, lease) in [(moved, genuine.lease), (unsigned, genuine.lease), (text.clone(), other_lease)] {
+        write(value.clone(), lease).await;
+        b.owner().wait_for(|owner| *owner == Owner::Unproven).await.unwrap();
+        write(text.clone(), genuine.lease).await;
+        b.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+    }
+    owned.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -205,8 +205,8 @@ fn named_verification(
 
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
-    // A send is refused when a check that names the verification is.
-    if let Some(until) = policy.refused_until(open, true, now) {
+    // A send is refused when checks are.
+    if let Some(until) = policy.refused_until(open, now) {
         return Some(SendLimit::NoChecksLeft { until });
     }
     let v = open.verification.filter(|v| v.is_active(now))?;

@@ -58,7 +58,7 @@ pub enum CheckOutcome {
         /// End of the lockout.
         until: Timestamp,
     },
-    /// This caller has no attempt left. The code was not compared.
+    /// No attempt is left. The code was not compared.
     NoChecksLeft {
         /// When checks are allowed again.
         until: Timestamp,
@@ -94,8 +94,6 @@ pub struct CheckPermit {
     /// When the permit ends, which also tells it from an earlier permit of the same verification. A later
     /// answer of the gateway is ignored.
     pub until: Timestamp,
-    /// The caller named the verification.
-    pub is_named: bool,
 }
 
 /// The result of asking the gateway that holds a code.
@@ -165,7 +163,7 @@ pub fn check(
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check and a lockout after it.
         let next = open.with(Some(Verification { checking_until: until, ..v })).with_end_by(policy);
-        let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
+        let permit = CheckPermit { salt: v.salt, held, until };
         return (next, CheckStep::AskGateway(permit));
     }
     let live = live.is_some();
@@ -203,7 +201,7 @@ pub fn settle_check(
     };
     let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
     if !policy.is_fixed() {
-        return settle_verification(VerificationLockout { open, verification }, policy, permit, result);
+        return settle_verification(VerificationLockout { open, verification }, policy, result);
     }
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
     // costs an attempt, and a right code after a typing error works.
@@ -248,21 +246,20 @@ fn check_verification(
     let Some(v) = open.verification.filter(is_meant) else {
         return decided(NumberState::Open(open), CheckOutcome::NotFound);
     };
-    let is_named = submitted.is_named();
-    if let Some(until) = policy.refused_until(&open, is_named, now) {
+    if let Some(until) = policy.refused_until(&open, now) {
         return decided(NumberState::Open(open), CheckOutcome::NoChecksLeft { until });
     }
     if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let mut next = VerificationLockout { open, verification: v }.fail(is_named, policy, now);
+    let mut next = VerificationLockout { open, verification: v }.fail(policy, now);
     if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
         let until = now.plus(rules.check_budget);
         next.verification.checking_until = until;
-        let permit = CheckPermit { salt: v.salt, held, until, is_named };
+        let permit = CheckPermit { salt: v.salt, held, until };
         return (next.state(policy), CheckStep::AskGateway(permit));
     }
-    let attempts_left = next.attempts_left(is_named, policy);
+    let attempts_left = next.attempts_left(policy);
     decided(next.state(policy), CheckOutcome::Wrong { attempts_left, live: true })
 }
 
@@ -270,16 +267,13 @@ fn check_verification(
 fn settle_verification(
     lockout: VerificationLockout,
     policy: &Policy,
-    permit: &CheckPermit,
     result: CheckResult,
 ) -> (NumberState, CheckOutcome) {
-    let attempts_left = lockout.attempts_left(permit.is_named, policy);
+    let attempts_left = lockout.attempts_left(policy);
     let wrong = |live| (lockout.state(policy), CheckOutcome::Wrong { attempts_left, live });
     match result {
         CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
-        CheckResult::NotAsked => {
-            (lockout.give_back(permit.is_named, policy).state(policy), CheckOutcome::GatewayFailed)
-        }
+        CheckResult::NotAsked => (lockout.give_back(policy).state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Unknown => (lockout.state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),
         CheckResult::NotLive => wrong(lockout.verification.our_code_may_be_right()),

@@ -1,7 +1,7 @@
 //! The number of attempts, and the consequence of too many wrong codes.
 //!
-//! [`LockoutRule::Fixed`] locks the number: [`Policy::lockout_end`]. The other rules use up the verification
-//! ([`VerificationLockout`]), and count consecutive wrong codes over all verifications of the number
+//! [`LockoutRule::Fixed`] locks the number: [`Policy::lockout_end`]. [`LockoutRule::Verification`] uses up the
+//! verification ([`VerificationLockout`]), and counts consecutive wrong codes over all verifications of the number
 //! ([`FailureCount`]).
 
 use std::time::Duration;
@@ -18,10 +18,6 @@ pub enum LockoutRule {
     Fixed(Duration),
     /// The verification takes no more codes, from any caller.
     Verification,
-    /// Checks that name the verification and checks by number have counts of their own, and stop only themselves.
-    /// Checks by number have to wait, longer each time. Therefore an attacker who only knows a number cannot lock its
-    /// owner out (ASVS 5.0 6.1.1).
-    Growing,
 }
 
 /// Consecutive wrong codes of a number, over all its verifications, and the hard stop after too many of them.
@@ -78,18 +74,6 @@ impl FailureCount {
         Self { in_a_row: self.in_a_row.saturating_add(1), last: now }
     }
 
-    /// The higher of two counts. A hard stop keeps its end.
-    #[must_use]
-    pub(super) fn merge_higher(self, other: Self) -> Self {
-        if other.in_a_row <= self.in_a_row {
-            self
-        } else if other.stopped_until().is_some() {
-            other
-        } else {
-            Self { last: self.last.max(other.last), ..other }
-        }
-    }
-
     #[must_use]
     pub(super) fn given_back(self) -> Self {
         match self.in_a_row {
@@ -110,12 +94,6 @@ impl FailureCount {
     }
 }
 
-/// The first wait of [`Policy::unnamed_wait_until`], in seconds; each further wait is twice as long.
-const FIRST_WAIT: u64 = 30;
-
-/// The longest of these waits.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
-
 /// A fixed lockout must leave at least this many codes for each guess in a day.
 const CODES_PER_DAILY_GUESS: u128 = 10;
 
@@ -123,11 +101,11 @@ impl Policy {
     /// Default number of wrong codes that a service allows.
     pub const DEFAULT_MAX_ATTEMPTS: u8 = 5;
 
-    /// The length of a fixed lockout; zero for the other rules, which lock no number.
+    /// The length of a fixed lockout; zero for the other rule, which locks no number.
     pub const fn lockout_time(&self) -> Duration {
         match self.lockout {
             LockoutRule::Fixed(time) => time,
-            LockoutRule::Verification | LockoutRule::Growing => Duration::ZERO,
+            LockoutRule::Verification => Duration::ZERO,
         }
     }
 
@@ -171,46 +149,17 @@ impl Policy {
         wrong >= self.max_attempts
     }
 
-    /// Returns `true` for a check by number with [`LockoutRule::Growing`], which has counts of its own.
-    fn counts_as_unnamed(&self, is_named: bool) -> bool {
-        !is_named && self.lockout == LockoutRule::Growing
+    /// The time until which checks are refused, without a fixed lockout: the end of a hard stop, or of a used-up
+    /// verification.
+    pub(super) fn refused_until(&self, open: &OpenNumber, now: Timestamp) -> Option<Timestamp> {
+        let used_up = open.verification.filter(|v| v.is_active(now) && v.is_spent());
+        self.stopped_until(open).max(used_up.map(|v| v.expires)).filter(|until| now < *until)
     }
 
-    /// The time until which checks are refused: those that name their verification (`is_named`), or those by number.
-    pub(super) fn refused_until(
-        &self,
-        open: &OpenNumber,
-        is_named: bool,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let under_way = open.verification.filter(|v| v.is_active(now));
-        let (stop, used_up) = if self.counts_as_unnamed(is_named) {
-            let is_used_up = |v: &Verification| self.is_spent(v.details(self).unnamed);
-            (self.unnamed_wait_until(open), under_way.filter(is_used_up))
-        } else {
-            (self.stopped_until(open), under_way.filter(Verification::is_spent))
-        };
-        stop.max(used_up.map(|v| v.expires)).filter(|until| now < *until)
-    }
-
-    /// The end of the hard stop, if one has begun. It refuses messages and all checks; with [`LockoutRule::Growing`]
-    /// only messages and checks that name their verification.
+    /// The end of the hard stop, if one has begun. It refuses messages and all checks. A fixed lockout takes it for a
+    /// lockout: [`NumberState::at`].
     fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
-        match self.lockout {
-            LockoutRule::Fixed(_) => None,
-            LockoutRule::Verification => open.failures.stopped_until().max(open.named.stopped_until()),
-            LockoutRule::Growing => open.named.stopped_until(),
-        }
-    }
-
-    /// The end of the wait of checks by number, with [`LockoutRule::Growing`]: none before `max_attempts` wrong codes,
-    /// then 30 s, doubled by each, at most an hour; at [`FailureCount::HARD_STOP_AT`] the hard
-    /// stop.
-    fn unnamed_wait_until(&self, open: &OpenNumber) -> Option<Timestamp> {
-        let FailureCount { in_a_row, last } = open.failures;
-        let doublings = u32::from(in_a_row.checked_sub(self.max_attempts)?).min(16);
-        let wait = Duration::from_secs(FIRST_WAIT << doublings).min(LONGEST_WAIT);
-        open.failures.stopped_until().or_else(|| Some(last.plus(wait)))
+        if self.is_fixed() { None } else { open.failures.stopped_until() }
     }
 }
 
@@ -223,68 +172,50 @@ pub(super) struct VerificationLockout {
 
 impl VerificationLockout {
     /// Counts a wrong code.
-    pub(super) fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
-        let count = self.open.count_mut(is_named, policy);
-        *count = count.counted(now);
+    pub(super) fn fail(mut self, policy: &Policy, now: Timestamp) -> Self {
+        self.open.failures = self.open.failures.counted(now);
         let mut counted = self.verification.details(policy);
-        if policy.counts_as_unnamed(is_named) {
-            counted.unnamed = counted.unnamed.saturating_add(1);
-        } else {
-            counted.wrong = counted.wrong.saturating_add(1);
-            counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
-        }
+        counted.wrong = counted.wrong.saturating_add(1);
+        counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
         self.verification.counted = Some(counted);
         self
     }
 
     /// Uncounts an attempt, because the gateway certainly did not compare the code.
-    pub(super) fn give_back(mut self, is_named: bool, policy: &Policy) -> Self {
-        let count = self.open.count_mut(is_named, policy);
-        *count = count.given_back();
+    pub(super) fn give_back(mut self, policy: &Policy) -> Self {
+        self.open.failures = self.open.failures.given_back();
         let mut counted = self.verification.details(policy);
-        if policy.counts_as_unnamed(is_named) {
-            counted.unnamed = counted.unnamed.saturating_sub(1);
-        } else {
-            counted.wrong = counted.wrong.saturating_sub(1);
-            counted.spent = false;
-        }
+        counted.wrong = counted.wrong.saturating_sub(1);
+        counted.spent = false;
         self.verification.counted = Some(counted);
         self
     }
 
-    /// Attempts left for callers who name the verification (`is_named`), or for all others.
-    pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
+    pub(super) fn attempts_left(&self, policy: &Policy) -> u8 {
         let counted = self.verification.details(policy);
-        if policy.counts_as_unnamed(is_named) {
-            policy.attempts_left(counted.unnamed)
-        } else if counted.spent {
-            0
-        } else {
-            policy.attempts_left(counted.wrong)
-        }
+        if counted.spent { 0 } else { policy.attempts_left(counted.wrong) }
     }
 
     pub(super) fn state(self, policy: &Policy) -> NumberState {
-        self.open.with(Some(self.verification)).with_equal_counts(policy).with_end_by(policy)
+        self.open.with(Some(self.verification)).with_end_by(policy)
     }
 }
 
 impl OpenNumber {
-    /// Counts a wrong code with a fixed lockout. A count that [`LockoutRule::Growing`] began for checks that name their
-    /// verification goes on, and so does its retention.
+    /// Counts a wrong code with a fixed lockout. A count with a time, which [`LockoutRule::Verification`] began, goes on
+    /// with its time and its retention.
     pub(super) fn failed(self, now: Timestamp) -> Self {
-        let failures = FailureCount { in_a_row: self.failures.in_a_row.saturating_add(1), ..self.failures };
-        let named = if self.named.in_a_row == 0 { self.named } else { self.named.counted(now) };
-        Self { failures, named, keep_until: self.keep_until.max(named.kept_until()), ..self }
+        let counted = self.failures.counted(now);
+        let failures = if self.failures.is_untimed() {
+            FailureCount { last: Timestamp::EPOCH, ..counted }
+        } else {
+            counted
+        };
+        Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self }
     }
 
     /// Uncounts an attempt with a fixed lockout.
     pub(super) fn given_back(self) -> Self {
-        Self { failures: self.failures.given_back(), named: self.named.given_back(), ..self }
-    }
-
-    /// The count that a check adds to: with [`LockoutRule::Growing`], named checks have a separate one.
-    fn count_mut(&mut self, is_named: bool, policy: &Policy) -> &mut FailureCount {
-        if is_named && policy.lockout == LockoutRule::Growing { &mut self.named } else { &mut self.failures }
+        Self { failures: self.failures.given_back(), ..self }
     }
 }

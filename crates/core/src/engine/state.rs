@@ -30,12 +30,8 @@ pub enum NumberState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenNumber {
     /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`LockoutRule::Growing`] only those
-    /// of checks that did not name their verification.
+    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do.
     pub failures: FailureCount,
-    /// With [`LockoutRule::Growing`], consecutive wrong codes of checks that named their verification. With
-    /// [`LockoutRule::Verification`] the same as `failures`.
-    pub named: FailureCount,
     /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
     /// The outstanding code, if there is one. It may have expired.
@@ -45,10 +41,9 @@ pub struct OpenNumber {
 /// The lockout of a number, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LockoutState {
-    /// Consecutive wrong codes; with [`LockoutRule::Growing`] the larger of both counts.
+    /// Consecutive wrong codes.
     pub wrong_codes: u8,
-    /// Until when checks are refused; `None` while they are allowed. With [`LockoutRule::Growing`] the later of the two
-    /// ends.
+    /// Until when checks are refused; `None` while they are allowed.
     pub until: Option<Timestamp>,
 }
 
@@ -90,11 +85,9 @@ pub struct VerificationDetails {
     pub channel: Channel,
     /// Requested messages.
     pub sends: u8,
-    /// Wrong codes, with [`LockoutRule::Growing`] only from callers who named the verification.
+    /// Wrong codes.
     pub wrong: u8,
-    /// With [`LockoutRule::Growing`] wrong codes from callers who named only the number.
-    pub unnamed: u8,
-    /// No check is left. With [`LockoutRule::Growing`] this is about callers who name the verification.
+    /// No check is left.
     pub spent: bool,
     /// The caller has canceled it. It stays until it expires, because clients can fetch it.
     pub canceled: bool,
@@ -292,7 +285,6 @@ impl VerificationDetails {
             channel,
             sends: 0,
             wrong: 0,
-            unnamed: 0,
             spent: false,
             canceled: false,
             offset: 0,
@@ -302,12 +294,8 @@ impl VerificationDetails {
 
 impl OpenNumber {
     /// Neither a wrong code nor a verification.
-    pub(super) const EMPTY: Self = Self {
-        failures: FailureCount::NONE,
-        named: FailureCount::NONE,
-        keep_until: Timestamp::EPOCH,
-        verification: None,
-    };
+    pub(super) const EMPTY: Self =
+        Self { failures: FailureCount::NONE, keep_until: Timestamp::EPOCH, verification: None };
 
     /// The state of the number with this verification: [`NumberState::Fresh`] if neither a code nor a count is left.
     pub fn with(self, verification: Option<Verification>) -> NumberState {
@@ -317,26 +305,18 @@ impl OpenNumber {
         }
     }
 
-    /// What an erasure leaves: the counts with a wait or a hard stop in force, until it ends. A used-up verification
-    /// refuses no check once it is erased.
+    /// What an erasure leaves: the count with a hard stop in force, until it ends. A used-up verification refuses no
+    /// check once it is erased.
     pub(super) fn erased(self, policy: &Policy, now: Timestamp) -> NumberState {
-        let none = Self { keep_until: self.keep_until, ..Self::EMPTY };
-        let end_of = |open: Self| {
-            [true, false].into_iter().filter_map(|is_named| policy.refused_until(&open, is_named, now)).max()
-        };
-        let failures = end_of(Self { failures: self.failures, ..none });
-        let named = end_of(Self { named: self.named, ..none });
-        let Some(keep_until) = failures.max(named) else { return NumberState::Fresh };
-        NumberState::Open(Self {
-            failures: failures.map_or(FailureCount::NONE, |_| self.failures),
-            named: named.map_or(FailureCount::NONE, |_| self.named),
-            keep_until,
-            verification: None,
-        })
+        let counts = Self { verification: None, ..self };
+        match policy.refused_until(&counts, now) {
+            Some(keep_until) => NumberState::Open(Self { keep_until, ..counts }),
+            None => NumberState::Fresh,
+        }
     }
 
     const fn has_failures(&self) -> bool {
-        self.failures.in_a_row > 0 || self.named.in_a_row > 0
+        self.failures.in_a_row > 0
     }
 
     /// Returns `true` if nothing but a canceled verification is left.
@@ -346,31 +326,25 @@ impl OpenNumber {
 }
 
 impl NumberState {
-    /// The largest count of consecutive wrong codes, and the time until which checks are refused, at `now`.
+    /// The count of consecutive wrong codes, and the time until which checks are refused, at `now`.
     pub fn lockout(self, policy: &Policy, now: Timestamp) -> LockoutState {
         let (wrong_codes, until) = match self.at(policy, now) {
             Self::Fresh => (0, None),
             Self::Locked { until } => (policy.max_attempts, Some(until)),
-            Self::Open(open) => {
-                let until = [true, false].map(|is_named| policy.refused_until(&open, is_named, now));
-                (open.failures.in_a_row.max(open.named.in_a_row), until.into_iter().max().flatten())
-            }
+            Self::Open(open) => (open.failures.in_a_row, policy.refused_until(&open, now)),
         };
         LockoutState { wrong_codes, until }
     }
 
-    /// The end of a fixed lockout or of a hard stop, if one has begun. While a gateway is asked about a code, the count
-    /// with that attempt begins none: the gateway's answer may take it back.
+    /// The end of a fixed lockout or of a hard stop, if one has begun. While a gateway is asked about a code, its attempt
+    /// begins none: the gateway's answer may take it back.
     pub fn locked_until(&self) -> Option<Timestamp> {
         match self {
             Self::Fresh => None,
             Self::Locked { until } => Some(*until),
-            Self::Open(OpenNumber { failures, named, verification, .. }) => {
+            Self::Open(OpenNumber { failures, verification, .. }) => {
                 let is_asked = verification.is_some_and(|v| v.checking_until != Timestamp::EPOCH);
-                let stop_of = |count: &FailureCount, other: &FailureCount| {
-                    count.stopped_until().filter(|_| !is_asked || count.last < other.last)
-                };
-                stop_of(failures, named).max(stop_of(named, failures))
+                failures.stopped_until().filter(|_| !is_asked)
             }
         }
     }
@@ -381,7 +355,7 @@ impl NumberState {
     /// that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).with_counts_at(now).with_merged_counts(policy).spent_by(policy);
+        let state = self.unless_expired(now).with_count_at(now).spent_by(policy);
         if let Some(until) = state.locked_until().filter(|_| policy.is_fixed()) {
             return Self::Locked { until };
         }
@@ -392,20 +366,7 @@ impl NumberState {
         if let Some(until) = policy.lockout_end(open.failures, v.checking_until) {
             return Self::Locked { until }.unless_expired(now);
         }
-        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v })).with_equal_counts(policy)
-    }
-
-    /// With [`LockoutRule::Verification`] each wrong code counts for both ways of checking, also after a change to
-    /// [`LockoutRule::Growing`]. An attempt that may be given back is not counted twice.
-    #[must_use]
-    pub(super) fn with_equal_counts(mut self, policy: &Policy) -> Self {
-        if let Self::Open(open) = &mut self
-            && policy.lockout == LockoutRule::Verification
-            && open.verification.is_none_or(|v| v.checking_until == Timestamp::EPOCH)
-        {
-            open.named = open.failures;
-        }
-        self
+        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
     }
 
     /// The state to store after a refusal: `refused`, or the state `before` it if only a hard stop locks a number with a
@@ -418,35 +379,14 @@ impl NumberState {
         }
     }
 
-    /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from
-    /// [`LockoutRule::Growing`] it is the higher of both. With [`LockoutRule::Growing`] a count that a fixed lockout
-    /// began goes on as both.
-    #[must_use]
-    fn with_merged_counts(mut self, policy: &Policy) -> Self {
-        let Self::Open(open) = &mut self else { return self };
-        match policy.lockout {
-            LockoutRule::Verification => {
-                open.failures = open.failures.merge_higher(open.named);
-                if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
-                    counted.wrong = counted.wrong.max(counted.unnamed);
-                }
-            }
-            LockoutRule::Growing if open.failures.is_untimed() => {
-                open.named = open.named.merge_higher(open.failures);
-            }
-            LockoutRule::Fixed(_) | LockoutRule::Growing => {}
-        }
-        self
-    }
-
-    /// The state with its counts of wrong codes as they are at `now`: [`FailureCount::at`].
-    fn with_counts_at(self, now: Timestamp) -> Self {
+    /// The state with its count of wrong codes as it is at `now`: [`FailureCount::at`].
+    fn with_count_at(self, now: Timestamp) -> Self {
         let Self::Open(open) = self else { return self };
-        let (failures, named) = (open.failures.at(now), open.named.at(now));
-        if (failures, named) == (open.failures, open.named) {
+        let failures = open.failures.at(now);
+        if failures == open.failures {
             return self;
         }
-        OpenNumber { failures, named, ..open }.with(open.verification)
+        OpenNumber { failures, ..open }.with(open.verification)
     }
 
     /// Sets the end of the record: that of its code, or of its counts. With a fixed lockout a record outlives its code
@@ -458,11 +398,10 @@ impl NumberState {
         let keep_until = match policy.lockout {
             LockoutRule::Fixed(_) if open.is_canceled() => code,
             LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
-            LockoutRule::Verification | LockoutRule::Growing => {
-                let counts = open.failures.kept_until().max(open.named.kept_until());
-                let is_untimed = open.failures.is_untimed() && open.named.is_untimed();
-                code.max(if is_untimed && open.has_failures() { open.keep_until } else { counts })
+            LockoutRule::Verification if open.failures.is_untimed() && open.has_failures() => {
+                code.max(open.keep_until)
             }
+            LockoutRule::Verification => code.max(open.failures.kept_until()),
         };
         Self::Open(OpenNumber { keep_until, ..open })
     }

@@ -24,7 +24,6 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
         }
         (NumberState::Open(old), NumberState::Open(new)) => NumberState::Open(OpenNumber {
             failures: old.failures.merge_pessimistic(new.failures, now),
-            named: old.named.merge_pessimistic(new.named, now),
             keep_until: old.keep_until.max(new.keep_until),
             // A new code whose send was not committed was not sent: the old code stays valid.
             verification: match (old.verification, new.verification) {
@@ -88,7 +87,6 @@ impl VerificationDetails {
             last_send: self.last_send.max(other.last_send),
             sends: self.sends.max(other.sends),
             wrong: self.wrong.max(other.wrong),
-            unnamed: self.unnamed.max(other.unnamed),
             spent: self.spent || other.spent,
             canceled: self.canceled || other.canceled,
             begun: other.begun,

@@ -128,6 +128,7 @@ async fn a_service_lives_and_one_of_the_configuration_is_changed_there() {
         ("CodeLife", "1"),
         ("MaxChecks", "101"),
         ("Lockout", "sometimes"),
+        ("Lockout", "growing"),
         ("Resend", "maybe"),
         ("DefaultTemplateSid", "HJ00000000000000000000000000000000"),
     ] {
@@ -159,7 +160,7 @@ async fn times_of_a_service_take_the_units_of_the_configuration() {
     for (body, expected) in [
         (json!({ "CodeLife": 60, "Lockout": 120 }), (60, fixed(120))),
         (json!({ "CodeLife": "90", "Lockout": "180" }), (90, fixed(180))),
-        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, LockoutRule::Growing)),
+        (json!({ "CodeLife": "5m", "Lockout": "verification" }), (300, LockoutRule::Verification)),
     ] {
         assert_eq!(world.post_json(&path, &body).await.status, 200, "{body}");
         assert_eq!(times(), expected, "{body}");

@@ -1,11 +1,5 @@
 //! The engine's rules, one test each, and the whole engine against an independent model.
 
-mod growing;
-mod growing_any_order;
-mod growing_attack;
-mod growing_facts;
-mod growing_model;
-mod growing_steps;
 mod held;
 mod held_any_order;
 mod held_model;
@@ -15,5 +9,10 @@ mod per_verification;
 mod replaced;
 mod resumed;
 mod rules;
+mod verification;
+mod verification_any_order;
+mod verification_facts;
+mod verification_model;
+mod verification_steps;
 mod world;
 mod year;

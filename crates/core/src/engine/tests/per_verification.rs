@@ -1,6 +1,6 @@
 //! The default of new services: five codes for one verification, however they are checked.
 
-use super::growing_steps::{Number, name_of};
+use super::verification_steps::{Number, name_of};
 use super::world::{GatewayResult, HOLDER, mins, secs};
 use crate::domain::Code;
 use crate::engine::{
@@ -11,12 +11,6 @@ use crate::engine::{
 const DAY: u64 = 24 * 60;
 
 impl Number {
-    pub(super) fn of_a_new_service() -> Self {
-        let mut number = Self::with_growing_waits();
-        number.policy.lockout = LockoutRule::Verification;
-        number
-    }
-
     /// Uses up verifications, as many as it takes.
     fn fails(&mut self, times: u8) {
         for _ in 0..times {
@@ -114,14 +108,11 @@ fn a_count_is_kept_for_ninety_days_after_its_last_wrong_code() {
 
 #[test]
 fn without_a_failure_a_record_ends_with_its_code() {
-    for lockout in [LockoutRule::Verification, LockoutRule::Growing] {
-        let mut number = Number::of_a_new_service();
-        number.policy.lockout = lockout;
-        let permit = number.begins();
-        assert_eq!(number.state.ends(), Some(permit.verification.expires));
-        number.guesses(None);
-        assert_eq!(number.state.ends(), Some(number.now.plus(mins(90 * DAY))));
-    }
+    let mut number = Number::of_a_new_service();
+    let permit = number.begins();
+    assert_eq!(number.state.ends(), Some(permit.verification.expires));
+    number.guesses(None);
+    assert_eq!(number.state.ends(), Some(number.now.plus(mins(90 * DAY))));
 }
 
 #[test]
@@ -139,84 +130,6 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
     let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
     number.check_reported(&ask, CheckResult::Wrong);
     assert!(number.state.locked_until().is_some());
-}
-
-#[test]
-fn a_check_by_name_begins_no_hard_stop_of_checks_by_number_again() {
-    let mut number = Number::with_growing_waits();
-    number.policy.max_attempts = 100;
-    let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
-    number.settles(&permit, GatewayResult::Held(HOLDER));
-    for _ in 0..100 {
-        number.submits(None, None);
-    }
-    let stop = number.state.locked_until();
-    assert!(stop.is_some());
-    number.advance(secs(1));
-    let (code, name) = (Code::parse("000000").expect("a code"), name_of(&permit));
-    let CheckStep::AskGateway(ask) = number.submits(Some(&code), Some(name)) else { panic!("not asked") };
-    assert_eq!(number.state.locked_until(), stop);
-    number.check_reported(&ask, CheckResult::Wrong);
-    assert_eq!(number.state.locked_until(), stop);
-}
-
-#[test]
-fn a_hard_stop_survives_a_change_to_growing_waits_and_back() {
-    let mut number = Number::of_a_new_service();
-    number.fails(98);
-    let permit = number.begins();
-    number.guesses(None);
-    number.guesses(Some(name_of(&permit)));
-    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-    let code = number.code_of(&permit);
-    for lockout in [LockoutRule::Growing, LockoutRule::Verification, LockoutRule::Growing] {
-        number.policy.lockout = lockout;
-        for named in [None, Some(name_of(&permit))] {
-            let refused = number.submits(Some(&code), named);
-            assert_eq!(refused, Decided(CheckOutcome::NoChecksLeft { until }), "{lockout:?}");
-        }
-        let refused = number.asks_for_a_code();
-        assert_eq!(refused, BeginOutcome::Limited(SendLimit::NoChecksLeft { until }), "{lockout:?}");
-    }
-}
-
-#[test]
-fn after_a_change_from_growing_the_higher_count_goes_on() {
-    for named in [true, false] {
-        let mut number = Number::with_growing_waits();
-        number.policy.max_attempts = 100;
-        let permit = number.begins();
-        let name = name_of(&permit);
-        for _ in 0..99 {
-            number.guesses(named.then_some(name));
-        }
-        number.policy.lockout = LockoutRule::Verification;
-        let guess = |number: &mut Number| number.guesses((!named).then_some(name));
-        assert_eq!(
-            guess(&mut number),
-            Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }),
-            "{named}"
-        );
-        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{named}");
-        number.ends(Ending::Canceled);
-        assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
-    }
-}
-
-#[test]
-fn a_hard_stop_keeps_its_end_when_the_two_counts_merge() {
-    let mut number = Number::with_growing_waits();
-    number.policy.max_attempts = 100;
-    let permit = number.begins();
-    for _ in 0..100 {
-        number.guesses(Some(name_of(&permit)));
-    }
-    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-    number.advance(secs(60));
-    number.guesses(None);
-    number.policy.lockout = LockoutRule::Verification;
-    assert_eq!(number.guesses(None), Decided(CheckOutcome::NoChecksLeft { until }));
 }
 
 #[test]
@@ -240,7 +153,7 @@ fn a_hard_stop_keeps_its_end_while_the_lockout_is_fixed() {
 
 #[test]
 fn a_refusal_does_not_store_an_expired_record_again() {
-    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Growing, LockoutRule::Verification] {
+    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Verification] {
         let mut number = Number::of_a_new_service();
         number.policy.lockout = lockout;
         let permit = number.begins();
@@ -255,7 +168,7 @@ fn a_refusal_does_not_store_an_expired_record_again() {
 
 #[test]
 fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
-    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Growing, LockoutRule::Verification] {
+    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Verification] {
         let mut number = Number::of_a_new_service();
         number.policy.max_attempts = 100;
         let first = number.begins();
@@ -278,43 +191,17 @@ fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
 
 #[test]
 fn after_a_change_from_a_fixed_lockout_the_count_goes_on() {
-    for (lockout, named) in [
-        (LockoutRule::Verification, true),
-        (LockoutRule::Verification, false),
-        (LockoutRule::Growing, true),
-        (LockoutRule::Growing, false),
-    ] {
+    for named in [true, false] {
         let mut number = Number::of_a_new_service();
         (number.policy.max_attempts, number.policy.lockout) = (100, LockoutRule::Fixed(mins(90)));
         number.begins();
         for _ in 0..99 {
             number.guesses(None);
         }
-        number.policy.lockout = lockout;
+        number.policy.lockout = LockoutRule::Verification;
         number.advance(mins(11));
         number.begins();
         number.advance(mins(11));
-        let name = name_of(&number.begins());
-        let guess = |number: &mut Number| number.guesses(named.then_some(name));
-        assert!(matches!(guess(&mut number), Decided(CheckOutcome::Wrong { .. })), "{lockout:?} {named}");
-        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{lockout:?} {named}");
-    }
-}
-
-#[test]
-fn a_change_to_growing_keeps_the_count_of_both_ways() {
-    for named in [true, false] {
-        let mut number = Number::of_a_new_service();
-        number.policy.max_attempts = 100;
-        let permit = number.begins();
-        let name = name_of(&permit);
-        for is_named in [true, false, true].into_iter().cycle().take(99) {
-            number.guesses(is_named.then_some(name));
-        }
-        number.policy.lockout = LockoutRule::Growing;
-        number.ends(Ending::Canceled);
-        number.advance(mins(60));
         let name = name_of(&number.begins());
         let guess = |number: &mut Number| number.guesses(named.then_some(name));
         assert!(matches!(guess(&mut number), Decided(CheckOutcome::Wrong { .. })), "{named}");
@@ -325,10 +212,8 @@ fn a_change_to_growing_keeps_the_count_of_both_ways() {
 
 #[test]
 fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
-    for (during, after) in
-        [(98, LockoutRule::Verification), (98, LockoutRule::Growing), (99, LockoutRule::Growing)]
-    {
-        let mut number = Number::with_growing_waits();
+    for during in [98, 99] {
+        let mut number = Number::of_a_new_service();
         number.policy.max_attempts = 200;
         let name = name_of(&number.begins());
         number.guesses(Some(name));
@@ -336,7 +221,7 @@ fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
         for _ in 0..during {
             assert!(matches!(number.guesses(Some(name)), Decided(CheckOutcome::Wrong { .. })));
         }
-        number.policy.lockout = after;
+        number.policy.lockout = LockoutRule::Verification;
         let stop = number.now.plus(FailureCount::HARD_STOP_TIME);
         if during == 98 {
             assert!(
@@ -347,14 +232,14 @@ fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
         assert_eq!(
             number.guesses(Some(name)),
             Decided(CheckOutcome::NoChecksLeft { until: stop }),
-            "{after:?}"
+            "{during}"
         );
     }
 }
 
 #[test]
 fn a_check_that_no_gateway_compared_adds_to_no_count_under_a_fixed_lockout() {
-    let mut number = Number::with_growing_waits();
+    let mut number = Number::of_a_new_service();
     let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
     number.settles(&permit, GatewayResult::Held(HOLDER));
     let (code, name) = (Code::parse("000000").expect("a code"), name_of(&permit));
@@ -363,20 +248,20 @@ fn a_check_that_no_gateway_compared_adds_to_no_count_under_a_fixed_lockout() {
         step => panic!("{step:?}"),
     };
     asks(&mut number, CheckResult::Wrong);
-    let named = |number: &Number| match number.state {
-        NumberState::Open(open) => open.named.in_a_row,
+    let count = |number: &Number| match number.state {
+        NumberState::Open(open) => open.failures.in_a_row,
         _ => 0,
     };
     number.policy.lockout = LockoutRule::Fixed(mins(90));
     asks(&mut number, CheckResult::NotAsked);
-    assert_eq!(named(&number), 1);
+    assert_eq!(count(&number), 1);
     asks(&mut number, CheckResult::Wrong);
-    assert_eq!(named(&number), 2);
+    assert_eq!(count(&number), 2);
 }
 
 #[test]
 fn a_canceled_verification_is_kept_until_it_would_have_expired() {
-    for lockout in [LockoutRule::Verification, LockoutRule::Growing, LockoutRule::Fixed(mins(30))] {
+    for lockout in [LockoutRule::Verification, LockoutRule::Fixed(mins(30))] {
         let mut number = Number::of_a_new_service();
         number.policy.lockout = lockout;
         let permit = number.begins();

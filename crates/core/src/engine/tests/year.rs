@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::growing_steps::{Number, name_of};
+use super::verification_steps::{Number, name_of};
 use super::world::{GatewayResult, mins};
 use crate::domain::Timestamp;
-use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckStep::Decided, FailureCount, LockoutRule, NumberState, SendLimit,
-};
+use crate::engine::{BeginOutcome, CheckOutcome, CheckStep::Decided, FailureCount, NumberState, SendLimit};
 
 const DAY: u64 = 24 * 60;
 const YEAR: u64 = 365 * DAY;
@@ -29,7 +27,7 @@ struct Attacker {
     is_named: bool,
     start: Timestamp,
     /// The most guesses that a state leaves in the rest of the year.
-    best: HashMap<[u64; 5], u32>,
+    best: HashMap<[u64; 3], u32>,
 }
 
 impl Attacker {
@@ -37,12 +35,11 @@ impl Attacker {
         if number.now > self.start.plus(mins(YEAR)) {
             return 0;
         }
-        let counts = match number.state.at(&number.policy, number.now) {
-            NumberState::Open(open) => [open.failures, open.named],
-            _ => [FailureCount::NONE; 2],
+        let count = match number.state.at(&number.policy, number.now) {
+            NumberState::Open(open) => open.failures,
+            _ => FailureCount::NONE,
         };
-        let [[a, b], [c, d]] = counts.map(|count| [u64::from(count.in_a_row), count.last.as_millis()]);
-        let key = [number.now.as_millis(), a, b, c, d];
+        let key = [number.now.as_millis(), u64::from(count.in_a_row), count.last.as_millis()];
         if let Some(best) = self.best.get(&key) {
             return *best;
         }
@@ -69,7 +66,7 @@ impl Attacker {
             Choice::Careful => FailureCount::HARD_STOP_AT - 1,
             Choice::Greedy => FailureCount::HARD_STOP_AT,
         };
-        while self.in_a_row(number) < most {
+        while in_a_row(number) < most {
             let until = match number.asks_for_a_code() {
                 BeginOutcome::Permitted(permit) => {
                     number.settles(&permit, GatewayResult::Accepted);
@@ -94,35 +91,24 @@ impl Attacker {
         }
         guesses
     }
+}
 
-    fn in_a_row(&self, number: &Number) -> u8 {
-        match number.state.at(&number.policy, number.now) {
-            NumberState::Open(open) if self.is_named && number.policy.lockout == LockoutRule::Growing => {
-                open.named.in_a_row
-            }
-            NumberState::Open(open) => open.failures.in_a_row,
-            _ => 0,
-        }
+fn in_a_row(number: &Number) -> u8 {
+    match number.state.at(&number.policy, number.now) {
+        NumberState::Open(open) => open.failures.in_a_row,
+        _ => 0,
     }
 }
 
-fn guesses_in_a_year(lockout: LockoutRule, is_named: bool) -> u32 {
-    let mut number = Number::of_a_new_service();
-    number.policy.lockout = lockout;
+fn guesses_in_a_year(is_named: bool) -> u32 {
+    let number = Number::of_a_new_service();
     Attacker { is_named, start: number.now, best: HashMap::new() }.best(&number)
 }
 
 #[test]
 fn the_best_attacker_has_700_guesses_in_a_year() {
-    assert_eq!(guesses_in_a_year(LockoutRule::Verification, false), 700);
-    assert_eq!(guesses_in_a_year(LockoutRule::Verification, true), 700);
-    assert_eq!(guesses_in_a_year(LockoutRule::Growing, true), 700);
-}
-
-#[test]
-fn where_waits_grow_an_attacker_by_number_has_no_more_guesses() {
-    let guesses = guesses_in_a_year(LockoutRule::Growing, false);
-    assert!((600..=700).contains(&guesses), "{guesses}");
+    assert_eq!(guesses_in_a_year(false), 700);
+    assert_eq!(guesses_in_a_year(true), 700);
 }
 
 #[test]

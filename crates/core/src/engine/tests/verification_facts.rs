@@ -1,12 +1,12 @@
 //! The model of a number without a fixed lockout: the documented rules once more, written without the engine.
 
-use super::growing_steps::name_of;
+use super::verification_steps::name_of;
 use super::world::GatewayResult;
 use super::world::{CHECK_BUDGET, HOLDER, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, LockoutRule,
-    Policy, Salt, SendLimit, SendPermit, VerificationName,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Policy,
+    Salt, SendLimit, SendPermit, VerificationName,
 };
 
 /// The open verification.
@@ -20,8 +20,7 @@ pub struct Known {
     pub ends: Timestamp,
     pub asked_last: Timestamp,
     pub messages: u8,
-    pub wrong_by_name: u8,
-    pub wrong_by_number: u8,
+    pub wrong: u8,
     pub used_up: bool,
     pub ours_is_out: bool,
     pub held: bool,
@@ -71,21 +70,12 @@ impl InARow {
     fn stop(&self) -> Option<Timestamp> {
         self.day(30).filter(|_| self.wrong == 100)
     }
-
-    /// The wait of those who do not name the verification, in seconds.
-    pub fn wait(&self, policy: &Policy) -> u64 {
-        let beyond =
-            self.wrong.checked_sub(policy.max_attempts).filter(|_| policy.lockout == LockoutRule::Growing);
-        beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600))
-    }
 }
 
 /// The memory of a number, in plain facts.
 #[derive(Default, Clone)]
 pub struct Model {
-    /// Of those who did not name the verification where the lockout grows; elsewhere of all.
-    pub by_number: InARow,
-    pub by_name: InARow,
+    pub in_a_row: InARow,
     pub current: Option<Known>,
     pub asking_until: Option<Timestamp>,
 }
@@ -95,13 +85,7 @@ impl Model {
         if self.asking_until.is_some_and(|end| now >= end) {
             self.asking_until = None;
         }
-        self.by_number.at(now);
-        self.by_name.at(now);
-    }
-
-    /// Until when the number is stopped, for messages and for those who name the verification.
-    fn stop(&self, policy: &Policy) -> Option<Timestamp> {
-        if policy.lockout == LockoutRule::Growing { self.by_name.stop() } else { self.by_number.stop() }
+        self.in_a_row.at(now);
     }
 
     pub fn live(&self, now: Timestamp) -> Option<&Known> {
@@ -115,7 +99,7 @@ impl Model {
             return Some(BeginOutcome::Busy { until });
         }
         let used_up = self.live(now).filter(|known| known.used_up).map(|known| known.ends);
-        if let Some(until) = used_up.max(self.stop(policy)) {
+        if let Some(until) = used_up.max(self.in_a_row.stop()) {
             return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
         }
         let known = self.live(now)?;
@@ -156,8 +140,7 @@ impl Model {
             ends,
             asked_last: now,
             messages: before.as_ref().map_or(0, |known| known.messages) + 1,
-            wrong_by_name: before.as_ref().map_or(0, |known| known.wrong_by_name),
-            wrong_by_number: before.as_ref().map_or(0, |known| known.wrong_by_number),
+            wrong: before.as_ref().map_or(0, |known| known.wrong),
             used_up: false,
             ours_is_out: repeats && before.as_ref().is_some_and(|known| known.ours_is_out),
             held: repeats && before.as_ref().is_some_and(|known| known.held),
@@ -203,57 +186,34 @@ impl Model {
         let Some(known) = self.live(now).filter(is_meant).cloned() else {
             return Decided(CheckOutcome::NotFound);
         };
-        let by_name = asked.name.is_some();
-        let refused = if policy.lockout == LockoutRule::Growing && !by_name {
-            let used_up = known.wrong_by_number >= policy.max_attempts;
-            let wait = self.by_number.last.map(|last| last.plus(secs(self.by_number.wait(policy))));
-            used_up.then_some(known.ends).max(self.by_number.stop()).max(wait.filter(|end| now < *end))
-        } else {
-            known.used_up.then_some(known.ends).max(self.stop(policy))
-        };
-        if let Some(until) = refused {
+        if let Some(until) = known.used_up.then_some(known.ends).max(self.in_a_row.stop()) {
             return Decided(CheckOutcome::NoChecksLeft { until });
         }
         if asked.code.is_some_and(|code| code == known.code) && !known.held {
             *self = Self::default();
             return Decided(CheckOutcome::Approved);
         }
-        let left = self.count(policy, now, by_name);
+        let left = self.count(policy, now);
         if known.held && asked.code.is_some() {
             let until = now.plus(CHECK_BUDGET);
             self.asking_until = Some(until);
             let held = HOLDER;
-            return CheckStep::AskGateway(CheckPermit { salt: known.salt, held, until, is_named: by_name });
+            return CheckStep::AskGateway(CheckPermit { salt: known.salt, held, until });
         }
         Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
     }
 
-    fn count(&mut self, policy: &Policy, now: Timestamp, by_name: bool) -> u8 {
-        let grows = policy.lockout == LockoutRule::Growing;
-        if grows && by_name {
-            self.by_name.count(now);
-        } else {
-            self.by_number.count(now);
-        }
-        let stopped = self.stop(policy).is_some();
+    fn count(&mut self, policy: &Policy, now: Timestamp) -> u8 {
+        self.in_a_row.count(now);
+        let stopped = self.in_a_row.stop().is_some();
         let known = self.current.as_mut().expect("a verification");
-        if grows && !by_name {
-            known.wrong_by_number += 1;
-        } else {
-            known.wrong_by_name += 1;
-            known.used_up = stopped || known.wrong_by_name >= policy.max_attempts;
-        }
-        Self::left(known, policy, by_name)
+        known.wrong += 1;
+        known.used_up = stopped || known.wrong >= policy.max_attempts;
+        Self::left(known, policy)
     }
 
-    fn left(known: &Known, policy: &Policy, by_name: bool) -> u8 {
-        if policy.lockout == LockoutRule::Growing && !by_name {
-            policy.max_attempts - known.wrong_by_number
-        } else if known.used_up {
-            0
-        } else {
-            policy.max_attempts - known.wrong_by_name
-        }
+    fn left(known: &Known, policy: &Policy) -> u8 {
+        if known.used_up { 0 } else { policy.max_attempts - known.wrong }
     }
 
     pub fn hear(
@@ -266,7 +226,7 @@ impl Model {
         self.at(now);
         let is_open = self.asking_until == Some(permit.until);
         let Some(known) = self.current.as_mut().filter(|known| is_open && known.salt == permit.salt) else {
-            let attempts_left = policy.max_attempts.saturating_sub(self.by_number.wrong);
+            let attempts_left = policy.max_attempts.saturating_sub(self.in_a_row.wrong);
             return match result {
                 CheckResult::Wrong | CheckResult::NotLive => {
                     CheckOutcome::Wrong { attempts_left, live: false }
@@ -275,22 +235,16 @@ impl Model {
             };
         };
         self.asking_until = None;
-        let attempts_left = Self::left(known, policy, permit.is_named);
+        let attempts_left = Self::left(known, policy);
         match result {
             CheckResult::Approved => {
                 *self = Self::default();
                 CheckOutcome::Approved
             }
             CheckResult::NotAsked => {
-                let grows = policy.lockout == LockoutRule::Growing;
-                if grows && !permit.is_named {
-                    known.wrong_by_number -= 1;
-                } else {
-                    known.wrong_by_name -= 1;
-                    known.used_up = false;
-                }
-                let in_a_row = if grows && permit.is_named { &mut self.by_name } else { &mut self.by_number };
-                in_a_row.give_back();
+                known.wrong -= 1;
+                known.used_up = false;
+                self.in_a_row.give_back();
                 CheckOutcome::GatewayFailed
             }
             CheckResult::Unknown => CheckOutcome::GatewayFailed,

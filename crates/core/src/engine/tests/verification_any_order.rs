@@ -5,15 +5,15 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::growing_facts::InARow;
-use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
+use super::verification_facts::InARow;
+use super::verification_steps::{By, Number, Step, brought, named, policy, step};
 use super::world::GatewayResult;
-use super::world::{SEND_BUDGET, secs};
+use super::world::SEND_BUDGET;
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
-    FailureCount, LockoutRule, NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName,
+    FailureCount, NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName,
     merge_pessimistic,
 };
 
@@ -32,13 +32,10 @@ struct Run {
     commit_fails: Option<bool>,
     sent: Vec<Sent>,
     asked: Vec<CheckPermit>,
-    /// For each verification, wrong codes that a client learned of or that a gateway was asked about; where a lockout
-    /// grows, those by number (`false`) apart.
-    guessed: HashMap<(u64, bool), u8>,
-    /// The same by name, of the number, where a lockout grows.
-    by_name: InARow,
-    /// The others.
-    by_number: InARow,
+    /// For each verification, wrong codes that a client learned of or that a gateway was asked about.
+    guessed: HashMap<u64, u8>,
+    /// The same of the number.
+    in_a_row: InARow,
     approved: HashSet<u64>,
     over: HashSet<u64>,
 }
@@ -52,8 +49,7 @@ impl Run {
             sent: Vec::new(),
             asked: Vec::new(),
             guessed: HashMap::new(),
-            by_name: InARow::default(),
-            by_number: InARow::default(),
+            in_a_row: InARow::default(),
             approved: HashSet::new(),
             over: HashSet::new(),
         }
@@ -198,13 +194,13 @@ impl Run {
             Decided(CheckOutcome::Wrong { live, .. }) => {
                 prop_assert!(live, "it would be not found");
                 if self.commits(before)? {
-                    self.counted(under_way.expect("there is one"), name.is_some())?;
+                    self.counted(under_way.expect("there is one"))?;
                 }
             }
             CheckStep::AskGateway(permit) => {
                 prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
                 if self.commits(before)? {
-                    self.counted(under_way.expect("there is one"), name.is_some())?;
+                    self.counted(under_way.expect("there is one"))?;
                     self.asked.push(permit);
                 }
             }
@@ -212,28 +208,22 @@ impl Run {
             Decided(
                 CheckOutcome::Locked { .. } | CheckOutcome::LockedNow { .. } | CheckOutcome::GatewayFailed,
             ) => {
-                prop_assert!(false, "{outcome:?} where a lockout grows");
+                prop_assert!(false, "{outcome:?} without a fixed lockout");
             }
         }
         Ok(())
     }
 
     /// A client learned that a code is wrong, or a gateway was asked.
-    fn counted(&mut self, track: u64, by_name: bool) -> Result<(), TestCaseError> {
+    fn counted(&mut self, track: u64) -> Result<(), TestCaseError> {
         let (policy, now) = (self.number.policy, self.number.now);
-        let grows = policy.lockout == LockoutRule::Growing;
         prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
-        let guessed = self.guessed.entry((track, by_name || !grows)).or_default();
+        let guessed = self.guessed.entry(track).or_default();
         *guessed += 1;
         prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
-        let in_a_row = if by_name && grows { &mut self.by_name } else { &mut self.by_number };
-        in_a_row.at_least(now);
-        if !by_name {
-            let wait = secs(in_a_row.wait(&policy));
-            prop_assert!(in_a_row.last.is_none_or(|last| now >= last.plus(wait)), "a guess without the wait");
-        }
-        in_a_row.count(now);
-        prop_assert!(in_a_row.wrong <= 100, "{} guesses in a row", in_a_row.wrong);
+        self.in_a_row.at_least(now);
+        self.in_a_row.count(now);
+        prop_assert!(self.in_a_row.wrong <= 100, "{} guesses in a row", self.in_a_row.wrong);
         Ok(())
     }
 
@@ -261,11 +251,8 @@ impl Run {
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.
-            let grows = self.number.policy.lockout == LockoutRule::Growing;
-            let guessed = self.guessed.entry((track, permit.is_named || !grows));
-            guessed.and_modify(|n| *n = n.saturating_sub(1));
-            let in_a_row = if permit.is_named && grows { &mut self.by_name } else { &mut self.by_number };
-            in_a_row.give_back();
+            self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
+            self.in_a_row.give_back();
         }
         if outcome == CheckOutcome::Approved && told {
             prop_assert!(permit.until > self.number.now, "approved late");
@@ -275,7 +262,7 @@ impl Run {
     }
 
     fn is_fresh(&mut self) {
-        (self.by_name, self.by_number) = (InARow::default(), InARow::default());
+        self.in_a_row = InARow::default();
     }
 
     /// Memory and disk keep every count that a client learned.
@@ -284,16 +271,14 @@ impl Run {
         if self.number.state.at(&policy, now) == NumberState::Fresh {
             self.is_fresh();
         }
-        self.by_name.at_least(now);
-        self.by_number.at_least(now);
-        let (told, told_by_name) = (self.by_number.wrong, self.by_name.wrong);
+        self.in_a_row.at_least(now);
+        let told_in_a_row = self.in_a_row.wrong;
         for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
             let NumberState::Open(open) = state else { continue };
-            let (failures, named) = (open.failures.in_a_row, open.named.in_a_row);
-            prop_assert!(failures >= told, "{failures} counted, {told} told");
-            prop_assert!(named >= told_by_name, "{named} counted, {told_by_name} told by name");
+            let failures = open.failures.in_a_row;
+            prop_assert!(failures >= told_in_a_row, "{failures} counted, {told_in_a_row} told");
             let Some(v) = open.verification.filter(|v| v.is_live(now)) else { continue };
-            let told = self.guessed.get(&(v.salt.track(), true)).copied().unwrap_or_default();
+            let told = self.guessed.get(&v.salt.track()).copied().unwrap_or_default();
             let wrong = v.counted.map_or(0, |counted| counted.wrong);
             prop_assert!(wrong >= told, "{wrong} counted of the verification, {told} told");
             prop_assert!(!self.over.contains(&v.salt.track()), "one that is over is live again");
@@ -310,13 +295,13 @@ fn is_not_looser(
     now: Timestamp,
 ) -> Result<(), TestCaseError> {
     let counts = |state: NumberState| match state {
-        NumberState::Open(OpenNumber { failures, named, .. }) => (failures.at(now), named.at(now)),
-        NumberState::Fresh | NumberState::Locked { .. } => (FailureCount::NONE, FailureCount::NONE),
+        NumberState::Open(OpenNumber { failures, .. }) => failures.at(now),
+        NumberState::Fresh | NumberState::Locked { .. } => FailureCount::NONE,
     };
     let (is, was, would_be) = (counts(kept), counts(before), counts(after));
     let holds = |is: FailureCount, was: FailureCount| is.in_a_row >= was.in_a_row && is.last >= was.last;
-    prop_assert!(holds(is.0, was.0) && holds(is.1, was.1), "a count was forgotten");
-    prop_assert!(holds(is.0, would_be.0) && holds(is.1, would_be.1), "a count once made was forgotten");
+    prop_assert!(holds(is, was), "a count was forgotten");
+    prop_assert!(holds(is, would_be), "a count once made was forgotten");
     let Some(live) = kept.verification().filter(|v| v.is_live(now)) else { return Ok(()) };
     let old = before.verification().filter(|v| v.is_live(now) && v.salt == live.salt);
     prop_assert!(old.is_some(), "a code is good that was not");

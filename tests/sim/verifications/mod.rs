@@ -1,4 +1,4 @@
-//! A smaller world: one process, and services with a growing lockout, whose verifications are addressed by id.
+//! A smaller world: one process, and services without a fixed lockout, whose verifications are addressed by id.
 //!
 //! The large world tests the contract, whose model is about numbers; here the model is about verifications and who
 //! names them. The disk, its faults, crashes and the shard are the same.
@@ -50,7 +50,9 @@ fn without_a_fixed_lockout_the_promises_hold_whatever_happens() {
         let mut world = World::new(seed);
         if let Err(broken) = world.runs() {
             let log = world.log.join("\n");
-            panic!("seed {seed}: {broken}\n{log}\nSIM_SEED={seed} cargo test --test sim growing repeats it");
+            panic!(
+                "seed {seed}: {broken}\n{log}\nSIM_SEED={seed} cargo test --test sim verifications repeats it"
+            );
         }
         for (what, times) in world.tally {
             *tally.entry(what).or_default() += times;
@@ -94,7 +96,7 @@ pub struct World {
     next: u64,
     pub sends: Vec<Dispatch>,
     pub beliefs: BTreeMap<u64, Belief>,
-    /// Wrong codes by number that were answered 503, by number. Not counted where the lockout grows.
+    /// Wrong codes by number that were answered 503, by number.
     pub unattributed: BTreeMap<usize, u8>,
     pub tally: BTreeMap<&'static str, u64>,
     pub log: Vec<String>,
@@ -105,7 +107,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let policy = Policy {
             max_attempts: [1, 3, 5][rng.random_range(0..3)],
-            lockout: [LockoutRule::Growing, LockoutRule::Verification][rng.random_range(0..2)],
+            lockout: LockoutRule::Verification,
             // Ten digits, so that no two codes are equal by chance.
             code: SendOptions {
                 life: Duration::from_secs(600),

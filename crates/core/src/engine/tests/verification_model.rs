@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::growing_facts::{Model, Submission};
-use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
+use super::verification_facts::{Model, Submission};
+use super::verification_steps::{By, Number, Step, brought, named, policy, step};
 use super::world::GatewayResult;
 use crate::domain::Code;
 use crate::engine::{

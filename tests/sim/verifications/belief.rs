@@ -19,10 +19,7 @@ pub struct Belief {
     /// Whether its caller learned that a message was sent.
     pub told: bool,
     pub messages: u8,
-    /// Wrong codes, where the lockout grows those by name.
     pub wrong: u8,
-    /// Where the lockout grows, wrong codes by number.
-    pub by_number: u8,
     pub perhaps_wrong: u8,
     pub over: Over,
 }
@@ -41,30 +38,23 @@ impl Belief {
         self.told && self.over == Over::No && now < self.expires
     }
 
-    /// The wrong codes that count for such a check: `apart` is one by number where the lockout grows.
-    fn count_mut(&mut self, apart: bool) -> &mut u8 {
-        if apart { &mut self.by_number } else { &mut self.wrong }
-    }
-
-    pub fn approved(&mut self, checks: u8, apart: bool) -> CheckedPromise {
+    pub fn approved(&mut self, checks: u8) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("approved after its end".to_owned());
         }
-        let wrong = *self.count_mut(apart);
-        if wrong >= checks {
-            return Err(format!("approved after {wrong} wrong codes"));
+        if self.wrong >= checks {
+            return Err(format!("approved after {} wrong codes", self.wrong));
         }
         self.over = Over::Yes;
         Ok(())
     }
 
-    pub fn wrong(&mut self, checks: u8, apart: bool) -> CheckedPromise {
+    pub fn wrong(&mut self, checks: u8) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("a code was compared after its end".to_owned());
         }
-        let wrong = self.count_mut(apart);
-        *wrong += 1;
-        if *wrong > checks { Err(format!("{wrong} guesses")) } else { Ok(()) }
+        self.wrong += 1;
+        if self.wrong > checks { Err(format!("{} guesses", self.wrong)) } else { Ok(()) }
     }
 
     pub fn doubted(&mut self) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
-use onceward::engine::LockoutRule;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
@@ -50,7 +49,7 @@ impl World {
     pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> CheckedPromise {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(reply.name(open.command)).or_default() += 1;
-        let (now, grows) = (self.clock, self.policy.lockout == LockoutRule::Growing);
+        let now = self.clock;
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.command, reply) {
             (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,
@@ -74,11 +73,11 @@ impl World {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
                 }
-                of(beliefs, number, *track).approved(checks, grows && named.is_none())?;
+                of(beliefs, number, *track).approved(checks)?;
             }
-            (ClientCommand::Check { named, right }, ClientReply::Wrong(track)) => {
+            (ClientCommand::Check { right, .. }, ClientReply::Wrong(track)) => {
                 let belief = of(beliefs, number, *track);
-                belief.wrong(checks, grows && named.is_none())?;
+                belief.wrong(checks)?;
                 if right == Some(*track) && keeps && belief.is_good(checks, now) {
                     return Err("a right code is wrong".to_owned());
                 }
@@ -107,7 +106,7 @@ impl World {
                 }
                 if let Some(track) = named {
                     of(beliefs, number, track).perhaps_wrong += 1;
-                } else if !grows {
+                } else {
                     let unattributed = self.unattributed.entry(number).or_default();
                     *unattributed = unattributed.saturating_add(1);
                 }
@@ -135,7 +134,6 @@ fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Be
         told: false,
         messages: 0,
         wrong: 0,
-        by_number: 0,
         perhaps_wrong: 0,
         over: Over::No,
     })

@@ -110,21 +110,13 @@ pub fn step() -> impl Strategy<Value = Step> {
 
 /// The rules of a service without a fixed lockout.
 pub fn policy() -> impl Strategy<Value = Policy> {
-    (growing_policy(), any::<bool>()).prop_map(|(policy, grows)| {
-        let lockout = if grows { LockoutRule::Growing } else { LockoutRule::Verification };
-        Policy { lockout, ..policy }
-    })
-}
-
-/// The rules of a service whose lockout grows.
-pub fn growing_policy() -> impl Strategy<Value = Policy> {
     let max = prop_oneof![Just(1_u8), Just(3), Just(5), Just(60)];
     let sends = prop_oneof![Just(None), Just(Some(2)), Just(Some(5))];
     let life = prop_oneof![Just(mins(1)), Just(mins(10))];
     (max, sends, any::<bool>(), any::<bool>(), life).prop_map(
         |(max_attempts, max, keeps_code, cools_down, life)| Policy {
             max_attempts,
-            lockout: LockoutRule::Growing,
+            lockout: LockoutRule::Verification,
             code: SendOptions { life, length: CodeLength::SIX },
             sends: SendRules { max, keeps_code, cools_down },
         },
