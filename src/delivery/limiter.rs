@@ -86,13 +86,11 @@ impl ConcurrencyLimiter {
             return Ok(GatewayPermit { waited: false, _permit: permit, _place: place });
         }
         let semaphore = if has_few { &self.few } else { &self.all };
-        match timeout_at(patience, semaphore.acquire()).await {
-            Ok(Ok(permit)) => Ok(GatewayPermit { waited: true, _permit: permit, _place: place }),
-            Ok(Err(_)) | Err(_) => {
-                self.log_refusal(&mut self.state(), service);
-                Err(Failure::Overloaded)
-            }
+        if let Ok(Ok(permit)) = timeout_at(patience, semaphore.acquire()).await {
+            return Ok(GatewayPermit { waited: true, _permit: permit, _place: place });
         }
+        self.log_refusal(&mut self.state(), service);
+        Err(Failure::Overloaded)
     }
 
     /// Acquires a permit that is free and that no message waits for.
