@@ -54,8 +54,7 @@ Examples:
   onceward audit --since 7d                  list who changed what
   onceward guard explain +992900000123       say why messages are refused
   onceward guard allow TJ --for 12h          let messages to a country pass
-  onceward guard list                        list what the guard blocks
-  onceward guard replay                      try the guard on generated attacks
+  onceward guard list                        list what the guard refuses
   onceward guard replay sent.jsonl           try the guard on recorded messages
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup

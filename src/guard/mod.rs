@@ -345,7 +345,7 @@ impl PumpingGuard {
         let tables = vec![
             table("guard allowances", allowances, limits.allowances),
             table("guard numbers", numbers, limits.numbers),
-            table("verified numbers", self.inner.verified.len(), self.inner.verified.limit()),
+            table("verified numbers", self.inner.verified.held(), self.inner.verified.limit()),
         ];
         let dropped = guard.dropped();
         drop(guard);

@@ -55,13 +55,14 @@ impl VerifiedNumbers {
         self.most
     }
 
-    pub fn len(&self) -> usize {
-        self.of_tables(|rows| rows.rows.len()).sum()
+    /// The numbers of all shards.
+    pub fn held(&self) -> usize {
+        self.of_tables(|rows| rows.all.len()).sum()
     }
 
     /// Whether a service may add a number.
     pub fn has_room(&self, service: ServiceId) -> bool {
-        if self.len() < self.most {
+        if self.held() < self.most {
             return true;
         }
         let own: usize = self.of_tables(|rows| rows.services.get(&service).copied().unwrap_or(0)).sum();
@@ -136,11 +137,16 @@ impl Row {
     }
 }
 
-/// Parts of the index: a growing part is rebuilt, and a rebuild of all would delay answers.
+/// Parts of the index, as many as a byte tells apart. A growing part is rebuilt, and a rebuild of all would delay answers.
 const PARTS: usize = 256;
 
+/// The part of the index for a hash. A part looks at the lowest and the highest bits.
+const fn part_of(hash: u64) -> usize {
+    hash.to_le_bytes()[5] as usize
+}
+
 struct Rows {
-    rows: Vec<Row>,
+    all: Vec<Row>,
     index: Box<[HashTable<u32>]>,
     services: HashMap<ServiceId, usize>,
     hasher: RandomState,
@@ -149,7 +155,7 @@ struct Rows {
 impl Default for Rows {
     fn default() -> Self {
         let index = (0..PARTS).map(|_| HashTable::new()).collect();
-        Self { rows: Vec::new(), index, services: HashMap::new(), hasher: RandomState::new() }
+        Self { all: Vec::new(), index, services: HashMap::new(), hasher: RandomState::new() }
     }
 }
 
@@ -161,47 +167,45 @@ impl Rows {
     fn find(&self, service: ServiceId, number: u64) -> Option<usize> {
         let hash = self.hash(service, number);
         let is_it = |place: &u32| {
-            let row = self.rows[*place as usize];
+            let row = self.all[*place as usize];
             row.number() == number && row.service() == service
         };
-        self.index[hash as usize % PARTS].find(hash, is_it).map(|place| *place as usize)
+        self.index[part_of(hash)].find(hash, is_it).map(|place| *place as usize)
     }
 
     fn get(&self, service: ServiceId, number: u64) -> Option<VerifiedNumber> {
-        self.find(service, number).map(|place| self.rows[place].verified())
+        self.find(service, number).map(|place| self.all[place].verified())
     }
 
     fn set(&mut self, service: ServiceId, number: u64, row: Row) {
         if let Some(place) = self.find(service, number) {
-            self.rows[place] = row;
+            self.all[place] = row;
             return;
         }
-        let Ok(place) = u32::try_from(self.rows.len()) else { return };
+        let Ok(place) = u32::try_from(self.all.len()) else { return };
         // Doubling would leave half of the memory of many numbers unused.
-        if self.rows.len() == self.rows.capacity() {
-            self.rows.reserve_exact(self.rows.len() / 16 + 1_024);
+        if self.all.len() == self.all.capacity() {
+            self.all.reserve_exact(self.all.len() / 16 + 1_024);
         }
-        self.rows.push(row);
+        self.all.push(row);
         *self.services.entry(service).or_default() += 1;
-        let (rows, hasher) = (&self.rows, &self.hasher);
+        let (rows, hasher) = (&self.all, &self.hasher);
         let rehash = |place: &u32| {
             let row = rows[*place as usize];
             hasher.hash_one((row.service(), row.number()))
         };
         let hash = hasher.hash_one((service, number));
-        self.index[hash as usize % PARTS].insert_unique(hash, place, rehash);
+        self.index[part_of(hash)].insert_unique(hash, place, rehash);
     }
 
     fn remove(&mut self, service: ServiceId, number: u64) -> bool {
         let Some(place) = self.find(service, number) else { return false };
         self.unindex(service, number, place);
-        let last = self.rows.len() - 1;
-        self.rows.swap_remove(place);
-        if let Some(moved) = self.rows.get(place).copied() {
+        let last = self.all.len() - 1;
+        self.all.swap_remove(place);
+        if let Some(moved) = self.all.get(place).copied() {
             let hash = self.hash(moved.service(), moved.number());
-            if let Some(known) =
-                self.index[hash as usize % PARTS].find_mut(hash, |known| *known as usize == last)
-            {
+            if let Some(known) = self.index[part_of(hash)].find_mut(hash, |known| *known as usize == last) {
                 *known = u32::try_from(place).unwrap_or(u32::MAX);
             }
         }
@@ -216,7 +220,7 @@ impl Rows {
 
     fn unindex(&mut self, service: ServiceId, number: u64, place: usize) {
         let hash = self.hash(service, number);
-        let part = &mut self.index[hash as usize % PARTS];
+        let part = &mut self.index[part_of(hash)];
         if let Ok(found) = part.find_entry(hash, |known| *known as usize == place) {
             found.remove();
         }
@@ -228,21 +232,21 @@ struct VerifiedTable(Arc<Mutex<Rows>>);
 
 impl Table for VerifiedTable {
     fn len(&self) -> usize {
-        lock(&self.0).rows.len()
+        lock(&self.0).all.len()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         let (service, number) = record_id_parts(key.id);
         let rows = lock(&self.0);
-        rows.find(service, number).map(|place| rows.rows[place].stored().1)
+        rows.find(service, number).map(|place| rows.all[place].stored().1)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        lock(&self.0).rows.get(position).map(|row| row.stored())
+        lock(&self.0).all.get(position).map(|row| row.stored())
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        lock(&self.0).rows.get(position).map(|row| (row.key(), row.verified().expires()))
+        lock(&self.0).all.get(position).map(|row| (row.key(), row.verified().expires()))
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
@@ -267,7 +271,7 @@ mod tests {
 
     fn key(service: u32, number: u64) -> RecordKey {
         let id = record_id(ServiceId::new(service), number);
-        RecordKey { slot: (number % 256) as u8, kind: VerifiedRecord::KIND, id }
+        RecordKey { slot: number.to_le_bytes()[0], kind: VerifiedRecord::KIND, id }
     }
 
     fn stored(verified: VerifiedNumber) -> Stored {
@@ -294,16 +298,20 @@ mod tests {
     fn a_removed_number_is_gone_and_the_others_stay() {
         let numbers = VerifiedNumbers::new(10_000);
         let mut table = numbers.table();
-        for number in 1..=5_000 {
-            table.set(key(number as u32 % 3, number), stored(verified(20_000, 20_000)));
+        for number in 1..=5_000_u64 {
+            table.set(key(u32::from(number.to_le_bytes()[0]) % 3, number), stored(verified(20_000, 20_000)));
         }
-        for number in (1..=5_000).step_by(2) {
-            assert!(table.remove(&key(number as u32 % 3, number)));
-            assert!(!table.remove(&key(number as u32 % 3, number)));
+        for number in (1..=5_000_u64).step_by(2) {
+            assert!(table.remove(&key(u32::from(number.to_le_bytes()[0]) % 3, number)));
+            assert!(!table.remove(&key(u32::from(number.to_le_bytes()[0]) % 3, number)));
         }
         assert_eq!(table.len(), 2_500);
-        for number in 1..=5_000 {
-            assert_eq!(table.get(&key(number as u32 % 3, number)).is_some(), number % 2 == 0, "{number}");
+        for number in 1..=5_000_u64 {
+            assert_eq!(
+                table.get(&key(u32::from(number.to_le_bytes()[0]) % 3, number)).is_some(),
+                number % 2 == 0,
+                "{number}"
+            );
         }
     }
 
@@ -326,7 +334,7 @@ mod tests {
             rows.set(service, number, Row::new(service, number, 0, verified(20_000, 20_000)));
         }
         let index: usize = rows.index.iter().map(HashTable::allocation_size).sum();
-        let bytes = rows.rows.capacity() * size_of::<Row>() + index;
+        let bytes = rows.all.capacity() * size_of::<Row>() + index;
         assert!(bytes <= 24 * 200_000, "{}", bytes / 200_000);
     }
 }

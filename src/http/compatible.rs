@@ -527,10 +527,12 @@ fn refused_by_guard(
         GuardRefusal::BudgetSpent { until } => form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
             .retry_after(seconds_up(until.since(now)))
             .because(NotServed::RateLimited),
-        GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Country),
-        GuardRefusal::Blocked { .. } | GuardRefusal::Landline => {
-            form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Blocked)
-        }
+        GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
+            .because(NotServed::Country)
+            .explained("the server sends no message to this country"),
+        GuardRefusal::Blocked { .. } | GuardRefusal::Landline => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
+            .because(NotServed::Blocked)
+            .explained("the pumping guard refuses the message; the operator's log says which rule"),
     }
 }
 

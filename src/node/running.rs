@@ -110,11 +110,11 @@ impl Running {
         let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);
         let mut seeder = seeded_rng()?;
         let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
-        let verified = VerifiedNumbers::new(bounds.numbers);
+        let known_numbers = VerifiedNumbers::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            kinds: kinds::all(&capacity, &verified),
+            kinds: kinds::all(&capacity, &known_numbers),
             shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
@@ -135,7 +135,7 @@ impl Running {
             pricing: history.clone(),
             registry: Some(registry.clone()),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
-            ..GuardDeps::new(&shards, &server_key, verified)
+            ..GuardDeps::new(&shards, &server_key, known_numbers)
         };
         let guard = PumpingGuard::start(guard).await?;
         let history = History::start(&shards, &server_key, history);

@@ -42,22 +42,19 @@ fn described(notice: &GuardNotice) -> (EventType, About) {
     let GuardNotice { number, channel, finding, budget, .. } = *notice;
     let (scope, until) =
         (scope_name(finding.key.service).to_owned(), finding.until.unwrap_or(Timestamp::EPOCH));
-    let (kind, guard) = match budget {
-        Some((key, limit)) => {
-            let about = GuardAbout { rule: key.to_owned(), scope, subject: None, until, limit, usual: None };
-            (EventType::GuardBudgetSpent, about)
-        }
-        None => {
-            let about = GuardAbout {
-                rule: finding.rule.as_str().to_owned(),
-                scope,
-                subject: Some(finding.key.dimension.to_string()),
-                until,
-                limit: finding.figures.map_or(0, |figures| figures.most.into()),
-                usual: finding.figures.map(|figures| figures.usual),
-            };
-            (EventType::GuardBlocked, about)
-        }
+    let (kind, guard) = if let Some((key, limit)) = budget {
+        let about = GuardAbout { rule: key.to_owned(), scope, subject: None, until, limit, usual: None };
+        (EventType::GuardBudgetSpent, about)
+    } else {
+        let about = GuardAbout {
+            rule: finding.rule.as_str().to_owned(),
+            scope,
+            subject: Some(finding.key.dimension.to_string()),
+            until,
+            limit: finding.figures.map_or(0, |figures| figures.most.into()),
+            usual: finding.figures.map(|figures| figures.usual),
+        };
+        (EventType::GuardBlocked, about)
     };
     let (status, detail) = ("blocked".to_owned(), Detail::Guard(guard));
     (kind, About { to: number, channel, status, detail, locked_until: None, tags: BTreeMap::new() })

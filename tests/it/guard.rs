@@ -44,7 +44,8 @@ async fn a_number_gets_its_unverified_messages_across_a_restart_until_unlock() {
         }
     }
     let refused = world.send(&number).await;
-    assert_eq!((refused.status(), refused.header("x-onceward-reason")), (403, "blocked"));
+    assert_eq!(refused.status(), 403);
+    assert!(refused.header("x-onceward-reason").starts_with("the pumping guard refuses the message"));
     let data = &refused.json()["data"];
     // One of twenty messages comes back in 72 minutes.
     assert!(data["ttl"].as_u64().is_some_and(|minutes| (70..=72).contains(&minutes)), "{data}");

@@ -297,8 +297,8 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const IN_FLIGHT: usize = 8;
 
 fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
-    let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
     static STARTS: AtomicU64 = AtomicU64::new(0);
+    let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_785_441_600_000)));
     let start = STARTS.fetch_add(1, Ordering::Relaxed);
     let proofs = Proofs::new(b"a secret of all nodes", start, clock);

@@ -51,7 +51,7 @@ parameters! {
         "SendDigits" = "www12" => send_digits: Option<SendDigits>,
         /// The IP address of the person's device, for the pumping guard.
         "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
-        /// disable exempts this request from the pumping guard's adaptive rules and its rules for number types and landlines.
+        /// disable exempts this request from the pumping guard's allowances and its rules for number types and landlines.
         "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
     } checked {
         /// Only false: silent network authentication is not served.

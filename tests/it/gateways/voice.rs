@@ -173,7 +173,7 @@ async fn behind_the_gate(world: &Several, number: &str) -> String {
     let on_key = twiml.on_key.as_deref().expect("a key is asked for");
     let answer = Report::key_pressed(call, on_key).send(world).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
-    Twiml::parse(&answer.text()).expect("instructions").speech().to_owned()
+    Twiml::parse(&answer.text()).expect("instructions").speech().clone()
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { allowances: 200_000, numbers: 200_000, entries: 10_000, entries_of_service: 1_000 }
+        Self { allowances: 500_000, numbers: 200_000, entries: 10_000, entries_of_service: 1_000 }
     }
 }
 

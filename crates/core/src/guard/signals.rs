@@ -18,7 +18,7 @@ pub struct Signals {
     pub channel: Channel,
     /// The client's address, if the caller passes one. Without it no rule about addresses applies.
     pub address: Option<ClientNet>,
-    /// The request says `RiskCheck=disable`, or the number is on the safe list: no adaptive rule applies.
+    /// The request says `RiskCheck=disable`, or the number is on the safe list: it needs no allowance.
     pub is_trusted: bool,
 }
 

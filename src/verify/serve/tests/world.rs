@@ -353,13 +353,13 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
     let capacity = NumberCapacity::new(Bounds::default().numbers);
-    let verified = VerifiedNumbers::new(Bounds::default().numbers);
+    let known_numbers = VerifiedNumbers::new(Bounds::default().numbers);
     // Each start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
     let shards = Shards::start(ShardDeps {
         store: shared.clone(),
         clock: clock.clone(),
-        kinds: kinds::all(&capacity, &verified),
+        kinds: kinds::all(&capacity, &known_numbers),
         shards: 1,
         settings: kinds::shard_settings(&Bounds::default()),
         rng: StdRng::seed_from_u64(3 + seed),
@@ -385,7 +385,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key, verified) };
+    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key, known_numbers) };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
