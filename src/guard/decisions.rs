@@ -127,7 +127,9 @@ impl Decisions {
             waiting.hour = hour;
             waiting.noted.clear();
         }
-        let is_first = waiting.noted.len() < MOST_NOTED && waiting.noted.insert(name);
+        // Findings about a type or a list are of one number each: a flood of them would fill the set.
+        let is_allowance = figures.is_some();
+        let is_first = is_allowance && waiting.noted.len() < MOST_NOTED && waiting.noted.insert(name);
         if waiting.decisions.len() >= MOST_AT_ONCE && !waiting.decisions.contains_key(&name) {
             name.key.dimension = Dimension::Total;
         }

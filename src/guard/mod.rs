@@ -47,10 +47,10 @@ pub use onceward_core::guard::{
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Intervals between writes of the decisions.
+/// Intervals between writes of the decisions, and between sweeps.
 const DECISION_INTERVALS: u32 = 40;
 
-/// Rows of each service that an interval looks at, to free those that say nothing.
+/// Rows of each service that a sweep looks at, to free those that say nothing.
 const LOOKS: usize = 64;
 
 /// Notices that a receiver may leave unread.
@@ -317,7 +317,7 @@ impl PumpingGuard {
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
         let mut is_known = self.inner.guard().forget(service, number, self.inner.clock.now());
-        self.inner.write(Durability::Durable, None).await?;
+        self.inner.write(Durability::Durable).await?;
         let Some(service) = service else { return Ok(is_known) };
         if self.inner.verified.get(service, number).is_some() {
             is_known = true;
@@ -360,9 +360,10 @@ async fn run(inner: Weak<Inner>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.flush().await;
-        if turn.is_multiple_of(DECISION_INTERVALS) {
-            inner.decisions.flush().await;
+        if !turn.is_multiple_of(DECISION_INTERVALS) {
+            continue;
         }
+        inner.decisions.flush().await;
         let now = inner.clock.now();
         let all = {
             let mut guard = inner.guard();
@@ -427,7 +428,7 @@ impl Inner {
 
     async fn flush(&self) {
         // The shard logs why it refuses.
-        let _ = self.write(Durability::Lazy, None).await;
+        let _ = self.write(Durability::Lazy).await;
     }
 
     async fn restore(&self) -> Result<(), Refusal> {
@@ -440,13 +441,17 @@ impl Inner {
         self.router.for_each(PAGE, visit).await
     }
 
-    /// Writes the changes. `audited` goes with the first of them.
-    async fn write(
+    async fn write(&self, durability: Durability) -> Result<(), Refusal> {
+        let _writing = self.writing.lock().await;
+        self.write_locked(durability, None).await
+    }
+
+    /// Writes the changes, with `writing` held. `audited` goes with the first of them, which is that of an entry.
+    async fn write_locked(
         &self,
         durability: Durability,
         mut audited: Option<(Author, Change)>,
     ) -> Result<(), Refusal> {
-        let _writing = self.writing.lock().await;
         let mut result = Ok(());
         let newly: Vec<_> = self.newly_verified().iter().map(|(key, verified)| (*key, *verified)).collect();
         let mut verified = newly.iter().copied();

@@ -314,6 +314,9 @@ impl PumpingGuard {
         let mut services: Vec<_> = guard.services().collect();
         let configured = self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]);
         services.extend(configured.filter(|service| !guard.services().any(|known| known == *service)));
+        services.extend(guard.entries(now).filter_map(|(key, _)| key.service));
+        services.sort_unstable();
+        services.dedup();
         services.sort_by_cached_key(|service| {
             let rules = self.inner.rules(*service);
             let places = guard.containing(*service, dimension, country, rules, now);
@@ -321,7 +324,11 @@ impl PumpingGuard {
                 let (Figures { level, most, .. }, _) = guard.figures(*service, *place, rules, now);
                 level * 1_000 / most.max(1)
             };
-            (places.iter().map(part).min(), *service)
+            let is_blocked = places.iter().any(|place| {
+                let entry = guard.entry(&Key::new(Some(*service), *place), now);
+                entry.is_some_and(|entry| entry.action == EntryAction::Block)
+            });
+            (!is_blocked, places.iter().map(part).min(), *service)
         });
         services.truncate(EXPLAINED_SERVICES);
         services
@@ -523,6 +530,8 @@ impl PumpingGuard {
         {
             return Err(EntryError::NotACountry);
         }
+        // A write in between would take the entry without its line of the audit log, and not durably.
+        let _writing = self.inner.writing.lock().await;
         let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
         let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
             return Ok(None);
@@ -534,7 +543,7 @@ impl PumpingGuard {
             Some(EntryAction::Expect(_)) => Action::GuardExpected,
         };
         let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
-        self.inner.write(Durability::Durable, Some((by, change))).await?;
+        self.inner.write_locked(Durability::Durable, Some((by, change))).await?;
         Ok(Some(self.entry_view(key, entry, exact)))
     }
 

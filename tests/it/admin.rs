@@ -538,7 +538,7 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let visitor = Visitor::of(&world).await;
     let (number, service) = (world.number(), default_service(&world).await);
     let page = visitor.get("/admin/guard").await;
-    for part in ["messages-per-hour", "The guard blocks nothing", "The guard refused nothing"] {
+    for part in ["messages-per-hour", "Every allowance has at least half", "The guard refused nothing"] {
         assert!(page.text().contains(part), "no {part:?} in {}", page.text());
     }
     let form = |action| [("subject", number.as_str()), ("service", service.as_str()), ("action", action)];

@@ -320,27 +320,3 @@ fn names(finished: &Finished, words: &[&str]) {
         assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
     }
 }
-
-#[tokio::test]
-async fn the_guard_is_tried_on_generated_attacks_without_server_and_data() {
-    let setup = Setup::new();
-    let replay = ["guard", "replay", "--scenario", "prefix", "--scenario", "new"];
-    let ran = setup.command(replay.into_iter().chain(["--json"])).await;
-    assert!(ran.status.success(), "{}", ran.output);
-    let lines: Vec<serde_json::Value> =
-        ran.output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let sent = |scenario: &str, defence: &str| {
-        let line = lines.iter().find(|line| line["scenario"] == scenario && line["defence"] == defence);
-        line.and_then(|line| line["attack_sent"].as_u64()).expect("a line")
-    };
-    assert_eq!((lines.len(), sent("prefix", "off"), sent("prefix", "fixed-limit")), (6, 3_000, 3_000));
-    assert!(sent("prefix", "guard") <= 50, "{}", ran.output);
-    // The attack lasts from 10:00 to 13:00, and without history only the budget ends it.
-    assert!(sent("new", "guard") <= 3 * 500, "{}", ran.output);
-
-    let other = setup.command(replay.into_iter().chain(["--seed", "2"])).await;
-    assert!(other.output.starts_with("SCENARIO  DEFENCE      SENT"), "{}", other.output);
-    let unknown = setup.command(["guard", "replay", "--scenario", "flood"]).await;
-    assert_eq!(unknown.status.code(), Some(64), "{}", unknown.output);
-    assert!(unknown.output.contains("country-US-at-night"), "{}", unknown.output);
-}

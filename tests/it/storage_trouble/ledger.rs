@@ -51,7 +51,7 @@ impl ClientLedger {
     }
 
     /// Checks against a healthy server. `same_process`: the server has not restarted, and therefore also counts what it
-    /// could not write.
+    /// does not know to be written; what the store refused has no effect.
     pub async fn still_holds(&self, client: &Client, same_process: bool) {
         let answer = client.verify(&self.number, &wrong(&self.code)).await;
         let trials = answer.json()["data"]["trials"].as_u64();
