@@ -101,7 +101,9 @@ async fn the_messages_code_in_place_of_an_error_code_is_in_no_log_line() {
         let begun = v2.post(&format!("{service}/Verifications"), &begins).await;
         assert_eq!(begun.status(), 201, "{}", begun.text());
     }
-    let output = world.server.output().text();
+    let output = async || world.server.output().text();
+    let all = |text: &String| text.matches("message not sent").count() == 6;
+    let output = until("the lines", output, all).await;
     let failures = output.lines().filter(|line| line.contains("message not sent"));
     let codes: Vec<_> = failures.map(|line| line.contains("\"code\":") || line.contains(" code=")).collect();
     assert!(codes.len() == 6 && !codes.contains(&true), "{output}");
