@@ -61,11 +61,11 @@ pub struct Proofs {
     /// The number of this node's last request.
     sent: AtomicU64,
     /// What other nodes sent, by their starts.
-    taken: Mutex<HashMap<u64, Taken>>,
+    taken: Mutex<HashMap<u64, UsedProofs>>,
 }
 
 /// The numbers of one sender that were taken.
-struct Taken {
+struct UsedProofs {
     last: Timestamp,
     newest: u64,
     /// One bit for each of the last [`WINDOW`] numbers.
@@ -166,7 +166,7 @@ impl Proofs {
             // A request that old is not of now.
             taken.retain(|_, sender| now < sender.last.plus(2 * SKEW));
         }
-        let sender = taken.entry(start).or_insert_with(|| Taken {
+        let sender = taken.entry(start).or_insert_with(|| UsedProofs {
             last: now,
             newest: 0,
             bits: vec![0; WINDOW / 64].into_boxed_slice(),
@@ -176,7 +176,7 @@ impl Proofs {
     }
 }
 
-impl Taken {
+impl UsedProofs {
     fn take(&mut self, number: u64) -> bool {
         if self.newest.saturating_sub(number) >= WINDOW as u64 {
             return false;
@@ -287,7 +287,8 @@ mod tests {
                 assert_eq!(sender(&owner, headers) == Sender::Unproven, round == 1);
             }
         }
-        let mut taken = Taken { last: Timestamp::EPOCH, newest: 0, bits: vec![0; 1024].into_boxed_slice() };
+        let mut taken =
+            UsedProofs { last: Timestamp::EPOCH, newest: 0, bits: vec![0; 1024].into_boxed_slice() };
         let window = WINDOW as u64;
         assert!(taken.take(1) && taken.take(window + 5) && taken.take(6) && taken.take(10 * window));
         assert!(!taken.take(6) && !taken.take(1) && !taken.take(9 * window) && taken.take(9 * window + 1));

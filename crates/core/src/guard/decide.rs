@@ -141,7 +141,7 @@ pub(super) struct Place {
 }
 
 /// Prefix, address, network, countries without users together, and country.
-type Places = [Option<Place>; 5];
+type NeededAllowances = [Option<Place>; 5];
 
 impl Guard {
     /// `seed` is random and secret: it decides which keys collide in the tables.
@@ -500,7 +500,7 @@ impl Guard {
             findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
         }
         let is_free = is_known && number.needs_no_allowance();
-        let needed = if is_free { Places::default() } else { self.needed(signals, rules, now) };
+        let needed = if is_free { NeededAllowances::default() } else { self.needed(signals, rules, now) };
         // It needs none again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
         for place in needed.iter().flatten() {
@@ -522,7 +522,7 @@ impl Guard {
     }
 
     /// The allowances that a message needs, with what it may not use of them.
-    fn needed(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Places {
+    fn needed(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
         let Signals { service, number, country, address, .. } = *signals;
         let mut places = self.places(service, number, address, country, rules, now);
         let [prefix, address, network, unproven, country] = &mut places;
@@ -550,7 +550,7 @@ impl Guard {
         country: Option<Region>,
         rules: &GuardRules,
         now: Timestamp,
-    ) -> Places {
+    ) -> NeededAllowances {
         let of = |dimension, rule| self.place(service, dimension, rule, rules, now);
         let country = of(Dimension::Country(country), Rule::Country);
         let is_proven = country.is_proven();
