@@ -234,7 +234,7 @@ pub fn forwarder(
     let client = client_for_peers(settings, cluster)?;
     let node = cluster.node.clone();
     let proofs = http::Proofs::new(key.expose(), start, Arc::new(SystemClock::start()));
-    Ok(Forwarder::new(node, request_target, client, proofs, settings.bounds.commands))
+    Ok(Forwarder::new(node, request_target, client, proofs, (settings.bounds.commands, cluster.wait)))
 }
 
 fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<HttpClient, ClusterError> {

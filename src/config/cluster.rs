@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::context::{Part, is_scalar};
-use super::kind::{As, kinds, object_of};
+use super::kind::{As, Span, WorkBudget, kinds, object_of};
 use super::schema::properties;
 use super::values::HostPort;
 
@@ -40,6 +41,14 @@ pub struct ClusterSettings {
     /// trusts.
     #[serde(default)]
     pub peer_ca: Option<PathBuf>,
+    /// For how long a request waits for an owner. Then it is answered 503.
+    #[serde(default = "default_wait", with = "As::<Span<WorkBudget>>")]
+    pub wait: Duration,
+}
+
+/// Longer than a standby usually needs to take over.
+const fn default_wait() -> Duration {
+    Duration::from_secs(4)
 }
 
 /// Members of etcd.

@@ -2,7 +2,7 @@
 //!
 //! The owner gets the head and the body as they came, with the client's address and a proof that a node of the cluster
 //! passed the request on. It never passes one on again. A request that no owner has begun is sent again until one takes
-//! it, for two seconds. A request that may have been carried out is not sent again.
+//! it, for as long as `cluster.wait` says. A request that may have been carried out is not sent again.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -64,6 +64,8 @@ pub struct Forwarder {
     proofs: Proofs,
     /// Limits the requests that are passed on at once.
     in_flight: Arc<Semaphore>,
+    /// The longest wait for an owner that takes a request.
+    longest_wait: Duration,
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
     not_reached: OncePerSecond,
@@ -87,9 +89,6 @@ impl Drop for InProgress<'_> {
         self.0.send_modify(|count| *count -= 1);
     }
 }
-
-/// The longest wait for an owner that takes the request.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The pause before a request goes again to an owner that did not take it, unless another node becomes the owner.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -181,13 +180,13 @@ enum Failed {
 }
 
 impl Forwarder {
-    /// At most `max_in_flight` requests are passed on at once.
+    /// At most `max_in_flight` requests are passed on at once. Each waits for an owner for `longest_wait` at most.
     pub fn new(
         node: String,
         request_target: watch::Receiver<RequestTarget>,
         client: HttpClient,
         proofs: Proofs,
-        max_in_flight: usize,
+        (max_in_flight, longest_wait): (usize, Duration),
     ) -> Self {
         let in_flight = Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)));
         Self {
@@ -196,6 +195,7 @@ impl Forwarder {
             client,
             proofs,
             in_flight,
+            longest_wait,
             local_requests: watch::Sender::default(),
             not_reached: OncePerSecond::default(),
             misdirected: OncePerSecond::default(),
@@ -330,7 +330,7 @@ impl Forwarder {
             return Err(ForwardError::not_forwarded(Problem::Refused(Refusal::Overloaded)));
         };
         let mut request_target = self.request_target.clone();
-        let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
+        let mut deadline = pin!(tokio::time::sleep(self.longest_wait));
         let mut not_reached = None;
         loop {
             let now = request_target.borrow_and_update().clone();

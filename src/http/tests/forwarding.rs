@@ -302,7 +302,7 @@ fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_785_441_600_000)));
     let start = STARTS.fetch_add(1, Ordering::Relaxed);
     let proofs = Proofs::new(b"a secret of all nodes", start, clock);
-    Forwarder::new("a".to_owned(), owner, client, proofs, IN_FLIGHT)
+    Forwarder::new("a".to_owned(), owner, client, proofs, (IN_FLIGHT, Duration::from_secs(2)))
 }
 
 /// The headers with which a node passes a request on to node `a`.

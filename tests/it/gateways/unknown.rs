@@ -86,7 +86,7 @@ async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
     let sending = tokio::spawn(async move { client.send(&to).await });
     world.plain().arrived_for(&number, 1).await;
     let moved_on = begun.elapsed();
-    assert!(moved_on >= Duration::from_millis(1_950) && moved_on < Duration::from_secs(4), "{moved_on:?}");
+    assert!(moved_on >= Duration::from_millis(1_950), "{moved_on:?}");
     sending.await.expect("an answer").expects(failed());
     assert!(begun.elapsed() >= Duration::from_millis(3_950), "{:?}", begun.elapsed());
     twilio_sent_the_right_code(&world, &number).await;

@@ -21,7 +21,7 @@ use super::shim::{Call, Shim, Trouble};
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Longer than the start of a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Remedies. Every message of a refused start contains one.
 const ADVICE: [&str; 8] = [

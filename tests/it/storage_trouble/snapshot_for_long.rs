@@ -196,7 +196,7 @@ impl Store {
     fn put_until_refused(&mut self, what: &str) -> String {
         let mut durable = 0;
         loop {
-            let answer = self.put(1000);
+            let answer = self.put(4000);
             if answer != "durable" {
                 assert!(durable > 50, "{what}: {durable} batches are less than the segments take: {answer}");
                 return answer;

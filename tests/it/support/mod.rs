@@ -55,7 +55,7 @@ pub use world::{World, through};
 use std::time::Duration;
 
 /// The longest time that a test waits for a required event. Only a broken server needs it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits for `what` to happen, or fails the test.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
