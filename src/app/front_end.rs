@@ -13,7 +13,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswerLimiter, ServedRoutes, V2, Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswers, ServedRoutes, V2, Verify,
 };
 use crate::metrics::Reading;
 use crate::node::{
@@ -68,12 +68,12 @@ impl LateBoundVerifier {
 }
 
 impl Verify for LateBoundVerifier {
-    async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        self.verifying()?.send_for_default_service(request).await
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
+        Box::pin(async { self.verifying()?.send_for_default_service(request).await })
     }
 
-    async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
-        self.verifying()?.check_for_default_service(request).await
+    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
+        Box::pin(async { self.verifying()?.check_for_default_service(request).await })
     }
 }
 
@@ -157,14 +157,14 @@ pub fn deps(
     stopping: &Arc<AtomicBool>,
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
-) -> Deps<LateBoundVerifier> {
+) -> Deps {
     let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
     let (for_metrics, is_stopping) = (late.clone(), Arc::clone(stopping));
     let stopping = Arc::clone(stopping);
     let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
         .map(|reports| TwilioReports { reports, late: late.clone() });
     Deps {
-        verifier: late.clone(),
+        verifier: Arc::new(late.clone()),
         answers: settings.answers,
         bounds: Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.storage.default_region,
@@ -186,9 +186,7 @@ pub fn deps(
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         simulates_all: settings.gateways.only_simulator(),
         event_streams: EventStreams::default(),
-        long_pages: LongAnswerLimiter::default(),
-        long_trials: LongAnswerLimiter::default(),
-        long_metrics: LongAnswerLimiter::default(),
+        long_answers: LongAnswers::default(),
         inbox: simulator,
         inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),

@@ -86,7 +86,7 @@ pub struct App {
     late: LateBoundVerifier,
     control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
-    deps: Arc<Deps<LateBoundVerifier>>,
+    deps: Arc<Deps>,
     exporter: Arc<Mutex<Option<Exporter>>>,
     /// Whether this node answers requests itself while it owns the records.
     is_serving: Arc<watch::Sender<bool>>,
@@ -244,12 +244,12 @@ impl App {
     }
 
     /// The front end's dependencies.
-    pub fn front_end(&self) -> Arc<Deps<LateBoundVerifier>> {
+    pub fn front_end(&self) -> Arc<Deps> {
         Arc::clone(&self.deps)
     }
 
     /// The dependencies of the listener that serves only `/metrics`.
-    pub fn metrics_deps(&self) -> Arc<Deps<LateBoundVerifier>> {
+    pub fn metrics_deps(&self) -> Arc<Deps> {
         Arc::new(Deps { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.deps).clone() })
     }
 

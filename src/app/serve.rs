@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
+use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
 use crate::node::{process, server_key};
@@ -308,7 +308,7 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     Ok(stop)
 }
 
-async fn accept(deps: Arc<Deps<LateBoundVerifier>>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+async fn accept(deps: Arc<Deps>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
     let until = async {
         let _ = stopped.await;
     };

@@ -19,7 +19,6 @@ use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::SchemaType;
 
 use super::response::{BadBody, ErrorFormat, NotServed, Problem, Response};
-use super::server::Verify;
 use super::service::Call;
 use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
@@ -131,8 +130,9 @@ fn describe_code(name: &str) -> Param {
 }
 
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
-pub async fn send_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
-    let request = read_send_otp(body, call.deps.default_region, &call.deps.channels)?;
+pub async fn send_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let body = call.read_body().await?;
+    let request = read_send_otp(&body, call.deps.default_region, &call.deps.channels)?;
     let number = request.key.number;
     let reply = call.send(request).await?;
     Ok(api_send(call.deps.answers, &reply, number))
@@ -168,8 +168,9 @@ fn send_request(
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
-pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
-    let SendCode { phone_number, channel, locale, app_hash } = read(body)?;
+pub async fn send_code(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let body = call.read_body().await?;
+    let SendCode { phone_number, channel, locale, app_hash } = read(&body)?;
     let number = number(&phone_number, call.deps.default_region)?;
     let fields = NewFields { channel, locale, app_hash };
     let (channel, style) = send_options(fields, &call.deps.channels, Wording::Tutorial)?;
@@ -179,8 +180,9 @@ pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Res
 }
 
 /// `POST /api/verify-otp`: checks a code.
-pub async fn verify_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
-    let request = read_verify_otp(body, call.deps.default_region)?;
+pub async fn verify_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let body = call.read_body().await?;
+    let request = read_verify_otp(&body, call.deps.default_region)?;
     let number = request.key.number;
     let reply = call.check(request).await?;
     Ok(api_check(call.deps.answers, &reply, number, call.deps.lockout))
@@ -194,8 +196,9 @@ pub fn read_verify_otp(body: &[u8], region: Option<Region>) -> Result<CheckReque
 }
 
 /// `POST /verify-code`: checks a code.
-pub async fn verify_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
-    let VerifyCode { phone_number, sms_code } = read(body)?;
+pub async fn verify_code(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let body = call.read_body().await?;
+    let VerifyCode { phone_number, sms_code } = read(&body)?;
     let request = check_request(&phone_number, call.deps.default_region, &sms_code)?;
     let reply = call.check(request).await?;
     Ok(tutorial_check(&reply))
@@ -278,7 +281,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     }
 }
 
-impl<V: Verify> Call<'_, V> {
+impl Call<'_> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;

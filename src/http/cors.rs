@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method};
 
 use super::request;
 use super::response::Response;
-use super::route::{Handler, Resource};
+use super::route::Resource;
 
 /// The headers that a page may send.
 const REQUEST_HEADERS: HeaderValue =
@@ -22,16 +22,6 @@ const RESPONSE_HEADERS: HeaderValue =
 
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
-
-/// Whether the answers of a resource depend on the request's origin. No page may read the inbox, the start page with its
-/// newest message, or the dashboard.
-pub fn depends_on_origin(origins: &[String], resource: &Resource) -> bool {
-    let has_codes =
-        |handler| matches!(handler, Handler::Inbox | Handler::Index | Handler::TrySend | Handler::TryCheck);
-    let is_closed =
-        |handler| has_codes(handler) || matches!(handler, Handler::Callback(_) | Handler::Admin(_));
-    !origins.is_empty() && !resource.first().is_some_and(is_closed)
-}
 
 /// The origin of the page that sends the request, if the operator allows it.
 pub fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {

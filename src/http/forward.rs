@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
 use reqwest::Request;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -269,7 +270,8 @@ impl Forwarder {
         };
         let mut head = hyper::Request::new(()).into_parts().0;
         head.uri = Uri::from_static("/readyz");
-        let request = self.request(&head, &Bytes::new(), client, request_id, &owner, &url);
+        let target = url.join("/readyz").unwrap_or_else(|_| url.clone());
+        let request = self.request(&head, &Bytes::new(), client, request_id, &owner, target);
         let answer = tokio::time::timeout(READINESS_TIME, self.client.send(request)).await;
         let address = url.authority();
         let reason = match answer {
@@ -342,7 +344,10 @@ impl Forwarder {
                 }
                 RequestTarget::Unknown => {}
                 RequestTarget::Peer { node, url: peer } => {
-                    let request = self.request(head, body, client, request_id, &node, &peer);
+                    let Some(url) = same_target(&peer, &head.uri) else {
+                        return Err(ForwardError::not_forwarded(Problem::NotFound));
+                    };
+                    let request = self.request(head, body, client, request_id, &node, url);
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer, permit)),
                         Err(Failed::Unknown(reason)) => {
@@ -382,7 +387,7 @@ impl Forwarder {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
 
-    /// The request as it goes to the owner.
+    /// The request as it goes to the owner, at this URL.
     pub fn request(
         &self,
         head: &Parts,
@@ -390,11 +395,8 @@ impl Forwarder {
         client: IpAddr,
         request_id: &HeaderValue,
         owner: &str,
-        url: &Url,
+        url: Url,
     ) -> Request {
-        let mut url = url.clone();
-        url.set_path(head.uri.path());
-        url.set_query(head.uri.query());
         let mut request = Request::new(head.method.clone(), url);
         let mut headers = head.headers.clone();
         without_connection_headers(&mut headers);
@@ -436,6 +438,15 @@ impl Forwarder {
         without_connection_headers(answer.headers_mut());
         Ok(answer)
     }
+}
+
+/// The target of a request at another node. `None` for a path that a URL does not keep, such as one with the segment
+/// `%2e%2e`: no route has such a path.
+fn same_target(peer: &Url, uri: &Uri) -> Option<Url> {
+    let mut url = peer.clone();
+    url.set_path(uri.path());
+    url.set_query(uri.query());
+    percent_decode_str(url.path()).eq(percent_decode_str(uri.path())).then_some(url)
 }
 
 /// The answer to a request that another node passed on to this one, which does not own the records.

@@ -20,12 +20,14 @@ mod connection;
 mod cors;
 mod events;
 mod forward;
+mod long_answers;
 mod openapi;
 mod pages;
 mod proof;
 mod request;
 mod response;
 mod route;
+#[rustfmt::skip] // A table.
 mod routes;
 mod server;
 mod service;
@@ -43,10 +45,11 @@ pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
+pub use long_answers::LongAnswers;
 pub use openapi::text as openapi_json;
 pub use proof::Proofs;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
     serve,
 };
-pub use v2::{Base, LongAnswerLimiter, Now, V2};
+pub use v2::{Base, Now, V2};

@@ -38,8 +38,6 @@ pub const JSON: &str = "application/json";
 
 /// The status of a head that is too large: hyper answers it without a body.
 const OF_THE_CONNECTION: u16 = 431;
-/// The status of a page that is shown after a sign-in: it leads to the form.
-const TO_SIGN_IN: u16 = 303;
 /// The failures of reading a body.
 const OF_A_BODY: [u16; 3] = [400, 408, 413];
 
@@ -60,7 +58,7 @@ fn document() -> OpenApi {
     let mut schemas = Schemas::new();
     let mut paths = Paths::new();
     for group in GROUPS {
-        for route in group.routes {
+        for route in group.routes.iter().filter(|route| route.is_described()) {
             let method = match route.verb {
                 Verb::Get => HttpMethod::Get,
                 Verb::Post => HttpMethod::Post,
@@ -238,7 +236,7 @@ fn body(group: &ApiGroup, params: &[Param]) -> RequestBody {
 fn success(route: &Route, schemas: &mut Schemas) -> Response {
     let response = ResponseBuilder::new().description(route.success.about);
     match route.success.content {
-        Content::Nothing => response.build(),
+        Content::Nothing | Content::Page => response.build(),
         Content::Text(media_type) => {
             let text = Schema::from(ObjectBuilder::new().schema_type(Type::String).build());
             response.content(media_type, ContentBuilder::new().schema(Some(text)).build()).build()
@@ -254,7 +252,7 @@ fn success(route: &Route, schemas: &mut Schemas) -> Response {
 
 fn success_schema(route: &Route, schemas: &mut Schemas) -> Option<RefOr<Schema>> {
     match route.success.content {
-        Content::Nothing | Content::Text(_) => None,
+        Content::Nothing | Content::Page | Content::Text(_) => None,
         Content::Json(schema, _) => Some(Ref::from_schema_name(schema(schemas)).into()),
         Content::List(item, key, further) => {
             let items = ArrayBuilder::new().items(Ref::from_schema_name(item(schemas))).build();
@@ -372,7 +370,7 @@ impl Examples<'_> {
 }
 
 fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
-    if [OF_THE_CONNECTION, TO_SIGN_IN].contains(&status) {
+    if status == OF_THE_CONNECTION {
         return ResponseBuilder::new().description(meaning(status)).build();
     }
     let name = match group.errors {
@@ -387,7 +385,6 @@ fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
 /// The meaning of a status on any route.
 pub const fn meaning(status: u16) -> &'static str {
     match status {
-        303 => "The request has no session: it is led to the sign-in.",
         400 => "Bad request: a parameter or the body is not valid. The server did nothing.",
         401 => "The request has no credential, or a wrong one.",
         403 => {

@@ -1,8 +1,6 @@
 //! A response before hyper gets it: status, JSON and the headers that differ; and the errors of every route, in one table.
 
-use std::any::Any;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -90,8 +88,6 @@ pub struct Response {
     pub not_served: Option<NotServed>,
     /// A stream of events in place of the body.
     pub events: Option<Events>,
-    /// Dropped when the client has taken the body, or is gone.
-    pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Response {
@@ -113,16 +109,12 @@ impl Response {
         Self::xml(StatusCode::NO_CONTENT, Bytes::new())
     }
 
+    fn of(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        Self { status, content_type, body: body.into(), headers: Vec::new(), not_served: None, events: None }
+    }
+
     pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            content_type: XML,
-            body: document.into(),
-            headers: Vec::new(),
-            not_served: None,
-            events: None,
-            held: None,
-        }
+        Self::of(status, XML, document)
     }
 
     /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
@@ -132,30 +124,12 @@ impl Response {
     }
 
     pub fn json_text(status: StatusCode, text: &'static str) -> Self {
-        let body = Bytes::from_static(text.as_bytes());
-        Self {
-            status,
-            content_type: JSON,
-            body,
-            headers: Vec::new(),
-            not_served: None,
-            events: None,
-            held: None,
-        }
+        Self::of(status, JSON, Bytes::from_static(text.as_bytes()))
     }
 
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Our bodies are texts, numbers and lists and maps of them, which serialise without fail.
-        let body = serde_json::to_vec(body).unwrap_or_default();
-        Self {
-            status,
-            content_type: JSON,
-            body: body.into(),
-            headers: Vec::new(),
-            not_served: None,
-            events: None,
-            held: None,
-        }
+        Self::of(status, JSON, serde_json::to_vec(body).unwrap_or_default())
     }
 
     /// A page with the further headers that it must be served with, names in lower case.
@@ -163,15 +137,8 @@ impl Response {
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        Self {
-            status: StatusCode::OK,
-            content_type: HeaderValue::from_static(content_type),
-            body: body.into(),
-            headers: headers.iter().map(header).collect(),
-            not_served: None,
-            events: None,
-            held: None,
-        }
+        let headers = headers.iter().map(header).collect();
+        Self { headers, ..Self::of(StatusCode::OK, HeaderValue::from_static(content_type), body) }
     }
 
     pub fn ok(resource: &impl Serialize) -> Self {
@@ -211,13 +178,6 @@ impl Response {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((RETRY_AFTER, seconds.into()));
-        self
-    }
-
-    /// Keeps a value until the connection has taken the last piece of the body.
-    #[must_use]
-    pub fn holding(mut self, value: impl Any + Send + Sync) -> Self {
-        self.held = Some(Arc::new(value));
         self
     }
 

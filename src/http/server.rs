@@ -13,15 +13,17 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use super::admin::Admin;
 use super::connection::{self, Connection, OpenConnection, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::forward::Forwarder;
+use super::long_answers::LongAnswers;
 use super::request;
 use super::response::Problem;
-use super::v2::{LongAnswerLimiter, V2};
+use super::v2::V2;
 use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
@@ -29,7 +31,7 @@ use crate::gateway::Simulator;
 use crate::metrics::{Metrics, Reading};
 pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
+    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage,
 };
 use crate::trace::Tracer;
 
@@ -44,9 +46,9 @@ pub enum ServedRoutes {
 
 /// The dependencies of the endpoints.
 #[derive(Clone)]
-pub struct Deps<V = Verifier> {
+pub struct Deps {
     /// Decides sends and checks.
-    pub verifier: V,
+    pub verifier: Arc<dyn Verify>,
     /// Which set of answers `/api/*` gives.
     pub answers: AnswerSet,
     /// Body size, time-outs, connections.
@@ -77,16 +79,12 @@ pub struct Deps<V = Verifier> {
     pub admin: Arc<OnceLock<Admin>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
-    /// Whether every message goes to the simulator. The start page then has forms to try it.
+    /// Whether every message goes to the simulator. The inbox then has a form to try it.
     pub simulates_all: bool,
     /// Streams of events to pages.
     pub event_streams: EventStreams,
-    /// Limits long pages that were made for one request.
-    pub long_pages: LongAnswerLimiter,
-    /// Limits the pages of `/try/send` and `/try/check`.
-    pub long_trials: LongAnswerLimiter,
-    /// Limits long answers of `/metrics`.
-    pub long_metrics: LongAnswerLimiter,
+    /// Limits lists, pages and other long answers.
+    pub long_answers: LongAnswers,
     /// Whether the inbox requires credentials: where other machines reach the server.
     pub inbox_needs_credentials: bool,
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
@@ -110,29 +108,13 @@ pub struct Deps<V = Verifier> {
     pub forwarder: Option<Arc<Forwarder>>,
 }
 
-/// Decides sends and checks: the [`Verifier`], or a script in tests.
+/// Decides sends and checks: the service, or a script in tests.
 pub trait Verify: Send + Sync + 'static {
-    /// As [`Verifier::send`].
-    fn send(&self, request: SendRequest) -> impl Future<Output = Result<Reply<SendOutcome>, Refusal>> + Send;
+    /// Sends a code.
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>>;
 
-    /// As [`Verifier::check`].
-    fn check(
-        &self,
-        request: CheckRequest,
-    ) -> impl Future<Output = Result<Reply<CheckOutcome>, Refusal>> + Send;
-}
-
-impl Verify for Verifier {
-    fn send(&self, request: SendRequest) -> impl Future<Output = Result<Reply<SendOutcome>, Refusal>> + Send {
-        Self::send(self, request)
-    }
-
-    fn check(
-        &self,
-        request: CheckRequest,
-    ) -> impl Future<Output = Result<Reply<CheckOutcome>, Refusal>> + Send {
-        Self::check(self, request)
-    }
+    /// Checks a code.
+    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
 }
 
 /// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.
@@ -186,15 +168,18 @@ const IDLEST: usize = 64;
 ///
 /// Then it stops accepting, closes idle connections, lets the requests that are being answered finish, and returns
 /// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
-pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps<V>>) {
+pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
     let mut shutdown = pin!(shutdown);
     let mut connections = Connections::new(deps);
+    let mut ticks = tokio::time::interval(connections.server.limits.tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = connections.open.join_next_with_id() => connections.note_end(ended),
             Some(ended) = connections.refused.join_next() => log_panic(ended),
+            _ = ticks.tick() => connections.tick(),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     connections.admit(stream, peer.ip());
@@ -221,8 +206,8 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
     connections.finish().await;
 }
 
-struct Connections<V> {
-    server: Arc<Server<V>>,
+struct Connections {
+    server: Arc<Server>,
     open: JoinSet<()>,
     /// Those of `open` that are not being closed.
     kept: HashMap<task::Id, OpenConnection>,
@@ -237,8 +222,8 @@ struct Connections<V> {
     trouble: AcceptTrouble,
 }
 
-impl<V: Verify> Connections<V> {
-    fn new(deps: Arc<Deps<V>>) -> Self {
+impl Connections {
+    fn new(deps: Arc<Deps>) -> Self {
         Self {
             server: Arc::new(Server::new(deps)),
             open: JoinSet::new(),
@@ -258,6 +243,13 @@ impl<V: Verify> Connections<V> {
         self.next_search = 0;
         log_panic(ended);
         self.server.note_open(self.open.len());
+    }
+
+    /// Closes the connections whose time is over.
+    fn tick(&mut self) {
+        self.server.tick();
+        let Self { server, kept, .. } = self;
+        kept.retain(|_, connection| !connection.close_if_over(server));
     }
 
     /// Closes the connection that was unused for longest. Returns `false` if every one is in use.

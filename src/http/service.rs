@@ -1,48 +1,46 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The
 //! handlers of the routes that neither send nor check codes are here.
 
-use std::any::Any;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, BodyStream, Either, Full, StreamBody};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use matchit::Params;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::AbortHandle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::body_places::limited_address;
 use super::connection::{ActiveRequest, CertificateHealth, Server};
 use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder, NodeStatus};
-use super::pages::inbox::InboxError;
-use super::pages::{docs_page, home};
+use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, BodyRoom, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, NotServed, PIECE, Problem, Response};
-use super::route::{Access, Handler, Resource, Route, Target, method_name};
+use super::route::{Access, Handler, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
 };
-use super::v2::params::{Param, Text};
-use super::{admin, compatible, cors, openapi, v2};
+use super::{cors, openapi, pages, v2};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::log_limit::OncePerSecond;
@@ -52,93 +50,100 @@ use crate::registry::Scope;
 use crate::trace::{RemoteParent, RequestId, Span, SpanContext};
 
 /// Answers one request. Every failure becomes an answer.
-pub async fn respond<V: Verify>(
-    active: ActiveRequest<V>,
+pub async fn respond(
+    active: ActiveRequest,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Body>, Infallible> {
+    let server = active.server();
+    let deps = &*server.deps;
     let (head, incoming) = request.into_parts();
-    let proxies = &active.server().deps.proxies;
-    let client = request::client_address(proxies, &head.headers, active.peer());
+    let client = request::client_address(&deps.proxies, &head.headers, active.peer());
     let room = BodyRoom {
-        places: Arc::clone(&active.server().body_places),
+        places: Arc::clone(&server.body_places),
         of_connection: Arc::clone(active.bodies()),
-        address: limited_address(client, active.peer(), proxies),
+        address: limited_address(client, active.peer(), &deps.proxies),
     };
     let mut body = RequestBody::new(incoming, room);
-    let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
+    let target = Target::of(routed_path(head.uri.path(), deps.callbacks.as_deref()));
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     if head.method == Method::GET {
         active.note_read_only();
     }
 
-    let mut peer = active.peer();
-    let mut passed_on = None;
-    if let Some(forwarder) = &active.server().deps.forwarder
-        && active.server().deps.routes == ServedRoutes::All
-    {
-        match forwarder.sender(&head) {
-            Sender::Client => {}
-            Sender::Node { client, body: digest } => {
-                body.expect(digest);
-                passed_on = Some(client);
-                forwarder.warn_if_misdirected(&head.headers);
-            }
-            Sender::Unproven => return Ok(response(forward::not_owner(), head, id, true, active.server())),
-        }
-    }
+    let (mut peer, mut is_passed_on) = (active.peer(), false);
     // Held until the answer is made.
     let _in_progress;
-    if let Some(forwarder) = &active.server().deps.forwarder
-        && active.server().deps.routes == ServedRoutes::All
-        && !target.is_of_this_node()
-    {
-        match forwarder.destination(passed_on, peer) {
-            Destination::Local(client, in_progress) => (peer, _in_progress) = (client, in_progress),
-            Destination::NotOwner => {
-                return Ok(response(forward::not_owner(), head, id, true, active.server()));
+    if let Some(forwarder) = deps.forwarder.as_ref().filter(|_| deps.routes == ServedRoutes::All) {
+        let forwarding = match forwarder.sender(&head) {
+            Sender::Client => Ok(None),
+            Sender::Node { client, body: digest } => {
+                body.expect(digest);
+                is_passed_on = true;
+                forwarder.warn_if_misdirected(&head.headers);
+                Ok(Some(client))
             }
-            Destination::Owner => match forward(forwarder, &active, &head, &mut body, &id).await {
-                Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
-                Ok(ForwardResult::Response(answer, permit)) => {
-                    return Ok(forwarded_response(answer, permit, head.version, active.server()));
+            Sender::Unproven => Err(forward::not_owner()),
+        };
+        let answer = match forwarding {
+            Ok(_) if target.is_of_this_node() => None,
+            Ok(passed_on) => match forwarder.destination(passed_on, peer) {
+                Destination::Local(client, in_progress) => {
+                    (peer, _in_progress) = (client, in_progress);
+                    None
                 }
-                Err(problem) => {
-                    let answer = problem.answer(target.errors());
-                    return Ok(response(answer, head, id, body.is_left_over(), active.server()));
-                }
+                Destination::NotOwner => Some((forward::not_owner(), true)),
+                Destination::Owner => match forward(forwarder, &active, &head, &mut body, &id).await {
+                    Ok(ForwardResult::BecameOwner(in_progress)) => {
+                        _in_progress = in_progress;
+                        None
+                    }
+                    Ok(ForwardResult::Response(answer, permit)) => {
+                        return Ok(forwarded_response(answer, permit, head.version, server));
+                    }
+                    Err(problem) => Some((problem.answer(target.errors()), body.is_left_over())),
+                },
             },
+            Err(answer) => Some((answer, true)),
+        };
+        if let Some((answer, closes)) = answer {
+            drop(target);
+            return Ok(response(answer, None, head, id, closes, server));
         }
     }
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
-    let mut span = span_of(&active.server().deps, &head, target, request_id);
-    let call = Call {
-        deps: &active.server().deps,
+    let mut span = span_of(deps, &head, &target, request_id);
+    let mut call = Call {
+        deps,
+        head: &head,
+        body: &mut body,
+        params: &target.params,
         request_id,
         span: span.as_ref().map(Span::context),
         peer,
-        client: request::client_address(&active.server().deps.proxies, &head.headers, peer),
-        is_trusted: request::is_trusted(&active.server().deps.proxies, &head.headers, peer),
-        is_passed_on: passed_on.is_some(),
-        out_of_service: &active.server().out_of_service,
+        client: request::client_address(&deps.proxies, &head.headers, peer),
+        is_trusted: request::is_trusted(&deps.proxies, &head.headers, peer),
+        is_passed_on,
+        permit: None,
+        out_of_service: &server.out_of_service,
     };
-    let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    let outcome = AssertUnwindSafe(answer(&mut call, &target, &server.bad_bodies)).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
         error!(request_id, route = target.name(), "handler panicked");
         Problem::Panicked.answer(target.errors())
     });
+    let permit = call.permit.take();
+    if let Some(reason) = answer.not_served {
+        deps.metrics.refused(reason.name());
+        if let NotServed::Refused(refusal) = reason {
+            server.refusals.note(refusal, service_name(&call, &target));
+        }
+    }
     if body.is_left_over() {
         body.discard(head.version).await;
-    }
-    if let Some(reason) = answer.not_served {
-        active.server().deps.metrics.refused(reason.name());
-        if let NotServed::Refused(refusal) = reason {
-            active.server().refusals.note(refusal, service_name(&call, target, head.uri.path()));
-        }
     }
     if let Some(span) = &mut span {
         span.number("http.response.status_code", answer.status.as_u16());
@@ -155,13 +160,14 @@ pub async fn respond<V: Verify>(
     if closes {
         active.note_unread_body();
     }
-    Ok(response(answer, head, id, closes, active.server()))
+    drop((target, span));
+    Ok(response(answer, permit, head, id, closes, server))
 }
 
 /// Passes a request on to the owner of the records.
-async fn forward<'a, V>(
+async fn forward<'a>(
     forwarder: &'a Forwarder,
-    active: &ActiveRequest<V>,
+    active: &ActiveRequest,
     head: &Parts,
     body: &mut RequestBody,
     id: &HeaderValue,
@@ -181,8 +187,8 @@ async fn forward<'a, V>(
 type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, BodyError>>;
 
 /// Like [`respond`]. While the client takes the answer, nothing of the handler is held in memory.
-pub fn respond_boxed<V: Verify>(
-    active: ActiveRequest<V>,
+pub fn respond_boxed(
+    active: ActiveRequest,
     request: Request<Incoming>,
 ) -> BoxFuture<'static, Result<hyper::Response<Body>, Infallible>> {
     respond(active, request).boxed()
@@ -199,11 +205,11 @@ const fn forward_end(forwarded: &Result<ForwardResult<'_>, ForwardError>) -> Opt
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until
 /// the body has ended.
-fn forwarded_response<V>(
+fn forwarded_response(
     mut answer: Forwarded,
     permit: OwnedSemaphorePermit,
     version: Version,
-    server: &Server<V>,
+    server: &Server,
 ) -> hyper::Response<Body> {
     let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
     if version <= Version::HTTP_11 && server.is_leaving.load(Ordering::Relaxed) {
@@ -224,30 +230,10 @@ fn forwarded_response<V>(
     })
 }
 
-/// Reports may come with the path of the public address in front of ours; nothing else does.
-fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
-    let target = Target::of(path);
-    if matches!(target, Target::Unknown(_))
-        && let Some(ours) = callbacks.and_then(|callbacks| path.strip_prefix(callbacks.path_prefix()))
-        && let report = Target::of(ours)
-        && report.is_callback()
-    {
-        return report;
-    }
-    target
-}
-
-/// A body that is handed over in pieces, as the client takes them.
-struct PiecewiseBody {
-    content: Arc<Mutex<Content>>,
-    /// Watches a body that holds a value: a client that takes no piece must not keep it.
-    watch: Option<AbortHandle>,
-}
-
-struct Content {
-    rest: Bytes,
-    _held: Option<Arc<dyn Any + Send + Sync>>,
-    is_aborted: bool,
+/// The path as the table has it. Reports may come with the path of the public address in front of ours; nothing else does.
+fn routed_path<'p>(path: &'p str, callbacks: Option<&dyn Callbacks>) -> &'p str {
+    let ours = callbacks.and_then(|callbacks| path.strip_prefix(callbacks.path_prefix()));
+    ours.filter(|ours| ours.starts_with("/callbacks/")).unwrap_or(path)
 }
 
 /// Why an answer ends too early.
@@ -260,84 +246,51 @@ pub enum BodyError {
     Owner(#[from] reqwest::Error),
 }
 
-/// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
-const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// A client must take a piece of an answer with a permit within this time.
+const STALL_LIMIT: Duration = Duration::from_secs(15);
 
-impl PiecewiseBody {
-    fn new(rest: Bytes, held: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        let is_watched = held.is_some();
-        let content = Arc::new(Mutex::new(Content { rest, _held: held, is_aborted: false }));
-        let watched = is_watched.then(|| Arc::downgrade(&content));
-        let watch = watched.map(|content| tokio::spawn(abort_if_stalled(content)).abort_handle());
-        Self { content, watch }
-    }
-
-    fn content(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn abort_if_stalled(content: Weak<Mutex<Content>>) {
-    let mut before = None;
-    while let Some(content) = content.upgrade() {
-        {
-            let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
-            let left = content.rest.len();
-            if before == Some(left) {
-                *content = Content { rest: Bytes::new(), _held: None, is_aborted: left > 0 };
-                return;
+/// A body that is handed over in pieces, as the client takes them. A client that takes none for [`STALL_LIMIT`] loses
+/// the permit and the rest.
+fn piecewise(body: Bytes, permit: Option<LongAnswerPermit>) -> UnsyncBoxBody<Bytes, BodyError> {
+    let pieces = move |rest: &mut Bytes| {
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some(piece)
+    };
+    let Some(permit) = permit else {
+        let mut rest = body;
+        let pieces = stream::iter(std::iter::from_fn(move || pieces(&mut rest)));
+        return StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+    };
+    let (mut rest, left) = (body.clone(), body.len());
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _permit = permit;
+        while let Some(piece) = pieces(&mut rest)
+            && let Ok(Ok(())) = timeout(STALL_LIMIT, sender.send(piece)).await
+        {}
+    });
+    let taken = stream::unfold((receiver, left), |(mut receiver, left)| async move {
+        match receiver.recv().await {
+            Some(piece) => {
+                let left = left - piece.len();
+                Some((Ok(Frame::data(piece)), (receiver, left)))
             }
-            before = Some(left);
+            None => (left > 0).then_some((Err(BodyError::ClientStalled), (receiver, 0))),
         }
-        drop(content);
-        tokio::time::sleep(STALL_CHECK_INTERVAL).await;
-    }
-}
-
-impl Drop for PiecewiseBody {
-    fn drop(&mut self) {
-        if let Some(watch) = &self.watch {
-            watch.abort();
-        }
-    }
-}
-
-impl hyper::body::Body for PiecewiseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut content = self.content();
-        if content.is_aborted {
-            return Poll::Ready(Some(Err(BodyError::ClientStalled)));
-        }
-        let len = content.rest.len().min(PIECE);
-        let piece = content.rest.split_to(len);
-        Poll::Ready((!piece.is_empty()).then_some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let content = self.content();
-        content.rest.is_empty() && !content.is_aborted
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.content().rest.len() as u64)
-    }
+    });
+    StreamBody::new(taken).boxed_unsync()
 }
 
 static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Adds the headers of every answer. `closes`: the rest of the request will not be read.
-fn response<V>(
+fn response(
     answer: Response,
+    permit: Option<LongAnswerPermit>,
     head: Parts,
     id: HeaderValue,
     closes: bool,
-    server: &Server<V>,
+    server: &Server,
 ) -> hyper::Response<Body> {
     static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -362,9 +315,9 @@ fn response<V>(
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
-    } else if answer.held.is_some() || answer.body.len() > PIECE {
-        // A client that does not read a long answer holds a piece of it, and not all.
-        Either::Right(PiecewiseBody::new(answer.body, answer.held).boxed_unsync())
+    } else if answer.body.len() > PIECE {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        Either::Right(piecewise(answer.body, permit))
     } else {
         Either::Left(Full::new(answer.body))
     };
@@ -377,7 +330,7 @@ fn response<V>(
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Begins the span of a request. Those of machines that watch the server have none.
-fn span_of<V>(deps: &Deps<V>, head: &Parts, target: Target, request_id: &str) -> Option<Span> {
+fn span_of(deps: &Deps, head: &Parts, target: &Target<'_>, request_id: &str) -> Option<Span> {
     let tracer = deps.tracer.as_ref()?;
     let (method, route) = (method_name(&head.method), target.name());
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
@@ -392,19 +345,22 @@ fn span_of<V>(deps: &Deps<V>, head: &Parts, target: Target, request_id: &str) ->
 }
 
 /// The name of the service that a request is about, for the log.
-fn service_name<V: Verify>(call: &Call<'_, V>, target: Target, path: &str) -> Option<String> {
+fn service_name(call: &Call<'_>, target: &Target<'_>) -> Option<String> {
     if target.is_compatible() {
         return Some(ServiceId::DEFAULT_NAME.to_owned());
     }
-    let sid = path.strip_prefix("/v2/Services/")?.split('/').next()?;
-    let sid = Sid::parse(SidKind::Service, sid)?;
+    let sid = Sid::parse(SidKind::Service, &call.param("ServiceSid")?)?;
     Some(call.deps.v2.get()?.registry.service(&sid).ok()?.name())
 }
 
 /// One request at a route.
-pub struct Call<'a, V> {
+pub struct Call<'a> {
     /// The handler's dependencies.
-    pub deps: &'a Deps<V>,
+    pub deps: &'a Deps,
+    pub head: &'a Parts,
+    pub body: &'a mut RequestBody,
+    /// The variable segments of the path, as they were sent.
+    pub params: &'a Params<'static, 'a>,
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
     /// The request's span, if it is traced.
@@ -417,10 +373,12 @@ pub struct Call<'a, V> {
     pub is_trusted: bool,
     /// Whether another node of the cluster passed the request on.
     pub is_passed_on: bool,
+    /// Allows a long answer until the client has taken it.
+    pub permit: Option<LongAnswerPermit>,
     out_of_service: &'a OncePerSecond,
 }
 
-impl<V> Call<'_, V> {
+impl Call<'_> {
     /// Logs that the request was refused because every circuit is open: once a second at most.
     pub fn log_out_of_service(&self) {
         let request_id = self.request_id.to_owned();
@@ -433,21 +391,24 @@ impl<V> Call<'_, V> {
     pub fn traced_id(&self) -> RequestId {
         RequestId::new(self.request_id, self.span.cloned())
     }
+
+    /// A variable segment of the path, percent-decoded.
+    pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
+        percent_decode_str(self.params.get(name)?).decode_utf8().ok()
+    }
+
+    pub async fn read_body(&mut self) -> Result<Bytes, Problem> {
+        self.body.read(self.deps.bounds.body_bytes, self.deps.bounds.body_timeout).await
+    }
 }
 
 /// Answers a request.
-async fn answer<V: Verify>(
-    call: &Call<'_, V>,
-    target: Target,
-    head: &Parts,
-    body: &mut RequestBody,
-    bad_bodies: &OncePerSecond,
-) -> Response {
+async fn answer(call: &mut Call<'_>, target: &Target<'_>, bad_bodies: &OncePerSecond) -> Response {
     let origins = &call.deps.cors_origins;
-    let depends_on_origin =
-        matches!(target, Target::Resource(resource) if cors::depends_on_origin(origins, resource));
-    let origin = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
-    let mut answer = match try_answer(call, target, origin.is_some(), head, body).await {
+    let is_open = target.resource.is_ok_and(|resource| !resource.group.is_closed_to_pages);
+    let depends_on_origin = is_open && !origins.is_empty();
+    let origin = if depends_on_origin { cors::allowed_origin(origins, &call.head.headers) } else { None };
+    let mut answer = match try_answer(call, target, origin.is_some()).await {
         Ok(answer) => answer,
         Err(problem) => refusal(&problem, call.request_id, target, bad_bodies),
     };
@@ -458,7 +419,7 @@ async fn answer<V: Verify>(
 }
 
 /// The answer to a request with a problem. A compatible route has no other place for a reason than a header.
-fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &OncePerSecond) -> Response {
+fn refusal(problem: &Problem, request_id: &str, target: &Target<'_>, bad_bodies: &OncePerSecond) -> Response {
     let answer = problem.answer(target.errors());
     let route = target.name();
     match *problem {
@@ -478,19 +439,18 @@ fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &Onc
     }
 }
 
-async fn try_answer<V: Verify>(
-    call: &Call<'_, V>,
-    target: Target,
+async fn try_answer(
+    call: &mut Call<'_>,
+    target: &Target<'_>,
     is_allowed_origin: bool,
-    head: &Parts,
-    body: &mut RequestBody,
 ) -> Result<Response, Problem> {
-    let deps = call.deps;
+    let (deps, head) = (call.deps, call.head);
     if !request::has_proper_host(head) {
         return Err(Problem::BadHost);
     }
-    let Target::Resource(resource) = target else { return Err(Problem::NotFound) };
-    if !is_served(deps, resource) {
+    let resource = target.resource.map_err(|_| Problem::NotFound)?;
+    let is_in_listener = deps.routes == ServedRoutes::All || resource.path == METRICS;
+    if !is_in_listener || !(resource.group.is_served)(deps) {
         return Err(Problem::NotFound);
     }
     if is_allowed_origin && cors::is_preflight(head) {
@@ -504,98 +464,52 @@ async fn try_answer<V: Verify>(
     if changes && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
-    let is_form =
-        found.is_some_and(|(_, route)| matches!(route.handler, Handler::TrySend | Handler::TryCheck));
-    if is_form && !request::is_own_form(head) {
-        return Err(Problem::CrossSite);
-    }
     let Some((access, route)) = found else {
         let what = resource.not_served.unwrap_or_default();
-        return Ok(v2::not_served(call, what, head).answer());
+        return Ok(v2::not_served(call, what));
     };
     if access == Access::Compatible {
         if let Some(v2) = deps.v2.get() {
             v2.admit_compatible(head, deps.host_name.as_deref())?;
         }
-        body.note_admitted();
+        call.body.note_admitted();
     }
-    let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
     let answer = match route.handler {
-        Handler::SendOtp => compatible::send_otp(call, &body.read(limit, time).await?).await,
-        Handler::VerifyOtp => compatible::verify_otp(call, &body.read(limit, time).await?).await,
-        Handler::SendCode => compatible::send_code(call, &body.read(limit, time).await?).await,
-        Handler::VerifyCode => compatible::verify_code(call, &body.read(limit, time).await?).await,
-        Handler::V2(handler) => {
-            let answer = v2::answer(call, access, handler, head, body).await;
-            Ok(answer.unwrap_or_else(v2::Error::answer))
-        }
-        Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
-        Handler::Inbox => inbox(deps, head),
-        Handler::Admin(page) => admin::answer(call, page, head, body).await,
-        Handler::Metrics => metrics(call, head).await,
-        Handler::Ready => Ok(ready(call).await),
-        Handler::Index => Ok(index(deps, head)),
-        Handler::TrySend | Handler::TryCheck => {
-            let body = body.read(limit, time).await?;
-            let permit = deps.long_trials.acquire(None).map_err(|_| Problem::Refused(Refusal::Overloaded))?;
-            let answer = if matches!(route.handler, Handler::TrySend) {
-                home::send(call, head, &body).await
-            } else {
-                home::check(call, head, &body).await
-            };
-            answer.map(|answer| permit.cover(answer))
-        }
-        Handler::Docs => Ok(docs_page(deps.inbox.is_some())),
-        Handler::Fixed(answer) => Ok(answer()),
-    }?;
-    let limiter = match route.handler {
-        // The request may have had an effect.
-        _ if changes => return Ok(answer),
-        // `/v2` limits its own long answers. `/readyz` is never limited: slow clients must not make the server look
-        // unready.
-        Handler::V2(_) | Handler::Ready => return Ok(answer),
-        Handler::Metrics => &deps.long_metrics,
-        _ => &deps.long_pages,
+        Handler::Now(handler) => handler(call)?,
+        Handler::Async(handler) => handler(call).await?,
+        Handler::V2(handler, _) => return Ok(v2::answer(call, access, handler, route.is_long).await),
     };
-    limiter.limit(None, answer).map_err(|_| Problem::Refused(Refusal::Overloaded))
+    // An answer that was made for this request. That to a change is never refused. `/readyz` is never limited: slow clients
+    // must not make the server look unready.
+    let is_limited = answer.body.len() > PIECE && answer.body.is_unique();
+    if is_limited && !changes && resource.path != READYZ && call.permit.is_none() {
+        let permit = deps.long_answers.acquire(None).ok_or(Problem::Refused(Refusal::Overloaded))?;
+        call.permit = Some(permit);
+    }
+    Ok(answer)
 }
 
-/// Whether this server has a resource: the inbox and the callbacks depend on its gateways.
-fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
-    match resource.first() {
-        Some(Handler::Metrics) => true,
-        _ if deps.routes == ServedRoutes::MetricsOnly => false,
-        Some(Handler::Inbox) => deps.inbox.is_some(),
-        Some(Handler::TrySend | Handler::TryCheck) => deps.simulates_all,
-        Some(Handler::Callback(_)) => deps.callbacks.is_some(),
-        _ => true,
-    }
-}
+const METRICS: &str = "/metrics";
+const READYZ: &str = "/readyz";
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
-pub fn hello_world() -> Response {
-    Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
+pub fn hello_world(_: &Call<'_>) -> Result<Response, Problem> {
+    Ok(Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world")))
 }
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
-pub fn index<V: Verify>(deps: &Deps<V>, head: &Parts) -> Response {
-    if accepts(&head.headers, "text/html") {
-        return home::page(deps, head);
+pub fn index(call: &Call<'_>) -> Result<Response, Problem> {
+    if accepts(&call.head.headers, "text/html") {
+        return Ok(pages::start(call.deps.inbox.is_some()));
     }
-    let is_listed = |route: &&Route| match route.handler {
-        Handler::V2(_) => false,
-        Handler::Inbox => deps.inbox.is_some(),
-        Handler::TrySend | Handler::TryCheck => deps.simulates_all,
-        Handler::Callback(_) => deps.callbacks.is_some(),
-        _ => true,
-    };
-    let listed = GROUPS.iter().flat_map(|group| group.routes).filter(is_listed);
-    let routes = listed.map(|route| format!("{} {}", route.verb.as_str(), route.path));
+    let listed = GROUPS.iter().filter(|group| group.is_listed && (group.is_served)(call.deps));
+    let routes = listed.flat_map(|group| group.routes);
+    let routes = routes.map(|route| format!("{} {}", route.verb.as_str(), route.path));
     let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";
-    Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
+    Ok(Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes }))))
 }
 
 /// Whether `Accept` names the media type. `*/*` does not count: programs say it, or nothing.
@@ -609,8 +523,8 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-pub fn description() -> Response {
-    Response::json_text(StatusCode::OK, openapi::text())
+pub fn description(_: &Call<'_>) -> Result<Response, Problem> {
+    Ok(Response::json_text(StatusCode::OK, openapi::text()))
 }
 
 /// The names of the fields are part of the response, also those of the types below.
@@ -631,13 +545,13 @@ struct Details {
 }
 
 /// `GET /healthz`: the process lives.
-pub fn alive() -> Response {
-    Response::plain(StatusCode::OK, "alive")
+pub fn alive(_: &Call<'_>) -> Result<Response, Problem> {
+    Ok(Response::plain(StatusCode::OK, "alive"))
 }
 
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
 /// how many numbers are remembered, if that is known. A node that stands by is ready while the owner is.
-async fn ready<V>(call: &Call<'_, V>) -> Response {
+pub async fn ready(call: &mut Call<'_>) -> Result<Response, Problem> {
     let mut details = details(call.deps);
     if details.reasons.is_none()
         && let Some(forwarder) = &call.deps.forwarder
@@ -649,17 +563,17 @@ async fn ready<V>(call: &Call<'_, V>) -> Response {
     }
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
+        return Ok(Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later());
     }
     let says_more = !details.gateways.is_empty()
         || details.numbers.is_some()
         || details.tls.is_some()
         || details.cluster.is_some();
     let details = says_more.then_some(details);
-    Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
+    Ok(Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details))
 }
 
-fn details<V>(deps: &Deps<V>) -> Details {
+fn details(deps: &Deps) -> Details {
     Details {
         reasons: (deps.readiness)().err(),
         gateways: (deps.gateways)(),
@@ -670,8 +584,8 @@ fn details<V>(deps: &Deps<V>) -> Details {
 }
 
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
-async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Problem> {
-    let (deps, headers) = (call.deps, &head.headers);
+pub async fn metrics(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let (deps, headers) = (call.deps, &call.head.headers);
     if deps.routes == ServedRoutes::All {
         match (deps.v2.get(), &deps.forwarder) {
             (Some(v2), forwarder) => {
@@ -682,7 +596,7 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
                 }
             }
             (None, Some(_)) if call.is_passed_on => return Ok(forward::not_owner()),
-            (None, Some(forwarder)) => may_read_metrics(call, forwarder, head).await?,
+            (None, Some(forwarder)) => may_read_metrics(call, forwarder).await?,
             (None, None) => return Err(Problem::Refused(Refusal::Starting)),
         }
     }
@@ -696,8 +610,8 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
 }
 
 /// Asks the owner of the records whether the caller may read metrics.
-async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &Parts) -> Result<(), Problem> {
-    let mut question = head.clone();
+async fn may_read_metrics(call: &Call<'_>, forwarder: &Forwarder) -> Result<(), Problem> {
+    let mut question = call.head.clone();
     question.method = Method::HEAD;
     // An id is visible ASCII.
     let id = HeaderValue::from_str(call.request_id).map_err(|_| Problem::BadHead)?;
@@ -712,43 +626,10 @@ async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &P
     }
 }
 
-/// The filter of the inbox, which its page reads.
-pub fn describe_inbox() -> Vec<Param> {
-    vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
-}
-
-/// `GET /inbox` and below. The pages show codes; therefore no page of another site may read them.
-pub fn inbox<V: Verify>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
-    let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
-    if deps.inbox_needs_credentials {
-        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(&head.headers, &[Scope::Admin])?;
-    }
-    if !request::names_this_server(head, deps.host_name.as_deref()) {
-        return Err(Problem::ForeignHost);
-    }
-    let (path, query) = (head.uri.path(), head.uri.query());
-    if path == "/inbox/events" {
-        return deps.event_streams.open(simulator.changes());
-    }
-    let origin = home::origin(deps, head);
-    match home::with_view(deps, simulator, &origin, |view| view.answer(path, query)) {
-        Ok(page) => Ok(page),
-        Err(InboxError::NoSuchPage) => Err(Problem::NotFound),
-        Err(error @ InboxError::BadNumber(_)) => {
-            Ok(Response::plain(StatusCode::BAD_REQUEST, &error.to_string()))
-        }
-    }
-}
-
 /// `POST /callbacks/twilio/..`: passes a report on unchanged. Its signature covers the path, the query and the body.
-pub async fn callback<V>(
-    deps: &Deps<V>,
-    kind: CallbackKind,
-    head: &Parts,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let callbacks = deps.callbacks.as_deref().ok_or(Problem::NotFound)?;
+pub async fn callback(call: &mut Call<'_>, kind: CallbackKind) -> Result<Response, Problem> {
+    let callbacks = call.deps.callbacks.as_deref().ok_or(Problem::NotFound)?;
+    let (head, body) = (call.head, call.read_body().await?);
     let path_and_query = head.uri.path_and_query().map_or("", |both| both.as_str());
     let request = CallbackRequest {
         kind,
@@ -769,34 +650,38 @@ pub async fn callback<V>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::long_answers::LongAnswers;
 
     #[tokio::test]
-    async fn a_body_holds_its_value_until_its_last_piece_is_taken() {
-        let held: Arc<dyn Any + Send + Sync> = Arc::new(());
-        let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
-        let mut body = PiecewiseBody::new(whole.clone(), Some(Arc::clone(&held)));
-        assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
+    async fn a_body_holds_its_permit_until_its_last_piece_is_taken() {
+        let (limit, whole) = (LongAnswers::default(), Bytes::from(vec![7; 3 * PIECE + 1]));
+        let mut others: Vec<_> = (0..7).filter_map(|_| limit.acquire(None)).collect();
+        let mut body = piecewise(whole.clone(), limit.acquire(None));
         let mut taken = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            assert_eq!(Arc::strong_count(&held), 2);
+        while taken.len() <= 2 * PIECE {
+            assert!(limit.acquire(None).is_none());
+            let frame = body.frame().await.expect("a piece").expect("no stall");
             taken.extend_from_slice(frame.data_ref().expect("data"));
         }
-        drop(body);
-        assert!(taken == whole);
-        assert_eq!(Arc::strong_count(&held), 1);
+        let rest = body.collect().await.expect("the rest").to_bytes();
+        assert!([taken, rest.to_vec()].concat() == whole);
+        others.extend(limit.acquire(None));
+        assert_eq!(others.len(), 8);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_no_piece_loses_its_place_and_the_rest() {
-        let held: Arc<dyn Any + Send + Sync> = Arc::new(());
-        let mut body = PiecewiseBody::new(Bytes::from(vec![7; 9 * PIECE]), Some(Arc::clone(&held)));
-        for _ in 0..8 {
-            tokio::time::sleep(STALL_CHECK_INTERVAL * 9 / 10).await;
+    async fn a_client_that_takes_no_piece_loses_its_permit_and_the_rest() {
+        let limit = LongAnswers::default();
+        let _others: Vec<_> = (0..7).filter_map(|_| limit.acquire(None)).collect();
+        let mut body = piecewise(Bytes::from(vec![7; 9 * PIECE]), limit.acquire(None));
+        for _ in 0..4 {
+            tokio::time::sleep(STALL_LIMIT * 9 / 10).await;
             assert!(matches!(body.frame().await, Some(Ok(_))), "a slow client is served");
         }
-        assert_eq!(Arc::strong_count(&held), 2);
-        tokio::time::sleep(2 * STALL_CHECK_INTERVAL + Duration::from_millis(1)).await;
-        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(limit.acquire(None).is_none());
+        tokio::time::sleep(STALL_LIMIT + Duration::from_millis(1)).await;
+        assert!(limit.acquire(None).is_some());
+        assert!(matches!(body.frame().await, Some(Ok(_))), "one piece was on its way");
         assert!(matches!(body.frame().await, Some(Err(BodyError::ClientStalled))));
     }
 }

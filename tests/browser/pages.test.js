@@ -78,31 +78,30 @@ async function walk(width, height, scheme) {
   const number = `+1415555${width === 390 ? 1 : 2}${scheme === "dark" ? 1 : 2}00`;
 
   await page.goto(server);
-  await page.$$eval("details", (all) => all.forEach((details) => { details.open = true; }));
   await shown("start");
+
+  await page.goto(`${server}/inbox`);
+  await page.$$eval("details", (all) => all.forEach((details) => { details.open = true; }));
+  await shown("inbox-empty");
   await page.$eval("#number", (field, value) => { field.value = value; }, number);
-  await press("form[action='/try/send'] button");
-  await page.waitForSelector("#newest .code", PATIENCE);
-  const first = await text("#newest .code");
-  await shown("start-sent");
+  await press("button[value='send']");
+  await page.waitForSelector(".messages .code", PATIENCE);
+  const first = await text(".messages .code");
 
   // A message that another program sends appears without a reload.
   await send(number);
   await page.waitForFunction(
-    (old) => document.querySelector("#newest .code").textContent !== old,
+    (old) => document.querySelector(".messages .code").textContent !== old,
     PATIENCE,
     first,
   );
-  await page.click("[data-fill]");
-  assert.equal(await page.$eval("#code", (field) => field.value), await text("#newest .code"));
-  await press("form[action='/try/check'] button");
-  await says(`${number} is verified`);
-  await shown("start-verified");
-
+  await page.type("#code", await text(".messages .code"));
+  await press("button[value='check']");
+  await says("used");
   await page.type("#code", "000000");
-  await press("form[action='/try/check'] button");
-  await says("This number has no code that works");
-  await shown("start-refused");
+  await press("button[value='check']");
+  await says("doesn't match");
+  await shown("inbox-refused");
 
   await page.goto(`${server}/inbox`);
   await says("used");

@@ -1,6 +1,6 @@
 "use strict";
 
-// The first hour of an operator, with an installed server: a code is sent and checked on the start page, and the
+// The first hour of an operator, with an installed server: a code is sent and checked on the inbox page, and the
 // dashboard and Prometheus show it. `scripts/package-test` runs it against the package. The server must be new.
 // ONCEWARD_USER and ONCEWARD_SECRET are the account's credentials, PROMETHEUS_URL is a Prometheus that scrapes it.
 
@@ -14,7 +14,7 @@ const { PROMETHEUS_URL: prometheus } = process.env;
 
 const PATIENCE = { timeout: 30_000 };
 
-test("a code sent from the start page is on the dashboard and in Prometheus", async () => {
+test("a code sent from the inbox page is on the dashboard and in Prometheus", async () => {
   const browser = await puppeteer.launch({
     executablePath: chromium,
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
@@ -25,12 +25,12 @@ test("a code sent from the start page is on the dashboard and in Prometheus", as
     const says = (words) =>
       page.waitForFunction((wanted) => document.body.innerText.includes(wanted), PATIENCE, words);
 
-    await page.goto(server);
-    await press("form[action='/try/send'] button");
-    await page.waitForSelector("#newest [data-fill]", PATIENCE);
-    await page.click("#newest [data-fill]");
-    await press("form[action='/try/check'] button");
-    await says("is verified");
+    await page.goto(`${server}/inbox`);
+    await press("button[value='send']");
+    await page.waitForSelector(".messages .code", PATIENCE);
+    await page.type("#code", await page.$eval(".messages .code", (element) => element.textContent.trim()));
+    await press("button[value='check']");
+    await says("used");
 
     await page.goto(`${server}/admin`);
     await page.type("#user", user);

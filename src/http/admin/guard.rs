@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, describe_token, readable};
+use super::{AdminRequest, Form, PageHeader, readable};
 use crate::domain::{Sid, SidKind};
 use crate::guard::operator::{
     self, AllowanceView, BudgetView, DecisionView, EntryView, Explanation, Item, USUAL_HOURS, exact, masked,
@@ -13,7 +13,6 @@ use crate::guard::operator::{
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
 
 /// Rows of each table.
@@ -56,7 +55,6 @@ async fn shown(
     guard: &PumpingGuard,
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
-    let permit = request.long_answer()?;
     let items = guard.overview((None, None, MOST_ROWS), exact).await?;
     let services = request.v2.registry.services(0, SERVICES);
     let titles = request.v2.registry.titles(&services);
@@ -82,7 +80,7 @@ async fn shown(
         entries,
         decisions,
     };
-    Ok(request.render(PATH, page).holding(permit))
+    Ok(request.render(PATH, page))
 }
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result.
@@ -131,15 +129,4 @@ fn guard<'a>(request: &AdminRequest<'a>) -> Result<&'a PumpingGuard, Refusal> {
 
 fn unchanged(request: &AdminRequest<'_>, why: &str) -> Response {
     request.redirect_with_notice(PATH, Notice::failure(format!("Nothing was changed: {why}.")))
-}
-
-/// Describes the body of `POST /admin/guard`.
-pub fn describe_entry() -> Vec<Param> {
-    let action = Param::of::<Text<10>>("action", "allow, block, remove or explain.", "allow");
-    let subject = "A number, prefix, country or client address.";
-    let subject = Param::of::<Text<60>>("subject", subject, "+99290000****");
-    let service = "The service; without it all services.";
-    let service = Param::of::<Option<Text<40>>>("service", service, "VA0123456789abcdef0123456789abcdef");
-    let hours = Param::of::<Option<Text<4>>>("hours", "How long; the default is 12.", "12");
-    describe_token().into_iter().chain([action, subject, service, hours]).collect()
 }

@@ -17,7 +17,7 @@ mod plot;
 mod session;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -32,13 +32,12 @@ use zeroize::Zeroizing;
 
 use self::overview::LockoutScan;
 use self::session::{Notice, SessionId, Sessions, SignInLimit};
-use super::pages::{self, Frame, Headers, LIVE, home};
-use super::request::{self, RequestBody};
+use super::pages::{self, Frame, LIVE_HEADERS, redirect};
+use super::request;
 use super::response::{NotServed, Problem, Response};
-use super::server::{Deps, Verify};
+use super::server::Deps;
 use super::service::Call;
-use super::v2::params::{Param, Text};
-use super::v2::{LongAnswerPermit, V2, masked_user};
+use super::v2::{V2, masked_user};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, Timestamp, seconds_up};
 use crate::history::History;
@@ -47,9 +46,6 @@ use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Scope, Service};
 use crate::verify::Verifying;
-
-pub use guard::describe_entry;
-pub use number::describe_action;
 
 /// The pages of the dashboard, and what their forms do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,11 +95,6 @@ const EVENTS_EVERY: Duration = Duration::from_secs(2);
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 200;
 
-static HEADERS: LazyLock<Headers> = LazyLock::new(|| {
-    let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", pages::csp_hash(LIVE));
-    pages::html_headers(&sources)
-});
-
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers that only proxies add.
@@ -129,7 +120,7 @@ enum Transport {
 impl Transport {
     /// A proxy may write any `Host`, such as its own address of this server. Only a trusted one says how the browser
     /// reached it.
-    fn of<V>(call: &Call<'_, V>, head: &Parts) -> Self {
+    fn of(call: &Call<'_>, head: &Parts) -> Self {
         let is_forwarded = || FORWARDING.iter().any(|name| head.headers.contains_key(name));
         let is_local = || request::host_of(head).is_some_and(|host| is_loopback_host(host.host()));
         if call.deps.tls.is_some() {
@@ -221,7 +212,7 @@ impl AdminRequest<'_> {
             |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
         );
         let header = PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() };
-        pages::html(&page(Frame::new("/admin", self.has_inbox), header), &HEADERS)
+        pages::html(&page(Frame::new("/admin", self.has_inbox), header), &LIVE_HEADERS)
     }
 
     fn author(&self) -> Author {
@@ -231,12 +222,7 @@ impl AdminRequest<'_> {
     /// Leads to the page at `path`, which shows the result of what the person did.
     fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
         self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
-        home::redirect(path)
-    }
-
-    /// The permit for a long page.
-    fn long_answer(&self) -> Result<LongAnswerPermit, Refusal> {
-        self.v2.long_answers.acquire(None).map_err(|_| Refusal::Overloaded)
+        redirect(path)
     }
 
     fn take_notice(&self) -> Option<Notice> {
@@ -259,13 +245,8 @@ impl AdminRequest<'_> {
 }
 
 /// Answers a request for a page of the dashboard.
-pub async fn answer<V: Verify>(
-    call: &Call<'_, V>,
-    page: AdminPage,
-    head: &Parts,
-    body: &mut RequestBody,
-) -> Result<Response, Problem> {
-    let deps = call.deps;
+pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Problem> {
+    let (deps, head) = (call.deps, call.head);
     let site = Site { has_inbox: deps.inbox.is_some() };
     let Some((v2, admin)) = deps.v2.get().zip(deps.admin.get()) else {
         return Ok(site.refused(Refusal::Starting));
@@ -280,27 +261,28 @@ pub async fn answer<V: Verify>(
     }
     if page == AdminPage::SignIn {
         return Ok(if is_post {
-            sign_in(call, (v2, admin), transport, &Form::read(deps, body).await?)
+            let form = Form::read(call).await?;
+            sign_in(call, (v2, admin), transport, &form)
         } else {
             site.sign_in("", None)
         });
     }
-    let Some(request) = signed_in(call, (v2, admin), transport, head) else {
+    let Some(request) = signed_in(call, (v2, admin), transport) else {
         return Ok(match page {
             AdminPage::Events => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
             _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
-            _ => home::redirect("/admin/sign-in"),
+            _ => redirect("/admin/sign-in"),
         });
     };
-    body.note_admitted();
-    let form = if is_post { Form::read(deps, body).await? } else { Form::default() };
+    call.body.note_admitted();
+    let form = if is_post { Form::read(call).await? } else { Form::default() };
     if is_post && !request.id.made_form(&form.field("token").unwrap_or_default()) {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
     }
     let page = match page {
         AdminPage::SignIn | AdminPage::SignOut => {
             admin.sessions.end(&request.id);
-            let mut response = home::redirect("/admin/sign-in");
+            let mut response = redirect("/admin/sign-in");
             response.headers.push((SET_COOKIE, transport.set_cookie(None)));
             return Ok(response);
         }
@@ -317,12 +299,12 @@ pub async fn answer<V: Verify>(
 }
 
 /// The request of a person who is signed in.
-fn signed_in<'a, V>(
-    call: &Call<'a, V>,
+fn signed_in<'a>(
+    call: &Call<'a>,
     (v2, admin): (&'a V2, &'a Admin),
     transport: Transport,
-    head: &'a Parts,
 ) -> Option<AdminRequest<'a>> {
+    let head = call.head;
     let id = SessionId::of(&head.headers, transport.cookie().0)?;
     // What the script asks for by itself does not prolong a session.
     let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
@@ -354,7 +336,7 @@ struct Site {
 impl Site {
     fn notice(self, status: StatusCode, title: &str, text: &str) -> Response {
         let page = NoticePage { frame: Frame::new("/admin", self.has_inbox), title, text };
-        counted(Response { status, ..pages::html_shared(&page, &HEADERS) })
+        counted(Response { status, ..pages::html_shared(&page, &LIVE_HEADERS) })
     }
 
     fn sign_in(self, user: &str, problem: Option<(StatusCode, &str)>) -> Response {
@@ -362,7 +344,7 @@ impl Site {
             (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
         let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, problem };
         let html = if user.is_empty() { pages::html_shared } else { pages::html };
-        counted(Response { status, ..html(&page, &HEADERS) })
+        counted(Response { status, ..html(&page, &LIVE_HEADERS) })
     }
 
     fn refused(self, refusal: Refusal) -> Response {
@@ -389,9 +371,8 @@ fn counted(response: Response) -> Response {
 struct Form(Zeroizing<Vec<u8>>);
 
 impl Form {
-    async fn read<V>(deps: &Deps<V>, body: &mut RequestBody) -> Result<Self, Problem> {
-        let whole = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
-        Ok(Self(Zeroizing::new(whole.to_vec())))
+    async fn read(call: &mut Call<'_>) -> Result<Self, Problem> {
+        Ok(Self(Zeroizing::new(call.read_body().await?.to_vec())))
     }
 
     fn field(&self, name: &str) -> Option<Zeroizing<String>> {
@@ -406,24 +387,15 @@ fn field(form: &[u8], name: &str) -> Option<String> {
 }
 
 /// `POST /admin/sign-in`.
-fn sign_in<V: Verify>(
-    call: &Call<'_, V>,
-    (v2, admin): (&V2, &Admin),
-    transport: Transport,
-    form: &Form,
-) -> Response {
+fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport, form: &Form) -> Response {
     let site = Site { has_inbox: call.deps.inbox.is_some() };
     let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
     let now = (v2.now)();
-    let refused = |status, text| {
-        // Without a permit it is the page that all clients share, which has no user. A 503 would hide that the attempt
-        // counts.
-        let permit = call.deps.long_pages.acquire(None).ok();
-        match permit {
-            Some(permit) => permit.cover(site.sign_in(&user, Some((status, text)))),
-            None => site.sign_in("", Some((status, text))),
-        }
-    };
+    // Without a permit a refusal is the page that all clients share, which has no user. A 503 would hide that the attempt
+    // counts.
+    call.permit = call.deps.long_answers.acquire(None);
+    let shown_user = if call.permit.is_some() { user.as_str() } else { "" };
+    let refused = |status, text| site.sign_in(shown_user, Some((status, text)));
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();
@@ -449,14 +421,14 @@ fn sign_in<V: Verify>(
     let id = admin.sessions.begin(fingerprint, now);
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id, "dashboard sign-in");
-    let mut response = home::redirect("/admin");
+    let mut response = redirect("/admin");
     response.headers.push((SET_COOKIE, transport.set_cookie(Some(&id))));
     response
 }
 
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
 /// The stream ends with the session.
-fn events<V: Verify>(deps: &Deps<V>, admin: &Admin, id: SessionId) -> Result<Response, Problem> {
+fn events(deps: &Deps, admin: &Admin, id: SessionId) -> Result<Response, Problem> {
     let (history, reading) = (admin.history.clone(), Arc::clone(&deps.reading));
     let state = move || {
         let mut hasher = DefaultHasher::new();
@@ -486,29 +458,6 @@ fn events<V: Verify>(deps: &Deps<V>, admin: &Admin, id: SessionId) -> Result<Res
         }
     });
     Ok(response)
-}
-
-/// Describes the body of `POST /admin/sign-in`.
-pub fn describe_sign_in() -> Vec<Param> {
-    vec![
-        Param::of::<Text<40>>(
-            "user",
-            "The sid of the account or of a key.",
-            "SK0123456789abcdef0123456789abcdef",
-        ),
-        Param::of::<Text<200>>("secret", "The account's auth token, or the key's secret.", "the secret"),
-    ]
-}
-
-/// Describes the body of `POST /admin/sign-out`.
-pub fn describe_token() -> Vec<Param> {
-    vec![Param::of::<Text<64>>("token", "The form token of the session.", &"0".repeat(64))]
-}
-
-/// Describes the body of `POST /admin/lookup`.
-pub fn describe_look_up() -> Vec<Param> {
-    let number = Param::of::<Text<40>>("number", "The number, in E.164 form.", PhoneNumber::EXAMPLE);
-    describe_token().into_iter().chain([number]).collect()
 }
 
 /// A moment, to the second: `2027-01-31 12:00:00`.

@@ -2,14 +2,13 @@
 
 use super::overview::time_left;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, describe_token, moment};
+use super::{AdminRequest, Form, PageHeader, moment};
 use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::{Frame, home};
+use crate::http::pages::{Frame, redirect, words_for_number};
 use crate::http::response::Response;
-use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
 use crate::registry::Service;
 use crate::verify::{
@@ -153,9 +152,9 @@ impl Entry {
 /// `POST /admin/lookup`: leads to the page of a number.
 pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) -> Response {
     match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
-        Ok(number) => home::redirect(&request.path_of(number)),
+        Ok(number) => redirect(&request.path_of(number)),
         Err(error) => {
-            let text = format!("The number cannot be looked up. {}", home::words_for_number(error));
+            let text = format!("The number cannot be looked up. {}", words_for_number(error));
             request.redirect_with_notice("/admin", Notice::failure(text))
         }
     }
@@ -164,7 +163,6 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let permit = request.long_answer()?;
     let (mut states, mut refusals) = (Vec::new(), Vec::new());
     for service in request.v2.registry.services(0, usize::MAX) {
         let guard = request.admin.verifying.guard();
@@ -177,7 +175,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     }
     let path = request.path_of(number);
     let page = |frame, header| NumberPage { frame, header, path, number, states, refusals };
-    Ok(request.render("/admin/numbers", page).holding(permit))
+    Ok(request.render("/admin/numbers", page))
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
@@ -248,12 +246,4 @@ fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
 fn unknown(request: &AdminRequest<'_>) -> Response {
     let text = "This link belongs to another session, or the number was erased. Look the number up.";
     request.redirect_with_notice("/admin", Notice::failure(text.to_owned()))
-}
-
-/// Describes the body of `POST /admin/numbers/{Id}`.
-pub fn describe_action() -> Vec<Param> {
-    let action = Param::of::<Text<10>>("action", "unlock, cancel or erase.", "unlock");
-    let service = "The service, of unlock and cancel.";
-    let service = Param::of::<Option<Text<40>>>("service", service, "VA0123456789abcdef0123456789abcdef");
-    describe_token().into_iter().chain([action, service]).collect()
 }

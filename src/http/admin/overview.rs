@@ -16,7 +16,7 @@ use crate::guard::operator::{BudgetView, amount};
 use crate::history::{Counts, Resolution, Row, totals};
 use crate::http::pages::{Frame, LIVE};
 use crate::http::response::Response;
-use crate::http::server::{GatewayHealth, Verify};
+use crate::http::server::GatewayHealth;
 use crate::metrics::GatewayReading;
 use crate::numbers::{LockedNumber, Refusal};
 use crate::registry::Service;
@@ -229,8 +229,7 @@ struct LockoutLine {
 }
 
 /// `GET /admin?range=&service=`.
-pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
-    let permit = request.long_answer()?;
+pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, Refusal> {
     let (registry, now) = (&request.v2.registry, request.now());
     let range = request.query("range").unwrap_or_default();
     let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);
@@ -272,7 +271,7 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         lockouts: locked.iter().map(|locked| lockout_line(request, locked, now)).collect(),
         locked: *count,
     };
-    Ok(request.render("/admin", page).holding(permit))
+    Ok(request.render("/admin", page))
 }
 
 fn spent(budget: &BudgetView) -> String {

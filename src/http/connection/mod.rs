@@ -4,9 +4,9 @@
 //! therefore nothing to detect here, and it keeps the socket to itself, which this module needs to close without
 //! cutting off an answer.
 
+mod activity;
 mod lines;
 mod serve;
-mod timeouts;
 mod tls;
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::timeouts::Activity;
+use self::activity::{Activity, Limits, Watch};
 use super::body_places::BodyPlaces;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
@@ -34,7 +34,6 @@ use crate::numbers::Refusal;
 pub use self::serve::serve;
 #[cfg(test)]
 pub use self::serve::{serve_http2, with_write_timeout};
-pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateHealth, Identity, Tls, refuse_tls, serve_tls};
 
 /// A byte stream to a client.
@@ -43,8 +42,8 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 
 /// The state that all connections share.
-pub struct Server<V> {
-    pub deps: Arc<Deps<V>>,
+pub struct Server {
+    pub deps: Arc<Deps>,
     /// Ends every connection after the requests that it is answering.
     pub stop: CancellationToken,
     pub refusals: RefusalLog,
@@ -54,6 +53,9 @@ pub struct Server<V> {
     pub out_of_service: OncePerSecond,
     pub failed_handshakes: OncePerSecond,
     pub body_places: Arc<BodyPlaces>,
+    pub limits: Limits,
+    /// Ticks since the start, see [`Limits`].
+    ticks: AtomicU64,
     /// Requests that have ended.
     ended_requests: AtomicU64,
     /// Whether each answer is the last one of its connection.
@@ -61,8 +63,8 @@ pub struct Server<V> {
     http1: http1::Builder,
 }
 
-impl<V> Server<V> {
-    pub fn new(deps: Arc<Deps<V>>) -> Self {
+impl Server {
+    pub fn new(deps: Arc<Deps>) -> Self {
         deps.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
         if deps.forwarder.is_some() {
             deps.metrics.create_forwarded_at_zero();
@@ -74,11 +76,18 @@ impl<V> Server<V> {
             out_of_service: OncePerSecond::default(),
             failed_handshakes: OncePerSecond::default(),
             body_places: Arc::new(BodyPlaces::new(deps.bounds.connections)),
+            limits: Limits::of(&deps.bounds),
+            ticks: AtomicU64::new(0),
             ended_requests: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
             http1: serve::http1_builder(),
             deps,
         }
+    }
+
+    /// Counts a tick. Afterwards [`OpenConnection::close_if_over`] must be called for each connection.
+    pub fn tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how many connections are open.
@@ -90,8 +99,8 @@ impl<V> Server<V> {
 }
 
 /// The state that the requests of one connection share.
-pub struct Connection<V> {
-    server: Arc<Server<V>>,
+pub struct Connection {
+    server: Arc<Server>,
     activity: Arc<Activity>,
     number: u64,
     peer: IpAddr,
@@ -106,6 +115,7 @@ pub struct Connection<V> {
 pub struct OpenConnection {
     activity: Arc<Activity>,
     stop: CancellationToken,
+    watch: Watch,
 }
 
 impl OpenConnection {
@@ -118,17 +128,28 @@ impl OpenConnection {
     pub fn close(&self) {
         self.stop.cancel();
     }
+
+    /// Closes the connection if a time limit has passed. Returns `true` if it did.
+    pub fn close_if_over(&mut self, server: &Server) -> bool {
+        let now = server.ticks.load(Ordering::Relaxed);
+        let is_over = self.watch.is_over(now, &self.activity, &server.limits);
+        if is_over {
+            self.close();
+        }
+        is_over
+    }
 }
 
-impl<V> Connection<V> {
+impl Connection {
     /// The connection with this number, counted from the start of the program, from the address `peer`.
-    pub fn new(server: Arc<Server<V>>, number: u64, peer: IpAddr) -> Self {
+    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Self {
         let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
         Self { server, activity: Arc::default(), number, peer: peer.to_canonical(), stop, bodies }
     }
 
     pub fn open(&self) -> OpenConnection {
-        OpenConnection { activity: Arc::clone(&self.activity), stop: self.stop.clone() }
+        let watch = Watch::new(self.server.ticks.load(Ordering::Relaxed));
+        OpenConnection { activity: Arc::clone(&self.activity), stop: self.stop.clone(), watch }
     }
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
@@ -138,18 +159,18 @@ impl<V> Connection<V> {
 }
 
 /// One request. The connection is busy until it is dropped.
-pub struct ActiveRequest<V> {
-    connection: Arc<Connection<V>>,
+pub struct ActiveRequest {
+    connection: Arc<Connection>,
     number: u64,
 }
 
-impl<V> ActiveRequest<V> {
-    fn begin(connection: Arc<Connection<V>>) -> Self {
+impl ActiveRequest {
+    fn begin(connection: Arc<Connection>) -> Self {
         let number = connection.activity.begin();
         Self { connection, number }
     }
 
-    pub fn server(&self) -> &Server<V> {
+    pub fn server(&self) -> &Server {
         &self.connection.server
     }
 
@@ -179,7 +200,7 @@ impl<V> ActiveRequest<V> {
     }
 }
 
-impl<V> Drop for ActiveRequest<V> {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let count = self.connection.server.ended_requests.fetch_add(1, Ordering::Relaxed);
         self.connection.activity.end(count + 1);

@@ -1,8 +1,7 @@
 //! Serves one connection with hyper, within its time limits.
 
-use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,10 +18,8 @@ use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
 use super::lines::Lines;
-use super::timeouts::{Expired, Timeouts};
 use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::{PIECE, Problem};
-use crate::http::server::Verify;
 use crate::http::service::{respond, respond_boxed};
 
 /// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
@@ -56,7 +53,7 @@ pub fn http1_builder() -> http1::Builder {
     builder
         // A client may close its side and still wait for the answer to a request that changes something.
         .half_close(true)
-        // `Timeouts` does this: hyper would set a timer for each request, and take an idle connection for a slow head.
+        // hyper would set a timer for each request, and take an idle connection for a slow head.
         .header_read_timeout(None)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES);
@@ -72,13 +69,12 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
 }
 
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
-pub async fn serve<V: Verify>(stream: impl Stream, connection: Connection<V>) {
-    let timeouts = Timeouts::start(&connection.server.deps.bounds);
-    serve_http1(with_write_timeout(stream), connection, timeouts).await;
+pub async fn serve(stream: impl Stream, connection: Connection) {
+    serve_http1(with_write_timeout(stream), connection).await;
 }
 
 /// Serves HTTP/1.0 and HTTP/1.1.
-pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection<V>, timeouts: Timeouts) {
+pub async fn serve_http1<I: Stream>(stream: I, connection: Connection) {
     let connection = Arc::new(connection);
     let service = {
         let connection = Arc::clone(&connection);
@@ -92,7 +88,7 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
         added: &[],
     });
     let mut http = connection.server.http1.serve_connection(socket, service);
-    let end = run(&mut http, &connection, timeouts).await;
+    let end = run(&mut http, &connection).await;
     let mut stream = http.into_parts().io.into_inner().stream;
     // Bytes after the last request are a head that never became one.
     let has_begun = connection.activity.has_new_input();
@@ -118,13 +114,12 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
 }
 
 /// Serves HTTP/2. The requests run in tasks of their own, which end with the connection.
-pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection<V>, mut timeouts: Timeouts) {
+pub async fn serve_http2<I: Stream>(stream: I, connection: Connection) {
     // hyper keeps the stream. A client that never sends a request gets its goodbye before hyper gets the stream.
     let mut stream = BufReader::with_capacity(1, stream);
     let has_begun = tokio::select! {
         biased;
         first = stream.fill_buf() => first.is_ok_and(|bytes| !bytes.is_empty()),
-        () = timeouts.first_head() => false,
         () = connection.stop.cancelled() => false,
     };
     if !has_begun {
@@ -145,7 +140,7 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    if let End::Over(Err(error)) = run(&mut http, &connection, timeouts).await {
+    if let End::Over(Err(error)) = run(&mut http, &connection).await {
         debug!(%error, "connection failed");
     }
 }
@@ -160,33 +155,35 @@ enum End {
     Abandoned,
 }
 
-/// Runs `http` to its end. A stop of the server, or idleness, ends it after the requests that it is answering.
-async fn run<V, C>(http: &mut C, connection: &Connection<V>, mut timeouts: Timeouts) -> End
+/// Time for the client to take its last bytes (HTTP/1) or to acknowledge the end (HTTP/2) once the connection is to
+/// close and no request is being answered.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs `http` to its end. A stop of the server, or a time limit, ends it after the requests that it is answering.
+async fn run<C>(http: &mut C, connection: &Connection) -> End
 where
     C: GracefulConnection<Error = hyper::Error> + Unpin,
 {
-    let mut stopped = pin!(connection.stop.cancelled());
-    poll_fn(|cx| {
-        loop {
-            // First: a request that has arrived is processed before a limit or a stop.
-            if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
-                return Poll::Ready(End::Over(result));
-            }
-            if timeouts.is_closing() || stopped.as_mut().poll(cx).is_pending() {
-                match ready!(timeouts.poll(cx, &connection.activity)) {
-                    Expired::Head => return Poll::Ready(End::HeadTooSlow),
-                    Expired::Close => return Poll::Ready(End::Abandoned),
-                    Expired::Idle => {}
-                }
-            }
-            timeouts.close();
-            Pin::new(&mut *http).graceful_shutdown();
+    tokio::select! {
+        // A request that has arrived is processed before a limit or a stop.
+        biased;
+        result = &mut *http => return End::Over(result),
+        () = connection.stop.cancelled() => {}
+    }
+    if connection.activity.is_late() {
+        return End::HeadTooSlow;
+    }
+    Pin::new(&mut *http).graceful_shutdown();
+    loop {
+        match tokio::time::timeout(CLOSE_GRACE, &mut *http).await {
+            Ok(result) => return End::Over(result),
+            Err(_) if connection.activity.is_busy() => {}
+            Err(_) => return End::Abandoned,
         }
-    })
-    .await
+    }
 }
 
-async fn refuse<V>(stream: impl Stream, connection: &Connection<V>, problem: Problem) {
+async fn refuse(stream: impl Stream, connection: &Connection, problem: Problem) {
     respond_and_close(stream, raw_response(problem, &connection.request_id(0))).await;
 }
 
@@ -199,9 +196,9 @@ fn close_without_waiting(stream: &mut impl Stream) {
 /// nothing, it ends the connection.
 ///
 /// It is not vectored: the responses fit into one buffer, and one copy costs less than a longer system call.
-struct Socket<V, I> {
+struct Socket<I> {
     stream: BufReader<I>,
-    connection: Arc<Connection<V>>,
+    connection: Arc<Connection>,
     lines: Lines,
     /// Bytes that hyper gets before the next ones of the client.
     added: &'static [u8],
@@ -210,14 +207,14 @@ struct Socket<V, I> {
 /// Stands for a line that ends without a carriage return. hyper refuses it, and answers when the head has an end.
 const REFUSED_LINE: &[u8] = b"\0\r\n\r\n";
 
-impl<V, I: Stream> Socket<V, I> {
+impl<I: Stream> Socket<I> {
     /// Returns `true` if the client has closed its side. A byte that it sent ahead stays for the next read.
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         matches!(Pin::new(&mut self.stream).poll_fill_buf(cx), Poll::Ready(Ok([]) | Err(_)))
     }
 }
 
-impl<V, I: Stream> AsyncRead for Socket<V, I> {
+impl<I: Stream> AsyncRead for Socket<I> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -243,7 +240,7 @@ impl<V, I: Stream> AsyncRead for Socket<V, I> {
     }
 }
 
-impl<V, I: Stream> AsyncWrite for Socket<V, I> {
+impl<I: Stream> AsyncWrite for Socket<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }

@@ -19,9 +19,8 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::serve::{serve_http1, serve_http2, with_write_timeout};
-use super::{Connection, Server, Stream, Timeouts, raw_response, respond_and_close};
+use super::{Connection, Server, Stream, raw_response, respond_and_close};
 use crate::http::response::Problem;
-use crate::http::server::Verify;
 
 /// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 const HTTP2: &[u8] = b"h2";
@@ -133,22 +132,20 @@ enum Opening<I> {
 
 /// Serves an encrypted connection until it ends. The time for the first head begins here: a client cannot have it
 /// twice by dragging out the handshake.
-pub async fn serve_tls<V: Verify, I: Stream>(stream: I, acceptor: TlsAcceptor, connection: Connection<V>) {
+pub async fn serve_tls<I: Stream>(stream: I, acceptor: TlsAcceptor, connection: Connection) {
     let server = Arc::clone(&connection.server);
-    let mut timeouts = Timeouts::start(&server.deps.bounds);
     let opening = tokio::select! {
         biased;
         // Boxed, so that its memory is free again after the handshake.
         opening = Box::pin(open(with_write_timeout(stream), acceptor)) => opening,
-        () = timeouts.first_head() => Err(io::ErrorKind::TimedOut.into()),
         () = connection.stop.cancelled() => return,
     };
     match opening {
         Ok(Opening::Encrypted(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-                serve_http2(stream, connection, timeouts).await;
+                serve_http2(stream, connection).await;
             } else {
-                serve_http1(stream, connection, timeouts).await;
+                serve_http1(stream, connection).await;
             }
         }
         Ok(Opening::PlainHttp(stream)) => {
@@ -180,7 +177,7 @@ async fn open<I: Stream>(stream: I, acceptor: TlsAcceptor) -> io::Result<Opening
 }
 
 /// At debug level only: a client can fail as often as it likes.
-fn log_failure<V>(server: &Server<V>, reason: String) {
+fn log_failure(server: &Server, reason: String) {
     server.failed_handshakes.note(move |count| debug!(reason, count, "TLS handshakes failed"));
 }
 

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::{Frame, STYLE_ONLY, html};
 use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON, Schemas};
-use crate::http::response::Response;
+use crate::http::response::{Problem, Response};
 use crate::http::route::{Access, ApiGroup, Route, Verb};
 use crate::http::routes::GROUPS;
+use crate::http::service::Call;
 use crate::http::v2::params::Param;
 
 /// The server of the calls on the page.
@@ -48,18 +49,19 @@ struct DocsRoute {
 static PAGES: [LazyLock<Response>; 2] = [LazyLock::new(|| page(false)), LazyLock::new(|| page(true))];
 
 /// The page for `GET /docs`.
-pub fn docs_page(has_inbox: bool) -> Response {
-    PAGES[usize::from(has_inbox)].clone()
+pub fn docs_page(call: &Call<'_>) -> Result<Response, Problem> {
+    Ok(PAGES[usize::from(call.deps.inbox.is_some())].clone())
 }
 
 fn page(has_inbox: bool) -> Response {
-    let groups = GROUPS.into_iter().map(docs_group).collect();
+    let groups = GROUPS.into_iter().map(docs_group).filter(|group| !group.routes.is_empty()).collect();
     let frame = Frame::new("/docs", has_inbox);
     html(&DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, groups }, &STYLE_ONLY)
 }
 
 fn docs_group(group: &'static ApiGroup) -> DocsGroup {
-    let routes = group.routes.iter().map(|route| docs_route(group, route)).collect();
+    let routes = group.routes.iter().filter(|route| route.is_described());
+    let routes = routes.map(|route| docs_route(group, route)).collect();
     DocsGroup { group, anchor: group.name.to_lowercase().replace(' ', "-"), routes }
 }
 
@@ -125,7 +127,7 @@ mod tests {
     use crate::http::pages::csp_hash;
 
     fn page() -> String {
-        String::from_utf8(docs_page(true).body.to_vec()).expect("UTF-8")
+        String::from_utf8(super::page(true).body.to_vec()).expect("UTF-8")
     }
 
     #[test]

@@ -1,30 +1,28 @@
-//! The simulator's inbox, as a page and as JSON. Exists in simulator mode only.
+//! The simulator's inbox, as a page and as JSON. Exists in simulator mode only. Where every message goes to the simulator,
+//! its form sends a code and checks it, through the same service as `/api`.
 
 use askama::Template;
-use serde::Serialize;
+use hyper::StatusCode;
+use hyper::header::HOST;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Frame, LIVE, html_live};
-use crate::domain::{NumberError, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
+use super::{Frame, LIVE, LIVE_HEADERS, html, redirect, words_for_number};
+use crate::domain::{Code, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
-use crate::http::response::Response;
+use crate::http::compatible;
+use crate::http::request;
+use crate::http::response::{ErrorFormat, Problem, Response};
+use crate::http::service::Call;
+use crate::http::v2::params::{Param, Text};
+use crate::numbers::{CheckRequest, NumberKey, Refusal};
+use crate::registry::Scope;
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 pub const SHOWN: usize = 100;
 
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
-
-/// Why there is no page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InboxError {
-    /// The inbox has no page under this path.
-    #[error("there is no such page")]
-    NoSuchPage,
-    /// `to` is not a phone number.
-    #[error("`to` is {0}")]
-    BadNumber(NumberError),
-}
 
 /// The simulator's messages, as the pages show them.
 pub struct InboxView<'a> {
@@ -46,55 +44,156 @@ pub struct InboxView<'a> {
 struct InboxPage<'a> {
     frame: Frame,
     script: &'static str,
-    notice: &'static str,
-    origin: &'a str,
-    credentials: &'static str,
+    view: &'a InboxView<'a>,
+    /// What the form shows.
+    number: String,
+    problem: Option<&'a str>,
     query: &'a str,
     messages: Vec<MessageJson>,
     now_ms: u64,
 }
 
-impl InboxView<'_> {
-    /// Answers `GET /inbox?q=` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded. A `+` in a query
-    /// means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
-    pub fn answer(&self, path: &str, query: Option<&str>) -> Result<Response, InboxError> {
-        let field = |wanted: &str| {
-            let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-            let (_, text) = pairs.find(|(name, _)| name == wanted)?;
-            Some(text.strip_prefix(' ').map_or_else(|| text.to_string(), |rest| format!("+{rest}")))
-        };
-        match path {
-            "/inbox" | "/inbox/" => {
-                Ok(self.page(field("q").or_else(|| field("to")).unwrap_or_default().trim()))
-            }
-            "/inbox/messages" => {
-                let to = field("to").map(|text| PhoneNumber::parse(&text, self.default_region));
-                Ok(self.json(to.transpose().map_err(InboxError::BadNumber)?))
-            }
-            _ => Err(InboxError::NoSuchPage),
-        }
-    }
+/// `GET /inbox?q=`.
+pub fn page(call: &Call<'_>) -> Result<Response, Problem> {
+    shown(call, |view| view.page(call.head.uri.query(), None))
+}
 
-    fn page(&self, query: &str) -> Response {
-        let now = self.simulator.now();
+/// `GET /inbox/messages?to=`.
+pub fn messages(call: &Call<'_>) -> Result<Response, Problem> {
+    shown(call, |view| view.json(call.head.uri.query()))
+}
+
+/// The filter of `/inbox/messages`.
+pub fn describe() -> Vec<Param> {
+    vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
+}
+
+/// `GET /inbox/events`.
+pub fn events(call: &Call<'_>) -> Result<Response, Problem> {
+    call.deps.event_streams.open(simulator(call)?.changes())
+}
+
+/// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
+pub fn unknown(call: &Call<'_>) -> Result<Response, Problem> {
+    simulator(call).and(Err(Problem::NotFound))
+}
+
+/// `POST /inbox`: sends a code to `number`, or checks its `code`.
+pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let deps = call.deps;
+    if !deps.simulates_all {
+        return Err(Problem::NotFound);
+    }
+    if !request::is_own_form(call.head) {
+        return Err(Problem::CrossSite);
+    }
+    simulator(call)?;
+    if let Some(v2) = deps.v2.get() {
+        v2.admit_compatible(call.head, deps.host_name.as_deref())?;
+    }
+    let body = call.read_body().await?;
+    let field = |name| request::form_field(&body, name).unwrap_or_default();
+    let text = field("number");
+    let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
+    let answer = match PhoneNumber::parse(&text, deps.default_region) {
+        Err(error) => Response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
+        Ok(number) if field("action") == "check" => {
+            let code: String = field("code").split_whitespace().collect();
+            let key = NumberKey::new(ServiceId::DEFAULT, number);
+            let check = CheckRequest { key, code: Code::parse(&code), named: None, request_id: None };
+            call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
+        }
+        Ok(number) => {
+            let send = compatible::plain_send(number);
+            call.send(send).await.map_or_else(refused, |reply| compatible::tutorial_send(&reply))
+        }
+    };
+    if answer.status.is_success() {
+        return Ok(redirect("/inbox"));
+    }
+    let Words { message } = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let page = shown(call, |view| view.page(None, Some((&text, &message))))?;
+    let headers = [page.headers, answer.headers].concat();
+    Ok(Response { body: page.body, content_type: page.content_type, headers, ..answer })
+}
+
+/// The answer of the tutorial's routes, which is in words for people.
+#[derive(Deserialize, Default)]
+struct Words {
+    message: String,
+}
+
+/// The simulator, for a request that may see codes: no page of another site may.
+fn simulator<'a>(call: &Call<'a>) -> Result<&'a Simulator, Problem> {
+    let deps = call.deps;
+    let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
+    if deps.inbox_needs_credentials {
+        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+        v2.admit(&call.head.headers, &[Scope::Admin])?;
+    }
+    let is_ours = request::names_this_server(call.head, deps.host_name.as_deref());
+    if is_ours { Ok(simulator) } else { Err(Problem::ForeignHost) }
+}
+
+fn shown(call: &Call<'_>, show: impl FnOnce(&InboxView<'_>) -> Response) -> Result<Response, Problem> {
+    let (deps, simulator) = (call.deps, simulator(call)?);
+    let registry = deps.v2.get().map(|v2| &v2.registry);
+    let service_name = |id: ServiceId| {
+        let title = registry.and_then(|registry| Some(registry.title(&*registry.service_by_id(id)?)));
+        title.unwrap_or_else(|| "removed".to_owned())
+    };
+    let needs_key = registry.is_some_and(|registry| registry.compatible_routes_need_key());
+    let host = request::only(&call.head.headers, &HOST).unwrap_or("localhost:3000");
+    let origin = format!("{}://{host}", if deps.tls.is_some() { "https" } else { "http" });
+    Ok(show(&InboxView {
+        simulator,
+        default_region: deps.default_region,
+        is_only: deps.simulates_all,
+        service_name: &service_name,
+        origin: &origin,
+        credentials: if needs_key { "-u KEY:SECRET " } else { "" },
+    }))
+}
+
+/// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
+fn field(query: Option<&str>, name: &str) -> Option<String> {
+    let text = request::form_field(query.unwrap_or_default().as_bytes(), name)?;
+    Some(text.strip_prefix(' ').map_or_else(|| text.clone(), |rest| format!("+{rest}")))
+}
+
+impl InboxView<'_> {
+    /// The page with the messages that the query asks for, or with the form of a number that had a problem.
+    pub fn page(&self, query: Option<&str>, failed: Option<(&str, &str)>) -> Response {
+        let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
+        let (query, now) = (query.trim(), self.simulator.now());
         let search = Search::of(query);
         let messages =
             self.simulator.messages(None, if query.is_empty() { SHOWN } else { Simulator::CAPACITY });
         let shown = messages.iter().map(|message| self.view(message, now));
-        html_live(&InboxPage {
+        let messages: Vec<_> = shown.filter(|message| search.finds(message)).take(SHOWN).collect();
+        let newest =
+            || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
+        let failed_number = failed.map(|(number, _)| number.chars().take(LONGEST_NUMBER).collect());
+        let page = InboxPage {
             frame: Frame::new("/inbox", true),
             script: LIVE,
-            notice: self.notice(),
-            origin: self.origin,
-            credentials: self.credentials,
+            view: self,
+            number: failed_number.unwrap_or_else(newest),
+            problem: failed.map(|(_, problem)| problem),
             query,
-            messages: shown.filter(|message| search.finds(message)).take(SHOWN).collect(),
+            messages,
             now_ms: now.as_millis(),
-        })
+        };
+        html(&page, &LIVE_HEADERS)
     }
 
     /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the telephone.
-    fn json(&self, to: Option<PhoneNumber>) -> Response {
+    pub fn json(&self, query: Option<&str>) -> Response {
+        let to = field(query, "to").map(|text| PhoneNumber::parse(&text, self.default_region));
+        let to = match to.transpose() {
+            Ok(to) => to,
+            Err(error) => return Response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
+        };
         let (now, messages) = (self.simulator.now(), self.simulator.messages(to, SHOWN));
         let inbox = Inbox {
             messages: messages.iter().map(|message| self.view(message, now)).collect(),
@@ -103,12 +202,6 @@ impl InboxView<'_> {
         // Neither a key that is no text nor a failing writer is possible here.
         let body = serde_json::to_string(&inbox).unwrap_or_default();
         Response::page("application/json", &JSON_HEADERS, body)
-    }
-
-    /// The newest message, or the newest to one number.
-    pub fn newest(&self, to: Option<PhoneNumber>) -> Option<MessageJson> {
-        let newest = self.simulator.messages(to, 1);
-        newest.first().map(|message| self.view(message, self.simulator.now()))
     }
 
     /// Says whether messages leave this machine.
@@ -192,10 +285,6 @@ impl MessageJson {
     pub fn is_live(&self) -> bool {
         self.status == CodeStatus::Live.as_str()
     }
-
-    pub fn is_used(&self) -> bool {
-        self.status == CodeStatus::Used.as_str()
-    }
 }
 
 /// A time span for a person. Under two minutes seconds matter.
@@ -207,6 +296,9 @@ fn span(seconds: u64) -> String {
         _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
+
+/// The most characters of a number that are repeated.
+const LONGEST_NUMBER: usize = 40;
 
 /// The condition of a search.
 struct Search {

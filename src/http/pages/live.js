@@ -1,6 +1,6 @@
 "use strict";
 
-// Keeps a page current: after each event of `data-events` it loads the page at `data-refresh` again and takes over the
+// Keeps a page current: after each event of `data-events` it loads the page again and takes over the
 // elements with `data-live`. No text becomes markup here: the server has escaped the page, and its policy runs no other
 // script.
 
@@ -78,7 +78,7 @@ async function refresh() {
   if (loading) return;
   loading = true;
   try {
-    const response = await fetch(page.refresh || location.href, {
+    const response = await fetch(location.href, {
       cache: "no-store",
       headers: { accept: "text/html" },
       signal: AbortSignal.timeout(5000),
@@ -138,11 +138,6 @@ async function copy(button) {
 
 document.addEventListener("click", ({ target }) => {
   if (target.dataset.copy !== undefined) copy(target);
-  const field = target.dataset.fill !== undefined && document.getElementById("code");
-  if (field) {
-    field.value = target.dataset.fill;
-    field.focus();
-  }
 });
 
 setClock(page.now);

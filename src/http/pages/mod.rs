@@ -1,7 +1,6 @@
 //! The pages that the server shows to people, built into the program.
 
 mod docs;
-pub mod home;
 pub mod inbox;
 
 use std::collections::BTreeSet;
@@ -11,11 +10,14 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, LOCATION};
 use sha2::{Digest as _, Sha256};
 
 pub use docs::docs_page;
 
 use super::response::Response;
+use crate::domain::{NumberError, PhoneNumber};
 
 /// The style sheet of every page.
 const STYLE: &str = include_str!("page.css");
@@ -27,7 +29,7 @@ pub const LIVE: &str = include_str!("live.js");
 static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; "));
 
 /// The headers of pages with [`LIVE`] and forms.
-static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
+pub static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE));
     html_headers(&sources)
 });
@@ -56,14 +58,41 @@ pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
     page
 }
 
-/// A page with [`LIVE`], and perhaps forms.
-fn html_live(template: &impl Template) -> Response {
-    html(template, &LIVE_HEADERS)
+#[derive(Template)]
+#[template(path = "home.html")]
+struct StartPage {
+    frame: Frame,
+    has_inbox: bool,
+}
+
+/// `GET /` for a browser.
+pub fn start(has_inbox: bool) -> Response {
+    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox }, &STYLE_ONLY)
+}
+
+/// Leads to another page of this server.
+pub fn redirect(address: &str) -> Response {
+    let mut response = Response::page("text/html; charset=utf-8", &[], String::new());
+    response.status = StatusCode::SEE_OTHER;
+    // Our own addresses are ASCII.
+    let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+    response.headers.push((LOCATION, address));
+    response
+}
+
+pub fn words_for_number(error: NumberError) -> String {
+    match error {
+        NumberError::Unreadable => format!(
+            "This is not a phone number. Begin with + and the country code, such as {}.",
+            PhoneNumber::EXAMPLE
+        ),
+        NumberError::Impossible => "No number of that country has this length.".to_owned(),
+    }
 }
 
 /// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
 /// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
-pub fn html_headers(sources: &str) -> Headers {
+fn html_headers(sources: &str) -> Headers {
     let style = csp_hash(STYLE);
     let policy = format!(
         "default-src 'none'; style-src {style}; {sources}img-src data:; \

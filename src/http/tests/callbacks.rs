@@ -169,7 +169,7 @@ impl Receiver {
         Self { answer: Some(answer), taken: Arc::default(), path_prefix: "" }
     }
 
-    fn deps(&self) -> Deps<Script> {
+    fn deps(&self) -> Deps {
         let mut deps = deps(Script::panics());
         deps.callbacks = Some(Arc::new(self.clone()));
         deps

@@ -336,7 +336,7 @@ async fn the_inbox_gets_path_and_query_as_they_were_sent() {
     assert_eq!(world.get("/inbox/messages?to=%2B1").await.status, 400);
     assert_eq!(world.get("/inbox").await.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(world.get("/inbox/absent").await.status, 404);
-    assert_eq!(world.post("/inbox", "").await.header("allow"), Some("GET, HEAD"));
+    assert_eq!(world.post("/inbox/messages", "").await.header("allow"), Some("GET, HEAD"));
 }
 
 fn sent() -> SendOutcome {

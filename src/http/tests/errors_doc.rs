@@ -301,11 +301,12 @@ fn outcomes(
 /// The refusals of verifications and of other resources.
 fn verify_api_errors() -> Vec<Row> {
     let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
-    let refused = refusals().into_iter().map(|refused| {
-        Row::of(refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
-    });
-    let too_many = |item, limit| of_registry(&RegistryError::TooMany { item, limit });
-    let exists = |item| of_registry(&RegistryError::Exists(item));
+    let answered = |error: v2::Error| error.answer(path, "", Timestamp::EPOCH);
+    let refused = refusals()
+        .into_iter()
+        .map(|refused| Row::of(refusal_case(&refused), answered(v2::Error::from(refused))));
+    let too_many = |item, limit| of_registry(RegistryError::TooMany { item, limit });
+    let exists = |item| of_registry(RegistryError::Exists(item));
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
     let others: [(v2::Error, Case); 17] = [
@@ -313,7 +314,7 @@ fn verify_api_errors() -> Vec<Row> {
         (too_many(Item::Webhook, 10), "Delete one first."),
         (v2::Error::forbidden("the key lacks the scope admin"), "The key may not do this. Use another."),
         (v2::Error::not_served("AccessTokens"), "Only Twilio has this resource."),
-        (of_registry(&RegistryError::ReadOnly(read_only)), ""),
+        (of_registry(RegistryError::ReadOnly(read_only)), ""),
         (v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"), "Use another channel."),
         (v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"), ""),
         (
@@ -321,7 +322,7 @@ fn verify_api_errors() -> Vec<Row> {
             "Write a [template](../guides/message-templates.md).",
         ),
         (v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"), ""),
-        (of_registry(&RegistryError::Invalid { field: "unique_name", why: format }), ""),
+        (of_registry(RegistryError::Invalid { field: "unique_name", why: format }), ""),
         (exists(Item::RateLimit), ""),
         (exists(Item::Bucket), ""),
         (exists(Item::MessagingConfiguration), ""),
@@ -330,7 +331,7 @@ fn verify_api_errors() -> Vec<Row> {
         (too_many(Item::Bucket, 10), ""),
         (v2::Error::media_type(), ""),
     ];
-    let others = others.into_iter().map(|(error, case)| Row::of(case, error.answer()));
+    let others = others.into_iter().map(|(error, case)| Row::of(case, answered(error)));
     let rows: Vec<Row> = refused.chain(others).collect();
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
     let common: Vec<Row> = problems.map(|problem| Row::of("", problem.answer(ErrorFormat::Twilio))).collect();
@@ -341,8 +342,8 @@ fn verify_api_errors() -> Vec<Row> {
     rows
 }
 
-fn of_registry(error: &RegistryError) -> v2::Error {
-    v2::Error::registry(error).expect("an error of its own")
+fn of_registry(error: RegistryError) -> v2::Error {
+    error.into()
 }
 
 fn reply<O: Clone>(outcome: &O) -> Reply<O> {

@@ -246,6 +246,20 @@ async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
 }
 
 #[tokio::test]
+async fn a_path_that_the_owner_would_see_otherwise_is_not_passed_on() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    for path in ["/x/../api/send-otp", "/x/%2e%2E/api/send-otp", "/./api/send-otp", "/api\\send-otp"] {
+        for node in [&owner, &standby] {
+            assert_eq!(node.post(path, &send_body()).await.status, 404, "{path}");
+        }
+    }
+    let path = "/api/send-otp?a=..%2f..&b=/../";
+    assert_eq!(standby.post(path, &send_body()).await.status, 500, "the gateway failed");
+    assert_eq!(standby.post("/api%2fsend-otp", &send_body()).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_request_holds_its_place_until_its_answer_has_ended() {
     let endless = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
     let (_owner, known) = watch::channel(peer(endless.local_addr().expect("an address")));
@@ -307,14 +321,15 @@ fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
 
 /// The headers with which a node passes a request on to node `a`.
 fn passed_on(node: &Forwarder, head: &Parts, body: &[u8]) -> HeaderMap {
-    let url = Url::parse("http://127.0.0.1:9").expect("a URL");
+    let mut url = Url::parse("http://127.0.0.1:9").expect("a URL");
+    url.set_path(head.uri.path());
     let body = Bytes::copy_from_slice(body);
     let mut passed_on =
-        node.request(head, &body, [192, 0, 2, 7].into(), &HeaderValue::from_static(ID), "a", &url);
+        node.request(head, &body, [192, 0, 2, 7].into(), &HeaderValue::from_static(ID), "a", url);
     std::mem::take(passed_on.headers_mut())
 }
 
-fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> crate::http::Deps<Script> {
+fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> crate::http::Deps {
     let mut deps = deps(script);
     deps.forwarder = Some(Arc::new(forwarder(owner)));
     deps

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Code, NumberError, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Code, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::tests::double;
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
-use crate::http::pages::inbox::{InboxError, InboxView, SHOWN};
+use crate::http::pages::inbox::{InboxView, SHOWN};
 use crate::http::pages::{LIVE, csp_hash};
 use crate::http::response::Response;
 
@@ -44,12 +44,12 @@ fn no_text_of_a_message_can_become_markup() {
 async fn a_message_with_markup_is_shown_as_it_is_written() {
     let (simulator, _clock) = simulator();
     receive(&simulator, 14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
-    let page = text(&answer(&simulator, "/inbox", Some("q=%22%3E%3Cscript%3E")).expect("a page"));
+    let page = text(&shown(&simulator, Some("q=%22%3E%3Cscript%3E")));
     assert!(
         page.contains("value=\"&#34;&#62;&#60;script&#62;\"") && page.contains("No message has"),
         "{page}"
     );
-    let page = text(&answer(&simulator, "/inbox", None).expect("a page"));
+    let page = text(&shown(&simulator, None));
     assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
 }
 
@@ -64,7 +64,7 @@ async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() 
         [(1_900, "1 s ago", "10 min"), (128_100, "2 min ago", "8 min"), (350_500, "8 min ago", "2 min")]
     {
         clock.advance(Duration::from_millis(after_ms));
-        let page = text(&answer(&simulator, "/inbox", None).expect("a page"));
+        let page = text(&shown(&simulator, None));
         for part in [age, &format!("expires in {life}")] {
             assert!(page.contains(part), "no {part:?} in {page}");
         }
@@ -79,7 +79,7 @@ async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() 
     receive(&simulator, 491_711_234_567, "Ihr Code 222222", "222222").await;
     clock.advance(Duration::from_secs(1));
     let found = |query: &str| {
-        let page = text(&answer(&simulator, "/inbox", Some(query)).expect("a page"));
+        let page = text(&shown(&simulator, Some(query)));
         ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
     };
     for (query, expected) in [
@@ -102,7 +102,7 @@ async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() 
 
 #[test]
 fn the_policy_lets_exactly_the_pages_own_style_and_script_run() {
-    let page = answer(&simulator().0, "/inbox", None).expect("a page");
+    let page = shown(&simulator().0, None);
     let policy =
         page.headers.iter().find(|(name, _)| name == "content-security-policy").expect("a policy").1.to_str();
     let policy = policy.expect("text");
@@ -168,62 +168,63 @@ async fn an_answer_stays_small() {
 }
 
 #[tokio::test]
-async fn a_path_and_a_query_lead_to_the_page() {
+async fn a_query_names_a_number_in_several_spellings() {
     let (simulator, _clock) = simulator();
     receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
     receive(&simulator, 491_711_234_567, "Code 222222", "222222").await;
-    let codes = |query: Option<&str>| {
-        let page = answer(&simulator, "/inbox/messages", query)?;
-        let json: serde_json::Value = serde_json::from_slice(&page.body).expect("JSON");
+    let codes = |query: &str| {
+        let json = json(&simulator, query);
         let codes = json["messages"].as_array().expect("messages").iter();
-        Ok(codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>())
+        codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
     };
-    let of = |codes: &[&str]| Ok(codes.iter().map(ToString::to_string).collect());
-    for all in [None, Some(""), Some("a=b")] {
-        assert_eq!(codes(all), of(&["222222", "111111"]), "{all:?}");
+    for all in ["", "a=b"] {
+        assert_eq!(codes(all), ["222222", "111111"], "{all:?}");
     }
     for american in ["to=%2B14155552671", "to=+14155552671", "x=1&to=%2B1+415+555+2671", "to=+1-415-555-2671"]
     {
-        assert_eq!(codes(Some(american)), of(&["111111"]), "{american}");
+        assert_eq!(codes(american), ["111111"], "{american}");
     }
-    assert_eq!(codes(Some("to=01711234567")), of(&["222222"]));
-    assert_eq!(codes(Some("to=%2B442079460000")), of(&[]));
+    assert_eq!(codes("to=01711234567"), ["222222"]);
+    assert!(codes("to=%2B442079460000").is_empty());
     for unreadable in ["to=", "to=%FF", "to=anna"] {
-        assert_eq!(
-            codes(Some(unreadable)),
-            Err(InboxError::BadNumber(NumberError::Unreadable)),
-            "{unreadable}"
-        );
+        let refused = with_view(&simulator, |view| view.json(Some(unreadable)));
+        assert_eq!(refused.status, 400, "{unreadable}");
     }
-    for path in ["/inbox", "/inbox/"] {
-        let page = answer(&simulator, path, Some("to=+14155552671")).expect("a page");
-        assert_eq!(page.content_type, "text/html; charset=utf-8");
-    }
-    assert_eq!(answer(&simulator, "/inbox/other", None).err(), Some(InboxError::NoSuchPage));
+}
+
+#[test]
+fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
+    assert!(html().contains("action=\"/inbox\"") && html().contains("value=\"+14155550123\""));
+    let (simulator, _clock) = simulator();
+    let page = with_view(&simulator, |view| InboxView { is_only: false, ..*view }.page(None, None));
+    assert!(!text(&page).contains("method=\"post\""));
 }
 
 fn html() -> String {
-    text(&answer(&simulator().0, "/inbox", None).expect("a page"))
+    text(&shown(&simulator().0, None))
 }
 
 fn text(page: &Response) -> String {
     String::from_utf8(page.body.to_vec()).expect("UTF-8")
 }
 
-fn answer(simulator: &Simulator, path: &str, query: Option<&str>) -> Result<Response, InboxError> {
-    let view = InboxView {
+fn with_view(simulator: &Simulator, show: impl FnOnce(&InboxView<'_>) -> Response) -> Response {
+    show(&InboxView {
         simulator,
         default_region: Region::parse("DE"),
         is_only: true,
         service_name: &|_| "default".to_owned(),
         origin: "http://localhost:3000",
         credentials: "",
-    };
-    view.answer(path, query)
+    })
+}
+
+fn shown(simulator: &Simulator, query: Option<&str>) -> Response {
+    with_view(simulator, |view| view.page(query, None))
 }
 
 fn json(simulator: &Simulator, query: &str) -> serde_json::Value {
-    let page = answer(simulator, "/inbox/messages", Some(query)).expect("an answer");
+    let page = with_view(simulator, |view| view.json(Some(query)));
     assert_eq!(page.content_type, "application/json");
     assert!(page.headers.iter().any(|(name, value)| name == "cache-control" && value == "no-store"));
     serde_json::from_slice(&page.body).expect("JSON")

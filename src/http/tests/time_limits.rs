@@ -17,7 +17,7 @@ use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{deps, send_body};
 use crate::http::Deps;
-use crate::http::connection::{self, Connection, Server, Timeouts, serve_http2, with_write_timeout};
+use crate::http::connection::{self, Connection, Server, serve_http2, with_write_timeout};
 use crate::numbers::SendOutcome;
 
 pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
@@ -212,22 +212,20 @@ async fn over_http2_a_client_that_takes_no_bytes_is_let_go_after_30_s() {
 }
 
 /// A server with connections in memory.
-pub struct Memory(pub Arc<Server<Script>>);
+pub struct Memory(pub Arc<Server>);
 
 impl Memory {
     pub fn scripted(script: Script) -> Self {
         Self::with(deps(script))
     }
 
-    pub fn with(deps: Deps<Script>) -> Self {
-        Self(Arc::new(Server::new(Arc::new(deps))))
+    pub fn with(deps: Deps) -> Self {
+        Self(ticking(deps))
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        tokio::spawn(connection::serve(
-            stream,
-            Connection::new(Arc::clone(&self.0), 1, Ipv4Addr::LOCALHOST.into()),
-        ))
+        let connection = watched(&self.0, Ipv4Addr::LOCALHOST.into());
+        tokio::spawn(connection::serve(stream, connection))
     }
 
     pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
@@ -235,10 +233,7 @@ impl Memory {
     }
 
     pub fn serve_http2_from(&self, stream: DuplexStream, peer: IpAddr) -> JoinHandle<()> {
-        let server = Arc::clone(&self.0);
-        let timeouts = Timeouts::start(&server.deps.bounds);
-        let connection = Connection::new(server, 1, peer);
-        tokio::spawn(serve_http2(with_write_timeout(stream), connection, timeouts))
+        tokio::spawn(serve_http2(with_write_timeout(stream), watched(&self.0, peer)))
     }
 
     pub fn client(&self) -> Client<DuplexStream> {
@@ -256,6 +251,33 @@ impl Memory {
         tokio::spawn(connection);
         (sender, ended)
     }
+}
+
+/// A server that counts ticks, as one with a listener does.
+pub fn ticking(deps: Deps) -> Arc<Server> {
+    let server = Arc::new(Server::new(Arc::new(deps)));
+    each_tick(&server, |server| {
+        server.tick();
+        true
+    });
+    server
+}
+
+/// A connection that ends when its time is over.
+pub fn watched(server: &Arc<Server>, peer: IpAddr) -> Connection {
+    let connection = Connection::new(Arc::clone(server), 1, peer);
+    let mut open = connection.open();
+    each_tick(server, move |server| !open.close_if_over(server));
+    connection
+}
+
+fn each_tick(server: &Arc<Server>, mut act: impl FnMut(&Server) -> bool + Send + 'static) {
+    let (server, tick) = (Arc::downgrade(server), server.limits.tick);
+    tokio::spawn(async move {
+        while server.upgrade().is_some_and(|server| act(&server)) {
+            tokio::time::sleep(tick).await;
+        }
+    });
 }
 
 async fn healthz(client: &mut SendRequest<Full<Bytes>>) -> StatusCode {

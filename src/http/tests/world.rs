@@ -13,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, EventStreams, LongAnswerLimiter, ServedRoutes, serve};
+use crate::http::{Deps, EventStreams, LongAnswers, ServedRoutes, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -24,7 +24,7 @@ pub struct World {
 }
 
 impl World {
-    pub async fn with(deps: Deps<Script>) -> Self {
+    pub async fn with(deps: Deps) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
@@ -70,9 +70,9 @@ impl World {
     }
 }
 
-pub fn deps(script: Script) -> Deps<Script> {
+pub fn deps(script: Script) -> Deps {
     Deps {
-        verifier: script,
+        verifier: Arc::new(script),
         answers: AnswerSet::Documented,
         bounds: Bounds::default(),
         default_region: None,
@@ -89,9 +89,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         inbox: None,
         simulates_all: false,
         event_streams: EventStreams::default(),
-        long_pages: LongAnswerLimiter::default(),
-        long_trials: LongAnswerLimiter::default(),
-        long_metrics: LongAnswerLimiter::default(),
+        long_answers: LongAnswers::default(),
         inbox_needs_credentials: false,
         host_name: None,
         cors_origins: Vec::new(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::Request;
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Id, Note, Parameters as _, Pattern, SafeNumberSid, ServiceSid, TemplateSid, TestCode,
@@ -118,9 +118,11 @@ view! {
 }
 
 /// `GET` of the templates: all, or those with this friendly name.
-pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Response, Failure> {
+pub async fn list_templates(
+    request: &Request<'_>,
+    TemplateFilters { name }: TemplateFilters,
+) -> Result<Response, Error> {
     let page = request.page()?;
-    let TemplateFilters { name } = request.read()?;
     let mut templates = request.v2.registry.templates();
     templates.retain(|template| name.as_ref().is_none_or(|Note(name)| *name == template.friendly_name));
     let frame = request.frame();
@@ -128,32 +130,30 @@ pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Response
     Ok(request.page_response("templates", listed, TemplateFilters::NAMES))
 }
 
-pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Response, Failure> {
-    let SafeNumber { number } = request.read()?;
+pub async fn create_safe_number(
+    request: &Request<'_>,
+    SafeNumber { number }: SafeNumber,
+) -> Result<Response, Error> {
     let made = request.registry().add_safe_number(number).await?;
     Ok(safe_number(request, StatusCode::CREATED, made))
 }
 
-pub fn fetch_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
-    let found = request.v2.registry.safe_number(number(request)?)?;
+pub async fn fetch_safe_number(request: &Request<'_>) -> Result<Response, Error> {
+    let found = request.v2.registry.safe_number(request.number("PhoneNumber")?)?;
     Ok(safe_number(request, StatusCode::OK, found))
 }
 
-pub async fn delete_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
-    let number = number(request)?;
+pub async fn delete_safe_number(request: &Request<'_>) -> Result<Response, Error> {
+    let number = request.number("PhoneNumber")?;
     request.registry().remove_safe_number(number).await?;
     Ok(Response::empty())
 }
 
-fn safe_number(request: &RequestContext<'_>, status: StatusCode, safe: registry::SafeNumber) -> Response {
+fn safe_number(request: &Request<'_>, status: StatusCode, safe: registry::SafeNumber) -> Response {
     Response::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
 }
 
-fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
-    PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| Failure::NotFound)
-}
-
-pub fn list_test_numbers(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list_test_numbers(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
         TestNumberView::new(frame, service.sid, number)
@@ -161,13 +161,13 @@ pub fn list_test_numbers(request: &Request<'_>) -> Result<Response, Failure> {
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Response, Failure> {
+pub async fn create_test_number(request: &Request<'_>, params: TestNumber) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = request.read()?;
+    let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = params;
     let force = force.unwrap_or(false);
     if force && !request.is_for_all_services() {
         let error = "Force needs the account's credentials, or a key for all services";
-        return Err(Error::forbidden(error).into());
+        return Err(Error::forbidden(error));
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
@@ -176,9 +176,9 @@ pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Res
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn delete_test_number(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let pattern = request.behind("TestNumbers")?.into_owned();
+    let pattern = request.param("Pattern")?.into_owned();
     request.registry().delete_test_number(service, pattern).await?;
     Ok(Response::empty())
 }

@@ -1,6 +1,7 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::context::{Failure, PageItems, Request, RequestContext};
+use super::context::{PageItems, Request};
+use super::error::Error;
 use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
     ServiceSid, Url, VerificationSid, parameters, view,
@@ -137,10 +138,8 @@ fn percentage(part: u64, whole: u64) -> String {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
+pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
-    let filters = request.read()?;
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -161,22 +160,20 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
         .collect();
     let attempts = PageItems { page, items, has_more: found.has_more };
-    Ok(request.page_response("attempts", attempts, Filters::NAMES).holding(permit))
+    Ok(request.page_response("attempts", attempts, Filters::NAMES))
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
-    let sid = request.sid_behind("Attempts", SidKind::Attempt)?;
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+    let sid = request.sid("Sid", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
     if request.own_service().is_some_and(|own| own != attempt.service) {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     }
     let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
     Ok(Response::ok(&view))
 }
 
-pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, Failure> {
-    let filters = request.read()?;
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
+pub async fn summary(request: &Request<'_>, filters: SummaryFilters) -> Result<Response, Error> {
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -188,11 +185,11 @@ pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, 
         ..AttemptQuery::default()
     };
     let summary = request.v2.verifications.summary(wanted).await?;
-    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)).holding(permit))
+    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.
-fn services(request: &RequestContext<'_>, asked: Option<&ServiceSid>) -> Option<Vec<ServiceId>> {
+fn services(request: &Request<'_>, asked: Option<&ServiceSid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
     let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
     let asked = request.service_id(sid).filter(|id| own.is_none_or(|own| own == *id));

@@ -1,6 +1,6 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
-use super::context::{Failure, PageItems, Request};
+use super::context::{PageItems, Request};
 use super::error::Error;
 use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
 use crate::audit::{Actor, AuditEntry, AuditQuery};
@@ -60,17 +60,17 @@ view! {
 
 /// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
 /// the first one was asked for.
-pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
+pub async fn list(
+    request: &Request<'_>,
+    Filters { service, after, before }: Filters,
+) -> Result<Response, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
-    let Filters { service, after, before } = request.read()?;
-    let own =
-        request.own_service().map(|own| request.service_sid(own).ok_or(Failure::NotFound)).transpose()?;
+    let own = request.own_service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
     let asked = service.map(|Id(sid)| sid);
     if own.is_some_and(|own| asked.is_some_and(|asked| asked != own)) {
         let none = PageItems::<AuditEntryView> { page, items: Vec::new(), has_more: false };
         return Ok(request.page_response("entries", none, Filters::NAMES));
     }
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let query = AuditQuery {
         service: asked.or(own),
         since: after.unwrap_or(Timestamp::EPOCH),
@@ -78,9 +78,8 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         skip: page.skip(),
         limit: page.limit(),
     };
-    let (entries, has_more) =
-        request.v2.registry.audit().entries(&query).await.map_err(Error::unavailable)?;
+    let (entries, has_more) = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
     let frame = request.frame();
     let items = entries.iter().map(|entry| AuditEntryView::new(&frame, entry)).collect();
-    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES).holding(permit))
+    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES))
 }

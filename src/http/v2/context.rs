@@ -2,36 +2,34 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HOST;
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
+use matchit::Params;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use tracing::{debug, error, info};
 use utoipa::ToSchema;
 
 use super::V2;
 use super::error::Error;
 use super::params::{Fields, PageToken, Parameters, Url, Whole, parameters};
 use crate::audit::Author;
-use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
 use crate::http::route::Access;
-use crate::numbers::Refusal;
-use crate::registry::{Caller, Registry, RegistryError, Scope, Service};
+use crate::http::service::Call;
+use crate::registry::{Caller, Registry, Scope, Service};
 use crate::trace::{RequestId, SpanContext};
-use crate::verify::Refused;
 
 /// A request whose sender is known.
-pub struct RequestContext<'a> {
+pub struct Request<'a> {
     pub v2: &'a V2,
     pub path: &'a str,
     pub head: &'a Head,
+    params: &'a Params<'static, 'a>,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
     pub channels: &'a [Channel],
@@ -41,29 +39,26 @@ pub struct RequestContext<'a> {
     base: String,
     account: Sid,
     caller: Caller,
+    service: Option<Arc<Service>>,
 }
 
-impl<'a> RequestContext<'a> {
+impl<'a> Request<'a> {
     /// A request of this caller, with the parameters of its query.
-    pub fn new(
-        v2: &'a V2,
-        head: &'a Head,
-        caller: Caller,
-        channels: &'a [Channel],
-        (request_id, span): (&'a str, Option<&'a SpanContext>),
-    ) -> Self {
-        let path = head.uri.path();
+    pub fn new(v2: &'a V2, call: &Call<'a>, caller: Caller) -> Self {
+        let Call { head, params, request_id, span, deps, .. } = *call;
         Self {
             v2,
-            path,
+            path: head.uri.path(),
             head,
+            params,
             fields: Fields::of_form(head.uri.query().unwrap_or_default().as_bytes()),
-            channels,
+            channels: &deps.channels,
             request_id,
             span,
             base: v2.base.of(head),
             account: v2.registry.account_sid(),
             caller,
+            service: None,
         }
     }
 
@@ -116,29 +111,45 @@ impl<'a> RequestContext<'a> {
         key: &'static str,
         all: impl ExactSizeIterator<Item = T>,
         view: impl Fn(&Frame<'_>, T) -> W,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, Error> {
         let frame = self.frame();
         Ok(self.page_response(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
     }
 
-    /// The path segment after this one, percent-decoded.
-    pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Failure> {
-        let found = self.path.split('/').skip_while(|found| *found != segment).nth(1);
-        let decoded = found.and_then(|found| percent_decode_str(found).decode_utf8().ok());
-        decoded.ok_or(Failure::NotFound)
+    /// A variable segment of the path, percent-decoded.
+    pub fn param(&self, name: &str) -> Result<Cow<'a, str>, Error> {
+        let segment = self.params.get(name).ok_or(Error::NotFound)?;
+        percent_decode_str(segment).decode_utf8().map_err(|_| Error::NotFound)
     }
 
-    /// The id after a path segment.
-    pub fn sid_behind(&self, segment: &str, kind: SidKind) -> Result<Sid, Failure> {
-        Sid::parse(kind, &self.behind(segment)?).ok_or(Failure::NotFound)
+    /// An id in the path.
+    pub fn sid(&self, name: &str, kind: SidKind) -> Result<Sid, Error> {
+        Sid::parse(kind, &self.param(name)?).ok_or(Error::NotFound)
     }
 
-    /// The service in the path, if the caller may know it.
-    pub fn service(&self) -> Result<Arc<Service>, Failure> {
-        let sid = self.sid_behind("Services", SidKind::Service)?;
-        let service = self.v2.registry.service(&sid)?;
+    /// A number in the path.
+    pub fn number(&self, name: &str) -> Result<PhoneNumber, Error> {
+        PhoneNumber::parse(&self.param(name)?, None).map_err(|_| Error::NotFound)
+    }
+
+    /// The service that the path begins with.
+    pub fn service(&self) -> Result<Arc<Service>, Error> {
+        self.service.clone().ok_or(Error::NotFound)
+    }
+
+    /// Finds the service that the path begins with, if it does.
+    pub fn find_service(&mut self) -> Result<(), Error> {
+        if self.params.get("ServiceSid").is_some() {
+            self.service = Some(self.service_at("ServiceSid")?);
+        }
+        Ok(())
+    }
+
+    /// The service in a segment of the path, if the caller may know it.
+    pub fn service_at(&self, name: &str) -> Result<Arc<Service>, Error> {
+        let service = self.v2.registry.service(&self.sid(name, SidKind::Service)?)?;
         if self.own_service().is_some_and(|own| own != service.id) {
-            return Err(Failure::NotFound);
+            return Err(Error::NotFound);
         }
         Ok(service)
     }
@@ -198,31 +209,6 @@ impl<'a> RequestContext<'a> {
             }
         }
     }
-
-    /// The answer to a refused or failed request. A provider's failure is logged at info level: the id that a user
-    /// reports then leads to the lines about the provider.
-    pub fn explain(&self, failure: Failure) -> Error {
-        let request_id = self.request_id;
-        match failure {
-            Failure::Error(error) => error,
-            Failure::NotFound => Error::not_found(self.path),
-            Failure::Registry(error) => Error::registry(&error).unwrap_or_else(|| match error {
-                RegistryError::Store(why) => {
-                    error!(request_id, why, "change not stored");
-                    Error::unavailable(Refusal::StoreUnavailable)
-                }
-                _ => Error::not_found(self.path),
-            }),
-            Failure::Refused(refused) => {
-                if refused == Refused::GatewayFailed {
-                    info!(request_id, "verification failed at the provider");
-                }
-                let error = Error::refused(&refused, self.path, self.now());
-                debug!(request_id, code = error.code(), "verification not served");
-                error
-            }
-        }
-    }
 }
 
 /// The addresses and ids that views are made with.
@@ -235,58 +221,6 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     pub fn url(&self, path: &str) -> Url {
         Url(format!("{}{path}", self.base))
-    }
-}
-
-/// A request at a route with these parameters. The table of routes names the type, which its handler reads.
-pub struct Request<'a, P = ()> {
-    context: &'a RequestContext<'a>,
-    params: PhantomData<P>,
-}
-
-impl<'a, P> Request<'a, P> {
-    pub const fn of(context: &'a RequestContext<'a>) -> Self {
-        Self { context, params: PhantomData }
-    }
-}
-
-impl<P: Parameters> Request<'_, P> {
-    pub fn read(&self) -> Result<P, Error> {
-        P::read(&self.fields)
-    }
-}
-
-impl<'a, P> Deref for Request<'a, P> {
-    type Target = RequestContext<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        self.context
-    }
-}
-
-/// Why a handler did not serve a request.
-pub enum Failure {
-    Error(Error),
-    NotFound,
-    Registry(RegistryError),
-    Refused(Refused),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(error)
-    }
-}
-
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
+use tracing::{debug, error, info};
 
 use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::http::compatible::BUDGET_SPENT;
@@ -62,11 +63,15 @@ causes! {
     Country: 60605, FORBIDDEN, "Verification delivery attempt blocked";
 }
 
-/// A request that was not served, and why.
+/// Why a request was not served.
 #[derive(Debug)]
 pub enum Error {
     /// An error that every route can return.
     Problem(Problem),
+    /// There is nothing under the path.
+    NotFound,
+    Registry(RegistryError),
+    Refused(Refused),
     /// An error of a route, with a message of its own.
     Specific {
         status: StatusCode,
@@ -81,6 +86,24 @@ pub enum Error {
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Problem(Problem::Refused(refusal))
+    }
+}
+
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 
@@ -123,7 +146,7 @@ impl Error {
     }
 
     /// There is nothing under this path. The message names it without `/v2`, as Twilio does, and with masked numbers.
-    pub fn not_found(path: &str) -> Self {
+    fn not_found(path: &str) -> Self {
         let path = path.strip_prefix("/v2").unwrap_or(path);
         let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
         let segments: Vec<_> = path[..end].split('/').map(with_masked_number).collect();
@@ -156,12 +179,8 @@ impl Error {
         Self::new(StatusCode::TOO_MANY_REQUESTS, 20429, message).retry_after(1)
     }
 
-    pub const fn unavailable(refusal: Refusal) -> Self {
-        Self::Problem(Problem::Refused(refusal))
-    }
-
     /// Why a verification was not served, at `now`; `path` is the requested one.
-    pub fn refused(refused: &Refused, path: &str, now: Timestamp) -> Self {
+    fn refused(refused: &Refused, path: &str, now: Timestamp) -> Self {
         match refused {
             Refused::NotFound => Self::not_found(path),
             Refused::Invalid(words) => {
@@ -173,7 +192,7 @@ impl Error {
             Refused::ChannelOff => {
                 Self::caused(Cause::ChannelOff, "no gateway of this server sends to this number in this way")
             }
-            Refused::Unavailable(refusal) => Self::unavailable(*refusal),
+            Refused::Unavailable(refusal) => (*refusal).into(),
             Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
             Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
             Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
@@ -222,10 +241,11 @@ impl Error {
         Self::caused(cause, error)
     }
 
-    /// Why the registry refused a change. `None` if the resource does not exist, or the store failed.
-    pub fn registry(error: &RegistryError) -> Option<Self> {
-        Some(match error {
-            RegistryError::NotFound(_) | RegistryError::Store(_) => return None,
+    /// Why the registry refused a change of what is under `path`.
+    fn registry(error: &RegistryError, path: &str) -> Self {
+        match error {
+            RegistryError::NotFound(_) => Self::not_found(path),
+            RegistryError::Store(_) => Refusal::StoreUnavailable.into(),
             RegistryError::Invalid { field: "unique_name", why } => {
                 Self::caused(Cause::UniqueName, format_args!("it {why}"))
             }
@@ -249,7 +269,7 @@ impl Error {
                 Item::Bucket => Self::caused(Cause::TooManyBuckets, format_args!("at most {limit}")),
                 _ => Self::invalid(error.to_string()),
             },
-        })
+        }
     }
 
     /// With the seconds after which to try again, never 0.
@@ -258,7 +278,7 @@ impl Error {
             Self::Specific { status, code, message, .. } => {
                 Self::Specific { status, code, message, retry_after: Some(seconds) }
             }
-            problem @ Self::Problem(_) => problem,
+            other => other,
         }
     }
 
@@ -266,16 +286,28 @@ impl Error {
         self.retry_after(seconds_up(until.since(now)))
     }
 
-    pub fn code(&self) -> u32 {
-        match self {
-            Self::Problem(problem) => problem.twilio_code(),
-            Self::Specific { code, .. } => *code,
-        }
-    }
-
-    pub fn answer(self) -> Response {
+    /// The answer to the request with this path and id. A provider's failure is logged at info level: the id that a user
+    /// reports then leads to the lines about the provider.
+    pub fn answer(self, path: &str, request_id: &str, now: Timestamp) -> Response {
         match self {
             Self::Problem(problem) => problem.answer(ErrorFormat::Twilio),
+            Self::NotFound => Self::not_found(path).answer(path, request_id, now),
+            Self::Registry(error) => {
+                if let RegistryError::Store(why) = &error {
+                    error!(request_id, why, "change not stored");
+                }
+                Self::registry(&error, path).answer(path, request_id, now)
+            }
+            Self::Refused(refused) => {
+                if refused == Refused::GatewayFailed {
+                    info!(request_id, "verification failed at the provider");
+                }
+                let error = Self::refused(&refused, path, now);
+                if let Self::Specific { code, .. } = error {
+                    debug!(request_id, code, "verification not served");
+                }
+                error.answer(path, request_id, now)
+            }
             Self::Specific { status, code, message, retry_after } => {
                 let answer = Response::twilio_error(status, code, &message);
                 let answer = retry_after.into_iter().fold(answer, Response::retry_after);
@@ -335,7 +367,7 @@ mod tests {
     fn a_path_is_told_without_its_version_and_not_at_any_length() {
         let message = |path: &str| match Error::not_found(path) {
             Error::Specific { message, .. } => message.into_owned(),
-            Error::Problem(problem) => panic!("{problem:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(message("/v2/Services/VA1"), "The requested resource /Services/VA1 was not found");
         for number in ["+14155552671", "%2B14155552671", "14155552671", "%2B1%20%28415%29%20555-2671"] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Failure, PageItems, Request, RequestContext};
+use super::context::{PageItems, Request};
 use super::error::Error;
 use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
 use crate::domain::Timestamp;
@@ -49,25 +49,24 @@ parameters! {
 }
 
 /// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
-pub fn list_allowances(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
+pub async fn list_allowances(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
+    let (guard, scope) = (guard(request)?, scope(request, params.service)?);
     let low = guard.low_allowances(scope.map(|service| service.id), masked);
     let page = request.page()?.of(low.into_iter(), |allowance| allowance);
-    Ok(request.page_response("allowances", page, OfService::NAMES).holding(permit))
+    Ok(request.page_response("allowances", page, OfService::NAMES))
 }
 
 /// `GET` of the manual entries: those that end last first.
-pub fn list_entries(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
+pub async fn list_entries(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
+    let (guard, scope) = (guard(request)?, scope(request, params.service)?);
     let entries = guard.entries(scope.map(|service| service.id));
     let view = |(key, entry)| guard.entry_view(key, entry, masked);
     Ok(request.page_response("entries", request.page()?.of(entries.into_iter(), view), OfService::NAMES))
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
-pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, Failure> {
-    let NewEntry { subject: GuardSubject(subject), action, messages, hours, service } = request.read()?;
+pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Response, Error> {
+    let NewEntry { subject: GuardSubject(subject), action, messages, hours, service } = params;
     let action = match (action, messages) {
         (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
         (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
@@ -79,18 +78,18 @@ pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, F
 }
 
 /// `DELETE` of an entry.
-pub async fn delete_entry(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    set(request, subject(request, "Entries")?, request.read()?.service, None, 0).await?;
+pub async fn delete_entry(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
+    set(request, subject(request)?, params.service, None, 0).await?;
     Ok(Response::empty())
 }
 
 async fn set(
-    request: &RequestContext<'_>,
+    request: &Request<'_>,
     subject: Dimension,
     service: Option<ServiceSid>,
     action: Option<EntryAction>,
     hours: u32,
-) -> Result<EntryView, Failure> {
+) -> Result<EntryView, Error> {
     let (guard, scope) = (guard(request)?, scope(request, service)?);
     let key = Key::new(scope.map(|service| service.id), subject);
     let length = Duration::from_secs(u64::from(hours) * 3_600);
@@ -98,27 +97,27 @@ async fn set(
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
         EntryError::NotACountry => Error::parameter("Subject", error),
-        EntryError::Refused(refusal) => Error::unavailable(refusal),
+        EntryError::Refused(refusal) => refusal.into(),
     });
-    set?.ok_or(Failure::NotFound)
+    set?.ok_or(Error::NotFound)
 }
 
 /// `GET` of an explanation.
-pub async fn explain(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let subject = subject(request, "Explanations")?;
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
+pub async fn explain(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
+    let (guard, scope) = (guard(request)?, scope(request, params.service)?);
+    let subject = subject(request)?;
     let explanation = guard.explain(scope.as_deref(), subject).await;
-    Ok(Response::ok(&explanation.map_err(Error::unavailable)?).holding(permit))
+    Ok(Response::ok(&explanation.map_err(Error::from)?))
 }
 
 /// `GET` of the refusals and would-be refusals: those with the newest message first. The pages go on from the moment at
 /// which the first one was asked for.
-pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, Failure> {
+pub async fn list_decisions(
+    request: &Request<'_>,
+    Filters { service, after, before }: Filters,
+) -> Result<Response, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
-    let Filters { service, after, before } = request.read()?;
     let (guard, scope) = (guard(request)?, scope(request, service)?);
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let query = DecisionQuery {
         service: scope.map(|service| service.id),
         keys: Vec::new(),
@@ -127,27 +126,27 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
         skip: page.skip(),
         limit: page.limit(),
     };
-    let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
+    let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::from)?;
     let items = decisions.iter().map(|decision| guard.decision_view(decision)).collect();
     let items = PageItems { page, items, has_more };
-    Ok(request.page_response("decisions", items, Filters::NAMES).holding(permit))
+    Ok(request.page_response("decisions", items, Filters::NAMES))
 }
 
-fn guard(request: &RequestContext<'_>) -> Result<PumpingGuard, Failure> {
+fn guard(request: &Request<'_>) -> Result<PumpingGuard, Error> {
     request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources").into())
 }
 
 /// The service that the caller asks for; `None` for all services, which a key for one service may not ask for.
-fn scope(request: &RequestContext<'_>, asked: Option<ServiceSid>) -> Result<Option<Arc<Service>>, Failure> {
+fn scope(request: &Request<'_>, asked: Option<ServiceSid>) -> Result<Option<Arc<Service>>, Error> {
     let registry = &request.v2.registry;
     let asked = asked.map(|Id(sid)| registry.service(&sid)).transpose()?;
     let Some(own) = request.own_service() else { return Ok(asked) };
     if asked.is_some_and(|asked| asked.id != own) {
-        return Err(Failure::NotFound);
+        return Err(Error::NotFound);
     }
-    registry.service_by_id(own).ok_or(Failure::NotFound).map(Some)
+    registry.service_by_id(own).ok_or(Error::NotFound).map(Some)
 }
 
-fn subject(request: &RequestContext<'_>, segment: &str) -> Result<Dimension, Failure> {
-    operator::subject(&request.behind(segment)?, None).ok_or(Failure::NotFound)
+fn subject(request: &Request<'_>) -> Result<Dimension, Error> {
+    operator::subject(&request.param("Subject")?, None).ok_or(Error::NotFound)
 }

@@ -1,6 +1,7 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::Request;
+use super::error::Error;
 use super::params::{
     AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url,
     parameters, view,
@@ -84,31 +85,35 @@ view! {
     }
 }
 
-pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
         RateLimitView::new(frame, service.sid, limit)
     })
 }
 
-pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Failure> {
+pub async fn create(
+    request: &Request<'_>,
+    NewRateLimit { name: UniqueName(name), description }: NewRateLimit,
+) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let NewRateLimit { name: UniqueName(name), description } = request.read()?;
     let description = description.map(|Note(text)| text);
     let made = request.registry().create_rate_limit(service, name, description).await?;
     Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?;
+    let limit = limit(request, &service, "Sid")?;
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, limit)))
 }
 
-pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Response, Failure> {
+pub async fn update(
+    request: &Request<'_>,
+    ChangedRateLimit { description }: ChangedRateLimit,
+) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?;
-    let ChangedRateLimit { description } = request.read()?;
+    let limit = limit(request, &service, "Sid")?;
     let description = match description {
         Some(Removable(text)) => text.map(|Note(text)| text),
         None => limit.description.clone(),
@@ -117,63 +122,67 @@ pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Response,
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?.sid;
+    let limit = limit(request, &service, "Sid")?.sid;
     request.registry().delete_rate_limit(service.sid, limit).await?;
     Ok(Response::empty())
 }
 
-pub fn list_buckets(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list_buckets(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?;
+    let limit = limit(request, &service, "RateLimitSid")?;
     request.list("buckets", limit.buckets.iter(), |frame, bucket| {
         BucketView::new(frame, service.sid, limit.sid, bucket)
     })
 }
 
-pub async fn create_bucket(request: &Request<'_, NewBucket>) -> Result<Response, Failure> {
+pub async fn create_bucket(
+    request: &Request<'_>,
+    NewBucket { max: Count(max), interval: Count(interval) }: NewBucket,
+) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?.sid;
-    let NewBucket { max: Count(max), interval: Count(interval) } = request.read()?;
+    let limit = limit(request, &service, "RateLimitSid")?.sid;
     let wanted = BucketFields { max: Some(max), interval: Some(interval) };
     let made = request.registry().create_bucket(service.sid, limit, wanted).await?;
     Ok(Response::created(&BucketView::new(&request.frame(), service.sid, limit, &made)))
 }
 
-pub fn fetch_bucket(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn fetch_bucket(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
-    let limit = limit(request, &service)?;
+    let limit = limit(request, &service, "RateLimitSid")?;
     let bucket = limit.bucket(&bucket(request)?)?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
 }
 
-pub async fn update_bucket(request: &Request<'_, ChangedBucket>) -> Result<Response, Failure> {
+pub async fn update_bucket(
+    request: &Request<'_>,
+    ChangedBucket { max, interval }: ChangedBucket,
+) -> Result<Response, Error> {
     let service = request.service()?;
-    let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
-    let ChangedBucket { max, interval } = request.read()?;
+    let (limit, bucket) = (limit(request, &service, "RateLimitSid")?.sid, bucket(request)?);
     let wanted = BucketFields { max: max.map(|Count(max)| max), interval: interval.map(|Count(span)| span) };
     let changed = request.registry().update_bucket(service.sid, limit, bucket, wanted).await?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }
 
-pub async fn delete_bucket(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn delete_bucket(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
-    let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
+    let (limit, bucket) = (limit(request, &service, "RateLimitSid")?.sid, bucket(request)?);
     request.registry().delete_bucket(service.sid, limit, bucket).await?;
     Ok(Response::empty())
 }
 
-/// The limit in the path, by its id or its unique name.
-fn limit<'a>(request: &RequestContext<'_>, service: &'a Service) -> Result<&'a RateLimit, Failure> {
-    let segment = request.behind("RateLimits")?;
+/// The limit in this segment of the path, by its id or its unique name.
+fn limit<'a>(request: &Request<'_>, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
+    let segment = request.param(name)?;
     if let Some(sid) = Sid::parse(SidKind::RateLimit, &segment) {
         return Ok(service.rate_limit(&sid)?);
     }
     let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-    named.ok_or(Failure::NotFound)
+    named.ok_or(Error::NotFound)
 }
 
-fn bucket(request: &RequestContext<'_>) -> Result<Sid, Failure> {
-    request.sid_behind("Buckets", SidKind::Bucket)
+fn bucket(request: &Request<'_>) -> Result<Sid, Error> {
+    request.sid("Sid", SidKind::Bucket)
 }

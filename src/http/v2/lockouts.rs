@@ -1,7 +1,8 @@
 //! `/v2/Services/{ServiceSid}/Lockouts/{To}`, which is not Twilio's: the lockout of a number, and its end; and
 //! `.../Numbers/{To}`: the erasure of a number.
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::Request;
+use super::error::Error;
 use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
 use crate::domain::{PhoneNumber, Sid};
 use crate::engine::LockoutState;
@@ -42,30 +43,26 @@ view! {
     }
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
-    let (service, number) = (request.service()?, number(request, "Lockouts")?);
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+    let (service, number) = (request.service()?, request.number("To")?);
     let state = request.v2.verifications.lockout(service.id, number).await?;
     Ok(Response::ok(&LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout, clears the counts and voids the code, as `onceward unlock`.
-pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
-    let (service, number) = (request.service()?, number(request, "Lockouts")?);
+pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
+    let (service, number) = (request.service()?, request.number("To")?);
     request.v2.verifications.unlock(service.id, number, request.author()).await?;
     Ok(Response::empty())
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-pub async fn erase(request: &Request<'_>) -> Result<Response, Failure> {
-    let (service, number) = (request.service()?, number(request, "Numbers")?);
+pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
+    let (service, number) = (request.service()?, request.number("To")?);
     let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
         erasure.has_erased |= request.registry().erase_safe_number(number).await?;
     }
     Ok(Response::ok(&ErasureView::new(&request.frame(), service.sid, number, erasure)))
-}
-
-fn number(request: &RequestContext<'_>, segment: &str) -> Result<PhoneNumber, Failure> {
-    PhoneNumber::parse(&request.behind(segment)?, None).map_err(|_| Failure::NotFound)
 }

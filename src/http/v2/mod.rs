@@ -1,8 +1,10 @@
 //! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/reference/verify-api.md`.
 //!
-//! * `context`: who asks, and for what. `params`, `types`, `fields`: parameters. `page`: lists. `view`: answers.
+//! * `context`: who asks, and for what; lists in pages. `params`, `types`: parameters and views.
 //! * `error`: refusals in Twilio's form, one table.
 //! * One file for the resources of a subject.
+
+#![expect(clippy::unused_async, reason = "the table of routes takes one form of handlers")]
 
 pub mod account;
 pub mod attempts;
@@ -12,7 +14,6 @@ mod error;
 pub mod guard;
 pub mod limits;
 pub mod lockouts;
-mod long_answers;
 pub mod params;
 pub mod services;
 mod types;
@@ -23,19 +24,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Method};
 use tracing::info;
 use zeroize::Zeroizing;
 
-pub use self::long_answers::{LongAnswerLimiter, LongAnswerPermit};
 use self::params::Fields;
-use super::request::{self, RequestBody};
-use super::response::Problem;
-use super::response::Response;
-use super::route::{Access, V2Handler};
-use super::server::Verify;
+use super::request;
+use super::response::{ErrorFormat, Problem, Response};
+use super::route::Access;
 use super::service::Call;
 use crate::domain::{ServiceId, Timestamp};
 use crate::log_limit::OncePerSecond;
@@ -44,7 +43,7 @@ use crate::registry::{Caller, Registry, Scope};
 use crate::verify::{Refused, Verifications};
 use crate::webhook::Outbox;
 
-pub use context::{Base, Failure, Frame, Meta, Paging, Request, RequestContext};
+pub use context::{Base, Frame, Meta, Paging, Request};
 #[cfg(test)]
 pub use error::Cause;
 pub use error::Error;
@@ -64,8 +63,6 @@ pub struct V2 {
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
-    /// Limits lists and other long answers.
-    pub long_answers: LongAnswerLimiter,
     unauthenticated: OncePerSecond,
 }
 
@@ -78,9 +75,8 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let long_answers = LongAnswerLimiter::default();
         let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, long_answers, unauthenticated }
+        Self { verifications, registry, outbox, base, now, unauthenticated }
     }
 
     /// The sender of a request.
@@ -125,51 +121,61 @@ impl V2 {
     }
 }
 
-/// Answers a request by a method that its resource has.
-///
-/// # Errors
-/// The error for the client. The body is not read before the caller is known and allowed.
-pub async fn answer<V: Verify>(
-    call: &Call<'_, V>,
+/// A handler below `/v2`.
+type V2Handler = for<'c, 'a> fn(&'c Request<'a>) -> BoxFuture<'c, Result<Response, Error>>;
+
+/// Answers a request by a method that its resource has. `is_long` asks for a permit for a long answer. The body is not read
+/// before the caller is known and allowed.
+pub async fn answer(call: &mut Call<'_>, access: Access, handler: V2Handler, is_long: bool) -> Response {
+    let (v2, caller) = match authenticated(call) {
+        Ok(authenticated) => authenticated,
+        Err(problem) => return problem.answer(ErrorFormat::Twilio),
+    };
+    let mut request = Request::new(v2, call, caller);
+    match try_answer(call, &mut request, access, handler, is_long).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if matches!(error, Error::Refused(Refused::OutOfService { .. })) {
+                call.log_out_of_service();
+            }
+            error.answer(request.path, request.request_id, request.now())
+        }
+    }
+}
+
+async fn try_answer<'a>(
+    call: &mut Call<'a>,
+    request: &mut Request<'a>,
     access: Access,
     handler: V2Handler,
-    head: &Head,
-    body: &mut RequestBody,
+    is_long: bool,
 ) -> Result<Response, Error> {
-    let deps = call.deps;
-    let (v2, caller) = authenticated(call, head)?;
-    let mut request = RequestContext::new(v2, head, caller, &deps.channels, (call.request_id, call.span));
     request.check_access(access)?;
-    body.note_admitted();
-    if head.method == Method::POST {
-        let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-        let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
-        request.fields = Fields::of_body(content_type, &bytes)?;
+    call.body.note_admitted();
+    if is_long {
+        let permit = call.deps.long_answers.acquire(request.own_service());
+        let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
+        call.permit = Some(permit.ok_or_else(too_many)?);
     }
-    let answer = handler(&request).await.map_err(|failure| {
-        if matches!(failure, Failure::Refused(Refused::OutOfService { .. })) {
-            call.log_out_of_service();
-        }
-        request.explain(failure)
-    })?;
-    // A change that was made is never answered with a refusal. Only a long `public-url` makes such an answer long.
-    if matches!(head.method, Method::POST | Method::DELETE) {
-        return Ok(answer);
+    if call.head.method == Method::POST {
+        let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        request.fields = Fields::of_body(content_type, &call.read_body().await?)?;
     }
-    v2.long_answers.limit(request.own_service(), answer)
+    request.find_service()?;
+    handler(request).await
 }
 
 /// Answers a request for what Twilio serves and this server does not.
-pub fn not_served<V: Verify>(call: &Call<'_, V>, what: &str, head: &Head) -> Error {
-    match authenticated(call, head) {
-        Ok(_) => Error::not_served(what),
-        Err(error) => error,
+pub fn not_served(call: &Call<'_>, what: &str) -> Response {
+    match authenticated(call) {
+        Ok((v2, _)) => Error::not_served(what).answer(call.head.uri.path(), call.request_id, (v2.now)()),
+        Err(problem) => problem.answer(ErrorFormat::Twilio),
     }
 }
 
-fn authenticated<'a, V: Verify>(call: &Call<'a, V>, head: &Head) -> Result<(&'a V2, Caller), Error> {
-    let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Starting))?;
-    Ok((v2, v2.caller(&head.headers)?))
+fn authenticated<'a>(call: &Call<'a>) -> Result<(&'a V2, Caller), Problem> {
+    let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+    Ok((v2, v2.caller(&call.head.headers)?))
 }
 
 /// Longest value of the header that is read: ids and secrets are far shorter.

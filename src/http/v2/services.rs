@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::context::{Failure, PageItems, Request, RequestContext};
+use super::context::{PageItems, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
@@ -223,7 +223,7 @@ view! {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
     let page = request.page()?;
     let registry = &request.v2.registry;
     let frame = request.frame();
@@ -238,25 +238,23 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     Ok(request.page_response("services", listed, &[]))
 }
 
-pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
-    let New(settings) = request.read()?;
+pub async fn create(request: &Request<'_>, New(settings): New) -> Result<Response, Error> {
     let made = request.registry().create_service(settings).await?;
     Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
-    Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service()?)))
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
+    Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
 }
 
-pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {
-    let service = request.service()?;
-    let Changed(settings) = request.read()?;
+pub async fn update(request: &Request<'_>, Changed(settings): Changed) -> Result<Response, Error> {
+    let service = request.service_at("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
-    let service = request.service()?;
+pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
+    let service = request.service_at("Sid")?;
     request.registry().delete_service(service.sid).await?;
     Ok(Response::empty())
 }
@@ -326,41 +324,43 @@ view! {
     }
 }
 
-pub fn list_messaging(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list_messaging(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
         MessagingConfigurationView::new(frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(request: &Request<'_, NewMessaging>) -> Result<Response, Failure> {
+pub async fn create_messaging(request: &Request<'_>, params: NewMessaging) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let NewMessaging { country: Country(country), gateway: Id(gateway) } = request.read()?;
+    let NewMessaging { country: Country(country), gateway: Id(gateway) } = params;
     let made = request.registry().create_messaging(service, country, gateway).await?;
     Ok(Response::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
 
-pub fn fetch_messaging(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn fetch_messaging(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     let found = service.messaging(&country(request)?)?;
     Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
-pub async fn update_messaging(request: &Request<'_, ChangedMessaging>) -> Result<Response, Failure> {
+pub async fn update_messaging(
+    request: &Request<'_>,
+    ChangedMessaging { gateway: Id(gateway) }: ChangedMessaging,
+) -> Result<Response, Error> {
     let service = request.service()?.sid;
     let country = country(request)?;
-    let ChangedMessaging { gateway: Id(gateway) } = request.read()?;
     let changed = request.registry().update_messaging(service, country, gateway).await?;
     Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete_messaging(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn delete_messaging(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?.sid;
     let country = country(request)?;
     request.registry().delete_messaging(service, country).await?;
     Ok(Response::empty())
 }
 
-fn country(request: &RequestContext<'_>) -> Result<String, Failure> {
-    request.behind("MessagingConfigurations").map(Cow::into_owned)
+fn country(request: &Request<'_>) -> Result<String, Error> {
+    request.param("Country").map(Cow::into_owned)
 }

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use utoipa::openapi::Schema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::Request;
 use super::error::{Cause, Error};
 use super::params::{
     AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
@@ -175,9 +175,9 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(request: &Request<'_, Begin>) -> Result<Response, Failure> {
+pub async fn create(request: &Request<'_>, params: Begin) -> Result<Response, Error> {
     let service = request.service()?;
-    let begin = read(request)?;
+    let begin = read(request, params)?;
     let number = begin.to;
     let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
@@ -186,26 +186,27 @@ pub async fn create(request: &Request<'_, Begin>) -> Result<Response, Failure> {
     shown(request, &service, StatusCode::CREATED, outcome)
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(request: &Request<'_, End>) -> Result<Response, Failure> {
+pub async fn update(request: &Request<'_>, End { ending }: End) -> Result<Response, Error> {
     let service = request.service()?;
     let target = target(request)?;
-    let End { ending } = request.read()?;
     let author = request.author_of_change_in(service.id);
     let outcome = request.v2.verifications.end(service.id, target, ending, author).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
+pub async fn check(
+    request: &Request<'_>,
+    Check { code: SubmittedCode(code), to, sid }: Check,
+) -> Result<Response, Error> {
     let service = request.service()?;
-    let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
     let check = CheckCode { target, code, request_id: Some(request.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
@@ -221,50 +222,49 @@ pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
 /// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
 /// anything is counted.
 async fn checked(
-    request: &RequestContext<'_>,
+    request: &Request<'_>,
     service: ServiceId,
     number: Option<PhoneNumber>,
     sid: Option<Sid>,
-) -> Result<VerificationTarget, Failure> {
+) -> Result<VerificationTarget, Error> {
     match (sid, number) {
         (Some(sid), None) => Ok(VerificationTarget::Sid(sid)),
         (None, Some(number)) => Ok(VerificationTarget::Number(number)),
         (Some(sid), Some(number)) => {
             let found = request.v2.verifications.fetch(service, VerificationTarget::Sid(sid)).await?;
-            if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Failure::NotFound) }
+            if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Error::NotFound) }
         }
         (None, None) => Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`").into()),
     }
 }
 
 fn shown(
-    request: &RequestContext<'_>,
+    request: &Request<'_>,
     service: &Service,
     status: StatusCode,
     outcome: Result<Verification, Refused>,
-) -> Result<Response, Failure> {
+) -> Result<Response, Error> {
     let verification = outcome?;
     Ok(Response::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
 }
 
 /// The last segment of the path: an id or a number.
-fn target(request: &RequestContext<'_>) -> Result<VerificationTarget, Failure> {
-    let segment = request.behind("Verifications")?;
-    IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Failure::NotFound)
+fn target(request: &Request<'_>) -> Result<VerificationTarget, Error> {
+    let segment = request.param("Sid")?;
+    IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Error::NotFound)
 }
 
-fn read(request: &Request<'_, Begin>) -> Result<verify::BeginRequest, Failure> {
-    let begin = request.read()?;
+fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Error> {
     let BeginChannel(channel) = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
-        return Err(Error::caused(Cause::ChannelOff, detail).into());
+        return Err(Error::caused(Cause::ChannelOff, detail));
     }
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
-        return Err(Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`").into());
+        return Err(Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"));
     }
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
-        return Err(Error::parameter("SendDigits", "it is for Channel=call only").into());
+        return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
     let Headers { key } = Headers::read(&Fields::of_headers(&request.head.headers, Headers::NAMES))?;
     Ok(verify::BeginRequest {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tracing::error;
 
-use super::context::{Failure, Listed, PageItems, Request, RequestContext};
+use super::context::{Listed, PageItems, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
@@ -138,7 +138,7 @@ struct Deliveries<'a> {
     dropped_events: DroppedView,
 }
 
-pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?;
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
         WebhookView::new(frame, service.sid, webhook)
@@ -146,10 +146,9 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
 }
 
 /// `POST`: the response has the secret.
-pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
+pub async fn create(request: &Request<'_>, params: New) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
-        request.read()?;
+    let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } = params;
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
     let made = request.registry().create_webhook(service, wanted).await?;
@@ -157,23 +156,22 @@ pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     let (service, sid) = webhook(request)?;
     let webhook = service.webhook(&sid)?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-pub fn secret(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn secret(request: &Request<'_>) -> Result<Response, Error> {
     let (service, sid) = webhook(request)?;
     let webhook = service.webhook(&sid)?;
     Ok(Response::ok(&WebhookSecretView::new(&request.frame(), service.sid, webhook)))
 }
 
-pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {
+pub async fn update(request: &Request<'_>, changed: Changed) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
-    let changed = request.read()?;
+    let webhook = request.sid("Sid", SidKind::Webhook)?;
     let wanted = WebhookFields {
         friendly_name: changed.friendly_name.map(|Note(name)| name),
         event_types: changed.event_types.map(|Events(events)| events),
@@ -184,19 +182,20 @@ pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure>
     Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
+    let webhook = request.sid("Sid", SidKind::Webhook)?;
     request.registry().delete_webhook(service, webhook).await?;
     Ok(Response::empty())
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Response, Failure> {
+pub async fn deliveries(
+    request: &Request<'_>,
+    DeliveryFilters { state, kind, after, before }: DeliveryFilters,
+) -> Result<Response, Error> {
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
-    let DeliveryFilters { state, kind, after, before } = request.read()?;
-    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let before = Some(before.map_or(began, |before| before.min(began)));
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
@@ -209,40 +208,41 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     Ok(Response::ok(&Deliveries {
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
-    })
-    .holding(permit))
+    }))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(request: &Request<'_, Replayed>) -> Result<Response, Failure> {
+pub async fn replay(
+    request: &Request<'_>,
+    Replayed { since, event, failed_only }: Replayed,
+) -> Result<Response, Error> {
     let (service, webhook) = webhook(request)?;
-    let Replayed { since, event, failed_only } = request.read()?;
     let what = match (event, since) {
         (Some(event), None) => Replay::Event(event),
         (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
         (None, Some(since)) => Replay::AllSince(since),
         _ => {
             let problem = "Invalid parameters: either `EventId` or `Since` must be given";
-            return Err(Error::invalid(problem).into());
+            return Err(Error::invalid(problem));
         }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
         Ok(replayed) => Ok(Response::ok(&ReplayView::new(&request.frame(), replayed))),
-        Err(ReplayError::NotFound) => Err(Failure::NotFound),
+        Err(ReplayError::NotFound) => Err(Error::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
         Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),
     }
 }
 
 /// The webhook in the path, which exists.
-fn webhook(request: &RequestContext<'_>) -> Result<(Arc<Service>, Sid), Failure> {
+fn webhook(request: &Request<'_>) -> Result<(Arc<Service>, Sid), Error> {
     let service = request.service()?;
-    let sid = request.sid_behind("Webhooks", SidKind::Webhook)?;
+    let sid = request.sid("Sid", SidKind::Webhook)?;
     service.webhook(&sid)?;
     Ok((service, sid))
 }
 
-fn unavailable(request: &RequestContext<'_>, refusal: Refusal) -> Error {
+fn unavailable(request: &Request<'_>, refusal: Refusal) -> Error {
     error!(request_id = request.request_id, %refusal, "webhook deliveries unavailable");
-    Error::unavailable(refusal)
+    refusal.into()
 }

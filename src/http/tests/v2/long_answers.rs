@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use super::fake::{THEN, ve, vl};
+use super::fake::{THEN, vl};
 use super::world::{V2World, basic, is_error, root};
 use crate::attempts::MOST_ROWS;
 use crate::domain::Channel;
+use crate::http::long_answers::{LongAnswerPermit, LongAnswers};
 use crate::http::tests::script::Script;
-use crate::http::v2::{LongAnswerLimiter, LongAnswerPermit};
 use crate::registry::EventType;
 use crate::verify::SendAttempt;
 
 #[tokio::test]
 async fn reads_are_refused_while_too_many_long_answers_are_read() {
     let (world, permits) = with_all_permits_taken().await;
-    let verification = world.below(&format!("/Verifications/{}", ve()));
-    let paths = ["/v2/Attempts", "/v2/Attempts/Summary", &verification];
+    let paths = ["/v2/Attempts", "/v2/Attempts/Summary", "/v2/Services"];
     for path in paths {
         is_error(&world.get(path).await, 429, 20429);
     }
@@ -66,13 +65,13 @@ fn all_but_three_messages() -> Vec<SendAttempt> {
     vec![SendAttempt { sid: vl(4), time: THEN, channel: Channel::WhatsApp }; MOST_ROWS - 3]
 }
 
-/// In this world answers about a verification are long.
+/// In this world the answer to a change is long.
 async fn with_all_permits_taken() -> (V2World, Vec<LongAnswerPermit>) {
-    let mut limiter = LongAnswerLimiter::default();
+    let mut limiter = LongAnswers::default();
     let world = V2World::with(Script::panics(), |deps| {
         let v2 = Arc::get_mut(&mut deps.v2).and_then(|v2| v2.get_mut()).expect("the dependencies");
         v2.base.public_url = Some(format!("http://codes.example/{}", "x".repeat(500)).into());
-        limiter = v2.long_answers.clone();
+        limiter = deps.long_answers.clone();
     });
     let world = world.await;
     world.fake.with_messages(all_but_three_messages());

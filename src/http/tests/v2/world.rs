@@ -77,7 +77,7 @@ impl V2World {
         Self::with(Script::panics(), |_| {}).await
     }
 
-    pub async fn with(script: Script, change: impl FnOnce(&mut Deps<Script>)) -> Self {
+    pub async fn with(script: Script, change: impl FnOnce(&mut Deps)) -> Self {
         let (fake, registry) = (Fake::default(), registry().await);
         let service = registry.create_service(named("Owl Bank")).await.expect("a service");
         let mut deps = deps(script);

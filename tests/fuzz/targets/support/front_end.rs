@@ -10,8 +10,8 @@ use onceward::config::{AnswerSet, Bounds, ProxySettings};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
-    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, LongAnswerLimiter, ServedRoutes, V2,
-    Verify, serve,
+    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, LongAnswers, ServedRoutes, V2, Verify,
+    serve,
 };
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use secrecy::SecretString;
@@ -36,21 +36,21 @@ pub struct Call {
 struct Notes(Arc<Mutex<Vec<Call>>>);
 
 impl Verify for Notes {
-    async fn send(&self, request: SendRequest) -> Result<numbers::Reply<SendOutcome>, Refusal> {
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<numbers::Reply<SendOutcome>, Refusal>> {
         let asked = Call { is_check: false, number: request.key.number.e164(), code: None };
         self.0.lock().expect("not poisoned").push(asked);
         let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
-        Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))
+        Box::pin(std::future::ready(Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))))
     }
 
-    async fn check(&self, request: CheckRequest) -> Result<numbers::Reply<CheckOutcome>, Refusal> {
+    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<numbers::Reply<CheckOutcome>, Refusal>> {
         let code = request.code.map(|code| code.expose().to_owned());
         self.0.lock().expect("not poisoned").push(Call {
             is_check: true,
             number: request.key.number.e164(),
             code,
         });
-        Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None))
+        Box::pin(std::future::ready(Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None))))
     }
 }
 
@@ -95,7 +95,7 @@ impl FrontEnd {
         let deps = Deps {
             v2: v2.clone(),
             admin: Arc::default(),
-            verifier: notes.clone(),
+            verifier: Arc::new(notes.clone()),
             answers: AnswerSet::Documented,
             bounds: Bounds::default(),
             default_region: None,
@@ -113,9 +113,7 @@ impl FrontEnd {
             inbox: Some(Arc::new(Simulator::new(clock))),
             simulates_all: false,
             event_streams: EventStreams::default(),
-            long_pages: LongAnswerLimiter::default(),
-            long_trials: LongAnswerLimiter::default(),
-            long_metrics: LongAnswerLimiter::default(),
+            long_answers: LongAnswers::default(),
             inbox_needs_credentials: false,
             host_name: None,
             cors_origins: Vec::new(),
