@@ -6,9 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-#[cfg(feature = "server")]
-use utoipa::ToSchema;
 
 use super::budgets::BudgetUsage;
 use super::{
@@ -83,16 +82,15 @@ pub fn exact(dimension: Dimension) -> String {
 }
 
 /// An allowance of unverified messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardAllowance))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardAllowance")]
 pub struct AllowanceView {
     /// The service.
-    #[cfg_attr(feature = "server", schema(required))]
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
     /// The number (masked in lists), prefix, country, address or network, or `unproven`: all countries without users.
-    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
+    #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// Messages that it still has, and those of a full one.
     pub level: u32,
@@ -102,7 +100,7 @@ pub struct AllowanceView {
     /// Numbers that are usually verified in a day.
     pub usual: u32,
     /// When the next message from a place without users passes; null for now.
-    #[cfg_attr(feature = "server", schema(required, format = DateTime))]
+    #[schemars(extend("format" = "date-time"))]
     pub date_passes: Option<String>,
 }
 
@@ -114,25 +112,23 @@ impl fmt::Display for AllowanceView {
 }
 
 /// A manual entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardEntry))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardEntry")]
 pub struct EntryView {
     /// The service; null for all services.
-    #[cfg_attr(feature = "server", schema(required))]
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
     /// The number (masked in lists), prefix, country, address or network.
-    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
+    #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// `allow`, `block` or `expect`.
-    #[cfg_attr(feature = "server", schema(pattern = "^(allow|block|expect)$", example = "allow"))]
+    #[schemars(regex(pattern = "^(allow|block|expect)$"), example = &"allow")]
     pub action: String,
     /// The messages that are announced by `expect`; else null.
-    #[cfg_attr(feature = "server", schema(required))]
     pub messages: Option<u32>,
     /// The end.
-    #[cfg_attr(feature = "server", schema(format = DateTime))]
+    #[schemars(extend("format" = "date-time"))]
     pub date_until: String,
 }
 
@@ -185,8 +181,8 @@ pub enum Item {
 }
 
 /// What the guard knows of a subject in one service, and why it refuses messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardServiceExplanation))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
     /// The service.
     pub service_sid: String,
@@ -203,45 +199,43 @@ pub struct ServiceExplanation {
 }
 
 /// What the guard does with messages to or from a subject.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardExplanation))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardExplanation")]
 pub struct Explanation {
     /// The number, prefix, country, address or network.
-    #[cfg_attr(feature = "server", schema(example = "+992900000123"))]
+    #[schemars(example = &"+992900000123")]
     pub subject: String,
     /// The service that was asked for, or the ten in which most is refused or lacks.
     pub services: Vec<ServiceExplanation>,
 }
 
 /// The messages of an hour that broke a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardDecision))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardDecision")]
 pub struct DecisionView {
     /// The service of the messages.
-    #[cfg_attr(feature = "server", schema(required))]
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
     /// The number (masked), prefix, country, address or network, `unproven`, or `all`.
-    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
+    #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// Whose entry or budget it was: `service`, also for every other rule, or `all_services`.
-    #[cfg_attr(feature = "server", schema(pattern = "^(service|all_services)$"))]
+    #[schemars(regex(pattern = "^(service|all_services)$"))]
     pub scope: String,
-    #[cfg_attr(feature = "server", schema(example = "prefix"))]
+    #[schemars(example = &"prefix")]
     pub rule: String,
     /// `refused`, or `recorded` by a rule that only records.
-    #[cfg_attr(feature = "server", schema(pattern = "^(refused|recorded)$", example = "refused"))]
+    #[schemars(regex(pattern = "^(refused|recorded)$"), example = &"refused")]
     pub effect: String,
     pub messages: u64,
     /// The first message of the hour.
-    #[cfg_attr(feature = "server", schema(format = DateTime))]
+    #[schemars(extend("format" = "date-time"))]
     pub date_first: String,
     /// The last message of the hour.
-    #[cfg_attr(feature = "server", schema(format = DateTime))]
+    #[schemars(extend("format" = "date-time"))]
     pub date_last: String,
     /// Numbers that the place usually verifies in a day; null for lists, types, numbers and budgets.
-    #[cfg_attr(feature = "server", schema(required))]
     pub usual: Option<u32>,
 }
 

@@ -15,8 +15,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{debug, info};
-use utoipa::openapi::ObjectBuilder;
-use utoipa::openapi::schema::SchemaType;
 
 use super::response::{BadBody, ErrorFormat, NotServed, Problem, Response};
 use super::service::Call;
@@ -102,17 +100,17 @@ pub fn describe_send() -> Vec<Param> {
 
 /// Describes a field that the older servers did not know: a value that cannot be understood is ignored.
 fn describe_option<P: Parameter>(name: &str, about: &str, example: &str) -> Param {
-    let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(about));
     Param {
-        json_schema: any.examples([json!(example)]).into(),
+        json_schema: json!({ "description": about, "examples": [example] }),
         ..Param::of::<Option<P>>(name, about, example)
     }
 }
 
 /// Describes the body of `POST /api/verify-otp`.
 pub fn describe_verify_otp() -> Vec<Param> {
-    let user = ObjectBuilder::new().property("phoneNumber", describe_number().schema).required("phoneNumber");
-    vec![Param::of_object("user", user.build(), json!({ "phoneNumber": NUMBER })), describe_code("code")]
+    let properties = json!({ "phoneNumber": describe_number().schema });
+    let user = json!({ "type": "object", "properties": properties, "required": ["phoneNumber"] });
+    vec![Param::of_object("user", user, json!({ "phoneNumber": NUMBER })), describe_code("code")]
 }
 
 /// Describes the body of `POST /verify-code`.

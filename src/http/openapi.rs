@@ -2,20 +2,9 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, ArrayItems, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType,
-    Type,
-};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, License, Object, OpenApi, OpenApiBuilder, PathItem,
-    Paths, Ref, RefOr, Required, Schema, Server,
-};
+use schemars::generate::{Contract, SchemaSettings};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
 
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
 use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
@@ -41,10 +30,10 @@ const OF_THE_CONNECTION: u16 = 431;
 /// The failures of reading a body.
 const OF_A_BODY: [u16; 3] = [400, 408, 413];
 
-pub type Schemas = Vec<(String, RefOr<Schema>)>;
+const COMPONENTS: &str = "/components/schemas";
 
 static TEXT: LazyLock<String> = LazyLock::new(|| {
-    let mut text = document().to_pretty_json().unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
     text.push('\n');
     text
 });
@@ -54,53 +43,48 @@ pub fn text() -> &'static str {
     &TEXT
 }
 
-fn document() -> OpenApi {
-    let mut schemas = Schemas::new();
-    let mut paths = Paths::new();
+/// Collects the schemas of responses.
+pub fn schemas() -> SchemaGenerator {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = COMPONENTS.into();
+    settings.contract = Contract::Serialize;
+    settings.into_generator()
+}
+
+fn document() -> Value {
+    let (mut schemas, mut paths, mut tags) = (schemas(), Map::new(), Vec::new());
     for group in GROUPS {
         for route in group.routes.iter().filter(|route| route.is_described()) {
-            let method = match route.verb {
-                Verb::Get => HttpMethod::Get,
-                Verb::Post => HttpMethod::Post,
-                Verb::Delete => HttpMethod::Delete,
-            };
-            let item = PathItem::new(method, operation(group, route, &mut schemas));
-            paths.paths.entry(route.path.to_owned()).or_default().merge_operations(item);
+            let item = paths.entry(route.path).or_insert_with(|| json!({}));
+            item[route.verb.as_str().to_lowercase()] = operation(group, route, &mut schemas);
+        }
+        if group.routes.iter().any(Route::is_described) {
+            tags.push(json!({ "name": group.name, "description": group.about }));
         }
     }
-    let tags =
-        GROUPS.iter().map(|group| TagBuilder::new().name(group.name).description(Some(group.about)).build());
-    let mut basic = Http::new(HttpAuthScheme::Basic);
-    basic.description = Some(ACCESS.to_owned());
-    let components = ComponentsBuilder::new()
-        .schemas_from_iter(schemas)
-        .security_scheme(BASIC, SecurityScheme::Http(basic));
-    let mut license = License::new("MIT OR Apache-2.0");
-    license.identifier = Some("MIT OR Apache-2.0".to_owned());
-    let info = InfoBuilder::new()
-        .title("onceward")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(INTRODUCTION))
-        .license(Some(license));
-    OpenApiBuilder::new()
-        .info(info.build())
-        .servers(Some([Server::new("/")]))
-        .paths(paths)
-        .components(Some(components.build()))
-        .tags(Some(tags))
-        .build()
+    let license = "MIT OR Apache-2.0";
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "onceward",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": INTRODUCTION,
+            "license": { "name": license, "identifier": license },
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.take_definitions(false),
+            "securitySchemes": { BASIC: { "type": "http", "scheme": "basic", "description": ACCESS } },
+        },
+        "tags": tags,
+    })
 }
 
 /// The schema of the document itself, in part.
-pub fn schema_of_itself(schemas: &mut Schemas) -> String {
-    let version =
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some("^3\\.1\\.")).examples(["3.1.0"]).build();
-    let document = ObjectBuilder::new()
-        .description(Some("An `OpenAPI` document."))
-        .property("openapi", Schema::from(version))
-        .required("openapi");
-    schemas.push(("OpenApi".to_owned(), Schema::from(document.build()).into()));
-    "OpenApi".to_owned()
+pub fn schema_of_itself(_: &mut SchemaGenerator) -> Schema {
+    let version = json!({ "type": "string", "pattern": "^3\\.1\\.", "examples": ["3.1.0"] });
+    json_schema!({ "type": "object", "properties": { "openapi": version }, "required": ["openapi"] })
 }
 
 /// Every status that a route can answer beside its success.
@@ -135,36 +119,37 @@ pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
     statuses
 }
 
-fn operation(group: &ApiGroup, route: &Route, schemas: &mut Schemas) -> OperationBuilder {
-    let mut operation = OperationBuilder::new()
-        .tag(group.name)
-        .operation_id(Some(route.id))
-        .summary(Some(route.summary))
-        .description(Some(route.about).filter(|about| !about.is_empty()))
-        .response(route.success.status.to_string(), success(route, schemas));
-    for param in path_params(route) {
-        operation = operation.parameter(parameter(param, ParameterIn::Path));
-    }
-    let params = route.params();
-    if route.verb != Verb::Post {
-        for param in params {
-            operation = operation.parameter(parameter(param, ParameterIn::Query));
-        }
-    } else if !params.is_empty() {
-        operation = operation.request_body(Some(body(group, &params)));
-    }
-    for param in (route.headers)() {
-        operation = operation.parameter(parameter(param, ParameterIn::Header));
-    }
+fn operation(group: &ApiGroup, route: &Route, schemas: &mut SchemaGenerator) -> Value {
+    let (is_post, params) = (route.verb == Verb::Post, route.params());
+    let query: &[Param] = if is_post { &[] } else { &params };
+    let places =
+        [("path", path_params(route).as_slice()), ("query", query), ("header", (route.headers)().as_slice())]
+            .map(|(place, params)| params.iter().map(|param| parameter(param, place)).collect::<Vec<_>>());
+    let mut responses = Map::new();
+    responses.insert(route.success.status.to_string(), success(route, schemas));
     for status in failures(group, route) {
-        operation = operation.response(status.to_string(), failure(group, status, schemas));
+        responses.insert(status.to_string(), failure(group, status, schemas));
     }
-    let basic = || SecurityRequirement::new(BASIC, [""; 0]);
+    let mut operation = json!({
+        "tags": [group.name],
+        "operationId": route.id,
+        "summary": route.summary,
+        "parameters": places.concat(),
+        "responses": responses,
+    });
+    if !route.about.is_empty() {
+        operation["description"] = route.about.into();
+    }
+    if is_post && !params.is_empty() {
+        operation["requestBody"] = body(group, &params);
+    }
+    let basic = json!({ BASIC: [] });
     match route.access.unwrap_or(group.access) {
-        Access::Open => operation,
-        Access::Compatible => operation.security(SecurityRequirement::default()).security(basic()),
-        Access::Scope(_) | Access::AnyScope | Access::Account(_) => operation.security(basic()),
+        Access::Open => {}
+        Access::Compatible => operation["security"] = json!([{}, basic]),
+        Access::Scope(_) | Access::AnyScope | Access::Account(_) => operation["security"] = json!([basic]),
     }
+    operation
 }
 
 /// The variable segments of a path. The segment before one names its kind.
@@ -194,88 +179,79 @@ pub fn path_params(route: &Route) -> Vec<Param> {
                 let about = "A number, prefix, country or client address; its + may be %2B.";
                 Param::of::<GuardSubject>(name, about, "+99290000****")
             }
-            "numbers" => Param::of::<Text<20>>(name, "The number, as its session names it.", "1"),
-            _ => return None,
+            _ => Param::of::<Text<64>>(name, "A name.", "name"),
         })
     };
     segments.windows(2).filter_map(param).collect()
 }
 
-fn parameter(param: Param, place: ParameterIn) -> Parameter {
-    ParameterBuilder::new()
-        .name(param.name)
-        .parameter_in(place)
-        .required(if param.required { Required::True } else { Required::False })
-        .description(Some(param.about))
-        .example(Some(param.example))
-        .schema(Some(param.schema))
-        .build()
+fn parameter(param: &Param, place: &str) -> Value {
+    let Param { name, required, about, example, schema, .. } = param;
+    json!({
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": about,
+        "example": example,
+        "schema": schema,
+    })
 }
 
-fn body(group: &ApiGroup, params: &[Param]) -> RequestBody {
-    let must = params.iter().any(|param| param.required);
-    let mut body =
-        RequestBodyBuilder::new().required(Some(if must { Required::True } else { Required::False }));
-    for media_type in group.bodies {
-        let mut object = ObjectBuilder::new();
-        let mut examples = serde_json::Map::new();
-        for param in params {
-            let schema = if *media_type == JSON { &param.json_schema } else { &param.schema };
-            object = object.property(&param.name, schema.clone());
-            if param.required {
-                object = object.required(&param.name);
-                examples.insert(param.name.clone(), param.example.clone());
-            }
-        }
-        let content = ContentBuilder::new().schema(Some(object)).example(Some(Value::Object(examples)));
-        body = body.content(*media_type, content.build());
+fn body(group: &ApiGroup, params: &[Param]) -> Value {
+    let required = || params.iter().filter(|param| param.required);
+    let names: Vec<&String> = required().map(|param| &param.name).collect();
+    let examples: Map<_, _> = required().map(|param| (param.name.clone(), param.example.clone())).collect();
+    let content = |media_type: &&str| {
+        let is_json = *media_type == JSON;
+        let schema = |param: &Param| if is_json { param.json_schema.clone() } else { param.schema.clone() };
+        let properties: Map<_, _> = params.iter().map(|param| (param.name.clone(), schema(param))).collect();
+        let schema = json!({ "type": "object", "properties": properties, "required": names });
+        ((*media_type).to_owned(), json!({ "schema": schema, "example": examples }))
+    };
+    let content: Map<_, _> = group.bodies.iter().map(content).collect();
+    json!({ "required": !names.is_empty(), "content": content })
+}
+
+fn success(route: &Route, schemas: &mut SchemaGenerator) -> Value {
+    let mut response = json!({ "description": route.success.about });
+    if let Content::Text(media_type) = route.success.content {
+        response["content"] = json!({ media_type: { "schema": { "type": "string" } } });
+    } else if let Some(schema) = success_schema(route, schemas) {
+        let example = success_example(route, schemas);
+        let example = example.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        response["content"] = json!({ JSON: { "schema": schema, "example": example } });
     }
-    body.build()
+    response
 }
 
-fn success(route: &Route, schemas: &mut Schemas) -> Response {
-    let response = ResponseBuilder::new().description(route.success.about);
-    match route.success.content {
-        Content::Nothing | Content::Page => response.build(),
-        Content::Text(media_type) => {
-            let text = Schema::from(ObjectBuilder::new().schema_type(Type::String).build());
-            response.content(media_type, ContentBuilder::new().schema(Some(text)).build()).build()
-        }
-        Content::Json(..) | Content::List(..) => {
-            let schema = success_schema(route, schemas);
-            let example = success_example(route, schemas);
-            let example = example.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-            response.content(JSON, ContentBuilder::new().schema(schema).example(example).build()).build()
-        }
-    }
-}
-
-fn success_schema(route: &Route, schemas: &mut Schemas) -> Option<RefOr<Schema>> {
+fn success_schema(route: &Route, schemas: &mut SchemaGenerator) -> Option<Value> {
     match route.success.content {
         Content::Nothing | Content::Page | Content::Text(_) => None,
-        Content::Json(schema, _) => Some(Ref::from_schema_name(schema(schemas)).into()),
+        Content::Json(schema, _) => Some(schema(schemas).to_value()),
         Content::List(item, key, further) => {
-            let items = ArrayBuilder::new().items(Ref::from_schema_name(item(schemas))).build();
-            let mut list = ObjectBuilder::new().property(key, items).required(key);
+            let mut members =
+                Map::from_iter([(key.to_owned(), json!({ "type": "array", "items": item(schemas) }))]);
             for (name, schema) in further.into_iter().chain([("meta", schema::<Meta> as SchemaOf)]) {
-                list = list.property(name, Ref::from_schema_name(schema(schemas))).required(name);
+                members.insert(name.to_owned(), schema(schemas).to_value());
             }
-            Some(Schema::from(list.build()).into())
+            let names: Vec<String> = members.keys().cloned().collect();
+            Some(json!({ "type": "object", "properties": members, "required": names }))
         }
     }
 }
 
-/// An example of a good response. The members have the order of the response, which a `Value` would not keep.
-pub fn success_example(route: &Route, schemas: &mut Schemas) -> Option<String> {
+/// An example of a good response.
+pub fn success_example(route: &Route, schemas: &mut SchemaGenerator) -> Option<String> {
     if let Content::Json(_, Some(example)) = route.success.content {
         return Some(example.to_owned());
     }
     let schema = success_schema(route, schemas)?;
     let url = format!("https://codes.example{}", path_example(route));
-    let example = Examples { schemas, url }.of(&schema, "");
+    let example = Examples { schemas: schemas.definitions(), url }.of(&schema);
+    let text = serde_json::to_string_pretty(&example).unwrap_or_default();
     Some(match route.success.content {
-        Content::List(_, key, _) => example.replace("\"KEY\"", &format!("{key:?}")),
-        _ => example,
+        Content::List(_, key, _) => text.replace("\"KEY\"", &format!("{key:?}")),
+        _ => text,
     })
 }
 
@@ -289,97 +265,70 @@ pub fn path_example(route: &Route) -> String {
 
 /// Makes examples from schemas.
 struct Examples<'a> {
-    schemas: &'a Schemas,
+    schemas: &'a Map<String, Value>,
     /// The address that stands for every address.
     url: String,
 }
 
 impl Examples<'_> {
-    fn of(&self, schema: &RefOr<Schema>, margin: &str) -> String {
-        let inner = format!("{margin}  ");
-        match self.resolved(schema) {
-            Some(Schema::Object(object)) => {
-                if let Some(example) = object.example.as_ref().or(object.examples.first()) {
-                    let text = serde_json::to_string_pretty(example).unwrap_or_default();
-                    return text.replace('\n', &format!("\n{margin}"));
-                }
-                let required = object.properties.iter().filter(|(name, _)| object.required.contains(name));
-                let mut members: Vec<_> = required.collect();
-                let key = "en".to_owned();
-                if let Some(AdditionalProperties::RefOr(value)) = object.additional_properties.as_deref() {
-                    members.push((&key, value));
-                }
-                if members.is_empty() {
-                    return self.plain(object).to_string();
-                }
-                let lines = members.into_iter();
-                let lines =
-                    lines.map(|(name, schema)| format!("{inner}{name:?}: {}", self.of(schema, &inner)));
-                format!("{{\n{}\n{margin}}}", lines.collect::<Vec<_>>().join(",\n"))
+    fn of(&self, schema: &Value) -> Value {
+        if let Some(example) = schema.pointer("/examples/0").or_else(|| schema.get("example")) {
+            return example.clone();
+        }
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap_or_default();
+            return self.schemas.get(name).map_or(Value::Null, |schema| self.of(schema));
+        }
+        // A reference that may be null.
+        if let Some(choices) = schema["anyOf"].as_array() {
+            return choices.first().map_or(Value::Null, |schema| self.of(schema));
+        }
+        if let Some(properties) = schema["properties"].as_object() {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let member = |name: &str| Some((name.to_owned(), self.of(properties.get(name)?)));
+            return required.filter_map(member).collect::<Map<_, _>>().into();
+        }
+        match schema["type"].as_str() {
+            Some("array") => json!([self.of(&schema["items"])]),
+            Some("boolean") => false.into(),
+            Some("integer") => 0.into(),
+            Some("object") if schema["additionalProperties"].is_object() => {
+                json!({ "en": self.of(&schema["additionalProperties"]) })
             }
-            Some(Schema::Array(array)) if array.example.is_some() => {
-                array.example.as_ref().map(Value::to_string).unwrap_or_default()
-            }
-            Some(Schema::Array(array)) => match &array.items {
-                ArrayItems::RefOrSchema(item) => format!("[\n{inner}{}\n{margin}]", self.of(item, &inner)),
-                ArrayItems::False => "[]".to_owned(),
-            },
-            // A reference that may be null.
-            Some(Schema::OneOf(either)) => {
-                match either.items.iter().find(|item| matches!(item, RefOr::Ref(_))) {
-                    Some(item) => self.of(item, margin),
-                    None => "null".to_owned(),
-                }
-            }
-            _ => "null".to_owned(),
+            Some("object") => json!({}),
+            Some("string") => self.text(schema),
+            _ => Value::Null,
         }
     }
 
-    fn resolved<'s>(&'s self, schema: &'s RefOr<Schema>) -> Option<&'s Schema> {
-        match schema {
-            RefOr::T(schema) => Some(schema),
-            RefOr::Ref(reference) => {
-                let name = reference.ref_location.rsplit('/').next()?;
-                let (_, schema) = self.schemas.iter().find(|(known, _)| known == name)?;
-                self.resolved(schema)
-            }
-        }
-    }
-
-    /// An example of what has no members. That of a pattern is its first choice.
-    fn plain(&self, object: &Object) -> Value {
-        if let Some(word) = object.enum_values.iter().flatten().next() {
+    /// An example of a text. That of a pattern is its first choice.
+    fn text(&self, schema: &Value) -> Value {
+        if let Some(word) = schema.pointer("/enum/0") {
             return word.clone();
         }
-        match (&object.schema_type, &object.format, &object.pattern) {
-            (SchemaType::Type(Type::Boolean), ..) => false.into(),
-            (SchemaType::Type(Type::Integer), ..) => 0.into(),
-            (SchemaType::Type(Type::Object), ..) => Value::Object(serde_json::Map::new()),
-            (SchemaType::Type(Type::String), Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)), _) => {
-                "2026-07-30T20:00:00Z".into()
-            }
-            (SchemaType::Type(Type::String), Some(_), _) => self.url.clone().into(),
-            (SchemaType::Type(Type::String), None, Some(pattern)) => {
+        match (schema["format"].as_str(), schema["pattern"].as_str()) {
+            (Some("date-time"), _) => "2026-07-30T20:00:00Z".into(),
+            (Some(_), _) => self.url.clone().into(),
+            (None, Some(pattern)) => {
                 let choice = pattern.trim_matches(['^', '$', '(', ')']).split('|').next().unwrap_or_default();
                 choice.replace("[0-9a-f]{32}", "0123456789abcdef0123456789abcdef").into()
             }
-            (SchemaType::Type(Type::String), None, None) => "".into(),
-            _ => Value::Null,
+            (None, None) => "".into(),
         }
     }
 }
 
-fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
-    if status == OF_THE_CONNECTION {
-        return ResponseBuilder::new().description(meaning(status)).build();
+fn failure(group: &ApiGroup, status: u16, schemas: &mut SchemaGenerator) -> Value {
+    let mut response = json!({ "description": meaning(status) });
+    if status != OF_THE_CONNECTION {
+        let schema = match group.errors {
+            ErrorFormat::Envelope => schema::<Envelope>(schemas),
+            ErrorFormat::Message => schema::<Message>(schemas),
+            ErrorFormat::Twilio => schema::<TwilioError>(schemas),
+        };
+        response["content"] = json!({ JSON: { "schema": schema } });
     }
-    let name = match group.errors {
-        ErrorFormat::Envelope => schema::<Envelope>(schemas),
-        ErrorFormat::Message => schema::<Message>(schemas),
-        ErrorFormat::Twilio => schema::<TwilioError>(schemas),
-    };
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name)));
-    ResponseBuilder::new().description(meaning(status)).content(JSON, content.build()).build()
+    response
 }
 
 /// The meaning of a status on any route.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::events::Events;
 use crate::domain::NumberError;
@@ -190,36 +190,36 @@ impl Response {
 
 // The fields' order is part of the contract.
 /// The answer of most routes that are not Twilio's.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Envelope, bound = "")]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Envelope", bound = "")]
 pub struct Envelope<'a, D = ()> {
     /// The HTTP status, unless the answers are as built.
     code: u16,
     message: &'a str,
     /// More about it, often an object.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = serde_json::Value, required = false)]
+    #[schemars(with = "serde_json::Value")]
     data: Option<D>,
 }
 
 /// The answer of the tutorial's routes.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, JsonSchema)]
 pub struct Message<'a> {
     message: &'a str,
 }
 
 /// An error in Twilio's form.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, JsonSchema)]
 pub struct TwilioError<'a> {
     /// Twilio's number of the error.
-    #[schema(minimum = 20000)]
+    #[schemars(range(min = 20000))]
     code: u32,
     message: &'a str,
     /// Where Twilio says more.
-    #[schema(format = "uri")]
+    #[schemars(extend("format" = "uri"))]
     more_info: String,
     /// The HTTP status.
-    #[schema(minimum = 400, maximum = 599)]
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
 }
 

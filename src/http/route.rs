@@ -6,8 +6,7 @@ use futures_util::future::BoxFuture;
 use hyper::Method;
 use indexmap::IndexMap;
 use matchit::Params;
-use utoipa::ToSchema;
-use utoipa::openapi::{RefOr, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::response::{ErrorFormat, Problem, Response};
 use super::routes::{GROUPS, NOT_SERVED};
@@ -162,14 +161,11 @@ pub enum Content {
     List(SchemaOf, &'static str, Option<(&'static str, SchemaOf)>),
 }
 
-/// Adds a type's schema, and those that it names; returns its name.
-pub type SchemaOf = fn(&mut Vec<(String, RefOr<Schema>)>) -> String;
+/// The schema of a type, or a reference to it.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String {
-    let name = T::name().into_owned();
-    schemas.push((name.clone(), T::schema()));
-    T::schemas(schemas);
-    name
+pub fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
 }
 
 /// The parameters of a route without any.

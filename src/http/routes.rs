@@ -1,7 +1,7 @@
 //! The table of all routes. Routing, the `Allow` header, who may use a route, its name in logs, and its description in
 //! `/openapi.json` and `/docs` come from here.
 
-use utoipa::ToSchema;
+use schemars::JsonSchema;
 
 use super::admin::{self, AdminPage};
 use super::compatible;
@@ -89,20 +89,20 @@ const fn ok(content: Content) -> Success {
     Success { status: 200, about: "The resource.", content }
 }
 
-const fn one<T: ToSchema>() -> Success {
+const fn one<T: JsonSchema>() -> Success {
     ok(Content::Json(schema::<T>, None))
 }
 
-const fn list<T: ToSchema>(key: &'static str) -> Success {
+const fn list<T: JsonSchema>(key: &'static str) -> Success {
     Success { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key, None) }
 }
 
-const fn list_with<T: ToSchema, U: ToSchema>(key: &'static str, further: &'static str) -> Success {
+const fn list_with<T: JsonSchema, U: JsonSchema>(key: &'static str, further: &'static str) -> Success {
     let content = Content::List(schema::<T>, key, Some((further, schema::<U>)));
     Success { content, ..list::<T>(key) }
 }
 
-const fn made<T: ToSchema>() -> Success {
+const fn made<T: JsonSchema>() -> Success {
     Success { status: 201, about: "Created.", content: Content::Json(schema::<T>, None) }
 }
 

@@ -1,7 +1,7 @@
 //! A delivery as the API shows it: JSON with the names that Twilio's lists have.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
 
 use super::EventId;
 use super::record::{Delivery, DeliveryState, WebhookAttempt};
@@ -9,58 +9,56 @@ use super::transport::AttemptError;
 use crate::domain::{DateTime, Sid, SidKind};
 
 /// A delivery of an event to a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Delivery)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 pub struct DeliveryView<'a> {
     /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    #[schemars(with = "String", regex(pattern = "^AC[0-9a-f]{32}$"))]
     pub account_sid: Sid,
     /// The service.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    #[schemars(with = "String", regex(pattern = "^VA[0-9a-f]{32}$"))]
     pub service_sid: Sid,
     /// The webhook.
-    #[schema(value_type = String, pattern = "^YW[0-9a-f]{32}$")]
+    #[schemars(with = "String", regex(pattern = "^YW[0-9a-f]{32}$"))]
     pub webhook_sid: Sid,
     /// The event's id, which receivers see as `webhook-id`.
     #[serde(serialize_with = "text")]
-    #[schema(value_type = String, pattern = "^evt_[0-9a-f]{32}$")]
+    #[schemars(with = "String", regex(pattern = "^evt_[0-9a-f]{32}$"))]
     pub event_id: EventId,
     /// The event's name.
-    #[schema(example = "verification.approved")]
+    #[schemars(example = &"verification.approved")]
     pub event_type: &'static str,
     /// The verification; null for an event of the pumping guard.
-    #[schema(required, value_type = Option<String>, pattern = "^VE[0-9a-f]{32}$")]
+    #[schemars(with = "Option<String>", regex(pattern = "^VE[0-9a-f]{32}$"))]
     pub verification_sid: Option<Sid>,
     /// `pending`, `delivered` or `failed`.
-    #[schema(value_type = String, example = "delivered")]
+    #[schemars(with = "String", example = &"delivered")]
     pub status: DeliveryState,
     /// When the event happened.
-    #[schema(value_type = String, format = DateTime)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub date_created: DateTime,
     /// When it is tried next; null when it is not.
-    #[schema(required, value_type = Option<String>, format = DateTime)]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_attempt: Option<DateTime>,
     /// The latest attempts, the oldest first.
     pub attempts: Vec<AttemptView<'a>>,
 }
 
 /// An attempt to deliver an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = DeliveryAttempt)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryAttempt")]
 pub struct AttemptView<'a> {
     /// When it began.
-    #[schema(value_type = String, format = DateTime)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub date: DateTime,
     /// Duration in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status of the answer.
-    #[schema(required)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or no attempt: `timed_out`.
-    #[schema(required, value_type = Option<String>)]
+    #[schemars(with = "Option<String>")]
     pub error: Option<AttemptError>,
     /// The same in words.
-    #[schema(required)]
     pub error_message: Option<&'a str>,
 }
 

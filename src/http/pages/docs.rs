@@ -8,7 +8,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::{Frame, STYLE_ONLY, html};
-use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON, Schemas};
+use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON};
 use crate::http::response::{Problem, Response};
 use crate::http::route::{Access, ApiGroup, Route, Verb};
 use crate::http::routes::GROUPS;
@@ -86,7 +86,7 @@ fn docs_route(group: &ApiGroup, route: &'static Route) -> DocsRoute {
             .collect(),
         curl: curl(group, route),
         responses: std::iter::once((route.success.status, route.success.about)).chain(failures).collect(),
-        example: openapi::success_example(route, &mut Schemas::new()).unwrap_or_default(),
+        example: openapi::success_example(route, &mut openapi::schemas()).unwrap_or_default(),
     }
 }
 

@@ -4,8 +4,8 @@
 use askama::Template;
 use hyper::StatusCode;
 use hyper::header::HOST;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{Frame, LIVE, LIVE_HEADERS, html, redirect, words_for_number};
 use crate::domain::{Code, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
@@ -235,43 +235,43 @@ impl InboxView<'_> {
 }
 
 /// The simulator's inbox.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Inbox {
     /// The newest first.
     messages: Vec<MessageJson>,
     /// The server's time, in milliseconds since 1970.
-    #[schema(example = 1_785_441_601_000_u64)]
+    #[schemars(example = 1_785_441_601_000_u64)]
     now_ms: u64,
 }
 
 /// A message of the simulator.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = InboxMessage)]
+#[schemars(rename = "InboxMessage")]
 pub struct MessageJson {
-    #[schema(example = "SM5ef8732a3c49700934481addd5ce1659")]
+    #[schemars(example = &"SM5ef8732a3c49700934481addd5ce1659")]
     pub id: String,
     /// The recipient, in E.164 form.
-    #[schema(example = "+14155552671")]
+    #[schemars(example = &"+14155552671")]
     pub to: String,
-    #[schema(example = "sms")]
+    #[schemars(example = &"sms")]
     pub channel: &'static str,
-    #[schema(example = "Acme: your code is 123456. It is valid for 10 min.")]
+    #[schemars(example = &"Acme: your code is 123456. It is valid for 10 min.")]
     pub text: String,
-    #[schema(example = "123456")]
+    #[schemars(example = &"123456")]
     pub code: String,
     /// In milliseconds since 1970.
-    #[schema(example = 1_785_441_600_000_u64)]
+    #[schemars(example = 1_785_441_600_000_u64)]
     pub received_at_ms: u64,
     /// When the code expires.
-    #[schema(example = 1_785_441_630_000_u64)]
+    #[schemars(example = 1_785_441_630_000_u64)]
     pub expires_at_ms: u64,
     /// The friendly name of the service, with its sid if another service has the same.
-    #[schema(example = "default")]
+    #[schemars(example = &"default")]
     pub service: String,
     /// Of the code.
-    #[schema(pattern = "^(live|used|replaced|canceled|locked out|expired)$")]
+    #[schemars(regex(pattern = "^(live|used|replaced|canceled|locked out|expired)$"))]
     pub status: &'static str,
     /// For the page.
     #[serde(skip)]

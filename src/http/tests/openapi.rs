@@ -112,7 +112,7 @@ fn fits(value: &Value, schema: &Value, place: &str) {
         let name = name.rsplit('/').next().expect("a name");
         return fits(value, &described()["components"]["schemas"][name], &format!("{place}/{name}"));
     }
-    if let Some(choices) = schema["oneOf"].as_array() {
+    if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
         let other = choices.iter().find(|choice| choice["type"] != "null").expect("a choice");
         if !value.is_null() {
             fits(value, other, place);

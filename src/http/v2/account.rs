@@ -52,13 +52,13 @@ parameters! {
 
 view! {
     /// Texts of messages, in several languages.
-    TemplateView as Template(frame, template: &Template) {
+    TemplateView as "Template"(frame, template: &Template) {
         sid: TemplateSid = Id(template.sid),
         account_sid: AccountSid = Id(frame.account),
-        #[schema(example = "login")]
+        #[schemars(example = &"login")]
         friendly_name: String = template.friendly_name.clone(),
         /// Calls are `voice` here, as Twilio spells it.
-        #[schema(example = json!(["sms", "voice"]))]
+        #[schemars(example = serde_json::json!(["sms", "voice"]))]
         channels: Vec<&'static str> = template.channels.iter().map(|channel| match channel {
             Channel::Call => "voice",
             Channel::Sms | Channel::WhatsApp => channel.as_str(),
@@ -74,15 +74,15 @@ view! {
 
 view! {
     /// A text in one language.
-    TranslationView as Translation(_frame, translation: &Translation, is_default: bool, date: Timestamp) {
+    TranslationView as "Translation"(_frame, translation: &Translation, is_default: bool, date: Timestamp) {
         /// Whether it is used if no other language fits.
-        #[schema(example = true)]
+        #[schemars(example = true)]
         is_default_translation: bool = is_default,
-        #[schema(pattern = "^approved$")]
+        #[schemars(regex(pattern = "^approved$"))]
         status: &'static str = "approved",
-        #[schema(example = "en")]
+        #[schemars(example = &"en")]
         locale: String = translation.locale.to_string(),
-        #[schema(example = "Your code is {{code}}.")]
+        #[schemars(example = &"Your code is {{code}}.")]
         text: String = translation.text.clone(),
         date_updated: Date = date.into(),
         date_created: Date = date.into(),
@@ -91,10 +91,10 @@ view! {
 
 view! {
     /// A number on the safe list.
-    SafeNumberView as SafeListNumber(frame, sid: Sid, number: PhoneNumber) {
+    SafeNumberView as "SafeListNumber"(frame, sid: Sid, number: PhoneNumber) {
         sid: SafeNumberSid = Id(sid),
         /// In E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         phone_number: String = number.e164(),
         url: Url = frame.url(&format!("/SafeList/Numbers/{}", number.e164())),
     }
@@ -102,14 +102,14 @@ view! {
 
 view! {
     /// Numbers that receive no message and have a known code.
-    TestNumberView as TestNumber(frame, service: Sid, number: &registry::TestNumber) {
+    TestNumberView as "TestNumber"(frame, service: Sid, number: &registry::TestNumber) {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// In E.164 form; `x` stands for any digit.
-        #[schema(example = "+1415555012x")]
+        #[schemars(example = &"+1415555012x")]
         pattern: String = number.pattern.clone(),
         /// The code that verifies them.
-        #[schema(example = "123456")]
+        #[schemars(example = &"123456")]
         code: String = number.code.clone(),
         /// The time from which they are ordinary numbers again.
         date_expires: Date = number.expires.into(),

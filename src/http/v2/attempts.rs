@@ -52,17 +52,16 @@ parameters! {
 
 view! {
     /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
-    AttemptView as Attempt(frame, service: Option<Sid>, attempt: &Attempt) {
+    AttemptView as "Attempt"(frame, service: Option<Sid>, attempt: &Attempt) {
         sid: AttemptSid = Id(attempt.sid),
         account_sid: AccountSid = Id(frame.account),
         /// Null if the service has been deleted.
-        #[schema(required)]
         service_sid: Option<ServiceSid> = service.map(Id),
         verification_sid: VerificationSid = Id(attempt.verification),
         date_created: Date = attempt.created.into(),
         date_updated: Date = attempt.updated.into(),
         /// Whether the number was verified.
-        #[schema(pattern = "^(converted|unconverted)$")]
+        #[schemars(regex(pattern = "^(converted|unconverted)$"))]
         conversion_status: &'static str = if attempt.converted { "converted" } else { "unconverted" },
         channel: ChannelName = ChannelName(attempt.channel),
         price: Price = Price::new(frame),
@@ -73,35 +72,34 @@ view! {
 
 view! {
     /// The price of a message, which only the provider knows.
-    Price as Price(_frame) {
+    Price as "Price"(_frame) {
         value: Null = Null,
         currency: Null = Null,
     }
 }
 
 view! {
-    ChannelData as ChannelData(_frame, attempt: &Attempt) {
+    ChannelData as "ChannelData"(_frame, attempt: &Attempt) {
         verification_sid: VerificationSid = Id(attempt.verification),
         /// The number, in E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         to: String = attempt.to.e164(),
         /// `confirmed` if the number was verified.
-        #[schema(pattern = "^(confirmed|unconfirmed)$")]
+        #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
         status: &'static str = if attempt.converted { "confirmed" } else { "unconfirmed" },
         /// The provider's latest report, in its words.
-        #[schema(required, example = "delivered")]
+        #[schemars(example = &"delivered")]
         message_status: Option<String> = attempt.message_status.clone(),
         /// The provider's error code.
-        #[schema(required)]
         error_code: Option<String> = attempt.error_code.map(|code| code.to_string()),
         /// The number's country, two letters of ISO 3166-1.
-        #[schema(required, example = "US")]
+        #[schemars(example = &"US")]
         country: Option<String> = attempt.country.map(|country: Region| country.to_string()),
         /// Digits of the code.
-        #[schema(required, minimum = 4, maximum = 10, example = 6)]
+        #[schemars(example = 6, range(min = 4, max = 10))]
         code_length: Option<u8> = attempt.code_length,
         /// The requested language.
-        #[schema(required, example = "en")]
+        #[schemars(example = &"en")]
         locale: Option<String> = attempt.locale.clone(),
         /// The network is not looked up.
         mcc: Null = Null,
@@ -114,15 +112,15 @@ view! {
 
 view! {
     /// The number of attempts that led to a verified number.
-    SummaryView as AttemptsSummary(frame, summary: Summary) {
-        #[schema(example = 11)]
+    SummaryView as "AttemptsSummary"(frame, summary: Summary) {
+        #[schemars(example = 11)]
         total_attempts: u64 = summary.total,
-        #[schema(example = 9)]
+        #[schemars(example = 9)]
         total_converted: u64 = summary.converted,
-        #[schema(example = 2)]
+        #[schemars(example = 2)]
         total_unconverted: u64 = summary.total.saturating_sub(summary.converted),
         /// In percent; `0` if there were no attempts.
-        #[schema(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$", example = "81.818181818")]
+        #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"), example = &"81.818181818")]
         conversion_rate_percentage: String = percentage(summary.converted, summary.total),
         url: Url = frame.url("/Attempts/Summary"),
     }

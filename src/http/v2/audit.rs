@@ -21,39 +21,35 @@ parameters! {
 
 view! {
     /// A change, and who made it.
-    AuditEntryView as AuditEntry(frame, entry: &AuditEntry) {
+    AuditEntryView as "AuditEntry"(frame, entry: &AuditEntry) {
         account_sid: AccountSid = Id(frame.account),
         date_created: Date = entry.at.into(),
         /// What was done.
-        #[schema(example = "key.revoked")]
+        #[schemars(example = &"key.revoked")]
         action: &'static str = entry.change.action.as_str(),
         /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
         /// dashboard, signed in with the key, or with the account's credentials if there is none.
-        #[schema(pattern = "^(account|key|user|session)$")]
+        #[schemars(regex(pattern = "^(account|key|user|session)$"))]
         actor: &'static str = entry.actor.kind(),
         /// The id of the key.
-        #[schema(required)]
         actor_sid: Option<String> = entry.actor.key().map(|sid| sid.to_string()),
         /// The name of the key or of the user.
-        #[schema(required, example = "anna")]
+        #[schemars(example = &"anna")]
         actor_name: Option<String> = entry.actor.name().map(str::to_owned),
         /// The id of the user.
-        #[schema(required, example = 1000)]
+        #[schemars(example = 1000)]
         actor_uid: Option<u32> = match entry.actor {
             Actor::User { uid, .. } => Some(uid),
             Actor::Account | Actor::Key { .. } | Actor::Session { .. } => None,
         },
         /// Null for what belongs to all services.
-        #[schema(required)]
         service_sid: Option<ServiceSid> = entry.change.service.map(Id),
         /// The id of the key, the webhook or the entry of the safe list.
-        #[schema(required)]
         resource_sid: Option<String> = entry.change.resource.map(|sid| sid.to_string()),
         /// The number, masked.
-        #[schema(required, example = "+1415*****71")]
+        #[schemars(example = &"+1415*****71")]
         number: Option<String> = entry.change.number.clone(),
         /// The id of the request, as in its response and in the log.
-        #[schema(required)]
         request_id: Option<String> = entry.request_id.clone(),
     }
 }

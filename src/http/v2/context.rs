@@ -10,8 +10,8 @@ use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
 use matchit::Params;
 use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::V2;
 use super::error::Error;
@@ -85,14 +85,30 @@ impl<'a> Request<'a> {
     }
 
     /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
-    pub fn page_object<T: Serialize>(
-        &self,
-        key: &'static str,
-        items: PageItems<T>,
-        filters: &[&str],
-    ) -> Listed<T> {
-        let url = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
-        items.listed(key, &ListAddress { url, query: &self.fields, filters })
+    pub fn page_object<T>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Listed<T> {
+        let PageItems { page, items, has_more } = items;
+        let Url(list) = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
+        let address = |number: u32| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(self.fields.given(filters));
+            query.append_pair("PageSize", &page.size.to_string());
+            query.append_pair("Page", &number.to_string());
+            // The first page fixes the time anew.
+            if let Some(since) = page.since.filter(|_| number > 0) {
+                query.append_pair("PageToken", &PageToken(since).to_string());
+            }
+            Url(format!("{list}?{}", query.finish()))
+        };
+        let meta = Meta {
+            page: page.number,
+            page_size: page.size,
+            first_page_url: address(0),
+            previous_page_url: page.number.checked_sub(1).map(address),
+            url: address(page.number),
+            next_page_url: (has_more && page.number < LAST_PAGE).then(|| address(page.number + 1)),
+            key,
+        };
+        Listed { items: BTreeMap::from([(key, items)]), meta }
     }
 
     /// The answer with such a page.
@@ -294,25 +310,25 @@ pub struct Page {
 }
 
 /// The place of a page in its list.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ListMeta)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListMeta")]
 pub struct Meta {
     /// Which page this is, from 0.
-    #[schema(example = 0)]
+    #[schemars(example = 0)]
     page: u32,
     /// Most items on a page.
-    #[schema(example = 50)]
+    #[schemars(example = 50)]
     page_size: u32,
     first_page_url: Url,
-    #[schema(required, value_type = Option<String>, format = "uri")]
+    #[schemars(with = "Option<String>", extend("format" = "uri"))]
     previous_page_url: Option<Url>,
     /// This page.
     url: Url,
     /// Null for the last page.
-    #[schema(required, value_type = Option<String>, format = "uri")]
+    #[schemars(with = "Option<String>", extend("format" = "uri"))]
     next_page_url: Option<Url>,
     /// The name of the items.
-    #[schema(example = "KEY")]
+    #[schemars(example = &"KEY")]
     key: &'static str,
 }
 
@@ -365,46 +381,6 @@ pub struct PageItems<T> {
     pub items: Vec<T>,
     /// Whether more follow on the next page.
     pub has_more: bool,
-}
-
-impl<T> PageItems<T> {
-    /// The answer's object: the items under `key`, and `meta`.
-    fn listed(self, key: &'static str, list: &ListAddress<'_>) -> Listed<T> {
-        let Self { page, items, has_more } = self;
-        let address = |number: u32| list.of_page(page, number);
-        let meta = Meta {
-            page: page.number,
-            page_size: page.size,
-            first_page_url: address(0),
-            previous_page_url: page.number.checked_sub(1).map(address),
-            url: address(page.number),
-            next_page_url: (has_more && page.number < LAST_PAGE).then(|| address(page.number + 1)),
-            key,
-        };
-        Listed { items: BTreeMap::from([(key, items)]), meta }
-    }
-}
-
-/// The address of a list.
-struct ListAddress<'a> {
-    url: Url,
-    /// The request's query, of which addresses of pages repeat the `filters`.
-    query: &'a Fields,
-    filters: &'a [&'a str],
-}
-
-impl ListAddress<'_> {
-    fn of_page(&self, page: Page, number: u32) -> Url {
-        let mut text = form_urlencoded::Serializer::new(String::new());
-        text.extend_pairs(self.query.given(self.filters));
-        text.append_pair("PageSize", &page.size.to_string());
-        text.append_pair("Page", &number.to_string());
-        // The first page fixes the time anew.
-        if let Some(since) = page.since.filter(|_| number > 0) {
-            text.append_pair("PageToken", &PageToken(since).to_string());
-        }
-        Url(format!("{}?{}", self.url.0, text.finish()))
-    }
 }
 
 #[cfg(test)]

@@ -40,15 +40,15 @@ parameters! {
 
 view! {
     /// A named limit: requests pass values for it, and its buckets count them.
-    RateLimitView as RateLimit(frame, service: Sid, limit: &RateLimit) {
+    RateLimitView as "RateLimit"(frame, service: Sid, limit: &RateLimit) {
         sid: RateLimitSid = Id(limit.sid),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The name in requests.
-        #[schema(example = "session")]
+        #[schemars(example = &"session")]
         unique_name: String = limit.unique_name.clone(),
         /// For people.
-        #[schema(required, example = "one for each session")]
+        #[schemars(example = &"one for each session")]
         description: Option<String> = limit.description.clone(),
         date_created: Date = limit.created.into(),
         date_updated: Date = limit.updated.into(),
@@ -58,26 +58,26 @@ view! {
 }
 
 view! {
-    #[schema(example = json!({
+    #[schemars(example = serde_json::json!({
         "buckets": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits/RK0123456789abcdef0123456789abcdef/Buckets",
     }))]
-    RateLimitLinks as RateLimitLinks(frame, service: Sid, limit: Sid) {
+    RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
         buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
     }
 }
 
 view! {
     /// The number of requests with one value that are allowed within an interval.
-    BucketView as Bucket(frame, service: Sid, limit: Sid, bucket: &Bucket) {
+    BucketView as "Bucket"(frame, service: Sid, limit: Sid, bucket: &Bucket) {
         sid: BucketSid = Id(bucket.sid),
         rate_limit_sid: RateLimitSid = Id(limit),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// Requests.
-        #[schema(minimum = 1, example = 5)]
+        #[schemars(example = 5, range(min = 1))]
         max: u32 = bucket.max,
         /// Seconds.
-        #[schema(minimum = 1, example = 60)]
+        #[schemars(example = 60, range(min = 1))]
         interval: u32 = bucket.interval,
         date_created: Date = bucket.created.into(),
         date_updated: Date = bucket.updated.into(),

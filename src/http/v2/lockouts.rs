@@ -11,17 +11,16 @@ use crate::verify::Erasure;
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.
-    LockoutView as Lockout(frame, service: Sid, number: PhoneNumber, state: LockoutState) {
+    LockoutView as "Lockout"(frame, service: Sid, number: PhoneNumber, state: LockoutState) {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         to: String = number.e164(),
         /// Consecutive wrong codes.
-        #[schema(example = 100)]
+        #[schemars(example = 100)]
         wrong_codes: u8 = state.wrong_codes,
         /// The time until which checks are refused; null while they are allowed.
-        #[schema(required)]
         date_locked_until: Option<Date> = state.until.map(Date::from),
         url: Url = frame.url(&format!("/Services/{service}/Lockouts/{}", number.e164())),
     }
@@ -29,16 +28,15 @@ view! {
 
 view! {
     /// The erasure of a number.
-    ErasureView as Erasure(frame, service: Sid, number: PhoneNumber, erasure: Erasure) {
+    ErasureView as "Erasure"(frame, service: Sid, number: PhoneNumber, erasure: Erasure) {
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         to: String = number.e164(),
         /// Whether something was known of the number, and is erased.
         erased: bool = erasure.has_erased,
         /// The end of the lockout of the number, which stays until then; null without one.
-        #[schema(required)]
         date_locked_until: Option<Date> = erasure.locked_until.map(Date::from),
     }
 }

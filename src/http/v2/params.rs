@@ -10,10 +10,8 @@ use std::fmt::{self, Display};
 use hyper::HeaderMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use utoipa::openapi::Schema;
-use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 
 use super::error::Error;
 pub use super::types::*;
@@ -107,22 +105,19 @@ pub struct Param {
     /// Its values, in a few words.
     pub accepts: String,
     /// Its values in a path, a query, a header or a form.
-    pub schema: Schema,
+    pub schema: Value,
     /// Its values in a JSON body.
-    pub json_schema: Schema,
+    pub json_schema: Value,
 }
 
 impl Param {
     /// Describes a parameter of this type.
     pub fn of<P: Parameter>(name: &str, about: &str, example: &str) -> Self {
-        let about = about.trim();
-        let schema = P::schema();
-        let example = match &schema {
-            Schema::Array(_) => vec![example].into(),
+        let (about, schema) = (about.trim(), P::schema());
+        let example = match schema["type"].as_str() {
+            Some("array") => json!([example]),
             // A number or a truth value is one in JSON too.
-            Schema::Object(object) if object.schema_type != SchemaType::Type(Type::String) => {
-                serde_json::from_str(example).unwrap_or_else(|_| example.into())
-            }
+            Some("integer" | "boolean") => serde_json::from_str(example).unwrap_or_else(|_| example.into()),
             _ => example.into(),
         };
         Self {
@@ -137,8 +132,7 @@ impl Param {
     }
 
     /// Describes an object in a JSON body.
-    pub fn of_object(name: &str, object: Object, example: Value) -> Self {
-        let schema = Schema::from(object);
+    pub fn of_object(name: &str, schema: Value, example: Value) -> Self {
         let (name, accepts) = (name.to_owned(), accepted(&schema));
         let (required, about) = (true, String::new());
         Self { name, required, about, example, accepts, json_schema: schema.clone(), schema }
@@ -146,70 +140,57 @@ impl Param {
 }
 
 /// The values of a schema, in a few words.
-pub fn accepted(schema: &Schema) -> String {
-    let Schema::Object(object) = schema else { return "names".to_owned() };
-    if let Some(words) = &object.enum_values {
+pub fn accepted(schema: &Value) -> String {
+    if let Some(words) = schema["enum"].as_array() {
         let words = words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
         return words.collect::<Vec<_>>().join(" | ");
     }
-    if object.content_media_type == JSON || !object.properties.is_empty() {
-        return "JSON object".to_owned();
-    }
-    match &object.schema_type {
-        SchemaType::Type(Type::Integer) => {
-            let bound = |value: &Option<_>| serde_json::to_value(value).unwrap_or_default();
-            format!("{} to {}", bound(&object.minimum), bound(&object.maximum))
+    match schema["type"].as_str() {
+        Some("array") => "names".to_owned(),
+        _ if schema["contentMediaType"] == JSON || schema["properties"].is_object() => {
+            "JSON object".to_owned()
         }
-        SchemaType::Type(Type::Boolean) => "true | false".to_owned(),
-        _ => object
-            .max_length
-            .map_or_else(|| "text".to_owned(), |most| format!("text, at most {most} characters")),
+        Some("integer") => format!("{} to {}", schema["minimum"], schema["maximum"]),
+        Some("boolean") => "true | false".to_owned(),
+        _ => match schema["maxLength"].as_u64() {
+            Some(most) => format!("text, at most {most} characters"),
+            None => "text".to_owned(),
+        },
     }
 }
 
 pub(super) const JSON: &str = "application/json";
 
 /// The schema of a parameter in a JSON body: an object in a text may also be an object there.
-fn in_json(schema: Schema) -> Schema {
-    match schema {
-        Schema::Object(object) if object.content_media_type == JSON => {
-            let types = SchemaType::Array(vec![Type::String, Type::Number, Type::Boolean]);
-            let value = Schema::from(ObjectBuilder::new().schema_type(types).build());
-            let members = ObjectBuilder::new().additional_properties(Some(AdditionalProperties::from(value)));
-            OneOfBuilder::new().item(object).item(members.schema_type(Type::Object).build()).build().into()
-        }
-        other => other,
+fn in_json(schema: Value) -> Value {
+    if schema["contentMediaType"] != JSON {
+        return schema;
     }
+    let values = json!({ "type": ["string", "number", "boolean"] });
+    json!({ "oneOf": [schema, { "type": "object", "additionalProperties": values }] })
 }
 
 /// Adds what depends on the place of a type: its meaning, whether it may be empty, and whether it may be null.
-fn finished(schema: Schema, about: &str, required: bool, nullable: bool) -> Schema {
-    match schema {
-        Schema::Object(mut object) => {
-            object.description = Some(about.to_owned());
-            let absent = if required { "" } else { "?" };
-            object.pattern = object.pattern.map(|pattern| format!("^({pattern}){absent}$"));
-            object.min_length = object.max_length.filter(|_| required).map(|_| 1);
-            if nullable && let SchemaType::Type(one) = object.schema_type {
-                object.schema_type = SchemaType::Array(vec![one, Type::Null]);
-                object.enum_values.iter_mut().for_each(|values| values.push(Value::Null));
-            }
-            Schema::Object(object)
-        }
-        Schema::Array(mut array) => {
-            array.description = Some(about.to_owned());
-            array.min_items = required.then_some(1);
-            Schema::Array(array)
-        }
-        Schema::OneOf(mut either) => {
-            either.description = Some(about.to_owned());
-            if nullable {
-                either.items.push(Schema::from(ObjectBuilder::new().schema_type(Type::Null).build()).into());
-            }
-            Schema::OneOf(either)
-        }
-        other => other,
+fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> Value {
+    schema["description"] = about.into();
+    if let Some(pattern) = schema["pattern"].as_str() {
+        let absent = if required { "" } else { "?" };
+        schema["pattern"] = format!("^({pattern}){absent}$").into();
     }
+    if required && schema["maxLength"].is_u64() {
+        schema["minLength"] = 1.into();
+    }
+    if required && schema["type"] == "array" {
+        schema["minItems"] = 1.into();
+    } else if nullable && let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        choices.push(json!({ "type": "null" }));
+    } else if nullable && schema["type"].is_string() && schema["type"] != "array" {
+        schema["type"] = json!([schema["type"], "null"]);
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
+    }
+    schema
 }
 
 /// A type that a parameter can have.
@@ -224,7 +205,7 @@ pub trait Parameter: Sized {
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error>;
 
     /// Its values. A pattern is without `^` and `$`.
-    fn schema() -> Schema;
+    fn schema() -> Value;
 
     /// Its values, in a few words.
     fn accepts() -> String {
@@ -247,7 +228,7 @@ impl<T: Parameter> Parameter for Option<T> {
         Self::read(fields, name).map(Some)
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         T::schema()
     }
 

@@ -96,14 +96,12 @@ fn describe(is_new: bool) -> Vec<Param> {
                 words.push(Value::Null);
             }
         }
-        let read = |mut schema: Value| {
+        for schema in [&mut schema, &mut in_json] {
             schema.as_object_mut()?.retain(|_, value| !value.is_null());
-            serde_json::from_value(schema).ok()
-        };
+        }
         let (name, about) = (parameter.name.clone(), parameter.description.clone());
-        let (schema, json_schema) = (read(schema)?, read(in_json)?);
         let accepts = if parameter.is_time { TIME.to_owned() } else { accepted(&schema) };
-        Some(Param { name, required, about, example, accepts, schema, json_schema })
+        Some(Param { name, required, about, example, accepts, schema, json_schema: in_json })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
     parameters.push(Param::of::<Option<Off>>(PSD2, "Only false: transactions are not served.", "false"));
@@ -113,14 +111,14 @@ fn describe(is_new: bool) -> Vec<Param> {
 
 view! {
     /// A service: a namespace with its own rules, of which these are Twilio's.
-    ServiceView as Service(frame, service: &Service) {
+    ServiceView as "Service"(frame, service: &Service) {
         sid: ServiceSid = Id(service.sid),
         account_sid: AccountSid = Id(frame.account),
         /// The name of the service in its messages.
-        #[schema(example = "Owl Bank")]
+        #[schemars(example = &"Owl Bank")]
         friendly_name: String = service.settings.friendly_name.clone(),
         /// The number of digits of a code.
-        #[schema(minimum = 4, maximum = 10, example = 6)]
+        #[schemars(example = 6, range(min = 4, max = 10))]
         code_length: u8 = service.settings.code_length.get(),
         /// No effect: nothing is looked up.
         lookup_enabled: bool = service.settings.lookup_enabled,
@@ -129,10 +127,9 @@ view! {
         /// Whether text messages to numbers known to be landlines are refused.
         skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
         /// No effect: the gateway's setting decides.
-        #[schema(example = true)]
+        #[schemars(example = true)]
         dtmf_input_required: bool = service.settings.dtmf_input_required,
         /// No effect.
-        #[schema(required)]
         tts_name: Option<String> = service.settings.tts_name.clone(),
         /// Whether text messages warn that the code is not to be shared.
         do_not_share_warning_enabled: bool = service.settings.do_not_share_warning,
@@ -141,7 +138,7 @@ view! {
         push: Push = Push::new(frame),
         totp: Totp = Totp::new(frame),
         /// The template where a request names none.
-        #[schema(required, pattern = "^HJ[0-9a-f]{32}$")]
+        #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
         default_template_sid: Option<String> = service.settings.default_template.map(|sid| sid.to_string()),
         whatsapp: Whatsapp = Whatsapp::new(frame),
         passkeys: Passkeys = Passkeys::new(frame),
@@ -156,7 +153,7 @@ view! {
 
 view! {
     /// Not served.
-    Push as ServicePush(_frame) {
+    Push as "ServicePush"(_frame) {
         include_date: bool = false,
         apn_credential_sid: Null = Null,
         fcm_credential_sid: Null = Null,
@@ -165,7 +162,7 @@ view! {
 
 view! {
     /// Not served.
-    Totp as ServiceTotp(_frame) {
+    Totp as "ServiceTotp"(_frame) {
         issuer: Null = Null,
         time_step: Null = Null,
         code_length: Null = Null,
@@ -175,7 +172,7 @@ view! {
 
 view! {
     /// The gateway sets it, not the service.
-    Whatsapp as ServiceWhatsapp(_frame) {
+    Whatsapp as "ServiceWhatsapp"(_frame) {
         msg_service_sid: Null = Null,
         from: Null = Null,
     }
@@ -183,7 +180,7 @@ view! {
 
 view! {
     /// Not served.
-    Passkeys as ServicePasskeys(frame) {
+    Passkeys as "ServicePasskeys"(frame) {
         relying_party: RelyingParty = RelyingParty::new(frame),
         authenticator_attachment: Null = Null,
         discoverable_credentials: Null = Null,
@@ -192,7 +189,7 @@ view! {
 }
 
 view! {
-    RelyingParty as ServiceRelyingParty(_frame) {
+    RelyingParty as "ServiceRelyingParty"(_frame) {
         id: Null = Null,
         name: Null = Null,
         origins: Null = Null,
@@ -201,7 +198,7 @@ view! {
 
 view! {
     /// The addresses of what belongs to a service. Entities and access tokens are not served.
-    #[schema(example = json!({
+    #[schemars(example = serde_json::json!({
         "verification_checks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck",
         "verifications": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Verifications",
         "rate_limits": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits",
@@ -211,7 +208,7 @@ view! {
         "webhooks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Webhooks",
         "access_tokens": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/AccessTokens",
     }))]
-    Links as ServiceLinks(frame, service: Sid) {
+    Links as "ServiceLinks"(frame, service: Sid) {
         verification_checks: Url = frame.url(&format!("/Services/{service}/VerificationCheck")),
         verifications: Url = frame.url(&format!("/Services/{service}/Verifications")),
         rate_limits: Url = frame.url(&format!("/Services/{service}/RateLimits")),
@@ -308,13 +305,12 @@ parameters! {
 
 view! {
     /// The gateway that sends to a country.
-    MessagingConfigurationView as MessagingConfiguration(
-        frame, service: Sid, configuration: &MessagingConfiguration
+    MessagingConfigurationView as "MessagingConfiguration"(frame, service: Sid, configuration: &MessagingConfiguration
     ) {
         account_sid: AccountSid = Id(frame.account),
         service_sid: ServiceSid = Id(service),
         /// Two letters of ISO 3166-1.
-        #[schema(example = "DE")]
+        #[schemars(example = &"DE")]
         country: String = configuration.country.clone(),
         messaging_service_sid: MessagingServiceSid = Id(configuration.messaging_service),
         date_created: Date = configuration.created.into(),

@@ -6,10 +6,9 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
 
 use super::error::{Cause, Error};
 use super::params::{Fields, JSON, Parameter};
@@ -23,20 +22,20 @@ use crate::template::{AppHash, SendDigits};
 use crate::verify::{Ending, VerificationTarget};
 use crate::webhook::{DeliveryState, EventId, EventType};
 
-fn string() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String)
+pub(super) fn matching(pattern: impl Into<String>) -> Value {
+    json!({ "type": "string", "pattern": pattern.into() })
 }
 
-pub(super) fn matching(pattern: impl Into<String>) -> Schema {
-    string().pattern(Some(pattern)).build().into()
+fn at_most(longest: usize) -> Value {
+    json!({ "type": "string", "maxLength": longest })
 }
 
-fn text_of(longest: usize, pattern: &str) -> Schema {
-    string().max_length(Some(longest)).pattern(Some(pattern)).build().into()
+fn text_of(longest: usize, pattern: &str) -> Value {
+    json!({ "type": "string", "maxLength": longest, "pattern": pattern })
 }
 
-fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
-    string().enum_values(Some(words)).build().into()
+fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
+    json!({ "type": "string", "enum": words.into_iter().collect::<Vec<_>>() })
 }
 
 /// Types whose values are texts: what they must be, how they are read, and their pattern.
@@ -51,7 +50,7 @@ macro_rules! texts {
                 $must_be.to_string()
             }
 
-            fn schema() -> Schema {
+            fn schema() -> Value {
                 $schema
             }
         }
@@ -69,7 +68,7 @@ macro_rules! words {
                 })
             }
 
-            fn schema() -> Schema {
+            fn schema() -> Value {
                 one_of([$($word),+])
             }
         }
@@ -91,7 +90,7 @@ texts! {
     GuardSubject: operator::SUBJECTS, |text| operator::subject(text, None).map(Self), matching(
         "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
     );
-    IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), string().max_length(Some(45)).build().into();
+    IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), at_most(45);
     Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
     Code: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Code::parse_alphanumeric, matching(
         digits("[A-Za-z0-9]")
@@ -103,7 +102,7 @@ texts! {
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
     );
     EventId: "evt_ and 32 hexadecimal digits", EventId::parse, matching("evt_[0-9a-f]{32}");
-    EventType: "the name of an event", EventType::parse, string().max_length(Some(64)).build().into();
+    EventType: "the name of an event", EventType::parse, at_most(64);
     NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
         format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
     );
@@ -211,17 +210,14 @@ impl<const KIND: usize> Serialize for Id<KIND> {
     }
 }
 
-impl<const KIND: usize> PartialSchema for Id<KIND> {
-    fn schema() -> RefOr<Schema> {
-        let prefix = SidKind::ALL[KIND].prefix();
-        let schema = string().pattern(Some(format!("^{prefix}[0-9a-f]{{32}}$")));
-        Schema::from(schema.build()).into()
-    }
-}
-
-impl<const KIND: usize> ToSchema for Id<KIND> {
-    fn name() -> Cow<'static, str> {
+impl<const KIND: usize> JsonSchema for Id<KIND> {
+    fn schema_name() -> Cow<'static, str> {
         format!("{:?}Sid", SidKind::ALL[KIND]).into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let prefix = SidKind::ALL[KIND].prefix();
+        json_schema!({ "type": "string", "pattern": format!("^{prefix}[0-9a-f]{{32}}$") })
     }
 }
 
@@ -230,9 +226,9 @@ fn sid_pattern(kind: SidKind) -> String {
 }
 
 /// A moment in responses.
-#[derive(Clone, Copy, Serialize, ToSchema)]
-#[schema(value_type = String, format = DateTime)]
-pub struct Date(DateTime);
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[schemars(extend("format" = "date-time"))]
+pub struct Date(#[schemars(with = "String")] DateTime);
 
 impl From<Timestamp> for Date {
     fn from(at: Timestamp) -> Self {
@@ -241,31 +237,23 @@ impl From<Timestamp> for Date {
 }
 
 /// An address in responses.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(value_type = String, format = "uri")]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(extend("format" = "uri"))]
 pub struct Url(pub String);
 
 /// The value of a field that Twilio has and this server does not.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 pub struct Null;
-
-impl PartialSchema for Null {
-    fn schema() -> RefOr<Schema> {
-        Schema::from(ObjectBuilder::new().schema_type(Type::Null).build()).into()
-    }
-}
-
-impl ToSchema for Null {}
 
 /// Declares a resource as responses show it: for each field its meaning, its type and its value. The name after `as` is
 /// the schema's. The arguments are those of `new`, the first one being the [`Frame`](super::Frame).
 macro_rules! view {
-    ($(#[$meta:meta])* $view:ident as $schema:ident($frame:ident $(, $arg:ident: $arg_type:ty)*) {
+    ($(#[$meta:meta])* $view:ident as $schema:literal($frame:ident $(, $arg:ident: $arg_type:ty)*) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)*
     }) => {
-        #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[derive(serde::Serialize, schemars::JsonSchema)]
         $(#[$meta])*
-        #[schema(as = $schema)]
+        #[schemars(rename = $schema)]
         pub struct $view {
             $($(#[$field_meta])* $field: $type,)*
         }
@@ -290,17 +278,13 @@ macro_rules! word_views {
             }
         }
 
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                let words = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
-                let words = words.enum_values(Some($all.map($as_str))).examples([$example]);
-                utoipa::openapi::Schema::from(words.build()).into()
-            }
-        }
-
-        impl utoipa::ToSchema for $name {
-            fn name() -> std::borrow::Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 $schema.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": $all.map($as_str), "examples": [$example] })
             }
         }
     )+};
@@ -318,7 +302,7 @@ impl<const KIND: usize> Parameter for Id<KIND> {
         fields.parsed(name, must_be, |text| Sid::parse(kind, text).map(Self))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         matching(sid_pattern(SidKind::ALL[KIND]))
     }
 
@@ -341,7 +325,7 @@ impl<const LONGEST: usize> Parameter for Note<LONGEST> {
         fields.parsed(name, must_be, |text| is_note(text, LONGEST).then(|| Self(text.to_owned())))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*")
     }
 }
@@ -366,7 +350,7 @@ const NAME: usize = 30;
 /// The number of digits from which a sender's name could be a code, or a number to call.
 const DIGITS_IN_A_NAME: usize = 5;
 
-fn name_schema() -> Schema {
+fn name_schema() -> Value {
     let other = r"[^0-9\x00-\x1f\x7f-\x9f{}]*";
     text_of(NAME, &format!("{other}([0-9]{other}){{0,{}}}", DIGITS_IN_A_NAME - 1))
 }
@@ -379,7 +363,7 @@ macro_rules! checked_by_the_registry {
                 Ok(fields.text(name)?.map(Self))
             }
 
-            fn schema() -> Schema {
+            fn schema() -> Value {
                 $schema
             }
         }
@@ -388,7 +372,7 @@ macro_rules! checked_by_the_registry {
 
 checked_by_the_registry! {
     [] UniqueName: text_of(64, "[A-Za-z0-9._-]*");
-    [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
+    [<const LONGEST: usize>] Text<LONGEST>: at_most(LONGEST);
     [] Country: matching("[A-Za-z]{2}");
     [] Pattern: matching("\\+[0-9xX]{7,15}");
     [] TestCode: matching(digits("[0-9]"));
@@ -406,7 +390,7 @@ impl Parameter for SenderName {
         Ok(Some(Self(text)))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         name_schema()
     }
 }
@@ -438,7 +422,7 @@ impl Parameter for BeginChannel {
         Err(Error::parameter(name, format!("{not_here}it must be sms, call, whatsapp or auto")))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         one_of(Channel::ALL.map(Channel::as_str).into_iter().chain([Self::AUTO]))
     }
 }
@@ -461,7 +445,7 @@ impl Parameter for SubmittedCode {
         }
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         matching(digits("."))
     }
 }
@@ -472,8 +456,8 @@ pub struct Whole<const LEAST: u32, const MOST: u32>(pub u32);
 /// A whole number from `LEAST` to `MOST`, which the registry checks.
 pub struct Count<const LEAST: u32, const MOST: u32>(pub u64);
 
-fn whole_schema(least: u32, most: u32) -> Schema {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(most)).build().into()
+fn whole_schema(least: u32, most: u32) -> Value {
+    json!({ "type": "integer", "minimum": least, "maximum": most })
 }
 
 impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
@@ -485,7 +469,7 @@ impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
         })
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         whole_schema(LEAST, MOST)
     }
 }
@@ -497,7 +481,7 @@ impl<const LEAST: u32, const MOST: u32> Parameter for Count<LEAST, MOST> {
         })
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         whole_schema(LEAST, MOST)
     }
 }
@@ -514,8 +498,8 @@ impl Parameter for bool {
         })
     }
 
-    fn schema() -> Schema {
-        ObjectBuilder::new().schema_type(Type::Boolean).build().into()
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
     }
 }
 
@@ -530,8 +514,8 @@ impl Parameter for Off {
         }
     }
 
-    fn schema() -> Schema {
-        ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build().into()
+    fn schema() -> Value {
+        json!({ "type": "boolean", "enum": [false] })
     }
 }
 
@@ -543,9 +527,9 @@ impl Parameter for Events {
         Ok(Some(fields.texts(name)?).filter(|names| !names.is_empty()).map(Self))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         let names = EventType::ALL.into_iter().map(EventType::as_str).chain([EventType::EVERY]);
-        ArrayBuilder::new().items(RefOr::T(one_of(names))).build().into()
+        json!({ "type": "array", "items": one_of(names) })
     }
 }
 
@@ -570,8 +554,8 @@ impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST>
         Ok(Some(Self(pairs)))
     }
 
-    fn schema() -> Schema {
-        string().content_media_type(JSON).build().into()
+    fn schema() -> Value {
+        json!({ "type": "string", "contentMediaType": JSON })
     }
 }
 
@@ -586,7 +570,7 @@ impl<T: Parameter> Parameter for Removable<T> {
         Ok(T::find(fields, name)?.map(|value| Self(Some(value))))
     }
 
-    fn schema() -> Schema {
+    fn schema() -> Value {
         T::schema()
     }
 

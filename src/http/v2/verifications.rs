@@ -4,16 +4,15 @@
 use std::net::IpAddr;
 
 use hyper::StatusCode;
+use serde_json::Value;
 use tracing::{debug, info};
-use utoipa::openapi::Schema;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::context::Request;
 use super::error::{Cause, Error};
 use super::params::{
     AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
     Parameter, Parameters as _, RiskCheck, SenderName, ServiceSid, SubmittedCode, TemplateSid, Url,
-    VerificationSid, parameters, view, word_views,
+    VerificationSid, matching, parameters, view, word_views,
 };
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
 use crate::guard::ClientSignals;
@@ -88,12 +87,12 @@ parameters! {
 }
 
 view! {
-    VerificationView as Verification(frame, service: Sid, verification: &Verification) {
+    VerificationView as "Verification"(frame, service: Sid, verification: &Verification) {
         sid: VerificationSid = Id(verification.sid),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         to: String = verification.to.e164(),
         /// The channel of the last request.
         channel: ChannelName = ChannelName(verification.channel),
@@ -118,12 +117,12 @@ view! {
 }
 
 view! {
-    Lookup as Empty(_frame) {}
+    Lookup as "Empty"(_frame) {}
 }
 
 view! {
     /// A message of a verification.
-    SendAttemptView as SendCodeAttempt(_frame, attempt: &SendAttempt) {
+    SendAttemptView as "SendCodeAttempt"(_frame, attempt: &SendAttempt) {
         /// When the server asked a provider to send it.
         time: Date = attempt.time.into(),
         /// In Twilio's spelling.
@@ -134,19 +133,19 @@ view! {
 
 view! {
     /// The response to a check of a code.
-    CheckView as VerificationCheck(frame, service: Sid, verification: &Verification) {
+    CheckView as "VerificationCheck"(frame, service: Sid, verification: &Verification) {
         sid: VerificationSid = Id(verification.sid),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// The number, in E.164 form.
-        #[schema(example = "+14155552671")]
+        #[schemars(example = &"+14155552671")]
         to: String = verification.to.e164(),
         /// The channel of the last request.
         channel: ChannelName = ChannelName(verification.channel),
         /// `approved` if the code was right, `pending` if it was wrong, which is no error.
         status: CheckStatusName = CheckStatusName(verification.status),
         /// Whether the code was right.
-        #[schema(example = true)]
+        #[schemars(example = true)]
         valid: bool = verification.status == Status::Approved,
         /// Transactions are not served.
         amount: Null = Null,
@@ -314,8 +313,7 @@ impl Parameter for IdempotencyKey {
         Ok(Some(Self(key.to_owned())))
     }
 
-    fn schema() -> Schema {
-        let pattern = format!("[!-~]{{1,{}}}", Self::LONGEST);
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build().into()
+    fn schema() -> Value {
+        matching(format!("[!-~]{{1,{}}}", Self::LONGEST))
     }
 }

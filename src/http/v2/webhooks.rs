@@ -63,56 +63,56 @@ parameters! {
 
 view! {
     /// The response to a replay.
-    ReplayView as Replay(_frame, replayed: usize) {
+    ReplayView as "Replay"(_frame, replayed: usize) {
         /// Deliveries that are due again.
-        #[schema(example = 3)]
+        #[schemars(example = 3)]
         replayed: usize = replayed,
     }
 }
 
 view! {
     /// The receiver of a service's events.
-    WebhookView as Webhook(frame, service: Sid, webhook: &Webhook) {
+    WebhookView as "Webhook"(frame, service: Sid, webhook: &Webhook) {
         sid: WebhookSid = Id(webhook.sid),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
         /// For people.
-        #[schema(example = "billing")]
+        #[schemars(example = &"billing")]
         friendly_name: String = webhook.friendly_name.clone(),
         /// The events: names, or `*` for all.
-        #[schema(example = json!(["verification.approved"]))]
+        #[schemars(example = serde_json::json!(["verification.approved"]))]
         event_types: Vec<String> = webhook.event_types.clone(),
         /// Whether the server sends events.
-        #[schema(pattern = "^(enabled|disabled)$")]
+        #[schemars(regex(pattern = "^(enabled|disabled)$"))]
         status: &'static str = match webhook.status {
             WebhookStatus::Enabled => "enabled",
             WebhookStatus::Disabled => "disabled",
         },
         /// The form of the events.
-        #[schema(pattern = "^v2$")]
+        #[schemars(regex(pattern = "^v2$"))]
         version: &'static str = "v2",
         /// Where the server sends the events.
-        #[schema(example = "https://shop.example/hooks")]
+        #[schemars(example = &"https://shop.example/hooks")]
         webhook_url: String = webhook.url.clone(),
-        #[schema(pattern = "^POST$")]
+        #[schemars(regex(pattern = "^POST$"))]
         webhook_method: &'static str = "POST",
         date_created: Date = webhook.created.into(),
         date_updated: Date = webhook.updated.into(),
         url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}", webhook.sid)),
         /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(nullable = false, pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
+        #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
         secret: Option<String> = None,
     }
 }
 
 view! {
     /// The key that signs the events of a webhook.
-    WebhookSecretView as WebhookSecret(frame, service: Sid, webhook: &Webhook) {
+    WebhookSecretView as "WebhookSecret"(frame, service: Sid, webhook: &Webhook) {
         webhook_sid: WebhookSid = Id(webhook.sid),
         service_sid: ServiceSid = Id(service),
         account_sid: AccountSid = Id(frame.account),
-        #[schema(pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
+        #[schemars(regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
         secret: String = webhook.secret_text(),
         url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}/Secret", webhook.sid)),
     }
@@ -120,12 +120,11 @@ view! {
 
 view! {
     /// Events that the webhook did not get, because too many deliveries were pending.
-    DroppedView as DroppedEvents(_frame, count: u64, last: Option<Timestamp>) {
+    DroppedView as "DroppedEvents"(_frame, count: u64, last: Option<Timestamp>) {
         /// Since the start of the server.
-        #[schema(example = 0)]
+        #[schemars(example = 0)]
         count: u64 = count,
         /// When the last one was dropped.
-        #[schema(required)]
         date_last: Option<Date> = last.map(Date::from),
     }
 }
