@@ -112,13 +112,48 @@ pub async fn respond(
         }
     }
 
+    let (answer, permit) = answer_here(server, &head, &mut body, &target, &id, (peer, is_passed_on)).await;
+    if body.is_left_over() {
+        body.discard(head.version).await;
+    }
+    let closes = body.is_left_over();
+    if closes {
+        active.note_unread_body();
+    }
+    if let Some(start) = start {
+        let (method, route, status) = (method_name(&head.method), target.name(), answer.status.as_u16());
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        debug!(
+            method,
+            route,
+            status,
+            micros,
+            request_id = id.to_str().unwrap_or_default(),
+            "request answered"
+        );
+    }
+    drop(target);
+    Ok(response(answer, permit, head, id, closes, server))
+}
+
+/// Answers a request from `peer` at this node; `is_passed_on`: another node received it. The permit is for the body of the
+/// answer.
+async fn answer_here(
+    server: &Server,
+    head: &Parts,
+    body: &mut RequestBody,
+    target: &Target<'_>,
+    id: &HeaderValue,
+    (peer, is_passed_on): (IpAddr, bool),
+) -> (Response, Option<LongAnswerPermit>) {
+    let deps = &*server.deps;
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
-    let mut span = span_of(deps, &head, &target, request_id);
+    let mut span = span_of(deps, head, target, request_id);
     let mut call = Call {
         deps,
-        head: &head,
-        body: &mut body,
+        head,
+        body,
         params: &target.params,
         request_id,
         span: span.as_ref().map(Span::context),
@@ -129,7 +164,7 @@ pub async fn respond(
         permit: None,
         out_of_service: &server.out_of_service,
     };
-    let outcome = AssertUnwindSafe(answer(&mut call, &target, &server.bad_bodies)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(answer(&mut call, target, &server.bad_bodies)).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
         error!(request_id, route = target.name(), "handler panicked");
@@ -139,11 +174,8 @@ pub async fn respond(
     if let Some(reason) = answer.not_served {
         deps.metrics.refused(reason.name());
         if let NotServed::Refused(refusal) = reason {
-            server.refusals.note(refusal, service_name(&call, &target));
+            server.refusals.note(refusal, service_name(&call, target));
         }
-    }
-    if body.is_left_over() {
-        body.discard(head.version).await;
     }
     if let Some(span) = &mut span {
         span.number("http.response.status_code", answer.status.as_u16());
@@ -151,17 +183,7 @@ pub async fn respond(
             span.fail();
         }
     }
-    if let Some(start) = start {
-        let (method, status) = (method_name(&head.method), answer.status.as_u16());
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        debug!(method, route = target.name(), status, micros, request_id, "request answered");
-    }
-    let closes = body.is_left_over();
-    if closes {
-        active.note_unread_body();
-    }
-    drop((target, span));
-    Ok(response(answer, permit, head, id, closes, server))
+    (answer, permit)
 }
 
 /// Passes a request on to the owner of the records.
