@@ -204,7 +204,7 @@ impl App {
             gateways: self.gateways.clone(),
             routing: settings.gateways.routing.clone(),
             delivery: settings.delivery.clone(),
-            tracker: settings.tracker,
+            attempt_log: settings.attempt_log,
             history: settings.history.clone(),
             guard: settings.guard.clone(),
             templates: settings.templates.clone(),

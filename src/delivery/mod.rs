@@ -322,7 +322,7 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let order = (0_u8..).zip(self.order_of(job.track.service, job.number));
+        let order = (0_u8..).zip(self.order_of(job.log.service, job.number));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

@@ -13,7 +13,7 @@ use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, DeliverySettings, GuardSettings, Pricing, StorageSettings, TrackerSettings};
+use crate::config::{AttemptLogSettings, Bounds, DeliverySettings, GuardSettings, Pricing, StorageSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
@@ -44,7 +44,7 @@ pub struct StartOptions {
     pub gateways: Vec<Routed>,
     pub routing: Routing,
     pub delivery: DeliverySettings,
-    pub tracker: TrackerSettings,
+    pub attempt_log: AttemptLogSettings,
     pub history: Pricing,
     pub guard: GuardSettings,
     pub templates: Templates,
@@ -87,7 +87,7 @@ impl Running {
             gateways,
             routing,
             delivery,
-            tracker,
+            attempt_log,
             history,
             guard,
             templates,
@@ -157,7 +157,7 @@ impl Running {
             shards: shards.clone(),
             capacity,
             keys: Arc::clone(keys.capacity()),
-            attempts: Attempts::new(&shards, tracker),
+            attempts: Attempts::new(&shards, attempt_log),
             delivery: Arc::clone(&delivery),
             policies,
             server_key: server_key.clone(),

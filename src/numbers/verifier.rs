@@ -178,7 +178,7 @@ impl Verifier {
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
-            tracker: attempts.settings(),
+            attempt_log: attempts.settings(),
             events,
             metrics: Arc::clone(shards.metrics()),
         });
@@ -289,10 +289,10 @@ impl Verifier {
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
-            let (outcome, track) = AttemptLogWriter::new(view, key, deps.tracker).receive(&receipt);
-            if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
-                let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt: &receipt };
-                let (number, now) = (NumberKey::new(key.service, track.number), view.now());
+            let (outcome, log) = AttemptLogWriter::new(view, key, deps.attempt_log).receive(&receipt);
+            if let (ReceiptOutcome::Recorded(row), Some(log)) = (&outcome, &log) {
+                let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
+                let (number, now) = (NumberKey::new(key.service, log.number), view.now());
                 if let Some(events) = &deps.events {
                     events.record(number, &event, now, None, view);
                 }
@@ -361,14 +361,14 @@ impl Verifier {
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
     /// answered.
-    /// `track` is the record of the verification's attempts.
-    pub async fn code_of(&self, number: PhoneNumber, track: AttemptLogKey) -> Option<(Code, Duration)> {
-        let service = track.service;
+    /// `log` is the record of the verification's attempts.
+    pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
+        let service = log.service;
         let key = NumberKey::new(service, number);
         let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
         let now = self.shards.clock().now();
         let slot = self.deps.subject(&key).slot;
-        if attempt_log_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
+        if attempt_log_key(service, &verification.salt, slot) != log || !verification.is_live(now) {
             return None;
         }
         let code = verification.code_seed(service, number).code(&self.deps.key);

@@ -136,7 +136,7 @@ impl OtpBuilder {
         let Settings {
             mut storage,
             delivery,
-            tracker,
+            attempt_log,
             history,
             guard,
             policy,
@@ -169,7 +169,7 @@ impl OtpBuilder {
             gateways: gateways.routed,
             routing: settings.routing,
             delivery,
-            tracker,
+            attempt_log,
             history,
             guard,
             templates,

@@ -91,17 +91,17 @@ impl VerifyingInner {
         to: PhoneNumber,
         request: &KeyedRequest,
     ) -> Result<Verification, Refused> {
-        let KeyedRequest { track, channel, at, .. } = *request;
-        let sid = self.sid_of(service.id, to, track);
+        let KeyedRequest { verification, channel, at, .. } = *request;
+        let sid = self.sid_of(service.id, to, verification);
         match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,
         }
-        let log = AttemptLogKey::new(service.id, track, self.slots.of_number(service.id, to));
+        let log = AttemptLogKey::new(service.id, verification, self.slots.of_number(service.id, to));
         let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
             let summary = VerificationSummary {
-                track,
+                id: verification,
                 begun: log.created,
                 last_send: at,
                 channel,

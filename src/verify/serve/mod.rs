@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
-    Summary, Verification, VerificationTarget, Verifications,
+    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
+    SealedAttempt, Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
@@ -409,7 +409,7 @@ impl Verifications for Verifying {
         Box::pin(self.0.attempts(query))
     }
 
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
         Box::pin(self.0.attempt(sid))
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, RegistrySettings};
-use crate::config::{Bounds, BreakerSettings, DeliverySettings, GuardSettings, TrackerSettings};
+use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GuardSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
@@ -409,7 +409,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         tracer: None,
     });
     let verifier = Verifier::new(VerifierDeps {
-        attempts: Attempts::new(&shards, TrackerSettings::default()),
+        attempts: Attempts::new(&shards, AttemptLogSettings::default()),
         shards,
         capacity,
         keys: Arc::clone(keys.capacity()),
