@@ -100,7 +100,12 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
-    /// Tells a gateway how the code of its message ended, if it wants to know.
+    /// Whether a gateway wants to know of this end of a code.
+    fn wants_code_end(&self, end: CodeEnd) -> bool {
+        let _ = end;
+        false
+    }
+    /// Tells a gateway how the code of its message ended.
     fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
         let _ = (service, gateway, message_id, end);
     }
@@ -414,8 +419,11 @@ impl DecisionContext<'_, '_> {
         self.deps.policies.of(self.key.service)
     }
 
-    /// Tells the gateway that sent the code how it ended.
+    /// Tells the gateway that sent the code how it ended, if one wants to know.
     pub(super) fn report_code_end(&self, verification: u64, end: CodeEnd) {
+        if !self.deps.effects.wants_code_end(end) {
+            return;
+        }
         let key = AttemptLogKey::new(self.key.service, verification, self.subject.slot);
         let log = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = log.and_then(|log| log.accepted()) {
