@@ -131,7 +131,6 @@ impl World {
             server_key: key(),
             bounds,
             events: None,
-            guard: None,
         });
         Self { verifier, next: AtomicU64::new(0) }
     }

@@ -178,6 +178,11 @@ impl Delivery {
         &self.templates
     }
 
+    /// Charges messages to budgets; `None` without budgets.
+    pub const fn guard(&self) -> Option<&PumpingGuard> {
+        self.guard.as_ref()
+    }
+
     /// Whether a gateway wants to know of this end of a code.
     pub fn wants_code_end(&self, end: CodeEnd) -> bool {
         self.gateways.iter().any(|guarded| guarded.gateway.wants_code_end(end))

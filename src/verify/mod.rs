@@ -8,7 +8,7 @@ mod serve;
 mod view;
 
 pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
-pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
+pub use serve::{Cleared, CurrentRules, Verifying};
 pub use view::{
     AttemptPage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
     VerificationStage, VerificationStatus,

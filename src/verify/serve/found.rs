@@ -102,13 +102,13 @@ impl VerifyingInner {
 
     /// The test number of the service, if this number is one.
     pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
-        let now = self.clock.now();
+        let now = self.now();
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
     /// Options of the code of a test number. The code expires with the test number at the latest.
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let SendOptions { life, length } = service.settings.policy().code;
-        SendOptions { life: life.min(test.expires.since(self.clock.now())), length }
+        SendOptions { life: life.min(test.expires.since(self.now())), length }
     }
 }

@@ -87,7 +87,7 @@ impl VerifyingInner {
         let of_it = || messages.iter().filter(|listed| listed.id.key.verification == id);
         let approved = last.verify_status == VerifyStatus::Success;
         let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
-        let could_live = self.clock.now() < last.attempt.at.plus(service.settings.code_life);
+        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
         VerificationStatus {
             sid: self.sid_of(service.id, number, id),
             status: match approved {

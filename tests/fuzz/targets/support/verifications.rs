@@ -10,7 +10,7 @@ use onceward::domain::{
     ApiSecret, AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid,
     SidKind, Timestamp,
 };
-use onceward::engine::{LockoutState, Sealer};
+use onceward::engine::LockoutState;
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
@@ -18,7 +18,7 @@ use onceward::verify::{
     AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status,
     Summary, Verification, VerificationTarget, Verifications,
 };
-use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
+use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
 use super::front_end::{FrontEnd, Reply};
 use super::registry::{registry, shards};
@@ -160,14 +160,14 @@ impl V2FrontEnd {
             let service = registry.create_service(settings.into_iter().collect()).await.expect("a service");
             let key = ServerKey::from_bytes([7; 32]);
             // No event is emitted: the outbox posts nothing.
-            let outbox = Outbox::start(OutboxDeps {
+            let outbox = Outbox::start(
                 shards,
-                sealer: Sealer::new(&key),
-                subscribers: Arc::new(registry.clone()),
-                transport: Arc::new(Poster::new(false, ATTEMPT_TIME)),
-                tracer: None,
-                bounds: OutboxBounds::default(),
-            });
+                &key,
+                Arc::new(registry.clone()),
+                Arc::new(Poster::new(false, ATTEMPT_TIME)),
+                OutboxBounds::default(),
+                None,
+            );
             (registry, outbox, service.sid.to_string())
         });
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
