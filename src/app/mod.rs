@@ -27,9 +27,7 @@ use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::{self, Deps, ServedRoutes};
-use crate::node::{
-    self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create, seeded_rng,
-};
+use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create, seeded_rng};
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Exporter;
@@ -198,26 +196,11 @@ impl App {
         records: Option<(ServerKey, Arc<dyn Store>)>,
     ) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
-            storage: settings.storage.clone(),
+            settings: settings.clone(),
             records,
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
-            routing: settings.gateways.routing.clone(),
-            delivery: settings.delivery.clone(),
-            tracker: settings.tracker,
-            history: settings.history.clone(),
-            guard: settings.guard.clone(),
-            templates: settings.templates.clone(),
-            policy: settings.policy,
-            registry: RegistryPlan::new(
-                settings.registry.clone(),
-                settings.brand.clone(),
-                &settings.gateways,
-                true,
-            ),
-            shards: settings.shards,
-            bounds: settings.bounds.clone(),
-            private_webhooks: settings.private_webhooks,
+            serves: true,
             loading: self.late.loading(),
             metrics: Arc::clone(&self.deps.metrics),
             tracer: self.deps.tracer.clone(),

@@ -1,7 +1,7 @@
 //! Changes of the record within a decision about its number.
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::delivery::{Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
@@ -11,12 +11,16 @@ use crate::shard::{Durability, Id, Transaction};
 pub struct AttemptLogWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
     key: AttemptLogKey,
-    settings: TrackerSettings,
+    settings: AttemptLogSettings,
 }
 
 impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
-    pub const fn new(view: &'a mut Transaction<'b>, key: AttemptLogKey, settings: TrackerSettings) -> Self {
+    pub const fn new(
+        view: &'a mut Transaction<'b>,
+        key: AttemptLogKey,
+        settings: AttemptLogSettings,
+    ) -> Self {
         Self { view, key, settings }
     }
 

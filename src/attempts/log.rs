@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
@@ -160,7 +160,7 @@ impl LogRecord for AttemptLog {
 
 impl AttemptLog {
     /// A verification whose first message is permitted now.
-    pub fn new(number: PhoneNumber, now: Timestamp, settings: TrackerSettings) -> Self {
+    pub fn new(number: PhoneNumber, now: Timestamp, settings: AttemptLogSettings) -> Self {
         Self {
             number,
             created: now,

@@ -55,7 +55,7 @@ fn read_directory(settings: &StorageSettings, request: &TrackerRequest) -> Resul
     let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
     let find = |name: &str| find_service(services.iter(), name).map(|service| service.id);
     let mut listing = Listing::of(request.query(find).map_err(ControlError::Refused)?);
-    each_of(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), &log))?;
+    each_of(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), log))?;
     Ok(listing)
 }
 

@@ -463,7 +463,7 @@ ranges! { u64 {
     Retries in NONE; 1, 100; "each further one waits longer, and a code does not live for days";
     WorkflowSends in NONE; 1, 20; "each message costs money, and twenty are enough for any code";
     BreakerFailures in NONE; 1, 1_000; "a gateway that fails this often in a row is dead";
-    TrackerSize in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
+    AttemptLogs in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
     SendsPerNumber in NONE; 1, 1_000_000; "a person needs a few";
     Tolerance in NONE; 0, 10; "an attack costs as many times more";
     GuardFloor in NONE; 1, 1_000_000; "the first user of a place needs one";
@@ -481,7 +481,7 @@ ranges! { Duration {
     RingTime in SECOND; SECOND.saturating_mul(5), MINUTE.saturating_mul(10); "Twilio lets a telephone ring for 600 s at most";
     StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
     BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "the gateway gets no message meanwhile";
-    TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
+    AttemptLogAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
     AuditAge in SECOND; DAY, DAY.saturating_mul(3_660); "it is kept on the disk for so long";
     StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
 }}

@@ -18,9 +18,9 @@ use super::cluster::{ClusterObject, ClusterSettings};
 use super::guard::{GuardObject, GuardSettings};
 use super::http_gateway::HttpGateway;
 use super::kind::{
-    As, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands,
-    CommandsPerNumber, Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries,
-    RetryWait, RingTime, Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole,
+    As, AttemptLogAge, AttemptLogs, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice,
+    CodeLife, Commands, CommandsPerNumber, Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port,
+    RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting, Shards, Span, StopBudget, Text, Whole,
     WorkBudget, WorkflowSends,
 };
 use super::prices::Prices;
@@ -90,7 +90,7 @@ pub struct Settings {
     #[serde(flatten)]
     pub delivery: DeliverySettings,
     #[serde(flatten)]
-    pub tracker: TrackerSettings,
+    pub attempt_log: AttemptLogSettings,
     #[serde(flatten)]
     pub history: Pricing,
     /// The pumping guard's rules and budgets.
@@ -519,13 +519,13 @@ pub struct BreakerSettings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct TrackerSettings {
+pub struct AttemptLogSettings {
     /// Retention of delivery attempts.
-    #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
+    #[serde(rename = "tracker-keep-for", with = "As::<Span<AttemptLogAge>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
     /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
-    #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
+    #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<AttemptLogs>>")]
     #[default(100_000)]
     pub keep_at_most: usize,
 }

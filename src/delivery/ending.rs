@@ -112,7 +112,7 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     fn postponed_id(&self, attempt: u8) -> String {
-        format!("postponed-{}", AttemptId { key: self.job.track, attempt })
+        format!("postponed-{}", AttemptId { key: self.job.log, attempt })
     }
 
     pub(super) fn failed(&mut self, error: Failure) -> Delivered {

@@ -15,7 +15,7 @@ use crate::trace::RequestId;
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
     /// The record of the verification's attempts.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// The recipient.
     pub number: PhoneNumber,
     /// The message's template, language and format.
@@ -126,6 +126,33 @@ pub struct Attempt {
     /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time. Not kept.
     #[serde(skip)]
     pub class: Option<ErrorClass>,
+}
+
+impl Attempt {
+    /// An attempt at `at` with the first gateway of its number, without an answer so far.
+    pub const fn new(
+        number: u8,
+        channel: Channel,
+        gateway: GatewayName,
+        status: SendStatus,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            number,
+            channel,
+            gateway,
+            priority: 0,
+            status,
+            retries: 0,
+            max_retries_reached: false,
+            at,
+            message_id: None,
+            error_code: None,
+            receipt: None,
+            receipt_at: None,
+            class: None,
+        }
+    }
 }
 
 /// The change of a verification's planned message by a run.

@@ -178,6 +178,11 @@ impl Delivery {
         &self.templates
     }
 
+    /// Charges messages to budgets; `None` without budgets.
+    pub const fn guard(&self) -> Option<&PumpingGuard> {
+        self.guard.as_ref()
+    }
+
     /// Whether a gateway wants to know of this end of a code.
     pub fn wants_code_end(&self, end: CodeEnd) -> bool {
         self.gateways.iter().any(|guarded| guarded.gateway.wants_code_end(end))
@@ -322,7 +327,7 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let order = (0_u8..).zip(self.order_of(job.track.service, job.number));
+        let order = (0_u8..).zip(self.order_of(job.log.service, job.number));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

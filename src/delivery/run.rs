@@ -109,7 +109,7 @@ pub(super) fn half_until(end: Instant) -> Instant {
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
-        let workflow = delivery.workflow_of(job.track.service);
+        let workflow = delivery.workflow_of(job.log.service);
         let (channel, step, sent, retried) = match &job.purpose {
             Purpose::Request => (job.channel, workflow.step_of(job.channel), 0, None),
             Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
@@ -427,7 +427,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     const fn service(&self) -> ServiceId {
-        self.job.track.service
+        self.job.log.service
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -446,7 +446,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
         let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let attempt = AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) };
+        let attempt = AttemptId { key: job.log, attempt: self.number_of(self.attempts.len()) };
         let public_url = self.delivery.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = job.style.sender_name.clone();
@@ -466,21 +466,9 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
-        Attempt {
-            number: self.number_of(self.attempts.len()),
-            channel: self.channel,
-            gateway: candidate.gateway.name,
-            priority: candidate.priority,
-            status,
-            retries: 0,
-            max_retries_reached: false,
-            at: self.now(),
-            message_id: None,
-            error_code: None,
-            receipt: None,
-            receipt_at: None,
-            class: None,
-        }
+        let number = self.number_of(self.attempts.len());
+        let attempt = Attempt::new(number, self.channel, candidate.gateway.name, status, self.now());
+        Attempt { priority: candidate.priority, ..attempt }
     }
 
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.

@@ -65,11 +65,13 @@ impl Effects for GatewayEffects {
         }
     }
 
+    fn wants_code_end(&self, end: CodeEnd) -> bool {
+        self.delivery.wants_code_end(end)
+    }
+
     fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
-        if self.delivery.wants_code_end(end) {
-            let delivery = Arc::clone(&self.delivery);
-            tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
-        }
+        let delivery = Arc::clone(&self.delivery);
+        tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
     }
 }
 
@@ -78,7 +80,7 @@ impl ConnectedEffects {
         let Self { deps, shards, delivery } = &self;
         let Dispatch { key, permit, .. } = dispatch;
         let job = Job {
-            track: dispatch.track,
+            log: dispatch.log,
             number: key.number,
             style: dispatch.style.clone(),
             expires: permit.verification.expires,

@@ -87,7 +87,7 @@ impl SendCommand {
             BeginOutcome::Permitted(permit) if is_test => {
                 let outcome = SendOutcome::Sent {
                     attempts_left: attempts_left(&next, &policy),
-                    message_id: format!("test-{:016x}", permit.verification.salt.track()),
+                    message_id: format!("test-{:016x}", permit.verification.salt.id()),
                     postponed: false,
                 };
                 let summary = VerificationSummary::from_verification(&permit.verification, &policy);
@@ -107,7 +107,7 @@ impl SendCommand {
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
-                let track =
+                let log =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let (key, begins) = (context.key, facts::begins(&permit, context.reply.now()));
                 let dispatch = Dispatch {
@@ -117,7 +117,7 @@ impl SendCommand {
                     channel,
                     style,
                     purpose,
-                    track,
+                    log,
                     first_attempt,
                     keyed,
                     request_id,
@@ -135,7 +135,7 @@ impl SendCommand {
 #[derive(Debug)]
 pub struct ResumeCommand {
     /// The record that contains the plan.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// Replies when delivery has ended, or when there is nothing to send.
     pub responder: Responder<()>,
     /// The decision; `None` when nothing is due, or the code cannot be used any more.
@@ -146,13 +146,13 @@ impl ResumeCommand {
     pub(super) fn decide(
         &mut self,
         DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
-        track: &mut AttemptLogWriter<'_, '_>,
+        log: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
-        let Some(plan) = track.due() else { return Some((state, Durability::Lazy)) };
+        let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            track.drop_follow_up(Failure::NoLongerUsable);
+            log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
         let (next, outcome) = engine::resume(state, &rules, plan.salt, now);
@@ -164,7 +164,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                track.drop_follow_up(Failure::NoLongerUsable);
+                log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }
             ResumeOutcome::Busy { .. } => None,
@@ -172,7 +172,7 @@ impl ResumeCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { track, responder, decided } = self;
+        let Self { log, responder, decided } = self;
         let Some((permit, plan)) = decided else { return responder.send(Ok(())) };
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
@@ -184,7 +184,7 @@ impl ResumeCommand {
             channel,
             style,
             purpose,
-            track,
+            log,
             first_attempt,
             keyed: None,
             request_id: None,
@@ -210,7 +210,7 @@ pub struct Dispatch {
     /// Why it is sent.
     pub purpose: Purpose,
     /// The record of its attempts.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
     /// The idempotency key of the request.

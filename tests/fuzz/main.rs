@@ -34,7 +34,7 @@ tests!(
     routing,
     codes,
     states,
-    tracks,
+    logs,
     frames,
     journal,
     snapshot,

@@ -118,8 +118,8 @@ impl Disk {
     }
 
     /// The durable attempts under a key.
-    pub fn track(&self, key: &RecordKey) -> Option<AttemptLog> {
-        self.records.get(key).map(|bytes| track_of(bytes))
+    pub fn log(&self, key: &RecordKey) -> Option<AttemptLog> {
+        self.records.get(key).map(|bytes| log_of(bytes))
     }
 
     /// The records of these slots, as a shard restores them.
@@ -136,12 +136,12 @@ impl Disk {
 fn end_of(key: &RecordKey, bytes: &[u8]) -> Timestamp {
     match key.kind {
         NumberState::KIND => state_of(bytes).expires(),
-        AttemptLog::KIND => track_of(bytes).expires(),
+        AttemptLog::KIND => log_of(bytes).expires(),
         kind => panic!("a record of kind {kind}"),
     }
 }
 
-pub fn track_of(bytes: &[u8]) -> AttemptLog {
+pub fn log_of(bytes: &[u8]) -> AttemptLog {
     decode(bytes).expect("a record")
 }
 

@@ -22,7 +22,7 @@ impl World {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
-        let (permit, track) = (dispatch.permit, dispatch.track);
+        let (permit, log) = (dispatch.permit, dispatch.log);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = !self.is_former(shard) && self.chance(50) && !self.is_usable(number, salt);
         let (end, sort) = if is_withheld {
@@ -34,7 +34,7 @@ impl World {
         };
         let plan = self.plan_after(sort, &end, &dispatch.purpose);
         if matches!(plan, PlanChange::Set(_)) {
-            self.plans.push(Plan { number, salt, track, expires: permit.verification.expires.as_millis() });
+            self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
         }
         self.tally.count("command settle");
         self.tally.count(format!("send ends {sort:?}"));

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
 use crate::attempts::tests::{World as Attempts, key, sent};
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::domain::{GatewayName, Timestamp};
 use crate::node::AccountFile;
 use crate::registry::Registry;
@@ -225,7 +225,7 @@ impl Server {
         let socket = ControlSocket::bind(home.path()).expect("a socket");
         let store = MemoryStore::new();
         let registry = World::over(&store).open().await;
-        let attempts = Attempts::over(Arc::new(MemoryStore::new()), TrackerSettings::default()).await;
+        let attempts = Attempts::over(Arc::new(MemoryStore::new()), AttemptLogSettings::default()).await;
         let deps = ControlDeps {
             attempts: attempts.attempts.clone(),
             store: Arc::new(store),
@@ -244,11 +244,11 @@ impl Server {
     }
 
     async fn sent(&self, last_digits: u64) {
-        let mut track = sent(last_digits, Timestamp::from_millis(last_digits * 1_000));
-        track.keep_until = Timestamp::from_millis(u64::MAX);
-        let row = &mut track.rows[0];
+        let mut log = sent(last_digits, Timestamp::from_millis(last_digits * 1_000));
+        log.keep_until = Timestamp::from_millis(u64::MAX);
+        let row = &mut log.rows[0];
         (row.gateway, row.priority, row.message_id) = (GatewayName::Simulator, 0, Some("SM1".to_owned()));
-        self.attempts.keeps(key(last_digits), track).await;
+        self.attempts.keeps(key(last_digits), log).await;
     }
 
     /// Sends the request at once.

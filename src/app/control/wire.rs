@@ -300,22 +300,23 @@ pub struct SendLine {
 }
 
 impl From<&ListedAttempt> for SendLine {
-    fn from(row: &ListedAttempt) -> Self {
+    fn from(listed: &ListedAttempt) -> Self {
+        let row = &listed.attempt;
         Self {
             time: row.at.rfc3339_millis().to_string(),
             channel: row.channel.as_str().to_owned(),
-            to: row.number.e164(),
+            to: listed.number.e164(),
             gateway: row.gateway.as_str().to_owned(),
             priority: row.priority,
-            send_status: row.send_status.as_str().to_owned(),
-            verify_status: row.verify_status.as_str().to_owned(),
-            verified_at: row.verified_at.map(|at| at.rfc3339_millis().to_string()),
+            send_status: row.status.as_str().to_owned(),
+            verify_status: listed.verify_status.as_str().to_owned(),
+            verified_at: listed.verified_at.map(|at| at.rfc3339_millis().to_string()),
             retry_count: row.retries,
             max_retries_reached: row.max_retries_reached,
             receipt_status: row.receipt.map(|status| status.as_str().to_owned()),
             message_id: row.message_id.clone(),
             error_code: row.error_code,
-            attempt: row.attempt.to_string(),
+            attempt: listed.id.to_string(),
         }
     }
 }

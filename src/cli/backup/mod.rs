@@ -76,9 +76,9 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
         // it. Listings and receipts find it by its own key; a later send to the number begins another record.
         AttemptLog::KIND => {
-            let mut track = decode::<AttemptLog>(&entry.record)?;
-            let had_plan = track.plan.take().is_some();
-            Ok((Some(restored(entry.key, &track)), had_plan))
+            let mut log = decode::<AttemptLog>(&entry.record)?;
+            let had_plan = log.plan.take().is_some();
+            Ok((Some(restored(entry.key, &log)), had_plan))
         }
         history::Row::KIND
         | AuditEntry::KIND

@@ -32,12 +32,12 @@ use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, Eve
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
     let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
-    let tracks = btree_map((0..3_u32, any::<u64>()), track(), 0..6);
-    (numbers, tracks).prop_map(|(numbers, tracks)| {
+    let logs = btree_map((0..3_u32, any::<u64>()), log(), 0..6);
+    (numbers, logs).prop_map(|(numbers, logs)| {
         let numbers =
             numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state));
-        let tracks = tracks.into_iter().map(|((service, track), content)| of_track(service, track, &content));
-        numbers.chain(tracks).collect()
+        let logs = logs.into_iter().map(|((service, id), content)| of_log(service, id, &content));
+        numbers.chain(logs).collect()
     })
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let mut all: Vec<CopiedRecord> =
         kept.map(|(key, kept)| CopiedRecord { key, expires: kept.expires, record: kept.record }).collect();
     all.extend(some());
-    all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
+    all.push(of_log(0, 0x0123_4567_89ab_cd07, &planned()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
@@ -111,8 +111,8 @@ pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> Copie
     of(NumberKey::new(ServiceId::new(service), number).id(), state)
 }
 
-fn of_track(service: u32, track: u64, content: &AttemptLog) -> CopiedRecord {
-    of(AttemptLogKey { service: ServiceId::new(service), track }.id(), content)
+fn of_log(service: u32, verification: u64, content: &AttemptLog) -> CopiedRecord {
+    of(AttemptLogKey { service: ServiceId::new(service), verification }.id(), content)
 }
 
 /// A verification with a message that is still to be sent.
@@ -136,7 +136,8 @@ fn planned() -> AttemptLog {
 fn keyed() -> KeyedRequest {
     let fingerprint = [1_u8; 32];
     let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
-    let request = serde_json::json!({ "identity": identity, "track": 8, "channel": Channel::Sms, "at": AT });
+    let request =
+        serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT });
     serde_json::from_value(request).expect("a request")
 }
 
@@ -191,7 +192,7 @@ fn salt() -> impl Strategy<Value = Salt> {
     any::<[u8; 16]>().prop_map(Salt)
 }
 
-fn track() -> impl Strategy<Value = AttemptLog> {
+fn log() -> impl Strategy<Value = AttemptLog> {
     let number =
         (1..999_999_999_999_999_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
     let verify = select(VerifyStatus::ALL.to_vec());

@@ -148,9 +148,8 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
                 assert_eq!(left, (Some(entry), false), "{plural}");
             }
             "delivery attempts" => {
-                let track =
-                    AttemptLog { plan: None, ..decode::<AttemptLog>(&entry.record).expect("attempts") };
-                let kept = CopiedRecord { expires: track.keep_until, record: encode(&track), ..entry };
+                let log = AttemptLog { plan: None, ..decode::<AttemptLog>(&entry.record).expect("attempts") };
+                let kept = CopiedRecord { expires: log.keep_until, record: encode(&log), ..entry };
                 assert_eq!(left, (Some(kept), true));
             }
             "rate limit counters" | "idempotency keys" | "webhook events" => {

@@ -9,7 +9,7 @@ use super::*;
 use crate::app::control::{ControlDeps, ControlSocket};
 use crate::attempts::tests::{START, World as Attempts, key, sent};
 use crate::clock::SystemClock;
-use crate::config::{self, Sources, StorageSettings, TrackerSettings};
+use crate::config::{self, AttemptLogSettings, Sources, StorageSettings};
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::node::{AccountFile, load_or_create};
@@ -55,7 +55,7 @@ async fn without_a_server_the_store_is_read_and_nothing_in_it_changes() {
 #[tokio::test]
 async fn a_server_that_runs_is_asked() {
     let world = World::new();
-    let attempts = Attempts::over(world.open(), TrackerSettings::default()).await;
+    let attempts = Attempts::over(world.open(), AttemptLogSettings::default()).await;
     let unanswered = world.asks(false).await;
     assert_eq!((unanswered.code, unanswered.out.as_str()), (70, ""));
     assert!(unanswered.err.contains("does not answer on its control socket"), "{}", unanswered.err);
@@ -125,9 +125,9 @@ impl World {
     /// Fills the store as a server that sent one message and stopped.
     async fn fill(&self) {
         let store = self.open();
-        let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;
-        let track = AttemptLog { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
-        attempts.keeps(key(1), track).await;
+        let attempts = Attempts::over(Arc::clone(&store), AttemptLogSettings::default()).await;
+        let log = AttemptLog { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
+        attempts.keeps(key(1), log).await;
         store.close().await.expect("closed");
         attempts.shards.stop();
     }

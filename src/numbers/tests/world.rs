@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
@@ -39,8 +39,8 @@ pub const COMMANDS_PER_NUMBER: usize = 8;
 /// The longest duration of a check at a gateway.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
 
-const KEEPS_NO_ATTEMPTS: TrackerSettings =
-    TrackerSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
+const KEEPS_NO_ATTEMPTS: AttemptLogSettings =
+    AttemptLogSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
 
 pub struct World {
     pub core: Core,
@@ -131,7 +131,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
-        tracker: KEEPS_NO_ATTEMPTS,
+        attempt_log: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
         events: None,
         metrics: Arc::default(),
@@ -359,13 +359,13 @@ impl World {
     /// A planned send of the code of `salt` becomes due.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
-        let track = attempt_log_key(key.service, &salt, slot);
+        let log = attempt_log_key(key.service, &salt, slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
-        let subject = Subject { slot, id: track.id() };
+        let subject = Subject { slot, id: log.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
         let (responder, awaited) = self.responder();
-        let resume = ResumeCommand { track, responder, decided: None };
+        let resume = ResumeCommand { log, responder, decided: None };
         self.submit(key, CommandKind::Resume(resume));
         awaited
     }
@@ -375,7 +375,7 @@ impl World {
         let slot = self.deps.subject(&key).slot;
         let id = attempt_log_key(key.service, &salt, slot).id();
         let record = RecordKey { slot, kind: AttemptLog::KIND, id };
-        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|track| track.plan.is_some())
+        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|log| log.plan.is_some())
     }
 
     pub fn state(&self, key: NumberKey) -> NumberState {

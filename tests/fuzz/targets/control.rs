@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onceward::app::control::{ControlDeps, ControlRequest, ControlSocket, SendLine};
 use onceward::attempts::{AttemptLog, Attempts};
-use onceward::config::TrackerSettings;
+use onceward::config::AttemptLogSettings;
 use onceward::delivery::{Attempt, SendStatus};
 use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use onceward::node::AccountFile;
@@ -108,8 +108,8 @@ impl Server {
 
 async fn attempts() -> Attempts {
     let shards = shards(&Arc::new(MemoryStore::new()), NOW).await;
-    let attempts = Attempts::new(&shards, TrackerSettings::default());
-    (1..=SENDS).for_each(|track| shards.submit(Box::new(Keep(track))));
+    let attempts = Attempts::new(&shards, AttemptLogSettings::default());
+    (1..=SENDS).for_each(|id| shards.submit(Box::new(Keep(id))));
     attempts
 }
 
@@ -118,7 +118,7 @@ struct Keep(u64);
 
 impl Keep {
     const fn key(&self) -> AttemptLogKey {
-        AttemptLogKey { service: ServiceId::DEFAULT, track: self.0 }
+        AttemptLogKey { service: ServiceId::DEFAULT, verification: self.0 }
     }
 }
 
@@ -131,22 +131,12 @@ impl Command for Keep {
         let at = Timestamp::from_millis(self.0 * 1_000);
         let number = PhoneNumber::from_u64(14_155_550_100 + self.0).expect("a number");
         let row = Attempt {
-            number: 0,
-            channel: Channel::Sms,
-            gateway: GatewayName::Simulator,
-            priority: 0,
-            status: SendStatus::Sent,
-            retries: 0,
-            max_retries_reached: false,
-            at,
             message_id: Some("SM1".into()),
-            error_code: None,
-            receipt: None,
-            receipt_at: None,
-            class: None,
+            ..Attempt::new(0, Channel::Sms, GatewayName::Simulator, SendStatus::Sent, at)
         };
-        let track = AttemptLog { rows: vec![row], ..AttemptLog::new(number, at, TrackerSettings::default()) };
-        view.put(self.key().id(), Some(&track), Durability::Lazy);
+        let log =
+            AttemptLog { rows: vec![row], ..AttemptLog::new(number, at, AttemptLogSettings::default()) };
+        view.put(self.key().id(), Some(&log), Durability::Lazy);
         Decision::Made
     }
 

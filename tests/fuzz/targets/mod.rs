@@ -24,7 +24,7 @@ pub const ALL: [(&str, Target); 21] = [
     ("routing", numbers::routing),
     ("codes", numbers::codes),
     ("states", records::states),
-    ("tracks", records::tracks),
+    ("logs", records::logs),
     ("frames", journal::frames),
     ("journal", journal::journal),
     ("snapshot", snapshot::snapshot),

@@ -47,18 +47,18 @@ fn in_memory(state: &NumberState, bytes: Bytes) {
 }
 
 /// A record of sends: as it is, and behind the version that is written today.
-pub fn tracks(input: &[u8]) {
-    track(input);
-    track(&[&[AttemptLog::VERSION], input].concat());
+pub fn logs(input: &[u8]) {
+    log(input);
+    log(&[&[AttemptLog::VERSION], input].concat());
 }
 
-fn track(record: &[u8]) {
+fn log(record: &[u8]) {
     match decode::<AttemptLog>(record) {
-        Ok(track) => {
-            let kept = encode(&track);
+        Ok(log) => {
+            let kept = encode(&log);
             // Unknown data is dropped: a record grows only by longer spellings of languages.
             assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
-            assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), track);
+            assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), log);
         }
         Err(RecordError::Version { found, .. }) => assert_ne!(found, AttemptLog::VERSION),
         Err(error) => assert!(error.to_string().len() < 300),

@@ -34,7 +34,7 @@ fn phone(digits: u64) -> PhoneNumber {
 }
 
 fn guard(world: &World) -> &PumpingGuard {
-    world.verifying.0.guard.as_ref().expect("a guard")
+    world.verifying.guard().expect("a guard")
 }
 
 async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
