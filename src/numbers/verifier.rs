@@ -238,6 +238,7 @@ impl Verifier {
                 channel,
                 style,
                 verification,
+                is_exempt: client.is_trusted,
                 request_id,
                 responder,
                 decided: None,

@@ -185,7 +185,7 @@ impl World {
             held: None,
             ours_only: false,
             first_attempt: self.track.lock().expect("the record").reserve(),
-            purpose: Purpose::Request,
+            purpose: Purpose::Request { is_exempt: false },
             request_id: Some("id-of-the-request".into()),
         }
     }
