@@ -109,7 +109,7 @@ pub enum ReceiptOutcome {
 
 impl Record for AttemptLog {
     const KIND: u8 = 2;
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -321,7 +321,7 @@ impl AttemptLog {
 /// The attempt that a planned message repeats.
 const fn repeated(purpose: &Purpose) -> Option<u8> {
     match purpose {
-        Purpose::Request => None,
+        Purpose::Request { .. } => None,
         Purpose::FollowUp(follow_up) => repeated_by(follow_up),
     }
 }

@@ -279,7 +279,8 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         {
             let _ = writeln!(err, "warning: {}", missing_key_warning(&loaded.settings, exposed));
         }
-        "configuration is valid\n".to_owned()
+        let guard = loaded.is_from_redis.then(|| loaded.settings.guard.unlike_redis_version());
+        "configuration is valid\n".to_owned() + &guard.unwrap_or_default()
     } else {
         let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
         let row = |Effective { key, value, origin }: &Effective| {

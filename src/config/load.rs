@@ -29,6 +29,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every value and where it came from; secrets are masked.
     pub effective: Vec<Effective>,
+    /// Whether there are settings of the Redis version.
+    pub is_from_redis: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +91,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let variables: Variables = c.read(|names| &names.variables);
     let settings = resolve(keys, &variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
-    Ok(Loaded { settings, warnings, effective: c.rows })
+    let is_from_redis = !c.raw.redis.is_empty();
+    Ok(Loaded { settings, warnings, effective: c.rows, is_from_redis })
 }
 
 /// Reads only the location of the data, for commands that read it next to a server: they need no credentials of the

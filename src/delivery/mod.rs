@@ -45,7 +45,7 @@ pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
 pub use job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
-pub use plan::{FollowUp, Reason, SendStatus};
+pub use plan::{Allowance, FollowUp, Reason, SendStatus};
 
 use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;

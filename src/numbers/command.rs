@@ -150,6 +150,8 @@ pub struct NumberCommand {
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
     pub(super) accepted_by: Option<GatewayName>,
+    /// A planned message was dropped for which none has left: the guard gets back what it has taken.
+    pub(super) gives_back: bool,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
     /// The span from the submission until the decision is durable.
@@ -169,6 +171,7 @@ impl NumberCommand {
             key_reservation: None,
             first_attempt: 0,
             accepted_by: None,
+            gives_back: false,
             cause: None,
             span: None,
         })
@@ -280,6 +283,7 @@ impl Command for NumberCommand {
             key_reservation,
             first_attempt,
             accepted_by,
+            gives_back,
             cause,
             span: _,
         } = self;
@@ -312,7 +316,7 @@ impl Command for NumberCommand {
             CommandKind::Send(send) => send.decide(input, view.rng()),
             CommandKind::Resume(resume) => {
                 let log = &mut AttemptLogWriter::new(view, resume.log, deps.attempt_log);
-                resume.decide(input, log, deps.policies.serves(key.service))
+                resume.decide(input, log, deps.policies.serves(key.service), gives_back)
             }
             CommandKind::Check(check) => check.decide(input),
             CommandKind::End(end) => end.decide(&input),
@@ -326,6 +330,7 @@ impl Command for NumberCommand {
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
             Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
+            Some(LogFact::ReplacedPlan) => *gives_back = true,
             None => {}
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
@@ -378,7 +383,9 @@ impl Command for NumberCommand {
         match self.kind {
             CommandKind::Send(send) => {
                 let NumberKey { service, number, is_test } = self.key;
-                self.deps.metrics.not_begun(Recipient { service, number, is_test });
+                if !send.is_exempt {
+                    self.deps.metrics.not_sent(Recipient { service, number, is_test });
+                }
                 send.responder.send(Err(refusal));
             }
             CommandKind::Resume(resume) => resume.responder.send(Err(refusal)),
@@ -448,6 +455,8 @@ enum LogFact {
     FirstAttempt(u8),
     /// The gateway that accepted the last message of a verification that was checked.
     AcceptedBy(GatewayName),
+    /// The send takes the place of a planned message for which none has left.
+    ReplacedPlan,
 }
 
 /// Updates the attempt log of the verification.
@@ -472,8 +481,8 @@ fn write_attempts(
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
             let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
             let ended = EndedSend { salt, expires, style, purpose, first_attempt, delivered };
-            AttemptLogWriter::new(view, key(&salt), deps.attempt_log).settle(number, ended);
-            return None;
+            let mut log = AttemptLogWriter::new(view, key(&salt), deps.attempt_log);
+            return log.settle(number, ended).then_some(LogFact::ReplacedPlan);
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
             (before.map(|v| v.salt), *status)

@@ -12,7 +12,7 @@ use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{
-    CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
+    Allowance, CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
 };
 use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
@@ -99,7 +99,8 @@ impl ConnectedEffects {
             let request_id = dispatch.request_id.as_deref();
             tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None }
+            let allowance = Allowance::Spent;
+            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None, allowance }
         });
         let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::Settle(dispatch.settled(delivered));

@@ -10,7 +10,7 @@ use super::facts;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Delivered, Failure, PlanChange, Purpose};
+use crate::delivery::{Allowance, Delivered, Failure, PlanChange, Purpose};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
@@ -33,6 +33,8 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
+    /// The guard has let it pass without a check.
+    pub is_exempt: bool,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Replies when delivery has ended, or at once if the send is refused.
@@ -102,11 +104,12 @@ impl SendCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { channel, style, request_id, responder, decided, options: _, verification } = self;
+        let Self { channel, style, is_exempt, request_id, responder, decided, options: _, verification } =
+            self;
         let keyed = verification.and_then(|own| own.keyed);
         match decided {
             Some(SendDecision::Permitted(permit)) => {
-                let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
+                let (purpose, caller) = (Purpose::Request { is_exempt }, Caller::Client(responder));
                 let log =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let (key, begins) = (context.key, facts::begins(&permit, context.reply.now()));
@@ -148,10 +151,12 @@ impl ResumeCommand {
         DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
         log: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
+        gives_back: &mut bool,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
+            *gives_back = plan.follow_up.allowance == Allowance::Held;
             log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
@@ -164,6 +169,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
+                *gives_back = plan.follow_up.allowance == Allowance::Held;
                 log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }
@@ -234,11 +240,12 @@ impl Dispatch {
             context.deps.effects.deliver(self);
         } else {
             let plan = match self.purpose {
-                Purpose::Request => PlanChange::Keep,
+                Purpose::Request { .. } => PlanChange::Keep,
                 Purpose::FollowUp(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
             };
             let result = SendResult::NoLongerUsable;
-            let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None };
+            let allowance = self.purpose.allowance();
+            let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None, allowance };
             context.enqueue(CommandKind::Settle(self.settled(delivered)));
         }
     }

@@ -245,6 +245,7 @@ impl Verifier {
                 channel,
                 style,
                 verification,
+                is_exempt: client.is_trusted,
                 request_id,
                 responder,
                 decided: None,

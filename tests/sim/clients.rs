@@ -58,7 +58,16 @@ impl World {
         let style = self.style();
         let (responder, answer) = Responder::new(self.place()?);
         let (verification, request_id, decided) = (None, None, None);
-        let command = SendCommand { options, channel, style, verification, request_id, responder, decided };
+        let command = SendCommand {
+            options,
+            channel,
+            style,
+            verification,
+            is_exempt: false,
+            request_id,
+            responder,
+            decided,
+        };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
         self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))

@@ -1,6 +1,6 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
+use onceward::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::numbers::Refusal;
@@ -42,7 +42,8 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason: None };
+        let delivered =
+            Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance: Allowance::Held };
         self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
@@ -59,10 +60,13 @@ impl World {
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,
                 sent: 0,
+                allowance: Allowance::Held,
             });
         }
         match (end, purpose) {
-            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request) => PlanChange::Keep,
+            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request { .. }) => {
+                PlanChange::Keep
+            }
             (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => {
                 PlanChange::End(Some(Failure::NoLongerUsable))
             }

@@ -187,7 +187,7 @@ impl World {
         notice: Option<&CommitNotice>,
     ) -> Result<(), String> {
         let command = match &dispatch.purpose {
-            Purpose::Request => Self::command_of(&dispatch.style),
+            Purpose::Request { .. } => Self::command_of(&dispatch.style),
             Purpose::FollowUp(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::node::kinds;
@@ -109,7 +109,14 @@ pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
 }
 
 fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
-    let follow_up = FollowUp { due, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let follow_up = FollowUp {
+        due,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Held,
+    };
     let expires = due.plus(Duration::from_secs(600));
     let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
     AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }

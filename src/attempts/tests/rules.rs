@@ -31,8 +31,9 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         attempts: (first_attempt..first_attempt + attempts).map(attempt).collect(),
         plan: PlanChange::End(None),
         reason: None,
+        allowance: crate::delivery::Allowance::Spent,
     };
-    let (style, purpose) = (MessageStyle::default(), Purpose::Request);
+    let (style, purpose) = (MessageStyle::default(), Purpose::Request { is_exempt: false });
     log.settle(EndedSend {
         salt: Salt([1; 16]),
         expires: second(30),

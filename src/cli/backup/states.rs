@@ -13,7 +13,7 @@ use super::*;
 use crate::attempts::{PlannedSend, VerifyStatus};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
@@ -118,7 +118,14 @@ fn of_log(service: u32, verification: u64, content: &AttemptLog) -> CopiedRecord
 /// A verification with a message that is still to be sent.
 fn planned() -> AttemptLog {
     let at = AT;
-    let follow_up = FollowUp { due: at, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let follow_up = FollowUp {
+        due: at,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Held,
+    };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
     AttemptLog {
         number: number("+14155552671"),
@@ -271,7 +278,8 @@ fn plan() -> impl Strategy<Value = PlannedSend> {
     });
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
         |(salt, style, expires, due, channel, reason, (step, sent))| {
-            let follow_up = FollowUp { due, channel, reason, step, sent };
+            let allowance = Allowance::Spent;
+            let follow_up = FollowUp { due, channel, reason, step, sent, allowance };
             PlannedSend { salt, style, expires, follow_up }
         },
     )

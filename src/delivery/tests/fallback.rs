@@ -9,7 +9,7 @@ use super::world::{KEY, Setup, World, failed, failure, secs, taken};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::PlanChange;
 use crate::delivery::error::Failure;
-use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::delivery::{Allowance, FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held};
@@ -270,7 +270,14 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
         [(Mada, after(300), Some(ErrorClass::Refused), Some(7)), (Http, after(300), None, None)]
     );
     assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
-    let plan = FollowUp { due: after(20_300), channel: Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let plan = FollowUp {
+        due: after(20_300),
+        channel: Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Spent,
+    };
     assert_eq!(delivered.plan, PlanChange::Set(plan));
     assert!(world.rows().is_empty());
     assert_eq!(world.takes_plan(), None);

@@ -4,8 +4,8 @@ use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::config::{Bounds, OnAmbiguous};
-use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
+use crate::delivery::{Allowance, SendStatus};
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
@@ -23,6 +23,25 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
     let wait = plan.due.since(TokioClock::EPOCH).as_millis();
     assert!((250..=500).contains(&wait), "{wait}");
     assert_eq!((plan.channel, plan.step, plan.sent, retries(&plan)), (Sms, 0, 0, Some((0, 0))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
+    for (first, allowance) in [(RETRY, Allowance::Held), (DOUBT, Allowance::Spent)] {
+        let world = one().and(Mada, [error(first), error(RETRY), error(RETRY), error(RETRY)]);
+        world.requests().await;
+        for retry in 0..3 {
+            let plan = world.takes_plan().expect("a plan");
+            assert_eq!(plan.allowance, allowance, "retry {retry} after {first:?}");
+            let purpose = crate::delivery::Purpose::FollowUp(plan);
+            let job = crate::delivery::Job { purpose, ..world.job() };
+            if retry == 2 {
+                assert_eq!(world.delivery.deliver(&job, &world).await.allowance, allowance);
+            } else {
+                world.run(job).await;
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

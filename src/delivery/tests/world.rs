@@ -187,7 +187,7 @@ impl World {
             held: None,
             ours_only: false,
             first_attempt: self.log.lock().expect("the record").reserve(),
-            purpose: Purpose::Request,
+            purpose: Purpose::Request { is_exempt: false },
             request_id: Some("id-of-the-request".into()),
         }
     }

@@ -52,8 +52,10 @@ parameters! {
 pub fn list_allowances(request: &Request<'_, OfService>) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
     let permit = request.v2.long_answers.acquire(request.own_service())?;
-    let low = guard.low_allowances(scope.map(|service| service.id), masked);
-    let page = request.page()?.of(low.into_iter(), |allowance| allowance);
+    let page = request.page()?;
+    let limit = page.skip().saturating_add(page.limit()).saturating_add(1);
+    let low = guard.low_allowances(scope.map(|service| service.id), limit, masked);
+    let page = page.of(low.into_iter(), |allowance| allowance);
     Ok(request.page_response("allowances", page, OfService::NAMES).holding(permit))
 }
 
@@ -71,6 +73,9 @@ pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, F
     let action = match (action, messages) {
         (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
         (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
+        (EntryAction::Allow | EntryAction::Block, Some(_)) => {
+            return Err(Error::parameter("Messages", "only Action=expect announces messages").into());
+        }
         (action, _) => action,
     };
     let hours = hours.map_or(USUAL_HOURS, |Whole(hours)| hours);

@@ -1,6 +1,7 @@
 //! One shard without its actor, a disk that commits on demand, and a clock.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
+use crate::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -19,7 +20,9 @@ use crate::engine::{
     SendRules, SlotHash, derive_code,
 };
 use crate::limit::KeyedRequest;
-use crate::metrics::ServiceNames;
+use crate::metrics::{
+    FactConsumer, FailedAttemptFacts, Recipient, SendFacts, ServiceNames, VerificationFacts,
+};
 use crate::numbers::check::{CheckCommand, EndCommand, EndReply, GatewayCheck};
 use crate::numbers::command::{
     CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
@@ -202,7 +205,16 @@ impl World {
         let (responder, awaited) = self.responder();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
         let (options, verification, request_id, decided) = (None, None, None, None);
-        let send = SendCommand { options, channel, style, verification, request_id, responder, decided };
+        let send = SendCommand {
+            options,
+            channel,
+            style,
+            verification,
+            is_exempt: false,
+            request_id,
+            responder,
+            decided,
+        };
         self.submit(key, CommandKind::Send(send));
         awaited
     }
@@ -300,7 +312,8 @@ impl World {
 
     pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
-        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason };
+        let allowance = if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held };
+        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
 
@@ -370,6 +383,13 @@ impl World {
         awaited
     }
 
+    /// Counts the messages that the guard let pass and that were certainly not sent.
+    pub fn counts_not_sent(&self) -> Arc<NotSent> {
+        let counted = Arc::<NotSent>::default();
+        self.deps.metrics.pass_on_to(Arc::clone(&counted) as _);
+        counted
+    }
+
     /// Whether a send of the code of `salt` is planned.
     pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
         let slot = self.deps.subject(&key).slot;
@@ -428,6 +448,18 @@ impl World {
     }
 }
 
+#[derive(Default)]
+pub struct NotSent(pub AtomicUsize);
+
+impl FactConsumer for NotSent {
+    fn verification(&self, _: &VerificationFacts) {}
+    fn send(&self, _: &SendFacts) {}
+    fn failed_attempt(&self, _: &FailedAttemptFacts) {}
+    fn not_sent(&self, _: Recipient) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 pub fn accepted() -> SendResult {
     SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
 }
@@ -445,7 +477,8 @@ pub fn held() -> SendResult {
 /// A planned send of the code of `salt`.
 fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
-    let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
+    let follow_up =
+        FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0, allowance: Allowance::Held };
     PlannedSend {
         salt,
         style: MessageStyle::default(),

@@ -231,6 +231,7 @@ fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
         }
         Some(Failure::NotServed) => Refused::ChannelOff,
         Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
+        Some(Failure::RefusedByGuard) => Refused::ByGuard,
         Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
         Some(
             // Refused before, as a store that is not available.

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::config::AttemptLogSettings;
-use onceward::delivery::{Delivered, PlanChange};
+use onceward::delivery::{Allowance, Delivered, PlanChange};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
@@ -210,6 +210,7 @@ impl World {
             channel,
             style,
             verification,
+            is_exempt: false,
             request_id: None,
             responder,
             decided: None,
@@ -339,7 +340,7 @@ impl World {
             self.beliefs.entry(permit.verification.salt.id()).and_modify(Belief::doubted);
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
-        let delivered = Delivered { result: end, attempts, plan, reason: None };
+        let delivered = Delivered { result: end, attempts, plan, reason: None, allowance: Allowance::Held };
         self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
