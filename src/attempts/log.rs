@@ -109,7 +109,6 @@ pub enum ReceiptOutcome {
 
 impl Record for AttemptLog {
     const KIND: u8 = 2;
-    const VERSION: u8 = 4;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {

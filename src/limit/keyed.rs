@@ -46,7 +46,6 @@ struct Identity {
 
 impl Record for KeyedRequest {
     const KIND: u8 = 14;
-    const VERSION: u8 = 2;
     const PLURAL: &'static str = "idempotency keys";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {

@@ -37,7 +37,9 @@ use crate::store::{Owner, Store, StoreError};
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
-pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
+pub use self::record::{
+    Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
+};
 pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;

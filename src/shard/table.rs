@@ -46,10 +46,14 @@ pub trait Table: Send {
     /// [`RecordError`] if a record cannot be decoded.
     fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &RecordKind) -> Result<(), RecordError> {
         for (key, bytes) in records {
-            match bytes.clone() {
-                Some(bytes) => self.set(*key, Stored { expires: (kind.expires)(&bytes)?, bytes }),
-                None => drop(self.remove(key)),
-            }
+            let Some(bytes) = bytes else {
+                self.remove(key);
+                continue;
+            };
+            let expires = (kind.expires)(bytes)?;
+            let is_older = bytes.first() != Some(&kind.version);
+            let bytes = if is_older { (kind.rewrite)(bytes)? } else { bytes.clone() };
+            self.set(*key, Stored { bytes, expires });
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ use crate::{
 };
 
 pub use self::bulk::{NewStore, check_new};
-pub use self::directory::{create_durably, key_fingerprint_in};
+pub use self::directory::{FORMAT, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
 pub use self::open::{OpenOptions, StoreSettings};

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, DirectoryState, Lock};
+use super::directory::{Directory, DirectoryState, FORMAT, Lock};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::frame::RecordRef;
@@ -51,6 +51,8 @@ pub struct StoreSettings {
     pub probe_every: Duration,
     /// The interval at which an idle store records the time.
     pub time_every: Duration,
+    /// The format that is written, and the newest that is read.
+    pub format: u32,
 }
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -68,6 +70,7 @@ impl Default for StoreSettings {
             repeat_checkpoint_after: Duration::from_secs(10),
             probe_every: Duration::from_secs(1),
             time_every: Duration::from_secs(60),
+            format: FORMAT,
         }
     }
 }
@@ -114,9 +117,9 @@ impl EmbeddedStore {
         backend: Arc<dyn SledBackend>,
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
-        let directory = Directory::at(&options.dir)?;
+        let directory = Directory { newest: options.settings.format, ..Directory::at(&options.dir)? };
         let lock = directory.lock()?;
-        let state = directory.state(options.key_fingerprint)?;
+        let (state, format) = directory.state(options.key_fingerprint)?;
         match state {
             DirectoryState::Creating => create(&directory, options, &*disk)?,
             DirectoryState::Importing => {
@@ -139,6 +142,11 @@ impl EmbeddedStore {
         let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
         tidy(&directory, &replayed, &*disk)?;
+        if format < directory.newest {
+            // Before anything is written that an older version cannot read.
+            directory.write_state(DirectoryState::Complete, options.key_fingerprint, &*disk)?;
+            tracing::info!(from = format, to = directory.newest, "format of the data directory raised");
+        }
         let snapshots = Snapshots {
             backend,
             disk,

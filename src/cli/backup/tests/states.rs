@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::tests::{AT, MINUTE, key};
-use super::*;
+use super::super::*;
+use super::{AT, MINUTE, key};
 use crate::attempts::{PlannedSend, VerifyStatus};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
