@@ -6,6 +6,7 @@ mod audit;
 pub mod backup;
 mod check_data;
 mod doctor;
+mod findings;
 mod guard;
 mod health;
 mod keys;
@@ -232,7 +233,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
             let (storage, cluster) = config::load_records(sources)?;
             transfer::import(&args, &storage, cluster.as_ref())?
         }
-        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?)?,
+        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?, colors)?,
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,

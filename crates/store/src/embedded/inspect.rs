@@ -282,6 +282,10 @@ const RESTORE: &str = "restore the data directory from a backup, or see \"When a
 const PUT_BACK: &str = "put it back, or restore the whole directory from a backup; see \"When a start is refused\" in \
                         docs/operate/data-directory.md";
 
+/// The remedy for data of a newer version.
+const UPGRADE: &str =
+    "install the version that wrote it or a later one; see \"Downgrade\" in docs/operate/deploy.md";
+
 /// The remedy when the journal does not continue where the snapshot ends.
 const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
                           start is refused\" in docs/operate/data-directory.md says how to tell the two apart";
@@ -305,10 +309,17 @@ impl Finding {
 }
 
 impl OpenError {
-    /// The damaged or lost part, if it is why the directory was not opened; `None` when it may be well, or that is
+    /// The damaged, lost or newer part, if it is why the directory was not opened; `None` when it may be well, or that is
     /// not known.
     pub fn damage(&self) -> Option<Finding> {
         Some(match self {
+            Self::FormatNewer { path, found, program, known } => {
+                let what = format!(
+                    "the data has format {found}, written by onceward {program}, and this program reads formats up to \
+                     {known}"
+                );
+                Finding::new(path, what, UPGRADE)
+            }
             Self::FormatMissing { path } => {
                 Finding::new(path, "it is missing, but there is data beside it", PUT_BACK)
             }
