@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions as FileOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -23,7 +23,7 @@ use super::error::OpenError;
 use super::frame::RecordRef;
 use super::health::{Health, ThreadWatch};
 use super::journal::{Journal, Preparer, Start, not_reserved};
-use super::progress::{Loading, Progress};
+use super::progress::Loading;
 use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
@@ -130,14 +130,14 @@ impl EmbeddedStore {
         let scratch = options.scratch.clone();
         let copies = Copies::of(&directory, scratch, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
-        drop(Progress::of("verifying the snapshot", 0, &options.clock, &options.loading));
+        options.loading.begin("verifying the snapshot", 0);
         let copy = copies.open_newest(&directory)?;
         let covered = copy.snapshot.manifest.covered;
-        let mut progress = Progress::of("reading the journal", 0, &options.clock, &options.loading);
+        options.loading.begin("reading the journal", 0);
         let mut records = 0;
         let mut count = Strict(|_: RecordRef<'_>| {
             records += 1;
-            progress.at(records);
+            options.loading.at(records);
         });
         let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
@@ -381,7 +381,6 @@ impl Opened {
             root: directory.root.clone(),
             start_copy: Mutex::new(Some(copy)),
             copying: Arc::default(),
-            attached: AtomicBool::new(false),
             newest_time,
             records_at_start,
             closed: OnceCell::new(),
