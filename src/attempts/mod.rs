@@ -19,7 +19,7 @@ use self::index::Plans;
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, decode};
+use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
@@ -122,7 +122,7 @@ impl Attempts {
     ) -> Result<impl Iterator<Item = ListedAttempt>, Refusal> {
         let found = self.router.get_each(keys.map(record_key)).await?;
         let log = |(key, stored): (RecordKey, Stored)| {
-            Some((AttemptLogKey::from_id(key.id), decode::<AttemptLog>(&stored.bytes).ok()?))
+            Some((AttemptLogKey::from_id(key.id), stored.record::<AttemptLog>()?))
         };
         Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
     }

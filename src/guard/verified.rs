@@ -10,7 +10,7 @@ use onceward_core::guard::VerifiedNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
-use crate::shard::{Record, RecordKey, Stored, Table, decode, encode};
+use crate::shard::{Record, RecordKey, Stored, Table};
 
 /// The record of a verified number. Its id is that of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl Row {
 
     fn stored(self) -> (RecordKey, Stored) {
         let verified = self.verified();
-        (self.key(), Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() })
+        (self.key(), Stored::of(VerifiedRecord(verified)))
     }
 }
 
@@ -263,7 +263,7 @@ impl Table for VerifiedTable {
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        let Ok(VerifiedRecord(verified)) = decode(&record.bytes) else { return };
+        let Some(VerifiedRecord(verified)) = record.record() else { return };
         let slot = usize::from(key.slot);
         if !std::mem::replace(&mut self.slots[slot], true) {
             *lock(&self.by_slot[slot]) = Arc::downgrade(&self.rows);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn stored(verified: VerifiedNumber) -> Stored {
-        Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() }
+        Stored::of(VerifiedRecord(verified))
     }
 
     #[test]

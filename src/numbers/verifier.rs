@@ -27,7 +27,7 @@ use crate::engine::{
 };
 use crate::gateway::Receipt;
 use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard};
-use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction, decode};
+use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
 
@@ -350,7 +350,7 @@ impl Verifier {
                     let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
                     let locked = page.into_iter().filter_map(|(key, stored)| {
                         let NumberKey { service, number, .. } = NumberKey::from_id(&key.id)?;
-                        let state: NumberState = decode(&stored.bytes).ok()?;
+                        let state: NumberState = stored.record()?;
                         let LockoutState { until, wrong_codes, .. } =
                             state.lockout(&policies.of(service), now);
                         Some(LockedNumber { service, number, until: until?, wrong_codes })

@@ -11,7 +11,7 @@ use super::credential::LiveKey;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
-use crate::shard::{Index, Record, RecordKey, Shards, Stored, decode};
+use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
@@ -70,9 +70,7 @@ struct Publisher<S> {
 
 impl<S: Snapshot> Index for Publisher<S> {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        // Records in memory were encoded or decoded by this program before.
-        let read =
-            |stored: Option<&Stored>| stored.and_then(|stored| decode::<S::Record>(&stored.bytes).ok());
+        let read = |stored: Option<&Stored>| stored.and_then(Stored::record::<S::Record>);
         self.changed |= self.snapshot.change(read(before), read(after));
     }
 

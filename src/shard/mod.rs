@@ -16,6 +16,7 @@ mod record;
 mod record_log;
 mod restore;
 mod router;
+mod stored;
 mod supervisor;
 mod table;
 #[cfg(test)]
@@ -43,7 +44,8 @@ pub use self::record::{
 pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
-pub use self::table::{Index, Records, Stored, Table, Tables};
+pub use self::stored::Stored;
+pub use self::table::{Index, Records, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::stored::Stored;
 use super::table::{Map, Table};
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
@@ -28,7 +29,7 @@ pub type Hasher = hashbrown::DefaultHashBuilder;
 
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching,
 /// durability, recovery, expiry and snapshots come with it.
-pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
+pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// On disk; never reused for another kind.
     const KIND: u8;
     /// Plural name of the kind in messages and exports, such as `numbers`.
@@ -170,7 +171,7 @@ pub struct RecordKind {
     /// The record with these bytes in the layout that this program writes.
     pub rewrite: fn(&[u8]) -> Result<Bytes, RecordError>,
     /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
-    pub merge_pessimistic: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
     /// The slot of the record with these bytes, under this id.
     pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
@@ -245,12 +246,9 @@ fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
     RecordError::Contents { what: R::PLURAL, why: error.to_string() }
 }
 
-fn merge_pessimistic<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
-    // This program encoded or decoded every record in memory. Therefore decoding succeeds here.
-    let read = |state: &Option<Bytes>| {
-        state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
-    };
+fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Option<Stored> {
+    let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
     let mut states = states.iter().map(read);
     let first = states.next().flatten();
-    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(|record| encode(&record))
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(Stored::of)
 }

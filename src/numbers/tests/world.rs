@@ -33,7 +33,7 @@ use crate::numbers::table::NumberTable;
 use crate::numbers::{CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
     Capacity, Command, Core, Decision, Durability, Kinds, LimitedTable, Record, RecordKey, ReplyContext,
-    ShardSettings, Stored, Subject, Tables, Transaction, Write, encode,
+    ShardSettings, Stored, Subject, Tables, Transaction, Write,
 };
 use crate::store::StoreError;
 use crate::template::MessageStyle;
@@ -181,7 +181,7 @@ impl World {
     pub fn with_locked(key: NumberKey) -> Self {
         let mut world = Self::new();
         let until = world.now.plus(Duration::from_secs(1800));
-        let stored = Stored { bytes: encode(&NumberState::Locked { until }), expires: until };
+        let stored = Stored::of(NumberState::Locked { until });
         world.disk.insert(world.record_key(key), stored);
         world.crashes();
         world
@@ -273,7 +273,7 @@ impl World {
             match put {
                 None => drop(self.disk.remove(key)),
                 Some(bytes) => {
-                    drop(self.disk.insert(*key, Stored { bytes: bytes.clone(), expires: *expires }));
+                    drop(self.disk.insert(*key, Stored::encoded(bytes.clone(), *expires)));
                 }
             }
         }

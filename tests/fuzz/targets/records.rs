@@ -37,7 +37,7 @@ fn in_memory(state: &NumberState, bytes: Bytes) {
     let number = PhoneNumber::from_u64(14_155_550_100).expect("a number");
     let id = NumberKey::new(ServiceId::DEFAULT, number).id();
     let key = RecordKey { slot: 7, kind: NumberState::KIND, id };
-    let stored = Stored { bytes, expires: state.expires() };
+    let stored = Stored::encoded(bytes, state.expires());
     let mut table = NumberTable::new(NumberCapacity::new(1));
     table.set(key, stored.clone());
     assert_eq!(table.get(&key).as_ref(), Some(&stored));

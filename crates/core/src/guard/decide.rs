@@ -85,7 +85,7 @@ enum RowKind {
 }
 
 /// A record of the guard, whole: the last one written under a name wins.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum GuardRow {
     Allowance(Key, Allowance),
     Number(Key, NumberState),

@@ -229,7 +229,7 @@ async fn records_of(shards: &Shards) -> Vec<CopiedRecord> {
     let entry = |(key, stored): (Key, crate::shard::Stored)| CopiedRecord {
         key,
         expires: stored.expires,
-        record: stored.bytes,
+        record: stored.bytes(),
     };
     let mut all: Vec<CopiedRecord> = all.into_iter().map(entry).collect();
     all.sort_by_key(|entry| entry.key);
