@@ -110,7 +110,7 @@ pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<CommandOu
 fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CommandError> {
     let looked = match Source::of_server(&settings.data_dir, progress) {
         Ok(source) => through_server(source, settings, progress),
-        Err(CommandError::Control(error)) if error.has_no_socket() => directory(settings),
+        Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings),
         Err(error) => Err(error),
     };
     let report = match looked {
