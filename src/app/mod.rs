@@ -12,6 +12,7 @@ mod service_manager;
 mod tls;
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use crate::telemetry::Exporter;
 use crate::trace::Tracer;
 use crate::verify::Verifying;
 use cluster::Member;
-use control::{Control, ControlDeps};
+use control::Control;
 
 pub use bind::bind;
 pub use cluster::{ClusterError, ClusterImport, ClusterReport, ask_all};
@@ -158,12 +159,7 @@ impl App {
         self.late.stand_by();
         let data_dir = &settings.storage.data_dir;
         cluster::create_data_dir(data_dir)?;
-        let late = self.late.clone();
-        let control = Control::refuse(data_dir, Arc::clone(&self.clock) as _, move || {
-            let reason = cluster::reason_to_stand_by(&late.owner().unwrap_or_default());
-            format!("{reason}; run the command on the node that owns them")
-        });
-        self.replace_control(control).await;
+        self.open_control(data_dir);
         let mut is_reported = false;
         let member = loop {
             match Member::join(settings, cluster, &self.clock).await {
@@ -206,15 +202,6 @@ impl App {
             tracer: self.deps.tracer.clone(),
         })
         .await?;
-        let control = ControlDeps {
-            attempts: running.verifier.attempts().clone(),
-            store: Arc::clone(&running.store),
-            registry: running.registry.clone(),
-            account: running.account.clone(),
-            verifying: Some(running.verifying.clone()),
-        };
-        self.replace_control(None).await;
-        self.replace_control(Control::start(&settings.storage.data_dir, control)).await;
         // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.admin.set(front_end::admin(&running)?);
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
@@ -222,6 +209,7 @@ impl App {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
         self.late.set(running);
+        self.open_control(&settings.storage.data_dir);
         self.is_serving.send_replace(true);
         Ok(())
     }
@@ -283,17 +271,23 @@ impl App {
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 
-    async fn replace_control(&self, control: Option<Control>) {
-        let former =
-            std::mem::replace(&mut *self.control.lock().unwrap_or_else(PoisonError::into_inner), control);
-        if let Some(former) = former {
-            former.stop().await;
+    /// Opens the control socket, unless it is open.
+    fn open_control(&self, data_dir: &Path) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if control.is_none() {
+            // Ids of requests differ from those of the HTTP port.
+            let request_id_prefix = !self.deps.request_id_prefix;
+            let deps = Arc::new(Deps { request_id_prefix, ..(*self.deps).clone() });
+            *control = Control::start(data_dir, deps);
         }
     }
 
     /// Waits for every command in flight, then closes the store.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        self.replace_control(None).await;
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(control) = control {
+            control.stop().await;
+        }
         match self.late.running() {
             Some(running) => running.stop().await,
             None => Ok(()),

@@ -96,44 +96,6 @@ impl Totals {
     }
 }
 
-/// A list built from the records of a stopped server.
-#[derive(Debug)]
-pub struct Listing {
-    query: SendQuery,
-    rows: Vec<ListedAttempt>,
-    totals: Totals,
-}
-
-impl Listing {
-    /// An empty list.
-    pub fn of(query: SendQuery) -> Self {
-        Self { query, rows: Vec::new(), totals: Totals::default() }
-    }
-
-    /// Adds the wanted rows of one record.
-    pub fn add(&mut self, key: AttemptLogKey, log: AttemptLog) {
-        for row in attempts_of(key, log).filter(|row| self.query.fits(row)) {
-            self.totals.add(&row);
-            self.rows.push(row);
-        }
-        // Sorts seldom and never holds many more than are wanted.
-        if self.rows.len() > self.query.limit.saturating_mul(2).saturating_add(1_000) {
-            keep_newest(&mut self.rows, self.query.limit);
-        }
-    }
-
-    /// All that fit, also those beyond the limit.
-    pub const fn totals(&self) -> &Totals {
-        &self.totals
-    }
-
-    /// The newest first.
-    pub fn into_rows(mut self) -> Vec<ListedAttempt> {
-        keep_newest(&mut self.rows, self.query.limit);
-        self.rows
-    }
-}
-
 /// Sorts by date, the newest first, and keeps the first `most`.
 pub(super) fn keep_newest(rows: &mut Vec<ListedAttempt>, most: usize) {
     rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.attempt.at, row.id.key, row.id.attempt)));

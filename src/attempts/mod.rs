@@ -23,7 +23,7 @@ use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, Listing, SendQuery, Totals, attempts_of};
+pub use self::list::{ListedAttempt, SendQuery, Totals, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
 

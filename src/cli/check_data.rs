@@ -61,7 +61,7 @@ fn check_data(
 ) -> Result<(), CommandError> {
     let looked = match Source::of_server(&settings.data_dir, progress) {
         Ok(source) => through_server(source, settings, findings, progress),
-        Err(CommandError::Control(error)) if error.has_no_socket() => directory(settings, findings),
+        Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings, findings),
         Err(error) => Err(error),
     };
     if let Err(error) = looked {

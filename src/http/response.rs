@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::events::Events;
+use super::local::Copying;
 use crate::domain::NumberError;
 use crate::numbers::{LimitedTable, Refusal};
 
@@ -90,6 +91,8 @@ pub struct Response {
     pub not_served: Option<NotServed>,
     /// A stream of events in place of the body.
     pub events: Option<Events>,
+    /// A copy of every record in place of the body.
+    pub copying: Option<Copying>,
     /// Dropped when the client has taken the body, or is gone.
     pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -121,6 +124,7 @@ impl Response {
             headers: Vec::new(),
             not_served: None,
             events: None,
+            copying: None,
             held: None,
         }
     }
@@ -140,6 +144,7 @@ impl Response {
             headers: Vec::new(),
             not_served: None,
             events: None,
+            copying: None,
             held: None,
         }
     }
@@ -154,6 +159,7 @@ impl Response {
             headers: Vec::new(),
             not_served: None,
             events: None,
+            copying: None,
             held: None,
         }
     }
@@ -170,6 +176,7 @@ impl Response {
             headers: headers.iter().map(header).collect(),
             not_served: None,
             events: None,
+            copying: None,
             held: None,
         }
     }

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::admin::AdminPage;
 use super::response::{ErrorFormat, Response};
-use super::routes::{GROUPS, NOT_SERVED};
+use super::routes::{GROUPS, LOCAL, NOT_SERVED};
 use super::server::CallbackKind;
 use super::v2;
 use super::v2::Paging;
@@ -111,6 +111,8 @@ pub enum Handler {
     Metrics,
     Ready,
     Index,
+    /// Which server this is, at the control socket.
+    Server,
     Docs,
     /// The forms of the start page.
     TrySend,
@@ -197,7 +199,7 @@ pub struct Resource {
 
 impl Resource {
     fn of(path: &'static str, group: &'static ApiGroup) -> Self {
-        let routes = GROUPS.iter().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
+        let routes = groups().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
         let mut routes: Vec<_> = routes
             .filter(|(_, route)| route.path == path)
             .map(|(group, route)| (route.access.unwrap_or(group.access), route))
@@ -230,6 +232,11 @@ impl Resource {
 
     pub fn first(&self) -> Option<Handler> {
         self.routes.first().map(|(_, route)| route.handler)
+    }
+
+    /// Whether only the control socket has it.
+    pub fn is_local(&self) -> bool {
+        self.path.starts_with("/local/")
     }
 
     /// Whether clients of older servers call it.
@@ -304,6 +311,11 @@ impl Target {
     }
 }
 
+/// Those that are described, and that of the control socket.
+fn groups() -> impl Iterator<Item = &'static ApiGroup> {
+    GROUPS.into_iter().chain([&LOCAL])
+}
+
 struct Router {
     /// Paths without variable segments, those of the compatible routes first.
     fixed: Vec<Resource>,
@@ -313,7 +325,7 @@ struct Router {
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let mut router = Router { fixed: Vec::new(), variable: Vec::new() };
-    for group in GROUPS {
+    for group in groups() {
         for route in group.routes {
             let path = route.path;
             let list = if path.contains('{') { &mut router.variable } else { &mut router.fixed };

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::admin::{self, AdminPage};
 use super::compatible;
+use super::local;
 use super::openapi;
 use super::pages::home;
 use super::pages::inbox::Inbox;
@@ -417,6 +418,31 @@ static TUTORIAL: ApiGroup = ApiGroup {
             about: ANSWERS, others: &[429, 502, 503];
     },
 };
+
+/// The routes of the control socket, which no description has. Beside them it has all others.
+pub static LOCAL: ApiGroup = twilio(
+    "The control socket",
+    "For the command line.",
+    Access::Account("the control socket"),
+    routes! {
+        Get "/local/Server", "Server", "Say which server this is" => plain(Handler::Server), LOCAL_ANSWER;
+        Get "/local/Services/{Name}", "FindService", "Find a service by a name" => v2!(local::service_id), LOCAL_ANSWER;
+        Get "/local/Messages", "ListMessages", "List messages" => v2!(async local::messages), LOCAL_ANSWER;
+        Get "/local/Messages/Totals", "CountMessages", "Count messages" => v2!(async local::totals), LOCAL_ANSWER;
+        Get "/local/Numbers/{To}", "FetchNumber", "Show a number" => v2!(async local::status), LOCAL_ANSWER;
+        Delete "/local/Numbers/{To}", "EraseNumber", "Erase a number" => v2!(async local::erase), LOCAL_ANSWER;
+        Delete "/local/Numbers/{To}/Lockout", "UnlockNumber", "End a lockout" => v2!(async local::unlock), LOCAL_ANSWER;
+        Get "/local/Guard", "ListGuardItems", "List what the guard does" => v2!(async local::guard), LOCAL_ANSWER;
+        Get "/local/Webhooks", "ListAllWebhooks", "List webhooks" => v2!(local::webhooks), LOCAL_ANSWER;
+        Get "/local/Keys", "ListKeys", "List API keys" => v2!(local::list_keys), LOCAL_ANSWER;
+        Post "/local/Keys", "CreateKey", "Create an API key" => v2!(async local::create_key), LOCAL_ANSWER;
+        Delete "/local/Keys/{Sid}", "RevokeKey", "Revoke an API key" => v2!(async local::revoke_key), LOCAL_ANSWER;
+        Post "/local/AuthToken", "ReplaceToken", "Replace the auth token" => v2!(async local::replace_token), LOCAL_ANSWER;
+        Get "/local/Copy", "Copy", "Copy every record" => v2!(local::copy), LOCAL_ANSWER;
+    },
+);
+
+const LOCAL_ANSWER: Success = ok(Content::Nothing);
 
 const CALLBACK: &str = "The server accepts only reports with Twilio's signature. The route does not exist if no gateway reports.";
 const INBOX: &str = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other \

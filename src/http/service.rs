@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -34,7 +35,7 @@ use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, 
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::proof::Sender;
-use super::request::{self, BodyRoom, RequestBody, X_REQUEST_ID};
+use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, NotServed, PIECE, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
@@ -42,7 +43,7 @@ use super::server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
 };
 use super::v2::params::{Param, Text};
-use super::{admin, compatible, cors, openapi, v2};
+use super::{admin, compatible, cors, local, openapi, v2};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::log_limit::OncePerSecond;
@@ -56,7 +57,10 @@ pub async fn respond<V: Verify>(
     active: ActiveRequest<V>,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Body>, Infallible> {
-    let (head, incoming) = request.into_parts();
+    let (mut head, incoming) = request.into_parts();
+    if let Some(user) = active.user() {
+        head.extensions.insert(user);
+    }
     let proxies = &active.server().deps.proxies;
     let client = request::client_address(proxies, &head.headers, active.peer());
     let room = BodyRoom {
@@ -74,9 +78,10 @@ pub async fn respond<V: Verify>(
 
     let mut peer = active.peer();
     let mut passed_on = None;
-    if let Some(forwarder) = &active.server().deps.forwarder
-        && active.server().deps.routes == ServedRoutes::All
-    {
+    let forwarder = active.server().deps.forwarder.as_ref();
+    let forwarder =
+        forwarder.filter(|_| active.server().deps.routes == ServedRoutes::All && active.user().is_none());
+    if let Some(forwarder) = forwarder {
         match forwarder.sender(&head) {
             Sender::Client => {}
             Sender::Node { client, body: digest } => {
@@ -89,8 +94,7 @@ pub async fn respond<V: Verify>(
     }
     // Held until the answer is made.
     let _in_progress;
-    if let Some(forwarder) = &active.server().deps.forwarder
-        && active.server().deps.routes == ServedRoutes::All
+    if let Some(forwarder) = forwarder
         && !target.is_of_this_node()
     {
         match forwarder.destination(passed_on, peer) {
@@ -258,6 +262,8 @@ pub enum BodyError {
     /// The node that owns the records did not end its answer.
     #[error(transparent)]
     Owner(#[from] reqwest::Error),
+    #[error("the copy cannot be read: {0}")]
+    Copy(#[from] io::Error),
 }
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
@@ -362,6 +368,8 @@ fn response<V>(
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
+    } else if let Some(copying) = answer.copying {
+        Either::Right(copying.body().map_err(BodyError::from).boxed_unsync())
     } else if answer.held.is_some() || answer.body.len() > PIECE {
         // A client that does not read a long answer holds a piece of it, and not all.
         Either::Right(PiecewiseBody::new(answer.body, answer.held).boxed_unsync())
@@ -490,7 +498,8 @@ async fn try_answer<V: Verify>(
         return Err(Problem::BadHost);
     }
     let Target::Resource(resource) = target else { return Err(Problem::NotFound) };
-    if !is_served(deps, resource) {
+    let is_local = head.extensions.get::<LocalUser>().is_some();
+    if !is_served(deps, resource) || resource.is_local() && !is_local {
         return Err(Problem::NotFound);
     }
     if is_allowed_origin && cors::is_preflight(head) {
@@ -535,6 +544,7 @@ async fn try_answer<V: Verify>(
         Handler::Metrics => metrics(call, head).await,
         Handler::Ready => Ok(ready(call).await),
         Handler::Index => Ok(index(deps, head)),
+        Handler::Server => Ok(local::server(deps)),
         Handler::TrySend | Handler::TryCheck => {
             let body = body.read(limit, time).await?;
             let permit = deps.long_trials.acquire(None).map_err(|_| Problem::Refused(Refusal::Overloaded))?;
@@ -675,7 +685,7 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
     if deps.routes == ServedRoutes::All {
         match (deps.v2.get(), &deps.forwarder) {
             (Some(v2), forwarder) => {
-                v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
+                v2.admit(head, &[Scope::Metrics, Scope::Admin])?;
                 if forwarder.is_some() && call.is_passed_on {
                     // A standby asks on behalf of its caller, and renders its own metrics.
                     return Ok(Response::plain(StatusCode::OK, "the caller may read metrics"));
@@ -722,7 +732,7 @@ pub fn inbox<V: Verify>(deps: &Deps<V>, head: &Parts) -> Result<Response, Proble
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
     if deps.inbox_needs_credentials {
         let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(&head.headers, &[Scope::Admin])?;
+        v2.admit(head, &[Scope::Admin])?;
     }
     if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);

@@ -47,7 +47,6 @@ tests!(
     http_gateway,
     requests,
     connections,
-    control,
     sids,
     v2,
 );

@@ -172,7 +172,7 @@ fn access<V>(deps: &Deps<V>, head: &Parts) -> Result<(), Problem> {
     }
     let v2 = deps.v2.get();
     if deps.inbox_needs_credentials {
-        v2.ok_or(Problem::Refused(Refusal::Starting))?.admit(&head.headers, &[Scope::Admin])?;
+        v2.ok_or(Problem::Refused(Refusal::Starting))?.admit(head, &[Scope::Admin])?;
     }
     v2.map_or(Ok(()), |v2| v2.admit_compatible(head, deps.host_name.as_deref()))
 }

@@ -156,6 +156,12 @@ impl Error {
         Self::new(StatusCode::TOO_MANY_REQUESTS, 20429, message).retry_after(1)
     }
 
+    /// This node of a cluster carries out no command, for this reason.
+    pub fn stands_by(reason: &str) -> Self {
+        let message = format!("{reason}; run the command on the node that owns them");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, 20503, message)
+    }
+
     pub const fn unavailable(refusal: Refusal) -> Self {
         Self::Problem(Problem::Refused(refusal))
     }

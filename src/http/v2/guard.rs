@@ -43,6 +43,8 @@ parameters! {
         "Messages" = "20000" => messages: Option<Whole<1, 1_000_000>>,
         /// The length; the default is 12.
         "Hours" = "12" => hours: Option<Whole<1, 8_760>>,
+        /// The length in minutes, in place of Hours.
+        "Minutes" = "90" => minutes: Option<Whole<1, 525_600>>,
         /// For this service. Without it for all services, or for the service of the key.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
     }
@@ -69,7 +71,8 @@ pub fn list_entries(request: &Request<'_, OfService>) -> Result<Response, Failur
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, Failure> {
-    let NewEntry { subject: GuardSubject(subject), action, messages, hours, service } = request.read()?;
+    let NewEntry { subject: GuardSubject(subject), action, messages, hours, minutes, service } =
+        request.read()?;
     let action = match (action, messages) {
         (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
         (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
@@ -79,7 +82,8 @@ pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, F
         (action, _) => action,
     };
     let hours = hours.map_or(USUAL_HOURS, |Whole(hours)| hours);
-    let entry = set(request, subject, service, Some(action), hours).await?;
+    let minutes = minutes.map_or(hours * 60, |Whole(minutes)| minutes);
+    let entry = set(request, subject, service, Some(action), minutes).await?;
     Ok(Response::created(&entry))
 }
 
@@ -94,11 +98,11 @@ async fn set(
     subject: Dimension,
     service: Option<ServiceSid>,
     action: Option<EntryAction>,
-    hours: u32,
+    minutes: u32,
 ) -> Result<EntryView, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, service)?);
     let key = Key::new(scope.map(|service| service.id), subject);
-    let length = Duration::from_secs(u64::from(hours) * 3_600);
+    let length = Duration::from_secs(u64::from(minutes) * 60);
     let set = guard.set_entry(key, action, length, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),

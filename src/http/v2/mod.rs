@@ -31,7 +31,8 @@ use zeroize::Zeroizing;
 
 pub use self::long_answers::{LongAnswerLimiter, LongAnswerPermit};
 use self::params::Fields;
-use super::request::{self, RequestBody};
+use super::local::Local;
+use super::request::{self, LocalUser, RequestBody};
 use super::response::Problem;
 use super::response::Response;
 use super::route::{Access, V2Handler};
@@ -66,6 +67,8 @@ pub struct V2 {
     pub now: Now,
     /// Limits lists and other long answers.
     pub long_answers: LongAnswerLimiter,
+    /// The dependencies of the routes of the control socket.
+    pub local: Option<Local>,
     unauthenticated: OncePerSecond,
 }
 
@@ -80,15 +83,18 @@ impl V2 {
     ) -> Self {
         let long_answers = LongAnswerLimiter::default();
         let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, long_answers, unauthenticated }
+        Self { verifications, registry, outbox, base, now, long_answers, local: None, unauthenticated }
     }
 
-    /// The sender of a request.
+    /// The sender of a request. An administrator of this machine needs no credential.
     ///
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most.
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let credential = Credential::of(headers).ok_or(Problem::Unauthenticated)?;
+    fn caller(&self, head: &Head) -> Result<Caller, Problem> {
+        if let Some(LocalUser(uid)) = head.extensions.get() {
+            return Ok(Caller::User(*uid));
+        }
+        let credential = Credential::of(&head.headers).ok_or(Problem::Unauthenticated)?;
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = masked_user(credential.user());
             self.unauthenticated.note(move |count| {
@@ -109,7 +115,7 @@ impl V2 {
                 self.registry.allows_unauthenticated() || request::names_this_server(head, host_name);
             return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
         }
-        let caller = self.caller(&head.headers)?;
+        let caller = self.caller(head)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
@@ -118,8 +124,8 @@ impl V2 {
     ///
     /// # Errors
     /// 401 or 403.
-    pub fn admit(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<(), Problem> {
-        let caller = self.caller(headers)?;
+    pub fn admit(&self, head: &Head, scopes: &[Scope]) -> Result<(), Problem> {
+        let caller = self.caller(head)?;
         let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
         if may { Ok(()) } else { Err(Problem::Forbidden) }
     }
@@ -168,8 +174,11 @@ pub fn not_served<V: Verify>(call: &Call<'_, V>, what: &str, head: &Head) -> Err
 }
 
 fn authenticated<'a, V: Verify>(call: &Call<'a, V>, head: &Head) -> Result<(&'a V2, Caller), Error> {
-    let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Starting))?;
-    Ok((v2, v2.caller(&head.headers)?))
+    let v2 = call.deps.v2.get().ok_or_else(|| match head.extensions.get() {
+        Some(LocalUser(_)) => Error::stands_by(&call.deps.why_not_ready()),
+        None => Error::unavailable(Refusal::Starting),
+    })?;
+    Ok((v2, v2.caller(head)?))
 }
 
 /// Longest value of the header that is read: ids and secrets are far shorter.

@@ -267,7 +267,7 @@ macro_rules! view {
         $(#[$meta])*
         #[schema(as = $schema)]
         pub struct $view {
-            $($(#[$field_meta])* $field: $type,)*
+            $($(#[$field_meta])* pub $field: $type,)*
         }
 
         impl $view {
