@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use super::kind::{shortened, shown_json, text_of};
-use super::schema::{FILE_SUFFIX, Names, nearest, suggestion};
+use super::schema::{Names, nearest, suggestion};
 use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::may_hold_password;
 
@@ -147,6 +147,15 @@ impl Report {
         }
     }
 
+    pub const fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Ends a phase: nothing follows from values that are wrong.
+    pub fn check(&mut self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() { Ok(()) } else { std::mem::take(self).finish().map(drop) }
+    }
+
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
         let Self { errors, warnings, .. } = self;
@@ -256,21 +265,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// With everything that the sources say.
-    pub fn of(sources: &Sources, names: Names) -> Self {
+    /// With everything that the sources say. Without `credentials`, errors in the environment do not count: a command
+    /// beside a server may not be allowed to read the server's credentials.
+    pub fn of(sources: &Sources, names: Names, credentials: bool) -> Self {
         let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
-        report.errors.extend(of_environment.errors);
-        report.warnings.extend(of_environment.warnings);
+        if credentials {
+            report.errors.extend(of_environment.errors);
+            report.warnings.extend(of_environment.warnings);
+        }
         let own_gateways = sources.overrides.program.gateways.clone();
         Self { raw, names, report, rows: Vec::new(), own_gateways }
-    }
-
-    /// Only these keys and variables. Only errors in them, or in config.json as a whole, count.
-    pub fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
-        let names = Names::known();
-        let (mut raw, report, _) = RawValues::merge(sources, &names);
-        raw.values.retain(|key, _| wanted.contains(&key.as_str()));
-        Self { raw, names, report, rows: Vec::new(), own_gateways: Vec::new() }
     }
 
     pub fn origin(&self, key: &str) -> String {
@@ -282,27 +286,9 @@ impl Context {
         Part { origin: self.origin(key), report: &mut self.report }
     }
 
-    /// Whether a key or variable is given, rightly or not.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.raw.origin(name).is_some() || self.is_wrong(name)
-    }
-
-    /// Whether an error about a key or variable was reported: nothing else follows from its value.
-    pub fn is_wrong(&self, name: &str) -> bool {
-        let plain = |name: &str| name.to_ascii_uppercase().replace('-', "_");
-        let name = plain(name);
-        self.report.errors.iter().any(|error| {
-            let subject = plain(&error.subject);
-            subject.strip_suffix(FILE_SUFFIX).unwrap_or(&subject) == name
-        })
-    }
-
-    /// Whether an error about an object or one of its members was reported.
-    pub fn is_wrong_in_part(&self, object: &str) -> bool {
-        let of_object = |subject: &str| {
-            subject.strip_prefix(object).is_some_and(|member| member.is_empty() || member.starts_with('.'))
-        };
-        self.report.errors.iter().any(|error| of_object(&error.subject))
+    /// Whether a key or variable is given.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.raw.origin(name).is_some()
     }
 
     /// Adds something that follows from several keys to what `--print-config` shows.

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::gateways::Variables;
+use super::gateways::{self, Variables};
 use super::kind::UNIT;
 use super::settings::Keys;
 
@@ -16,15 +16,12 @@ pub const PREFIX: &str = "ONCEWARD_";
 /// The end of a variable's name when its value is the name of a file with the value.
 pub const FILE_SUFFIX: &str = "_FILE";
 
-/// The prefixes of gateways' variables.
-pub const GATEWAY_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
-
 /// The prefix of the variables about traces.
 pub const TRACE_PREFIX: &str = "OTEL_";
 
 /// The prefixes of the variables that other programs may have too.
 pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {
-    GATEWAY_PREFIXES.into_iter().chain([TRACE_PREFIX])
+    gateways::PREFIXES.into_iter().chain([TRACE_PREFIX])
 }
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.

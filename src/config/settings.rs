@@ -34,10 +34,7 @@ use super::values::{
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::gateway::{
-    HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
-    TwilioVoiceSettings,
-};
+use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVoiceSettings};
 use crate::template::{DEFAULT_MESSAGE, Templates};
 
 /// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
@@ -372,29 +369,29 @@ pub struct GatewaySettings {
     /// The order of the gateways. Each is configured below, except the simulator, which needs no settings.
     /// `TwilioMessages` also means `TwilioVoice` if a call is requested.
     pub routing: Routing,
-    pub twilio_messages: Option<TwilioSettings>,
-    /// Twilio Voice: `Some` when calls through Twilio are configured.
-    pub twilio_voice: Option<TwilioVoiceSettings>,
-    pub twilio_verify: Option<TwilioVerifySettings>,
-    pub sinch: Option<SinchSettings>,
-    pub mada: Option<MadaSettings>,
-    pub http: Option<HttpGatewaySettings>,
+    pub providers: Vec<ProviderSettings>,
     /// Gateways of a program that embeds the library.
     pub own: Vec<OwnGateway>,
 }
 
 impl GatewaySettings {
     pub fn simulator() -> Self {
-        Self {
-            routing: Routing::only(GatewayName::Simulator),
-            twilio_messages: None,
-            twilio_voice: None,
-            twilio_verify: None,
-            sinch: None,
-            mada: None,
-            http: None,
-            own: Vec::new(),
-        }
+        Self { routing: Routing::only(GatewayName::Simulator), providers: Vec::new(), own: Vec::new() }
+    }
+
+    pub fn twilio_messages(&self) -> Option<&TwilioSettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::TwilioMessages(twilio) => Some(twilio),
+            _ => None,
+        })
+    }
+
+    /// Twilio Voice, if it may call.
+    pub fn twilio_voice(&self) -> Option<&TwilioVoiceSettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::TwilioVoice(voice) => Some(voice),
+            _ => None,
+        })
     }
 
     pub fn serves(&self, channel: Channel) -> bool {
@@ -405,23 +402,13 @@ impl GatewaySettings {
         if let Some(own) = self.own.iter().find(|own| own.name == gateway) {
             return own.channels.contains(&channel);
         }
-        match (gateway, channel) {
-            (GatewayName::Simulator | GatewayName::TwilioVerify, _)
-            | (GatewayName::TwilioMessages | GatewayName::Mada, Channel::Sms)
-            | (GatewayName::Sinch, Channel::Sms | Channel::Call) => true,
-            (GatewayName::TwilioMessages, Channel::WhatsApp) => {
-                self.twilio_messages.as_ref().is_some_and(|twilio| twilio.whatsapp.is_some())
-            }
-            (GatewayName::TwilioMessages | GatewayName::TwilioVoice, Channel::Call) => {
-                self.twilio_voice.is_some()
-            }
-            (GatewayName::TwilioVoice, Channel::Sms | Channel::WhatsApp)
-            | (GatewayName::Sinch, Channel::WhatsApp)
-            | (GatewayName::Mada, Channel::Call | Channel::WhatsApp) => false,
-            (GatewayName::Http, channel) => {
-                self.http.as_ref().is_some_and(|http| http.channels.contains(&channel))
-            }
-        }
+        let stands_for = |name| {
+            name == gateway || gateway == GatewayName::TwilioMessages && name == GatewayName::TwilioVoice
+        };
+        let serves = |provider: &ProviderSettings| {
+            stands_for(provider.name()) && provider.channels().contains(&channel)
+        };
+        gateway == GatewayName::Simulator || self.providers.iter().any(serves)
     }
 
     /// Whether some messages go to the inbox page.

@@ -13,12 +13,10 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::context::{Report, members};
-use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
-use super::schema::{
-    ALIASES, FILE_SUFFIX, GATEWAY_PREFIXES, Names, PREFIX, nearest, shared_prefixes, suggestion, variable,
-};
+use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, nearest, shared_prefixes, suggestion, variable};
 use super::values::host_variable;
+use super::{dotenv, gateways};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -347,7 +345,7 @@ fn is_credential(key: &str, names: &Names) -> bool {
     let key = key.to_ascii_uppercase().replace('-', "_");
     let mut own = names.variables.keys().filter_map(|variable| variable.strip_prefix(PREFIX));
     own.any(|variable| variable == key.trim_start_matches(PREFIX))
-        || GATEWAY_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        || gateways::PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {

@@ -31,6 +31,7 @@ pub(crate) mod tests {
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
@@ -56,6 +57,58 @@ pub use twilio::{
     CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
     twiml,
 };
+
+/// All that a gateway needs. Adding one adds it here.
+#[derive(Debug, Clone)]
+pub enum ProviderSettings {
+    TwilioMessages(TwilioSettings),
+    TwilioVoice(TwilioVoiceSettings),
+    TwilioVerify(TwilioVerifySettings),
+    Sinch(SinchSettings),
+    Mada(MadaSettings),
+    Http(HttpGatewaySettings),
+}
+
+impl ProviderSettings {
+    pub const fn name(&self) -> GatewayName {
+        match self {
+            Self::TwilioMessages(_) => GatewayName::TwilioMessages,
+            Self::TwilioVoice(_) => GatewayName::TwilioVoice,
+            Self::TwilioVerify(_) => GatewayName::TwilioVerify,
+            Self::Sinch(_) => GatewayName::Sinch,
+            Self::Mada(_) => GatewayName::Mada,
+            Self::Http(_) => GatewayName::Http,
+        }
+    }
+
+    pub fn channels(&self) -> &[Channel] {
+        match self {
+            Self::TwilioMessages(TwilioSettings { whatsapp: Some(_), .. }) => {
+                &[Channel::Sms, Channel::WhatsApp]
+            }
+            Self::TwilioMessages(_) | Self::Mada(_) => &[Channel::Sms],
+            Self::TwilioVoice(_) => &[Channel::Call],
+            Self::TwilioVerify(_) => &Channel::ALL,
+            Self::Sinch(_) => &[Channel::Sms, Channel::Call],
+            Self::Http(described) => &described.channels,
+        }
+    }
+
+    /// The gateway. Sends nothing.
+    ///
+    /// # Errors
+    /// The setting that cannot be used.
+    pub fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
+        Ok(match self {
+            Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
+            Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
+            Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
+            Self::Sinch(settings) => Arc::new(Sinch::new(settings, clock)?),
+            Self::Mada(settings) => Arc::new(Mada::new(settings, clock)?),
+            Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
+        })
+    }
+}
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use reqwest::header::HeaderValue;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -209,16 +209,27 @@ pub(super) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String>
     Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
-/// The header, which no `Debug` shows. `None` for a user name with a colon, with which the server would read another
-/// name and password, and for empty parts.
-pub(super) fn basic_auth(user: &str, password: &str) -> Option<HeaderValue> {
-    if user.is_empty() || user.contains(':') || password.is_empty() {
-        return None;
-    }
+/// The header of HTTP Basic authentication, which no `Debug` shows. `setting` is where both parts come from. A server would
+/// read a user name with a colon as another name and password.
+pub(super) fn basic_auth(
+    gateway: GatewayName,
+    setting: &str,
+    user: &str,
+    password: &SecretString,
+) -> Result<HeaderValue, GatewaySettingsError> {
+    let password = password.expose_secret();
+    let is_usable = !user.is_empty() && !user.contains(':') && !password.is_empty();
     let header = Zeroizing::new(format!("Basic {}", *basic_credentials(user, password)));
-    let mut value = HeaderValue::from_str(&header).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+    match HeaderValue::from_str(&header) {
+        Ok(mut value) if is_usable => {
+            value.set_sensitive(true);
+            Ok(value)
+        }
+        _ => {
+            let problem = "must both be given, the name or id without a colon";
+            Err(GatewaySettingsError::new(gateway, setting, problem))
+        }
+    }
 }
 
 #[cfg(test)]

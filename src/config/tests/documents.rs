@@ -160,7 +160,7 @@ fn every_env_sample_in_the_manual_is_read() {
     assert!(!samples.is_empty());
     for sample in samples {
         let world = World::empty().file(".env", sample).file("token", TOKEN);
-        assert!(world.settings().gateways.twilio_messages.is_some(), "{sample}");
+        assert!(world.settings().gateways.twilio_messages().is_some(), "{sample}");
     }
 }
 

@@ -23,7 +23,7 @@ struct WithOneMore {
 
 /// The key's value, the errors, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
-    let mut context = Context::of(&world.sources, Names::of::<WithOneMore>());
+    let mut context = Context::of(&world.sources, Names::of::<WithOneMore>(), true);
     let read: WithOneMore = context.read(|names| &names.keys);
     let row = context.rows.iter().find(|row| row.key == "letter-owls").expect("a row");
     let row = format!("{} # {}", row.value, row.origin);
