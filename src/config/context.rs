@@ -1,5 +1,6 @@
 //! The values of all sources, and everything that is found while they are read: all errors at once, and warnings.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -174,6 +175,8 @@ pub fn is_scalar(_path: &str, value: &Value) -> bool {
 /// A key of config.json whose value is an object, with its origin and its errors.
 pub struct Part<'a> {
     pub origin: String,
+    /// The origins of members that were given by themselves.
+    pub origins: &'a BTreeMap<String, String>,
     pub report: &'a mut Report,
 }
 
@@ -184,7 +187,9 @@ impl Part<'_> {
         given: impl Into<Option<String>>,
         problem: impl Into<String>,
     ) {
-        self.report.wrong(path, given, problem, self.origin.clone());
+        let path = path.into();
+        let origin = self.origins.get(&path).unwrap_or(&self.origin).clone();
+        self.report.wrong(path, given, problem, origin);
     }
 
     /// Reads the object at `path`, whose members have these schemas. Reports each mistake, with its value if `is_shown`
@@ -242,7 +247,8 @@ impl Part<'_> {
         members.retain(|name, value| {
             let member = format!("{path}.{name}");
             let Some(schema) = known.get(name) else {
-                let hint = suggestion(nearest(name, known.keys()).map(|near| format!("{path}.{near}")));
+                let near = nearest(name, known.keys()).map(|near| format!("{path}.{near}"));
+                let hint = suggestion(near.or_else(|| Names::known().meant(name)));
                 self.report.unknown(format!("{}: {member:?}", self.origin), &hint);
                 return false;
             };
@@ -283,7 +289,7 @@ impl Context {
 
     /// A key whose value is an object.
     pub fn part(&mut self, key: &str) -> Part<'_> {
-        Part { origin: self.origin(key), report: &mut self.report }
+        Part { origin: self.origin(key), origins: &self.raw.origins, report: &mut self.report }
     }
 
     /// Whether a key or variable is given.
@@ -328,8 +334,12 @@ impl Context {
         let read: T = read.unwrap_or_default();
         if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
             for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
-                let origin = self.origin(&key);
-                self.row(&key, value, &origin);
+                let below = format!("{key}.");
+                let of_members = self.raw.origins.iter().filter(|(path, _)| path.starts_with(&below));
+                let mut origins = vec![self.origin(&key)];
+                origins.extend(of_members.map(|(_, origin)| origin.clone()));
+                origins.dedup();
+                self.row(&key, value, &origins.join("; "));
             }
         }
         read

@@ -28,8 +28,13 @@ use crate::gateway::{
     TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
 
-/// The prefixes of gateways' variables.
-pub const PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
+/// The prefixes of gateways' variables, and whose they are.
+pub const PREFIXES: [(&str, &str); 4] = [
+    ("TWILIO_", "Twilio"),
+    ("SINCH_", "Sinch"),
+    ("MADA_", "Mada"),
+    ("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)"),
+];
 
 /// The variables whose values may be in files. A field is a variable.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]

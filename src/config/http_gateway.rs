@@ -71,7 +71,7 @@ struct Members {
     json: Option<Value>,
     /// Fields of a form, with placeholders. Not with `json`.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that the gateway serves. Without it sms.
+    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
     #[serde(with = "As::<Option<Channels>>")]
     channels: Option<Vec<Channel>>,
     /// The conditions of an accepted message, which must all hold.

@@ -8,11 +8,11 @@ use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
 use super::guard::{self, GuardSettings};
-use super::kind::{Kind, Range, Shards, quoted};
+use super::kind::{Kind, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
+    Inputs, Keys, ListenSettings, MOST_SHARDS, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::Sources;
 use super::values::Brand;
@@ -64,13 +64,9 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
         // Any value that seems to be missing may be in the file.
         c.report.check()?;
     }
-    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
+    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(MOST_SHARDS);
     if !c.is_given("shards") {
-        c.raw.put(
-            "shards",
-            shards.clamp(Shards::MIN, Shards::MAX),
-            "the default, half the number of processors",
-        );
+        c.raw.put("shards", shards.clamp(1, MOST_SHARDS), "the default, half the number of processors");
     }
     let (keys, variables) = (c.read(|names| &names.keys), c.read(|names| &names.variables));
     checks::name_wrong_price(&mut c);

@@ -7,6 +7,7 @@ use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::BytesText;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use url::Url;
@@ -18,11 +19,20 @@ use super::provider::{
     usable_id, words_for_status,
 };
 use super::settings::{basic_auth, provider_url};
-use super::{Accepted, GatewayError, GatewaySettingsError, MadaSettings, OutgoingMessage};
+use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 
 pub type Mada = HttpProvider<MadaApi>;
+
+#[derive(Debug, Clone)]
+pub struct MadaSettings {
+    pub username: String,
+    pub password: SecretString,
+    /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
+    pub url: String,
+    pub source_name: String,
+}
 
 pub struct MadaApi {
     url: Url,

@@ -8,7 +8,7 @@
 //! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
 //! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
 //!   named over the API.
-//! * `outcome`: what becomes of a message. `settings`: what each gateway needs.
+//! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -41,20 +41,18 @@ pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
 pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
-pub use http_gateway::HttpGateway;
-pub use mada::Mada;
+pub use http_gateway::{HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess};
+pub use mada::{Mada, MadaSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
 pub(crate) use provider::retry_after;
-pub use settings::{
-    GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
-    TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
-};
+pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
-pub use sinch::Sinch;
+pub use sinch::{Sinch, SinchSettings};
 pub use twilio::{
-    CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
+    CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
+    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
     twiml,
 };
 

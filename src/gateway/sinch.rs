@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
@@ -18,13 +19,19 @@ use super::provider::{
     not_tried, request, words_for_status,
 };
 use super::settings::{base_url, basic_auth, below};
-use super::{
-    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict,
-};
+use super::{Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
 pub type Sinch = HttpProvider<SinchApi>;
+
+#[derive(Debug, Clone)]
+pub struct SinchSettings {
+    pub app_id: String,
+    pub app_secret: SecretString,
+    /// Where verifications are posted, such as `https://verification.api.sinch.com/verification/v1/verifications`.
+    pub verification_url: String,
+}
 
 pub struct SinchApi {
     url: Url,

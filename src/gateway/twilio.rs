@@ -16,13 +16,16 @@ pub mod twiml;
 mod verify;
 mod voice;
 
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
+use secrecy::SecretString;
 use url::Url;
 
+use super::GatewaySettingsError;
 use super::provider::{get, request};
 use super::settings::{base_url, basic_auth, below};
-use super::{GatewaySettingsError, TwilioAccount};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
@@ -35,6 +38,63 @@ const BASE_URL: &str = "TWILIO_BASE_URL";
 const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
 const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
 const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
+
+#[derive(Debug, Clone)]
+pub struct TwilioAccount {
+    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
+    pub account_sid: String,
+    pub auth_token: SecretString,
+    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or `https://verify.twilio.com` for
+    /// Verify, unless a test or a private gateway stands in.
+    pub base_url: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    pub account: TwilioAccount,
+    /// The sender of text messages.
+    pub sender: TwilioSender,
+    /// The sender of `WhatsApp` messages; `None` without one.
+    pub whatsapp: Option<WhatsAppSender>,
+    /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
+    pub feedback: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwilioSender {
+    /// A number, short code or alphanumeric sender: Twilio's `From`.
+    Number(String),
+    /// A messaging service, `MG...`: Twilio's `MessagingServiceSid`.
+    MessagingService(String),
+}
+
+/// The sender of a `WhatsApp` message and the approved template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhatsAppSender {
+    /// A number in E.164 form, without `whatsapp:`.
+    pub number: String,
+    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself, which reaches
+    /// only people who have written within the last day.
+    pub content_sid: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVoiceSettings {
+    pub account: TwilioAccount,
+    /// The number that calls, in E.164 form.
+    pub from: String,
+    /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
+    /// address.
+    pub gate: bool,
+    pub ring_for: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVerifySettings {
+    pub account: TwilioAccount,
+    /// `VA` and 32 hex digits.
+    pub service_sid: String,
+}
 
 struct Account {
     gateway: GatewayName,

@@ -6,7 +6,7 @@ use smart_default::SmartDefault;
 
 use super::*;
 use crate::config::context::Context;
-use crate::config::kind::{As, Attempts, Whole};
+use crate::config::kind::{As, Attempts};
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
@@ -16,7 +16,7 @@ struct WithOneMore {
     #[serde(flatten)]
     keys: Keys,
     /// The number of owls that carry a letter.
-    #[serde(with = "As::<Whole<Attempts>>")]
+    #[serde(with = "As::<Attempts>")]
     #[default(3)]
     letter_owls: u8,
 }
