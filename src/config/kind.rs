@@ -1,6 +1,6 @@
 //! Kinds of values: how each is read, what is accepted, and how it is shown.
 //!
-//! A field of a settings struct names its kind once, `#[serde(with = "As::<Whole<Digits>>")]`: serde reads and shows
+//! A field of a settings struct names its kind once, `#[serde(with = "As::<Digits>")]`: serde reads and shows
 //! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
 
 use std::borrow::Cow;
