@@ -23,16 +23,15 @@ use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{ClusterSettings, Settings, TraceSettings};
+use crate::config::{ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::{self, Deps, ServedRoutes};
-use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create, seeded_rng};
+use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError};
-use crate::telemetry::Exporter;
-use crate::trace::Tracer;
+use crate::telemetry::{Exporter, ExporterError};
 use crate::verify::Verifying;
 use cluster::Member;
 use control::Control;
@@ -56,7 +55,7 @@ pub enum AppStartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Traces(String),
+    Traces(#[from] ExporterError),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]
@@ -101,18 +100,6 @@ const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The longest time for which a node that has handed over waits for the next owner.
 const REPLACED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Begins to export spans.
-fn begin_traces(
-    settings: &TraceSettings,
-    clock: &Arc<EngineClock>,
-) -> Result<(Arc<Tracer>, Exporter), AppStartError> {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let (tracer, queue) = Tracer::new(settings.sampler, Arc::clone(&clock), seeded_rng()?);
-    let exporter = Exporter::start(settings, Arc::clone(&tracer), queue, clock);
-    let exporter = exporter.map_err(|error| AppStartError::Traces(error.to_string()))?;
-    Ok((tracer, exporter))
-}
-
 impl App {
     /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
     pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
@@ -124,7 +111,11 @@ impl App {
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
         deps.tls = certificates.as_ref().map(Certificates::tls);
-        let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
+        let begun = settings
+            .traces
+            .as_ref()
+            .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
+            .transpose()?;
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
         let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));

@@ -50,7 +50,7 @@ use crate::log_limit::OncePerSecond;
 use crate::metrics::{ForwardEnd, TextFormat};
 use crate::numbers::{Refusal, Usage};
 use crate::registry::Scope;
-use crate::trace::{RemoteParent, RequestId, Span, SpanContext};
+use crate::trace::{RequestId, Span, SpanContext};
 
 /// Answers one request. Every failure becomes an answer.
 pub async fn respond<V: Verify>(
@@ -391,8 +391,8 @@ fn span_of<V>(deps: &Deps<V>, head: &Parts, target: Target, request_id: &str) ->
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
         return None;
     }
-    let caller = request::only(&head.headers, &TRACEPARENT).and_then(RemoteParent::of_header);
-    let mut span = tracer.request(format!("{method} {route}"), caller.as_ref())?;
+    let caller = request::only(&head.headers, &TRACEPARENT);
+    let mut span = tracer.request(format!("{method} {route}"), caller)?;
     span.text("http.request.method", method);
     span.text("http.route", route);
     span.text("onceward.request_id", request_id.to_owned());

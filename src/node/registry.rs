@@ -27,7 +27,7 @@ pub(super) fn check_first_start(
 
 /// Twilio's id of the messaging service that text messages come from, if they do.
 pub(super) fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
-    match &gateways.twilio_messages.as_ref()?.sender {
+    match &gateways.twilio_messages()?.sender {
         TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
         TwilioSender::Number(_) => None,
     }

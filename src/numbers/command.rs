@@ -185,7 +185,7 @@ impl NumberCommand {
 
     /// The same, and begins the span of the decision.
     pub(super) fn traced(mut self: Box<Self>, cause: Option<SpanContext>, name: &'static str) -> Box<Self> {
-        self.span = cause.as_ref().map(|cause| cause.child(name, SpanKind::Internal));
+        self.span = cause.as_ref().and_then(|cause| cause.child(name, SpanKind::Internal));
         self.caused_by(cause)
     }
 }
