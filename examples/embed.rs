@@ -42,9 +42,13 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     show("the same code again", &again);
     assert!(!again.code_valid(), "a code works once");
 
-    for row in otp.tracker(&SendQuery::newest(10)).await? {
-        let (sent, verified) = (row.send_status.as_str(), row.verify_status.as_str());
-        tell(&format!("the tracker: {} to {}, {sent}, {verified}", row.channel.as_str(), row.number));
+    for row in otp.attempts(&SendQuery::newest(10)).await? {
+        let (sent, verified) = (row.attempt.status.as_str(), row.verify_status.as_str());
+        tell(&format!(
+            "the attempts: {} to {}, {sent}, {verified}",
+            row.attempt.channel.as_str(),
+            row.number
+        ));
     }
     otp.stop().await?;
     std::fs::remove_dir_all(directory)?;

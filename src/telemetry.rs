@@ -5,7 +5,6 @@
 //! once for each connection.
 
 mod otlp;
-mod otlp_messages;
 
 use std::io::IsTerminal;
 
@@ -19,7 +18,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
-pub use otlp::Exporter;
+#[cfg(test)]
+pub(crate) use otlp::in_memory;
+pub use otlp::{Exporter, ExporterError};
 
 /// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a
 /// terminal that was stopped, or a pipe without a reader, must not hold up the server.

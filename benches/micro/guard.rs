@@ -29,7 +29,7 @@ pub fn benches(criterion: &mut Criterion) {
                 is_trusted: false,
             };
             let assessment = guard.assess(black_box(&signals), &rules, None, now);
-            guard.verified(ServiceId::DEFAULT, number, &rules, None, now);
+            guard.verified(ServiceId::DEFAULT, number, &rules, None, true, now);
             assessment
         });
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use onceward::attempts::Attempts;
 use onceward::clock::{Clock, SystemClock};
-use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
+use onceward::config::{AttemptLogSettings, Bounds, DeliverySettings};
 use onceward::delivery::{Delivery, DeliveryDeps, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
 use onceward::engine::Policy;
@@ -122,7 +122,7 @@ impl World {
         let shards = shards.await.expect("shards");
         let keys = IdempotencyKeys::new(&shards, &key(), limit::Bounds::default());
         let verifier = Verifier::new(VerifierDeps {
-            attempts: Attempts::new(&shards, TrackerSettings::default()),
+            attempts: Attempts::new(&shards, AttemptLogSettings::default()),
             keys: Arc::clone(keys.capacity()),
             shards,
             capacity,
@@ -131,7 +131,6 @@ impl World {
             server_key: key(),
             bounds,
             events: None,
-            guard: None,
         });
         Self { verifier, next: AtomicU64::new(0) }
     }

@@ -13,7 +13,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswers, ServedRoutes, V2, Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, Local, LongAnswers, ServedRoutes, V2, Verify,
 };
 use crate::metrics::Reading;
 use crate::node::{
@@ -137,13 +137,10 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
         listens_on: settings.listen.to_string().into(),
     };
     let verifications = Arc::new(running.verifying.clone());
-    V2::new(
-        verifications,
-        running.registry.clone(),
-        running.outbox.clone(),
-        base,
-        Arc::new(move || clock.now()),
-    )
+    let (registry, outbox) = (running.registry.clone(), running.outbox.clone());
+    let mut v2 = V2::new(verifications, registry, outbox, base, Arc::new(move || clock.now()));
+    v2.local = Some(Local::of(running));
+    v2
 }
 
 pub fn admin(running: &Running) -> Result<Admin, StartError> {

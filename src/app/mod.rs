@@ -12,6 +12,7 @@ mod service_manager;
 mod tls;
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,21 +23,18 @@ use rand::rngs::SysRng;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{ClusterSettings, Settings, TraceSettings};
+use crate::config::{ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::{self, Deps, ServedRoutes};
-use crate::node::{
-    self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create, seeded_rng,
-};
+use crate::node::{self, Gateways, Running, StartOptions, build_gateways, load_or_create};
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError};
-use crate::telemetry::Exporter;
-use crate::trace::Tracer;
+use crate::telemetry::{Exporter, ExporterError};
 use crate::verify::Verifying;
 use cluster::Member;
-use control::{Control, ControlDeps};
+use control::Control;
 
 pub use bind::bind;
 pub use cluster::{ClusterError, ClusterImport, ClusterReport, ask_all};
@@ -57,7 +55,7 @@ pub enum AppStartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Traces(String),
+    Traces(#[from] ExporterError),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]
@@ -102,18 +100,6 @@ const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The longest time for which a node that has handed over waits for the next owner.
 const REPLACED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Begins to export spans.
-fn begin_traces(
-    settings: &TraceSettings,
-    clock: &Arc<EngineClock>,
-) -> Result<(Arc<Tracer>, Exporter), AppStartError> {
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let (tracer, queue) = Tracer::new(settings.sampler, Arc::clone(&clock), seeded_rng()?);
-    let exporter = Exporter::start(settings, Arc::clone(&tracer), queue, clock);
-    let exporter = exporter.map_err(|error| AppStartError::Traces(error.to_string()))?;
-    Ok((tracer, exporter))
-}
-
 impl App {
     /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
     pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
@@ -125,7 +111,11 @@ impl App {
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
         deps.tls = certificates.as_ref().map(Certificates::tls);
-        let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
+        let begun = settings
+            .traces
+            .as_ref()
+            .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
+            .transpose()?;
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
         let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
@@ -160,12 +150,7 @@ impl App {
         self.late.stand_by();
         let data_dir = &settings.storage.data_dir;
         cluster::create_data_dir(data_dir)?;
-        let late = self.late.clone();
-        let control = Control::refuse(data_dir, Arc::clone(&self.clock) as _, move || {
-            let reason = cluster::reason_to_stand_by(&late.owner().unwrap_or_default());
-            format!("{reason}; run the command on the node that owns them")
-        });
-        self.replace_control(control).await;
+        self.open_control(data_dir);
         let mut is_reported = false;
         let member = loop {
             match Member::join(settings, cluster, &self.clock).await {
@@ -198,40 +183,16 @@ impl App {
         records: Option<(ServerKey, Arc<dyn Store>)>,
     ) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
-            storage: settings.storage.clone(),
+            settings: settings.clone(),
             records,
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
-            routing: settings.gateways.routing.clone(),
-            delivery: settings.delivery.clone(),
-            tracker: settings.tracker,
-            history: settings.history.clone(),
-            guard: settings.guard.clone(),
-            templates: settings.templates.clone(),
-            policy: settings.policy,
-            registry: RegistryPlan::new(
-                settings.registry.clone(),
-                settings.brand.clone(),
-                &settings.gateways,
-                true,
-            ),
-            shards: settings.shards,
-            bounds: settings.bounds.clone(),
-            private_webhooks: settings.private_webhooks,
+            serves: true,
             loading: self.late.loading(),
             metrics: Arc::clone(&self.deps.metrics),
             tracer: self.deps.tracer.clone(),
         })
         .await?;
-        let control = ControlDeps {
-            attempts: running.verifier.attempts().clone(),
-            store: Arc::clone(&running.store),
-            registry: running.registry.clone(),
-            account: running.account.clone(),
-            verifying: Some(running.verifying.clone()),
-        };
-        self.replace_control(None).await;
-        self.replace_control(Control::start(&settings.storage.data_dir, control)).await;
         // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.admin.set(front_end::admin(&running)?);
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
@@ -239,6 +200,7 @@ impl App {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
         self.late.set(running);
+        self.open_control(&settings.storage.data_dir);
         self.is_serving.send_replace(true);
         Ok(())
     }
@@ -300,17 +262,23 @@ impl App {
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 
-    async fn replace_control(&self, control: Option<Control>) {
-        let former =
-            std::mem::replace(&mut *self.control.lock().unwrap_or_else(PoisonError::into_inner), control);
-        if let Some(former) = former {
-            former.stop().await;
+    /// Opens the control socket, unless it is open.
+    fn open_control(&self, data_dir: &Path) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if control.is_none() {
+            // Ids of requests differ from those of the HTTP port.
+            let request_id_prefix = !self.deps.request_id_prefix;
+            let deps = Arc::new(Deps { request_id_prefix, ..(*self.deps).clone() });
+            *control = Control::start(data_dir, deps);
         }
     }
 
     /// Waits for every command in flight, then closes the store.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        self.replace_control(None).await;
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(control) = control {
+            control.stop().await;
+        }
         match self.late.running() {
             Some(running) => running.stop().await,
             None => Ok(()),

@@ -1,8 +1,8 @@
 //! Changes of the record within a decision about its number.
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
-use crate::config::TrackerSettings;
-use crate::delivery::{Failure, PlanChange, SendStatus};
+use crate::config::AttemptLogSettings;
+use crate::delivery::{Allowance, Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Id, Transaction};
@@ -11,12 +11,16 @@ use crate::shard::{Durability, Id, Transaction};
 pub struct AttemptLogWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
     key: AttemptLogKey,
-    settings: TrackerSettings,
+    settings: AttemptLogSettings,
 }
 
 impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
-    pub const fn new(view: &'a mut Transaction<'b>, key: AttemptLogKey, settings: TrackerSettings) -> Self {
+    pub const fn new(
+        view: &'a mut Transaction<'b>,
+        key: AttemptLogKey,
+        settings: AttemptLogSettings,
+    ) -> Self {
         Self { view, key, settings }
     }
 
@@ -56,8 +60,8 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         first
     }
 
-    /// Records a send that ended.
-    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) {
+    /// Records a send that ended. Returns whether it takes the place of a planned message for which none has left.
+    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> bool {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
         let log = self.log().or_else(|| {
@@ -65,10 +69,11 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
-        if let Some(mut log) = log {
-            let plan_changed = log.settle(ended);
-            self.put(&log, plan_changed);
-        }
+        let Some(mut log) = log else { return false };
+        let is_held = log.plan.as_ref().is_some_and(|plan| plan.follow_up.allowance == Allowance::Held);
+        let plan_changed = log.settle(ended);
+        self.put(&log, plan_changed);
+        plan_changed && is_held
     }
 
     /// Records a check, or an approval by the caller. Returns the gateway that accepted the last message.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
@@ -22,8 +22,11 @@ const LONGEST_ID: usize = 100;
 
 /// Numbers that are reserved for the attempts of one send, because a send that begins before its end uses others: a send
 /// asks each gateway at most once on each channel, and one of them once more.
-const NUMBERS_PER_SEND: u8 = 22;
-const _: () = assert!(NUMBERS_PER_SEND as usize == GatewayName::ALL.len() * Channel::ALL.len() + 1);
+const NUMBERS_PER_SEND: u8 = {
+    let [least, rest @ ..] = (GatewayName::ALL.len() * Channel::ALL.len() + 1).to_le_bytes();
+    assert!(rest[0] == 0);
+    least
+};
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);
@@ -109,7 +112,6 @@ pub enum ReceiptOutcome {
 
 impl Record for AttemptLog {
     const KIND: u8 = 2;
-    const VERSION: u8 = 3;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -160,7 +162,7 @@ impl LogRecord for AttemptLog {
 
 impl AttemptLog {
     /// A verification whose first message is permitted now.
-    pub fn new(number: PhoneNumber, now: Timestamp, settings: TrackerSettings) -> Self {
+    pub fn new(number: PhoneNumber, now: Timestamp, settings: AttemptLogSettings) -> Self {
         Self {
             number,
             created: now,
@@ -321,7 +323,7 @@ impl AttemptLog {
 /// The attempt that a planned message repeats.
 const fn repeated(purpose: &Purpose) -> Option<u8> {
     match purpose {
-        Purpose::Request => None,
+        Purpose::Request { .. } => None,
         Purpose::FollowUp(follow_up) => repeated_by(follow_up),
     }
 }

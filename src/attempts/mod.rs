@@ -16,14 +16,14 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use self::index::Plans;
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, decode};
+use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, Listing, SendQuery, Totals, attempts_of};
+pub use self::list::{ListedAttempt, SendQuery, Totals, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
 
@@ -33,7 +33,7 @@ pub struct Attempts {
     router: Arc<Router>,
     log: RecordLog<AttemptLog>,
     plans: Arc<Plans>,
-    settings: TrackerSettings,
+    settings: AttemptLogSettings,
 }
 
 /// The attempts that a list is about.
@@ -61,17 +61,17 @@ fn record_key(key: AttemptLogKey) -> RecordKey {
 
 impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
-    pub fn new(shards: &Shards, settings: TrackerSettings) -> Self {
+    pub fn new(shards: &Shards, settings: AttemptLogSettings) -> Self {
         let router = Arc::clone(shards.router());
         let plans = Arc::new(Plans::new(router.shards()));
         let followed = Arc::clone(&plans);
-        let TrackerSettings { keep_at_most, keep_for } = settings;
+        let AttemptLogSettings { keep_at_most, keep_for } = settings;
         let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |shard| followed.begin(shard));
         Self { router, log, plans, settings }
     }
 
     /// The limits on attempt logs.
-    pub const fn settings(&self) -> TrackerSettings {
+    pub const fn settings(&self) -> AttemptLogSettings {
         self.settings
     }
 
@@ -99,7 +99,7 @@ impl Attempts {
         mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         if let AttemptScope::Verification(service, name) = *scope {
-            let keys = name.tracks().map(|track| AttemptLogKey { service, track });
+            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
             let _ = visit(&mut self.read(keys).await?, Timestamp::EPOCH);
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Attempts {
         };
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
             let attempts =
-                records.iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
+                records.into_iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
             visit(&mut attempts.into_iter(), latest_to_come)
         };
         self.log.for_each_page(services, page).await
@@ -122,9 +122,9 @@ impl Attempts {
     ) -> Result<impl Iterator<Item = ListedAttempt>, Refusal> {
         let found = self.router.get_each(keys.map(record_key)).await?;
         let log = |(key, stored): (RecordKey, Stored)| {
-            Some((AttemptLogKey::from_id(key.id), decode::<AttemptLog>(&stored.bytes).ok()?))
+            Some((AttemptLogKey::from_id(key.id), stored.record::<AttemptLog>()?))
         };
-        Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, &log)))
+        Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
     }
 
     /// Removes every record of this number, also those that an import under another server key left in another slot. They
@@ -169,7 +169,8 @@ impl Attempts {
         let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
             rows.extend(attempts.filter(&fits));
             list::keep_newest(&mut rows, most);
-            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.at > latest_to_come);
+            let is_complete =
+                rows.len() == most && rows.last().is_none_or(|row| row.attempt.at > latest_to_come);
             if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.for_each_page(scope, take).await?;

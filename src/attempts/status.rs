@@ -79,9 +79,9 @@ impl StatusFilter {
     pub(super) fn fits(self, row: &ListedAttempt) -> bool {
         Column::ALL.into_iter().filter(|c| self.column.is_none_or(|only| only == *c)).any(|column| {
             let name = match column {
-                Column::Send => Some(row.send_status.as_str()),
+                Column::Send => Some(row.attempt.status.as_str()),
                 Column::Verify => Some(row.verify_status.as_str()),
-                Column::Receipt => row.receipt.map(ReceiptStatus::as_str),
+                Column::Receipt => row.attempt.receipt.map(ReceiptStatus::as_str),
             };
             name == Some(self.name)
         })

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser};
 
-use super::guard::GuardArgs;
-use super::keys::{self, KeysArgs};
-use super::webhooks::WebhooksArgs;
-use crate::app::control::{AuditRequest, EraseRequest, NumberRequest, TrackerRequest};
+use super::Command;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Overrides;
+use crate::domain::Timestamp;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
 pub const MORE: &str = "\
@@ -63,8 +62,6 @@ Examples:
   onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key
   onceward webhooks secret YW..              show the secret of a webhook
-  onceward completions bash                  complete commands in a shell
-  onceward man --dir man1                    write the manual pages
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -122,111 +119,6 @@ pub struct ServeArgs {
     /// Print the JSON Schema of config.json and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Serve. This is also what onceward does without a command.
-    Serve(ServeArgs),
-
-    /// List messages and their status, the newest first.
-    ///
-    /// Asks the server that runs on the data directory. Without a server, reads the directory. Shows whole numbers.
-    Tracker(TrackerArgs),
-
-    /// Show the state of a number: its verification, its lockout and its messages.
-    ///
-    /// The server must run on the data directory. Shows the whole number.
-    Status(NumberArgs),
-
-    /// Write every record as a line of JSON, for a backup or a move to another machine.
-    ///
-    /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
-    /// codes of test numbers, and no other codes.
-    Export(ExportArgs),
-
-    /// Create a data directory from an export, or fill the etcd of a cluster.
-    ///
-    /// The directory must be new. With "cluster" in the configuration, etcd must have no records, and no node may serve.
-    /// The import needs the server key that the export was written with.
-    Import(ImportArgs),
-
-    /// Check that every record in the data directory can be read, and list the damaged ones.
-    ///
-    /// Changes nothing.
-    CheckData(CheckDataArgs),
-
-    /// Look for problems, and say what to do about each.
-    ///
-    /// Checks the configuration, the data directory, the clock, the certificate, the rules for codes against NIST and
-    /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
-    /// changes nothing. Exits with 70 if a check failed.
-    Doctor(DoctorArgs),
-
-    /// Create, list and revoke API keys; make a new auth token for the account.
-    ///
-    /// Asks the server that runs on the data directory. Without a server, changes the directory.
-    #[command(after_help = keys::MORE)]
-    Keys(KeysArgs),
-
-    /// List webhooks; show the secret that signs the events of one.
-    ///
-    /// Asks the server that runs on the data directory. Without a server, reads the directory.
-    Webhooks(WebhooksArgs),
-
-    /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
-    /// generated or recorded traffic.
-    Guard(GuardArgs),
-
-    /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
-    ///
-    /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
-    Unlock(NumberArgs),
-
-    /// Erase a number: its verification, its counts, its messages and events, and its place on the safe list.
-    ///
-    /// A lockout that is in force stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
-    /// directory.
-    Erase(EraseArgs),
-
-    /// List who changed services, keys, webhooks and numbers, the newest first.
-    ///
-    /// Asks the server that runs on the data directory. Without a server, reads the directory.
-    Audit(AuditArgs),
-
-    /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
-    ///
-    /// For supervisors that have no HTTP client, such as a container's health check.
-    Health,
-
-    /// Print the description of every route, as the server answers it at /openapi.json.
-    Openapi,
-
-    /// Print a script that completes commands and options in a shell.
-    Completions(CompletionsArgs),
-
-    /// Print the manual page, or write one page for each command.
-    Man(ManArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub struct EraseArgs {
-    #[command(flatten)]
-    pub request: EraseRequest,
-
-    /// Print a line of JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct AuditArgs {
-    #[command(flatten)]
-    pub request: AuditRequest,
-
-    /// Print one JSON object a line.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -289,45 +181,20 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct NumberArgs {
-    #[command(flatten)]
-    pub request: NumberRequest,
-
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
+/// Reads a time of an option. Relative times are those of this machine's clock.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(SystemClock::start().now().minus(ago));
+    }
+    Timestamp::parse_day_or_moment(text).ok_or_else(|| {
+        "it must be a while ago such as 2h, a day such as 2027-01-31, or RFC 3339 with a Z".to_owned()
+    })
 }
 
-#[derive(Debug, clap::Args)]
-pub struct TrackerArgs {
-    #[command(flatten)]
-    pub request: TrackerRequest,
-
-    /// Print one JSON object a line.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct CompletionsArgs {
-    /// For this shell.
-    #[arg(value_name = "SHELL")]
-    pub shell: CompletedShell,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum CompletedShell {
-    Bash,
-    Zsh,
-    Fish,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ManArgs {
-    /// Write a page for each command into this directory, and print nothing.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+/// Reads the limit of a list.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a whole number from 1".to_owned())
 }
 
 impl Args {

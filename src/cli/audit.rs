@@ -1,88 +1,84 @@
-//! `onceward audit` and `onceward erase`: who changed what; and the erasure of a number.
+//! `onceward audit`: who changed what.
 
-use super::answer::{ask_running, ask_server, list, only, or_dash};
-use super::args::{AuditArgs, EraseArgs};
-use super::tracker::{e164, each_of, printable, services};
-use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{AuditLine, AuditRequest, ControlError, ControlRequest, EraseRequest, ErasedLine};
-use crate::audit::AuditEntry;
+use serde_json::{Value, json};
+
+use super::answer::{list, text};
+use super::args::{at_least_one, parse_time};
+use super::client::Client;
+use super::{CommandError, CommandOutput};
 use crate::config::StorageSettings;
-use crate::registry::find_service;
+use crate::domain::Timestamp;
 
-pub fn audit(args: AuditArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let AuditArgs { request, json } = args;
-    let lines = match ask_server(&settings.data_dir, &ControlRequest::Audit(request.clone()))? {
-        Some(lines) => lines,
-        None => read_directory(settings, &request)?,
-    };
-    Ok(list(lines, json, "no changes found", HEADINGS, cells))
+#[derive(Debug, clap::Args)]
+pub struct AuditArgs {
+    /// Only changes of this service: its id (VA...), its name in config.json, its friendly name, or "default". A deleted
+    /// one has only its id.
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+
+    /// Only changes since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+
+    /// At most this many changes.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    limit: usize,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
-/// The entries of a directory that no server uses.
-fn read_directory(
-    settings: &StorageSettings,
-    request: &AuditRequest,
-) -> Result<Vec<AuditLine>, CommandError> {
-    let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
-    let find = |name: &str| find_service(services.iter(), name).map(|service| service.sid);
-    let query = request.query(find).map_err(ControlError::Refused)?;
+const COLUMNS: [(&str, &str); 6] = [
+    ("TIME", "date_created"),
+    ("ACTION", "action"),
+    ("BY", "by"),
+    ("SERVICE", "service_sid"),
+    ("RESOURCE", "target"),
+    ("REQUEST", "request_id"),
+];
+
+/// The most entries of a page.
+const PAGE: usize = 1_000;
+
+pub fn run(args: AuditArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let AuditArgs { service, since, limit, json } = args;
+    let client = Client::of(&settings.data_dir)?;
+    let service = client.service_sid(service.as_deref())?;
     let mut entries = Vec::new();
-    each_of(settings, |_, entry: AuditEntry| {
-        if query.fits(&entry) {
-            entries.push(entry);
+    let mut path = "/v2/Audit".to_owned();
+    let mut fields = vec![
+        ("ServiceSid", service),
+        ("DateCreatedAfter", since.map(|since| since.rfc3339_millis().to_string())),
+        ("PageSize", Some(limit.min(PAGE).to_string())),
+    ];
+    loop {
+        let mut page = client.get(&path, &fields)?;
+        let Value::Array(found) = page["entries"].take() else { break };
+        entries.extend(found);
+        // The address of the next page has all parameters.
+        match text(&page["meta"], "next_page_url").split_once('?') {
+            Some((_, query)) if entries.len() < limit => path = format!("/v2/Audit?{query}"),
+            _ => break,
         }
-    })?;
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-    Ok(entries.iter().take(query.limit).map(AuditLine::from).collect())
-}
-
-const HEADINGS: [&str; 6] = ["TIME", "ACTION", "BY", "SERVICE", "RESOURCE", "REQUEST"];
-
-fn cells(line: AuditLine) -> [String; HEADINGS.len()] {
-    let id = line.actor_sid.or_else(|| line.actor_uid.map(|uid| uid.to_string()));
-    let name = line.actor_name.map(|name| format!("({name})"));
-    let by = [Some(line.actor), id, name].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    [
-        line.time,
-        line.action,
-        by,
-        or_dash(line.service_sid),
-        or_dash(line.number.or(line.resource_sid)),
-        or_dash(line.request_id.as_deref().map(printable)),
-    ]
-}
-
-pub fn erase(
-    args: &EraseArgs,
-    settings: &StorageSettings,
-    is_clustered: bool,
-) -> Result<CommandOutput, CommandError> {
-    let number = e164(&args.request.number, "", settings)?;
-    let request = ControlRequest::Erase(EraseRequest { number, service: args.request.service.clone() });
-    let lines = ask_running(&settings.data_dir, &request, "only it can erase a number")?;
-    let erased: ErasedLine = only(lines)?;
-    if args.json {
-        return Ok(CommandOutput::of(json_line(&erased)));
+        fields.clear();
     }
-    let ErasedLine { number, erased, services, locked_until } = &erased;
-    let done = match (erased, services) {
-        (false, _) if locked_until.is_some() => format!("Nothing but its lockout was known of {number}.\n"),
-        (false, _) => format!("Nothing was known of {number}.\n"),
-        (true, 0) => format!("{number} is erased. No service had records of it.\n"),
-        (true, 1) => format!("{number} is erased in 1 service.\n"),
-        (true, more) => format!("{number} is erased in {more} services.\n"),
-    };
-    let lockout = locked_until.map_or_else(String::new, |until| {
-        format!("Its lockout stays until {}, without any history.\n", until.rfc3339_seconds())
-    });
-    let files = if !*erased {
-        ""
-    } else if is_clustered {
-        "The members of etcd have earlier, encrypted records of it until the next compaction, and snapshots of etcd until \
-         you delete them.\n"
-    } else {
-        "The data directory has earlier records of it until the next checkpoint: for 20 minutes at most, or until the \
-         server stops.\n"
-    };
-    Ok(CommandOutput::of(format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")))
+    entries.truncate(limit);
+    if !json {
+        entries.iter_mut().for_each(add_texts);
+    }
+    Ok(list(&entries.into(), json, "no changes found", &COLUMNS))
+}
+
+/// Adds what the table shows of several fields together.
+fn add_texts(entry: &mut Value) {
+    let name = entry["actor_name"].as_str().map(|name| format!("({name})"));
+    let id = entry["actor_sid"]
+        .as_str()
+        .map(str::to_owned)
+        .or_else(|| Some(entry["actor_uid"].as_u64()?.to_string()));
+    let by = [Some(text(entry, "actor").to_owned()), id, name];
+    entry["by"] = json!(by.into_iter().flatten().collect::<Vec<_>>().join(" "));
+    let target = if entry["number"].is_null() { &entry["resource_sid"] } else { &entry["number"] };
+    entry["target"] = target.clone();
 }

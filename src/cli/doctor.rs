@@ -6,87 +6,14 @@ mod data;
 mod gateways;
 mod standards;
 
-use std::fmt::Write as _;
 use std::process::Command;
 
-use serde::Serialize;
-use serde_json::json;
-
 use super::args::DoctorArgs;
-use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line, missing_key_warning};
+use super::findings::{Findings, Verdict};
+use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Sources};
-
-/// The result of one check, the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: String,
-    verdict: Verdict,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-#[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
-        self.add(Verdict::Ok, check, detail, None);
-    }
-
-    fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Warn, check, detail, Some(remedy));
-    }
-
-    fn fail(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
-        self.add(Verdict::Fail, check, detail, Some(remedy));
-    }
-
-    fn add(
-        &mut self,
-        verdict: Verdict,
-        check: impl Into<String>,
-        detail: impl Into<String>,
-        remedy: Option<&str>,
-    ) {
-        let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
-        self.0.push(Finding { check, verdict, detail, remedy });
-    }
-
-    fn worst(&self) -> Verdict {
-        self.0.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
-    }
-
-    fn text(&self, colors: bool) -> String {
-        let mut text = String::new();
-        for Finding { check, verdict, detail, remedy, .. } in &self.0 {
-            let (word, color) = match verdict {
-                Verdict::Ok => ("ok  ", "\x1b[32m"),
-                Verdict::Warn => ("warn", "\x1b[33m"),
-                Verdict::Fail => ("fail", "\x1b[31m"),
-            };
-            let (color, end) = if colors { (color, "\x1b[0m") } else { ("", "") };
-            // Further lines begin where the remedy does.
-            let detail = detail.replace('\n', "\n  ");
-            // Writing to a text cannot fail.
-            let _ = writeln!(text, "{color}{word}{end}  {check}: {detail}");
-            if let Some(remedy) = remedy {
-                let _ = writeln!(text, "      {remedy}");
-            }
-        }
-        text
-    }
-}
 
 pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
@@ -118,14 +45,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);
     }
-    let worst = findings.worst();
-    let out = if args.json {
-        json_line(&json!({"verdict": worst, "checks": findings.0}))
-    } else {
-        findings.text(colors)
-    };
-    let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
-    Ok(CommandOutput { code, ..CommandOutput::of(out) })
+    Ok(findings.output(args.json, colors, EXIT_FAILED))
 }
 
 /// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;

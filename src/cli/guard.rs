@@ -4,22 +4,23 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::answer::{ask_running, list, only, or_dash, table};
-use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{
-    ControlRequest, EntryRequest, ExpectRequest, GuardRequest, SendLine, SubjectRequest,
-};
+use super::answer::{list, one, table, text};
+use super::args::{at_least_one, parse_time};
+use super::client::{Client, segment};
+use super::number::counted;
+use super::{CommandError, CommandOutput};
 use crate::config::{self, Pricing, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
-use crate::guard::operator::{
-    AllowanceView, BudgetView, DecisionView, EntryView, Item, SUBJECTS, ServiceExplanation, exact, subject,
-};
-use crate::guard::replay::{Outcome, Recorded, money, replay};
+use crate::guard::operator::{Item, LONGEST, SUBJECTS, exact, subject};
+use crate::guard::replay::{Recorded, money, replay};
 
 #[derive(Debug, Args)]
 pub struct GuardArgs {
@@ -33,8 +34,44 @@ pub struct GuardArgs {
 
 #[derive(Debug, Subcommand)]
 enum GuardCommand {
-    #[command(flatten)]
-    Ask(GuardRequest),
+    /// Explain what the guard does with messages to a number, prefix or country, or from an address or network: allowances,
+    /// manual entries and refusals.
+    ///
+    /// The server must run on the data directory. Shows the whole number. Without --service the ten services in which most
+    /// is refused or lacks.
+    Explain(SubjectArgs),
+
+    /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
+    /// one number of a service it also ends the refusals.
+    ///
+    /// Budgets, country lists and number types still apply.
+    Allow(EntryArgs),
+
+    /// Refuse messages to a number, prefix or country, or from an address or network, for a time.
+    Block(EntryArgs),
+
+    /// Announce messages to a country, such as those of an advert: its allowance has so many messages meanwhile.
+    Expect(ExpectArgs),
+
+    /// Remove a manual entry that `allow`, `block` or `expect` made.
+    Remove(SubjectArgs),
+
+    /// List budgets, allowances with less than half of their messages, manual entries, and what the guard refused or would
+    /// have refused. Numbers are masked.
+    List {
+        /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
+        #[arg(long, value_name = "NAME|VA..")]
+        service: Option<String>,
+
+        /// Only refusals since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339)
+        /// [default: a day ago].
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        since: Option<Timestamp>,
+
+        /// At most this many of each.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+        limit: usize,
+    },
 
     /// Run recorded traffic with the rules of the configuration, and count what they would have refused.
     ///
@@ -51,119 +88,252 @@ enum GuardCommand {
     },
 }
 
+#[derive(Debug, Args)]
+struct SubjectArgs {
+    /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), a client
+    /// address (192.0.2.7) or a network (192.0.2.0/24).
+    #[arg(value_name = "NUMBER|PREFIX|COUNTRY|ADDRESS")]
+    subject: String,
+
+    /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct EntryArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+
+    /// How long, such as 30m, 12h or 7d.
+    #[arg(long = "for", value_name = "TIME", value_parser = minutes, default_value = "12h")]
+    minutes: u64,
+}
+
+#[derive(Debug, Args)]
+struct ExpectArgs {
+    /// The country (TJ).
+    #[arg(value_name = "COUNTRY")]
+    subject: String,
+
+    /// The messages that are expected.
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    messages: u32,
+
+    /// To users of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all
+    /// services].
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+
+    /// How long, such as 30m, 12h or 7d.
+    #[arg(long = "for", value_name = "TIME", value_parser = minutes, default_value = "12h")]
+    minutes: u64,
+}
+
+/// Rounded up.
+fn minutes(text: &str) -> Result<u64, String> {
+    let length = humantime::parse_duration(text).ok();
+    let length = length.filter(|length| (Duration::from_secs(60)..=LONGEST).contains(length));
+    length
+        .map(|length| length.as_secs().div_ceil(60))
+        .ok_or_else(|| "it must be a time from 1m to 365d, such as 12h".to_owned())
+}
+
 pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    let ask = || Ok::<_, CommandError>(Ask { json, settings: config::load_storage(sources)? });
     match request {
-        GuardCommand::Ask(request) => ask(request, json, &config::load_storage(sources)?),
+        GuardCommand::Explain(subject) => ask()?.explain(&subject),
+        GuardCommand::Allow(EntryArgs { subject, minutes }) => ask()?.set(&subject, "allow", None, minutes),
+        GuardCommand::Block(EntryArgs { subject, minutes }) => ask()?.set(&subject, "block", None, minutes),
+        GuardCommand::Expect(ExpectArgs { subject, messages, service, minutes }) => {
+            ask()?.set(&SubjectArgs { subject, service }, "expect", Some(messages), minutes)
+        }
+        GuardCommand::Remove(subject) => ask()?.remove(&subject),
+        GuardCommand::List { service, since, limit } => ask()?.list(service, since, limit),
         GuardCommand::Replay { file, tolerance } => replay_file(&file, tolerance, json, sources),
     }
 }
 
-fn ask(
-    mut request: GuardRequest,
+/// A question to the guard of the server.
+struct Ask {
     json: bool,
-    settings: &StorageSettings,
-) -> Result<CommandOutput, CommandError> {
-    if let Some(text) = request.subject() {
-        let read = subject(text, settings.default_region);
-        *text =
-            exact(read.ok_or_else(|| CommandError::Usage(format!("{text:?} is none of these: {SUBJECTS}")))?);
-    }
-    let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
-    let lines = ask_running::<serde_json::Value>(data_dir, &control, "the guard runs in the server")?;
-    if json {
-        return Ok(CommandOutput::of(lines.iter().map(json_line).collect::<String>()));
-    }
-    let is_removal = matches!(request, GuardRequest::Remove(_));
-    Ok(CommandOutput::of(match request {
-        GuardRequest::Explain(asked) => {
-            let services = lines.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
-            services.iter().map(|service| explained(&asked.subject, service)).collect::<Vec<_>>().join("\n")
-        }
-        GuardRequest::List { .. } => {
-            let items = lines.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
-            listed(&items)
-        }
-        GuardRequest::Allow(EntryRequest { subject: SubjectRequest { service, .. }, .. })
-        | GuardRequest::Block(EntryRequest { subject: SubjectRequest { service, .. }, .. })
-        | GuardRequest::Expect(ExpectRequest { service, .. })
-        | GuardRequest::Remove(SubjectRequest { service, .. }) => match serde_json::from_value(only(lines)?)? {
-            Some(entry) => changed(&entry, service.as_deref(), is_removal),
-            None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
-        },
-    }))
+    settings: StorageSettings,
 }
 
-fn changed(
-    EntryView { subject, action, messages, date_until, .. }: &EntryView,
-    service: Option<&str>,
-    is_removed: bool,
-) -> String {
-    let of = service.map_or("of all services".to_owned(), |service| format!("of the service {service}"));
-    if is_removed {
-        return format!("the manual entry {of} for {subject} is removed\n");
+const ALLOWANCES: [(&str, &str); 5] = [
+    ("ALLOWANCE", "subject"),
+    ("LEFT", "level"),
+    ("FULL", "most"),
+    ("USUAL", "usual"),
+    ("NEXT-MESSAGE", "date_passes"),
+];
+
+const ITEMS: [(&str, &str); 6] = [
+    ("TYPE", "type"),
+    ("SUBJECT", "subject"),
+    ("SERVICE", "service"),
+    ("UNTIL", "until"),
+    ("LAST", "last"),
+    ("DETAILS", "details"),
+];
+
+impl Ask {
+    fn explain(&self, asked: &SubjectArgs) -> Result<CommandOutput, CommandError> {
+        let (client, subject, service) = self.begin(asked)?;
+        let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
+        let answer = client.get(&path, &[("ServiceSid", service)])?;
+        let services = answer["services"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if self.json {
+            return Ok(list(&answer["services"], true, "", &[]));
+        }
+        let explained: Vec<_> = services.iter().map(|service| explained(&subject, service)).collect();
+        Ok(CommandOutput::of(explained.join("\n")))
     }
-    if let Some(messages) = messages {
-        return format!("{messages} messages {of} to {subject} are expected until {date_until}\n");
+
+    fn set(
+        &self,
+        asked: &SubjectArgs,
+        action: &str,
+        messages: Option<u32>,
+        minutes: u64,
+    ) -> Result<CommandOutput, CommandError> {
+        let (client, subject, service) = self.begin(asked)?;
+        let fields = [
+            ("Subject", Some(subject)),
+            ("Action", Some(action.to_owned())),
+            ("Messages", messages.map(|messages| messages.to_string())),
+            ("Minutes", Some(minutes.to_string())),
+            ("ServiceSid", service),
+        ];
+        let entry = client.post("/v2/Guard/Entries", &fields)?;
+        Ok(one(&entry, self.json, |entry| {
+            let (subject, until, of) = (text(entry, "subject"), text(entry, "date_until"), asked.of());
+            match action {
+                "allow" => format!("messages {of} to or from {subject} need no allowance until {until}\n"),
+                "block" => format!("messages {of} to or from {subject} are refused until {until}\n"),
+                _ => format!("{} messages {of} to {subject} are expected until {until}\n", entry["messages"]),
+            }
+        }))
     }
-    let do_what = if action == "allow" { "need no allowance" } else { "are refused" };
-    format!("messages {of} to or from {subject} {do_what} until {date_until}\n")
+
+    fn remove(&self, asked: &SubjectArgs) -> Result<CommandOutput, CommandError> {
+        let (client, subject, service) = self.begin(asked)?;
+        let path = format!("/v2/Guard/Entries/{}", segment(&subject));
+        let removed = match client.delete(&path, &[("ServiceSid", service)]) {
+            Err(error) if error.is_not_found() => false,
+            removed => removed.map(|_| true)?,
+        };
+        Ok(one(&json!({"subject": subject, "removed": removed}), self.json, |_| {
+            if removed {
+                format!("the manual entry {} for {subject} is removed\n", asked.of())
+            } else {
+                "there is no such manual entry, and nothing was changed; one of a service is named with --service\n"
+                    .to_owned()
+            }
+        }))
+    }
+
+    fn list(
+        &self,
+        service: Option<String>,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<CommandOutput, CommandError> {
+        let fields = [
+            ("Service", service),
+            ("Since", since.map(|since| since.rfc3339_millis().to_string())),
+            ("Limit", Some(limit.to_string())),
+        ];
+        let mut answer = Client::of(&self.settings.data_dir)?.get("/local/Guard", &fields)?;
+        if !self.json {
+            let items: Vec<Item> = serde_json::from_value(answer["items"].take())?;
+            answer["items"] = items.iter().map(row).collect();
+        }
+        let none = "no budgets, no allowances below half, no manual entries and no refusals";
+        Ok(list(&answer["items"], self.json, none, &ITEMS))
+    }
+
+    /// The server, the subject as it reads it, and the id of the service.
+    fn begin(&self, asked: &SubjectArgs) -> Result<(Client, String, Option<String>), CommandError> {
+        let SubjectArgs { subject: asked, service } = asked;
+        let read = subject(asked, self.settings.default_region);
+        let read =
+            read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
+        let client = Client::of(&self.settings.data_dir)?;
+        let service = client.service_sid(service.as_deref())?;
+        Ok((client, exact(read), service))
+    }
 }
 
-const ALLOWANCE_HEADINGS: [&str; 5] = ["ALLOWANCE", "LEFT", "FULL", "USUAL", "NEXT-MESSAGE"];
+impl SubjectArgs {
+    fn of(&self) -> String {
+        let of = |service| format!("of the service {service}");
+        self.service.as_ref().map_or_else(|| "of all services".to_owned(), of)
+    }
+}
 
-fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
-    let ServiceExplanation { service, refused, reasons, allowances, decisions, .. } = explanation;
+fn explained(subject: &str, explanation: &Value) -> String {
+    let all = |field: &str| explanation[field].as_array().cloned().unwrap_or_default();
     let mut lines = vec![
-        format!("{subject} in the service {service}"),
-        format!("messages: {}", if *refused { "refused" } else { "pass" }),
+        format!("{subject} in the service {}", text(explanation, "service")),
+        format!("messages: {}", if explanation["refused"] == true { "refused" } else { "pass" }),
     ];
-    lines.extend_from_slice(reasons);
-    let rows = allowances.iter().map(|AllowanceView { subject, level, most, usual, date_passes, .. }| {
-        let passes = date_passes.clone().unwrap_or_else(|| "now".to_owned());
-        [subject.clone(), level.to_string(), most.to_string(), usual.to_string(), passes]
-    });
-    let line = |DecisionView { subject, rule, effect, messages, date_last, .. }: &DecisionView| {
-        format!("{date_last}  {effect}: {} to or from {subject} by the rule {rule}\n", counted(*messages))
-    };
-    let title = if decisions.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
-    let decided: Vec<String> = decisions.iter().map(line).collect();
-    lines.join("\n") + "\n\n" + &table(ALLOWANCE_HEADINGS, rows) + title + &decided.concat()
-}
-
-const LIST_HEADINGS: [&str; 6] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "LAST", "DETAILS"];
-
-fn counted(messages: u64) -> String {
-    format!("{messages} {}", if messages == 1 { "message" } else { "messages" })
-}
-
-fn listed(items: &[Item]) -> String {
-    if items.is_empty() {
-        return "no budgets, no allowances below half, no manual entries and no refusals\n".to_owned();
+    lines.extend(all("reasons").iter().filter_map(Value::as_str).map(str::to_owned));
+    let mut allowances = all("allowances");
+    for allowance in allowances.iter_mut().filter(|allowance| allowance["date_passes"].is_null()) {
+        allowance["date_passes"] = json!("now");
     }
-    let none = || or_dash(None);
-    let rows = items.iter().map(|item| match item {
-        Item::Budget(budget) => {
-            let BudgetView { name, service, .. } = budget;
-            let details = format!("{budget} spent");
-            ["budget".to_owned(), name.clone(), service.clone(), none(), none(), details]
-        }
-        Item::Allowance(allowance) => {
-            let AllowanceView { subject, service, date_passes, .. } = allowance;
-            let until = or_dash(date_passes.clone());
-            let details = allowance.to_string();
-            ["allowance".to_owned(), subject.clone(), service.clone(), until, none(), details]
-        }
-        Item::Entry(EntryView { service, subject, action, messages, date_until, .. }) => {
-            let details = or_dash(messages.map(|messages| counted(messages.into())));
-            let kind = format!("entry: {action}");
-            [kind, subject.clone(), service.clone(), date_until.clone(), none(), details]
-        }
-        Item::Decision(DecisionView { service, subject, rule, effect, messages, date_last, .. }) => {
-            let details = format!("{} by the rule {rule}", counted(*messages));
-            [effect.clone(), subject.clone(), service.clone(), none(), date_last.clone(), details]
-        }
-    });
-    table(LIST_HEADINGS, rows)
+    let line = |decision: &Value| {
+        let of = |field| text(decision, field);
+        let messages = counted(&decision["messages"], "message");
+        let (last, effect, subject, rule) = (of("date_last"), of("effect"), of("subject"), of("rule"));
+        format!("{last}  {effect}: {messages} to or from {subject} by the rule {rule}\n")
+    };
+    let decided: String = all("decisions").iter().map(line).collect();
+    let title = if decided.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
+    lines.join("\n") + "\n\n" + &table(&ALLOWANCES, &allowances) + title + &decided
+}
+
+fn row(item: &Item) -> Value {
+    match item {
+        Item::Budget(budget) => json!({
+            "type": "budget", "subject": budget.name, "service": budget.service, "details": format!("{budget} spent"),
+        }),
+        Item::Allowance(allowance) => json!({
+            "type": "allowance", "subject": allowance.subject, "service": allowance.service,
+            "until": allowance.date_passes, "details": allowance.to_string(),
+        }),
+        Item::Entry(entry) => json!({
+            "type": format!("entry: {}", entry.action), "subject": entry.subject, "service": entry.service,
+            "until": entry.date_until, "details": entry.messages.map(|messages| counted(&json!(messages), "message")),
+        }),
+        Item::Decision(decision) => json!({
+            "type": decision.effect, "subject": decision.subject, "service": decision.service,
+            "last": decision.date_last,
+            "details": format!("{} by the rule {}", counted(&json!(decision.messages), "message"), decision.rule),
+        }),
+    }
+}
+
+const OUTCOME: [(&str, &str); 6] = [
+    ("SENT", "sent"),
+    ("REFUSED", "refused"),
+    ("COST", "cost"),
+    ("SAVED", "saved"),
+    ("VERIFIED-NUMBERS", "honest_users"),
+    ("OF-THEM-REFUSED", "honest_refused"),
+];
+
+/// What a replay reads of a line.
+#[derive(Deserialize)]
+struct SentLine {
+    time: String,
+    #[serde(rename = "type")]
+    channel: String,
+    to: String,
+    send_status: String,
+    verified_at: Option<String>,
+    attempt: String,
 }
 
 fn replay_file(
@@ -176,8 +346,19 @@ fn replay_file(
     let (messages, not_sent) = read_messages(file, pricing)?;
     let mut rules = settings.rules(&GuardRules::default());
     rules.tolerance = tolerance.unwrap_or(rules.tolerance);
-    let outcome = (!messages.is_empty()).then(|| replay(&messages, &rules, 1));
-    let mut output = list(outcome.into_iter().collect(), json, "no messages", HEADINGS, cells);
+    let mut outcome = json!([]);
+    if !messages.is_empty() {
+        let replayed = replay(&messages, &rules, 1);
+        let share = u64::from(replayed.honest_refused) * 100_000 / u64::from(replayed.honest_users.max(1));
+        let share = format!("{} ({}.{:03} %)", replayed.honest_refused, share / 1_000, share % 1_000);
+        let (cost, saved) = (money(replayed.cost), money(replayed.saved));
+        let mut row = json!(replayed);
+        if !json {
+            (row["cost"], row["saved"], row["honest_refused"]) = (json!(cost), json!(saved), json!(share));
+        }
+        outcome = json!([row]);
+    }
+    let mut output = list(&outcome, json, "no messages", &OUTCOME);
     let times = messages.iter().map(|message| message.at);
     let hours =
         times.clone().max().map_or(0, |last| last.since(times.min().unwrap_or(last)).as_secs() / 3_600);
@@ -190,21 +371,6 @@ fn replay_file(
         rules.tolerance
     );
     Ok(output)
-}
-
-const HEADINGS: [&str; 6] = ["SENT", "REFUSED", "COST", "SAVED", "VERIFIED-NUMBERS", "OF-THEM-REFUSED"];
-
-fn cells(outcome: Outcome) -> [String; 6] {
-    let Outcome { sent, refused, cost, saved, honest_users, honest_refused } = outcome;
-    let share = u64::from(honest_refused) * 100_000 / u64::from(honest_users.max(1));
-    [
-        sent.to_string(),
-        refused.to_string(),
-        money(cost),
-        money(saved),
-        honest_users.to_string(),
-        format!("{honest_refused} ({}.{:03} %)", share / 1_000, share % 1_000),
-    ]
 }
 
 /// The sent messages of a file, and the number of its other rows.
@@ -229,7 +395,7 @@ fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize)
             io::ErrorKind::InvalidData => wrong(error.to_string()),
             _ => unreadable(error),
         })?;
-        let row: SendLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        let row: SentLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
         if row.send_status != SendStatus::Sent.as_str() {
             not_sent += 1;
             continue;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{CommandError, CommandOutput};
+use super::client::runtime;
+use super::{CommandError, CommandOutput, EXIT_FAILED};
 use crate::config::{ListenAddress, ListenSettings};
 
 /// A container's check has 30 s by default.
@@ -23,12 +24,17 @@ struct Details {
     reasons: Vec<String>,
 }
 
-pub fn run(settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
+#[derive(Debug, clap::Args)]
+pub struct HealthArgs {
+    /// Print the answer of the server, which is JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &HealthArgs, settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
     let url = readiness_url(settings);
     let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(format!("the system gave no thread: {error}")))?;
-    let (status, body) = runtime.block_on(ask(&url)).map_err(|error| {
+    let (status, body) = runtime()?.block_on(ask(&url)).map_err(|error| {
         use std::error::Error as _;
         let error = error.without_url();
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -36,6 +42,10 @@ pub fn run(settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
     })?;
     let readiness = serde_json::from_slice(&body);
     let Readiness { message, data } = readiness.map_err(|_| failed("another program answers".to_owned()))?;
+    if args.json {
+        let (code, out) = (if status.is_success() { 0 } else { EXIT_FAILED }, String::from_utf8_lossy(&body));
+        return Ok(CommandOutput { code, ..CommandOutput::of(out + "\n") });
+    }
     if status.is_success() {
         return Ok(CommandOutput::of(message + "\n"));
     }

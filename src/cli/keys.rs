@@ -1,14 +1,21 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
 //! the directory itself when none does.
 
-use clap::Args;
+use std::path::{Path, PathBuf};
 
-use super::answer::{Access, ask_or_open, list, one, only, or_dash, tell_services_apart};
-use super::{CommandError, CommandOutput};
-use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine};
+use clap::{Arg, ArgAction, Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::answer::{list, one, text};
+use super::client::{Client, runtime, segment};
+use super::source::each_record;
+use super::{CommandError, CommandOutput, refuse_root};
 use crate::audit::Actor;
 use crate::config::KeysSettings;
+use crate::http::Keys;
 use crate::node::Offline;
+use crate::registry::{self, Scope};
+use crate::store::{CopiedRecord, Write};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
@@ -31,65 +38,119 @@ Examples:
 #[derive(Debug, Args)]
 pub struct KeysArgs {
     #[command(subcommand)]
-    request: KeysRequest,
+    request: KeysCommand,
 
     /// Print one JSON object a line.
     #[arg(long, global = true)]
     json: bool,
 }
 
-pub fn run(
-    KeysArgs { request, json }: KeysArgs,
-    settings: KeysSettings,
-) -> Result<CommandOutput, CommandError> {
-    let access = match request {
-        // Only a first key may be made before the first start.
-        KeysRequest::Create { .. } => Access::Create,
-        KeysRequest::List { .. } => Access::Read,
-        KeysRequest::Revoke { .. } | KeysRequest::NewRoot => Access::Change,
-    };
-    let data_dir = settings.storage.data_dir.clone();
-    let is_new = !data_dir.exists();
-    let (own, asked) = (request.clone(), ControlRequest::Keys(request.clone()));
-    let offline = async |opened: &Offline| {
+#[derive(Debug, Clone, Subcommand)]
+enum KeysCommand {
+    /// Create a key, and show its secret once.
+    Create {
+        /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it,
+        /// for all services.
+        #[arg(long, value_name = "NAME|VA..")]
+        service: Option<String>,
+
+        /// Permissions of the key: verify (send and check codes), admin (change services), metrics (read metrics).
+        /// May be given several times.
+        #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = Scope::ALL.map(Scope::as_str))]
+        scopes: Vec<String>,
+
+        /// A name for the key, such as the program that will use it.
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+    },
+
+    /// List keys, the newest first, without their secrets.
+    List {
+        /// Only the keys of this service.
+        #[arg(long, value_name = "NAME|VA..")]
+        service: Option<String>,
+    },
+
+    /// Revoke a key: from now on the server refuses it.
+    Revoke {
+        /// The id of the key.
+        #[arg(value_name = "SK..")]
+        sid: String,
+    },
+
+    /// Make a new auth token for the account, show it, and write it to account.env in the data directory. The server
+    /// refuses the old one from then on.
+    #[command(name = "root", arg(Arg::new("new").long("new").required(true).action(ArgAction::SetTrue).help("Confirm that you want a new one")))]
+    NewRoot,
+}
+
+impl KeysCommand {
+    fn ask(&self, client: &Client) -> Result<Value, CommandError> {
+        Ok(match self.clone() {
+            Self::Create { service, scopes, name } => {
+                let mut fields = vec![("Service", service), ("Name", name)];
+                fields.extend(scopes.into_iter().map(|scope| ("Scope", Some(scope))));
+                client.post("/local/Keys", &fields)?
+            }
+            Self::List { service } => client.get("/local/Keys", &[("Service", service)])?,
+            Self::Revoke { sid } => client.delete(&format!("/local/Keys/{}", segment(&sid)), &[])?,
+            Self::NewRoot => client.post("/local/AuthToken", &[])?,
+        })
+    }
+
+    /// The same without a server.
+    async fn carry_out(&self, opened: &Offline) -> Result<Value, String> {
         let user = Actor::user(rustix::process::geteuid().as_raw());
         let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
-        own.carry_out(&registry, &opened.account).await
-    };
-    if let KeysRequest::NewRoot = request {
-        let root: RootLine = only(ask_or_open(settings, &asked, access, offline)?)?;
-        let if_lost = format!("; the token was replaced, and the new one is in {}", root.file.display());
-        return Ok(CommandOutput { if_lost, ..one(&root, json, replaced) });
+        let keys = Keys { registry, account: &opened.account };
+        Ok(match self.clone() {
+            Self::Create { service, scopes, name } => keys.create(service, scopes, name).await?,
+            Self::List { service } => json!({"keys": keys.list(service.as_deref())?}),
+            Self::Revoke { sid } => keys.revoke(&sid).await?,
+            Self::NewRoot => keys.replace_token().await?,
+        })
     }
-    let mut keys: Vec<KeyLine> = ask_or_open(settings, &asked, access, offline)?;
+}
+
+const COLUMNS: [(&str, &str); 7] = [
+    ("ID", "sid"),
+    ("SERVICE", "service_name"),
+    ("SCOPES", "scopes"),
+    ("CREATED", "created"),
+    ("LAST-USED", "last_used"),
+    ("REVOKED", "revoked"),
+    ("NAME", "name"),
+];
+
+pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<CommandOutput, CommandError> {
+    let KeysArgs { request, json } = args;
+    let data_dir = settings.storage.data_dir.clone();
+    let is_new = !data_dir.exists();
+    let mut answer = answer(&request, settings)?;
     Ok(match request {
-        KeysRequest::List { .. } => {
+        KeysCommand::List { .. } => {
             if !json {
-                let lines = keys
-                    .iter_mut()
-                    .map(|KeyLine { service_sid, service_name, .. }| (service_sid, service_name));
-                let lines = lines.filter_map(|(sid, name)| Some((sid.as_deref()?, name.as_mut()?)));
-                tell_services_apart(lines.collect());
+                answer["keys"].as_array_mut().into_iter().flatten().for_each(name_service);
             }
-            list(keys, json, "no API keys; `onceward keys create` makes one", HEADINGS, cells)
+            list(&answer["keys"], json, "no API keys; `onceward keys create` makes one", &COLUMNS)
         }
-        KeysRequest::Revoke { .. } => one(&only(keys)?, json, revoked),
-        KeysRequest::Create { .. } | KeysRequest::NewRoot => {
-            let key = only(keys)?;
+        KeysCommand::Revoke { .. } => one(&answer, json, revoked),
+        KeysCommand::NewRoot => {
+            let if_lost =
+                format!("; the token was replaced, and the new one is in {}", text(&answer, "file"));
+            CommandOutput { if_lost, ..one(&answer, json, replaced) }
+        }
+        KeysCommand::Create { .. } => {
             let if_lost = format!(
                 "; the key {0} was made and its secret is lost: revoke it with `onceward keys revoke {0}`",
-                key.sid
+                text(&answer, "sid")
             );
-            let err = if is_new {
-                let path = std::path::absolute(&data_dir).unwrap_or(data_dir);
-                format!(
-                    "made the data directory {} for this key; a server with another data directory does not know the key\n",
-                    path.display()
-                )
-            } else {
-                String::new()
-            };
-            CommandOutput { err, if_lost, ..one(&key, json, created) }
+            let made = format!(
+                "made the data directory {} for this key; a server with another data directory does not know the key\n",
+                absolute(&data_dir).display()
+            );
+            let err = if is_new { made } else { String::new() };
+            CommandOutput { err, if_lost, ..one(&answer, json, created) }
         }
     })
 }
@@ -99,57 +160,110 @@ pub fn run(
 /// # Errors
 /// Neither a server nor the data directory answers.
 pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
-    let request = KeysRequest::List { service: None };
-    let (own, asked) = (request.clone(), ControlRequest::Keys(request));
-    let offline = async |opened: &Offline| own.carry_out(&opened.registry, &opened.account).await;
-    let keys: Vec<KeyLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
-    // The line of a key of a removed service has no name of the service.
-    let is_live =
-        |key: &KeyLine| key.revoked.is_none() && key.service_sid.is_some() == key.service_name.is_some();
-    Ok(keys.iter().any(is_live))
+    let answer = answer(&KeysCommand::List { service: None }, settings)?;
+    // A key of a removed service has no name of the service.
+    let is_live = |key: &Value| {
+        key["revoked"].is_null() && key["service_sid"].is_null() == key["service_name"].is_null()
+    };
+    Ok(answer["keys"].as_array().into_iter().flatten().any(is_live))
 }
 
-fn revoked(key: &KeyLine) -> String {
-    let since = key.revoked.as_deref().unwrap_or_default();
-    if key.already_revoked {
-        format!("{} was revoked before: it is refused since {since}\n", key.sid)
+/// The answer of the server. Without one, the command is carried out on the directory, under its lock.
+fn answer(request: &KeysCommand, settings: KeysSettings) -> Result<Value, CommandError> {
+    let data_dir = settings.storage.data_dir.clone();
+    match Client::of(&data_dir).and_then(|client| request.ask(&client)) {
+        Err(CommandError::Client(error)) if error.has_no_socket() => {}
+        answered => return answered,
+    }
+    if settings.is_clustered {
+        return Err(CommandError::Failed(format!(
+            "no server on {} owns the records of the cluster; run the command on the node that does: /readyz of the \
+             others names it",
+            data_dir.display()
+        )));
+    }
+    let is_list = matches!(request, KeysCommand::List { .. });
+    if !is_list {
+        refuse_root(&data_dir)?;
+    }
+    let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
+    // Only a first key may be made before the first start.
+    if !has_data && !matches!(request, KeysCommand::Create { .. }) {
+        return Err(CommandError::Failed(format!(
+            "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
+            absolute(&data_dir).display()
+        )));
+    }
+    runtime()?.block_on(async {
+        let opened = if is_list {
+            read_registry(settings).await?
+        } else {
+            Offline::open(settings).await.map_err(|error| {
+                if error.is_in_use() {
+                    CommandError::NoSocket(absolute(&data_dir).display().to_string())
+                } else {
+                    error.into()
+                }
+            })?
+        };
+        let answer = request.carry_out(&opened).await.map_err(CommandError::Failed);
+        let closed = opened.close().await;
+        let answer = answer?;
+        closed?;
+        Ok(answer)
+    })
+}
+
+/// The records of the registry in a directory that no server uses.
+async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
+    let mut records = Vec::new();
+    let at = each_record(&settings.storage, &registry::KINDS, |CopiedRecord { key, expires, record }| {
+        records.push(Write { key, expires, put: Some(record) });
+        Ok(())
+    })?;
+    Ok(Offline::of_copy(records, at, settings).await?)
+}
+
+fn absolute(data_dir: &Path) -> PathBuf {
+    std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned())
+}
+
+fn revoked(key: &Value) -> String {
+    let (sid, since) = (text(key, "sid"), text(key, "revoked"));
+    if key["already_revoked"] == true {
+        format!("{sid} was revoked before: it is refused since {since}\n")
     } else {
-        format!("{} is refused since {since}\n", key.sid)
+        format!("{sid} is refused since {since}\n")
     }
 }
 
-fn replaced(RootLine { account_sid, auth_token, file }: &RootLine) -> String {
+fn replaced(token: &Value) -> String {
     format!(
-        "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {}. The old token is refused.\n",
-        file.display()
+        "account sid: {}\nauth token:  {}\nBoth are in {}. The old token is refused.\n",
+        text(token, "account_sid"),
+        text(token, "auth_token"),
+        text(token, "file")
     )
 }
 
-fn created(key: &KeyLine) -> String {
-    let whose = match (&key.service_sid, &key.service_name) {
+fn created(key: &Value) -> String {
+    let whose = match (key["service_sid"].as_str(), key["service_name"].as_str()) {
         (Some(sid), Some(name)) => format!("service {name} ({sid})"),
-        (Some(sid), None) => sid.clone(),
+        (Some(sid), None) => sid.to_owned(),
         (None, _) => "all services".to_owned(),
     };
+    let scopes: Vec<_> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     format!(
         "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n",
-        key.sid,
-        key.secret.as_deref().unwrap_or_default(),
-        key.scopes.join(", ")
+        text(key, "sid"),
+        text(key, "secret"),
+        scopes.join(", ")
     )
 }
 
-const HEADINGS: [&str; 7] = ["ID", "SERVICE", "SCOPES", "CREATED", "LAST-USED", "REVOKED", "NAME"];
-
-fn cells(key: KeyLine) -> [String; HEADINGS.len()] {
-    let service = key.service_sid.map(|sid| key.service_name.unwrap_or(sid));
-    [
-        key.sid,
-        service.unwrap_or_else(|| "(all)".to_owned()),
-        key.scopes.join(","),
-        key.created,
-        or_dash(key.last_used),
-        or_dash(key.revoked),
-        or_dash(key.name),
-    ]
+/// Every key has a service in the table.
+fn name_service(key: &mut Value) {
+    if key["service_name"].is_null() {
+        key["service_name"] = json!(key["service_sid"].as_str().unwrap_or("(all)"));
+    }
 }

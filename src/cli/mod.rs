@@ -5,11 +5,12 @@ mod args;
 mod audit;
 pub mod backup;
 mod check_data;
+mod client;
 mod doctor;
+mod findings;
 mod guard;
 mod health;
 mod keys;
-mod manual;
 mod number;
 mod source;
 mod tracker;
@@ -26,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::app;
-use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
 use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources, StorageSettings};
 use crate::engine::NumberState;
@@ -34,9 +34,17 @@ use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
 use crate::store::{Finding, OpenError, RecordCounts, StoreError};
 use crate::telemetry;
-use args::{Args, Command, ServeArgs};
+use args::{Args, CheckDataArgs, DoctorArgs, ExportArgs, ImportArgs, ServeArgs};
+use audit::AuditArgs;
 use backup::{ExportError, ImportError};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use client::ClientError;
+use guard::GuardArgs;
+use health::HealthArgs;
+use keys::KeysArgs;
+use number::{EraseArgs, NumberArgs};
+use tracker::TrackerArgs;
+use webhooks::WebhooksArgs;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIGURATION: u8 = 64;
@@ -46,6 +54,11 @@ const EXIT_DAMAGED: u8 = 65;
 
 /// The command failed (`EX_SOFTWARE`).
 const EXIT_FAILED: u8 = 70;
+
+/// The arguments of the program, for its manual pages and completions.
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
@@ -136,7 +149,7 @@ enum CommandError {
     #[error("close the store: {0}")]
     Close(#[from] StoreError),
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Client(#[from] ClientError),
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
@@ -215,32 +228,109 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve. This is also what onceward does without a command.
+    Serve(ServeArgs),
+
+    /// List messages and their status, the newest first.
+    ///
+    /// The server must run on the data directory. Shows whole numbers.
+    Tracker(TrackerArgs),
+
+    /// Show the state of a number: its verification, its lockout and its messages.
+    ///
+    /// The server must run on the data directory. Shows the whole number.
+    Status(NumberArgs),
+
+    /// Write every record as a line of JSON, for a backup or a move to another machine.
+    ///
+    /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
+    /// codes of test numbers, and no other codes.
+    Export(ExportArgs),
+
+    /// Create a data directory from an export, or fill the etcd of a cluster.
+    ///
+    /// The directory must be new. With "cluster" in the configuration, etcd must have no records, and no node may serve.
+    /// The import needs the server key that the export was written with.
+    Import(ImportArgs),
+
+    /// Check that every record in the data directory can be read, and list the damaged ones.
+    ///
+    /// Changes nothing.
+    CheckData(CheckDataArgs),
+
+    /// Look for problems, and say what to do about each.
+    ///
+    /// Checks the configuration, the data directory, the clock, the certificate, the rules for codes against NIST and
+    /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
+    /// changes nothing. Exits with 70 if a check failed.
+    Doctor(DoctorArgs),
+
+    /// Create, list and revoke API keys; make a new auth token for the account.
+    ///
+    /// Asks the server that runs on the data directory. Without a server, changes the directory.
+    #[command(after_help = keys::MORE)]
+    Keys(KeysArgs),
+
+    /// List webhooks; show the secret that signs the events of one.
+    ///
+    /// The server must run on the data directory.
+    Webhooks(WebhooksArgs),
+
+    /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
+    /// generated or recorded traffic.
+    Guard(GuardArgs),
+
+    /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
+    ///
+    /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
+    Unlock(NumberArgs),
+
+    /// Erase a number: its verification, its counts, its messages and events, and its place on the safe list.
+    ///
+    /// A lockout that is in force stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
+    /// directory.
+    Erase(EraseArgs),
+
+    /// List who changed services, keys, webhooks and numbers, the newest first.
+    ///
+    /// The server must run on the data directory.
+    Audit(AuditArgs),
+
+    /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
+    ///
+    /// For supervisors that have no HTTP client, such as a container's health check.
+    Health(HealthArgs),
+
+    /// Print the description of every route, as the server answers it at /openapi.json.
+    Openapi,
+}
+
 fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<CommandOutcome, CommandError> {
     let storage = || config::load_storage(sources);
     let output = match command {
         Command::Serve(args) => return serve(&args, sources),
-        Command::Tracker(args) => tracker::tracker(args, &storage()?)?,
-        Command::Status(args) => number::status(&args, &storage()?)?,
-        Command::Unlock(args) => number::unlock(&args, &storage()?)?,
+        Command::Tracker(args) => tracker::run(args, &storage()?)?,
+        Command::Status(args) => number::status(args, &storage()?)?,
+        Command::Unlock(args) => number::unlock(args, &storage()?)?,
         Command::Erase(args) => {
             let (storage, cluster) = config::load_records(sources)?;
-            audit::erase(&args, &storage, cluster.is_some())?
+            number::erase(args, &storage, cluster.is_some())?
         }
-        Command::Audit(args) => audit::audit(args, &storage()?)?,
+        Command::Audit(args) => audit::run(args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &records_on_disk(sources)?)?,
         Command::Import(args) => {
             let (storage, cluster) = config::load_records(sources)?;
             transfer::import(&args, &storage, cluster.as_ref())?
         }
-        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?)?,
+        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?, colors)?,
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
-        Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
+        Command::Webhooks(args) => webhooks::run(args, &storage()?)?,
         Command::Guard(args) => guard::run(args, sources)?,
-        Command::Health => health::run(&config::load_listen(sources)?)?,
+        Command::Health(args) => health::run(&args, &config::load_listen(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
-        Command::Completions(args) => CommandOutput::of(manual::completions(args.shell)),
-        Command::Man(args) => manual::man(args.dir.as_deref())?,
     };
     Ok(CommandOutcome::Output(output))
 }
@@ -279,7 +369,8 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         {
             let _ = writeln!(err, "warning: {}", missing_key_warning(&loaded.settings, exposed));
         }
-        "configuration is valid\n".to_owned()
+        let guard = loaded.is_from_redis.then(|| loaded.settings.guard.unlike_redis_version());
+        "configuration is valid\n".to_owned() + &guard.unwrap_or_default()
     } else {
         let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
         let row = |Effective { key, value, origin }: &Effective| {

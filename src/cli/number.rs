@@ -1,119 +1,156 @@
-//! `onceward status` and `onceward unlock`: the state of one number, and the end of its lockout. Only the server knows the
-//! one and can change the other.
+//! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
+//! erasure.
 
-use serde_json::json;
+use serde_json::Value;
 
-use super::answer::{ask_running, only, or_dash, table};
-use super::args::NumberArgs;
-use super::tracker::{e164, printable};
-use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{ControlRequest, NumberRequest, SendLine, StatusLine};
+use super::answer::{one, table, text};
+use super::client::{Client, segment};
+use super::tracker::e164;
+use super::{CommandError, CommandOutput};
 use crate::config::StorageSettings;
-use crate::domain::Timestamp;
-use crate::verify::{Cleared, VerificationStatus};
 
-pub fn unlock(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let request = resolve(args, settings)?;
-    let NumberRequest { number, service } = &request;
-    let control = ControlRequest::Unlock(request.clone());
-    let why = "only it can change the counts of a number";
-    let cleared: Cleared = only(ask_running(&settings.data_dir, &control, why)?)?;
-    if args.json {
-        return Ok(CommandOutput::of(json_line(
-            &json!({"number": number, "service": service, "was": cleared}),
-        )));
-    }
-    Ok(CommandOutput::of(match cleared {
-        Cleared::Locked => {
-            format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
-        }
-        Cleared::NotLocked => format!(
-            "{number} was not locked in the service {service}; its wrong codes are cleared, and an outstanding code is void\n"
-        ),
-        Cleared::Unknown => {
-            format!(
+#[derive(Debug, clap::Args)]
+pub struct NumberArgs {
+    /// The number, such as +14155552671.
+    number: String,
+
+    /// In this service: its id (VA...), its name in config.json, its friendly name.
+    #[arg(long, value_name = "NAME|VA..", default_value = "default")]
+    service: String,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct EraseArgs {
+    /// The number, such as +14155552671.
+    number: String,
+
+    /// Only in this service: its id (VA...), its name in config.json, its friendly name, or "default". Without it, in all
+    /// services, and on the safe list.
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+
+    /// Print a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn unlock(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let path = format!("{}/Lockout", path(&args.number, settings)?);
+    let answer = Client::of(&settings.data_dir)?.delete(&path, &[("Service", Some(args.service))])?;
+    Ok(one(&answer, args.json, |answer| {
+        let (number, service) = (text(answer, "number"), text(answer, "service"));
+        match text(answer, "was") {
+            "locked" => {
+                format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
+            }
+            "not_locked" => format!(
+                "{number} was not locked in the service {service}; its wrong codes are cleared, and an outstanding code is void\n"
+            ),
+            _ => format!(
                 "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n"
-            )
+            ),
         }
     }))
 }
 
-pub fn status(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let request = resolve(args, settings)?;
-    let why = format!(
-        "only it knows the verification and the lockout of a number; without it, `onceward \
-         tracker --number {}` lists the messages",
-        request.number
-    );
-    let control = ControlRequest::Status(request.clone());
-    let lines = ask_running::<StatusLine>(&settings.data_dir, &control, &why)?;
-    let NumberRequest { number, service } = request;
-    Ok(CommandOutput::of(match lines.into_iter().next() {
-        Some(status) if args.json => json_line(&status),
-        Some(status) => text(status),
-        None if args.json => json_line(&json!({"number": number, "service": service, "known": false})),
-        None => format!(
+pub fn status(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let path = path(&args.number, settings)?;
+    let answer = Client::of(&settings.data_dir)?.get(&path, &[("Service", Some(args.service))])?;
+    Ok(one(&answer, args.json, described))
+}
+
+fn path(number: &str, settings: &StorageSettings) -> Result<String, CommandError> {
+    Ok(format!("/local/Numbers/{}", segment(&e164(number, "", settings)?)))
+}
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("TIME", "time"),
+    ("TYPE", "type"),
+    ("GATEWAY", "gateway"),
+    ("SEND", "send_status"),
+    ("VERIFY", "verify_status"),
+    ("RECEIPT", "receipt_status"),
+    ("ERROR", "error_code"),
+    ("MESSAGE-ID", "message_id"),
+];
+
+fn described(status: &Value) -> String {
+    let number = text(status, "number");
+    if status["known"] == false {
+        let service = text(status, "service");
+        return format!(
             "{number} is unknown in the service {service}: it has no verification, no lockout and no messages\n"
-        ),
-    }))
-}
-
-fn resolve(args: &NumberArgs, settings: &StorageSettings) -> Result<NumberRequest, CommandError> {
-    let number = e164(&args.request.number, "", settings)?;
-    Ok(NumberRequest { number, service: args.request.service.clone() })
-}
-
-fn text(status: StatusLine) -> String {
-    let StatusLine { number, service_sid, service_name, verification, .. } = &status;
-    let mut lines = vec![format!("{number} in the service {service_name} ({service_sid})")];
-    lines.push(match verification {
-        None => "verification  none is known".to_owned(),
-        Some(verification) => format!("verification  {}", described(verification)),
-    });
-    let in_a_row = counted(status.wrong_codes_in_a_row, "wrong code");
-    lines.push(match status.locked_until {
-        Some(until) => format!("lockout       until {}, {in_a_row} in a row", until.rfc3339_seconds()),
-        None => format!("lockout       none, {in_a_row} in a row"),
-    });
-    let mut text = lines.join("\n") + "\n";
-    if status.messages.is_empty() {
-        text.push_str("messages      none are known\n");
-    } else {
-        text.push('\n');
-        text.push_str(&table(HEADINGS, status.messages.into_iter().map(cells)));
+        );
     }
-    text
-}
-
-fn described(verification: &VerificationStatus) -> String {
-    let VerificationStatus { sid, status, begun, ends, sends, wrong_codes } = verification;
-    let end = |ends: &Timestamp| format!(", ends {}", ends.rfc3339_seconds());
-    let wrong_codes = wrong_codes.map(|codes| format!(", {}", counted(codes, "wrong code")));
+    let (name, sid) = (text(status, "service_name"), text(status, "service_sid"));
+    let (verification, in_a_row) =
+        (&status["verification"], counted(&status["wrong_codes_in_a_row"], "wrong code"));
+    let verification = if verification.is_null() { "none is known".to_owned() } else { begun(verification) };
+    let lockout = match &status["locked_until"] {
+        Value::String(until) => format!("until {until}"),
+        _ => "none".to_owned(),
+    };
+    let messages = match status["messages"].as_array() {
+        Some(messages) if !messages.is_empty() => format!("\n{}", table(&COLUMNS, messages)),
+        _ => "messages      none are known\n".to_owned(),
+    };
     format!(
-        "{} {sid}, begun {}{}, {}{}",
-        status.as_str(),
-        begun.rfc3339_seconds(),
-        ends.as_ref().map(end).unwrap_or_default(),
-        counted(*sends, "message"),
-        wrong_codes.unwrap_or_default(),
+        "{number} in the service {name} ({sid})\nverification  {verification}\nlockout       {lockout}, {in_a_row} in a \
+         row\n{messages}"
     )
 }
 
-fn counted(count: u8, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+fn begun(verification: &Value) -> String {
+    let mut parts = vec![
+        format!("{} {}", text(verification, "status"), text(verification, "sid")),
+        format!("begun {}", text(verification, "begun")),
+    ];
+    parts.extend(verification["ends"].as_str().map(|ends| format!("ends {ends}")));
+    parts.push(counted(&verification["sends"], "message"));
+    let wrong_codes = &verification["wrong_codes"];
+    parts.extend((!wrong_codes.is_null()).then(|| counted(wrong_codes, "wrong code")));
+    parts.join(", ")
 }
 
-const HEADINGS: [&str; 8] = ["TIME", "TYPE", "GATEWAY", "SEND", "VERIFY", "RECEIPT", "ERROR", "MESSAGE-ID"];
+/// A number of things: `1 message`, `2 messages`.
+pub fn counted(count: &Value, what: &str) -> String {
+    format!("{count} {what}{}", if *count == 1 { "" } else { "s" })
+}
 
-fn cells(line: SendLine) -> [String; HEADINGS.len()] {
-    [
-        line.time,
-        line.channel,
-        line.gateway,
-        line.send_status,
-        line.verify_status,
-        or_dash(line.receipt_status),
-        or_dash(line.error_code.map(|code| code.to_string())),
-        or_dash(line.message_id.as_deref().map(printable)),
-    ]
+pub fn erase(
+    args: EraseArgs,
+    settings: &StorageSettings,
+    is_clustered: bool,
+) -> Result<CommandOutput, CommandError> {
+    let path = path(&args.number, settings)?;
+    let answer = Client::of(&settings.data_dir)?.delete(&path, &[("Service", args.service)])?;
+    Ok(one(&answer, args.json, |answer| {
+        let (number, locked_until) = (text(answer, "number"), answer["locked_until"].as_str());
+        let is_erased = answer["erased"] == true;
+        let done = match &answer["services"] {
+            _ if !is_erased && locked_until.is_some() => {
+                format!("Nothing but its lockout was known of {number}.\n")
+            }
+            _ if !is_erased => format!("Nothing was known of {number}.\n"),
+            services if *services == 0 => format!("{number} is erased. No service had records of it.\n"),
+            services => format!("{number} is erased in {}.\n", counted(services, "service")),
+        };
+        let lockout = locked_until.map_or_else(String::new, |until| {
+            format!("Its lockout stays until {until}, without any history.\n")
+        });
+        let files = if !is_erased {
+            ""
+        } else if is_clustered {
+            "The members of etcd have earlier, encrypted records of it until the next compaction, and snapshots of etcd \
+             until you delete them.\n"
+        } else {
+            "The data directory has earlier records of it until the next checkpoint: for 20 minutes at most, or until the \
+             server stops.\n"
+        };
+        format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")
+    }))
 }

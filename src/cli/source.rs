@@ -4,13 +4,12 @@ use std::io::{BufReader, IsTerminal, Read, Write, stderr};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::CommandError;
-use crate::app::control::{CopyNews, ask_copy};
+use super::client::Client;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
+use crate::http::CopyNews;
 use crate::store::{
     CopiedRecord, CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in,
 };
@@ -29,7 +28,7 @@ pub struct Source {
 impl Source {
     pub fn open(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
         match Self::of_server(&settings.data_dir, progress) {
-            Err(CommandError::Control(error)) if error.has_no_socket() => {
+            Err(CommandError::Client(error)) if error.has_no_socket() => {
                 Self::of_directory(settings, progress)
             }
             found => found,
@@ -38,13 +37,14 @@ impl Source {
 
     pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
         let (mut counts, mut at) = (RecordCounts::default(), Timestamp::EPOCH);
-        let stream = ask_copy(data_dir, |news| match news {
-            CopyNews::Copied(records) => progress.at(records),
+        let stream = Client::of(data_dir)?.copy(|news| match news {
+            CopyNews::Copied(records) => progress.at(*records),
             CopyNews::Complete { records, at: reached } => {
-                counts = records.into_iter().collect();
+                counts = records.iter().copied().collect();
                 // The server's time, by which all ends are to be read, and not the clock of this command.
-                at = Timestamp::from_millis(reached);
+                at = Timestamp::from_millis(*reached);
             }
+            CopyNews::Failed(_) => {}
         })?;
         let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
         Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
@@ -113,83 +113,57 @@ fn reader(from: Box<dyn Read>) -> CopyReader<BufReader<Box<dyn Read>>> {
     CopyReader::new(BufReader::with_capacity(BUFFER_BYTES, from))
 }
 
-/// The time between two lines without a terminal.
+/// The time between two lines.
 const EVERY: Duration = Duration::from_secs(5);
+const EVERY_ON_TERMINAL: Duration = Duration::from_millis(200);
 
 /// Looking at the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 1024;
 
-/// A bar on a terminal, lines elsewhere, nothing with `--quiet`.
-pub enum Progress {
-    Bar(ProgressBar),
-    Lines { what: &'static str, clock: SystemClock, said: Timestamp, total: Option<u64> },
-    Nothing,
+/// A line on a terminal that is written again and again, lines elsewhere, nothing with `--quiet`.
+pub struct Progress {
+    what: &'static str,
+    clock: SystemClock,
+    said: Timestamp,
+    total: Option<u64>,
+    is_quiet: bool,
+    is_terminal: bool,
 }
 
 impl Progress {
     /// `what` names the work, such as "exporting".
-    pub fn of(what: &'static str, quiet: bool) -> Self {
-        if quiet {
-            Self::Nothing
-        } else if stderr().is_terminal() {
-            let bar = ProgressBar::no_length().with_message(what);
-            set_style(&bar, "{msg} {human_pos} {spinner}");
-            Self::Bar(bar)
-        } else {
-            let clock = SystemClock::start();
-            Self::Lines { what, clock, said: clock.now(), total: None }
-        }
+    pub fn of(what: &'static str, is_quiet: bool) -> Self {
+        let clock = SystemClock::start();
+        let (said, is_terminal) = (clock.now(), stderr().is_terminal());
+        Self { what, clock, said, total: None, is_quiet, is_terminal }
     }
 
     pub fn expect(&mut self, records: u64) {
-        match self {
-            Self::Bar(bar) => {
-                bar.set_length(records);
-                set_style(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}");
-            }
-            Self::Lines { total, .. } => *total = Some(records),
-            Self::Nothing => {}
-        }
+        self.total = Some(records);
     }
 
     pub fn at(&mut self, records: u64) {
-        match self {
-            Self::Bar(bar) => {
-                if records.is_multiple_of(RECORDS_PER_LOOK) {
-                    bar.set_position(records);
-                }
-            }
-            Self::Lines { what, clock, said, total } => {
-                if !records.is_multiple_of(RECORDS_PER_LOOK) || clock.now().since(*said) < EVERY {
-                    return;
-                }
-                *said = clock.now();
-                let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-                // If standard error is closed, there is no reader.
-                let _ = writeln!(stderr(), "{what}: {records}{of} records");
-            }
-            Self::Nothing => {}
+        let every = if self.is_terminal { EVERY_ON_TERMINAL } else { EVERY };
+        if self.is_quiet
+            || !records.is_multiple_of(RECORDS_PER_LOOK)
+            || self.clock.now().since(self.said) < every
+        {
+            return;
         }
+        self.said = self.clock.now();
+        let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
+        let (before, after) = if self.is_terminal { ("\r", "\x1b[K") } else { ("", "\n") };
+        // If standard error is closed, there is no reader.
+        let _ = write!(stderr(), "{before}{}: {records}{of} records{after}", self.what);
     }
 
     pub fn now(&mut self, doing: &'static str) {
-        match self {
-            Self::Bar(bar) => bar.set_message(doing),
-            Self::Lines { what, .. } => *what = doing,
-            Self::Nothing => {}
-        }
+        self.what = doing;
     }
 
     pub fn end(self) {
-        if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
+        if self.is_terminal && !self.is_quiet {
+            let _ = write!(stderr(), "\r\x1b[K");
         }
-    }
-}
-
-fn set_style(bar: &ProgressBar, template: &str) {
-    // Only a template with a mistake in it is refused.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
     }
 }

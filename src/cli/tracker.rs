@@ -1,112 +1,95 @@
 //! `onceward tracker`: what became of messages.
-//!
-//! Asks the server that runs on the data directory. Without a server the tracker reads the directory, as an export does.
 
-use std::sync::Arc;
-
-use super::answer::{ask_server, list, or_dash};
-use super::args::TrackerArgs;
-use super::source::each_record;
+use super::answer::list;
+use super::args::{at_least_one, parse_time};
+use super::client::Client;
 use super::{CommandError, CommandOutput};
-use crate::app::control::{ControlError, ControlRequest, SendLine, TotalLine, TrackerRequest};
-use crate::attempts::{AttemptLog, Listing};
+use crate::attempts::StatusFilter;
 use crate::config::StorageSettings;
-use crate::domain::{AttemptLogKey, PhoneNumber};
-use crate::registry::{Service, ServiceRecord, find_service};
-use crate::shard::{self, Record};
+use crate::domain::{PhoneNumber, Timestamp};
 
-pub fn tracker(args: TrackerArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let TrackerArgs { mut request, json } = args;
-    if let Some(number) = &mut request.number {
-        *number = e164(number, "--number ", settings)?;
-    }
-    run(settings, &request, json)
+#[derive(Debug, clap::Args)]
+pub struct TrackerArgs {
+    /// Only messages to this number.
+    #[arg(long, value_name = "NUMBER")]
+    number: Option<String>,
+
+    /// Only messages of this service: its id (VA...), its name in config.json, its friendly name, or "default".
+    #[arg(long, value_name = "NAME|VA..")]
+    service: Option<String>,
+
+    /// Only messages with this status, in any column ("sent") or in one ("send:sent", "verify:success",
+    /// "receipt:delivered").
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    status: Option<String>,
+
+    /// Only messages since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+
+    /// Only messages before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+
+    /// At most this many messages.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    limit: usize,
+
+    /// Count the messages by status, gateway and type, without a limit, and list none.
+    #[arg(long)]
+    totals: bool,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
+fn status(text: &str) -> Result<String, String> {
+    let status = StatusFilter::parse(text).map(|_| text.to_owned());
+    status.ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
+}
+
+pub const COLUMNS: [(&str, &str); 12] = [
+    ("TIME", "time"),
+    ("TYPE", "type"),
+    ("TO", "to"),
+    ("GATEWAY", "gateway"),
+    ("PRIORITY", "priority"),
+    ("SEND", "send_status"),
+    ("VERIFY", "verify_status"),
+    ("RETRIES", "retry_count"),
+    ("MAX-RETRIES", "max_retries_reached"),
+    ("RECEIPT", "receipt_status"),
+    ("ERROR", "error_code"),
+    ("MESSAGE-ID", "message_id"),
+];
+
+const TOTALS: [(&str, &str); 3] = [("BY", "by"), ("VALUE", "value"), ("MESSAGES", "messages")];
+
+pub fn run(args: TrackerArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let TrackerArgs { number, service, status, since, until, limit, totals, json } = args;
+    let number = number.map(|number| e164(&number, "--number ", settings)).transpose()?;
+    let moment = |at: Option<Timestamp>| at.map(|at| at.rfc3339_millis().to_string());
+    let fields = [
+        ("Number", number),
+        ("Service", service),
+        ("Status", status),
+        ("Since", moment(since)),
+        ("Until", moment(until)),
+        ("Limit", Some(limit.to_string())),
+    ];
+    let client = Client::of(&settings.data_dir)?;
+    if totals {
+        let answer = client.get("/local/Messages/Totals", &fields)?;
+        return Ok(list(&answer["totals"], json, "no sends found", &TOTALS));
+    }
+    let answer = client.get("/local/Messages", &fields)?;
+    Ok(list(&answer["messages"], json, "no sends found", &COLUMNS))
+}
+
+/// The number that an argument names.
 pub fn e164(text: &str, argument: &str, settings: &StorageSettings) -> Result<String, CommandError> {
     PhoneNumber::parse(text, settings.default_region)
         .map(PhoneNumber::e164)
         .map_err(|error| CommandError::Usage(format!("{argument}{text}: {error}")))
 }
-
-fn run(
-    settings: &StorageSettings,
-    request: &TrackerRequest,
-    json: bool,
-) -> Result<CommandOutput, CommandError> {
-    let (data_dir, asked) = (&settings.data_dir, ControlRequest::Tracker(request.clone()));
-    if request.totals {
-        let lines = match ask_server(data_dir, &asked)? {
-            Some(lines) => lines,
-            None => TotalLine::list(read_directory(settings, request)?.totals()),
-        };
-        let cells = |line: TotalLine| [line.by, line.value, line.messages.to_string()];
-        return Ok(list(lines, json, "no sends found", ["BY", "VALUE", "MESSAGES"], cells));
-    }
-    let lines = match ask_server(data_dir, &asked)? {
-        Some(lines) => lines,
-        None => read_directory(settings, request)?.into_rows().iter().map(SendLine::from).collect(),
-    };
-    Ok(list(lines, json, "no sends found", HEADINGS, cells))
-}
-
-/// Every send on the disk, of a directory that no server uses.
-fn read_directory(settings: &StorageSettings, request: &TrackerRequest) -> Result<Listing, CommandError> {
-    let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
-    let find = |name: &str| find_service(services.iter(), name).map(|service| service.id);
-    let mut listing = Listing::of(request.query(find).map_err(ControlError::Refused)?);
-    each_of(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), &log))?;
-    Ok(listing)
-}
-
-pub fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandError> {
-    let mut services = Vec::new();
-    each_of(settings, |_, record| {
-        if let ServiceRecord::Present(service) = record {
-            services.push(Arc::from(service));
-        }
-    })?;
-    Ok(services)
-}
-
-/// Passes every record of a kind to `visit`.
-pub fn each_of<R: Record>(
-    settings: &StorageSettings,
-    mut visit: impl FnMut(shard::Id, R),
-) -> Result<(), CommandError> {
-    each_record(settings, &[R::KIND], |entry| {
-        visit(entry.key.id, shard::decode::<R>(&entry.record)?);
-        Ok(())
-    })?;
-    Ok(())
-}
-
-#[rustfmt::skip]
-const HEADINGS: [&str; 12] = [
-    "TIME", "TYPE", "TO", "GATEWAY", "PRIORITY", "SEND", "VERIFY", "RETRIES", "MAX-RETRIES", "RECEIPT", "ERROR", "MESSAGE-ID",
-];
-
-fn cells(line: SendLine) -> [String; HEADINGS.len()] {
-    [
-        line.time,
-        line.channel,
-        line.to,
-        line.gateway,
-        line.priority.to_string(),
-        line.send_status,
-        line.verify_status,
-        line.retry_count.to_string(),
-        if line.max_retries_reached { "reached" } else { "-" }.to_owned(),
-        or_dash(line.receipt_status),
-        or_dash(line.error_code.map(|code| code.to_string())),
-        or_dash(line.message_id.as_deref().map(printable)),
-    ]
-}
-
-/// A provider chose the id, and a terminal obeys control characters.
-pub fn printable(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
-}
-
-#[cfg(test)]
-mod tests;

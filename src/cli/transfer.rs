@@ -79,7 +79,7 @@ fn write(
     let kinds = for_tools();
     progress.now("exporting");
     progress.expect(counts.total());
-    let header = Header { program: env!("CARGO_PKG_VERSION").to_owned(), exported_at: at, key };
+    let header = Header::new(at, key);
     let to = out.writer().map_err(ExportError::from)?;
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
     let mut written = 0;

@@ -1,47 +1,66 @@
-//! `onceward webhooks`: lists webhooks and shows their secrets. Asks the server that runs on the data directory;
-//! without a server it opens the directory itself.
+//! `onceward webhooks`: lists webhooks and shows their secrets.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::answer::{Access, ask_or_open, list, one, only, tell_services_apart};
+use super::answer::{list, one, text};
+use super::client::Client;
 use super::{CommandError, CommandOutput};
-use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
-use crate::config::KeysSettings;
-use crate::node::Offline;
+use crate::config::StorageSettings;
 
 #[derive(Debug, Args)]
 pub struct WebhooksArgs {
     #[command(subcommand)]
-    request: WebhooksRequest,
+    request: WebhooksCommand,
 
     /// Print one JSON object a line.
     #[arg(long, global = true)]
     json: bool,
 }
 
-pub fn run(
-    WebhooksArgs { request, json }: WebhooksArgs,
-    settings: KeysSettings,
-) -> Result<CommandOutput, CommandError> {
-    let (own, asked) = (request.clone(), ControlRequest::Webhooks(request.clone()));
-    let offline = async |opened: &Offline| own.carry_out(&opened.registry);
-    let mut webhooks: Vec<WebhookLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
-    Ok(match request {
-        WebhooksRequest::List { .. } => {
-            if !json {
-                let lines = webhooks.iter_mut();
-                tell_services_apart(lines.map(|line| (&*line.service_sid, &mut line.service_name)).collect());
-            }
-            list(webhooks, json, "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one", HEADINGS, cells)
-        }
-        WebhooksRequest::Secret { .. } => one(&only(webhooks)?, json, |webhook| {
-            format!("{}\n", webhook.secret.as_deref().unwrap_or_default())
-        }),
-    })
+#[derive(Debug, Subcommand)]
+enum WebhooksCommand {
+    /// List webhooks, without their secrets.
+    List {
+        /// Only the webhooks of this service.
+        #[arg(long, value_name = "NAME|VA..")]
+        service: Option<String>,
+    },
+
+    /// Show the secret that signs the events of a webhook.
+    Secret {
+        /// The id of the webhook.
+        #[arg(value_name = "YW..")]
+        sid: String,
+    },
 }
 
-const HEADINGS: [&str; 6] = ["ID", "SERVICE", "STATUS", "NAME", "EVENTS", "URL"];
+const COLUMNS: [(&str, &str); 6] = [
+    ("ID", "sid"),
+    ("SERVICE", "service_name"),
+    ("STATUS", "status"),
+    ("NAME", "friendly_name"),
+    ("EVENTS", "event_types"),
+    ("URL", "webhook_url"),
+];
 
-fn cells(line: WebhookLine) -> [String; HEADINGS.len()] {
-    [line.sid, line.service_name, line.status, line.name, line.event_types.join(","), line.url]
+pub fn run(args: WebhooksArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let WebhooksArgs { request, json } = args;
+    let client = Client::of(&settings.data_dir)?;
+    let webhooks = |service| client.get("/local/Webhooks", &[("Service", service)]);
+    match request {
+        WebhooksCommand::List { service } => {
+            let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one";
+            Ok(list(&webhooks(service)?["webhooks"], json, none, &COLUMNS))
+        }
+        WebhooksCommand::Secret { sid } => {
+            let answer = webhooks(None)?;
+            let mut all = answer["webhooks"].as_array().into_iter().flatten();
+            let found = all.find(|webhook| text(webhook, "sid") == sid);
+            let found = found.ok_or_else(|| {
+                CommandError::Failed(format!("there is no webhook {sid}; `onceward webhooks list` lists all"))
+            })?;
+            let path = format!("/v2/Services/{}/Webhooks/{sid}/Secret", text(found, "service_sid"));
+            Ok(one(&client.get(&path, &[])?, json, |secret| format!("{}\n", text(secret, "secret"))))
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub fn simulator(
     allowed: bool,
     c: &mut Context,
 ) {
-    if !gateways.has_simulator() || c.is_wrong("simulator-in-production") {
+    if !gateways.has_simulator() {
         return;
     }
     let Exposure { subject, given, origin: place, because } = exposure;
@@ -109,13 +109,10 @@ pub fn warn_of_redis(c: &mut Context) {
 
 /// Refuses a lockout that leaves an attacker too many guesses.
 pub fn lockout(policy: &Policy, c: &mut Context) {
-    let keys = ["otp-lock-timeout", "otp-max-attempts", "otp-length"];
     // The codes of /send-code always have six digits.
     let length = policy.code.length.min(CodeLength::SIX);
     let weakest = Policy { code: SendOptions { length, ..policy.code }, ..*policy };
-    if let Err(why) = weakest.check_strength()
-        && !keys.iter().any(|key| c.is_wrong(key))
-    {
+    if let Err(why) = weakest.check_strength() {
         let given = humantime::format_duration(policy.lockout_time()).to_string();
         c.wrong("otp-lock-timeout", Some(given), format!("it {why}"));
     }
@@ -148,19 +145,17 @@ pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
 
 /// Checks what does not depend on the gateways.
 pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Context) {
-    // Of a value that cannot be read nothing else follows.
-    delivery.voice |= c.is_wrong("voice");
     delivery.voice_fallback &= delivery.voice;
     if delivery.public_url.as_deref().is_some_and(is_exposed) {
         c.report.warn("public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted");
     }
-    if inputs.voice_gate && !c.is_set("public-url") {
+    if inputs.voice_gate && delivery.public_url.is_none() {
         let problem = "it is true, and \"public-url\" is missing: Twilio asks there for what it is to say once a key \
                        was pressed";
         c.wrong("voice-gate", None, problem);
     }
     let BreakerSettings { open_for, longest, .. } = delivery.breaker;
-    if longest < open_for && !c.is_wrong("breaker-longest") && !c.is_wrong("breaker-open-for") {
+    if longest < open_for {
         let [longest, open_for] = [longest, open_for].map(humantime::format_duration);
         let [of_longest, of_open_for] = ["breaker-longest", "breaker-open-for"].map(|key| c.origin(key));
         let problem = format!("it must not be shorter than breaker-open-for, which is {open_for}");
@@ -176,8 +171,6 @@ pub fn delivery_with(
     life: Duration,
     c: &mut Context,
 ) {
-    // Of a life that cannot be read nothing else follows.
-    let life = if c.is_wrong("otp-timeout") { Duration::MAX } else { life };
     warn_of_short_lives(gateways, life, c);
     if let Some(retry) = &delivery.retry {
         warn_of_late_retries(retry, life, c);
@@ -216,7 +209,7 @@ fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &m
         };
         c.wrong("workflow", Some(quoted(&Workflow::text(&delivery.workflow))), problem);
     }
-    if delivery.public_url.is_none() && !c.is_wrong("public-url") {
+    if delivery.public_url.is_none() {
         c.report.warn(
             "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the \
              whole of its time",
@@ -308,11 +301,8 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
         }
         return Some((address?, c.origin(LISTEN_FLAG)));
     }
-    if c.is_wrong("production") {
-        return None;
-    }
     if production {
-        if inputs.prod_domain.is_none() && !c.is_wrong("prod-domain") {
+        if inputs.prod_domain.is_none() {
             let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to host:port \
                            or :port";
             c.report.wrong("prod-domain", None, problem, c.origin("prod-domain"));
@@ -347,9 +337,6 @@ const ANY: &str = "any";
 /// Checks every text. After an error, which stops the start anyway, empty ones.
 pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Context) -> Templates {
     let local = inputs.otp_messages.as_ref().map(|texts| local_texts(texts, c)).unwrap_or_default();
-    if ["otp-message", "tutorial-message", "otp-messages"].iter().any(|key| c.is_wrong(key)) {
-        return Templates::new("", "");
-    }
     let (paths, messages): (Vec<String>, Vec<LocalText>) = local.into_iter().unzip();
     let settings = TemplateSettings {
         brand: brand.to_owned(),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::context::{Part, is_scalar};
-use super::kind::{As, Span, WorkBudget, kinds, object_of};
+use super::kind::{As, MINUTE, Span, kinds, object_of};
 use super::schema::properties;
 use super::values::HostPort;
 
@@ -42,7 +42,7 @@ pub struct ClusterSettings {
     #[serde(default)]
     pub peer_ca: Option<PathBuf>,
     /// For how long a request waits for an owner. Then it is answered 503.
-    #[serde(default = "default_wait", with = "As::<Span<WorkBudget>>")]
+    #[serde(default = "default_wait", with = "As::<Span<10, MINUTE>>")]
     pub wait: Duration,
 }
 
@@ -157,6 +157,8 @@ impl ClusterSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::super::context::Report;
@@ -169,7 +171,7 @@ mod tests {
             json!({ "etcd": ["http://10.0.0.1:2379"], "node": "a", "advertise": "10.0.0.5:3000" });
         change(&mut value);
         let mut report = Report::default();
-        let mut part = Part { origin: "a test".to_owned(), report: &mut report };
+        let mut part = Part { origin: "a test".to_owned(), origins: &BTreeMap::new(), report: &mut report };
         let settings = read(ClusterObject::of(&value), &mut part);
         let errors = report.finish().err();
         errors.map_or(Ok(settings), |errors| Err(errors.iter().map(|error| error.subject.clone()).collect()))

@@ -1,5 +1,6 @@
 //! The values of all sources, and everything that is found while they are read: all errors at once, and warnings.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use super::kind::{shortened, shown_json, text_of};
-use super::schema::{FILE_SUFFIX, Names, nearest, suggestion};
+use super::schema::{Names, nearest, suggestion};
 use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::may_hold_password;
 
@@ -147,6 +148,15 @@ impl Report {
         }
     }
 
+    pub const fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Ends a phase: nothing follows from values that are wrong.
+    pub fn check(&mut self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() { Ok(()) } else { std::mem::take(self).finish().map(drop) }
+    }
+
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
         let Self { errors, warnings, .. } = self;
@@ -165,6 +175,8 @@ pub fn is_scalar(_path: &str, value: &Value) -> bool {
 /// A key of config.json whose value is an object, with its origin and its errors.
 pub struct Part<'a> {
     pub origin: String,
+    /// The origins of members that were given by themselves.
+    pub origins: &'a BTreeMap<String, String>,
     pub report: &'a mut Report,
 }
 
@@ -175,7 +187,9 @@ impl Part<'_> {
         given: impl Into<Option<String>>,
         problem: impl Into<String>,
     ) {
-        self.report.wrong(path, given, problem, self.origin.clone());
+        let path = path.into();
+        let origin = self.origins.get(&path).unwrap_or(&self.origin).clone();
+        self.report.wrong(path, given, problem, origin);
     }
 
     /// Reads the object at `path`, whose members have these schemas. Reports each mistake, with its value if `is_shown`
@@ -233,7 +247,8 @@ impl Part<'_> {
         members.retain(|name, value| {
             let member = format!("{path}.{name}");
             let Some(schema) = known.get(name) else {
-                let hint = suggestion(nearest(name, known.keys()).map(|near| format!("{path}.{near}")));
+                let near = nearest(name, known.keys()).map(|near| format!("{path}.{near}"));
+                let hint = suggestion(near.or_else(|| Names::known().meant(name)));
                 self.report.unknown(format!("{}: {member:?}", self.origin), &hint);
                 return false;
             };
@@ -256,21 +271,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// With everything that the sources say.
-    pub fn of(sources: &Sources, names: Names) -> Self {
+    /// With everything that the sources say. Without `credentials`, errors in the environment do not count: a command
+    /// beside a server may not be allowed to read the server's credentials.
+    pub fn of(sources: &Sources, names: Names, credentials: bool) -> Self {
         let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
-        report.errors.extend(of_environment.errors);
-        report.warnings.extend(of_environment.warnings);
+        if credentials {
+            report.errors.extend(of_environment.errors);
+            report.warnings.extend(of_environment.warnings);
+        }
         let own_gateways = sources.overrides.program.gateways.clone();
         Self { raw, names, report, rows: Vec::new(), own_gateways }
-    }
-
-    /// Only these keys and variables. Only errors in them, or in config.json as a whole, count.
-    pub fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
-        let names = Names::known();
-        let (mut raw, report, _) = RawValues::merge(sources, &names);
-        raw.values.retain(|key, _| wanted.contains(&key.as_str()));
-        Self { raw, names, report, rows: Vec::new(), own_gateways: Vec::new() }
     }
 
     pub fn origin(&self, key: &str) -> String {
@@ -279,30 +289,12 @@ impl Context {
 
     /// A key whose value is an object.
     pub fn part(&mut self, key: &str) -> Part<'_> {
-        Part { origin: self.origin(key), report: &mut self.report }
+        Part { origin: self.origin(key), origins: &self.raw.origins, report: &mut self.report }
     }
 
-    /// Whether a key or variable is given, rightly or not.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.raw.origin(name).is_some() || self.is_wrong(name)
-    }
-
-    /// Whether an error about a key or variable was reported: nothing else follows from its value.
-    pub fn is_wrong(&self, name: &str) -> bool {
-        let plain = |name: &str| name.to_ascii_uppercase().replace('-', "_");
-        let name = plain(name);
-        self.report.errors.iter().any(|error| {
-            let subject = plain(&error.subject);
-            subject.strip_suffix(FILE_SUFFIX).unwrap_or(&subject) == name
-        })
-    }
-
-    /// Whether an error about an object or one of its members was reported.
-    pub fn is_wrong_in_part(&self, object: &str) -> bool {
-        let of_object = |subject: &str| {
-            subject.strip_prefix(object).is_some_and(|member| member.is_empty() || member.starts_with('.'))
-        };
-        self.report.errors.iter().any(|error| of_object(&error.subject))
+    /// Whether a key or variable is given.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.raw.origin(name).is_some()
     }
 
     /// Adds something that follows from several keys to what `--print-config` shows.
@@ -342,8 +334,12 @@ impl Context {
         let read: T = read.unwrap_or_default();
         if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
             for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
-                let origin = self.origin(&key);
-                self.row(&key, value, &origin);
+                let below = format!("{key}.");
+                let of_members = self.raw.origins.iter().filter(|(path, _)| path.starts_with(&below));
+                let mut origins = vec![self.origin(&key)];
+                origins.extend(of_members.map(|(_, origin)| origin.clone()));
+                origins.dedup();
+                self.row(&key, value, &origins.join("; "));
             }
         }
         read

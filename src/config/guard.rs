@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::context::{Part, is_scalar};
-use super::kind::{
-    As, Choice, GuardFloor, Named, SendsPerNumber, Tolerance, Whole, kinds, object_of, text_of,
-};
+use super::kind::{As, Choice, Named, Whole, kinds, object_of, text_of};
 use super::prices::micros;
 use super::schema::{object, properties};
 use crate::domain::Region;
@@ -25,25 +23,25 @@ pub struct GuardSettings {
     pub mode: Option<Mode>,
     /// Unverified messages a day for each number that a place usually verifies. 2 where fewer than 40 % verify: an attack
     /// then costs twice as much.
-    #[serde(with = "As::<Option<Whole<Tolerance, u32>>>")]
+    #[serde(with = "As::<Option<Whole<0, 10, u32>>>")]
     pub tolerance: Option<u32>,
     /// The floor of the allowance of a prefix: a number without its last four digits.
-    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub prefix: Option<u32>,
     /// The same of a client address.
-    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub address: Option<u32>,
     /// The same of a client's network: an IPv4 /24 or IPv6 /48.
-    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub network: Option<u32>,
     /// The same of a country.
-    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub country: Option<u32>,
     /// The same of all countries without users, together.
-    #[serde(with = "As::<Option<Whole<GuardFloor, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub unproven: Option<u32>,
     /// Unverified messages to one number. They come back over a day.
-    #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
+    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub sends_per_number: Option<u32>,
     /// Messages in an hour of UTC.
     #[serde(with = "As::<Option<Limit>>")]
@@ -51,13 +49,13 @@ pub struct GuardSettings {
     /// Messages in a day of UTC.
     #[serde(with = "As::<Option<Limit>>")]
     pub messages_per_day: Option<u64>,
-    /// Money in a day of UTC, by the key `prices`.
+    /// Money in a day of UTC, by the key `prices`, with at most six decimals.
     #[serde(with = "As::<Option<Money>>")]
     pub money_per_day: Option<u64>,
-    /// The only countries that get messages.
+    /// The only countries that get messages, by their two letters. By default all.
     #[serde(with = "As::<Option<AllowedCountries>>")]
     pub allowed_countries: Option<BTreeSet<Region>>,
-    /// Countries that get no messages.
+    /// Countries that get no messages, by their two letters.
     #[serde(with = "As::<Option<Countries>>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
     /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
@@ -91,6 +89,32 @@ impl GuardSettings {
     }
 }
 
+impl GuardSettings {
+    /// What the guard refuses and the Redis version sent, for an operator who comes from there.
+    pub fn unlike_redis_version(&self) -> String {
+        let rules = self.rules(&GuardRules::default());
+        let number = format!("beyond {} unverified messages to one number", rules.sends_per_number);
+        let has_budget = [self.messages_per_hour, self.messages_per_day, self.money_per_day]
+            .into_iter()
+            .flatten()
+            .any(|limit| limit != OFF);
+        let budget = if has_budget { Mode::Block } else { Mode::Off };
+        let rows = [
+            (rules.number_types, "403", "to a premium, shared-cost, pager or similar number", "number-types"),
+            (rules.landlines, "400", "a text message to a landline", "landlines"),
+            (rules.mode, "403", "beyond an allowance of unverified messages", "mode"),
+            (rules.mode, "403", number.as_str(), "sends-per-number"),
+            (budget, "429", "beyond a budget", "messages-per-hour, messages-per-day, money-per-day"),
+        ];
+        let refused = rows.into_iter().filter(|(mode, ..)| *mode == Mode::Block);
+        let lines = refused.map(|(_, status, message, key)| format!("  {status}  {message} ({key})\n"));
+        format!(
+            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/from-redis.md):\n{}",
+            lines.collect::<String>()
+        )
+    }
+}
+
 impl Named for Mode {
     const NAMES: &'static [(&'static str, Self)] =
         &[("off", Self::Off), ("record", Self::Record), ("block", Self::Block)];
@@ -112,7 +136,6 @@ kinds! {
 
     Limit -> u64 {
         accepted: "a whole number from 1 to 1000000000, or \"off\"",
-        short: "1 to 1000000000, `off`",
         schema: json_schema!({ "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": MOST },
             { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
@@ -127,7 +150,6 @@ kinds! {
     /// In millionths.
     Money -> u64 {
         accepted: "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"",
-        short: "an amount of money with at most six decimals, `off`",
         schema: json_schema!({ "anyOf": [
             { "type": "number", "exclusiveMinimum": 0 },
             { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
@@ -145,7 +167,6 @@ kinds! {
 
     Countries -> BTreeSet<Region> {
         accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
-        short: "two-letter codes; default: no country",
         schema: json_schema!({ "anyOf": [
             { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
             { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },
@@ -162,7 +183,6 @@ kinds! {
     AllowedCountries -> BTreeSet<Region> {
         accepted: "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" \
                    (GB, not UK); without the key, every country gets messages",
-        short: "two-letter codes; default: all countries",
         schema: {
             let mut schema = Countries::schema();
             if let Some(list) = schema.pointer_mut("/anyOf/0") {

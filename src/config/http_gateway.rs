@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::context::{Context, Part};
-use super::gateways::{Complete, Reported, Variables};
+use super::gateways::Variables;
 use super::kind::{As, Text, kinds, object_of, quoted, shown_json, text_of};
 use super::schema::properties;
 use super::values::{Channels, is_exposed};
@@ -71,7 +71,7 @@ struct Members {
     json: Option<Value>,
     /// Fields of a form, with placeholders. Not with `json`.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that the gateway serves. Without it sms.
+    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
     #[serde(with = "As::<Option<Channels>>")]
     channels: Option<Vec<Channel>>,
     /// The conditions of an accepted message, which must all hold.
@@ -108,51 +108,51 @@ struct Success {
 #[derive(Deserialize, JsonSchema)]
 struct Field(#[serde(with = "As::<Text>")] String);
 
-pub fn complete(
+/// The settings, if the gateway is described. `None` after an error, too.
+pub fn read(
     object: Option<&Map<String, Value>>,
     variables: &Variables,
     c: &mut Context,
-) -> Complete<HttpGatewaySettings> {
-    let settings = object.and_then(|object| settings(object, variables, &mut c.part(KEY)));
-    let (mut complete, mut fillable) = (true, true);
-    for (variable, place, value) in [
+) -> Option<HttpGatewaySettings> {
+    let credentials = [
         ("HTTP_GATEWAY_USERNAME", "username", &variables.http_gateway_username),
         ("HTTP_GATEWAY_PASSWORD", "password", &variables.http_gateway_password),
         ("HTTP_GATEWAY_TOKEN", "token", &variables.http_gateway_token),
-    ] {
-        let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
-        fillable &= value.is_some() || !wanted;
-        if value.is_some() && !c.is_set(KEY) {
-            complete = false;
-            c.wrong(
-                variable,
-                None,
-                "it belongs to the gateway that \"http-gateway\" describes, and that is missing",
-            );
-        } else if value.is_some() && settings.is_some() && !wanted {
-            let origin = c.origin(variable);
-            c.report.warn(format!(
-                "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
-            ));
-        } else if wanted && !c.is_set(variable) {
-            complete = false;
-            let problem =
-                format!("it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env");
-            c.wrong(KEY, None, problem);
+    ];
+    let Some(object) = object else {
+        for (variable, ..) in credentials.iter().filter(|(.., value)| value.is_some()) {
+            let problem = "it belongs to the gateway that \"http-gateway\" describes, and that is missing";
+            c.wrong(variable, None, problem);
+        }
+        return None;
+    };
+    let before = c.report.error_count();
+    let settings = settings(object, variables, &mut c.part(KEY))?;
+    for (variable, place, value) in credentials {
+        match (mentions(&settings, place), value.is_some()) {
+            (false, true) => {
+                let origin = c.origin(variable);
+                c.report.warn(format!(
+                    "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
+                ));
+            }
+            (true, false) => {
+                let problem = format!(
+                    "it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env"
+                );
+                c.wrong(KEY, None, problem);
+            }
+            _ => {}
         }
     }
-    if complete && !c.is_set(KEY) {
-        return Ok(None);
-    }
     // Of a member that is wrong nothing else follows.
-    let usable = complete && fillable && !c.is_wrong_in_part(KEY);
-    let settings = settings.filter(|_| usable).ok_or(Reported)?;
-    let problems = settings.problems();
-    for problem in &problems {
-        let given = object.and_then(|object| given(object, &problem.setting));
-        c.part(KEY).wrong(&problem.setting, given, format!("it {}", problem.problem));
+    if c.report.error_count() == before {
+        for problem in settings.problems() {
+            let given = given(object, &problem.setting);
+            c.part(KEY).wrong(&problem.setting, given, format!("it {}", problem.problem));
+        }
     }
-    if problems.is_empty() { Ok(Some(settings)) } else { Err(Reported) }
+    Some(settings)
 }
 
 /// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.

@@ -1,6 +1,6 @@
 //! Kinds of values: how each is read, what is accepted, and how it is shown.
 //!
-//! A field of a settings struct names its kind once, `#[serde(with = "As::<Whole<Digits>>")]`: serde reads and shows
+//! A field of a settings struct names its kind once, `#[serde(with = "As::<Digits>")]`: serde reads and shows
 //! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
 
 use std::borrow::Cow;
@@ -33,13 +33,10 @@ pub trait Kind {
     /// The accepted values and the reason: the end of a sentence that begins with "it must be".
     fn accepted() -> String;
 
-    /// The accepted values in the reference: a range, or names. Empty if the meaning says enough.
-    fn short() -> String {
-        String::new()
-    }
-
     /// The schema of the value in config.json. `writeOnly` marks values that no message repeats, [`UNIT`] times.
-    fn schema() -> Schema;
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
 }
 
 /// The member of a time's schema that has the seconds of a bare number's unit. The schema that is printed has no
@@ -51,9 +48,6 @@ pub const IN_REQUESTS: &str = "x-in-requests";
 
 /// The member of a schema that says what is accepted: the end of a sentence that begins with "it must be".
 pub const ACCEPTED: &str = "x-accepted";
-
-/// The member of a schema that has [`Kind::short`].
-pub const SHORT: &str = "x-short";
 
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub type As<K> = Field<K, false>;
@@ -115,7 +109,6 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let mut schema = K::schema();
         schema.insert(ACCEPTED.to_owned(), K::accepted().into());
-        schema.insert(SHORT.to_owned(), K::short().into());
         schema
     }
 }
@@ -138,10 +131,6 @@ impl<K: Kind> Kind for Option<K> {
 
     fn accepted() -> String {
         K::accepted()
-    }
-
-    fn short() -> String {
-        K::short()
     }
 
     fn schema() -> Schema {
@@ -201,15 +190,14 @@ pub fn names(members: &Map<String, Value>) -> Value {
     json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// Declares kinds: what is accepted (`short` for the reference), the schema, how a text (`read`) or any value (`of`) is read, and how it is shown
-/// where that is not as serde does.
+/// Declares kinds: what is accepted, the schema if it is not that of any text, how a text (`read`) or any value (`of`) is
+/// read, and how it is shown where that is not as serde does.
 macro_rules! kinds {
     (@shown) => { |value| serde_json::json!(value) };
     (@shown |$it:ident| $shown:expr) => { |$it| $shown };
     ($($(#[$doc:meta])* $name:ident -> $value:ty {
         accepted: $accepted:expr,
-        $(short: $short:expr,)?
-        schema: $schema:expr,
+        $(schema: $schema:expr,)?
         $(read: |$text:ident| $read:expr,)?
         $(of: |$given:ident| $of:expr,)?
         $(shown: |$it:ident| $shown:expr,)?
@@ -238,17 +226,42 @@ macro_rules! kinds {
                 String::from($accepted)
             }
 
-            $(fn short() -> String {
-                String::from($short)
-            })?
-
-            fn schema() -> schemars::Schema {
+            $(fn schema() -> schemars::Schema {
                 $schema
-            }
+            })?
         }
     )*};
 }
 pub(super) use kinds;
+
+/// Items between commas, or a JSON list of them.
+pub struct List<K>(PhantomData<K>);
+
+impl<K: Kind> Kind for List<K> {
+    type Value = Vec<K::Value>;
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        match value {
+            Value::Array(items) => items.iter().map(K::of).collect(),
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            Value::String(text) => text.split(',').map(K::read).collect(),
+            _ => None,
+        }
+    }
+
+    fn shown(items: &Self::Value) -> Value {
+        let shown = items.iter().map(|item| text_of(&K::shown(item)).unwrap_or_default());
+        json!(shown.collect::<Vec<_>>().join(","))
+    }
+
+    fn accepted() -> String {
+        format!("a list of {}", K::accepted())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "anyOf": [{ "type": "array", "items": K::schema() }, { "type": "string" }] })
+    }
+}
 
 kinds! {
     Flag -> bool {
@@ -290,11 +303,6 @@ impl<T: Named> Kind for Choice<T> {
         format!("one of {}", names.join(", "))
     }
 
-    fn short() -> String {
-        let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
-        names.join(", ")
-    }
-
     fn schema() -> Schema {
         let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
         json_schema!({ "type": "string", "enum": names })
@@ -324,29 +332,14 @@ impl Named for OnAmbiguous {
     const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
-/// The limits of a number or time, and why: the reason is printed when a value lies outside.
-pub trait Range {
-    type Of: Copy + PartialOrd + 'static;
-    const MIN: Self::Of;
-    const MAX: Self::Of;
-    /// The unit of a bare number; 0 for whole numbers.
-    const UNIT: Duration;
-    const WHY: &'static str;
-
-    /// Whether a value lies within the limits.
-    fn has(value: Self::Of) -> bool {
-        (Self::MIN..=Self::MAX).contains(&value)
-    }
-}
-
 /// A whole number within limits.
-pub struct Whole<R, T = u64>(PhantomData<(R, T)>);
+pub struct Whole<const MIN: u64, const MAX: u64, T = u64>(PhantomData<T>);
 
-impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
+impl<const MIN: u64, const MAX: u64, T: TryFrom<u64> + Serialize> Kind for Whole<MIN, MAX, T> {
     type Value = T;
 
     fn read(text: &str) -> Option<T> {
-        text.trim().parse().ok().filter(|number| R::has(*number))?.try_into().ok()
+        text.trim().parse().ok().filter(|number| (MIN..=MAX).contains(number))?.try_into().ok()
     }
 
     fn shown(number: &T) -> Value {
@@ -354,20 +347,25 @@ impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
     }
 
     fn accepted() -> String {
-        format!("a whole number from {} to {} ({})", R::MIN, R::MAX, R::WHY)
-    }
-
-    fn short() -> String {
-        format!("{} to {}", R::MIN, R::MAX)
+        format!("a whole number from {MIN} to {MAX}")
     }
 
     fn schema() -> Schema {
         json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": R::MIN, "maximum": R::MAX },
+            { "type": "integer", "minimum": MIN, "maximum": MAX },
             { "type": "string", "pattern": "^\\s*[0-9]+\\s*$" },
         ]})
     }
 }
+
+/// Wrong codes: NIST SP 800-63B-4, 3.2.2, allows at most 100 in a row.
+pub type Attempts = Whole<1, 100>;
+
+/// Digits of a code.
+pub type Digits = Whole<4, 10>;
+
+/// Messages of one verification.
+pub type Messages<T = u64> = Whole<1, 20, T>;
 
 /// A time with its units; whole days as days, because months and years have no fixed length.
 pub fn time_text(span: Duration) -> String {
@@ -380,20 +378,53 @@ pub fn time_text(span: Duration) -> String {
     }
 }
 
-/// A time within limits: a bare number in the range's unit, or a text with units.
-pub struct Span<R>(PhantomData<R>);
+/// Milliseconds in a second, and so on.
+pub const SECOND: u64 = 1_000;
+pub const MINUTE: u64 = 60 * SECOND;
+pub const HOUR: u64 = 60 * MINUTE;
+pub const DAY: u64 = 24 * HOUR;
 
-impl<R: Range<Of = Duration>> Kind for Span<R> {
+/// A time within limits, in milliseconds: a bare number of the unit, in seconds, or a text with units.
+pub struct Span<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64 = 1>;
+
+/// The life of a code of the default service.
+pub type CodeTime = Span<SECOND, DAY>;
+
+/// The life of a code of other services.
+pub type ServiceTime = Span<{ 30 * SECOND }, HOUR>;
+
+/// The duration of a lockout. A number is remembered for at least as long.
+pub type LockoutTime = Span<SECOND, { 30 * DAY }, 60>;
+
+impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNIT_SECONDS> {
+    pub fn has(span: Duration) -> bool {
+        (Duration::from_millis(MIN)..=Duration::from_millis(MAX)).contains(&span)
+    }
+
+    /// The limits, as the end of a sentence that begins with "it must be".
+    pub fn limits() -> String {
+        let [min, max] = [MIN, MAX].map(|limit| time_text(Duration::from_millis(limit)));
+        format!("a time from {min} to {max}")
+    }
+
+    /// The limits of a number of seconds in requests.
+    pub fn in_seconds() -> String {
+        let [min, max] = [MIN, MAX].map(|limit| limit / SECOND);
+        format!("a number of seconds from {min} to {max}, or a time such as \"90s\" or \"5m\"")
+    }
+}
+
+impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Kind for Span<MIN, MAX, UNIT_SECONDS> {
     type Value = Duration;
 
     fn read(text: &str) -> Option<Duration> {
         let text = text.trim();
         let span = if text.bytes().all(|b| b.is_ascii_digit()) {
-            R::UNIT.checked_mul(text.parse().ok()?)?
+            Duration::from_secs(UNIT_SECONDS.checked_mul(text.parse().ok()?)?)
         } else {
             humantime::parse_duration(text).ok()?
         };
-        R::has(span).then_some(span)
+        Self::has(span).then_some(span)
     }
 
     fn shown(span: &Duration) -> Value {
@@ -401,87 +432,20 @@ impl<R: Range<Of = Duration>> Kind for Span<R> {
     }
 
     fn accepted() -> String {
-        let unit = if R::UNIT == MINUTE { "minutes" } else { "seconds" };
-        let [min, max] = [R::MIN, R::MAX].map(time_text);
+        let unit = if UNIT_SECONDS == 60 { "minutes" } else { "seconds" };
         format!(
-            "a time from {min} to {max}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \
-             \"500ms\" ({})",
-            R::WHY
+            "{}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \"500ms\"",
+            Self::limits()
         )
     }
 
-    fn short() -> String {
-        format!("{} to {}", time_text(R::MIN), time_text(R::MAX))
-    }
-
     fn schema() -> Schema {
-        let units = |span: Duration| span.as_millis().div_ceil(R::UNIT.as_millis());
-        let [min, max] = [R::MIN, R::MAX].map(|span| u64::try_from(units(span)).unwrap_or(u64::MAX));
+        let [min, max] = [MIN, MAX].map(|limit| limit.div_ceil(UNIT_SECONDS * SECOND));
         let mut schema = json_schema!({ "anyOf": [
             { "type": "integer", "minimum": min, "maximum": max },
             { "type": "string", "pattern": "^\\s*[0-9][0-9A-Za-z\\s]*$" },
         ]});
-        schema.insert(UNIT.to_owned(), json!(R::UNIT.as_secs()));
+        schema.insert(UNIT.to_owned(), json!(UNIT_SECONDS));
         schema
     }
 }
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-macro_rules! ranges {
-    ($of:ty { $($name:ident in $unit:expr; $min:expr, $max:expr; $why:literal;)* }) => {$(
-        #[doc = $why]
-        #[derive(Debug)]
-        pub struct $name;
-        impl Range for $name {
-            type Of = $of;
-            const MIN: $of = $min;
-            const MAX: $of = $max;
-            const UNIT: Duration = $unit;
-            const WHY: &'static str = $why;
-        }
-    )*};
-}
-
-const NONE: Duration = Duration::ZERO;
-
-ranges! { u64 {
-    Port in NONE; 0, 65_535; "0 lets the system choose a free port";
-    Attempts in NONE; 1, 100; "NIST SP 800-63B-4 section 3.2.2 allows at most 100 failures in a row";
-    Digits in NONE; 4, 10; "fewer are guessed too easily, more are mistyped";
-    BodyBytes in NONE; 256, 1_048_576; "requests are a few hundred bytes and are held in memory";
-    Connections in NONE; 1, 1_000_000; "each holds memory and a file descriptor";
-    Numbers in NONE; 1, 1_000_000_000; "each holds memory until its record has ended";
-    Commands in NONE; 1, 1_000_000; "each holds memory until it is answered";
-    CommandsPerNumber in NONE; 1, 10_000; "one number must not be able to take every place";
-    Sends in NONE; 1, 100_000; "each holds a connection to the provider";
-    SendsWaiting in NONE; 0, 1_000_000; "each holds memory until it is sent or given up";
-    Retries in NONE; 1, 100; "each further one waits longer, and a code does not live for days";
-    WorkflowSends in NONE; 1, 20; "each message costs money, and twenty are enough for any code";
-    BreakerFailures in NONE; 1, 1_000; "a gateway that fails this often in a row is dead";
-    TrackerSize in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
-    SendsPerNumber in NONE; 1, 1_000_000; "a person needs a few";
-    Tolerance in NONE; 0, 10; "an attack costs as many times more";
-    GuardFloor in NONE; 1, 1_000_000; "the first user of a place needs one";
-    Shards in NONE; 1, 1_024; "each is a queue of its own; more than there are processors gains nothing";
-}}
-
-ranges! { Duration {
-    CodeLife in SECOND; SECOND, DAY; "a code that lives longer is a password";
-    ServiceLife in SECOND; SECOND.saturating_mul(30), HOUR; "people need a moment, and a code that lives longer is a password";
-    Lockout in MINUTE; SECOND, DAY.saturating_mul(30); "a number is remembered for at least this long";
-    RequestWait in SECOND; MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(5); "a slow client holds a connection for this long";
-    IdleWait in SECOND; MILLISECOND.saturating_mul(10), HOUR; "an idle client holds a connection for this long";
-    WorkBudget in SECOND; MILLISECOND.saturating_mul(10), MINUTE; "a client waits for the answer meanwhile";
-    RetryWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
-    RingTime in SECOND; SECOND.saturating_mul(5), MINUTE.saturating_mul(10); "Twilio lets a telephone ring for 600 s at most";
-    StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
-    BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "the gateway gets no message meanwhile";
-    TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
-    AuditAge in SECOND; DAY, DAY.saturating_mul(3_660); "it is kept on the disk for so long";
-    StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
-}}

@@ -1,6 +1,5 @@
 //! From the sources to the settings.
 
-use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,13 +8,13 @@ use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
 use super::guard::{self, GuardSettings};
-use super::kind::{Kind, Range, Shards, quoted};
+use super::kind::{Kind, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
+    Inputs, Keys, ListenSettings, MOST_SHARDS, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
 };
-use super::sources::{LISTEN_FLAG, Sources};
+use super::sources::Sources;
 use super::values::Brand;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
@@ -29,6 +28,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every value and where it came from; secrets are masked.
     pub effective: Vec<Effective>,
+    /// Whether there are settings of the Redis version.
+    pub is_from_redis: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -45,67 +46,44 @@ pub struct KeysSettings {
 const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
 const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 
-/// Keys that say where the data is.
-const OF_STORAGE: [&str; 4] = ["data-dir", "scratch", "key-file", "default-region"];
-
-/// Keys and variables that define services.
-const OF_SERVICES: [&str; 12] = [
-    "otp-timeout",
-    "otp-max-attempts",
-    "otp-lock-timeout",
-    "otp-length",
-    "brand",
-    "service_name",
-    "services",
-    "templates",
-    "audit-retention",
-    "cluster",
-    ACCOUNT_SID,
-    AUTH_TOKEN,
-];
-
-/// Keys that say where the server listens.
-const OF_LISTENING: [&str; 7] =
-    [LISTEN_FLAG, "test-hostname", "test-port", "production", "prod-domain", "tls-cert", "tls-key"];
-
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then
-/// config.json, then the defaults. Fails with everything that is wrong at once.
+/// config.json, then the defaults. Fails with everything that cannot be read at once, else with everything that does not
+/// fit together.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut c = Context::of(sources, Names::known());
-    if dotenv::is_denied(&sources.working_dir) {
-        // Any value that seems to be missing may be in the file.
-        mem::take(&mut c.report).finish()?;
-    }
-    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
-    if !c.is_set("shards") {
-        c.raw.put(
-            "shards",
-            shards.clamp(Shards::MIN, Shards::MAX),
-            "the default, half the number of processors",
-        );
-    }
-    let keys: Keys = c.read(|names| &names.keys);
-    checks::name_wrong_price(&mut c);
-    let variables: Variables = c.read(|names| &names.variables);
+    let (mut c, keys, variables) = read(sources, true)?;
     let settings = resolve(keys, &variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
-    Ok(Loaded { settings, warnings, effective: c.rows })
+    let is_from_redis = !c.raw.redis.is_empty();
+    Ok(Loaded { settings, warnings, effective: c.rows, is_from_redis })
 }
 
-/// Reads only the location of the data, for commands that read it next to a server: they need no credentials of the
-/// server, and may not be allowed to read them.
+/// Every key and variable by itself. `credentials` says whether errors in the environment count.
+fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variables), ConfigErrors> {
+    let mut c = Context::of(sources, Names::known(), credentials);
+    if credentials && dotenv::is_denied(&sources.working_dir) {
+        // Any value that seems to be missing may be in the file.
+        c.report.check()?;
+    }
+    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(MOST_SHARDS);
+    if !c.is_given("shards") {
+        c.raw.put("shards", shards.clamp(1, MOST_SHARDS), "the default, half the number of processors");
+    }
+    let (keys, variables) = (c.read(|names| &names.keys), c.read(|names| &names.variables));
+    checks::name_wrong_price(&mut c);
+    c.report.check()?;
+    Ok((c, keys, variables))
+}
+
+/// Reads the location of the data, for commands that read it next to a server.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of_some(sources, &OF_STORAGE);
-    let mut keys: Keys = c.read(|names| &names.keys);
-    c.report.finish()?;
-    keys.settings.storage.below(&sources.working_dir);
-    Ok(keys.settings.storage)
+    let (_, Keys { mut settings, .. }, _) = read(sources, false)?;
+    settings.storage.below(&sources.working_dir);
+    Ok(settings.storage)
 }
 
-/// Reads only where the records are, for an import.
+/// Reads where the records are, for an import.
 pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
-    let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &["cluster"]].concat());
-    let Keys { mut settings, inputs } = c.read(|names| &names.keys);
+    let (mut c, Keys { mut settings, inputs }, _) = read(sources, false)?;
     let mut cluster = cluster::read(inputs.cluster, &mut c.part("cluster"));
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
@@ -115,12 +93,9 @@ pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<Cluste
     Ok((settings.storage, cluster))
 }
 
-/// Reads only the location of the data and the services, for a command that changes keys next to a server. It reads
-/// nothing about gateways, because it needs none of their credentials.
+/// Reads the location of the data and the services, for a command that changes keys next to a server.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
-    let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
-    let Keys { mut settings, inputs } = c.read(|names| &names.keys);
-    let variables: Variables = c.read(|names| &names.variables);
+    let (mut c, Keys { mut settings, inputs }, variables) = read(sources, false)?;
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     let is_clustered = inputs.cluster.is_some();
     // The texts were checked when the server started.
@@ -131,20 +106,17 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
 }
 
-/// Reads only the prices of messages and the guard's rules, for a replay.
+/// Reads the prices of messages and the guard's rules, for a replay.
 pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
-    let mut c = Context::of_some(sources, &["prices", "currency", "guard"]);
-    let Keys { settings, mut inputs } = c.read(|names| &names.keys);
-    checks::name_wrong_price(&mut c);
-    let guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
+    let (mut c, Keys { settings, inputs }, _) = read(sources, false)?;
+    let guard = guard::read("guard", inputs.guard.unwrap_or_default(), &mut c.part("guard"));
     c.report.finish()?;
     Ok((settings.history, guard))
 }
 
-/// Reads only where the server listens, for a command that asks it.
+/// Reads where the server listens, for a command that asks it.
 pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
-    let mut c = Context::of_some(sources, &OF_LISTENING);
-    let Keys { settings, inputs } = c.read(|names| &names.keys);
+    let (mut c, Keys { settings, inputs }, _) = read(sources, false)?;
     let listen = checks::listen_address(settings.production, &inputs, &mut c);
     let tls = tls(&inputs, &sources.working_dir, &mut c).is_some();
     c.report.finish()?;
@@ -172,12 +144,12 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     let Keys { mut settings, mut inputs } = keys;
     checks::warn_of_redis(c);
     settings.cluster = cluster::read(inputs.cluster.take(), &mut c.part("cluster"));
-    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_set("otp-message")) {
+    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);
     }
     let listen = checks::listen_address(settings.production, &inputs, c);
-    if inputs.prod_domain.is_some() && !c.is_set("production") {
+    if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.report.ignored(
             &origin,
@@ -195,7 +167,6 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     for (key, header) in headers {
         if let Some(header) = header
             && settings.proxies.trusted_proxies.is_empty()
-            && !c.is_wrong("trusted-proxies")
         {
             let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
                            proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
@@ -248,12 +219,11 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
 
 /// Where the server's certificate and its key are. One alone is an error.
 fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
-    // A value that cannot be used has its own error, and nothing is missing then.
     for (given, missing, file) in [
         ("tls-cert", "tls-key", "the certificate's private key"),
         ("tls-key", "tls-cert", "the certificate chain"),
     ] {
-        if let Some(origin) = c.raw.origin(given).filter(|_| !c.is_wrong(given) && !c.is_set(missing)) {
+        if let Some(origin) = c.raw.origin(given).filter(|_| !c.is_given(missing)) {
             let problem = format!(
                 "it is missing, and {given} alone is not enough for TLS. Name the file of {file}, or take {given} out to \
                  serve cleartext"
@@ -270,7 +240,6 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
 fn brand(inputs: &Inputs, c: &mut Context) -> String {
     match &inputs.brand {
         Some(brand) if !brand.is_empty() => return brand.clone(),
-        None if c.is_set("brand") => return OWN_BRAND.to_owned(),
         _ => {}
     }
     let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
@@ -300,8 +269,7 @@ fn registry(inputs: Inputs, variables: &Variables, checks: &Templates, c: &mut C
 /// The account's credentials: both, or neither.
 fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
     for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
-        // The error about an unreadable file was already reported.
-        if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_set(name)) {
+        if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_given(name)) {
             let problem = format!("it is missing, and {other} is given. Set both, or neither");
             c.report.wrong(name, None, problem, origin);
         }

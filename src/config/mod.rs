@@ -36,9 +36,9 @@ pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, ListenSettings,
-    LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings,
-    TlsFiles, TrackerSettings, WorkflowStep,
+    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress,
+    ListenSettings, LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings,
+    StorageSettings, TlsFiles, WorkflowStep,
 };
 pub use sources::{
     NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_readable_by_others, is_server_key,

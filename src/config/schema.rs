@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::gateways::Variables;
+use super::gateways::{self, Variables};
 use super::kind::UNIT;
 use super::settings::Keys;
 
@@ -16,15 +16,12 @@ pub const PREFIX: &str = "ONCEWARD_";
 /// The end of a variable's name when its value is the name of a file with the value.
 pub const FILE_SUFFIX: &str = "_FILE";
 
-/// The prefixes of gateways' variables.
-pub const GATEWAY_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
-
 /// The prefix of the variables about traces.
 pub const TRACE_PREFIX: &str = "OTEL_";
 
 /// The prefixes of the variables that other programs may have too.
 pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {
-    GATEWAY_PREFIXES.into_iter().chain([TRACE_PREFIX])
+    gateways::PREFIXES.into_iter().map(|(prefix, _)| prefix).chain([TRACE_PREFIX])
 }
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
@@ -119,6 +116,35 @@ impl Names {
         self.keys.keys().map(String::as_str).chain(aliases)
     }
 
+    /// Whether a path has a value: that of a key, of an alias, or of a member of a key that is an object.
+    pub fn is_value(&self, path: &str) -> bool {
+        let is_object = |key: &str| self.keys.get(key).is_some_and(|schema| schema["type"] == "object");
+        self.paths().any(|known| known == path)
+            || path.split_once('.').is_some_and(|(key, member)| is_object(key) && !member.is_empty())
+    }
+
+    /// The members of keys that are objects, at every depth; of objects by name, with `NAME` for the name.
+    pub fn members(&self) -> Vec<String> {
+        let mut members = Vec::new();
+        for (key, schema) in self.keys.iter().filter(|(_, schema)| schema["type"] == "object") {
+            add_members(key, schema, &mut members);
+        }
+        members
+    }
+
+    /// The path that an unknown one probably means: the same name at another level, else the one that looks most like it.
+    pub fn meant(&self, path: &str) -> Option<String> {
+        let (group, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let members = self.members();
+        let at_another_level =
+            || self.keys.keys().chain(&members).find(|known| known.rsplit('.').next() == Some(name)).cloned();
+        let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
+        let beside = |least| {
+            likest(name, self.children(group).into_iter(), least).map(|known| format!("{prefix}{known}"))
+        };
+        beside(0.85).or_else(at_another_level).or_else(|| beside(SIMILAR))
+    }
+
     /// The names right below a path of config.json; `""` for its keys.
     pub fn children(&self, group: &str) -> BTreeSet<&str> {
         let below = |path| match group {
@@ -128,11 +154,13 @@ impl Names {
         self.paths().filter_map(|path| below(path)?.split('.').next()).collect()
     }
 
-    /// The keys that a variable can set, each with the variable's name.
-    pub fn own_variables(&self) -> impl Iterator<Item = (&str, String)> {
+    /// Keys and their members that a variable can set, each with the variable's name.
+    pub fn own_variables(&self) -> impl Iterator<Item = (String, String)> {
         let aliases = self.paths().filter(|path| !path.contains('.') && !self.keys.contains_key(*path));
         let keys = self.keys.keys().map(String::as_str).filter(|key| *key != "$schema");
-        keys.chain(aliases).map(|key| (key, variable(key)))
+        let members = self.members().into_iter().filter(|path| !path.contains(&format!(".{BY_NAME}.")));
+        let paths = keys.chain(aliases).map(str::to_owned).chain(members);
+        paths.map(|path| (path.clone(), variable(&path)))
     }
 
     /// The variables whose values may be in files: those of gateways, of the account and about traces.
@@ -141,19 +169,40 @@ impl Names {
     }
 }
 
+/// Stands for the name of an object among objects by name.
+const BY_NAME: &str = "NAME";
+
+fn add_members(path: &str, schema: &Value, members: &mut Vec<String>) {
+    if let Some(by_name) =
+        schema.get("additionalProperties").filter(|by_name| by_name.get("properties").is_some())
+    {
+        add_members(&format!("{path}.{BY_NAME}"), by_name, members);
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        add_members(&path, member, members);
+        members.push(path);
+    }
+}
+
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
 }
 
+/// Below this, most of the letters differ and a suggestion would confuse.
+const SIMILAR: f64 = 0.5;
+
 /// The known name that looks most like this one, if any looks like it at all.
 pub fn nearest<S: AsRef<str>>(name: &str, known: impl Iterator<Item = S>) -> Option<S> {
-    /// Below this, most of the letters differ and a suggestion would confuse.
-    const SIMILAR: f64 = 0.5;
+    likest(name, known, SIMILAR)
+}
+
+fn likest<S: AsRef<str>>(name: &str, known: impl Iterator<Item = S>, least: f64) -> Option<S> {
     let plain = |name: &str| name.replace('_', "-").to_ascii_lowercase();
     let name = plain(name);
     known
         .map(|known| (strsim::normalized_damerau_levenshtein(&name, &plain(known.as_ref())), known))
-        .filter(|(likeness, _)| *likeness >= SIMILAR)
+        .filter(|(likeness, _)| *likeness >= least)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known)
 }

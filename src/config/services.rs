@@ -13,8 +13,8 @@ use smart_default::SmartDefault;
 use super::context::{ConfigErrors, Part, is_scalar};
 use super::guard::{self, GuardObject, GuardSettings};
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Named, Range, SHORT, ServiceLife, Stored, Text,
-    UNIT, Whole, WorkflowSends, kinds, names, object_of, shown_json,
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Messages, Named, ServiceTime, Stored, Text,
+    UNIT, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
 use super::settings::DEFAULT_AUDIT_RETENTION;
@@ -48,12 +48,12 @@ pub struct ServiceSettings {
     #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
     /// Wrong codes of one verification, or of a number where the lockout is fixed.
-    #[serde(with = "Stored::<Whole<Attempts>>")]
+    #[serde(with = "Stored::<Attempts>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub max_checks: u8,
     /// Messages of one verification.
     // The default service has no limit.
-    #[serde(with = "Stored::<Option<Whole<WorkflowSends, u8>>>")]
+    #[serde(with = "Stored::<Option<Messages<u8>>>")]
     #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
     /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
@@ -149,9 +149,7 @@ impl ServiceSettings {
     ) -> Result<(), Vec<SettingError>> {
         // The default service may have another life.
         let life = |life| {
-            let [min, max] = [ServiceLife::MIN, ServiceLife::MAX].map(humantime::format_duration);
-            let why = || format!("must be a time from {min} to {max} ({})", ServiceLife::WHY);
-            if ServiceLife::has(life) { Ok(()) } else { Err(why()) }
+            if ServiceTime::has(life) { Ok(()) } else { Err(format!("must be {}", ServiceTime::limits())) }
         };
         let template = |sid: Sid| {
             if templates.iter().any(|template| template.sid == sid) {
@@ -262,7 +260,7 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let text = |schema: &Value, name: &str| schema.get(name).and_then(Value::as_str).map(str::to_owned);
     let accepted = text(&schema, ACCEPTED).or_else(|| text(property, ACCEPTED)).unwrap_or_default();
     if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED | SHORT));
+        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED));
     }
     ServiceParameter {
         key: key.to_owned(),

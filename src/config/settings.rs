@@ -18,10 +18,8 @@ use super::cluster::{ClusterObject, ClusterSettings};
 use super::guard::{GuardObject, GuardSettings};
 use super::http_gateway::HttpGateway;
 use super::kind::{
-    As, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands,
-    CommandsPerNumber, Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries,
-    RetryWait, RingTime, Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole,
-    WorkBudget, WorkflowSends,
+    As, Attempts, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, Messages, SECOND, Span,
+    Text, Whole,
 };
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
@@ -34,10 +32,7 @@ use super::values::{
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::gateway::{
-    HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
-    TwilioVoiceSettings,
-};
+use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVoiceSettings};
 use crate::template::{DEFAULT_MESSAGE, Templates};
 
 /// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
@@ -90,7 +85,7 @@ pub struct Settings {
     #[serde(flatten)]
     pub delivery: DeliverySettings,
     #[serde(flatten)]
-    pub tracker: TrackerSettings,
+    pub attempt_log: AttemptLogSettings,
     #[serde(flatten)]
     pub history: Pricing,
     /// The pumping guard's rules and budgets.
@@ -99,7 +94,7 @@ pub struct Settings {
     #[serde(flatten)]
     pub proxies: ProxySettings,
     /// Retention of entries of the audit log.
-    #[serde(rename = "audit-retention", with = "As::<Span<AuditAge>>")]
+    #[serde(rename = "audit-retention", with = "As::<Span<DAY, { 3_660 * DAY }>>")]
     #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
     /// Services beside the default one, templates, and who may ask.
@@ -114,7 +109,7 @@ pub struct Settings {
     #[serde(flatten)]
     pub bounds: Bounds,
     /// Shards that the numbers are spread over. Without it, half the number of processors.
-    #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
+    #[serde(with = "As::<Shards>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }
 
@@ -122,6 +117,12 @@ pub struct Settings {
 const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
+
+/// Each is a queue of its own.
+pub type Shards = Whole<1, MOST_SHARDS>;
+
+/// More than there are processors gain nothing.
+pub const MOST_SHARDS: u64 = 1_024;
 
 /// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
 pub const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -142,7 +143,7 @@ pub struct Inputs {
     #[default("localhost")]
     pub test_hostname: String,
     /// Port to listen on without `production`. 0 lets the system choose.
-    #[serde(with = "As::<Whole<Port>>")]
+    #[serde(with = "As::<Whole<0, 65_535>>")]
     #[default(3000)]
     pub test_port: u16,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
@@ -162,19 +163,19 @@ pub struct Inputs {
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
     /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
-    #[serde(with = "As::<Span<CodeLife>>")]
+    #[serde(with = "As::<CodeTime>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
-    /// Wrong codes in a row until a number is locked.
-    #[serde(with = "As::<Whole<Attempts>>")]
+    /// Wrong codes in a row until a number is locked. NIST SP 800-63B-4 (3.2.2) allows at most 100.
+    #[serde(with = "As::<Attempts>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
     /// The duration of a lockout.
-    #[serde(with = "As::<Span<Lockout>>")]
+    #[serde(with = "As::<LockoutTime>")]
     #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
     /// Digits of a code. The start warns below 6. Codes of /send-code always have 6 digits and live 10 minutes.
-    #[serde(with = "As::<Whole<Digits>>")]
+    #[serde(with = "As::<Digits>")]
     #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
     /// Text of the message of /api/send-otp, with {code} or _CODE_, and perhaps {brand} and {minutes}; at most 1600
@@ -196,7 +197,7 @@ pub struct Inputs {
     /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
-    /// Value of {brand}. Without it `service_name`; without both, onceward.
+    /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
     #[serde(with = "As::<Option<Brand>>")]
     pub brand: Option<String>,
     /// Gateways in their order, perhaps with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
@@ -210,7 +211,7 @@ pub struct Inputs {
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
     /// The time the telephone rings.
-    #[serde(with = "As::<Span<RingTime>>")]
+    #[serde(with = "As::<Span<{ 5 * SECOND }, { 10 * MINUTE }>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
     /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code. Without it WhatsApp delivers
@@ -292,7 +293,7 @@ pub struct StorageSettings {
     /// directory, made at the first start.
     #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
-    /// Country of numbers without +. `off` refuses them.
+    /// Country of numbers without +, by its two letters. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
 }
@@ -372,29 +373,29 @@ pub struct GatewaySettings {
     /// The order of the gateways. Each is configured below, except the simulator, which needs no settings.
     /// `TwilioMessages` also means `TwilioVoice` if a call is requested.
     pub routing: Routing,
-    pub twilio_messages: Option<TwilioSettings>,
-    /// Twilio Voice: `Some` when calls through Twilio are configured.
-    pub twilio_voice: Option<TwilioVoiceSettings>,
-    pub twilio_verify: Option<TwilioVerifySettings>,
-    pub sinch: Option<SinchSettings>,
-    pub mada: Option<MadaSettings>,
-    pub http: Option<HttpGatewaySettings>,
+    pub providers: Vec<ProviderSettings>,
     /// Gateways of a program that embeds the library.
     pub own: Vec<OwnGateway>,
 }
 
 impl GatewaySettings {
     pub fn simulator() -> Self {
-        Self {
-            routing: Routing::only(GatewayName::Simulator),
-            twilio_messages: None,
-            twilio_voice: None,
-            twilio_verify: None,
-            sinch: None,
-            mada: None,
-            http: None,
-            own: Vec::new(),
-        }
+        Self { routing: Routing::only(GatewayName::Simulator), providers: Vec::new(), own: Vec::new() }
+    }
+
+    pub fn twilio_messages(&self) -> Option<&TwilioSettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::TwilioMessages(twilio) => Some(twilio),
+            _ => None,
+        })
+    }
+
+    /// Twilio Voice, if it may call.
+    pub fn twilio_voice(&self) -> Option<&TwilioVoiceSettings> {
+        self.providers.iter().find_map(|provider| match provider {
+            ProviderSettings::TwilioVoice(voice) => Some(voice),
+            _ => None,
+        })
     }
 
     pub fn serves(&self, channel: Channel) -> bool {
@@ -405,23 +406,13 @@ impl GatewaySettings {
         if let Some(own) = self.own.iter().find(|own| own.name == gateway) {
             return own.channels.contains(&channel);
         }
-        match (gateway, channel) {
-            (GatewayName::Simulator | GatewayName::TwilioVerify, _)
-            | (GatewayName::TwilioMessages | GatewayName::Mada, Channel::Sms)
-            | (GatewayName::Sinch, Channel::Sms | Channel::Call) => true,
-            (GatewayName::TwilioMessages, Channel::WhatsApp) => {
-                self.twilio_messages.as_ref().is_some_and(|twilio| twilio.whatsapp.is_some())
-            }
-            (GatewayName::TwilioMessages | GatewayName::TwilioVoice, Channel::Call) => {
-                self.twilio_voice.is_some()
-            }
-            (GatewayName::TwilioVoice, Channel::Sms | Channel::WhatsApp)
-            | (GatewayName::Sinch, Channel::WhatsApp)
-            | (GatewayName::Mada, Channel::Call | Channel::WhatsApp) => false,
-            (GatewayName::Http, channel) => {
-                self.http.as_ref().is_some_and(|http| http.channels.contains(&channel))
-            }
-        }
+        let stands_for = |name| {
+            name == gateway || gateway == GatewayName::TwilioMessages && name == GatewayName::TwilioVoice
+        };
+        let serves = |provider: &ProviderSettings| {
+            stands_for(provider.name()) && provider.channels().contains(&channel)
+        };
+        gateway == GatewayName::Simulator || self.providers.iter().any(serves)
     }
 
     /// Whether some messages go to the inbox page.
@@ -459,12 +450,12 @@ pub struct DeliverySettings {
     #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
     /// Messages that one verification may cost in all.
-    #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
+    #[serde(rename = "workflow-max-sends", with = "As::<Messages>")]
     #[default(5)]
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address at which gateways reach this server (receipts, call gates).
+    /// URL at which gateways reach this server (receipts, call gates).
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -478,7 +469,7 @@ const fn enabled() -> bool {
 #[serde(default)]
 pub struct RetrySettings {
     /// Retries of a message. The waits begin at half a second and double.
-    #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
+    #[serde(rename = "sms.max_retries", with = "As::<Whole<1, 100>>")]
     #[default(20)]
     pub max_retries: u32,
     /// The wait before the first of them; each further wait doubles.
@@ -487,7 +478,7 @@ pub struct RetrySettings {
     pub first_wait: Duration,
     /// The longest wait between two retries.
     // Unless the provider itself asks for a longer one.
-    #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
+    #[serde(rename = "sms.longest_wait", with = "As::<Span<SECOND, HOUR>>")]
     #[default(Duration::from_secs(60))]
     pub longest_wait: Duration,
 }
@@ -504,28 +495,28 @@ pub struct WorkflowStep {
 #[serde(default)]
 pub struct BreakerSettings {
     /// Failures in a row that open a gateway's circuit breaker.
-    #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
+    #[serde(rename = "breaker-failures", with = "As::<Whole<1, 1_000>>")]
     #[default(5)]
     pub failures: u32,
     /// The time that an open circuit breaker first stays open; it doubles with each failed probe.
-    #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
+    #[serde(rename = "breaker-open-for", with = "As::<Span<100, DAY>>")]
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
     /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`.
-    #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
+    #[serde(rename = "breaker-longest", with = "As::<Span<100, DAY>>")]
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct TrackerSettings {
+pub struct AttemptLogSettings {
     /// Retention of delivery attempts.
-    #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
+    #[serde(rename = "tracker-keep-for", with = "As::<Span<MINUTE, { 366 * DAY }>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
     /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
-    #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
+    #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<0, 10_000_000>>")]
     #[default(100_000)]
     pub keep_at_most: usize,
 }
@@ -537,7 +528,7 @@ pub struct Pricing {
     /// Price of a message by country (`*` for all others) and channel. Without it, rough prices in US dollars.
     #[serde(with = "As::<Option<PriceTable>>")]
     pub prices: Option<Prices>,
-    /// Currency of `prices`. Change both together.
+    /// Currency of `prices`, in three letters. Change both together.
     #[serde(with = "As::<Currency>")]
     #[default("USD")]
     pub currency: String,
@@ -573,63 +564,63 @@ impl ProxySettings {
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
     /// Largest request body in bytes. Beyond it 413.
-    #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
+    #[serde(rename = "max-body-bytes", with = "As::<Whole<256, 1_048_576>>")]
     #[default(16 * 1024)]
     pub body_bytes: usize,
     /// Time for the head of a request. Beyond it 408.
-    #[serde(with = "As::<Span<RequestWait>>")]
+    #[serde(with = "As::<Span<10, { 5 * MINUTE }>>")]
     #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
     /// Time for the body of a request. Beyond it 408.
-    #[serde(with = "As::<Span<RequestWait>>")]
+    #[serde(with = "As::<Span<10, { 5 * MINUTE }>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
     /// Time without a request until a connection is closed.
-    #[serde(with = "As::<Span<IdleWait>>")]
+    #[serde(with = "As::<Span<10, HOUR>>")]
     #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
     /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
-    #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
+    #[serde(rename = "max-connections", with = "As::<Whole<1, 1_000_000>>")]
     #[default(10_000)]
     pub connections: usize,
     /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
     ///
     /// All services together may have a quarter more.
-    #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
+    #[serde(rename = "max-numbers", with = "As::<Whole<1, 1_000_000_000>>")]
     #[default(2_000_000)]
     pub numbers: usize,
     /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503.
     ///
     /// All services together may have a quarter more.
-    #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
+    #[serde(rename = "max-commands", with = "As::<Whole<1, 1_000_000>>")]
     #[default(20_000)]
     pub commands: usize,
     /// Requests for one number in progress. Beyond it 429.
-    #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
+    #[serde(rename = "max-commands-per-number", with = "As::<Whole<1, 10_000>>")]
     #[default(64)]
     pub commands_per_number: usize,
     /// Messages of a service at one gateway at once.
     ///
     /// All services together may have a quarter more.
-    #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
+    #[serde(rename = "max-sends", with = "As::<Whole<1, 100_000>>")]
     #[default(512)]
     pub sends: usize,
     /// Messages of a service that wait for one gateway. Beyond it 503.
     ///
     /// All services together may have a quarter more.
-    #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
+    #[serde(rename = "max-sends-waiting", with = "As::<Whole<0, 1_000_000>>")]
     #[default(10_000)]
     pub sends_waiting: usize,
     /// Time for one send, waiting included.
-    #[serde(with = "As::<Span<WorkBudget>>")]
+    #[serde(with = "As::<Span<10, MINUTE>>")]
     #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
     /// Time until a write to the disk counts as failed.
-    #[serde(with = "As::<Span<WorkBudget>>")]
+    #[serde(with = "As::<Span<10, MINUTE>>")]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
     /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
-    #[serde(with = "As::<Span<StopBudget>>")]
+    #[serde(with = "As::<Span<0, { 10 * MINUTE }>>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,
 }

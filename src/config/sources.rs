@@ -8,17 +8,13 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::context::{Report, members};
-use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
-use super::schema::{
-    ALIASES, FILE_SUFFIX, GATEWAY_PREFIXES, Names, PREFIX, nearest, shared_prefixes, suggestion, variable,
-};
+use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
+use super::{dotenv, gateways};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -87,11 +83,12 @@ pub const NOT_THE_KEY: &str = "it must be the path of a file that holds the serv
 /// Variables of the Redis version and the tutorial that have no meaning any more.
 const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
 
-/// Values by key or variable, and where each came from.
+/// The values of all sources, and where each came from: later ones replace earlier ones.
 #[derive(Default)]
 pub struct RawValues {
+    /// By key or variable.
     pub values: Map<String, Value>,
-    /// A file and key, a variable, a flag. Keys that are not here have their default.
+    /// By key, member (`guard.mode`) or variable: a file and key, a variable, a flag. What is not here has its default.
     pub origins: BTreeMap<String, String>,
     /// The given values about Redis, by name.
     pub redis: BTreeSet<&'static str>,
@@ -104,18 +101,19 @@ pub fn is_server_key(text: &str) -> bool {
 }
 
 impl RawValues {
-    /// Merges all sources: each value of a higher one replaces that of a lower one. Also returns the reports about
-    /// config.json and about the environment.
+    /// Merges all sources, from the lowest to the highest. Also returns the reports about config.json and about the
+    /// environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
         let (mut of_file, mut of_environment) = (Report::of(sources), Report::of(sources));
-        let mut given = Self::default();
+        let mut merged = Self::default();
         if !sources.overrides.program.alone {
-            given = Self::of_file(sources, names, &mut of_file);
-            given.add_environment(sources, names, &mut of_environment);
+            merged.add_file(sources, names, &mut of_file);
+            merged.add_environment(sources, names, &mut of_environment);
         }
-        given.overlay(Self::of_program(sources, names, &mut of_file));
+        let members = sources.overrides.program.values.clone().into_iter().collect();
+        Source::new(PROGRAM, names, &mut of_file, &mut merged).add_object(members);
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
-        given.redis.extend(keys.into_iter().filter(|key| given.values.contains_key(*key)));
+        merged.redis.extend(keys.into_iter().filter(|key| merged.values.contains_key(*key)));
         let Overrides { data_dir, scratch, listen, log_level, log_format, .. } = &sources.overrides;
         for (key, flag, value) in [
             ("data-dir", "--data-dir", data_dir),
@@ -125,16 +123,32 @@ impl RawValues {
             ("log-format", "--log-format", log_format),
         ] {
             if let Some(value) = value {
-                given.put(key, value.as_str(), format!("the command line, {flag}"));
+                merged.put(key, value.as_str(), format!("the command line, {flag}"));
             }
         }
-        given.refuse_server_key(&mut of_file);
-        (given, of_file, of_environment)
+        merged.refuse_server_key(&mut of_file);
+        (merged, of_file, of_environment)
     }
 
+    /// Sets a key or a variable, with all its members.
     pub fn put(&mut self, key: &str, value: impl Into<Value>, origin: impl Into<String>) {
+        let below = format!("{key}.");
+        self.origins.retain(|path, _| !path.starts_with(&below));
         self.values.insert(key.to_owned(), value.into());
         self.origins.insert(key.to_owned(), origin.into());
+    }
+
+    /// Sets a member of the object that a key is.
+    fn put_member(&mut self, path: &str, value: Value, origin: String) {
+        let (key, member) = path.split_once('.').unwrap_or((path, ""));
+        let object = self.values.entry(key).or_insert_with(|| json!({}));
+        // A variable spells an object as a text.
+        if let Some(members) = object.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+            *object = Value::Object(members);
+        }
+        put_member(object, member, value);
+        self.origins.entry(key.to_owned()).or_insert_with(|| origin.clone());
+        self.origins.insert(path.to_owned(), origin);
     }
 
     /// Removes the server key, where its file should be named, before a message shows it.
@@ -149,53 +163,17 @@ impl RawValues {
         self.origins.get(key).map(String::as_str)
     }
 
-    fn overlay(&mut self, higher: Self) {
-        self.values.extend(higher.values);
-        self.origins.extend(higher.origins);
-        self.redis.extend(higher.redis);
-    }
-
-    /// Replaces other names by the usual ones. A source that gives both must mean the same.
-    fn fold_aliases(&mut self, names: &Names, report: &mut Report) {
-        for (alias, name) in ALIASES {
-            let Some(value) = self.values.remove(alias) else { continue };
-            let origin = self.origins.remove(alias).unwrap_or_default();
-            match self.values.get(name) {
-                None => self.put(name, value, origin),
-                Some(first) if text_of(first) == text_of(&value) => {}
-                Some(first) => report.wrong(
-                    format!("{name} and {alias}"),
-                    (!names.is_secret(name))
-                        .then(|| format!("{} and {}", shown_json(first), shown_json(&value))),
-                    "these are two names of one setting and differ. Remove one of them",
-                    format!("{} and {origin}", self.origin(name).unwrap_or_default()),
-                ),
-            }
-        }
-    }
-
     /// Reads the file that `sources` names, or `config.json` if there is one.
-    fn of_file(sources: &Sources, names: &Names, report: &mut Report) -> Self {
+    fn add_file(&mut self, sources: &Sources, names: &Names, report: &mut Report) {
         let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
         let path = sources.working_dir.join(file);
         let shown = path.display().to_string();
-        let mut given = Self::default();
         match read_text(&path) {
             Ok(Some(text)) => match file_members(&text) {
-                Ok(members) => {
-                    let file = File { name: &shown, names, report, credentials: Vec::new() };
-                    file.read(members, &mut given);
-                    for path in given_twice(&text) {
-                        report.warn(format!("{shown}, key {path:?} is given twice; the last one counts"));
-                    }
-                }
+                Ok(members) => Source::new(&shown, names, report, self).add_object(members),
                 Err(error) if error.is_data() => {
-                    report.wrong(
-                        shown,
-                        None,
-                        format!("it must be one JSON object, {{ ... }}: {error}"),
-                        None,
-                    );
+                    let problem = format!("it must be one JSON object, {{ ... }}: {error}");
+                    report.wrong(shown, None, problem, None);
                 }
                 Err(error) => report.wrong(shown, None, format!("it is not valid JSON: {error}"), None),
             },
@@ -203,27 +181,6 @@ impl RawValues {
             Ok(None) => report.wrong(shown, None, "there is no such file; --config names it", None),
             Err(reason) => report.wrong(shown, None, reason, None),
         }
-        given.fold_aliases(names, report);
-        given
-    }
-
-    /// Reads the values of the program. It may give a variable as if it were a key.
-    fn of_program(sources: &Sources, names: &Names, report: &mut Report) -> Self {
-        let mut given = Self::default();
-        let (variables, keys) = sources
-            .overrides
-            .program
-            .values
-            .clone()
-            .into_iter()
-            .partition::<Vec<_>, _>(|(name, _)| names.credentials().any(|known| known == name));
-        for (name, value) in variables {
-            let origin = format!("{PROGRAM}, {name}");
-            given.put(&name, value, origin);
-        }
-        File { name: PROGRAM, names, report, credentials: Vec::new() }.read(keys, &mut given);
-        given.fold_aliases(names, report);
-        given
     }
 
     /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
@@ -232,38 +189,57 @@ impl RawValues {
         let process = &sources.environment;
         let mut file = dotenv::read(&sources.working_dir, report);
         let path = sources.working_dir.join(".env");
-        let has_secret = file.keys().any(|name| {
-            let alias = ALIASES.iter().find(|(alias, _)| alias == name);
-            names.is_secret(alias.map_or(name, |(_, usual)| usual))
-        });
-        if has_secret && is_readable_by_others(&path) {
+        if file.keys().any(|name| names.is_secret(usual_name(name))) && is_readable_by_others(&path) {
             report.warn(readable_by_others(&path));
         }
         file.retain(|name, _| !hides(process, name, names));
         for (name, variables) in [(".env", &file), (PROCESS, process)] {
             let variables = variables.iter().filter(|(_, value)| !value.is_empty());
             let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let mut place = Environment { name, variables, directory: &sources.working_dir, names, report };
-            self.overlay(place.tutorial());
-            self.overlay(place.own());
-            place.warn_of_unknown();
+            let directory = &sources.working_dir;
+            let mut source = Source::new(name, names, report, self);
+            Environment { variables, directory, source: &mut source }.add();
         }
     }
 }
 
-/// config.json on its way into [`RawValues`].
-struct File<'a> {
+/// Sets a member of an object; of a value that is none, nothing.
+fn put_member(object: &mut Value, path: &str, value: Value) {
+    let Value::Object(members) = object else { return };
+    match path.split_once('.') {
+        None => {
+            members.insert(path.to_owned(), value);
+        }
+        Some((name, rest)) => put_member(members.entry(name).or_insert_with(|| json!({})), rest, value),
+    }
+}
+
+/// The name that an alias stands for, or the name itself.
+fn usual_name(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, usual)| usual)
+}
+
+/// One place that has values, on their way into [`RawValues`].
+struct Source<'a> {
     name: &'a str,
     names: &'a Names,
     report: &'a mut Report,
+    merged: &'a mut RawValues,
+    /// What this source has given: by the usual name, the name and the value.
+    given: BTreeMap<String, (String, Value)>,
     /// Credentials that the file may have, though they are better kept elsewhere.
     credentials: Vec<(String, &'static str)>,
 }
 
-impl File<'_> {
-    fn read(mut self, members: Vec<(String, Value)>, given: &mut RawValues) {
+impl<'a> Source<'a> {
+    const fn new(name: &'a str, names: &'a Names, report: &'a mut Report, merged: &'a mut RawValues) -> Self {
+        Self { name, names, report, merged, given: BTreeMap::new(), credentials: Vec::new() }
+    }
+
+    /// Reads the keys of config.json, or of a program.
+    fn add_object(mut self, members: Vec<(String, Value)>) {
         for (key, value) in members {
-            self.value(&key, "", value, given);
+            self.add(&key, value);
         }
         if self.credentials.is_empty() {
             return;
@@ -279,20 +255,20 @@ impl File<'_> {
         ));
     }
 
-    fn value(&mut self, path: &str, group: &str, value: Value, given: &mut RawValues) {
+    fn add(&mut self, path: &str, value: Value) {
         let origin = format!("{}, key {path:?}", self.name);
-        // The name of a key may have a dot in it; that of an alias leads into an object.
-        let nested = !group.is_empty() || !path.contains('.');
-        if self.names.keys.contains_key(path) || nested && self.names.paths().any(|known| known == path) {
-            self.leaf(path, value, origin, given);
-        } else if nested && !path.is_empty() && !self.names.children(path).is_empty() {
+        if self.name == PROGRAM && self.names.credentials().any(|known| known == path) {
+            self.put(path, value, format!("{PROGRAM}, {path}"));
+        } else if self.names.is_value(path) {
+            self.add_value(path, value, origin);
+        } else if !path.is_empty() && !self.names.children(path).is_empty() {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {
-                        self.value(&format!("{path}.{name}"), path, value, given);
+                        self.add(&format!("{path}.{name}"), value);
                     }
                 }
-                Value::Null if !group.is_empty() => {}
+                Value::Null if path.contains('.') => {}
                 // The value is not repeated: it may be a secret.
                 _ => {
                     let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}} of \
@@ -300,25 +276,22 @@ impl File<'_> {
                     self.report.wrong(path, None, problem, origin);
                 }
             }
-        } else if group.is_empty() && is_credential(path, self.names) {
+        } else if is_credential(path, self.names) {
             let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
                            that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
             self.report.wrong(path, None, problem, origin);
         } else {
-            let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
-            let name = path.strip_prefix(&prefix).unwrap_or(path);
-            let known = nearest(name, self.names.children(group).into_iter());
             let hint = if path == "listen" {
                 "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true"
                     .to_owned()
             } else {
-                suggestion(known.map(|known| format!("{prefix}{known}")))
+                suggestion(self.names.meant(path))
             };
             self.report.unknown(origin, &hint);
         }
     }
 
-    fn leaf(&mut self, path: &str, value: Value, origin: String, given: &mut RawValues) {
+    fn add_value(&mut self, path: &str, value: Value, origin: String) {
         let stands_for = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, name)| *name);
         if let Some(variable) = stands_for.filter(|name| self.names.variables.contains_key(*name)) {
             // An empty alias of a variable counts as not given, as the variable does.
@@ -335,10 +308,41 @@ impl File<'_> {
                 self.credentials.push((path.to_owned(), variable));
             }
         }
-        if given.origin(path).is_some() {
+        if self.given.get(usual_name(path)).is_some_and(|(name, _)| name == path) {
             self.report.warn(format!("{origin} is given twice; the last one counts"));
         }
-        given.put(path, value, origin);
+        self.put(path, value, origin);
+    }
+
+    /// Sets a value under its usual name. A source that gives two names of one setting must mean the same.
+    fn put(&mut self, path: &str, value: Value, origin: String) {
+        let name = usual_name(path);
+        match self.given.get(name) {
+            Some((other, first)) if other != path && text_of(first) != text_of(&value) => {
+                let is_secret = self.names.is_secret(name);
+                let shown = (!is_secret).then(|| format!("{} and {}", shown_json(first), shown_json(&value)));
+                let origin = format!("{} and {origin}", self.merged.origin(name).unwrap_or_default());
+                let problem = "these are two names of one setting and differ. Remove one of them";
+                self.report.wrong(format!("{other} and {path}"), shown, problem, origin);
+            }
+            Some((other, _)) if other != path => {}
+            _ => {
+                self.given.insert(name.to_owned(), (path.to_owned(), value.clone()));
+                let below = format!("{name}.");
+                match value {
+                    _ if !self.names.keys.contains_key(name) && name.contains('.') => {
+                        self.merged.put_member(name, value, origin);
+                    }
+                    // Members that the same source gave by themselves stay.
+                    Value::Object(members) if self.given.keys().any(|given| given.starts_with(&below)) => {
+                        for (member, value) in members {
+                            self.merged.put_member(&format!("{below}{member}"), value, origin.clone());
+                        }
+                    }
+                    value => self.merged.put(name, value, origin),
+                }
+            }
+        }
     }
 }
 
@@ -347,90 +351,13 @@ fn is_credential(key: &str, names: &Names) -> bool {
     let key = key.to_ascii_uppercase().replace('-', "_");
     let mut own = names.variables.keys().filter_map(|variable| variable.strip_prefix(PREFIX));
     own.any(|variable| variable == key.trim_start_matches(PREFIX))
-        || GATEWAY_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        || gateways::PREFIXES.iter().any(|(prefix, _)| key.starts_with(prefix))
 }
 
 fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
     let mut file = serde_json::Deserializer::from_str(text);
     let members = members(&mut file, "an object")?;
     file.end().map(|()| members)
-}
-
-/// The paths of members inside the file's values that an object has twice. The file's own keys are not among them.
-fn given_twice(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    // A text that is not JSON has its own error.
-    let _ = Walk { path: "", found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(text));
-    found
-}
-
-/// Goes through a value and notes members that are given twice.
-struct Walk<'a> {
-    path: &'a str,
-    found: &'a mut Vec<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        let mut index = 0;
-        loop {
-            let path = format!("{}[{index}]", self.path);
-            if values.next_element_seed(Walk { path: &path, found: self.found })?.is_none() {
-                return Ok(());
-            }
-            index += 1;
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut names = BTreeSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            if !names.insert(name) && !self.path.is_empty() {
-                self.found.push(path.clone());
-            }
-            members.next_value_seed(Walk { path: &path, found: self.found })?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether the process gives a variable; a credential also by a file or instead of one.
@@ -442,94 +369,105 @@ fn hides(process: &BTreeMap<String, String>, name: &str, names: &Names) -> bool 
 }
 
 /// One of the two places that have variables.
-struct Environment<'a> {
-    name: &'static str,
+struct Environment<'a, 'b> {
     variables: BTreeMap<&'a str, &'a str>,
     directory: &'a Path,
-    names: &'a Names,
-    report: &'a mut Report,
+    source: &'a mut Source<'b>,
 }
 
-impl Environment<'_> {
+impl Environment<'_, '_> {
+    fn add(&mut self) {
+        self.tutorial();
+        self.own();
+        self.warn_of_unknown();
+    }
+
     /// `HOST` and `PORT`, as the tutorial's project sets them.
-    fn tutorial(&mut self) -> RawValues {
-        let mut given = RawValues::default();
+    fn tutorial(&mut self) {
         if let Some(host) = self.variables.get("HOST") {
             let origin = self.origin("HOST");
-            if let Some((host, port)) = host_variable(host) {
+            match host_variable(host) {
                 // Shells and build tools export a variable of this name too.
-                if self.name == PROCESS && !is_own_host(&host) {
+                Some((host, _)) if self.source.name == PROCESS && !is_own_host(&host) => {
                     let problem = format!(
                         "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
                          test-hostname",
                         quoted(&host)
                     );
-                    self.report.ignored(&origin, &problem);
-                    return self.port(given);
+                    self.source.report.ignored(&origin, &problem);
                 }
-                given.put("test-hostname", host, origin.clone());
-                if let Some(port) = port {
-                    given.put("test-port", port, origin);
+                Some((host, port)) => {
+                    self.source.merged.put("test-hostname", host, origin.clone());
+                    if let Some(port) = port {
+                        self.source.merged.put("test-port", port, origin);
+                    }
                 }
-            } else {
-                let problem = "it must be a host name or an address, perhaps with a port, or a URL such as \
-                               http://localhost";
-                self.report.wrong("HOST", quoted(host), problem, origin);
+                None => {
+                    let problem = "it must be a host name or an address, perhaps with a port, or a URL such as \
+                                   http://localhost";
+                    self.source.report.wrong("HOST", quoted(host), problem, origin);
+                }
             }
         }
-        self.port(given)
-    }
-
-    fn port(&self, mut given: RawValues) -> RawValues {
         if let Some(port) = self.variables.get("PORT") {
-            given.put("test-port", *port, self.origin("PORT"));
+            let origin = self.origin("PORT");
+            self.source.merged.put("test-port", *port, origin);
         }
-        given
     }
 
     /// `ONCEWARD_*` and the gateways' variables.
-    fn own(&mut self) -> RawValues {
-        let mut given = RawValues::default();
-        for (key, variable) in self.names.own_variables() {
-            if let Some(value) = self.variables.get(variable.as_str()) {
-                given.put(key, *value, self.origin(&variable));
+    fn own(&mut self) {
+        let names = self.source.names;
+        for (path, variable) in names.own_variables() {
+            if let Some(text) = self.variables.get(variable.as_str()) {
+                let is_member = !names.keys.contains_key(&path) && path.contains('.');
+                // A list or an object of a member, as the file would spell it.
+                let json = Some(text).filter(|text| is_member && text.trim_start().starts_with(['[', '{']));
+                let json = json.and_then(|text| serde_json::from_str(text).ok());
+                let origin = self.origin(&variable);
+                self.source.put(&path, json.unwrap_or_else(|| Value::from(*text)), origin);
             }
         }
-        for variable in self.names.credentials() {
-            self.credential(variable, &mut given);
+        for variable in names.credentials() {
+            self.credential(variable);
         }
-        given.redis = REDIS.into_iter().filter(|name| self.variables.contains_key(*name)).collect();
-        given.fold_aliases(self.names, self.report);
-        given
+        let redis = REDIS.into_iter().filter(|name| self.variables.contains_key(*name));
+        self.source.merged.redis.extend(redis);
     }
 
     /// A variable whose value may be in a file instead.
-    fn credential(&mut self, variable: &str, given: &mut RawValues) {
+    fn credential(&mut self, variable: &str) {
         let by_file = format!("{variable}{FILE_SUFFIX}");
         let origin = self.origin(&by_file);
         match (self.variables.get(variable), self.variables.get(by_file.as_str())) {
             (None, None) => {}
-            (Some(value), None) => given.put(variable, *value, self.origin(variable)),
+            (Some(value), None) => {
+                let origin = self.origin(variable);
+                self.source.put(variable, Value::from(*value), origin);
+            }
             (Some(_), Some(_)) => {
                 let problem = format!("{variable} is given as well. Remove one of them");
-                self.report.wrong(by_file, None, problem, origin);
+                self.source.report.wrong(by_file, None, problem, origin);
             }
             (None, Some(path)) => {
                 let path = self.directory.join(path);
                 let file = path.display();
                 match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
                     Ok(Some(text)) if text.is_empty() => {
-                        self.report.wrong(by_file, None, format!("the file {file} is empty"), origin);
+                        self.source.report.wrong(by_file, None, format!("the file {file} is empty"), origin);
                     }
                     Ok(Some(text)) => {
                         if is_readable_by_others(&path) {
-                            self.report.warn(format!("{origin}: {}", readable_by_others(&path)));
+                            self.source.report.warn(format!("{origin}: {}", readable_by_others(&path)));
                         }
-                        given.put(variable, text, format!("the file {file}, named by {origin}"));
+                        let origin = format!("the file {file}, named by {origin}");
+                        self.source.put(variable, text.into(), origin);
                     }
-                    Ok(None) => self.report.wrong(by_file, None, format!("there is no file {file}"), origin),
+                    Ok(None) => {
+                        self.source.report.wrong(by_file, None, format!("there is no file {file}"), origin);
+                    }
                     Err(reason) => {
-                        self.report.wrong(by_file, None, format!("the file {file}: {reason}"), origin);
+                        self.source.report.wrong(by_file, None, format!("the file {file}: {reason}"), origin);
                     }
                 }
             }
@@ -540,29 +478,30 @@ impl Environment<'_> {
     fn warn_of_unknown(&mut self) {
         let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
         let (own, gateways): (Vec<String>, Vec<String>) =
-            self.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
+            self.source.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
+        let known: Vec<String> = self.source.names.own_variables().map(|(_, variable)| variable).collect();
         for name in self.variables.keys() {
             let origin = self.origin(name);
-            let is_known = || {
-                own.iter().any(|known| known == name)
-                    || self.names.own_variables().any(|(_, variable)| variable == *name)
-            };
-            if name.starts_with(PREFIX) && !is_known() {
-                // The prefix is right and would make everything look alike.
-                let key = nearest(&name[PREFIX.len()..], self.names.own_variables().map(|(key, _)| key));
-                let hint = suggestion(key.map(variable));
-                self.report.unknown(&origin, &hint);
+            let is_known = known.iter().chain(&own).any(|known| known == name);
+            if name.starts_with(PREFIX) && !is_known {
+                // At another level, else the nearest: the prefix is right and would make everything look alike.
+                let plain = &name[PREFIX.len()..];
+                let below = format!("_{plain}");
+                let meant = known.iter().find(|known| known.ends_with(&below)).cloned();
+                let near = || nearest(plain, known.iter().map(|known| &known[PREFIX.len()..]));
+                let hint = suggestion(meant.or_else(|| near().map(|near| format!("{PREFIX}{near}"))));
+                self.source.report.unknown(&origin, &hint);
             }
             // Other programs have variables of these gateways too: only a likely slip is worth a word.
             let slip = nearest(name, gateways.iter()).filter(|known| is_slip(name, known));
             if let Some(known) = slip {
-                self.report.unknown(&origin, &suggestion(Some(known)));
+                self.source.report.unknown(&origin, &suggestion(Some(known)));
             }
         }
     }
 
     fn origin(&self, variable: &str) -> String {
-        format!("{}, {variable}", self.name)
+        format!("{}, {variable}", self.source.name)
     }
 }
 

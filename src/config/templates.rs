@@ -58,7 +58,7 @@ pub struct Template {
     /// The name shown to people, by default the template's.
     #[serde(with = "As::<Text>")]
     pub friendly_name: String,
-    /// Channels that it is for.
+    /// Channels that it is for: sms, call, whatsapp.
     #[serde(with = "As::<Channels>")]
     #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,

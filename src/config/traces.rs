@@ -8,7 +8,6 @@ use super::context::Context;
 use super::gateways::Variables;
 use super::kind::Named;
 use super::values::is_exposed;
-use crate::trace::Sampler;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
@@ -20,7 +19,10 @@ pub struct TraceSettings {
     /// Further headers. Their values are not shown.
     pub headers: HeaderMap,
     pub service_name: String,
-    pub sampler: Sampler,
+    /// Whether the decision of a caller that names a trace counts.
+    pub follows_caller: bool,
+    /// The share of the other requests that is traced, from 0 to 1.
+    pub ratio: f64,
 }
 
 /// The samplers that every library of OpenTelemetry knows.
@@ -46,16 +48,16 @@ impl Named for TraceSampler {
 }
 
 impl TraceSampler {
-    const fn with(self, ratio: f64) -> Sampler {
-        let (follows_caller, ratio) = match self {
+    /// Whether the caller's decision counts, and the share of the other requests.
+    const fn with(self, ratio: f64) -> (bool, f64) {
+        match self {
             Self::AlwaysOn => (false, 1.0),
             Self::AlwaysOff => (false, 0.0),
             Self::Ratio => (false, ratio),
             Self::ParentElseOn => (true, 1.0),
             Self::ParentElseOff => (true, 0.0),
             Self::ParentElseRatio => (true, ratio),
-        };
-        Sampler { follows_caller, ratio }
+        }
     }
 }
 
@@ -67,11 +69,13 @@ pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
         c.report.warn(format!("{ENDPOINT} begins with http: the collector's credentials travel unencrypted"));
     }
     let sampler = variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn);
+    let (follows_caller, ratio) = sampler.with(variables.otel_traces_sampler_arg.unwrap_or(1.0));
     Some(TraceSettings {
         endpoint,
         headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
-        sampler: sampler.with(variables.otel_traces_sampler_arg.unwrap_or(1.0)),
+        follows_caller,
+        ratio,
     })
 }
 

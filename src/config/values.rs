@@ -14,8 +14,8 @@ use url::{Host as UrlHost, Url};
 
 use super::context::NOT_SHOWN;
 use super::kind::{
-    self, ACCEPTED, Digits, IN_REQUESTS, Kind, Lockout, Range, ServiceLife, Span, StepWait, Text, UNIT,
-    Whole, kinds, object_of,
+    ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, SECOND, ServiceTime, Span, Text,
+    UNIT, kinds, object_of,
 };
 use super::prices::Prices;
 use super::settings::{ListenAddress, WorkflowStep};
@@ -48,7 +48,6 @@ kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
     FilePath -> PathBuf {
         accepted: "a path",
-        schema: json_schema!({ "type": "string", "minLength": 1 }),
         read: |text| (!text.trim().is_empty() && !text.contains('\0')).then(|| text.into()),
         shown: |path| json!(path.to_string_lossy()),
     }
@@ -56,7 +55,6 @@ kinds! {
     /// The name that messages speak in. Empty where none is given.
     Brand -> String {
         accepted: "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)",
-        short: "a name of at most 100 characters",
         schema: json_schema!({ "type": ["string", "number"], "maxLength": 100 }),
         read: |text| {
             let text = text.trim();
@@ -69,8 +67,6 @@ kinds! {
 
     RegionChoice -> Option<Region> {
         accepted: "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"",
-        short: "the two letters of a country",
-        schema: json_schema!({ "type": "string", "pattern": "^\\s*([A-Za-z]{2}|[Oo][Ff][Ff])\\s*$" }),
         read: |text| {
             let text = text.trim();
             if text.eq_ignore_ascii_case("off") { Some(None) } else { Region::parse(text).map(Some) }
@@ -82,7 +78,6 @@ kinds! {
     Host -> String {
         accepted: "a host name or an address such as \"localhost\", \"127.0.0.1\" or \"::1\", without a scheme or a port; \
                    empty means every address of the machine",
-        schema: json_schema!({ "type": "string" }),
         read: |text| {
             let text = text.trim();
             let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -97,7 +92,6 @@ kinds! {
     HostPort -> Option<ListenAddress> {
         accepted: "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
                    scheme",
-        schema: json_schema!({ "type": "string", "pattern": "^\\s*(.*:[0-9]+)?\\s*$" }),
         read: |text| {
             let text = text.trim();
             if text.is_empty() {
@@ -118,7 +112,6 @@ kinds! {
     /// An address: scheme, host and perhaps a path, without a slash at the end.
     BaseUrl -> Arc<str> {
         accepted: "a URL that begins with http:// or https://, without a user name, a query or a fragment",
-        short: "a URL that begins with http:// or https://",
         schema: json_schema!({ "type": "string", "format": "uri" }),
         read: |text| {
             let url = Url::parse(text.trim()).ok()?;
@@ -132,48 +125,23 @@ kinds! {
         shown: |url| json!(url.as_ref()),
     }
 
-    /// Origins as browsers spell them: scheme, host, and the port unless it is the scheme's.
-    Origins -> Vec<String> {
-        accepted: "a list of origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
+    /// An origin as browsers spell it: scheme, host, and the port unless it is the scheme's.
+    Origin -> String {
+        accepted: "origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
                    scheme, host and perhaps a port, without a path and without wildcards. Name every host",
-        schema: {
-            let origin = "https?://[^\\s/,*]+";
-            json_schema!({ "anyOf": [
-                { "type": "array", "items": { "type": "string", "pattern": format!("^\\s*{origin}\\s*$") } },
-                { "type": "string", "pattern": format!("^\\s*({origin}\\s*(,\\s*{origin}\\s*)*)?$") },
-            ]})
-        },
-        of: |value| match value {
-            Value::Array(items) => {
-                items.iter().map(|item| item.as_str().and_then(origin)).collect()
-            }
-            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
-            Value::String(text) => text.split(',').map(origin).collect(),
-            _ => None,
-        },
-        shown: |origins| json!(origins.join(",")),
+        read: |text| origin(text),
     }
 
     Header -> HeaderName {
         accepted: "the name of a header, such as X-Forwarded-For",
-        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z0-9-]+\\s*$" }),
         read: |text| text.trim().parse().ok(),
         shown: |header| json!(header.as_str()),
     }
 
-    Networks -> Vec<IpNet> {
-        accepted: "a list of addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"",
-        schema: json_schema!({ "anyOf": [
-            { "type": "array", "items": { "type": "string", "pattern": "^[0-9A-Fa-f.:/\\s]+$" } },
-            { "type": "string", "pattern": "^[0-9A-Fa-f.:/,\\s]*$" },
-        ]}),
-        of: |value| match value {
-            Value::Array(items) => items.iter().map(|item| item.as_str().and_then(network)).collect(),
-            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
-            Value::String(text) => text.split(',').map(network).collect(),
-            _ => None,
-        },
-        shown: |networks| json!(networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")),
+    Network -> IpNet {
+        accepted: "addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"",
+        read: |text| network(text),
+        shown: |network| json!(network.to_string()),
     }
 
     /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
@@ -207,7 +175,6 @@ kinds! {
     WebDomain -> String {
         accepted: "the host name of a web site such as \"example.com\", without a scheme, a port or a path (a name with \
                    other letters in its xn-- form)",
-        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z0-9.-]+\\s*$" }),
         read: |text| {
             let text = text.trim().to_ascii_lowercase();
             let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
@@ -216,13 +183,6 @@ kinds! {
             let host = Url::parse(&format!("https://{text}/")).ok()?.domain().map(str::to_owned);
             (plain && host.as_deref() == Some(text.as_str())).then_some(text)
         },
-    }
-
-    Password -> SecretString {
-        accepted: "a secret of 1 to 256 characters without line breaks",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
-        read: |text| is_line(text).then(|| text.into()),
-        shown: |_secret| json!(NOT_SHOWN),
     }
 
     /// The base address of a collector, read as the address of its spans.
@@ -236,14 +196,13 @@ kinds! {
     /// Headers as OpenTelemetry's libraries take them, values percent-encoded.
     OtlpHeaders -> HeaderMap {
         accepted: "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
+        schema: hidden(),
         read: |text| traces::headers(text),
         shown: |_headers| json!(NOT_SHOWN),
     }
 
     TraceName -> String {
         accepted: "a name of 1 to 256 characters without line breaks",
-        schema: json_schema!({ "type": "string" }),
         read: |text| is_line(text).then(|| text.trim().to_owned()),
     }
 
@@ -253,42 +212,10 @@ kinds! {
         read: |text| text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)),
     }
 
-    /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
-    Login -> SecretString {
-        accepted: "a name of 1 to 256 characters without colons and line breaks",
-        schema: json_schema!({ "type": ["string", "number"], "writeOnly": true }),
-        read: |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().into()),
-        shown: |_login| json!(NOT_SHOWN),
-    }
-
-    /// The public half of a pair of key and secret.
-    Identifier -> SecretString {
-        accepted: "an id of at most 256 printable ASCII characters without spaces and colons",
-        schema: json_schema!({ "type": ["string", "number"], "writeOnly": true }),
-        read: |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().into()),
-        shown: |_id| json!(NOT_SHOWN),
-    }
-
-    Token -> SecretString {
-        accepted: "a token of at most 256 printable ASCII characters without spaces",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
-        read: |text| is_word(text.trim(), 1, 256).then(|| text.trim().into()),
-        shown: |_token| json!(NOT_SHOWN),
-    }
-
-    /// The auth token of this server's own account.
-    AccountToken -> SecretString {
-        accepted: "16 to 128 visible ASCII characters without spaces, such as `openssl rand -hex 16` makes them; it is \
-                   compared by a fast hash, so it must be random",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
-        read: |text| is_word(text.trim(), 16, 128).then(|| text.trim().into()),
-        shown: |_token| json!(NOT_SHOWN),
-    }
-
     /// The id of this server's own account. No secret, but a token is easily pasted into the wrong variable.
     AccountSid -> Sid {
         accepted: "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
+        schema: hidden(),
         read: |text| Sid::parse(SidKind::Account, text.trim()),
         shown: |sid| json!(sid.to_string()),
     }
@@ -307,7 +234,7 @@ kinds! {
     /// A whole phone number of ours.
     OwnNumber -> PhoneNumber {
         accepted: "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
+        schema: hidden(),
         read: |text| own_number(text.trim()),
         shown: |number| json!(number.to_string()),
     }
@@ -315,7 +242,7 @@ kinds! {
     /// Whom messages of Twilio come from. A number is masked, a name is shown as it is.
     SenderNumber -> String {
         accepted: "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix",
-        schema: json_schema!({ "type": "string", "writeOnly": true }),
+        schema: hidden(),
         read: |text| {
             let text = text.trim();
             let fits = (1..=40).contains(&text.len()) && !text.contains(':') && !text.chars().any(char::is_control);
@@ -350,50 +277,50 @@ kinds! {
     }
 
     CodeDigits -> CodeLength {
-        accepted: Whole::<Digits>::accepted(),
-        schema: json_schema!({ "anyOf": spellings::<Whole<Digits>>() }),
-        read: |text| CodeLength::new(Whole::<Digits>::read(text)?.try_into().ok()?),
+        accepted: Digits::accepted(),
+        schema: json_schema!({ "anyOf": spellings::<Digits>() }),
+        read: |text| CodeLength::new(Digits::read(text)?.try_into().ok()?),
         shown: |length| json!(length.get()),
     }
 
     /// The lifetime of a code. The default service may have a life that others may not have.
     CodeLife -> Duration {
-        accepted: Span::<ServiceLife>::accepted(),
+        accepted: ServiceTime::accepted(),
         schema: json_schema!({
-            "anyOf": spellings::<Span<ServiceLife>>(),
+            "anyOf": spellings::<ServiceTime>(),
             UNIT: 1,
             IN_REQUESTS: {
                 "type": "integer",
-                "minimum": ServiceLife::MIN.as_secs(),
-                "maximum": ServiceLife::MAX.as_secs(),
+                "minimum": 30,
+                "maximum": 3_600,
                 "example": 600,
-                ACCEPTED: seconds::<ServiceLife>(),
+                ACCEPTED: ServiceTime::in_seconds(),
             },
         }),
-        read: |text| Span::<kind::CodeLife>::read(text),
-        shown: |life| Span::<kind::CodeLife>::shown(life),
+        read: |text| CodeTime::read(text),
+        shown: |life| CodeTime::shown(life),
     }
 
     LockoutKind -> LockoutRule {
-        accepted: format!("\"verification\" or {}", Span::<Lockout>::accepted()),
+        accepted: format!("\"verification\" or {}", LockoutTime::accepted()),
         schema: json_schema!({
-            "anyOf": ([vec![json!({ "enum": [VERIFICATION] })], spellings::<Span<Lockout>>()].concat()),
+            "anyOf": ([vec![json!({ "enum": [VERIFICATION] })], spellings::<LockoutTime>()].concat()),
             UNIT: 60,
             IN_REQUESTS: {
                 "type": "string",
                 "pattern": "^(verification|[0-9]{1,7})?$",
                 "example": VERIFICATION,
-                ACCEPTED: format!("\"verification\" or {}", seconds::<Lockout>()),
+                ACCEPTED: format!("\"verification\" or {}", LockoutTime::in_seconds()),
             },
         }),
         read: |text| if text.trim().eq_ignore_ascii_case(VERIFICATION) {
             Some(LockoutRule::Verification)
         } else {
-            Span::<Lockout>::read(text).map(LockoutRule::Fixed)
+            LockoutTime::read(text).map(LockoutRule::Fixed)
         },
         shown: |rule| match rule {
             LockoutRule::Verification => json!(VERIFICATION),
-            LockoutRule::Fixed(span) => Span::<Lockout>::shown(span),
+            LockoutRule::Fixed(span) => LockoutTime::shown(span),
         },
     }
 
@@ -419,7 +346,6 @@ kinds! {
     /// A moment, or a day: its beginning.
     Moment -> Timestamp {
         accepted: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
-        schema: json_schema!({ "type": "string" }),
         read: |text| Timestamp::parse_day_or_moment(text.trim()),
     }
 
@@ -465,8 +391,6 @@ kinds! {
 
     Currency -> String {
         accepted: "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)",
-        short: "the three letters of a currency",
-        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z]{3}\\s*$" }),
         read: |text| {
             let text = text.trim();
             let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic());
@@ -489,7 +413,6 @@ kinds! {
     /// One channel or a list of them.
     Channels -> Vec<Channel> {
         accepted: "one or more of \"sms\", \"call\" and \"whatsapp\"",
-        short: "one or more of `sms`, `call` and `whatsapp`",
         schema: {
             let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
             json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
@@ -536,6 +459,43 @@ kinds! {
     }
 }
 
+/// Declares kinds of secrets: the accepted values, and how a text is read.
+macro_rules! secrets {
+    ($($(#[$doc:meta])* $name:ident: $accepted:literal, |$text:ident| $read:expr;)*) => { kinds! {$(
+        $(#[$doc])*
+        $name -> SecretString {
+            accepted: $accepted,
+            schema: hidden(),
+            read: |$text| $read,
+            shown: |_secret| json!(NOT_SHOWN),
+        }
+    )*} };
+}
+
+secrets! {
+    Password: "a secret of 1 to 256 characters without line breaks", |text| is_line(text).then(|| text.into());
+
+    /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
+    Login: "a name of 1 to 256 characters without colons and line breaks", |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().into());
+
+    /// The public half of a pair of key and secret.
+    Identifier: "an id of at most 256 printable ASCII characters without spaces and colons", |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().into());
+
+    Token: "a token of at most 256 printable ASCII characters without spaces", |text| is_word(text.trim(), 1, 256).then(|| text.trim().into());
+
+    /// The auth token of this server's own account.
+    AccountToken: "16 to 128 visible ASCII characters without spaces, such as `openssl rand -hex 16` makes them; it is \
+                   compared by a fast hash, so it must be random", |text| is_word(text.trim(), 16, 128).then(|| text.trim().into());
+}
+
+/// The schema of a value that no message repeats.
+fn hidden() -> Schema {
+    json_schema!({ "type": "string", "writeOnly": true })
+}
+
+pub type Origins = List<Origin>;
+pub type Networks = List<Network>;
+
 /// An id of an account or a service at Twilio, whose own begin with the letters `A` and `B`. No secret, but a token is
 /// easily pasted into the wrong variable. It becomes part of a URL; therefore it must not be able to change the path.
 pub struct TwilioSid<const A: char, const B: char>;
@@ -565,7 +525,7 @@ impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     }
 
     fn schema() -> Schema {
-        json_schema!({ "type": "string", "writeOnly": true })
+        hidden()
     }
 }
 
@@ -579,7 +539,7 @@ impl Workflow {
         // `sms` or `sms:20s`.
         let step = |text: &str| {
             let (channel, timeout) = match text.split_once(':') {
-                Some((channel, timeout)) => (channel, Span::<StepWait>::read(timeout)?),
+                Some((channel, timeout)) => (channel, Span::<SECOND, HOUR>::read(timeout)?),
                 None => (text, Self::STEP),
             };
             Some(WorkflowStep { channel: Channel::parse(channel.trim())?, timeout })
@@ -599,16 +559,6 @@ impl Workflow {
 /// The ways in which config.json may have a value of this kind, the proper type first.
 fn spellings<K: Kind>() -> Vec<Value> {
     K::schema().get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default()
-}
-
-/// A time as requests give it.
-fn seconds<R: Range<Of = Duration>>() -> String {
-    format!(
-        "a number of seconds from {} to {}, or a time such as \"90s\" or \"5m\" ({})",
-        R::MIN.as_secs(),
-        R::MAX.as_secs(),
-        R::WHY
-    )
 }
 
 /// The steps that a text spells, as the setting `workflow` does; `None` when it spells none.

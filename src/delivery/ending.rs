@@ -10,7 +10,7 @@ use super::backoff::{Retry, Situation, retry};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{Delivered, PlanChange, Purpose};
-use super::plan::{FollowUp, Reason, SendStatus};
+use super::plan::{Allowance, FollowUp, Reason, SendStatus};
 use super::run::{DeliveryRun, RetryLater};
 use crate::domain::{AttemptId, Channel, Held, Timestamp};
 use crate::engine::SendResult;
@@ -76,9 +76,11 @@ impl<O> DeliveryRun<'_, O> {
 
     pub(super) fn accepted(&mut self, message_id: String, held: Option<Held>) -> Delivered {
         let sent = self.sent.saturating_add(1);
+        self.may_have_left();
         let next = self.workflow.plan(self.step, sent, self.now(), self.job.expires);
         let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
-            PlanChange::Set(FollowUp { due, channel, reason: Reason::NextStep, step, sent })
+            let (reason, allowance) = (Reason::NextStep, self.allowance);
+            PlanChange::Set(FollowUp { due, channel, reason, step, sent, allowance })
         });
         self.ended(SendResult::Accepted { message_id, held }, plan, None)
     }
@@ -91,15 +93,15 @@ impl<O> DeliveryRun<'_, O> {
             None => self.number_of(later.attempt.unwrap_or(self.first_attempt_on_channel)),
         };
         let reason = Reason::Retry { attempt, retries: self.retries() };
-        let (channel, step, sent) = (self.channel, self.step, self.sent);
-        self.postponed(attempt, FollowUp { due, channel, reason, step, sent }, error)
+        let (channel, step, sent, allowance) = (self.channel, self.step, self.sent, self.allowance);
+        self.postponed(attempt, FollowUp { due, channel, reason, step, sent, allowance }, error)
     }
 
     /// The budget has no time left for the next step.
     pub(super) fn postponed_to_step(&mut self, step: u8, channel: Channel, error: Failure) -> Delivered {
         let attempt = self.number_of(self.attempts.len());
-        let (due, reason, sent) = (self.now(), Reason::NextStep, self.sent);
-        self.postponed(attempt, FollowUp { due, channel, reason, step, sent }, error)
+        let (due, reason, sent, allowance) = (self.now(), Reason::NextStep, self.sent, self.allowance);
+        self.postponed(attempt, FollowUp { due, channel, reason, step, sent, allowance }, error)
     }
 
     fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: Failure) -> Delivered {
@@ -112,7 +114,7 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     fn postponed_id(&self, attempt: u8) -> String {
-        format!("postponed-{}", AttemptId { key: self.job.track, attempt })
+        format!("postponed-{}", AttemptId { key: self.job.log, attempt })
     }
 
     pub(super) fn failed(&mut self, error: Failure) -> Delivered {
@@ -126,18 +128,27 @@ impl<O> DeliveryRun<'_, O> {
             // Nothing was sent, and the code may still be valid.
             Purpose::FollowUp(planned) if error.is_passing() => {
                 self.attempts.retain(|attempt| attempt.class.is_some());
-                PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
+                let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance);
+                PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
             }
             Purpose::FollowUp(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
-            Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
-            Purpose::Request => PlanChange::End(None),
+            Purpose::Request { .. } if self.attempts.is_empty() => PlanChange::Keep,
+            Purpose::Request { .. } => PlanChange::End(None),
         };
         self.ended(error.result(self.may_have_been_sent), plan, Some(error))
     }
 
     fn ended(&mut self, result: SendResult, plan: PlanChange, reason: Option<Failure>) -> Delivered {
         self.log_configuration_errors(&result);
-        Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, reason }
+        let (attempts, allowance) = (std::mem::take(&mut self.attempts), self.allowance);
+        Delivered { result, attempts, plan, reason, allowance }
+    }
+
+    /// A message may have left: the guard gets nothing back for it.
+    pub(super) fn may_have_left(&mut self) {
+        if self.allowance == Allowance::Held {
+            self.allowance = Allowance::Spent;
+        }
     }
 
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
@@ -217,7 +228,7 @@ impl<O> DeliveryRun<'_, O> {
             Failure::NoLongerUsable | Failure::TooManyMessages => {
                 debug!(request_id, %number, channel, %error, "message not sent");
             }
-            // The guard logs a spent budget.
+            // The guard logs what it refuses.
             Failure::BadNumber
             | Failure::NotReachable
             | Failure::OptedOut
@@ -227,7 +238,8 @@ impl<O> DeliveryRun<'_, O> {
             | Failure::RetriesUsedUp
             | Failure::NoAnswerInTime
             | Failure::Overloaded
-            | Failure::BudgetSpent { .. } => {}
+            | Failure::BudgetSpent { .. }
+            | Failure::RefusedByGuard => {}
         }
     }
 }

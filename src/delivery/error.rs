@@ -61,6 +61,9 @@ pub enum Failure {
         /// The end of its hour or day.
         until: Timestamp,
     },
+    /// The pumping guard has no allowance for a further step.
+    #[error("the pumping guard refuses the message; nothing was sent")]
+    RefusedByGuard,
     /// The store did not take the record of a budget.
     #[error("the budget of messages cannot be stored; nothing was sent")]
     BudgetUnknown,

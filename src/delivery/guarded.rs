@@ -90,8 +90,9 @@ impl GuardedGateway {
         parent: Option<&SpanContext>,
     ) -> Option<Result<T, GatewayError>> {
         let (gateway, name) = (self.name, operation.as_str());
-        let span =
-            parent.map(|parent| parent.child(format!("{name} {}", gateway.as_str()), SpanKind::Client));
+        let child =
+            |parent: &SpanContext| parent.child(format!("{name} {}", gateway.as_str()), SpanKind::Client);
+        let span = parent.and_then(child);
         let stopwatch = Stopwatch::start();
         let answer = timeout_at(end, request).await.ok();
         let outcome = match &answer {

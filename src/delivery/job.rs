@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::plan::{FollowUp, Reason, SendStatus};
+use super::plan::{Allowance, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, ReceiptStatus};
@@ -15,7 +15,7 @@ use crate::trace::RequestId;
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
     /// The record of the verification's attempts.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// The recipient.
     pub number: PhoneNumber,
     /// The message's template, language and format.
@@ -43,12 +43,24 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// A client requested it and waits.
-    Request,
+    Request {
+        /// The guard has let it pass without a check, and takes nothing for its further steps.
+        is_exempt: bool,
+    },
     /// A planned message is due.
     FollowUp(FollowUp),
 }
 
 impl Purpose {
+    /// What the guard has taken for the message.
+    pub const fn allowance(&self) -> Allowance {
+        match self {
+            Self::Request { is_exempt: true } => Allowance::Exempt,
+            Self::Request { is_exempt: false } => Allowance::Held,
+            Self::FollowUp(follow_up) => follow_up.allowance,
+        }
+    }
+
     /// Whether it follows another message of the same request on another channel.
     pub const fn is_next_step(&self) -> bool {
         matches!(self, Self::FollowUp(FollowUp { reason: Reason::NextStep, .. }))
@@ -90,6 +102,8 @@ pub struct Delivered {
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
     pub reason: Option<Failure>,
+    /// What the guard has taken, and does not get back.
+    pub allowance: Allowance,
 }
 
 /// One gateway that was asked once, as delivery makes it and as the record of the verification keeps it. A message for
@@ -126,6 +140,33 @@ pub struct Attempt {
     /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time. Not kept.
     #[serde(skip)]
     pub class: Option<ErrorClass>,
+}
+
+impl Attempt {
+    /// An attempt at `at` with the first gateway of its number, without an answer so far.
+    pub const fn new(
+        number: u8,
+        channel: Channel,
+        gateway: GatewayName,
+        status: SendStatus,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            number,
+            channel,
+            gateway,
+            priority: 0,
+            status,
+            retries: 0,
+            max_retries_reached: false,
+            at,
+            message_id: None,
+            error_code: None,
+            receipt: None,
+            receipt_at: None,
+            class: None,
+        }
+    }
 }
 
 /// The change of a verification's planned message by a run.

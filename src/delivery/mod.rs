@@ -45,7 +45,7 @@ pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
 pub use job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
-pub use plan::{FollowUp, Reason, SendStatus};
+pub use plan::{Allowance, FollowUp, Reason, SendStatus};
 
 use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;
@@ -176,6 +176,11 @@ impl Delivery {
     /// The texts.
     pub const fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// Charges messages to budgets; `None` without budgets.
+    pub const fn guard(&self) -> Option<&PumpingGuard> {
+        self.guard.as_ref()
     }
 
     /// Whether a gateway wants to know of this end of a code.
@@ -322,7 +327,7 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let order = (0_u8..).zip(self.order_of(job.track.service, job.number));
+        let order = (0_u8..).zip(self.order_of(job.log.service, job.number));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

@@ -32,6 +32,17 @@ impl SendStatus {
     }
 }
 
+/// What the pumping guard has taken for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Allowance {
+    /// Nothing: the request asked for no check.
+    Exempt,
+    /// One message, and none may have left. It is given back if none leaves.
+    Held,
+    /// One message, and one may have left. The next step takes its own.
+    Spent,
+}
+
 /// A message that is to be sent later, while no client waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowUp {
@@ -45,6 +56,8 @@ pub struct FollowUp {
     pub step: u8,
     /// Messages that gateways have taken for this verification so far.
     pub sent: u8,
+    /// What the guard has taken for it.
+    pub allowance: Allowance,
 }
 
 /// Why a message is sent later.

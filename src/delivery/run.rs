@@ -17,14 +17,14 @@ use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
 use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
-use super::plan::{FollowUp, Reason, SendStatus};
+use super::plan::{Allowance, FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, GatewayName, ServiceId, Timestamp};
 use crate::engine::PossiblySent;
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::guard::{Charge, ChargeError};
+use crate::guard::{Charge, ChargeError, ClientSignals};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
 use crate::trace::RequestId;
@@ -64,6 +64,8 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) may_have_been_sent: Option<PossiblySent>,
     /// Refusals for which an operator must act, logged at the end: their level depends on it.
     pub(super) configuration_errors: Vec<(Channel, GatewayError)>,
+    /// What the guard has taken for the message of the present step.
+    pub(super) allowance: Allowance,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -109,9 +111,9 @@ pub(super) fn half_until(end: Instant) -> Instant {
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
-        let workflow = delivery.workflow_of(job.track.service);
+        let workflow = delivery.workflow_of(job.log.service);
         let (channel, step, sent, retried) = match &job.purpose {
-            Purpose::Request => (job.channel, workflow.step_of(job.channel), 0, None),
+            Purpose::Request { .. } => (job.channel, workflow.step_of(job.channel), 0, None),
             Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
                 let retried = match reason {
                     Reason::Retry { attempt, retries } => Some((*attempt, *retries)),
@@ -136,6 +138,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             retried,
             may_have_been_sent: None,
             configuration_errors: Vec::new(),
+            allowance: job.purpose.allowance(),
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),
@@ -145,6 +148,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn run(mut self) -> Delivered {
         if !self.workflow.allows_after(self.sent) {
             return self.failed(Failure::TooManyMessages);
+        }
+        if self.job.purpose.is_next_step() && !self.takes_allowance(self.channel) {
+            return self.failed(Failure::RefusedByGuard);
         }
         loop {
             let failure = match self.try_channel().await {
@@ -176,11 +182,28 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     if self.budget.left() < self.budget.least {
                         return self.postponed_to_step(step, channel, error);
                     }
+                    if !self.takes_allowance(channel) {
+                        return self.failed_for(error, dropped);
+                    }
                     self.go_to(step, channel);
                 }
                 _ => return self.failed_for(error, dropped),
             }
         }
+    }
+
+    /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Returns
+    /// whether the message may leave. The guard takes the address of the number's last request.
+    fn takes_allowance(&mut self, channel: Channel) -> bool {
+        let Some(guard) = self.delivery.guard.as_ref().filter(|_| self.allowance == Allowance::Spent) else {
+            return true;
+        };
+        let signals = ClientSignals::default().about(self.service(), self.job.number, channel);
+        let passes = guard.assess_step(signals, self.job.request_id.as_deref()).is_ok();
+        if passes {
+            self.allowance = Allowance::Held;
+        }
+        passes
     }
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
@@ -345,6 +368,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
         if class.may_have_been_sent() {
+            self.may_have_left();
             self.may_have_been_sent = Some(PossiblySent { held: gateway.holding(self.channel) });
         }
         match next_step(class, self.delivery.settings.gateway_silent) {
@@ -427,7 +451,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     const fn service(&self) -> ServiceId {
-        self.job.track.service
+        self.job.log.service
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -446,7 +470,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
         let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let attempt = AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) };
+        let attempt = AttemptId { key: job.log, attempt: self.number_of(self.attempts.len()) };
         let public_url = self.delivery.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = job.style.sender_name.clone();
@@ -466,21 +490,9 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
-        Attempt {
-            number: self.number_of(self.attempts.len()),
-            channel: self.channel,
-            gateway: candidate.gateway.name,
-            priority: candidate.priority,
-            status,
-            retries: 0,
-            max_retries_reached: false,
-            at: self.now(),
-            message_id: None,
-            error_code: None,
-            receipt: None,
-            receipt_at: None,
-            class: None,
-        }
+        let number = self.number_of(self.attempts.len());
+        let attempt = Attempt::new(number, self.channel, candidate.gateway.name, status, self.now());
+        Attempt { priority: candidate.priority, ..attempt }
     }
 
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.

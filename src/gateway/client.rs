@@ -164,6 +164,12 @@ impl HttpClient {
         builder.build().map(Self).map_err(setup)
     }
 
+    /// For a library that makes the requests itself.
+    #[cfg(feature = "server")]
+    pub fn into_inner(self) -> reqwest::Client {
+        self.0
+    }
+
     /// Reads what is at a URL.
     #[cfg(feature = "server")]
     pub(crate) async fn get(&self, url: Url) -> Result<GatewayResponse, NoResponse> {

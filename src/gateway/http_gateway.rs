@@ -5,6 +5,7 @@ mod request;
 use std::sync::Arc;
 
 use reqwest::Request;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use self::request::RequestTemplate;
@@ -12,16 +13,73 @@ use super::client::GatewayResponse;
 use super::provider::{
     Classification, HttpProvider, OwnIds, Provider, classify_status, id_in, not_tried, words_for_status,
 };
-use super::{
-    Accepted, ErrorClass, GatewayError, GatewaySettingsError, HttpGatewaySettings, HttpSuccess,
-    OutgoingMessage,
-};
+use super::{Accepted, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 
 const NAME: GatewayName = GatewayName::Http;
 
 const URL_SETTING: &str = "http-gateway.url";
+
+/// A gateway that is described in the configuration. In URL, header values and body values these are replaced: `{to}`
+/// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
+/// `{username}`, `{password}`, `{token}`, and `{basic}`, which is `base64(username:password)`. A brace itself is
+/// written twice: `{{` or `}}`.
+#[derive(Clone)]
+pub struct HttpGatewaySettings {
+    /// `GET`, `POST` or `PUT`, in any case.
+    pub method: String,
+    /// Where messages go. Scheme and host are written out; what is put in behind them is percent-encoded.
+    pub url: String,
+    /// Further headers. What is put in must be visible ASCII; therefore `{text}` cannot be. A `Content-Type` here
+    /// replaces the body's own.
+    pub headers: Vec<(String, String)>,
+    pub body: HttpBody,
+    /// The rule by which an answer means success.
+    pub success: HttpSuccess,
+    /// Channels that it serves; text messages unless said otherwise.
+    pub channels: Vec<Channel>,
+    pub username: Option<SecretString>,
+    pub password: Option<SecretString>,
+    pub token: Option<SecretString>,
+}
+
+impl std::fmt::Debug for HttpGatewaySettings {
+    /// Shows no values of URL, headers and body: a key may be written there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpGatewaySettings")
+            .field("method", &self.method)
+            .field("success", &self.success)
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum HttpBody {
+    /// None, as with `GET`.
+    Empty,
+    /// A JSON value; placeholders are replaced in every string of it, though not in the names of members.
+    Json(serde_json::Value),
+    Form(Vec<(String, String)>),
+}
+
+/// The conditions of success. Every given condition must hold. A number or a truth value at the end of a
+/// pointer is compared as JSON writes it: `0`, `true`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HttpSuccess {
+    /// HTTP statuses; any 2xx when empty.
+    pub statuses: Vec<u16>,
+    /// A JSON pointer (RFC 6901) into the answer, and the values, as text, that mean success.
+    pub json: Option<(String, Vec<String>)>,
+    pub contains: Option<String>,
+    /// A JSON pointer to the provider's id of the message.
+    pub message_id: Option<String>,
+    /// Values at the place of `json` that say that the number does not exist.
+    pub bad_number: Vec<String>,
+    /// Values at the place of `json` that say that the same call may work later.
+    pub retry: Vec<String>,
+}
 
 impl HttpGatewaySettings {
     /// The problems of the description, without where it comes from. Empty when `HttpGateway::new` takes it, as far

@@ -7,7 +7,7 @@ use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::BytesText;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use url::Url;
@@ -19,11 +19,20 @@ use super::provider::{
     usable_id, words_for_status,
 };
 use super::settings::{basic_auth, provider_url};
-use super::{Accepted, GatewayError, GatewaySettingsError, MadaSettings, OutgoingMessage};
+use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 
 pub type Mada = HttpProvider<MadaApi>;
+
+#[derive(Debug, Clone)]
+pub struct MadaSettings {
+    pub username: String,
+    pub password: SecretString,
+    /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
+    pub url: String,
+    pub source_name: String,
+}
 
 pub struct MadaApi {
     url: Url,
@@ -35,19 +44,9 @@ pub struct MadaApi {
 impl Mada {
     pub fn new(settings: &MadaSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let MadaSettings { username, password, url, source_name } = settings;
-        let error = |setting: &str, problem: &str| GatewaySettingsError::new(MadaApi::NAME, setting, problem);
         let whole = if url.contains("://") { url.clone() } else { format!("http://{url}") };
         let url = provider_url(MadaApi::NAME, MadaApi::URL_SETTING, &whole)?;
-        let authorization = basic_auth(username, password.expose_secret()).ok_or_else(|| {
-            error(
-                "sms.mada.username and password (MADA_USERNAME, MADA_PASSWORD)",
-                "must both be there, the user name without a colon",
-            )
-        })?;
-        if source_name.trim().is_empty() || !source_name.chars().all(can_be_written) {
-            let setting = "sms.mada.source_name (MADA_SOURCE_NAME)";
-            return Err(error(setting, "must be the sender's name, without control characters"));
-        }
+        let authorization = basic_auth(MadaApi::NAME, "MADA_USERNAME and MADA_PASSWORD", username, password)?;
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, authorization),
             (CONTENT_TYPE, HeaderValue::from_static("text/xml")),

@@ -8,7 +8,7 @@
 //! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
 //! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
 //!   named over the API.
-//! * `outcome`: what becomes of a message. `settings`: what each gateway needs.
+//! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -31,6 +31,7 @@ pub(crate) mod tests {
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
@@ -40,22 +41,72 @@ pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
 pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
-pub use http_gateway::HttpGateway;
-pub use mada::Mada;
+pub use http_gateway::{HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess};
+pub use mada::{Mada, MadaSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
 pub(crate) use provider::retry_after;
-pub use settings::{
-    GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
-    TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
-};
+pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
-pub use sinch::Sinch;
+pub use sinch::{Sinch, SinchSettings};
 pub use twilio::{
-    CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
+    CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
+    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
     twiml,
 };
+
+/// All that a gateway needs. Adding one adds it here.
+#[derive(Debug, Clone)]
+pub enum ProviderSettings {
+    TwilioMessages(TwilioSettings),
+    TwilioVoice(TwilioVoiceSettings),
+    TwilioVerify(TwilioVerifySettings),
+    Sinch(SinchSettings),
+    Mada(MadaSettings),
+    Http(HttpGatewaySettings),
+}
+
+impl ProviderSettings {
+    pub const fn name(&self) -> GatewayName {
+        match self {
+            Self::TwilioMessages(_) => GatewayName::TwilioMessages,
+            Self::TwilioVoice(_) => GatewayName::TwilioVoice,
+            Self::TwilioVerify(_) => GatewayName::TwilioVerify,
+            Self::Sinch(_) => GatewayName::Sinch,
+            Self::Mada(_) => GatewayName::Mada,
+            Self::Http(_) => GatewayName::Http,
+        }
+    }
+
+    pub fn channels(&self) -> &[Channel] {
+        match self {
+            Self::TwilioMessages(TwilioSettings { whatsapp: Some(_), .. }) => {
+                &[Channel::Sms, Channel::WhatsApp]
+            }
+            Self::TwilioMessages(_) | Self::Mada(_) => &[Channel::Sms],
+            Self::TwilioVoice(_) => &[Channel::Call],
+            Self::TwilioVerify(_) => &Channel::ALL,
+            Self::Sinch(_) => &[Channel::Sms, Channel::Call],
+            Self::Http(described) => &described.channels,
+        }
+    }
+
+    /// The gateway. Sends nothing.
+    ///
+    /// # Errors
+    /// The setting that cannot be used.
+    pub fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {
+        Ok(match self {
+            Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
+            Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
+            Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
+            Self::Sinch(settings) => Arc::new(Sinch::new(settings, clock)?),
+            Self::Mada(settings) => Arc::new(Mada::new(settings, clock)?),
+            Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
+        })
+    }
+}
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
@@ -19,13 +19,19 @@ use super::provider::{
     not_tried, request, words_for_status,
 };
 use super::settings::{base_url, basic_auth, below};
-use super::{
-    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict,
-};
+use super::{Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
 pub type Sinch = HttpProvider<SinchApi>;
+
+#[derive(Debug, Clone)]
+pub struct SinchSettings {
+    pub app_id: String,
+    pub app_secret: SecretString,
+    /// Where verifications are posted, such as `https://verification.api.sinch.com/verification/v1/verifications`.
+    pub verification_url: String,
+}
 
 pub struct SinchApi {
     url: Url,
@@ -36,13 +42,8 @@ impl Sinch {
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
         let url = base_url(SinchApi::NAME, SinchApi::URL_SETTING, verification_url)?;
-        let authorization = basic_auth(app_id, app_secret.expose_secret()).ok_or_else(|| {
-            GatewaySettingsError::new(
-                SinchApi::NAME,
-                "sms.sinch.app_id and app_secret (SINCH_APP_ID, SINCH_APP_SECRET)",
-                "must both be there, as the Sinch dashboard shows them, the id without a colon",
-            )
-        })?;
+        let authorization =
+            basic_auth(SinchApi::NAME, "SINCH_APP_ID and SINCH_APP_SECRET", app_id, app_secret)?;
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, authorization),
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),

@@ -16,14 +16,16 @@ pub mod twiml;
 mod verify;
 mod voice;
 
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
+use super::GatewaySettingsError;
 use super::provider::{get, request};
 use super::settings::{base_url, basic_auth, below};
-use super::{GatewaySettingsError, TwilioAccount};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
@@ -31,14 +33,68 @@ pub use self::messages::TwilioMessages;
 pub use self::verify::TwilioVerify;
 pub use self::voice::TwilioVoice;
 
-const ACCOUNT_SID: &str = "sms.twilio.sid (TWILIO_ACCOUNT_SID)";
-const AUTH_TOKEN: &str = "sms.twilio.token (TWILIO_AUTH_TOKEN)";
+const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
 const BASE_URL: &str = "TWILIO_BASE_URL";
-const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
-const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
-const WHATSAPP_TEMPLATE: &str = "whatsapp-content-sid";
 const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
 const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
+const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
+
+#[derive(Debug, Clone)]
+pub struct TwilioAccount {
+    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
+    pub account_sid: String,
+    pub auth_token: SecretString,
+    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or `https://verify.twilio.com` for
+    /// Verify, unless a test or a private gateway stands in.
+    pub base_url: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    pub account: TwilioAccount,
+    /// The sender of text messages.
+    pub sender: TwilioSender,
+    /// The sender of `WhatsApp` messages; `None` without one.
+    pub whatsapp: Option<WhatsAppSender>,
+    /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
+    pub feedback: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwilioSender {
+    /// A number, short code or alphanumeric sender: Twilio's `From`.
+    Number(String),
+    /// A messaging service, `MG...`: Twilio's `MessagingServiceSid`.
+    MessagingService(String),
+}
+
+/// The sender of a `WhatsApp` message and the approved template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhatsAppSender {
+    /// A number in E.164 form, without `whatsapp:`.
+    pub number: String,
+    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself, which reaches
+    /// only people who have written within the last day.
+    pub content_sid: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVoiceSettings {
+    pub account: TwilioAccount,
+    /// The number that calls, in E.164 form.
+    pub from: String,
+    /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
+    /// address.
+    pub gate: bool,
+    pub ring_for: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct TwilioVerifySettings {
+    pub account: TwilioAccount,
+    /// `VA` and 32 hex digits.
+    pub service_sid: String,
+}
 
 struct Account {
     gateway: GatewayName,
@@ -50,10 +106,9 @@ struct Account {
 impl Account {
     fn new(gateway: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
         let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
-        check_id(gateway, ACCOUNT_SID, "AC", account_sid)?;
         let base = base_url(gateway, BASE_URL, url)?;
         let headers = HeaderMap::from_iter([
-            (AUTHORIZATION, authorization(gateway, account_sid, auth_token)?),
+            (AUTHORIZATION, basic_auth(gateway, CREDENTIALS, account_sid, auth_token)?),
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
@@ -92,36 +147,6 @@ impl Account {
     fn post(&self, url: &Url, form: &mut Form) -> Request {
         request(Method::POST, url.clone(), &self.headers, form.finish())
     }
-}
-
-/// Refuses an id that could change the path it becomes part of.
-fn check_id(gateway: GatewayName, setting: &str, prefix: &str, id: &str) -> Result<(), GatewaySettingsError> {
-    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-        return Ok(());
-    }
-    let problem = format!("must be letters, digits, - and _, such as {prefix} followed by 32 hex digits");
-    Err(GatewaySettingsError::new(gateway, setting, problem))
-}
-
-fn check_sender(gateway: GatewayName, setting: &str, sender: &str) -> Result<(), GatewaySettingsError> {
-    if !sender.trim().is_empty() {
-        return Ok(());
-    }
-    let problem = "must name who messages or calls come from, such as one of the account's phone numbers";
-    Err(GatewaySettingsError::new(gateway, setting, problem))
-}
-
-/// The header that says whose account it is. A space or a line break in the token was not meant.
-fn authorization(
-    gateway: GatewayName,
-    account_sid: &str,
-    token: &SecretString,
-) -> Result<HeaderValue, GatewaySettingsError> {
-    let token = Some(token.expose_secret()).filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
-    token.and_then(|token| basic_auth(account_sid, token)).ok_or_else(|| {
-        let problem = "must be visible ASCII characters, as the Twilio console shows it";
-        GatewaySettingsError::new(gateway, AUTH_TOKEN, problem)
-    })
 }
 
 /// An `application/x-www-form-urlencoded` body that grows.

@@ -20,8 +20,8 @@ const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Records of all services. Beyond it the oldest are removed.
 const MOST: usize = 20_000;
 
-/// Records that one interval adds or changes. Sends beyond it are counted under the key of all numbers.
-const MOST_AT_ONCE: usize = 256;
+/// Keys of a service whose sends are counted apart in an hour, for each rule. The others are counted together.
+const MOST_KEYS: usize = 32;
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,13 +103,10 @@ pub struct Decisions {
 #[derive(Default)]
 struct Waiting {
     decisions: HashMap<DecisionName, GuardDecision>,
-    /// Those of this hour that were noted before; at most [`MOST_NOTED`].
+    /// Of this hour, at most [`MOST_KEYS`] of a service and rule.
     hour: u32,
-    noted: HashSet<DecisionName>,
+    noted: HashMap<(ServiceId, Rule), HashSet<Key>>,
 }
-
-/// Decisions of an hour of which the first one is told apart.
-const MOST_NOTED: usize = 4_096;
 
 impl Decisions {
     pub fn follow(shards: &Shards, slots: SlotHash) -> Self {
@@ -117,7 +114,8 @@ impl Decisions {
         Self { log, router: Arc::clone(shards.router()), slots, waiting: Mutex::default() }
     }
 
-    /// Returns whether it is the first one of its name in the hour.
+    /// Returns whether an allowance lacks messages for the first time in the hour. A flood that meets one rule in a service
+    /// hides nothing of another one.
     pub fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) -> bool {
         let Finding { rule, key, effect, figures, until, .. } = *finding;
         let hour = u32::try_from(now.as_millis() / 3_600_000).unwrap_or(u32::MAX);
@@ -127,15 +125,14 @@ impl Decisions {
             waiting.hour = hour;
             waiting.noted.clear();
         }
-        // Findings about a type or a list are of one number each: a flood of them would fill the set.
-        let is_allowance = figures.is_some();
-        let is_first = is_allowance && waiting.noted.len() < MOST_NOTED && waiting.noted.insert(name);
-        if waiting.decisions.len() >= MOST_AT_ONCE && !waiting.decisions.contains_key(&name) {
+        let noted = waiting.noted.entry((service, rule)).or_default();
+        let is_new = noted.len() < MOST_KEYS && noted.insert(key);
+        if !is_new && !noted.contains(&key) {
             name.key.dimension = Dimension::Total;
         }
         let new = GuardDecision { name, sends: 1, first: now, last: now, figures, until };
         waiting.decisions.entry(name).and_modify(|known| known.add(&new)).or_insert(new);
-        is_first
+        is_new && figures.is_some()
     }
 
     /// Adds what waits to the records. A shard that does not run loses its part.

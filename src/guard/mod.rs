@@ -26,7 +26,7 @@ use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, 
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
-    BudgetReading, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendEnd, SendFacts, TableReading,
+    BudgetReading, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendFacts, TableReading,
     VerificationFacts, VerificationStep,
 };
 use crate::registry::Registry;
@@ -38,7 +38,7 @@ use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
 pub use self::record::GuardRecord;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
-use onceward_core::guard::{Bounds, Guard, VerifiedNumber};
+use onceward_core::guard::{Bounds, Guard, RowName, VerifiedNumber};
 pub use onceward_core::guard::{
     ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
     TooManyEntries, replay,
@@ -47,10 +47,10 @@ pub use onceward_core::guard::{
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Intervals between writes of the decisions, and between sweeps.
+/// Intervals between writes of the decisions.
 const DECISION_INTERVALS: u32 = 40;
 
-/// Rows of each service that a sweep looks at, to free those that say nothing.
+/// Rows that are looked at in each interval, to free those that say nothing.
 const LOOKS: usize = 64;
 
 /// Notices that a receiver may leave unread.
@@ -93,6 +93,7 @@ impl ClientSignals {
 pub enum GuardRefusal {
     /// By a rule, or by an entry of the operator.
     Blocked {
+        rule: Rule,
         /// When a message can pass; `None` for a number that gets none.
         until: Option<Timestamp>,
     },
@@ -269,9 +270,15 @@ impl PumpingGuard {
                 | Rule::Network
                 | Rule::Country
                 | Rule::Unproven
-                | Rule::Budget => GuardRefusal::Blocked { until: refused.until },
+                | Rule::Budget => GuardRefusal::Blocked { rule: refused.rule, until: refused.until },
             }
         })
+    }
+
+    /// Decides about a further message of a verification, from the client of the number's last request.
+    pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<(), GuardRefusal> {
+        let address = self.inner.guard().address(signals.service, signals.number);
+        self.assess(&Signals { address, ..signals }, request_id)
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
@@ -319,9 +326,9 @@ impl PumpingGuard {
         let mut is_known = self.inner.guard().forget(service, number, self.inner.clock.now());
         self.inner.write(Durability::Durable).await?;
         let Some(service) = service else { return Ok(is_known) };
-        if self.inner.verified.get(service, number).is_some() {
+        let subject = self.inner.verified_subject(service, number);
+        if self.inner.verified.get(subject.slot, service, number).is_some() {
             is_known = true;
-            let subject = self.inner.verified_subject(service, number);
             let removed = self.inner.router.decide(subject, move |view| {
                 view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
                 Ok::<_, Refusal>(())
@@ -331,7 +338,7 @@ impl PumpingGuard {
         Ok(self.inner.decisions.erase(service, number).await? || is_known)
     }
 
-    /// Hands all changes to the shards. Those that a shard refuses are lost.
+    /// Hands all changes to the shards. Those that a shard refuses are handed again later.
     pub async fn flush(&self) {
         self.inner.decisions.flush().await;
         self.inner.flush().await;
@@ -360,20 +367,17 @@ async fn run(inner: Weak<Inner>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.flush().await;
+        inner.guard().sweep(LOOKS, inner.clock.now());
         if !turn.is_multiple_of(DECISION_INTERVALS) {
             continue;
         }
         inner.decisions.flush().await;
         let now = inner.clock.now();
-        let all = {
-            let mut guard = inner.guard();
-            guard.sweep(LOOKS, now);
-            guard.dropped()
-        };
+        let all = inner.guard().dropped();
         if all > dropped && logged.is_none_or(|at| now >= at.plus(DROPS_LOGGED)) {
             tracing::warn!(
                 dropped = all - dropped,
-                "guard tables full; the fullest allowances of the largest service were dropped"
+                "guard tables full; allowances of services with more than their share were dropped"
             );
             (dropped, logged) = (all, Some(now));
         }
@@ -383,9 +387,19 @@ async fn run(inner: Weak<Inner>) {
 /// Records of one slot that are written together.
 #[derive(Default)]
 struct SlotWrites {
-    rows: Vec<(Id, Option<GuardRecord>)>,
-    verified: Vec<(Id, VerifiedRecord)>,
+    rows: Vec<(RowName, Id, Option<GuardRecord>)>,
+    verified: Vec<(Newly, Id)>,
     audited: Option<(Author, Change)>,
+}
+
+/// A number that was verified, on its way to its shard.
+type Newly = ((ServiceId, PhoneNumber), VerifiedNumber);
+
+/// A write on its way, and what it writes.
+struct Written {
+    rows: Vec<RowName>,
+    verified: Vec<Newly>,
+    answer: tokio::sync::oneshot::Receiver<Result<(), Refusal>>,
 }
 
 impl Inner {
@@ -412,7 +426,8 @@ impl Inner {
             return None;
         }
         let newly = self.newly_verified().get(&(service, number)).copied();
-        newly.or_else(|| self.verified.get(service, number)).filter(|verified| now < verified.expires())
+        let stored = || self.verified.get(self.verified_subject(service, number).slot, service, number);
+        newly.or_else(stored).filter(|verified| now < verified.expires())
     }
 
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
@@ -446,7 +461,8 @@ impl Inner {
         self.write_locked(durability, None).await
     }
 
-    /// Writes the changes, with `writing` held. `audited` goes with the first of them, which is that of an entry.
+    /// Writes the changes, with `writing` held. `audited` goes with the first of them, which is that of an entry. After a
+    /// refusal, what was not written waits for the next time.
     async fn write_locked(
         &self,
         durability: Durability,
@@ -454,35 +470,42 @@ impl Inner {
     ) -> Result<(), Refusal> {
         let mut result = Ok(());
         let newly: Vec<_> = self.newly_verified().iter().map(|(key, verified)| (*key, *verified)).collect();
-        let mut verified = newly.iter().copied();
-        loop {
+        let mut verified = newly.into_iter();
+        while result.is_ok() {
             let rows = self.guard().take_changed(AT_ONCE);
             let mut slots = BTreeMap::<u8, SlotWrites>::new();
             for (name, row) in rows {
                 let Subject { slot, id } = record::subject(&name, &self.slots);
                 let writes = slots.entry(slot).or_default();
-                writes.rows.push((id, row.map(GuardRecord)));
+                writes.rows.push((name, id, row.map(GuardRecord)));
                 if let Some(audited) = audited.take() {
                     writes.audited = Some(audited);
                 }
             }
-            for ((service, number), verified) in verified.by_ref().take(AT_ONCE) {
+            for newly in verified.by_ref().take(AT_ONCE) {
+                let (service, number) = newly.0;
                 let Subject { slot, id } = self.verified_subject(service, number);
-                slots.entry(slot).or_default().verified.push((id, VerifiedRecord(verified)));
+                slots.entry(slot).or_default().verified.push((newly, id));
             }
             if slots.is_empty() {
                 break;
             }
             let written =
                 slots.into_iter().flat_map(|(slot, writes)| self.write_slot(slot, writes, durability));
-            for answer in written.collect::<Vec<_>>() {
-                result = result.and(answer.await.unwrap_or(Err(Refusal::Stopping)));
-            }
-        }
-        let mut waiting = self.newly_verified();
-        for (key, verified) in newly {
-            if waiting.get(&key) == Some(&verified) {
-                waiting.remove(&key);
+            for Written { rows, verified, answer } in written.collect::<Vec<_>>() {
+                let answer = answer.await.unwrap_or(Err(Refusal::Stopping));
+                if answer.is_ok() {
+                    let mut waiting = self.newly_verified();
+                    for (key, verified) in verified {
+                        if waiting.get(&key) == Some(&verified) {
+                            waiting.remove(&key);
+                        }
+                    }
+                } else {
+                    let mut guard = self.guard();
+                    rows.into_iter().for_each(|name| guard.mark_changed(name));
+                }
+                result = result.and(answer);
             }
         }
         result
@@ -493,32 +516,33 @@ impl Inner {
         slot: u8,
         SlotWrites { mut rows, mut verified, mut audited }: SlotWrites,
         durability: Durability,
-    ) -> Vec<tokio::sync::oneshot::Receiver<Result<(), Refusal>>> {
-        let mut answers = Vec::new();
+    ) -> Vec<Written> {
+        let mut written = Vec::new();
         while !rows.is_empty() || !verified.is_empty() {
             let rows: Vec<_> = rows.drain(..rows.len().min(PER_DECISION)).collect();
             let verified: Vec<_> = verified.drain(..verified.len().min(PER_DECISION)).collect();
-            let Some(id) = rows.first().map(|(id, _)| *id).or_else(|| verified.first().map(|(id, _)| *id))
-            else {
-                break;
-            };
+            let ids = rows.iter().map(|(_, id, _)| *id).chain(verified.iter().map(|(_, id)| *id));
+            let Some(id) = ids.take(1).next() else { break };
             let audited = audited.take();
-            answers.push(self.router.decide(Subject { slot, id }, move |view| {
+            let names = rows.iter().map(|(name, ..)| *name).collect();
+            let newly = verified.iter().map(|(newly, _)| *newly).collect();
+            let answer = self.router.decide(Subject { slot, id }, move |view| {
                 let now = view.now();
-                for (id, row) in &rows {
+                for (_, id, row) in &rows {
                     let row = row.as_ref().filter(|row| now < row.0.expires());
                     view.put(*id, row, durability);
                 }
-                for (id, verified) in &verified {
-                    view.put(*id, Some(verified), Durability::Lazy);
+                for ((_, verified), id) in &verified {
+                    view.put(*id, Some(&VerifiedRecord(*verified)), Durability::Lazy);
                 }
                 if let Some((author, change)) = audited {
                     author.record(change, view);
                 }
                 Ok(())
-            }));
+            });
+            written.push(Written { rows: names, verified: newly, answer });
         }
-        answers
+        written
     }
 
     /// Counts and logs that a budget has nothing left for a message.
@@ -596,29 +620,17 @@ impl FactConsumer for Facts {
         }
         let now = inner.clock.now();
         let earlier = inner.known(service, number, now);
-        let verified = inner.guard().verified(service, number, rules, earlier, now);
-        if earlier != Some(verified) && (earlier.is_some() || inner.verified.has_room(service)) {
-            inner.newly_verified().insert((service, number), verified);
-        }
+        let has_room = earlier.is_some() || inner.verified.has_room(service);
+        let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
+        let verified = verified.filter(|verified| earlier != Some(*verified));
+        inner.newly_verified().extend(verified.map(|verified| ((service, number), verified)));
     }
 
     fn failed_attempt(&self, _: &FailedAttemptFacts) {}
 
-    fn send(&self, facts: &SendFacts) {
-        let Some(inner) = self.0.upgrade().filter(|_| !facts.follows) else { return };
-        match facts.outcome {
-            // The message was sent, may have been, or will be.
-            SendEnd::Accepted | SendEnd::Unknown | SendEnd::Postponed | SendEnd::Test => {}
-            SendEnd::NumberRefused
-            | SendEnd::Failed
-            | SendEnd::Obsolete
-            | SendEnd::Overloaded
-            | SendEnd::Locked
-            | SendEnd::Limited => inner.give_back(facts.recipient),
-        }
-    }
+    fn send(&self, _: &SendFacts) {}
 
-    fn not_begun(&self, recipient: Recipient) {
+    fn not_sent(&self, recipient: Recipient) {
         if let Some(inner) = self.0.upgrade() {
             inner.give_back(recipient);
         }

@@ -15,9 +15,10 @@ use super::{
     Mode, PumpingGuard, Rule, scope_name,
 };
 use crate::audit::{Action, Author, Change};
-use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::registry::Service;
 use crate::shard::{Durability, Refusal};
+use onceward_core::guard::{AllowanceNow, Explained, Refusals};
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -38,13 +39,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
      digits), a country (TJ), a client address (192.0.2.7) or a network (192.0.2.0/24, 2001:db8::/48)";
 
-/// The subject of the allowance of all countries without users.
-const UNPROVEN: &str = "unproven";
-
-/// Reads what [`exact`] wrote.
-fn subject_of(text: &str) -> Option<Dimension> {
-    subject(text, None)
-}
+/// Allowances that are read under one lock: some 5 us.
+const ALLOWANCES_AT_ONCE: usize = 256;
 
 /// Reads a number, prefix, country, client address or network.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
@@ -106,9 +102,19 @@ pub struct AllowanceView {
 
 impl fmt::Display for AllowanceView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { level, most, usual, .. } = self;
-        write!(f, "{level} of {most} messages left, usually {usual} verified a day")
+        let Self { level, most, usual, kept, .. } = *self;
+        f.write_str(&left(&Figures { level, most, usual, kept }))
     }
+}
+
+fn left(Figures { level, most, usual, .. }: &Figures) -> String {
+    format!("{level} of {most} messages left, usually {usual} verified a day")
+}
+
+fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
+    let (last, rule) = (shown(last), rule.as_str());
+    let were = if messages == 1 { "message was" } else { "messages were" };
+    format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard.")
 }
 
 /// A manual entry.
@@ -125,11 +131,13 @@ pub struct EntryView {
     /// `allow`, `block` or `expect`.
     #[schemars(regex(pattern = "^(allow|block|expect)$"), example = &"allow")]
     pub action: String,
-    /// The messages that are announced by `expect`; else null.
+    /// The announced messages that are left, of `expect`; else null.
     pub messages: Option<u32>,
     /// The end.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: String,
+    /// In the answer to a new entry: the action of the one that it replaces. Else null.
+    pub replaced: Option<String>,
 }
 
 /// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
@@ -300,32 +308,30 @@ impl PumpingGuard {
         Ok(Explanation { subject: exact(dimension), services: explained })
     }
 
-    /// The services in which an allowance of the subject lacks most.
+    /// The services in which a message is refused, or an allowance of the subject lacks most.
     fn worst(&self, dimension: Dimension) -> Vec<ServiceId> {
-        let country = country_and_type(dimension).and_then(|(country, _)| country);
         let now = self.now();
-        let guard = self.inner.guard();
-        let mut services: Vec<_> = guard.services().collect();
-        let configured = self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]);
-        services.extend(configured.filter(|service| !guard.services().any(|known| known == *service)));
-        services.extend(guard.entries(now).filter_map(|(key, _)| key.service));
+        let mut services: Vec<_> = self.inner.guard().services().collect();
+        services.extend(self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]));
+        services.extend(self.inner.guard().entries(now).filter_map(|(key, _)| key.service));
         services.sort_unstable();
         services.dedup();
         services.sort_by_cached_key(|service| {
-            let rules = self.inner.rules(*service);
-            let places = guard.containing(*service, dimension, country, rules, now);
-            let part = |place: &Dimension| {
-                let (Figures { level, most, .. }, _) = guard.figures(*service, *place, rules, now);
-                level * 1_000 / most.max(1)
-            };
-            let is_blocked = places.iter().any(|place| {
-                let entry = guard.entry(&Key::new(Some(*service), *place), now);
-                entry.is_some_and(|entry| entry.action == EntryAction::Block)
-            });
-            (!is_blocked, places.iter().map(part).min(), *service)
+            let explained = self.explained(*service, dimension, now);
+            let least = explained.allowances.iter().map(AllowanceNow::rank).min();
+            (explained.assessment.verdict.is_ok(), least, *service)
         });
         services.truncate(EXPLAINED_SERVICES);
         services
+    }
+
+    fn explained(&self, service: ServiceId, dimension: Dimension, now: Timestamp) -> Explained {
+        let of = country_and_type(dimension).unwrap_or((None, NumberType::Other));
+        let verified = match dimension {
+            Dimension::Number(number) => self.inner.known(service, number, now),
+            _ => None,
+        };
+        self.inner.guard().explain(service, dimension, of, self.inner.rules(service), verified, now)
     }
 
     async fn explain_in(
@@ -346,58 +352,55 @@ impl PumpingGuard {
                  {name} in config.json permits more."
             ));
         }
-        let is_fixed = self.fixed_reasons(service, dimension, &mut reasons);
-        let places = self.inner.guard().containing(service, dimension, country, rules, now);
-        let entries =
-            places.iter().flat_map(|place| [Some(service), None].map(|scope| Key::new(scope, *place)));
-        let entries = entries.filter_map(|key| Some((key, self.entry(&key)?)));
-        let entries: Vec<_> = entries.collect();
-        for (key, entry) in &entries {
-            reasons.push(self.entry_reason(key, entry));
-        }
-        let decided = entries.iter().map(|(_, entry)| entry.action);
-        let decided = decided.clone().find(|action| !matches!(action, EntryAction::Expect(_)));
-        let mut refused = spent.is_some() || is_fixed || decided == Some(EntryAction::Block);
-        let is_exempt = decided == Some(EntryAction::Allow) || rules.mode == Mode::Off;
+        let Explained { assessment, entries, allowances, refusals } = self.explained(service, dimension, now);
+        let option =
+            self.named(Some(service), "").0.map(|sid| format!(" --service {sid}")).unwrap_or_default();
+        reasons.extend(assessment.findings.iter().filter_map(|finding| {
+            Some(match (finding.rule, finding.figures, finding.until) {
+                (Rule::Entry, ..) => return None,
+                (_, Some(figures), Some(until)) => {
+                    let of = finding.key.dimension;
+                    let allow = exact(if of == Dimension::Unproven { dimension } else { of });
+                    let (of, left, until) = (exact(of), left(&figures), shown(until));
+                    format!(
+                        "The allowance of {of} lacks messages: {left}. The next message passes at {until}. If these are your \
+                         users, onceward guard allow '{allow}'{option} --for 12h lets them pass."
+                    )
+                }
+                (rule, ..) => {
+                    let (does, helps) = match finding.effect {
+                        Effect::Refused => ("refuses", permitting(rule)),
+                        Effect::Recorded => ("only records", ""),
+                    };
+                    format!("The rule {} {does} text messages to it.{helps}", rule.as_str())
+                }
+            })
+        }));
+        reasons.extend(entries.iter().map(|(key, entry)| self.entry_reason(key, entry)));
         if rules.mode != Mode::Block {
+            let mode = if rules.mode == Mode::Off { "off" } else { "record" };
             reasons.push(format!(
-                "The mode of the guard is {}: no message is refused for want of an allowance.",
-                if rules.mode == Mode::Off { "off" } else { "record" }
+                "The mode of the guard is {mode}: no message is refused for want of an allowance."
             ));
         }
-        if let Dimension::Number(number) = dimension {
-            if self.inner.known(service, number, now).is_some() {
-                reasons.push(
-                    "It was verified in the last 30 days: ten messages a day need no allowance, four of them unverified."
-                        .to_owned(),
-                );
-            }
-            reasons.extend(self.refusals(service, number));
+        if let Dimension::Number(number) = dimension
+            && self.inner.known(service, number, now).is_some()
+        {
+            let known = "It was verified in the last 30 days: ten messages a day need no allowance, four of them unverified.";
+            reasons.push(known.to_owned());
         }
-        let allowances: Vec<_> =
-            places.iter().map(|place| self.allowance_view(service, *place, exact)).collect();
-        for allowance in allowances.iter().filter(|_| !is_exempt) {
-            let Some(passes) = &allowance.date_passes else { continue };
-            refused |= rules.mode == Mode::Block;
-            let subject = &allowance.subject;
-            let option =
-                allowance.service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
-            let allow =
-                if subject == UNPROVEN { dimension } else { subject_of(subject).unwrap_or(dimension) };
-            reasons.push(format!(
-                "The allowance of {subject} lacks messages: {allowance}. The next message passes at {passes}. If these are \
-                 your users, onceward guard allow '{}'{option} --for 12h lets them pass.",
-                exact(allow)
-            ));
-        }
+        reasons.extend(refusals.map(refusals_in_words));
         let query = DecisionQuery {
             service: Some(service),
-            keys: places,
+            keys: allowances.iter().map(|allowance| allowance.dimension).collect(),
             limit: EXPLAINED,
             ..DecisionQuery::default()
         };
         let decisions = self.decisions(&query).await?.0;
         let decisions = decisions.iter().map(|decision| self.decision_view(decision)).collect();
+        let refused = spent.is_some() || assessment.verdict.is_err();
+        let allowances =
+            allowances.into_iter().map(|allowance| self.allowance_view(allowance, exact)).collect();
         let (service_sid, service) = self.named(Some(service), "default");
         let service_sid = service_sid.unwrap_or_default();
         Ok(ServiceExplanation { service_sid, service, refused, reasons, allowances, decisions })
@@ -405,12 +408,7 @@ impl PumpingGuard {
 
     /// The refusals of a number in a service on the day of the last one, in a sentence.
     pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<String> {
-        let refusals = self.inner.guard().refusals(service, number)?;
-        let (messages, last, rule) = (refusals.messages, shown(refusals.last), refusals.rule.as_str());
-        let were = if messages == 1 { "message was" } else { "messages were" };
-        Some(format!(
-            "{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard."
-        ))
+        self.inner.guard().refusals(service, number).map(refusals_in_words)
     }
 
     fn entry_reason(&self, key: &Key, entry: &Entry) -> String {
@@ -420,27 +418,14 @@ impl PumpingGuard {
         let does = match entry.action {
             EntryAction::Allow => "needs no allowance".to_owned(),
             EntryAction::Block => "is refused".to_owned(),
-            EntryAction::Expect(_) => format!("is expected to get {} messages", messages.unwrap_or_default()),
+            EntryAction::Expect(_) => {
+                format!("gets {} announced messages beyond its allowance", messages.unwrap_or_default())
+            }
         };
         format!(
             "By a manual entry for {}, {subject} {does} until {date_until}; onceward guard remove '{subject}'{option} ends that.",
             whose(key.service)
         )
-    }
-
-    /// Lists and types of a number or country. Returns whether one refuses text messages.
-    fn fixed_reasons(&self, service: ServiceId, dimension: Dimension, reasons: &mut Vec<String>) -> bool {
-        let (rules, mut is_refused) = (self.inner.rules(service), false);
-        let known = country_and_type(dimension).into_iter();
-        for (rule, effect) in known.flat_map(|(country, of)| rules.fixed(country, of, Channel::Sms)) {
-            let (does, helps) = match effect {
-                Effect::Refused => ("refuses", permitting(rule)),
-                Effect::Recorded => ("only records", ""),
-            };
-            is_refused |= effect == Effect::Refused;
-            reasons.push(format!("The rule {} {does} text messages to it.{helps}", rule.as_str()));
-        }
-        is_refused
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -455,14 +440,8 @@ impl PumpingGuard {
     }
 
     /// `named` is [`masked`] or [`exact`].
-    fn allowance_view(
-        &self,
-        service: ServiceId,
-        dimension: Dimension,
-        named: fn(Dimension) -> String,
-    ) -> AllowanceView {
-        let rules = self.inner.rules(service);
-        let (figures, passes) = self.inner.guard().figures(service, dimension, rules, self.now());
+    fn allowance_view(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> AllowanceView {
+        let AllowanceNow { service, dimension, figures, passes } = allowance;
         let Figures { level, most, usual, kept } = figures;
         let (service_sid, service) = self.named(Some(service), "default");
         let (subject, date_passes) = (named(dimension), passes.map(shown));
@@ -478,7 +457,8 @@ impl PumpingGuard {
         };
         let (service_sid, service) = self.named(key.service, "all");
         let (subject, date_until) = (named(key.dimension), shown(entry.until));
-        EntryView { service_sid, service, subject, action: action.to_owned(), messages, date_until }
+        let (action, replaced) = (action.to_owned(), None);
+        EntryView { service_sid, service, subject, action, messages, date_until, replaced }
     }
 
     fn budget_view(&self, usage: BudgetUsage) -> BudgetView {
@@ -527,6 +507,7 @@ impl PumpingGuard {
         // A write in between would take the entry without its line of the audit log, and not durably.
         let _writing = self.inner.writing.lock().await;
         let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
+        let before = self.entry(&key);
         let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
             return Ok(None);
         };
@@ -537,8 +518,13 @@ impl PumpingGuard {
             Some(EntryAction::Expect(_)) => Action::GuardExpected,
         };
         let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
-        self.inner.write_locked(Durability::Durable, Some((by, change))).await?;
-        Ok(Some(self.entry_view(key, entry, exact)))
+        if let Err(refusal) = self.inner.write_locked(Durability::Durable, Some((by, change))).await {
+            self.inner.guard().reset_entry(key, before);
+            return Err(refusal.into());
+        }
+        let replaced = before.filter(|_| action.is_some());
+        let replaced = replaced.map(|before| self.entry_view(key, before, exact).action);
+        Ok(Some(EntryView { replaced, ..self.entry_view(key, entry, exact) }))
     }
 
     /// The budgets of a service, or of all.
@@ -554,33 +540,32 @@ impl PumpingGuard {
         entries
     }
 
-    /// The allowances of a service, or of all, that have less than half of their messages: those with the smallest part
-    /// left first. `named` writes the subjects.
+    /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
+    /// left. `named` writes the subjects.
     pub fn low_allowances(
         &self,
         service: Option<ServiceId>,
+        limit: usize,
         named: fn(Dimension) -> String,
     ) -> Vec<AllowanceView> {
-        let now = self.now();
-        let guard = self.inner.guard();
-        let services = service.map_or_else(|| guard.services().collect(), |service| vec![service]);
-        let services = services.into_iter().filter(|service| self.inner.rules(*service).mode != Mode::Off);
-        let low = services.flat_map(|service| {
-            let low = guard.low(service, self.inner.rules(service), now);
-            low.into_iter().map(move |dimension| (service, dimension))
-        });
-        let low: Vec<_> = low.collect();
-        drop(guard);
-        let view = |(service, dimension)| self.allowance_view(service, dimension, named);
-        let mut low: Vec<_> = low.into_iter().map(view).collect();
-        low.sort_by_key(|allowance| {
-            (
-                allowance.level * 1_000 / allowance.most.max(1),
-                Reverse(allowance.most),
-                allowance.subject.clone(),
-            )
-        });
-        low
+        let (now, mut low, mut next) = (self.now(), Vec::new(), Some((0, 0)));
+        let lowest = |low: &mut Vec<AllowanceNow>| {
+            low.sort_by_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
+            low.truncate(limit);
+        };
+        while let Some(start) = next {
+            let page;
+            (page, next) = self.inner.guard().page(service, start, ALLOWANCES_AT_ONCE);
+            // No send waits for this: the lock is free.
+            low.extend(page.into_iter().filter_map(|(service, dimension, allowance)| {
+                AllowanceNow::low(service, dimension, allowance, self.inner.rules(service), now)
+            }));
+            if low.len() >= limit.saturating_add(2 * ALLOWANCES_AT_ONCE) {
+                lowest(&mut low);
+            }
+        }
+        lowest(&mut low);
+        low.into_iter().map(|allowance| self.allowance_view(allowance, named)).collect()
     }
 
     /// Budgets, low allowances, entries, and the decisions since a moment (of the last day by default), of a service or of
@@ -594,7 +579,7 @@ impl PumpingGuard {
         let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
         let (decisions, _) = self.decisions(&query).await?;
         let mut items: Vec<_> = self.budgets(service).into_iter().take(limit).map(Item::Budget).collect();
-        items.extend(self.low_allowances(service, named).into_iter().take(limit).map(Item::Allowance));
+        items.extend(self.low_allowances(service, limit, named).into_iter().map(Item::Allowance));
         let entries = self.entries(service).into_iter().take(limit);
         items.extend(entries.map(|(key, entry)| Item::Entry(self.entry_view(key, entry, named))));
         items.extend(decisions.iter().map(|decision| Item::Decision(self.decision_view(decision))));

@@ -9,7 +9,7 @@ use crate::shard::{Record, Subject};
 use onceward_core::guard::GuardRow;
 
 /// A row of the guard: an allowance, a number with messages, or a manual entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardRecord(pub GuardRow);
 
 impl Record for GuardRecord {

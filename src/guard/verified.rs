@@ -10,7 +10,7 @@ use onceward_core::guard::VerifiedNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
-use crate::shard::{Record, RecordKey, Stored, Table, decode, encode};
+use crate::shard::{Record, RecordKey, Stored, Table};
 
 /// The record of a verified number. Its id is that of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +29,18 @@ impl Record for VerifiedRecord {
 #[derive(Clone)]
 pub struct VerifiedNumbers {
     tables: Arc<Mutex<Vec<Weak<Mutex<Rows>>>>>,
+    /// The table with the numbers of each slot.
+    by_slot: BySlot,
     most: usize,
 }
+
+type BySlot = Arc<[Mutex<Weak<Mutex<Rows>>>]>;
 
 impl VerifiedNumbers {
     /// Room for `most` numbers. Beyond it a service adds numbers only up to half of its share.
     pub fn new(most: usize) -> Self {
-        Self { tables: Arc::default(), most }
+        let by_slot = (0..=u8::MAX).map(|_| Mutex::default()).collect();
+        Self { tables: Arc::default(), by_slot, most }
     }
 
     /// An empty table of a shard.
@@ -44,11 +49,14 @@ impl VerifiedNumbers {
         let mut tables = lock(&self.tables);
         tables.retain(|table| table.strong_count() > 0);
         tables.push(Arc::downgrade(&rows));
-        Box::new(VerifiedTable(rows))
+        let by_slot = Arc::clone(&self.by_slot);
+        Box::new(VerifiedTable { rows, by_slot, slots: [false; 256] })
     }
 
-    pub fn get(&self, service: ServiceId, number: PhoneNumber) -> Option<VerifiedNumber> {
-        self.of_tables(|rows| rows.get(service, number.as_u64())).flatten().next()
+    /// A number with the slot of its record. Waits for no other shard.
+    pub fn get(&self, slot: u8, service: ServiceId, number: PhoneNumber) -> Option<VerifiedNumber> {
+        let rows = lock(self.by_slot.get(usize::from(slot))?).upgrade()?;
+        lock(&rows).get(service, number.as_u64())
     }
 
     pub const fn limit(&self) -> usize {
@@ -133,7 +141,7 @@ impl Row {
 
     fn stored(self) -> (RecordKey, Stored) {
         let verified = self.verified();
-        (self.key(), Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() })
+        (self.key(), Stored::of(VerifiedRecord(verified)))
     }
 }
 
@@ -228,36 +236,45 @@ impl Rows {
 }
 
 /// The table of one shard.
-struct VerifiedTable(Arc<Mutex<Rows>>);
+struct VerifiedTable {
+    rows: Arc<Mutex<Rows>>,
+    by_slot: BySlot,
+    /// The slots in which `by_slot` names this table.
+    slots: [bool; 256],
+}
 
 impl Table for VerifiedTable {
     fn len(&self) -> usize {
-        lock(&self.0).all.len()
+        lock(&self.rows).all.len()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         let (service, number) = record_id_parts(key.id);
-        let rows = lock(&self.0);
+        let rows = lock(&self.rows);
         rows.find(service, number).map(|place| rows.all[place].stored().1)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        lock(&self.0).all.get(position).map(|row| row.stored())
+        lock(&self.rows).all.get(position).map(|row| row.stored())
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        lock(&self.0).all.get(position).map(|row| (row.key(), row.verified().expires()))
+        lock(&self.rows).all.get(position).map(|row| (row.key(), row.verified().expires()))
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        let Ok(VerifiedRecord(verified)) = decode(&record.bytes) else { return };
+        let Some(VerifiedRecord(verified)) = record.record() else { return };
+        let slot = usize::from(key.slot);
+        if !std::mem::replace(&mut self.slots[slot], true) {
+            *lock(&self.by_slot[slot]) = Arc::downgrade(&self.rows);
+        }
         let (service, number) = record_id_parts(key.id);
-        lock(&self.0).set(service, number, Row::new(service, number, key.slot, verified));
+        lock(&self.rows).set(service, number, Row::new(service, number, key.slot, verified));
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
         let (service, number) = record_id_parts(key.id);
-        lock(&self.0).remove(service, number)
+        lock(&self.rows).remove(service, number)
     }
 }
 
@@ -275,7 +292,7 @@ mod tests {
     }
 
     fn stored(verified: VerifiedNumber) -> Stored {
-        Stored { bytes: encode(&VerifiedRecord(verified)), expires: verified.expires() }
+        Stored::of(VerifiedRecord(verified))
     }
 
     #[test]
@@ -313,6 +330,19 @@ mod tests {
                 "{number}"
             );
         }
+    }
+
+    #[test]
+    fn a_number_is_read_while_another_table_is_locked() {
+        let numbers = VerifiedNumbers::new(10);
+        let (mut own, mut other) = (numbers.table(), numbers.table());
+        own.set(RecordKey { slot: 1, ..key(7, 14_155_552_671) }, stored(verified(20_000, 20_000)));
+        other.set(RecordKey { slot: 2, ..key(7, 14_155_552_672) }, stored(verified(20_000, 20_000)));
+        let busy = numbers.by_slot[2].lock().expect("a table").upgrade().expect("a table");
+        let _busy = lock(&busy);
+        let number = PhoneNumber::from_u64(14_155_552_671).expect("a number");
+        assert_eq!(numbers.get(1, ServiceId::new(7), number), Some(verified(20_000, 20_000)));
+        assert_eq!(numbers.get(3, ServiceId::new(7), number), None);
     }
 
     #[test]

@@ -159,7 +159,6 @@ pub struct Row {
 
 impl Record for Row {
     const KIND: u8 = 9;
-    const VERSION: u8 = 3;
     const PLURAL: &'static str = "history";
 
     fn expires(&self) -> Timestamp {

@@ -273,7 +273,7 @@ fn send(
     outcome: SendEnd,
     error: Option<ErrorClass>,
 ) -> SendFacts {
-    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error, follows: false }
+    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error }
 }
 
 fn recipient(number: &str) -> Recipient {

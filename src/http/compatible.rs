@@ -503,7 +503,7 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 /// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
 fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
     let until = match refusal {
-        GuardRefusal::Blocked { until } => until,
+        GuardRefusal::Blocked { until, .. } => until,
         GuardRefusal::Country | GuardRefusal::Landline => None,
         GuardRefusal::BudgetSpent { .. } => return refused_by_guard(refusal, now, Response::plain),
     };
@@ -531,9 +531,12 @@ fn refused_by_guard(
         GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
             .because(NotServed::Country)
             .explained("the server sends no message to this country"),
-        GuardRefusal::Blocked { .. } | GuardRefusal::Landline => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
+        GuardRefusal::Blocked { rule, .. } => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
             .because(NotServed::Blocked)
-            .explained("the pumping guard refuses the message; the operator's log says which rule"),
+            .explained(&format!("the pumping guard refuses the message by its rule {}", rule.as_str())),
+        GuardRefusal::Landline => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
+            .because(NotServed::Blocked)
+            .explained("the number is a landline, and landlines get no text messages"),
     }
 }
 

@@ -237,6 +237,13 @@ impl Forwarder {
         });
     }
 
+    /// Says that another node owns the records, if this one knows it.
+    pub fn peer(&self) -> Option<String> {
+        let RequestTarget::Peer { node, url } = &*self.request_target.borrow() else { return None };
+        let at = url.authority();
+        Some(format!("this node stands by; node {node} at {at} owns the records of the cluster"))
+    }
+
     /// The part of this node in the cluster.
     pub fn status(&self) -> NodeStatus {
         let owner = match &*self.request_target.borrow() {

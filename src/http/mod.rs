@@ -4,7 +4,8 @@
 //!   [`Tls`] if the server has a certificate, `service` one request.
 //! * `routes` is the table of all routes. `route` finds the route of a request.
 //! * `admin` is the dashboard.
-//! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people.
+//! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people. `local` has
+//!   the routes of the control socket, which [`serve_local`] serves beside all others.
 //! * `forward` passes requests on to another node of a cluster.
 //! * `response` has the errors of every route, `openapi` the description of every route.
 //! * [`Deps`] is what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
@@ -20,6 +21,7 @@ mod connection;
 mod cors;
 mod events;
 mod forward;
+mod local;
 mod long_answers;
 mod openapi;
 mod pages;
@@ -45,11 +47,12 @@ pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
+pub use local::{CopyNews, Keys, Local};
 pub use long_answers::LongAnswers;
 pub use openapi::text as openapi_json;
 pub use proof::Proofs;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
-    serve,
+    serve, serve_local,
 };
 pub use v2::{Base, Now, V2};

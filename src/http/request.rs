@@ -60,6 +60,10 @@ const DISCARDED_BYTES: usize = 1024 * 1024;
 /// The longest wait for the rest of a body that is discarded.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// The user id of an administrator of this machine, at the control socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalUser(pub u32);
+
 /// A request's body, and how much of it has been taken off the connection.
 pub struct RequestBody {
     incoming: Incoming,

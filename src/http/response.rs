@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::events::Events;
+use super::local::Copying;
 use crate::domain::NumberError;
 use crate::numbers::{LimitedTable, Refusal};
 
@@ -88,6 +89,8 @@ pub struct Response {
     pub not_served: Option<NotServed>,
     /// A stream of events in place of the body.
     pub events: Option<Events>,
+    /// A copy of every record in place of the body.
+    pub copying: Option<Copying>,
 }
 
 impl Response {
@@ -110,7 +113,8 @@ impl Response {
     }
 
     fn of(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type, body: body.into(), headers: Vec::new(), not_served: None, events: None }
+        let (headers, body) = (Vec::new(), body.into());
+        Self { status, content_type, body, headers, not_served: None, events: None, copying: None }
     }
 
     pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {

@@ -9,7 +9,7 @@ use matchit::Params;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::response::{ErrorFormat, Problem, Response};
-use super::routes::{GROUPS, NOT_SERVED};
+use super::routes::{GROUPS, LOCAL, NOT_SERVED};
 use super::server::Deps;
 use super::service::Call;
 use super::v2;
@@ -285,6 +285,11 @@ impl Resource {
             || self.not_served.is_some() && self.allow.split(", ").any(|name| name == method.as_str())
     }
 
+    /// Whether only the control socket has it.
+    pub fn is_local(&self) -> bool {
+        self.path.starts_with("/local/")
+    }
+
     /// Whether clients of older servers call it.
     pub fn is_compatible(&self) -> bool {
         self.group.access == Access::Compatible
@@ -339,7 +344,7 @@ impl<'p> Target<'p> {
 
 static ROUTER: LazyLock<matchit::Router<Resource>> = LazyLock::new(|| {
     let mut paths: IndexMap<_, (_, Vec<_>)> = IndexMap::new();
-    for group in GROUPS {
+    for group in GROUPS.into_iter().chain([&LOCAL]) {
         for route in group.routes {
             paths.entry(route.path).or_insert((group, Vec::new())).1.push(route);
         }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 
 use super::admin::{self, AdminPage};
 use super::compatible;
+use super::local;
 use super::openapi;
 use super::pages;
 use super::pages::inbox::{self, Inbox};
@@ -407,6 +408,29 @@ static TUTORIAL: ApiGroup = compatible(
         Route::new(Post, "/verify-code", ("VerifyCode", "Check a code"),
             waits!(compatible::verify_code), message("The code is right.", r#"{"message":"This is a valid match!"}"#))
             .reads(compatible::describe_verify_code).about(ANSWERS).others(&[429, 502, 503]),
+    ],
+);
+
+/// The routes of the control socket, which no description has. Beside them it has all others.
+pub static LOCAL: ApiGroup = twilio(
+    "The control socket",
+    "For the command line.",
+    Access::Account("the control socket"),
+    &[
+        Route::page(Get, "/local/Server", Handler::Now(local::server)),
+        Route::page(Get, "/local/Services/{Name}", v2!(local::service_id)),
+        Route::page(Get, "/local/Messages", v2!(local::messages)),
+        Route::page(Get, "/local/Messages/Totals", v2!(local::totals)),
+        Route::page(Get, "/local/Numbers/{To}", v2!(local::status)),
+        Route::page(Delete, "/local/Numbers/{To}", v2!(local::erase)),
+        Route::page(Delete, "/local/Numbers/{To}/Lockout", v2!(local::unlock)),
+        Route::page(Get, "/local/Guard", v2!(local::guard)),
+        Route::page(Get, "/local/Webhooks", v2!(local::webhooks)),
+        Route::page(Get, "/local/Keys", v2!(local::list_keys)),
+        Route::page(Post, "/local/Keys", v2!(local::create_key)),
+        Route::page(Delete, "/local/Keys/{Sid}", v2!(local::revoke_key)),
+        Route::page(Post, "/local/AuthToken", v2!(local::replace_token)),
+        Route::page(Get, "/local/Copy", v2!(local::copy)),
     ],
 );
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -21,7 +21,7 @@ use super::connection::{self, Connection, OpenConnection, Server, Tls, refuse_tl
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::long_answers::LongAnswers;
-use super::request;
+use super::request::{self, LocalUser};
 use super::response::Problem;
 use super::v2::V2;
 use crate::config::{AnswerSet, Bounds, ProxySettings};
@@ -106,6 +106,14 @@ pub struct Deps {
     pub routes: ServedRoutes,
     /// Passes requests on to the owner of the records; only on a node of a cluster.
     pub forwarder: Option<Arc<Forwarder>>,
+}
+
+impl Deps {
+    /// Why this server carries out no command yet.
+    pub fn why_not_ready(&self) -> String {
+        let owner = self.forwarder.as_ref().and_then(|forwarder| forwarder.peer());
+        owner.unwrap_or_else(|| (self.readiness)().err().unwrap_or_default().join("; "))
+    }
 }
 
 /// Decides sends and checks: the service, or a script in tests.
@@ -204,6 +212,44 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, de
     }
     drop(listener);
     connections.finish().await;
+}
+
+/// Connections to the control socket at the same time. More wait.
+const LOCAL_CONNECTIONS: usize = 16;
+
+/// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
+/// do everything without a credential, and have no time limits; other users are refused.
+pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
+    let (server, mut open, mut accepted) = (Arc::new(Server::new(deps)), JoinSet::new(), 0);
+    let (mut shutdown, mut trouble) = (pin!(shutdown), AcceptTrouble::default());
+    loop {
+        let stream = tokio::select! {
+            () = &mut shutdown => return,
+            Some(ended) = open.join_next() => {
+                log_panic(ended);
+                continue;
+            }
+            stream = listener.accept(), if open.len() < LOCAL_CONNECTIONS => stream,
+        };
+        let peer = match stream.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
+            Ok(peer) => peer,
+            Err(error) => {
+                if trouble.note(&error) {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        trouble.is_over();
+        let (uid, stream) = peer;
+        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+            accepted += 1;
+            let connection = Connection::new(Arc::clone(&server), accepted, Ipv4Addr::LOCALHOST.into());
+            open.spawn(connection::serve(stream, connection.of_user(LocalUser(uid))));
+        } else {
+            warn!(uid, "connection to the control socket refused; it is of another user");
+        }
+    }
 }
 
 struct Connections {

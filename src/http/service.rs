@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use super::connection::{ActiveRequest, CertificateHealth, Server};
 use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder, NodeStatus};
 use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
-use super::request::{self, BodyRoom, RequestBody, X_REQUEST_ID};
+use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, NotServed, PIECE, Problem, Response};
 use super::route::{Access, Handler, Target, method_name};
 use super::routes::GROUPS;
@@ -47,7 +48,7 @@ use crate::log_limit::OncePerSecond;
 use crate::metrics::{ForwardEnd, TextFormat};
 use crate::numbers::{Refusal, Usage};
 use crate::registry::Scope;
-use crate::trace::{RemoteParent, RequestId, Span, SpanContext};
+use crate::trace::{RequestId, Span, SpanContext};
 
 /// Answers one request. Every failure becomes an answer.
 pub async fn respond(
@@ -56,7 +57,10 @@ pub async fn respond(
 ) -> Result<hyper::Response<Body>, Infallible> {
     let server = active.server();
     let deps = &*server.deps;
-    let (head, incoming) = request.into_parts();
+    let (mut head, incoming) = request.into_parts();
+    if let Some(user) = active.user() {
+        head.extensions.insert(user);
+    }
     let client = request::client_address(&deps.proxies, &head.headers, active.peer());
     let room = BodyRoom {
         places: Arc::clone(&server.body_places),
@@ -74,7 +78,8 @@ pub async fn respond(
     let (mut peer, mut is_passed_on) = (active.peer(), false);
     // Held until the answer is made.
     let _in_progress;
-    if let Some(forwarder) = deps.forwarder.as_ref().filter(|_| deps.routes == ServedRoutes::All) {
+    let may_forward = deps.routes == ServedRoutes::All && active.user().is_none();
+    if let Some(forwarder) = deps.forwarder.as_ref().filter(|_| may_forward) {
         let forwarding = match forwarder.sender(&head) {
             Sender::Client => Ok(None),
             Sender::Node { client, body: digest } => {
@@ -266,6 +271,8 @@ pub enum BodyError {
     /// The node that owns the records did not end its answer.
     #[error(transparent)]
     Owner(#[from] reqwest::Error),
+    #[error("the copy cannot be read: {0}")]
+    Copy(#[from] io::Error),
 }
 
 /// A client must take a piece of an answer with a permit within this time.
@@ -337,6 +344,8 @@ fn response(
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
+    } else if let Some(copying) = answer.copying {
+        Either::Right(copying.body().map_err(BodyError::from).boxed_unsync())
     } else if answer.body.len() > PIECE {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
         Either::Right(piecewise(answer.body, permit))
@@ -358,8 +367,8 @@ fn span_of(deps: &Deps, head: &Parts, target: &Target<'_>, request_id: &str) -> 
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
         return None;
     }
-    let caller = request::only(&head.headers, &TRACEPARENT).and_then(RemoteParent::of_header);
-    let mut span = tracer.request(format!("{method} {route}"), caller.as_ref())?;
+    let caller = request::only(&head.headers, &TRACEPARENT);
+    let mut span = tracer.request(format!("{method} {route}"), caller)?;
     span.text("http.request.method", method);
     span.text("http.route", route);
     span.text("onceward.request_id", request_id.to_owned());
@@ -472,7 +481,8 @@ async fn try_answer(
     }
     let resource = target.resource.map_err(|_| Problem::NotFound)?;
     let is_in_listener = deps.routes == ServedRoutes::All || resource.path == METRICS;
-    if !is_in_listener || !(resource.group.is_served)(deps) {
+    let is_local = head.extensions.get::<LocalUser>().is_some();
+    if !is_in_listener || !(resource.group.is_served)(deps) || resource.is_local() && !is_local {
         return Err(Problem::NotFound);
     }
     if is_allowed_origin && cors::is_preflight(head) {
@@ -607,11 +617,11 @@ fn details(deps: &Deps) -> Details {
 
 /// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
 pub async fn metrics(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let (deps, headers) = (call.deps, &call.head.headers);
+    let (deps, head) = (call.deps, call.head);
     if deps.routes == ServedRoutes::All {
         match (deps.v2.get(), &deps.forwarder) {
             (Some(v2), forwarder) => {
-                v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
+                v2.admit(head, &[Scope::Metrics, Scope::Admin])?;
                 if forwarder.is_some() && call.is_passed_on {
                     // A standby asks on behalf of its caller, and renders its own metrics.
                     return Ok(Response::plain(StatusCode::OK, "the caller may read metrics"));
@@ -625,7 +635,7 @@ pub async fn metrics(call: &mut Call<'_>) -> Result<Response, Problem> {
     if let Some(forwarder) = &deps.forwarder {
         deps.metrics.node_state(forwarder.state());
     }
-    let is_open = accepts(headers, "application/openmetrics-text");
+    let is_open = accepts(&head.headers, "application/openmetrics-text");
     let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
     let text = deps.metrics.text(format, (deps.reading)().as_ref());
     Ok(Response::page(format.content_type(), &[], text))

@@ -66,7 +66,7 @@ pub enum LimitRefusal {
 pub struct Charged(Vec<(Subject, Vec<Counted>)>);
 
 /// The record of one value of a limit.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counter {
     /// Tells the value from another with the same subject. Two such values, one pair among 10^19, are counted
     /// together: too strict, and never too loose.

@@ -27,8 +27,8 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyedRequest {
     identity: Identity,
-    /// The verification: [`Salt::track`](crate::engine::Salt::track).
-    pub track: u64,
+    /// The verification: [`Salt::id`](crate::engine::Salt::id).
+    pub verification: u64,
     /// The channel of the message.
     pub channel: Channel,
     /// When the message was permitted.
@@ -46,7 +46,6 @@ struct Identity {
 
 impl Record for KeyedRequest {
     const KIND: u8 = 14;
-    const VERSION: u8 = 2;
     const PLURAL: &'static str = "idempotency keys";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -82,8 +81,8 @@ impl RequestKey {
     }
 
     /// Remembers that the decision permits a message of this verification.
-    pub fn permit(&self, track: u64, channel: Channel, view: &mut Transaction<'_>) {
-        let request = KeyedRequest { identity: self.identity, track, channel, at: view.now() };
+    pub fn permit(&self, verification: u64, channel: Channel, view: &mut Transaction<'_>) {
+        let request = KeyedRequest { identity: self.identity, verification, channel, at: view.now() };
         view.put(self.id.id(), Some(&request), Durability::Durable);
     }
 

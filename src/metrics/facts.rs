@@ -48,8 +48,6 @@ pub struct SendFacts {
     pub outcome: SendEnd,
     /// The class of the last gateway's error.
     pub error: Option<ErrorClass>,
-    /// Whether a message before this one led to it: the next step of a workflow.
-    pub follows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +96,8 @@ pub trait FactConsumer: Send + Sync {
     fn verification(&self, facts: &VerificationFacts);
     fn send(&self, facts: &SendFacts);
     fn failed_attempt(&self, facts: &FailedAttemptFacts);
-    /// A send was refused before it began: certainly no gateway got its message.
-    fn not_begun(&self, recipient: Recipient) {
+    /// A message that the pumping guard let pass was certainly not sent.
+    fn not_sent(&self, recipient: Recipient) {
         let _ = recipient;
     }
     /// The pumping guard refused a message.

@@ -271,9 +271,9 @@ impl Metrics {
         self.pass_on(|consumer| consumer.failed_attempt(facts));
     }
 
-    /// A send was refused before it began.
-    pub fn not_begun(&self, recipient: Recipient) {
-        self.pass_on(|consumer| consumer.not_begun(recipient));
+    /// A message that the pumping guard let pass was certainly not sent.
+    pub fn not_sent(&self, recipient: Recipient) {
+        self.pass_on(|consumer| consumer.not_sent(recipient));
     }
 
     /// The pumping guard refused a message. [`guard_finding`](Self::guard_finding) counts why.

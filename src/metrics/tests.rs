@@ -19,7 +19,6 @@ fn sent(service: u32) -> SendFacts {
         gateway: Some(GatewayName::Simulator),
         outcome: SendEnd::Accepted,
         error: None,
-        follows: false,
     }
 }
 

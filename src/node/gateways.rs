@@ -7,9 +7,7 @@ use crate::clock::Clock;
 use crate::config::GatewaySettings;
 use crate::delivery::Routed;
 use crate::domain::GatewayName;
-use crate::gateway::{
-    Gateway, HttpGateway, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify, TwilioVoice,
-};
+use crate::gateway::{Gateway, Simulator};
 
 /// Every gateway, and the simulator once more for its inbox page.
 pub struct Gateways {
@@ -22,32 +20,17 @@ pub struct Gateways {
 /// Builds every gateway that is configured. Sends nothing.
 pub fn build(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Result<Gateways, StartError> {
     let mut routed = Vec::new();
-    let mut add = |routed_as, gateway: Arc<dyn Gateway>| routed.push(Routed { routed_as, gateway });
-    if let Some(twilio) = &settings.twilio_messages {
-        let gateway = TwilioMessages::new(twilio, Arc::clone(clock))?;
-        add(GatewayName::TwilioMessages, Arc::new(gateway));
-    }
-    if let Some(voice) = &settings.twilio_voice {
+    for provider in &settings.providers {
+        let name = provider.name();
         // Numbers that are routed to Twilio for texts are called by Twilio too.
-        let named = settings.routing.names(GatewayName::TwilioVoice);
-        let routed_as = if named { GatewayName::TwilioVoice } else { GatewayName::TwilioMessages };
-        add(routed_as, Arc::new(TwilioVoice::new(voice, Arc::clone(clock))?));
-    }
-    if let Some(verify) = &settings.twilio_verify {
-        add(GatewayName::TwilioVerify, Arc::new(TwilioVerify::new(verify, Arc::clone(clock))?));
-    }
-    if let Some(sinch) = &settings.sinch {
-        add(GatewayName::Sinch, Arc::new(Sinch::new(sinch, Arc::clone(clock))?));
-    }
-    if let Some(mada) = &settings.mada {
-        add(GatewayName::Mada, Arc::new(Mada::new(mada, Arc::clone(clock))?));
-    }
-    if let Some(http) = &settings.http {
-        add(GatewayName::Http, Arc::new(HttpGateway::new(http, Arc::clone(clock))?));
+        let is_meant = name == GatewayName::TwilioVoice && !settings.routing.names(name);
+        let routed_as = if is_meant { GatewayName::TwilioMessages } else { name };
+        routed.push(Routed { routed_as, gateway: provider.build(Arc::clone(clock))? });
     }
     let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::clone(clock))));
     if let Some(simulator) = &simulator {
-        add(GatewayName::Simulator, Arc::clone(simulator) as Arc<dyn Gateway>);
+        let gateway = Arc::clone(simulator) as Arc<dyn Gateway>;
+        routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
     }
     Ok(Gateways { routed, simulator })
 }

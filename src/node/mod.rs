@@ -22,7 +22,6 @@ use crate::store::OpenError;
 pub use account::{AccountError, AccountFile};
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
-pub use registry::RegistryPlan;
 pub use reports::{CallbackAnswer, CallbackRequest, ReportReceiver};
 pub use running::{Running, StartOptions, seeded_rng};
 pub use server_key::{KeyError, load_or_create};

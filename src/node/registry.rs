@@ -6,69 +6,28 @@ use super::{AccountFile, StartError};
 use crate::config::{GatewaySettings, GuardSettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
-use crate::engine::Policy;
 use crate::gateway::TwilioSender;
-use crate::registry::{Registry, RegistryDeps, ServiceSettings};
-use crate::shard::Shards;
-use crate::template::Templates;
+use crate::registry::{Registry, RegistryDeps};
 
-/// The settings of services and credentials.
-#[derive(Clone)]
-pub struct RegistryPlan {
-    /// Services and templates of config.json, the account.
-    settings: RegistrySettings,
-    /// The friendly name of the default service.
-    brand: String,
-    /// Twilio's id of the messaging service that text messages come from, if they do.
-    twilio_messaging_service: Option<Sid>,
-    /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
-    pub(super) serves: bool,
+/// The rules of the pumping guard of the services in config.json, by their names there.
+pub(super) fn guards(settings: &RegistrySettings) -> HashMap<String, GuardSettings> {
+    settings.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect()
 }
 
-impl RegistryPlan {
-    /// Takes the messaging service from the gateways.
-    pub fn new(settings: RegistrySettings, brand: String, gateways: &GatewaySettings, serves: bool) -> Self {
-        Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves }
-    }
-
-    /// The rules of the pumping guard of the services in config.json, by their names there.
-    pub(super) fn guards(&self) -> HashMap<String, GuardSettings> {
-        let services = self.settings.services.iter();
-        services.map(|service| (service.name.clone(), service.guard.clone())).collect()
-    }
-
-    /// Refuses the first start of a server that [`open`] would refuse after files were made.
-    pub(super) fn check_first_start(&self, account: &AccountFile) -> Result<(), StartError> {
-        if !self.serves {
-            return Ok(());
-        }
-        if let Some(errors) = &self.settings.unless_keys {
-            return Err(StartError::Exposed(errors.clone()));
-        }
-        account.read().map(drop).map_err(StartError::from)
-    }
-
-    pub(super) fn into_deps(
-        self,
-        shards: &Shards,
-        policy: &Policy,
-        templates: &Templates,
-        gateways: &[Routed],
-    ) -> RegistryDeps {
-        RegistryDeps {
-            shards: shards.clone(),
-            settings: self.settings,
-            default: ServiceSettings::of_policy(self.brand, policy),
-            templates: templates.clone(),
-            gateways: names(gateways),
-            twilio_messaging_service: self.twilio_messaging_service,
-        }
+/// Refuses the first start of a server that [`open`] would refuse after files were made.
+pub(super) fn check_first_start(
+    settings: &RegistrySettings,
+    account: &AccountFile,
+) -> Result<(), StartError> {
+    match &settings.unless_keys {
+        Some(errors) => Err(StartError::Exposed(errors.clone())),
+        None => account.read().map(drop).map_err(StartError::from),
     }
 }
 
-/// Twilio's id of the messaging service, if there is one.
-fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
-    match &gateways.twilio_messages.as_ref()?.sender {
+/// Twilio's id of the messaging service that text messages come from, if they do.
+pub(super) fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
+    match &gateways.twilio_messages()?.sender {
         TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
         TwilioSender::Number(_) => None,
     }
@@ -88,7 +47,7 @@ pub(super) async fn open(deps: RegistryDeps, account: Option<&AccountFile>) -> R
 }
 
 /// Gateways that a messaging configuration can name: each once, and those that send texts.
-fn names(gateways: &[Routed]) -> Vec<GatewayName> {
+pub(super) fn names(gateways: &[Routed]) -> Vec<GatewayName> {
     let mut names: Vec<GatewayName> = gateways.iter().map(|routed| routed.routed_as).collect();
     names.sort_unstable();
     names.dedup();

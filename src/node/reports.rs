@@ -47,8 +47,8 @@ impl ReportReceiver {
     /// `None` without a public address or without an account of Twilio's that reports.
     pub fn new(gateways: &GatewaySettings, public_url: Option<&Arc<str>>) -> Option<Self> {
         let public_url = Arc::clone(public_url?);
-        let voice = gateways.twilio_voice.as_ref();
-        let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
+        let voice = gateways.twilio_voice();
+        let account = gateways.twilio_messages().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account))?;
         let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
         let gated = voice.is_some_and(|voice| voice.gate);
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::config::GatewaySettings;
-    use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
+    use crate::gateway::{ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings};
 
     const PATH: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-0";
 
@@ -163,7 +163,8 @@ mod tests {
         };
         let sender = TwilioSender::Number("+15005550006".to_owned());
         let twilio = TwilioSettings { account, sender, whatsapp: None, feedback: false };
-        GatewaySettings { twilio_messages: Some(twilio), ..GatewaySettings::simulator() }
+        let providers = vec![ProviderSettings::TwilioMessages(twilio)];
+        GatewaySettings { providers, ..GatewaySettings::simulator() }
     }
 
     fn request(signature: Option<String>) -> CallbackRequest {

@@ -9,26 +9,25 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
 use super::kinds;
-use super::registry::{self, RegistryPlan};
+use super::registry;
 use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, DeliverySettings, GuardSettings, Pricing, StorageSettings, TrackerSettings};
+use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
-use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
-use crate::engine::{Policy, Sealer, key_fingerprint};
+use crate::domain::{GatewayName, ServerKey, Timestamp};
+use crate::engine::key_fingerprint;
 use crate::guard::{GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::history::History;
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
-use crate::template::Templates;
 use crate::trace::Tracer;
-use crate::verify::{CurrentRules, Verifying, VerifyingDeps};
-use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
+use crate::verify::{CurrentRules, Verifying};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
@@ -36,25 +35,14 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
-    pub storage: StorageSettings,
+    pub settings: Settings,
     /// The store and the server key of its records; `None` opens the data directory.
     pub records: Option<(ServerKey, Arc<dyn Store>)>,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
     pub gateways: Vec<Routed>,
-    pub routing: Routing,
-    pub delivery: DeliverySettings,
-    pub tracker: TrackerSettings,
-    pub history: Pricing,
-    pub guard: GuardSettings,
-    pub templates: Templates,
-    pub policy: Policy,
-    pub registry: RegistryPlan,
-    /// Whether webhooks may be on this machine and in private networks.
-    pub private_webhooks: bool,
-    /// At least 1.
-    pub shards: usize,
-    pub bounds: Bounds,
+    /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
+    pub serves: bool,
     /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
     pub metrics: Arc<Metrics>,
@@ -80,31 +68,19 @@ pub struct Running {
 impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
-        let StartOptions {
-            storage,
-            records,
-            clock,
-            gateways,
-            routing,
-            delivery,
-            tracker,
-            history,
-            guard,
-            templates,
-            policy,
-            registry: plan,
-            private_webhooks,
-            shards,
-            bounds,
-            loading,
-            metrics,
-            tracer,
-        } = options;
+        let StartOptions { settings, records, clock, gateways, serves, loading, metrics, tracer } = options;
+        let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir).shared(records.is_some());
+        let account_file = serves.then_some(&account);
         let data_dir = storage.data_dir.clone();
         let (server_key, store) = match records {
             Some(opened) => opened,
-            None => check_first_start_and_open(&plan, &account, storage, Arc::clone(&clock), loading).await?,
+            None => {
+                if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
+                    registry::check_first_start(&services, account)?;
+                }
+                open_store(storage, Arc::clone(&clock), loading).await?
+            }
         };
         go_on_from(store.newest_time(), &clock);
         let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);
@@ -115,36 +91,47 @@ impl Running {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             kinds: kinds::all(&capacity, &known_numbers),
-            shards,
+            shards: settings.shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
             metrics,
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let (account_file, services) = (plan.serves.then_some(&account), plan.guards());
-        let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
+        let guards = registry::guards(&services);
+        let deps = RegistryDeps {
+            shards: shards.clone(),
+            settings: services,
+            default: ServiceSettings::of_policy(settings.brand, &policy),
+            templates: templates.clone(),
+            gateways: registry::names(&gateways),
+            twilio_messaging_service: registry::messaging_service(&settings.gateways),
+        };
         let opened = registry::open(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
         let rules = CurrentRules::new(&registry, policies.clone());
-        let outbox = Outbox::start(outbox_deps(&shards, &server_key, &registry, private_webhooks, tracer));
+        let poster = Arc::new(Poster::new(settings.private_webhooks, ATTEMPT_TIME));
+        let subscribers = Arc::new(registry.clone());
+        let bounds_of_outbox = OutboxBounds::default();
+        let outbox =
+            Outbox::start(shards.clone(), &server_key, subscribers, poster, bounds_of_outbox, tracer);
         let guard = GuardDeps {
-            settings: guard,
-            services: registry.ids_of_configured(services),
-            pricing: history.clone(),
+            settings: settings.guard,
+            services: registry.ids_of_configured(guards),
+            pricing: settings.history.clone(),
             registry: Some(registry.clone()),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             ..GuardDeps::new(&shards, &server_key, known_numbers)
         };
         let guard = PumpingGuard::start(guard).await?;
-        let history = History::start(&shards, &server_key, history);
+        let history = History::start(&shards, &server_key, settings.history);
         outbox.follow_guard(&guard);
         let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
-            routing,
-            settings: delivery,
+            routing: settings.gateways.routing,
+            settings: settings.delivery,
             services: Some(registry.clone()),
             templates,
             clock: Arc::clone(&clock),
@@ -157,25 +144,14 @@ impl Running {
             shards: shards.clone(),
             capacity,
             keys: Arc::clone(keys.capacity()),
-            attempts: Attempts::new(&shards, tracker),
+            attempts: Attempts::new(&shards, settings.attempt_log),
             delivery: Arc::clone(&delivery),
             policies,
-            server_key: server_key.clone(),
+            server_key,
             bounds,
             events: Some(outbox.recorder()),
-            guard: Some(guard.clone()),
         });
-        let verifying = Verifying::new(VerifyingDeps {
-            registry: registry.clone(),
-            verifier: verifier.clone(),
-            delivery: Arc::clone(&delivery),
-            limits,
-            keys,
-            guard: Some(guard.clone()),
-            server_key,
-            rules,
-            clock,
-        });
+        let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys, rules);
         started.keep();
         Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox, history, guard })
     }
@@ -232,23 +208,6 @@ fn limits_and_keys(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> 
     (Limits::new(shards, server_key, bounds), IdempotencyKeys::new(shards, server_key, bounds))
 }
 
-fn outbox_deps(
-    shards: &Shards,
-    server_key: &ServerKey,
-    registry: &Registry,
-    private_webhooks: bool,
-    tracer: Option<Arc<Tracer>>,
-) -> OutboxDeps {
-    OutboxDeps {
-        shards: shards.clone(),
-        sealer: Sealer::new(server_key),
-        subscribers: Arc::new(registry.clone()),
-        transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
-        bounds: OutboxBounds::default(),
-        tracer,
-    }
-}
-
 /// Says so if the start failed because the disk refuses writes.
 fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartError {
     match store.health() {
@@ -257,20 +216,6 @@ fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartE
         }
         _ => error,
     }
-}
-
-/// Opens the data directory, unless the configuration forbids a first start there.
-async fn check_first_start_and_open(
-    plan: &RegistryPlan,
-    account: &AccountFile,
-    storage: StorageSettings,
-    clock: Arc<EngineClock>,
-    loading: Arc<Loading>,
-) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
-    if server_key::is_unused(&storage.data_dir) {
-        plan.check_first_start(account)?;
-    }
-    open_store(storage, clock, loading).await
 }
 
 /// Opens the data directory with its server key.

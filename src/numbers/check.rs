@@ -146,9 +146,9 @@ fn reply(
 fn report_code_end(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
     let Some(summary) = &reply.verification else { return };
     match reply.outcome {
-        CheckOutcome::Approved => context.report_code_end(summary.track, CodeEnd::Used),
-        CheckOutcome::LockedNow { .. } => context.report_code_end(summary.track, CodeEnd::LockedOut),
-        _ if summary.spent => context.report_code_end(summary.track, CodeEnd::LockedOut),
+        CheckOutcome::Approved => context.report_code_end(summary.id, CodeEnd::Used),
+        CheckOutcome::LockedNow { .. } => context.report_code_end(summary.id, CodeEnd::LockedOut),
+        _ if summary.spent => context.report_code_end(summary.id, CodeEnd::LockedOut),
         _ => {}
     }
 }
@@ -278,7 +278,7 @@ impl EndCommand {
                 Ending::Approved => CodeEnd::Used,
                 Ending::Canceled | Ending::Cleared | Ending::Erased => CodeEnd::Canceled,
             };
-            context.report_code_end(summary.track, end);
+            context.report_code_end(summary.id, end);
         }
         self.responder.send(Ok(EndReply { verification: summary, has_effect: self.has_effect }));
     }

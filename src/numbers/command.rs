@@ -17,7 +17,7 @@ use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
 use super::table::NumberCapacity;
 use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
-use crate::config::TrackerSettings;
+use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
@@ -47,7 +47,7 @@ pub struct NumberDeps {
     /// answer.
     pub check_budget: Duration,
     /// The limits on attempt logs.
-    pub tracker: TrackerSettings,
+    pub attempt_log: AttemptLogSettings,
     /// Carries out the decisions.
     pub effects: Arc<dyn Effects>,
     /// Writes event records in the commit of each decision.
@@ -100,7 +100,12 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
-    /// Tells a gateway how the code of its message ended, if it wants to know.
+    /// Whether a gateway wants to know of this end of a code.
+    fn wants_code_end(&self, end: CodeEnd) -> bool {
+        let _ = end;
+        false
+    }
+    /// Tells a gateway how the code of its message ended.
     fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
         let _ = (service, gateway, message_id, end);
     }
@@ -145,6 +150,8 @@ pub struct NumberCommand {
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
     pub(super) accepted_by: Option<GatewayName>,
+    /// A planned message was dropped for which none has left: the guard gets back what it has taken.
+    pub(super) gives_back: bool,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
     /// The span from the submission until the decision is durable.
@@ -164,6 +171,7 @@ impl NumberCommand {
             key_reservation: None,
             first_attempt: 0,
             accepted_by: None,
+            gives_back: false,
             cause: None,
             span: None,
         })
@@ -177,7 +185,7 @@ impl NumberCommand {
 
     /// The same, and begins the span of the decision.
     pub(super) fn traced(mut self: Box<Self>, cause: Option<SpanContext>, name: &'static str) -> Box<Self> {
-        self.span = cause.as_ref().map(|cause| cause.child(name, SpanKind::Internal));
+        self.span = cause.as_ref().and_then(|cause| cause.child(name, SpanKind::Internal));
         self.caused_by(cause)
     }
 }
@@ -217,7 +225,7 @@ impl CommandKind {
                 decided: Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)),
                 channel,
                 ..
-            }) => keyed.permit(permit.verification.salt.track(), *channel, view),
+            }) => keyed.permit(permit.verification.salt.id(), *channel, view),
             Self::Settle(settle) if !settle.delivered.result.may_still_arrive() => keyed.withdraw(view),
             _ => {}
         }
@@ -275,6 +283,7 @@ impl Command for NumberCommand {
             key_reservation,
             first_attempt,
             accepted_by,
+            gives_back,
             cause,
             span: _,
         } = self;
@@ -306,8 +315,8 @@ impl Command for NumberCommand {
         let next = match kind {
             CommandKind::Send(send) => send.decide(input, view.rng()),
             CommandKind::Resume(resume) => {
-                let track = &mut AttemptLogWriter::new(view, resume.track, deps.tracker);
-                resume.decide(input, track, deps.policies.serves(key.service))
+                let log = &mut AttemptLogWriter::new(view, resume.log, deps.attempt_log);
+                resume.decide(input, log, deps.policies.serves(key.service), gives_back)
             }
             CommandKind::Check(check) => check.decide(input),
             CommandKind::End(end) => end.decide(&input),
@@ -321,6 +330,7 @@ impl Command for NumberCommand {
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
             Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
+            Some(LogFact::ReplacedPlan) => *gives_back = true,
             None => {}
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
@@ -373,7 +383,9 @@ impl Command for NumberCommand {
         match self.kind {
             CommandKind::Send(send) => {
                 let NumberKey { service, number, is_test } = self.key;
-                self.deps.metrics.not_begun(Recipient { service, number, is_test });
+                if !send.is_exempt {
+                    self.deps.metrics.not_sent(Recipient { service, number, is_test });
+                }
                 send.responder.send(Err(refusal));
             }
             CommandKind::Resume(resume) => resume.responder.send(Err(refusal)),
@@ -414,11 +426,14 @@ impl DecisionContext<'_, '_> {
         self.deps.policies.of(self.key.service)
     }
 
-    /// Tells the gateway that sent the code how it ended.
-    pub(super) fn report_code_end(&self, track: u64, end: CodeEnd) {
-        let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
-        let track = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
-        if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
+    /// Tells the gateway that sent the code how it ended, if one wants to know.
+    pub(super) fn report_code_end(&self, verification: u64, end: CodeEnd) {
+        if !self.deps.effects.wants_code_end(end) {
+            return;
+        }
+        let key = AttemptLogKey::new(self.key.service, verification, self.subject.slot);
+        let log = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
+        if let Some((gateway, message_id)) = log.and_then(|log| log.accepted()) {
             self.deps.effects.report_code_end(self.key.service, gateway, message_id, end);
         }
     }
@@ -431,7 +446,7 @@ impl DecisionContext<'_, '_> {
 
 /// The key of the record of a verification's attempts, which is in the slot of its number.
 pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogKey {
-    AttemptLogKey::new(service, salt.track(), slot)
+    AttemptLogKey::new(service, salt.id(), slot)
 }
 
 /// A fact from the attempt log.
@@ -440,6 +455,8 @@ enum LogFact {
     FirstAttempt(u8),
     /// The gateway that accepted the last message of a verification that was checked.
     AcceptedBy(GatewayName),
+    /// The send takes the place of a planned message for which none has left.
+    ReplacedPlan,
 }
 
 /// Updates the attempt log of the verification.
@@ -454,18 +471,18 @@ fn write_attempts(
     let key = |salt: &Salt| attempt_log_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker);
+            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.attempt_log);
             return Some(LogFact::FirstAttempt(log.permit(number)));
         }
         CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker);
+            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.attempt_log);
             return Some(LogFact::FirstAttempt(log.begin_follow_up()));
         }
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
             let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
             let ended = EndedSend { salt, expires, style, purpose, first_attempt, delivered };
-            AttemptLogWriter::new(view, key(&salt), deps.tracker).settle(number, ended);
-            return None;
+            let mut log = AttemptLogWriter::new(view, key(&salt), deps.attempt_log);
+            return log.settle(number, ended).then_some(LogFact::ReplacedPlan);
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
             (before.map(|v| v.salt), *status)
@@ -484,7 +501,7 @@ fn write_attempts(
         | CommandKind::SettleCheck(_)
         | CommandKind::End(_) => return None,
     };
-    AttemptLogWriter::new(view, key(&salt?), deps.tracker).check(status).map(LogFact::AcceptedBy)
+    AttemptLogWriter::new(view, key(&salt?), deps.attempt_log).check(status).map(LogFact::AcceptedBy)
 }
 
 /// Builds the event of a decision from the verification before and after it.

@@ -12,7 +12,7 @@ use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{
-    CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
+    Allowance, CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
 };
 use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
@@ -65,11 +65,13 @@ impl Effects for GatewayEffects {
         }
     }
 
+    fn wants_code_end(&self, end: CodeEnd) -> bool {
+        self.delivery.wants_code_end(end)
+    }
+
     fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
-        if self.delivery.wants_code_end(end) {
-            let delivery = Arc::clone(&self.delivery);
-            tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
-        }
+        let delivery = Arc::clone(&self.delivery);
+        tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
     }
 }
 
@@ -78,7 +80,7 @@ impl ConnectedEffects {
         let Self { deps, shards, delivery } = &self;
         let Dispatch { key, permit, .. } = dispatch;
         let job = Job {
-            track: dispatch.track,
+            log: dispatch.log,
             number: key.number,
             style: dispatch.style.clone(),
             expires: permit.verification.expires,
@@ -97,7 +99,8 @@ impl ConnectedEffects {
             let request_id = dispatch.request_id.as_deref();
             tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None }
+            let allowance = Allowance::Spent;
+            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None, allowance }
         });
         let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::Settle(dispatch.settled(delivered));

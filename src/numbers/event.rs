@@ -60,7 +60,7 @@ pub enum NumberEvent<'a> {
     /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
     Receipt {
         /// The record of the verification's attempts; [`AttemptLog`](crate::attempts::AttemptLog) has it as it is now.
-        track: AttemptLogKey,
+        log: AttemptLogKey,
         /// The attempt as it is now.
         row: &'a Attempt,
         /// The status of the verification.

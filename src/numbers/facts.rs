@@ -5,7 +5,7 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{Attempt, Failure, SendStatus};
+use crate::delivery::{Allowance, Attempt, Failure, PlanChange, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -15,15 +15,18 @@ use crate::metrics::{
 
 /// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
 pub(super) fn count(command: &NumberCommand) {
-    let NumberCommand { key, kind, deps, accepted_by, .. } = command;
+    let NumberCommand { key, kind, deps, accepted_by, gives_back, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
+    if *gives_back {
+        metrics.not_sent(recipient);
+    }
     let step = |channel, step| {
         let gateway = accepted_by.filter(|_| step == VerificationStep::Approved);
         metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
     };
     match kind {
-        CommandKind::Send(SendCommand { decided: Some(decided), channel, .. }) => match decided {
+        CommandKind::Send(SendCommand { decided: Some(decided), channel, is_exempt, .. }) => match decided {
             // Counted when the send ends.
             SendDecision::Permitted(_) => {}
             SendDecision::Silent(..) => metrics.send(&unsent(recipient, *channel, SendEnd::Test)),
@@ -31,6 +34,9 @@ pub(super) fn count(command: &NumberCommand) {
                 let is_locked = matches!(reply.outcome, SendOutcome::Locked { .. });
                 let outcome = if is_locked { SendEnd::Locked } else { SendEnd::Limited };
                 metrics.send(&unsent(recipient, *channel, outcome));
+                if !is_exempt {
+                    metrics.not_sent(recipient);
+                }
             }
         },
         CommandKind::Settle(settle) => count_send(metrics, key, settle),
@@ -70,7 +76,7 @@ pub(super) fn begins(SendPermit { verification, replaced }: &SendPermit, now: Ti
 }
 
 const fn unsent(recipient: Recipient, channel: Channel, outcome: SendEnd) -> SendFacts {
-    SendFacts { recipient, channel, gateway: None, outcome, error: None, follows: false }
+    SendFacts { recipient, channel, gateway: None, outcome, error: None }
 }
 
 const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipient {
@@ -79,7 +85,7 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
 
 /// Counts a send that has ended, and the verification that it began.
 pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
-    let SettleCommand { channel, delivered, purpose, .. } = settle;
+    let SettleCommand { channel, delivered, .. } = settle;
     for &Attempt { channel, gateway, class, .. } in &delivered.attempts {
         if let Some(error) = class {
             metrics.failed_attempt(&FailedAttemptFacts {
@@ -99,7 +105,7 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
         SendResult::Failed { may_have_been_sent: None }
-            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. })) =>
+            if matches!(delivered.reason, Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard)) =>
         {
             SendEnd::Limited
         }
@@ -121,6 +127,9 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         gateway: asked.map(|attempt| attempt.gateway),
         outcome,
         error: asked.and_then(|attempt| attempt.class),
-        follows: purpose.is_next_step(),
     });
+    let is_planned = matches!(delivered.plan, PlanChange::Set(_));
+    if delivered.allowance == Allowance::Held && !is_planned {
+        metrics.not_sent(recipient(key));
+    }
 }

@@ -70,7 +70,7 @@ impl FollowUps {
             Ok(permit) => {
                 let (responder, pending) = Responder::new(permit);
                 let number = NumberKey::new(due.key.service, due.number);
-                let resume = ResumeCommand { track: due.key, responder, decided: None };
+                let resume = ResumeCommand { log: due.key, responder, decided: None };
                 let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));
                 self.shards.submit(command);
                 // If the shard fails, its index offers the plan again after the restart, unless the send had begun.

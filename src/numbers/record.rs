@@ -40,7 +40,6 @@ impl NumberKey {
 /// A fresh number has no record.
 impl Record for NumberState {
     const KIND: u8 = 1;
-    const VERSION: u8 = 3;
     const PLURAL: &'static str = "numbers";
 
     /// A test number has the slot of its number.

@@ -59,8 +59,8 @@ pub enum SendOutcome {
 /// The public data of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerificationSummary {
-    /// Its name among those of its number: [`Salt::track`](crate::engine::Salt::track).
-    pub track: u64,
+    /// Its name among those of its number: [`Salt::id`](crate::engine::Salt::id).
+    pub id: u64,
     /// When it began.
     pub begun: Timestamp,
     /// When its last message was asked for.
@@ -85,7 +85,7 @@ impl VerificationSummary {
         let VerificationDetails {
             begun, last_send, channel, sends, wrong: wrong_codes, spent, canceled, ..
         } = verification.details(policy);
-        let (track, expires) = (verification.salt.track(), verification.expires);
-        Self { track, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
+        let (id, expires) = (verification.salt.id(), verification.expires);
+        Self { id, begun, last_send, channel, expires, sends, wrong_codes, spent, canceled }
     }
 }

@@ -10,7 +10,7 @@ use super::facts;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Delivered, Failure, PlanChange, Purpose};
+use crate::delivery::{Allowance, Delivered, Failure, PlanChange, Purpose};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
@@ -33,6 +33,8 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
+    /// The guard has let it pass without a check.
+    pub is_exempt: bool,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Replies when delivery has ended, or at once if the send is refused.
@@ -87,7 +89,7 @@ impl SendCommand {
             BeginOutcome::Permitted(permit) if is_test => {
                 let outcome = SendOutcome::Sent {
                     attempts_left: attempts_left(&next, &policy),
-                    message_id: format!("test-{:016x}", permit.verification.salt.track()),
+                    message_id: format!("test-{:016x}", permit.verification.salt.id()),
                     postponed: false,
                 };
                 let summary = VerificationSummary::from_verification(&permit.verification, &policy);
@@ -102,12 +104,13 @@ impl SendCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { channel, style, request_id, responder, decided, options: _, verification } = self;
+        let Self { channel, style, is_exempt, request_id, responder, decided, options: _, verification } =
+            self;
         let keyed = verification.and_then(|own| own.keyed);
         match decided {
             Some(SendDecision::Permitted(permit)) => {
-                let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
-                let track =
+                let (purpose, caller) = (Purpose::Request { is_exempt }, Caller::Client(responder));
+                let log =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let (key, begins) = (context.key, facts::begins(&permit, context.reply.now()));
                 let dispatch = Dispatch {
@@ -117,7 +120,7 @@ impl SendCommand {
                     channel,
                     style,
                     purpose,
-                    track,
+                    log,
                     first_attempt,
                     keyed,
                     request_id,
@@ -135,7 +138,7 @@ impl SendCommand {
 #[derive(Debug)]
 pub struct ResumeCommand {
     /// The record that contains the plan.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// Replies when delivery has ended, or when there is nothing to send.
     pub responder: Responder<()>,
     /// The decision; `None` when nothing is due, or the code cannot be used any more.
@@ -146,13 +149,15 @@ impl ResumeCommand {
     pub(super) fn decide(
         &mut self,
         DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
-        track: &mut AttemptLogWriter<'_, '_>,
+        log: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
+        gives_back: &mut bool,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
-        let Some(plan) = track.due() else { return Some((state, Durability::Lazy)) };
+        let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            track.drop_follow_up(Failure::NoLongerUsable);
+            *gives_back = plan.follow_up.allowance == Allowance::Held;
+            log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
         let (next, outcome) = engine::resume(state, &rules, plan.salt, now);
@@ -164,7 +169,8 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                track.drop_follow_up(Failure::NoLongerUsable);
+                *gives_back = plan.follow_up.allowance == Allowance::Held;
+                log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }
             ResumeOutcome::Busy { .. } => None,
@@ -172,7 +178,7 @@ impl ResumeCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { track, responder, decided } = self;
+        let Self { log, responder, decided } = self;
         let Some((permit, plan)) = decided else { return responder.send(Ok(())) };
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
@@ -184,7 +190,7 @@ impl ResumeCommand {
             channel,
             style,
             purpose,
-            track,
+            log,
             first_attempt,
             keyed: None,
             request_id: None,
@@ -210,7 +216,7 @@ pub struct Dispatch {
     /// Why it is sent.
     pub purpose: Purpose,
     /// The record of its attempts.
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
     /// The idempotency key of the request.
@@ -234,11 +240,12 @@ impl Dispatch {
             context.deps.effects.deliver(self);
         } else {
             let plan = match self.purpose {
-                Purpose::Request => PlanChange::Keep,
+                Purpose::Request { .. } => PlanChange::Keep,
                 Purpose::FollowUp(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
             };
             let result = SendResult::NoLongerUsable;
-            let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None };
+            let allowance = self.purpose.allowance();
+            let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None, allowance };
             context.enqueue(CommandKind::Settle(self.settled(delivered)));
         }
     }

@@ -8,7 +8,6 @@ mod packed;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::metrics::ServiceNames;
 use crate::shard::{
-    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
+    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode,
 };
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
@@ -74,27 +73,17 @@ fn record_key(slot: u8, key: &NumberKey) -> RecordKey {
     RecordKey { slot, kind: NumberState::KIND, id: key.id() }
 }
 
-fn stored(state: &NumberState) -> Stored {
-    Stored { bytes: encode(state), expires: state.expires() }
-}
-
 impl Table for NumberTable {
     fn len(&self) -> usize {
         self.numbers.len()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
-        self.numbers.get(&NumberKey::from_id(&key.id)?).map(|state| stored(&state))
-    }
-
-    fn get_decoded(&self, key: &RecordKey, record: &mut dyn Any) -> bool {
-        let Some(state) = record.downcast_mut() else { return false };
-        *state = NumberKey::from_id(&key.id).and_then(|key| self.numbers.get(&key));
-        true
+        self.numbers.get(&NumberKey::from_id(&key.id)?).map(Stored::of)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), stored(&state)))
+        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), Stored::of(state)))
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
@@ -110,7 +99,7 @@ impl Table for NumberTable {
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
-        let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
+        let (Some(number), Some(state)) = (NumberKey::from_id(&key.id), record.record()) else { return };
         let before = self.numbers.insert(key.slot, number, state);
         self.capacity.of(number.is_test).change(number.service, usize::from(before.is_some()), 1);
     }

@@ -27,7 +27,7 @@ use crate::engine::{
 };
 use crate::gateway::Receipt;
 use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard};
-use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction, decode};
+use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
 
@@ -133,8 +133,6 @@ pub struct VerifierDeps {
     pub bounds: Bounds,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<dyn EventSink>>,
-    /// Refuses messages that would be wasted; `None` to send them all.
-    pub guard: Option<PumpingGuard>,
 }
 
 /// A cheap handle on all shards.
@@ -145,7 +143,6 @@ pub struct Verifier {
     attempts: Attempts,
     delivery: Arc<Delivery>,
     limit: Arc<CommandLimit>,
-    guard: Option<PumpingGuard>,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -153,18 +150,8 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps {
-            shards,
-            capacity,
-            keys,
-            attempts,
-            delivery,
-            policies,
-            server_key,
-            bounds,
-            events,
-            guard,
-        } = deps;
+        let VerifierDeps { shards, capacity, keys, attempts, delivery, policies, server_key, bounds, events } =
+            deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = GatewayEffects::new(Arc::clone(&delivery));
@@ -178,14 +165,14 @@ impl Verifier {
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
-            tracker: attempts.settings(),
+            attempt_log: attempts.settings(),
             events,
             metrics: Arc::clone(shards.metrics()),
         });
         effects.connect(&deps, shards.clone());
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let verifier = Self { shards, deps, attempts, delivery, limit, guard, stop };
+        let verifier = Self { shards, deps, attempts, delivery, limit, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
@@ -202,6 +189,26 @@ impl Verifier {
         &self.attempts
     }
 
+    /// Sends the messages.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Refuses messages that would be wasted; `None` if all are sent.
+    pub fn guard(&self) -> Option<&PumpingGuard> {
+        self.delivery.guard()
+    }
+
+    /// The key from which codes are derived.
+    pub fn server_key(&self) -> &ServerKey {
+        &self.deps.key
+    }
+
+    /// The time of decisions.
+    pub fn now(&self) -> Timestamp {
+        self.shards.clock().now()
+    }
+
     /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
     ///
     /// # Errors
@@ -213,7 +220,7 @@ impl Verifier {
         if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
-        let guard = self.guard.as_ref().filter(|_| !key.is_test);
+        let guard = self.delivery.guard().filter(|_| !key.is_test);
         if let Some(guard) = guard {
             let now = self.shards.clock().now();
             let mut signals = client.about(key.service, key.number, channel);
@@ -238,6 +245,7 @@ impl Verifier {
                 channel,
                 style,
                 verification,
+                is_exempt: client.is_trusted,
                 request_id,
                 responder,
                 decided: None,
@@ -289,10 +297,10 @@ impl Verifier {
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
-            let (outcome, track) = AttemptLogWriter::new(view, key, deps.tracker).receive(&receipt);
-            if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
-                let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt: &receipt };
-                let (number, now) = (NumberKey::new(key.service, track.number), view.now());
+            let (outcome, log) = AttemptLogWriter::new(view, key, deps.attempt_log).receive(&receipt);
+            if let (ReceiptOutcome::Recorded(row), Some(log)) = (&outcome, &log) {
+                let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
+                let (number, now) = (NumberKey::new(key.service, log.number), view.now());
                 if let Some(events) = &deps.events {
                     events.record(number, &event, now, None, view);
                 }
@@ -342,7 +350,7 @@ impl Verifier {
                     let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
                     let locked = page.into_iter().filter_map(|(key, stored)| {
                         let NumberKey { service, number, .. } = NumberKey::from_id(&key.id)?;
-                        let state: NumberState = decode(&stored.bytes).ok()?;
+                        let state: NumberState = stored.record()?;
                         let LockoutState { until, wrong_codes, .. } =
                             state.lockout(&policies.of(service), now);
                         Some(LockedNumber { service, number, until: until?, wrong_codes })
@@ -361,14 +369,14 @@ impl Verifier {
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
     /// answered.
-    /// `track` is the record of the verification's attempts.
-    pub async fn code_of(&self, number: PhoneNumber, track: AttemptLogKey) -> Option<(Code, Duration)> {
-        let service = track.service;
+    /// `log` is the record of the verification's attempts.
+    pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
+        let service = log.service;
         let key = NumberKey::new(service, number);
         let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
         let now = self.shards.clock().now();
         let slot = self.deps.subject(&key).slot;
-        if attempt_log_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
+        if attempt_log_key(service, &verification.salt, slot) != log || !verification.is_live(now) {
             return None;
         }
         let code = verification.code_seed(service, number).code(&self.deps.key);

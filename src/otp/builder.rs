@@ -12,11 +12,11 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::{Otp, StartError};
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{self, Overrides, OwnGateway, Program, Settings, Sources};
+use crate::config::{self, Overrides, OwnGateway, Program, Sources};
 use crate::delivery::Routed;
 use crate::domain::Channel;
 use crate::gateway::Gateway;
-use crate::node::{RegistryPlan, ReportReceiver, Running, StartOptions, build_gateways, process};
+use crate::node::{ReportReceiver, Running, StartOptions, build_gateways, process};
 
 /// Describes an engine; [`OtpBuilder::start`] starts it.
 ///
@@ -133,51 +133,27 @@ impl OtpBuilder {
         for warning in loaded.warnings {
             tracing::warn!(detail = %warning, "configuration warning");
         }
-        let Settings {
-            mut storage,
-            delivery,
-            tracker,
-            history,
-            guard,
-            policy,
-            templates,
-            brand,
-            registry,
-            gateways: settings,
-            shards,
-            bounds,
-            private_webhooks,
-            ..
-        } = loaded.settings;
-        storage.data_dir = self.data_dir.unwrap_or(storage.data_dir);
+        let mut settings = loaded.settings;
+        settings.storage.data_dir = self.data_dir.unwrap_or(settings.storage.data_dir);
         let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let clock = Arc::new(EngineClock::over(source));
-        let mut gateways = build_gateways(&settings, &(Arc::clone(&clock) as Arc<dyn Clock>))?;
+        let mut gateways = build_gateways(&settings.gateways, &(Arc::clone(&clock) as Arc<dyn Clock>))?;
         let own = self.gateways.into_iter();
         gateways.routed.extend(own.map(|gateway| Routed { routed_as: gateway.name(), gateway }));
-        let allowed =
-            |channel: &Channel| settings.serves(*channel) && (*channel != Channel::Call || delivery.voice);
+        let has_voice = settings.delivery.voice;
+        let allowed = |channel: &Channel| {
+            settings.gateways.serves(*channel) && (*channel != Channel::Call || has_voice)
+        };
         let channels = Channel::ALL.into_iter().filter(allowed).collect();
-        let reports = ReportReceiver::new(&settings, delivery.public_url.as_ref());
-        let longest_report = bounds.body_bytes;
-        let registry = RegistryPlan::new(registry, brand, &settings, false);
-        let default_region = storage.default_region;
+        let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref());
+        let longest_report = settings.bounds.body_bytes;
+        let default_region = settings.storage.default_region;
         let running = Running::start(StartOptions {
-            storage,
+            settings,
             records: None,
             clock,
             gateways: gateways.routed,
-            routing: settings.routing,
-            delivery,
-            tracker,
-            history,
-            guard,
-            templates,
-            policy,
-            registry,
-            shards,
-            bounds,
-            private_webhooks,
+            serves: false,
             loading: Arc::default(),
             metrics: Arc::default(),
             tracer: None,

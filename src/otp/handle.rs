@@ -216,8 +216,8 @@ impl Otp {
     ///
     /// otp.send_sms("+14155550123").await?;
     /// let number = PhoneNumber::parse("+14155550123", None)?;
-    /// let sends = otp.tracker(&SendQuery { number: Some(number), ..SendQuery::newest(10) }).await?;
-    /// assert_eq!(sends[0].send_status, SendStatus::Sent);
+    /// let sends = otp.attempts(&SendQuery { number: Some(number), ..SendQuery::newest(10) }).await?;
+    /// assert_eq!(sends[0].attempt.status, SendStatus::Sent);
     /// # otp.stop().await?;
     /// # Ok(())
     /// # }
@@ -225,7 +225,7 @@ impl Otp {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] after [`Otp::stop`], and while a shard restarts.
-    pub async fn tracker(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
+    pub async fn attempts(&self, query: &SendQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }

@@ -196,6 +196,8 @@ pub enum Caller {
     Root,
     /// A holder of this key.
     Key(CallerKey),
+    /// An administrator of the server's machine, by user id. May do everything.
+    User(u32),
 }
 
 #[derive(Clone)]
@@ -216,7 +218,7 @@ pub struct Unauthenticated;
 impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {
         match self {
-            Self::Root => None,
+            Self::Root | Self::User(_) => None,
             Self::Key(CallerKey(live)) => Some(&live.key),
         }
     }
@@ -240,7 +242,11 @@ impl Caller {
 
     /// The caller in the audit log.
     pub fn actor(&self) -> Actor {
-        self.used_key().map_or(Actor::Account, |key| Actor::Key { sid: key.sid, name: key.name.clone() })
+        match self {
+            Self::Root => Actor::Account,
+            Self::Key(CallerKey(live)) => Actor::Key { sid: live.key.sid, name: live.key.name.clone() },
+            Self::User(uid) => Actor::user(*uid),
+        }
     }
 
     /// The caller in the audit log, in a session of the dashboard.
@@ -295,6 +301,8 @@ impl Registry {
     pub fn fingerprint_of(&self, caller: &Caller) -> Option<CredentialFingerprint> {
         match caller {
             Caller::Root => self.root().map(|Root { sid, hash }| CredentialFingerprint { sid, hash }),
+            // It has no secret.
+            Caller::User(_) => None,
             Caller::Key(CallerKey(live)) => {
                 Some(CredentialFingerprint { sid: live.key.sid, hash: live.hash })
             }

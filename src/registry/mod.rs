@@ -53,7 +53,6 @@ pub use service::{
     WebhookStatus,
 };
 pub use services::check_test_numbers;
-pub use snapshot::find_service;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
 

@@ -141,10 +141,9 @@ pub fn safe_number_id(number: PhoneNumber) -> Id {
 
 /// A record in slot 0 without an end. A change that was answered with an error is written back: `before` holds.
 macro_rules! permanent_record {
-    ($record:ty, $kind:literal, $version:literal, $plural:literal) => {
+    ($record:ty, $kind:literal, $plural:literal) => {
         impl Record for $record {
             const KIND: u8 = $kind;
-            const VERSION: u8 = $version;
             const PLURAL: &'static str = $plural;
 
             fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
@@ -162,8 +161,8 @@ macro_rules! permanent_record {
     };
 }
 
-permanent_record!(ServiceRecord, 3, 4, "services");
-permanent_record!(SafeNumber, 8, 1, "numbers on the safe list");
+permanent_record!(ServiceRecord, 3, "services");
+permanent_record!(SafeNumber, 8, "numbers on the safe list");
 
 /// After a failed commit `before` holds. Only a revocation and its mark hold at once.
 impl Record for Credential {

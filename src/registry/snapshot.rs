@@ -11,7 +11,7 @@ use super::credential::LiveKey;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
-use crate::shard::{Index, Record, RecordKey, Shards, Stored, decode};
+use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
@@ -70,9 +70,7 @@ struct Publisher<S> {
 
 impl<S: Snapshot> Index for Publisher<S> {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        // Records in memory were encoded or decoded by this program before.
-        let read =
-            |stored: Option<&Stored>| stored.and_then(|stored| decode::<S::Record>(&stored.bytes).ok());
+        let read = |stored: Option<&Stored>| stored.and_then(Stored::record::<S::Record>);
         self.changed |= self.snapshot.change(read(before), read(after));
     }
 
@@ -147,42 +145,35 @@ impl Services {
         services.iter().map(|service| titled(service, is_shared(service))).collect()
     }
 
+    /// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
     pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
-        find_service(self.by_id.values(), text).map(Arc::clone)
+        let sid = Sid::parse(SidKind::Service, text);
+        let named = |found: &&Arc<Service>| match &found.origin {
+            Origin::Default if text == ServiceId::DEFAULT_NAME => true,
+            Origin::Config(name) if name == text => true,
+            _ => sid.is_some_and(|sid| found.sid == sid),
+        };
+        if let Some(service) = self.by_id.values().find(named) {
+            return Ok(Arc::clone(service));
+        }
+        let called = self.by_id.values().filter(|found| found.settings.friendly_name == text);
+        let called: Vec<_> = called.collect();
+        match &called[..] {
+            [service] => Ok(Arc::clone(service)),
+            [] => Err(format!(
+                "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
+            )),
+            several => {
+                let ids: Vec<_> = several.iter().map(|service| service.sid.to_string()).collect();
+                Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
+            }
+        }
     }
 }
 
 fn titled(service: &Service, is_shared: bool) -> String {
     let name = &service.settings.friendly_name;
     if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
-}
-
-/// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
-pub fn find_service<S: AsRef<Service>>(
-    mut services: impl Iterator<Item = S> + Clone,
-    text: &str,
-) -> Result<S, String> {
-    let sid = Sid::parse(SidKind::Service, text);
-    let named = |found: &S| match &found.as_ref().origin {
-        Origin::Default if text == ServiceId::DEFAULT_NAME => true,
-        Origin::Config(name) if name == text => true,
-        _ => sid.is_some_and(|sid| found.as_ref().sid == sid),
-    };
-    if let Some(service) = services.clone().find(named) {
-        return Ok(service);
-    }
-    let called = |found: &S| found.as_ref().settings.friendly_name == text;
-    let ids: Vec<_> =
-        services.clone().filter(called).map(|service| service.as_ref().sid.to_string()).collect();
-    match services.find(called) {
-        Some(service) if ids.len() == 1 => Ok(service),
-        Some(_) => {
-            Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
-        }
-        None => Err(format!(
-            "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
-        )),
-    }
 }
 
 struct ServiceSnapshot {

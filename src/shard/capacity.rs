@@ -9,7 +9,8 @@ use tracing::{info, warn};
 use super::Shards;
 use super::command::Decision;
 use super::record::{Hasher, Id, Record, RecordKey, service_of};
-use super::table::{Index, Stored};
+use super::stored::Stored;
+use super::table::Index;
 use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
 
@@ -301,7 +302,7 @@ struct CountingIndex {
 
 impl Index for CountingIndex {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes.len().div_ceil(PLACE_BYTES));
+        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes().len().div_ceil(PLACE_BYTES));
         let (service, before, after) = (service_of(&key.id), places(before), places(after));
         self.capacity.change(service, before, after);
         self.held.add(service, after);

@@ -13,8 +13,9 @@ use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
-use super::table::{Index, Stored, Tables};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey};
+use super::stored::Stored;
+use super::table::{Index, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{StoreError, StoreLimits, Write};
@@ -288,11 +289,7 @@ impl Core {
     ) {
         for (key, history) in changes {
             let Some(kind) = self.kinds.get(key.kind) else { continue };
-            let bytes = (kind.merge_pessimistic)(history.states(), now);
-            let stored = bytes.and_then(|bytes| {
-                let expires = (kind.expires)(&bytes).ok()?;
-                Some(Stored { bytes, expires })
-            });
+            let stored = (kind.merge_pessimistic)(history.states(), now);
             if stored.is_some() || history.is_changed() {
                 self.uncertain.insert(*key);
             }
@@ -357,7 +354,7 @@ impl Core {
                 .tables
                 .stored(key)
                 .filter(|_| !self.lazy.contains(key) && !self.is_open(std::slice::from_ref(key)));
-            if stored.and_then(|stored| decode(&stored.bytes).ok()).is_some_and(|record| may_evict(&record)) {
+            if stored.and_then(|stored| stored.record()).is_some_and(|record| may_evict(&record)) {
                 self.tables.set(*key, None);
                 self.lazy.insert(*key);
             }
@@ -545,7 +542,7 @@ impl Core {
         let write = |(key, stored): (RecordKey, Option<Stored>)| Write {
             key,
             expires: stored.as_ref().map_or(now, |stored| stored.expires),
-            put: stored.map(|stored| stored.bytes),
+            put: stored.map(|stored| stored.bytes()),
         };
         self.commit = Some(durable.chain(carried).map(write).collect());
         self.in_flight = Some(Batch { commands, changes, extra, began: now, given_up: false });

@@ -16,6 +16,7 @@ mod record;
 mod record_log;
 mod restore;
 mod router;
+mod stored;
 mod supervisor;
 mod table;
 #[cfg(test)]
@@ -37,11 +38,14 @@ use crate::store::{Owner, Store, StoreError};
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
-pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
+pub use self::record::{
+    Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
+};
 pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
-pub use self::table::{Index, Records, Stored, Table, Tables};
+pub use self::stored::Stored;
+pub use self::table::{Index, Records, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 

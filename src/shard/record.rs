@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::stored::Stored;
 use super::table::{Map, Table};
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
@@ -28,13 +29,18 @@ pub type Hasher = hashbrown::DefaultHashBuilder;
 
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching,
 /// durability, recovery, expiry and snapshots come with it.
-pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
+pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// On disk; never reused for another kind.
     const KIND: u8;
-    /// The layout that is written today, in front of each record.
-    const VERSION: u8 = 1;
     /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
+    /// The layouts that earlier versions of the program wrote, the first one first. Each record, in the store and in an
+    /// export, says which one it has: the layout of this type has the next number, from 1 on. A change of this type that
+    /// changes its serialization adds the type as it was before, and raises [`FORMAT`](crate::store::FORMAT).
+    const OLDER: &'static [OlderLayout<Self>] = &[];
+    /// The version of the layout that is written, in front of each record. It follows from [`Record::OLDER`].
+    #[expect(clippy::cast_possible_truncation, reason = "a kind has a handful of layouts")]
+    const VERSION: u8 = Self::OLDER.len() as u8 + 1;
 
     /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
@@ -52,14 +58,41 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
     }
 }
 
+/// Reads a layout of the records `R` that is no longer written.
+pub struct OlderLayout<R> {
+    from_bytes: fn(&[u8]) -> postcard::Result<R>,
+    from_json: fn(Value) -> serde_json::Result<R>,
+}
+
+impl<R> OlderLayout<R> {
+    /// The layout that the type `O` has.
+    pub const fn of<O: DeserializeOwned + Into<R>>() -> Self {
+        Self {
+            from_bytes: |bytes| postcard::from_bytes::<O>(bytes).map(O::into),
+            from_json: |value| serde_json::from_value::<O>(value).map(O::into),
+        }
+    }
+}
+
+/// The older layout with this version; `None` for the one that this program writes.
+fn older<R: Record>(version: u8) -> Result<Option<&'static OlderLayout<R>>, RecordError> {
+    let (what, known) = (R::PLURAL, R::VERSION);
+    match version.checked_sub(1) {
+        None => {
+            Err(RecordError::Contents { what, why: "it has version 0, and versions begin with 1".to_owned() })
+        }
+        Some(_) if version > known => Err(RecordError::Version { what, found: version, known }),
+        Some(index) => Ok(R::OLDER.get(usize::from(index))),
+    }
+}
+
 /// A stored record cannot be decoded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
-    /// Written by another version of the program.
+    /// Written by a newer version of the program.
     #[error(
-        "a record of {what} has version {found}, and this program reads version {known}: {} version of onceward \
-         wrote it",
-        if found < known { "an older" } else { "a newer" }
+        "a record of {what} has version {found}, and this program reads versions up to {known}: a newer version of \
+         onceward wrote it"
     )]
     Version {
         /// [`Record::PLURAL`].
@@ -78,7 +111,7 @@ pub enum RecordError {
         why: String,
     },
     /// The kind is not known.
-    #[error("a record has kind {0}, which this program does not know: another version of onceward wrote it")]
+    #[error("a record has kind {0}, which this program does not know: a newer version of onceward wrote it")]
     Kind(u8),
 }
 
@@ -87,8 +120,7 @@ impl RecordError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Version { .. } | Self::Kind(_) => {
-                "start the version that wrote it, or export the data with it (`onceward export`) and import the export \
-                 with this one (`onceward import`); see \"Another version\" in docs/operate/data-directory.md"
+                "install that version or a later one; see \"Downgrade\" in docs/operate/deploy.md"
             }
             Self::Contents { .. } => {
                 "restore the data directory from a backup; see \"When a start is refused\" in \
@@ -110,18 +142,19 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// Decodes a record. Never panics.
+/// Decodes a record of any version from 1 on. Never panics.
 ///
 /// # Errors
-/// [`RecordError`] when they are no record of this kind and version.
+/// [`RecordError`] if they are no record of this kind, or one of a newer version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     let what = R::PLURAL;
     let (version, body) =
         bytes.split_first().ok_or_else(|| RecordError::Contents { what, why: "it is empty".to_owned() })?;
-    if *version != R::VERSION {
-        return Err(RecordError::Version { what, found: *version, known: R::VERSION });
-    }
-    postcard::from_bytes(body).map_err(|error| RecordError::Contents { what, why: error.to_string() })
+    let decoded = match older::<R>(*version)? {
+        None => postcard::from_bytes(body),
+        Some(layout) => (layout.from_bytes)(body),
+    };
+    decoded.map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
 /// Type-erased functions of one kind of record.
@@ -131,16 +164,20 @@ pub struct RecordKind {
     pub kind: u8,
     /// [`Record::PLURAL`].
     pub plural: &'static str,
+    /// [`Record::VERSION`].
+    pub version: u8,
     /// When the record with these bytes ends.
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
+    /// The record with these bytes in the layout that this program writes.
+    pub rewrite: fn(&[u8]) -> Result<Bytes, RecordError>,
     /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
-    pub merge_pessimistic: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
     /// The slot of the record with these bytes, under this id.
     pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
     pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
-    /// The bytes of a record from its JSON.
-    pub from_json: fn(Value) -> Result<Bytes, RecordError>,
+    /// The bytes of a record from its JSON in the layout of a version.
+    pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
     /// An empty table for it.
     pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
 }
@@ -166,20 +203,32 @@ impl Kinds {
         self.0.push(RecordKind {
             kind: R::KIND,
             plural: R::PLURAL,
+            version: R::VERSION,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
+            rewrite: |bytes| decode::<R>(bytes).map(|record| encode(&record)),
             merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
                 let contents = |error: serde_json::Error| contents::<R>(&error);
                 serde_json::to_value(decode::<R>(bytes)?).map_err(contents)
             },
-            from_json: |value| {
-                let record: R = serde_json::from_value(value).map_err(|error| contents::<R>(&error))?;
-                Ok(encode(&record))
+            from_json: |version, value| {
+                let record: serde_json::Result<R> = match older::<R>(version)? {
+                    None => serde_json::from_value(value),
+                    Some(layout) => (layout.from_json)(value),
+                };
+                record.map(|record| encode(&record)).map_err(|error| contents::<R>(&error))
             },
             table: Arc::new(table),
         });
         self
+    }
+
+    /// All but this one.
+    #[cfg(test)]
+    #[must_use]
+    pub fn without(self, kind: u8) -> Self {
+        Self(self.0.into_iter().filter(|known| known.kind != kind).collect())
     }
 
     /// All of them.
@@ -197,12 +246,9 @@ fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
     RecordError::Contents { what: R::PLURAL, why: error.to_string() }
 }
 
-fn merge_pessimistic<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
-    // This program encoded or decoded every record in memory. Therefore decoding succeeds here.
-    let read = |state: &Option<Bytes>| {
-        state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
-    };
+fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Option<Stored> {
+    let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
     let mut states = states.iter().map(read);
     let first = states.next().flatten();
-    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(|record| encode(&record))
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(Stored::of)
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::record::{Id, Record, RecordKey, decode};
-use super::table::{Index, Stored};
+use super::record::{Id, Record, RecordKey};
+use super::stored::Stored;
+use super::table::Index;
 use super::{Refusal, Router, Shards};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -170,7 +171,7 @@ impl<R: LogRecord> RecordLog<R> {
             let Some(last) = page.last().copied() else { return Ok(()) };
             before = Some(last);
             let found = indexes.router.get_each(page.into_iter().map(|(_, key)| key)).await?;
-            let record = |(key, stored): (RecordKey, Stored)| Some((key, decode::<R>(&stored.bytes).ok()?));
+            let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
             let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
             records.sort_unstable_by_key(|(key, record)| std::cmp::Reverse((record.at(), *key)));
             if let Break(()) = visit(records, last.0) {
@@ -359,7 +360,7 @@ struct Follower<R: LogRecord, F> {
 
 impl<R: LogRecord, F: LogFollower<R>> Index for Follower<R, F> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let record = |stored: Option<&Stored>| decode::<R>(&stored?.bytes).ok();
+        let record = |stored: Option<&Stored>| stored?.record::<R>();
         let (before, after) = (record(before), record(after));
         self.second.changed(key, before.as_ref(), after.as_ref());
         let place = |record: &R| (record.owner(&key.id), record.may_forget(), (record.at(), *key));

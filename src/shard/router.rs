@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard, oneshot};
 use super::actor::ShardMessage;
 use super::command::{Command, Load, OneDecision, Refusal, Subject};
 use super::core::Core;
-use super::record::{Record, RecordKey, decode};
+use super::record::{Record, RecordKey};
 use super::table::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
@@ -155,7 +155,7 @@ impl Router {
                 let read = move |tables: &Tables, now| tables.page(R::KIND, end, page, now);
                 let records;
                 (records, end) = self.read_shard(shard, read).await?;
-                let decoded = records.into_iter().filter_map(|(_, stored)| decode(&stored.bytes).ok());
+                let decoded = records.into_iter().filter_map(|(_, stored)| stored.record());
                 decoded.for_each(&mut visit);
             }
         }

@@ -1,12 +1,12 @@
 //! The records that a shard holds in memory.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::record::{Hasher, Kinds, Record, RecordError, RecordKey, RecordKind, decode};
+use super::record::{Hasher, Kinds, Record, RecordError, RecordKey, RecordKind};
+use super::stored::Stored;
 use crate::domain::Timestamp;
 
 /// Records of one kind, by key and by position.
@@ -22,12 +22,6 @@ pub trait Table: Send {
     }
     /// The record under a key, with its end.
     fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// Puts the record under a key into `record`, an `Option` of the kind's type. Returns `false` if the table holds
-    /// only encoded records: the caller decodes what [`Table::get`] returns.
-    fn get_decoded(&self, key: &RecordKey, record: &mut dyn Any) -> bool {
-        let _ = (key, record);
-        false
-    }
     /// The record at a position below [`Table::len`].
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
     /// The key and the end of the record at a position, without the record.
@@ -46,10 +40,14 @@ pub trait Table: Send {
     /// [`RecordError`] if a record cannot be decoded.
     fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &RecordKind) -> Result<(), RecordError> {
         for (key, bytes) in records {
-            match bytes.clone() {
-                Some(bytes) => self.set(*key, Stored { expires: (kind.expires)(&bytes)?, bytes }),
-                None => drop(self.remove(key)),
-            }
+            let Some(bytes) = bytes else {
+                self.remove(key);
+                continue;
+            };
+            let expires = (kind.expires)(bytes)?;
+            let is_older = bytes.first() != Some(&kind.version);
+            let bytes = if is_older { (kind.rewrite)(bytes)? } else { bytes.clone() };
+            self.set(*key, Stored::encoded(bytes, expires));
         }
         Ok(())
     }
@@ -57,15 +55,6 @@ pub trait Table: Send {
     fn reserve(&mut self, records: usize) {
         let _ = records;
     }
-}
-
-/// A record as memory holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its encoding.
-    pub bytes: Bytes,
-    /// Its expiry time.
-    pub expires: Timestamp,
 }
 
 /// Records on their way between the store and a shard.
@@ -77,7 +66,7 @@ pub struct Map(IndexMap<RecordKey, (Box<[u8]>, Timestamp), Hasher>);
 
 impl Map {
     fn stored((bytes, expires): &(Box<[u8]>, Timestamp)) -> Stored {
-        Stored { bytes: Bytes::copy_from_slice(bytes), expires: *expires }
+        Stored::encoded(Bytes::copy_from_slice(bytes), *expires)
     }
 }
 
@@ -98,8 +87,8 @@ impl Table for Map {
         self.0.get_index(position).map(|(key, (_, expires))| (*key, *expires))
     }
 
-    fn set(&mut self, key: RecordKey, Stored { bytes, expires }: Stored) {
-        self.0.insert(key, (Box::from(&bytes[..]), expires));
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        self.0.insert(key, (Box::from(&record.bytes()[..]), record.expires));
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
@@ -178,23 +167,10 @@ impl Tables {
 
     /// The record under a key, unless it has ended by `now`.
     pub fn get<R: Record>(&self, key: &RecordKey, now: Timestamp) -> Option<R> {
-        let table = self.by_kind.get(&key.kind)?;
-        let mut decoded = None::<R>;
-        if table.get_decoded(key, &mut decoded) {
-            return decoded.filter(|record| now < record.expires());
-        }
-        let stored = table.get(key).filter(|stored| now < stored.expires)?;
-        match decode(&stored.bytes) {
-            Ok(record) => Some(record),
-            Err(error) => {
-                // Restored records were decoded once; therefore this is a defect of this program.
-                tracing::error!(?key, %error, "record in memory unreadable");
-                None
-            }
-        }
+        self.stored(key).filter(|stored| now < stored.expires)?.record()
     }
 
-    /// The encoded record under a key, whether or not it has ended.
+    /// The record under a key with its end, whether or not it has ended.
     pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
         self.by_kind.get(&key.kind)?.get(key)
     }
@@ -225,7 +201,7 @@ impl Tables {
         (0..table.map_or(0, |table| table.len()))
             .filter_map(move |position| table?.at(position))
             .filter(move |(_, stored)| now < stored.expires)
-            .filter_map(|(key, stored)| Some((key, decode(&stored.bytes).ok()?)))
+            .filter_map(|(key, stored)| Some((key, stored.record()?)))
     }
 
     /// The keys of a kind, those of ended records included.
@@ -334,7 +310,7 @@ impl Tables {
         let until = from.saturating_sub(most);
         let slice = (until..from).rev().filter_map(|position| table.at(position));
         let slice = slice.filter(|(key, stored)| now < stored.expires && !moved.contains(key));
-        (slice.map(|(key, Stored { bytes, expires })| (key, bytes, expires)).collect(), until)
+        (slice.map(|(key, stored)| (key, stored.bytes(), stored.expires)).collect(), until)
     }
 
     /// Continues the scan below this position.

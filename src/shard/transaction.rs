@@ -1,11 +1,11 @@
 //! One decision's view of the records: memory, with the earlier changes of the same batch over it.
 
-use bytes::Bytes;
 use indexmap::{IndexMap, IndexSet};
 use rand::rngs::StdRng;
 
-use super::record::{Hasher, Id, Record, RecordKey, decode, encode};
-use super::table::{Stored, Tables};
+use super::record::{Hasher, Id, Record, RecordKey};
+use super::stored::Stored;
+use super::table::Tables;
 use crate::domain::Timestamp;
 
 /// Whether the answer waits for a change to be durable.
@@ -21,9 +21,7 @@ pub enum Durability {
 #[derive(Default)]
 pub(super) struct RecordHistory {
     /// Every state it had, oldest first. The first is what memory had when the batch began; the last is the present one.
-    states: Vec<Option<Bytes>>,
-    /// When the present state ends.
-    expires: Timestamp,
+    states: Vec<Option<Stored>>,
     /// Whether answers about the record wait until it is durable.
     pub(super) durable: bool,
     /// Whether memory keeps the change also if the store refuses it.
@@ -32,18 +30,16 @@ pub(super) struct RecordHistory {
 
 impl RecordHistory {
     pub(super) fn beginning(stored: Option<Stored>) -> Self {
-        let (bytes, expires) = stored.map_or((None, Timestamp::EPOCH), |s| (Some(s.bytes), s.expires));
-        Self { states: vec![bytes], expires, durable: false, holds: false }
+        Self { states: vec![stored], durable: false, holds: false }
     }
 
     /// The present state.
     pub(super) fn after(&self) -> Option<Stored> {
-        let bytes = self.states.last()?.clone()?;
-        Some(Stored { bytes, expires: self.expires })
+        self.states.last()?.clone()
     }
 
     /// Every state, for [`super::record::RecordKind::merge_pessimistic`].
-    pub(super) fn states(&self) -> &[Option<Bytes>] {
+    pub(super) fn states(&self) -> &[Option<Stored>] {
         &self.states
     }
 
@@ -115,10 +111,7 @@ impl<'a> Transaction<'a> {
     pub fn get<R: Record>(&mut self, id: Id) -> Option<R> {
         let key = self.key::<R>(id);
         match self.changes.get(&key) {
-            Some(history) => {
-                let stored = history.after().filter(|stored| self.now < stored.expires)?;
-                decode(&stored.bytes).ok()
-            }
+            Some(history) => history.after().filter(|stored| self.now < stored.expires)?.record(),
             None => self.tables.get(&key, self.now),
         }
     }
@@ -126,18 +119,18 @@ impl<'a> Transaction<'a> {
     /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>, durability: Durability) {
         let key = self.key::<R>(id);
-        let record = record.map(|record| (encode(record), record.expires()));
+        let record = record.map(|record| Stored::of(record.clone()));
         let history =
             self.changes.entry(key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(&key)));
-        let bytes = record.as_ref().map(|(bytes, _)| bytes);
-        let present = history.states.last().and_then(Option::as_ref);
-        let is_gone = bytes.is_none() && history.expires <= self.now;
-        if present == bytes || is_gone {
-            return;
+        let is_ignored = match (history.states.last().and_then(Option::as_ref), &record) {
+            (Some(present), Some(record)) => present.is_same::<R>(record),
+            (Some(present), None) => present.expires <= self.now,
+            (None, record) => record.is_none(),
+        };
+        if !is_ignored {
+            history.states.push(record);
+            history.durable |= durability == Durability::Durable;
         }
-        history.expires = record.as_ref().map_or(Timestamp::EPOCH, |(_, expires)| *expires);
-        history.states.push(record.map(|(bytes, _)| bytes));
-        history.durable |= durability == Durability::Durable;
     }
 
     /// Whether this shard holds fewer than `most` records of this kind, those that the batch adds included.
@@ -161,7 +154,7 @@ impl<'a> Transaction<'a> {
         let changed =
             self.changes.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, history)| {
                 let stored = history.after().filter(|stored| self.now < stored.expires)?;
-                Some((*key, decode(&stored.bytes).ok()?))
+                Some((*key, stored.record()?))
             });
         kept.chain(changed)
     }
@@ -178,7 +171,7 @@ impl<'a> Transaction<'a> {
                 None => self.tables.stored(&key),
             };
             let stored = stored.filter(|stored| self.now < stored.expires)?;
-            Some((key.id, decode(&stored.bytes).ok()?))
+            Some((key.id, stored.record()?))
         };
         keys.into_iter().filter_map(record).filter(|(id, record)| fits(id, record)).collect()
     }

@@ -1,25 +1,31 @@
 //! Sends spans to a collector: OTLP over HTTP, as protobuf. No request waits for it.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prost::Message;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use opentelemetry::global::{BoxedTracer, ObjectSafeTracerProvider as _};
+use opentelemetry::trace::{Link, SpanKind, TraceId};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingResult, SdkTracerProvider, ShouldSample,
+    SpanData, SpanExporter, TracerProviderBuilder,
+};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::otlp_messages::{
-    AnyValue, ExportRequest, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Status,
-    any_value,
-};
 use crate::clock::{Clock, LastingCondition};
 use crate::config::TraceSettings;
-use crate::gateway::{ClientError, HttpClient, NoResponse};
-use crate::trace::{Attribute, FinishedSpan, SpanKind, Tracer};
+use crate::gateway::{ClientError, HttpClient};
+use crate::trace::Tracer;
+
+/// Spans that wait for the exporter. Beyond it they are dropped.
+const MAX_QUEUE: usize = 4_096;
 
 /// Spans of one request to the collector.
 const BATCH: usize = 512;
@@ -33,11 +39,18 @@ const EXPORT_TIME: Duration = Duration::from_secs(10);
 /// The time of a stop for the last spans.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
 
-/// Sends finished spans until it is stopped.
-pub struct Exporter {
-    stop: DropGuard,
-    task: JoinHandle<()>,
+/// Why spans cannot be exported.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each says what it is")]
+pub enum ExporterError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Setup(#[from] opentelemetry_otlp::ExporterBuildError),
 }
+
+/// Sends finished spans until it is stopped.
+pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
     /// Begins to export. Needs a runtime.
@@ -46,186 +59,136 @@ impl Exporter {
     /// When the client cannot be set up, such as for lack of root certificates.
     pub fn start(
         settings: &TraceSettings,
-        tracer: Arc<Tracer>,
-        queue: mpsc::Receiver<FinishedSpan>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, ClientError> {
-        let client = HttpClient::for_target(&settings.endpoint)?;
-        let stop = CancellationToken::new();
-        let resource = Resource {
-            attributes: vec![
-                text("service.name", &settings.service_name),
-                text("service.version", env!("CARGO_PKG_VERSION")),
-            ],
-        };
-        let task = ExportTask {
-            client,
-            settings: settings.clone(),
-            resource,
-            tracer,
+    ) -> Result<(Arc<Tracer>, Self), ExporterError> {
+        let headers = settings.headers.iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let otlp = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_http_client(HttpClient::for_target(&settings.endpoint)?.into_inner())
+            .with_endpoint(settings.endpoint.as_str())
+            .with_headers(headers.collect())
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(EXPORT_TIME)
+            .build()?;
+        let exporter = BoundedExporter {
+            otlp: Arc::new(otlp),
+            runtime: Handle::current(),
             clock,
-            trouble: None,
-            dropped: 0,
+            trouble: Mutex::default(),
         };
-        let task = tokio::spawn(task.run(queue, stop.clone()));
-        Ok(Self { stop: stop.drop_guard(), task })
+        let batches = BatchConfigBuilder::default()
+            .with_max_queue_size(MAX_QUEUE)
+            .with_max_export_batch_size(BATCH)
+            .with_scheduled_delay(DELAY)
+            .build();
+        let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+        let resource = Resource::builder_empty()
+            .with_service_name(settings.service_name.clone())
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let provider =
+            SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource.build());
+        let (tracer, provider) = tracer(provider, settings.follows_caller, settings.ratio);
+        Ok((tracer, Self(provider)))
     }
 
     /// Sends the spans that have ended, for up to two seconds.
     pub async fn stop(self) {
-        drop(self.stop);
-        let _ = timeout(LAST_EXPORT, self.task).await;
+        let stop = move || self.0.shutdown_with_timeout(LAST_EXPORT);
+        // The exporter has said what went wrong.
+        let _ = tokio::task::spawn_blocking(stop).await;
     }
 }
 
-struct ExportTask {
-    client: HttpClient,
-    settings: TraceSettings,
-    resource: Resource,
-    tracer: Arc<Tracer>,
+/// The share `ratio` of requests is traced; those whose caller names a trace, as the caller says if `follows_caller`.
+pub(crate) fn tracer(
+    provider: TracerProviderBuilder,
+    follows_caller: bool,
+    ratio: f64,
+) -> (Arc<Tracer>, SdkTracerProvider) {
+    let share = Sampler::TraceIdRatioBased(ratio);
+    let requests = if follows_caller { Sampler::ParentBased(Box::new(share)) } else { share };
+    let provider = provider.with_sampler(CauseSampler(requests)).build();
+    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
+    let tracer = BoxedTracer::new(provider.boxed_tracer(scope.build()));
+    (Arc::new(Tracer::new(tracer, Box::new(TraceContextPropagator::new()))), provider)
+}
+
+/// Traces what a traced request caused, and a share of requests.
+#[derive(Debug, Clone)]
+struct CauseSampler(Sampler);
+
+impl ShouldSample for CauseSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let requests = if links.is_empty() { &self.0 } else { &Sampler::AlwaysOn };
+        requests.should_sample(parent, id, name, kind, attributes, links)
+    }
+}
+
+/// Bounds the time of an export, runs it where the HTTP client can, and logs that it fails.
+struct BoundedExporter {
+    otlp: Arc<opentelemetry_otlp::SpanExporter>,
+    runtime: Handle,
     clock: Arc<dyn Clock>,
-    /// Why spans are being dropped.
-    trouble: Option<LastingCondition>,
-    /// Dropped spans that no line in the log has counted.
-    dropped: u64,
+    /// Why spans are being dropped, and how many no line in the log has counted.
+    trouble: Mutex<(Option<LastingCondition>, usize)>,
 }
 
-impl ExportTask {
-    async fn run(mut self, mut queue: mpsc::Receiver<FinishedSpan>, stop: CancellationToken) {
-        loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            let is_last = tokio::select! {
-                () = collect(&mut queue, &mut batch) => false,
-                () = stop.cancelled() => {
-                    while batch.len() < BATCH && let Ok(span) = queue.try_recv() {
-                        batch.push(span);
-                    }
-                    true
-                }
-            };
-            if batch.is_empty() {
-                return;
-            }
-            self.export(batch).await;
-            if is_last && queue.is_empty() {
-                return;
-            }
-        }
-    }
-
-    async fn export(&mut self, batch: Vec<FinishedSpan>) {
-        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let sent = timeout(EXPORT_TIME, self.send(batch)).await;
-        let sent = sent.unwrap_or_else(|_| Err("timeout".to_owned()));
-        let beyond_queue = self.tracer.take_dropped();
-        self.dropped += beyond_queue;
-        let reason = match sent {
-            Err(reason) => {
-                self.dropped += count;
-                reason
-            }
-            Ok(()) if beyond_queue > 0 => "more spans than can be sent".to_owned(),
-            Ok(()) => {
-                if self.trouble.take().is_some() {
-                    info!(count = std::mem::take(&mut self.dropped), "spans exported again");
-                }
-                return;
-            }
+impl SpanExporter for BoundedExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (otlp, count) = (Arc::clone(&self.otlp), batch.len());
+        let export = async move { timeout(EXPORT_TIME, otlp.export(batch)).await };
+        let outcome = match self.runtime.spawn(export).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(OTelSdkError::Timeout(EXPORT_TIME)),
+            // The program ends, and its runtime with it.
+            Err(error) => return Err(OTelSdkError::InternalFailure(error.to_string())),
         };
-        if LastingCondition::report(&mut self.trouble, &reason, self.clock.now()) {
-            warn!(reason, count = std::mem::take(&mut self.dropped), "spans dropped");
+        let (trouble, dropped) = &mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &outcome {
+            Ok(()) if trouble.take().is_some() => {
+                info!(count = std::mem::take(dropped), "spans exported again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                *dropped += count;
+                if LastingCondition::report(trouble, &reason, self.clock.now()) {
+                    warn!(reason, count = std::mem::take(dropped), "spans dropped");
+                }
+            }
+        }
+        outcome
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        // Nothing else has it before the first export.
+        if let Some(otlp) = Arc::get_mut(&mut self.otlp) {
+            otlp.set_resource(resource);
         }
     }
+}
 
-    async fn send(&self, batch: Vec<FinishedSpan>) -> Result<(), String> {
-        let request = ExportRequest {
-            resource_spans: vec![ResourceSpans {
-                resource: Some(self.resource.clone()),
-                scope_spans: vec![ScopeSpans {
-                    scope: Some(Scope {
-                        name: env!("CARGO_PKG_NAME").to_owned(),
-                        version: env!("CARGO_PKG_VERSION").to_owned(),
-                    }),
-                    spans: batch.into_iter().map(Span::from).collect(),
-                }],
-            }],
-        };
-        let mut post = Request::new(Method::POST, self.settings.endpoint.clone());
-        *post.headers_mut() = self.headers();
-        *post.body_mut() = Some(request.encode_to_vec().into());
-        match self.client.send(post).await {
-            Ok(answer) if answer.status.is_success() => Ok(()),
-            Ok(answer) => Err(format!("the collector answered {}", answer.status.as_u16())),
-            Err(NoResponse::NotConnected(why)) => Err(why),
-            Err(NoResponse::Broken(why)) => Err(why.to_owned()),
-            Err(NoResponse::OutOfReach | NoResponse::Unsendable) => Err("address not allowed".to_owned()),
-        }
-    }
-
-    fn headers(&self) -> HeaderMap {
-        let mut headers = self.settings.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        headers
+impl fmt::Debug for BoundedExporter {
+    /// Without the headers, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoundedExporter")
     }
 }
 
-/// Fills a batch until it is full or its first span has waited long enough. Keeps what it has when it is dropped.
-async fn collect(queue: &mut mpsc::Receiver<FinishedSpan>, batch: &mut Vec<FinishedSpan>) {
-    if queue.recv_many(batch, BATCH).await == 0 {
-        // The tracer is gone, and with it every span.
-        return;
-    }
-    #[expect(clippy::disallowed_methods, reason = "tokio's time, for a timer of tokio's")]
-    let end = Instant::now() + DELAY;
-    while batch.len() < BATCH {
-        let room = BATCH - batch.len();
-        let Ok(1..) = timeout_at(end, queue.recv_many(batch, room)).await else { return };
-    }
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    attribute(key, any_value::Value::Text(value.to_owned()))
-}
-
-fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) }
-}
-
-/// The code of a status that tells of an error.
-const ERROR: i32 = 2;
-
-impl From<FinishedSpan> for Span {
-    fn from(span: FinishedSpan) -> Self {
-        let FinishedSpan { id, parent, name, kind, start, end, attributes, has_failed, link } = span;
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let attributes = attributes.into_iter().map(|(key, value)| {
-            attribute(
-                key,
-                match value {
-                    Attribute::Text(text) => any_value::Value::Text(text.into_owned()),
-                    Attribute::Number(number) => any_value::Value::Number(number),
-                },
-            )
-        });
-        let link = link.map(|cause| Link {
-            trace_id: cause.trace.to_be_bytes().to_vec(),
-            span_id: cause.span.to_be_bytes().to_vec(),
-        });
-        Self {
-            trace_id: id.trace.to_be_bytes().to_vec(),
-            id: id.span.to_be_bytes().to_vec(),
-            parent_span_id: if parent == 0 { Vec::new() } else { parent.to_be_bytes().to_vec() },
-            name: name.into_owned(),
-            kind: match kind {
-                SpanKind::Internal => 1,
-                SpanKind::Server => 2,
-                SpanKind::Client => 3,
-            },
-            start_time_unix_nano: nanos(start),
-            end_time_unix_nano: nanos(end),
-            attributes: attributes.collect(),
-            links: link.into_iter().collect(),
-            status: has_failed.then_some(Status { code: ERROR }),
-        }
-    }
+/// A tracer whose finished spans stay in memory, for tests.
+#[cfg(test)]
+pub(crate) fn in_memory(ratio: f64) -> (Arc<Tracer>, opentelemetry_sdk::trace::InMemorySpanExporter) {
+    let ended = opentelemetry_sdk::trace::InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(ended.clone());
+    (tracer(provider, true, ratio).0, ended)
 }

@@ -8,9 +8,9 @@ mod serve;
 mod view;
 
 pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
-pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
+pub use serve::{Cleared, CurrentRules, Verifying};
 pub use view::{
-    Attempt, AttemptPage, Erasure, NumberStatus, Refused, SendAttempt, Status, Summary, Verification,
+    AttemptPage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
     VerificationStage, VerificationStatus,
 };
 
@@ -78,7 +78,7 @@ pub trait Verifications: Send + Sync + 'static {
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;
 
     /// One of them.
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>>;
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>>;
 
     /// The number of those that led to a verified number.
     fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>>;

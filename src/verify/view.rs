@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::ListedAttempt;
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::LockoutState;
 use crate::numbers::Refusal;
 use crate::registry::TextError;
@@ -26,7 +26,7 @@ pub struct Verification {
     /// Time of its last change.
     pub updated: Timestamp,
     /// Its messages so far, the oldest first.
-    pub attempts: Vec<SendAttempt>,
+    pub attempts: Vec<SealedAttempt>,
 }
 
 /// The status of a verification.
@@ -57,53 +57,22 @@ impl Status {
     }
 }
 
-/// One of a verification's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SendAttempt {
-    /// `VL`.
-    pub sid: Sid,
-    /// When the gateway got the request.
-    pub time: Timestamp,
-    /// The channel of the message.
-    pub channel: Channel,
-}
-
-/// One attempt to deliver a message.
+/// One attempt to deliver a message, with the ids that callers know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct SealedAttempt {
     /// `VL`.
     pub sid: Sid,
-    /// The namespace.
-    pub service: ServiceId,
     /// `VE`.
     pub verification: Sid,
-    /// When it was made first.
-    pub created: Timestamp,
-    /// Time of its last change.
-    pub updated: Timestamp,
-    /// Whether the number was verified.
-    pub converted: bool,
-    /// The channel of the message.
-    pub channel: Channel,
-    /// The recipient.
-    pub to: PhoneNumber,
-    /// Where that is.
-    pub country: Option<Region>,
-    /// The provider's latest report, in its words: `delivered`.
-    pub message_status: Option<String>,
-    /// The provider's error code.
-    pub error_code: Option<u32>,
-    /// Digits of the code, where that is still known.
-    pub code_length: Option<u8>,
-    /// The requested language of the message, if any.
-    pub locale: Option<String>,
+    /// The attempt.
+    pub listed: ListedAttempt,
 }
 
 /// A part of a list of attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptPage {
     /// The newest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<SealedAttempt>,
     /// Whether there are more behind them.
     pub has_more: bool,
 }

@@ -27,7 +27,7 @@ use self::command::WebhookRequest;
 use self::queues::{Follower, Queues};
 use self::recorder::Sequences;
 use crate::clock::Clock;
-use crate::domain::{ServiceId, Sid, record_id};
+use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::Sealer;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::EventSink;
@@ -86,22 +86,6 @@ impl Default for OutboxBounds {
     }
 }
 
-/// The dependencies of an [`Outbox`].
-pub struct OutboxDeps {
-    /// Store the events.
-    pub shards: Shards,
-    /// Seals the ids of verifications.
-    pub sealer: Sealer,
-    /// The webhooks of each service.
-    pub subscribers: Arc<dyn Subscribers>,
-    /// Sends the requests: a [`Poster`].
-    pub transport: Arc<dyn Transport>,
-    /// Limits on concurrency and queues.
-    pub bounds: OutboxBounds,
-    /// Makes the spans of deliveries.
-    pub tracer: Option<Arc<Tracer>>,
-}
-
 /// A cheap handle on the outbox.
 #[derive(Clone)]
 pub struct Outbox {
@@ -122,13 +106,21 @@ struct Inner {
 
 impl Outbox {
     /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
-    pub fn start(deps: OutboxDeps) -> Self {
-        let OutboxDeps { shards, sealer, subscribers, transport, bounds, tracer } = deps;
+    /// `subscribers` has the webhooks of each service, `transport` is a [`Poster`], and `tracer` makes the spans of
+    /// deliveries.
+    pub fn start(
+        shards: Shards,
+        key: &ServerKey,
+        subscribers: Arc<dyn Subscribers>,
+        transport: Arc<dyn Transport>,
+        bounds: OutboxBounds,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Self {
         let kept = bounds.kept;
         let (queues, sequences) = (Arc::new(Queues::new(bounds)), Arc::new(Sequences::new()));
         let recorder = Arc::new(EventRecorder::new(
             Arc::clone(&subscribers),
-            sealer,
+            Sealer::new(key),
             Arc::clone(&queues),
             Arc::clone(&sequences),
             Arc::clone(shards.metrics()),

@@ -31,7 +31,6 @@ pub enum EventRecord {
 
 impl Record for EventRecord {
     const KIND: u8 = 6;
-    const VERSION: u8 = 3;
     const PLURAL: &'static str = "webhook events";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {

@@ -146,15 +146,15 @@ impl EventSink for EventRecorder {
         view: &mut Transaction<'_>,
     ) {
         let Some(service) = self.subscribed(key.service) else { return };
-        let track = match event {
-            NumberEvent::Settled { permit, .. } => permit.verification.salt.track(),
+        let id = match event {
+            NumberEvent::Settled { permit, .. } => permit.verification.salt.id(),
             NumberEvent::Permitted { verification, .. }
             | NumberEvent::Checked { verification, .. }
-            | NumberEvent::Ended { verification, .. } => verification.salt.track(),
-            NumberEvent::Locked { verification, .. } => verification.map_or(0, |v| v.salt.track()),
-            NumberEvent::Receipt { track, .. } => track.track,
+            | NumberEvent::Ended { verification, .. } => verification.salt.id(),
+            NumberEvent::Locked { verification, .. } => verification.map_or(0, |v| v.salt.id()),
+            NumberEvent::Receipt { log, .. } => log.verification,
         };
-        let name = VerificationName::of_track(track);
+        let name = VerificationName::of(id);
         let id = expected_id(key.service, name, view.slot());
         let mut context = EventContext { recorder: self, service: &service, key, id, name, cause, view };
         match event {
@@ -227,7 +227,7 @@ impl EventSink for EventRecorder {
                 };
                 context.ended(kind, verification.counted.map(|counted| counted.channel), now);
             }
-            NumberEvent::Receipt { track, row, status, receipt } => {
+            NumberEvent::Receipt { log, row, status, receipt } => {
                 let kind = match receipt.status {
                     ReceiptStatus::Delivered => EventType::MessageDelivered,
                     ReceiptStatus::Failed => EventType::MessageFailed,
@@ -242,7 +242,7 @@ impl EventSink for EventRecorder {
                 let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
                 report.about.channel = row.channel;
                 report.about.detail = Detail::Message(MessageAbout {
-                    attempt: self.sealer.attempt(&AttemptId { key: *track, ..receipt.attempt }),
+                    attempt: self.sealer.attempt(&AttemptId { key: *log, ..receipt.attempt }),
                     status: receipt.status.as_str().to_owned(),
                     error_code: receipt.code,
                 });

@@ -34,7 +34,7 @@ tests!(
     routing,
     codes,
     states,
-    tracks,
+    logs,
     frames,
     journal,
     snapshot,
@@ -47,7 +47,6 @@ tests!(
     http_gateway,
     requests,
     connections,
-    control,
     sids,
     v2,
 );

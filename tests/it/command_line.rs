@@ -139,36 +139,6 @@ async fn serve_does_what_the_program_does_without_a_command() {
 }
 
 #[tokio::test]
-async fn bash_completes_the_names_of_commands() {
-    let setup = Setup::bare();
-    let script = setup.command(["completions", "bash"]).await;
-    assert_eq!(script.status.code(), Some(0), "{}", script.output);
-    let setup = setup.file("completions", &script.output);
-    let completed = std::process::Command::new("bash")
-        .arg("-c")
-        .arg("source ./completions; COMP_WORDS=(onceward check); COMP_CWORD=1; _onceward onceward check onceward; echo \"${COMPREPLY[@]}\"")
-        .current_dir(setup.home())
-        .output()
-        .expect("run bash");
-    assert_eq!(String::from_utf8_lossy(&completed.stdout), "check-data\n", "{completed:?}");
-}
-
-#[tokio::test]
-async fn man_writes_a_page_for_each_command() {
-    let setup = Setup::bare();
-    let page = setup.command(["man"]).await;
-    names(&page, &[".TH onceward 1", "tracker", "Exit codes"]);
-    let finished = setup.command(["man", "--dir", "man1"]).await;
-    assert_eq!((finished.status.code(), finished.output.as_str()), (Some(0), ""));
-    for (name, part) in
-        [("onceward", "check\\-data"), ("onceward-serve", "listen"), ("onceward-keys-create", "scope")]
-    {
-        let page = std::fs::read_to_string(setup.home().join(format!("man1/{name}.1"))).expect(name);
-        assert!(page.contains(part), "{page}");
-    }
-}
-
-#[tokio::test]
 async fn settings_come_from_command_line_environment_file_default_in_that_order() {
     let setup =
         Setup::new().config("otp-length", 7).config("otp-max-attempts", 7).env("ONCEWARD_OTP_LENGTH", "8");

@@ -18,6 +18,7 @@ mod cluster;
 mod command_line;
 mod config_compat;
 mod contract;
+mod control;
 mod crash;
 mod doctor;
 mod doubles;

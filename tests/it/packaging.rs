@@ -1,8 +1,11 @@
 //! The files of the package below `dist`. `scripts/package-test` installs the package itself.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use rustix::process::Signal;
 
 use crate::support::{Authority, Setup};
 
@@ -70,6 +73,153 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
     let refused = asked.command(["health"]).await;
     assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
     assert!(refused.output.contains("not ready: the journal has not been writable"), "{}", refused.output);
+}
+
+/// Only dpkg and the program are real: no unit is installed, and `#DEBHELPER#` notes a restart.
+#[tokio::test]
+async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
+    let setup = Setup::new();
+    let server = setup.clone().start().await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.status.code(), Some(0));
+    let Some(package) = Package::install_over(&setup.data_dir()) else { return };
+    let started = || package.read("started");
+    assert_eq!(started(), "install\n");
+
+    let upgraded = package.install("2.0.0");
+    assert!(upgraded.status.success(), "{upgraded:?}");
+    assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");
+
+    // Data of a newer format: a downgrade.
+    let format = package.data().join("FORMAT");
+    let right = fs::read_to_string(&format).expect("FORMAT");
+    fs::write(&format, right.replace("format = 1", "format = 2").replace("program = ", "program = 9."))
+        .expect("newer");
+    let refused = package.install("1.5.0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("has format 2"), "{said}");
+    let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
+    assert!(said.contains(&needs) && said.contains("Nothing was changed."), "{said}");
+    assert_eq!(package.version(), "2.0.0", "the old version stays installed");
+    assert_eq!(started(), "install\n2.0.0 over 1.0.0\n", "its server is not restarted");
+    fs::write(&format, right).expect("put back");
+
+    // Damage, which a start would refuse.
+    let key = fs::read(package.data().join("server.key")).expect("the key");
+    fs::write(package.data().join("server.key"), "00".repeat(32)).expect("another key");
+    let refused = package.install("3.0.0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("the server was not restarted"), "{said}");
+    assert!(said.contains("the key here is not the one this data was written with"), "{said}");
+    assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");
+    fs::write(package.data().join("server.key"), key).expect("put back");
+    let configured = package.dpkg(&["--configure", "onceward"]);
+    assert!(configured.status.success(), "{configured:?}");
+    assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
+}
+
+/// Packages of this program with the scripts of `dist/debian`, installed below a directory of their own.
+struct Package {
+    home: tempfile::TempDir,
+}
+
+impl Package {
+    /// Installs version 1.0.0 and puts a copy of `data` in the place of its data. `None` without dpkg, or if this user may not
+    /// install; in CI both must be.
+    #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
+    fn install_over(data: &Path) -> Option<Self> {
+        let is_root = rustix::process::geteuid().is_root();
+        if !is_root || Command::new("dpkg").arg("--version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none() || !is_root, "CI must have dpkg");
+            println!("SKIPPED: dpkg installs as root only");
+            return None;
+        }
+        let package = Self { home: tempfile::tempdir().expect("a directory") };
+        let root = package.root();
+        for directory in ["var/lib/dpkg/updates", "var/lib/dpkg/info", "srv", "etc/onceward"] {
+            fs::create_dir_all(root.join(directory)).expect("a directory");
+        }
+        fs::write(root.join("var/lib/dpkg/status"), "").expect("a file");
+        fs::write(root.join("etc/onceward/config.json"), r#"{ "data-dir": "/srv/onceward" }"#)
+            .expect("a file");
+        // The package's user does not exist here.
+        program(&package.home.path().join("bin/runuser"), "#!/bin/sh\nshift 3\nexec \"$@\"\n");
+        let installed = package.install("1.0.0");
+        assert!(installed.status.success(), "{installed:?}");
+        let copied = Command::new("cp").arg("-a").arg(data).arg(package.data()).status().expect("cp");
+        assert!(copied.success());
+        Some(package)
+    }
+
+    fn root(&self) -> PathBuf {
+        self.home.path().join("root")
+    }
+
+    /// Where config.json of the package says that the data is.
+    fn data(&self) -> PathBuf {
+        self.root().join("srv/onceward")
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.home.path().join(file)).unwrap_or_default()
+    }
+
+    fn version(&self) -> String {
+        let asked = self.dpkg(&["-s", "onceward"]);
+        let text = String::from_utf8_lossy(&asked.stdout);
+        text.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap_or_default().to_owned()
+    }
+
+    /// Builds a version and installs it.
+    fn install(&self, version: &str) -> Output {
+        let tree = self.home.path().join(format!("tree-{version}"));
+        let debian = tree.join("DEBIAN");
+        // The program does not know the other root.
+        let (real, data) = (env!("CARGO_BIN_EXE_onceward"), self.data());
+        let wrapper = format!("#!/bin/sh\nexec {real} \"$@\" --data-dir {}\n", data.display());
+        program(&tree.join("usr/bin/onceward"), &wrapper);
+        let control = format!(
+            "Package: onceward\nVersion: {version}\nArchitecture: all\nMaintainer: none <none@onceward.invalid>\n\
+             Description: a test\n"
+        );
+        fs::create_dir_all(&debian).expect("a directory");
+        fs::write(debian.join("control"), control).expect("a file");
+        let log = self.home.path().join("started");
+        let started = format!(
+            "if [ \"$1\" = configure ]; then echo \"${{2:+{version} over }}${{2:-install}}\" >>{}; fi",
+            log.display()
+        );
+        for (script, part) in [("preinst", ""), ("postinst", started.as_str())] {
+            let text = fs::read_to_string(dist("debian").join(script)).expect("a script");
+            assert!(
+                text.contains("\n#DEBHELPER#\n"),
+                "{script} has no place for the parts that cargo deb adds"
+            );
+            program(&debian.join(script), &text.replace("#DEBHELPER#", part));
+        }
+        let file = self.home.path().join(format!("{version}.deb"));
+        let built = Command::new("dpkg-deb").args(["--build", "-Znone"]).arg(&tree).arg(&file).output();
+        let built = built.expect("dpkg-deb");
+        assert!(built.status.success(), "{built:?}");
+        self.dpkg(&["--install", file.to_str().expect("a path")])
+    }
+
+    fn dpkg(&self, arguments: &[&str]) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}:/usr/sbin:/sbin", self.home.path().join("bin").display());
+        let mut dpkg = Command::new("dpkg");
+        dpkg.arg(format!("--root={}", self.root().display()))
+            .args(["--force-script-chrootless", "--force-downgrade", "--log=/dev/null"])
+            .args(arguments)
+            .env("PATH", path);
+        dpkg.output().expect("dpkg")
+    }
+}
+
+fn program(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+    fs::write(path, text).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a program");
 }
 
 fn dist(file: &str) -> PathBuf {

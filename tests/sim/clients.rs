@@ -19,7 +19,7 @@ use rand::RngExt;
 
 use crate::facts::{CommandId, Intent, Stage, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
-use crate::world::{AnswerEnd, Open, Plan, World, track_record};
+use crate::world::{AnswerEnd, Open, Plan, World, log_record};
 
 impl World {
     pub fn client_asks(&mut self) -> Result<(), String> {
@@ -58,7 +58,16 @@ impl World {
         let style = self.style();
         let (responder, answer) = Responder::new(self.place()?);
         let (verification, request_id, decided) = (None, None, None);
-        let command = SendCommand { options, channel, style, verification, request_id, responder, decided };
+        let command = SendCommand {
+            options,
+            channel,
+            style,
+            verification,
+            is_exempt: false,
+            request_id,
+            responder,
+            decided,
+        };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
         self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))
@@ -80,15 +89,15 @@ impl World {
         }
         let place = self.rng.random_range(0..self.plans.len());
         let plan = if self.chance(50) { self.plans[place].clone() } else { self.plans.swap_remove(place) };
-        let Plan { number, salt, track, expires } = plan;
+        let Plan { number, salt, log, expires } = plan;
         if self.clock >= expires {
             self.plans.retain(|plan| plan.salt != salt);
             return Ok(());
         }
         let (responder, answer) = Responder::new(self.place()?);
-        let command = ResumeCommand { track, responder, decided: None };
+        let command = ResumeCommand { log, responder, decided: None };
         self.tally.count("command resume");
-        let (shard, name) = (self.is_due(number, track), self.next_command);
+        let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
         self.submits(number, intent, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
         // It was decided at once, alone in its batch.
@@ -99,15 +108,15 @@ impl World {
     }
 
     /// The shard with a due plan under this key, if no command waits in the shard or for the number.
-    fn is_due(&self, number: usize, track: AttemptLogKey) -> Option<usize> {
+    fn is_due(&self, number: usize, log: AttemptLogKey) -> Option<usize> {
         let owner = self.owner(number);
         if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
             return None;
         }
         let shard = &self.shards[owner];
         let now = Timestamp::from_millis(shard.seen.max(self.clock));
-        let track: AttemptLog = shard.core.tables().get(&track_record(track), now)?;
-        let is_due = track.plan.is_some_and(|plan| plan.follow_up.due <= now);
+        let log: AttemptLog = shard.core.tables().get(&log_record(log), now)?;
+        let is_due = log.plan.is_some_and(|plan| plan.follow_up.due <= now);
         (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }
 

@@ -118,17 +118,16 @@ impl Disk {
     }
 
     /// The durable attempts under a key.
-    pub fn track(&self, key: &RecordKey) -> Option<AttemptLog> {
-        self.records.get(key).map(|bytes| track_of(bytes))
+    pub fn log(&self, key: &RecordKey) -> Option<AttemptLog> {
+        self.records.get(key).map(|bytes| log_of(bytes))
     }
 
     /// The records of these slots, as a shard restores them.
     pub fn load(&mut self, slots: &Slots) -> Records {
         self.advance_sequence();
         let of_slots = self.records.iter().filter(|(key, _)| slots.contains(key.slot));
-        let stored = |(key, bytes): (&RecordKey, &Bytes)| {
-            (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })
-        };
+        let stored =
+            |(key, bytes): (&RecordKey, &Bytes)| (*key, Stored::encoded(bytes.clone(), end_of(key, bytes)));
         of_slots.map(stored).collect()
     }
 }
@@ -136,12 +135,12 @@ impl Disk {
 fn end_of(key: &RecordKey, bytes: &[u8]) -> Timestamp {
     match key.kind {
         NumberState::KIND => state_of(bytes).expires(),
-        AttemptLog::KIND => track_of(bytes).expires(),
+        AttemptLog::KIND => log_of(bytes).expires(),
         kind => panic!("a record of kind {kind}"),
     }
 }
 
-pub fn track_of(bytes: &[u8]) -> AttemptLog {
+pub fn log_of(bytes: &[u8]) -> AttemptLog {
     decode(bytes).expect("a record")
 }
 

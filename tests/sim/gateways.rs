@@ -1,6 +1,6 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
+use onceward::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::numbers::Refusal;
@@ -22,7 +22,7 @@ impl World {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
-        let (permit, track) = (dispatch.permit, dispatch.track);
+        let (permit, log) = (dispatch.permit, dispatch.log);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = !self.is_former(shard) && self.chance(50) && !self.is_usable(number, salt);
         let (end, sort) = if is_withheld {
@@ -34,7 +34,7 @@ impl World {
         };
         let plan = self.plan_after(sort, &end, &dispatch.purpose);
         if matches!(plan, PlanChange::Set(_)) {
-            self.plans.push(Plan { number, salt, track, expires: permit.verification.expires.as_millis() });
+            self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
         }
         self.tally.count("command settle");
         self.tally.count(format!("send ends {sort:?}"));
@@ -42,7 +42,8 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason: None };
+        let delivered =
+            Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance: Allowance::Held };
         self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
@@ -59,10 +60,13 @@ impl World {
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,
                 sent: 0,
+                allowance: Allowance::Held,
             });
         }
         match (end, purpose) {
-            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request) => PlanChange::Keep,
+            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request { .. }) => {
+                PlanChange::Keep
+            }
             (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => {
                 PlanChange::End(Some(Failure::NoLongerUsable))
             }

@@ -13,7 +13,7 @@ use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
-use crate::disk::track_of;
+use crate::disk::log_of;
 use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{InFlight, Left, Progress};
@@ -163,8 +163,8 @@ impl World {
     fn number_of(&self, write: &Write) -> Option<usize> {
         let Write { key, put, .. } = write;
         if key.kind == AttemptLog::KIND {
-            let track = put.as_deref().map(track_of).or_else(|| self.disk.track(key))?;
-            let owner = NumberKey::new(AttemptLogKey::from_id(key.id).service, track.number);
+            let log = put.as_deref().map(log_of).or_else(|| self.disk.log(key))?;
+            let owner = NumberKey::new(AttemptLogKey::from_id(key.id).service, log.number);
             return Some(self.setup.numbers.iter().position(|known| *known == owner).expect("a number"));
         }
         let same = |number: &usize| self.record_key(*number) == *key;
@@ -187,7 +187,7 @@ impl World {
         notice: Option<&CommitNotice>,
     ) -> Result<(), String> {
         let command = match &dispatch.purpose {
-            Purpose::Request => Self::command_of(&dispatch.style),
+            Purpose::Request { .. } => Self::command_of(&dispatch.style),
             Purpose::FollowUp(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
@@ -248,7 +248,7 @@ impl World {
             return Err(format!("planned send {plan} left twice"));
         }
         self.tally.count("planned send made");
-        let planned = self.durable_track(dispatch.track).and_then(|track| track.plan);
+        let planned = self.durable_log(dispatch.log).and_then(|log| log.plan);
         if planned.is_some_and(|planned| planned.follow_up == *follow_up) {
             return Err(format!("planned send {plan} left, and a start would send it again"));
         }
@@ -299,10 +299,10 @@ impl World {
             return Ok(());
         }
         let service = self.setup.numbers[open.number].service;
-        let track = self.durable_track(attempt_log_key(service, &Salt(salt.0), self.slot(open.number)));
-        match track {
-            Some(track) if track.plan.is_some() || track.verify == VerifyStatus::Success => Ok(()),
-            track => Err(format!("told that a message is sent later, and the disk says {track:?}")),
+        let log = self.durable_log(attempt_log_key(service, &Salt(salt.0), self.slot(open.number)));
+        match log {
+            Some(log) if log.plan.is_some() || log.verify == VerifyStatus::Success => Ok(()),
+            log => Err(format!("told that a message is sent later, and the disk says {log:?}")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward::config::TrackerSettings;
+use onceward::config::AttemptLogSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::numbers::{NumberKey, Policies};
@@ -22,7 +22,7 @@ pub struct Setup {
     pub send_budget: Duration,
     pub check_budget: Duration,
     /// The settings of the list of sends.
-    pub tracker: TrackerSettings,
+    pub attempt_log: AttemptLogSettings,
     pub commands_per_number: usize,
     /// Whether batches wait for more commands.
     pub gathers: bool,
@@ -68,7 +68,7 @@ impl Setup {
             policies,
             send_budget,
             check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
-            tracker: TrackerSettings {
+            attempt_log: AttemptLogSettings {
                 keep_for: Duration::from_secs([60, 24 * 3_600][rng.random_range(0..2)]),
                 keep_at_most: [0, 1_000][rng.random_range(0..2)],
             },

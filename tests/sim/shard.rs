@@ -5,7 +5,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use onceward::attempts::AttemptLog;
-use onceward::config::TrackerSettings;
+use onceward::config::AttemptLogSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::limit::KeyedRequest;
@@ -142,7 +142,7 @@ impl Wake for Waiter {
 pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),
-    tracker: TrackerSettings,
+    attempt_log: AttemptLogSettings,
     effects: &Arc<Captured>,
 ) -> Arc<NumberDeps> {
     Arc::new(NumberDeps {
@@ -157,7 +157,7 @@ pub fn deps(
         ),
         send_budget,
         check_budget,
-        tracker,
+        attempt_log,
         effects: Arc::clone(effects) as _,
         events: None,
         metrics: Arc::default(),

@@ -122,7 +122,7 @@ pub struct Asking {
 pub struct Plan {
     pub number: usize,
     pub salt: Salted,
-    pub track: AttemptLogKey,
+    pub log: AttemptLogKey,
     pub expires: u64,
 }
 
@@ -150,7 +150,8 @@ impl World {
         setup.steps = steps.unwrap_or(setup.steps);
         let shards = (0..2 * setup.shards).map(|_| Shard::new(&setup, Vec::new(), &mut rng)).collect();
         let captured = Arc::<Captured>::default();
-        let deps = deps(setup.policies(), (setup.send_budget, setup.check_budget), setup.tracker, &captured);
+        let deps =
+            deps(setup.policies(), (setup.send_budget, setup.check_budget), setup.attempt_log, &captured);
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
@@ -304,8 +305,8 @@ impl World {
     }
 
     /// The durable attempts under a key.
-    pub fn durable_track(&self, key: AttemptLogKey) -> Option<AttemptLog> {
-        self.disk.track(&track_record(key))
+    pub fn durable_log(&self, key: AttemptLogKey) -> Option<AttemptLog> {
+        self.disk.log(&log_record(key))
     }
 
     pub fn any_number(&mut self) -> usize {
@@ -346,6 +347,6 @@ impl World {
 }
 
 /// The key of the record of a verification's attempts.
-pub fn track_record(key: AttemptLogKey) -> RecordKey {
+pub fn log_record(key: AttemptLogKey) -> RecordKey {
     RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() }
 }

@@ -21,8 +21,9 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopiedRecord, CopyProgress, CopyReader, RecordCounts};
 pub use embedded::{
-    CheckRecord, EmbeddedStore, Examined, Finding, JournalSummary, Loading, NewStore, OpenError, OpenOptions,
-    ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
+    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, NewStore, OpenError,
+    OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
+    key_fingerprint_in, reading,
 };
 pub use memory::{Kept, MemoryStore, StoreFault};
 pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};

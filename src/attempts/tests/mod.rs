@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::node::kinds;
@@ -30,7 +30,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
+    pub(crate) async fn over(store: Arc<dyn Store>, settings: AttemptLogSettings) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let capacity = NumberCapacity::new(100);
         let shards = Shards::start(ShardDeps {
@@ -49,26 +49,26 @@ impl World {
     }
 
     async fn new() -> Self {
-        Self::over(Arc::new(MemoryStore::new()), TrackerSettings::default()).await
+        Self::over(Arc::new(MemoryStore::new()), AttemptLogSettings::default()).await
     }
 
     /// Keeps a record, as a decision about its number would.
-    pub(crate) async fn keeps(&self, key: AttemptLogKey, track: AttemptLog) {
+    pub(crate) async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
         let (done, kept) = oneshot::channel();
-        self.shards.submit(Box::new(Keep { key, track, done }));
+        self.shards.submit(Box::new(Keep { key, log, done }));
         kept.await.expect("kept");
     }
 
     async fn listed(&self, limit: usize) -> Vec<u64> {
         let query = SendQuery::newest(limit);
         let rows = self.attempts.list(&query).await.expect("a list");
-        rows.iter().map(|row| row.attempt.key.track).collect()
+        rows.iter().map(|row| row.id.key.verification).collect()
     }
 }
 
 struct Keep {
     key: AttemptLogKey,
-    track: AttemptLog,
+    log: AttemptLog,
     done: oneshot::Sender<()>,
 }
 
@@ -78,7 +78,7 @@ impl Command for Keep {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        view.put(self.key.id(), Some(&self.track), Durability::Durable);
+        view.put(self.key.id(), Some(&self.log), Durability::Durable);
         Decision::Made
     }
 
@@ -89,33 +89,34 @@ impl Command for Keep {
     fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
-pub(crate) fn key(track: u64) -> AttemptLogKey {
-    AttemptLogKey { service: ServiceId::DEFAULT, track }
+pub(crate) fn key(verification: u64) -> AttemptLogKey {
+    AttemptLogKey { service: ServiceId::DEFAULT, verification }
 }
 
 /// One message to a number with these last digits, which a gateway accepted at `at`.
 pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
     let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
     let row = Attempt {
-        number: 0,
-        channel: Channel::Sms,
-        gateway: GatewayName::Http,
         priority: 1,
-        status: SendStatus::Sent,
-        retries: 0,
-        max_retries_reached: false,
-        at,
         message_id: Some(format!("SM\u{1b}{last_digits}")),
-        error_code: None,
-        receipt: None,
-        receipt_at: None,
-        class: None,
+        ..Attempt::new(0, Channel::Sms, GatewayName::Http, SendStatus::Sent, at)
     };
-    AttemptLog { rows: vec![row], next_attempt: 1, ..AttemptLog::new(number, at, TrackerSettings::default()) }
+    AttemptLog {
+        rows: vec![row],
+        next_attempt: 1,
+        ..AttemptLog::new(number, at, AttemptLogSettings::default())
+    }
 }
 
 fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
-    let follow_up = FollowUp { due, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let follow_up = FollowUp {
+        due,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Held,
+    };
     let expires = due.plus(Duration::from_secs(600));
     let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
     AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
@@ -124,32 +125,32 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
 #[tokio::test]
 async fn a_list_has_the_newest_attempts_of_all_shards_first() {
     let world = World::new().await;
-    for track in 1..=2_000 {
-        let at = START.plus(Duration::from_millis(track * 10));
-        world.keeps(key(track), sent(track % 90, at)).await;
+    for id in 1..=2_000 {
+        let at = START.plus(Duration::from_millis(id * 10));
+        world.keeps(key(id), sent(id % 90, at)).await;
     }
     assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
     assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
     let number = sent(7, START).number;
     let query = SendQuery { number: Some(number), ..SendQuery::newest(2) };
     let rows = world.attempts.list(&query).await.expect("a list");
-    let tracks: Vec<_> = rows.iter().map(|row| row.attempt.key.track).collect();
-    assert_eq!(tracks, [1_987, 1_897]);
+    let ids: Vec<_> = rows.iter().map(|row| row.id.key.verification).collect();
+    assert_eq!(ids, [1_987, 1_897]);
 }
 
 #[tokio::test]
 async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
     let world = World::new().await;
     let of = |service| ServiceId::new(service);
-    for track in 1..=1_500 {
+    for id in 1..=1_500 {
         // Several at each moment, so that the order of services matters.
-        let at = START.plus(Duration::from_millis(track / 5));
-        let key = AttemptLogKey { service: of(u32::try_from(track % 4).expect("small")), track };
-        world.keeps(key, sent(track % 90, at)).await;
+        let at = START.plus(Duration::from_millis(id / 5));
+        let key = AttemptLogKey { service: of(u32::try_from(id % 4).expect("small")), verification: id };
+        world.keeps(key, sent(id % 90, at)).await;
     }
     for services in [vec![0], vec![3, 1], vec![0, 1, 2, 3], vec![9], vec![]] {
         let mut expected: Vec<_> = (1..=1_500)
-            .map(|track| (track / 5, of(u32::try_from(track % 4).expect("small")), track))
+            .map(|id| (id / 5, of(u32::try_from(id % 4).expect("small")), id))
             .filter(|(_, service, _)| services.contains(&service.get()))
             .collect();
         expected.sort_unstable_by(|a, b| b.cmp(a));
@@ -157,8 +158,8 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
         let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 2_000).await.expect("a list");
         let listed: Vec<_> = listed
             .iter()
-            .map(|listed| (listed.at.since(START), listed.attempt.key))
-            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.track))
+            .map(|listed| (listed.attempt.at.since(START), listed.id.key))
+            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.verification))
             .collect();
         assert_eq!(listed, expected, "{services:?}");
     }
@@ -175,25 +176,23 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
 async fn a_verification_is_found_in_every_slot() {
     let world = World::new().await;
     let name = VerificationName::from_bits(0x2a_bcde);
-    for track in name.tracks().filter(|track| track % 300 == 0) {
-        world.keeps(key(track), sent(1, START)).await;
+    for id in name.ids().filter(|id| id % 300 == 0) {
+        world.keeps(key(id), sent(1, START)).await;
     }
     world.keeps(key(1), sent(1, START)).await;
     let scope = AttemptScope::Verification(ServiceId::DEFAULT, name);
     let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 10).await.expect("a list");
-    assert!(
-        listed.len() > 2 && listed.iter().all(|l| VerificationName::of_track(l.attempt.key.track) == name)
-    );
+    assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
 }
 
 #[tokio::test]
 async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
-    let settings = TrackerSettings { keep_at_most: 3, ..TrackerSettings::default() };
+    let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
     let store = MemoryStore::new();
     let world = World::over(Arc::new(store.clone()), settings).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
-    for track in 2..=8 {
-        world.keeps(key(track), sent(track, START.plus(Duration::from_secs(track)))).await;
+    for id in 2..=8 {
+        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
     }
     for _ in 0..1_000 {
         if world.listed(10).await == [8, 7, 6, 1] {
@@ -208,12 +207,12 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
 
 #[tokio::test]
 async fn a_flood_of_one_service_removes_no_record_of_another() {
-    let settings = TrackerSettings { keep_at_most: 10, ..TrackerSettings::default() };
+    let settings = AttemptLogSettings { keep_at_most: 10, ..AttemptLogSettings::default() };
     let world = World::over(Arc::new(MemoryStore::new()), settings).await;
     let of_another = AttemptLogKey { service: ServiceId::new(2), ..key(1) };
     world.keeps(of_another, sent(1, START)).await;
-    for track in 2..=40 {
-        world.keeps(key(track), sent(track, START.plus(Duration::from_secs(track)))).await;
+    for id in 2..=40 {
+        world.keeps(key(id), sent(id, START.plus(Duration::from_secs(id)))).await;
     }
     for _ in 0..1_000 {
         let listed = world.listed(50).await;
@@ -230,12 +229,12 @@ async fn a_flood_of_one_service_removes_no_record_of_another() {
 async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
     let world = World::new().await;
     let after = |seconds| START.plus(Duration::from_secs(seconds));
-    for (track, seconds) in [(1, 3), (2, 1), (3, 9)] {
-        world.keeps(key(track), planned(track, after(seconds))).await;
+    for (id, seconds) in [(1, 3), (2, 1), (3, 9)] {
+        world.keeps(key(id), planned(id, after(seconds))).await;
     }
     let due = |seconds| -> Vec<u64> {
         let mut due: Vec<_> =
-            world.attempts.take_due(after(seconds), 10).iter().map(|due| due.key.track).collect();
+            world.attempts.take_due(after(seconds), 10).iter().map(|due| due.key.verification).collect();
         due.sort_unstable();
         due
     };
@@ -253,15 +252,15 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
 #[tokio::test]
 async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     let store = MemoryStore::new();
-    let world = World::over(Arc::new(store.clone()), TrackerSettings::default()).await;
+    let world = World::over(Arc::new(store.clone()), AttemptLogSettings::default()).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
     world.keeps(key(2), sent(2, START)).await;
-    let again = World::over(Arc::new(store.reopen()), TrackerSettings::default()).await;
+    let again = World::over(Arc::new(store.reopen()), AttemptLogSettings::default()).await;
     let mut listed = again.listed(10).await;
     listed.sort_unstable();
     assert_eq!(listed, [1, 2]);
     let due = again.attempts.take_due(START.plus(Duration::from_secs(1)), 10);
     assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
-    let track = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
-    assert_eq!(track, planned(1, START.plus(Duration::from_secs(1))));
+    let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
+    assert_eq!(log, planned(1, START.plus(Duration::from_secs(1))));
 }

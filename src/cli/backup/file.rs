@@ -1,22 +1,91 @@
 //! Writing an export, and reading it back.
 
-use std::collections::HashSet;
 use std::io::{self, BufRead, Read, Write};
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::line::{self, AnyHeader, EndLine, EndMark, ExportLine, Header, HeaderLine, NAME, RecordLine};
-use super::{FORMAT, name, subject_of, subject_text};
-use crate::domain::{ServiceId, record_id, record_id_parts};
+use super::{name, subject_of, subject_text};
+use crate::domain::{ServiceId, Timestamp, record_id, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::{Kinds, RecordError};
-use crate::store::{CopiedRecord, Key};
+use crate::store::{CopiedRecord, FORMAT, Key};
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
-/// The first bytes of a gzip file (RFC 1952, 2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The format name in the first line.
+const NAME: &str = "onceward export";
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    is: String,
+    format: u32,
+    /// The version of the program that wrote it.
+    pub program: String,
+    /// The moment that the export shows.
+    pub exported_at: Timestamp,
+    /// Tells the server key that it was written with from others, in 32 hex digits.
+    pub key: String,
+}
+
+impl Header {
+    /// Of an export that this program writes.
+    pub fn new(exported_at: Timestamp, key: String) -> Self {
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        Self { is: NAME.to_owned(), format: FORMAT, program, exported_at, key }
+    }
+}
+
+/// The first line of any format.
+#[derive(Deserialize)]
+struct AnyHeader {
+    is: String,
+    format: u32,
+    #[serde(default)]
+    program: String,
+}
+
+/// Any line but the first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum ExportLine {
+    Record(RecordLine),
+    End(EndLine),
+}
+
+/// One record. It contains its own expiry.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordLine {
+    /// The kind's name, such as `numbers`.
+    kind: String,
+    /// The layout of `record`.
+    version: u8,
+    service: u32,
+    /// E.164 for numbers, else 16 hexadecimal digits.
+    subject: String,
+    record: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndLine {
+    kind: EndMark,
+    records: u64,
+    /// Of every byte before this line.
+    sha256: String,
+}
+
+/// The kind of the last line.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EndMark {
+    End,
+}
 
 /// Why an export is not complete.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +120,7 @@ impl<W: Write> Writer<W> {
     /// A failed write.
     pub fn begin(to: W, header: &Header) -> Result<Self, ExportError> {
         let mut writer = Self { to, sum: Sha256::new(), records: 0, buffer: Vec::new() };
-        line::encode(&mut writer.buffer, &HeaderLine::from(header))?;
-        writer.flush_line()?;
+        writer.line(header)?;
         Ok(writer)
     }
 
@@ -67,13 +135,13 @@ impl<W: Write> Writer<W> {
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
         let line = ExportLine::Record(RecordLine {
             kind: kind.plural.to_owned(),
+            version: kind.version,
             service: record_id_parts(entry.key.id).0.get(),
             subject: subject_text(&entry.key),
             record,
         });
-        line::encode(&mut self.buffer, &line)?;
         self.records += 1;
-        self.flush_line()
+        self.line(&line)
     }
 
     /// Writes the last line. Returns the writer and the number of records.
@@ -82,20 +150,18 @@ impl<W: Write> Writer<W> {
     /// A failed write.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
-        line::encode(
-            &mut self.buffer,
-            &ExportLine::End(EndLine { kind: EndMark::End, records: self.records, sha256 }),
-        )?;
-        self.to.write_all(&self.buffer)?;
+        let records = self.records;
+        self.line(&ExportLine::End(EndLine { kind: EndMark::End, records, sha256 }))?;
         self.to.flush()?;
-        Ok((self.to, self.records))
+        Ok((self.to, records))
     }
 
-    fn flush_line(&mut self) -> Result<(), ExportError> {
-        self.sum.update(&self.buffer);
-        self.to.write_all(&self.buffer)?;
+    fn line(&mut self, line: &impl Serialize) -> Result<(), ExportError> {
         self.buffer.clear();
-        Ok(())
+        serde_json::to_writer(&mut self.buffer, line)?;
+        self.buffer.push(b'\n');
+        self.sum.update(&self.buffer);
+        Ok(self.to.write_all(&self.buffer)?)
     }
 }
 
@@ -106,17 +172,16 @@ pub enum ImportError {
     Io(#[from] io::Error),
     /// The first line is not that of an export.
     #[error(
-        "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
+        "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written, and \
+         decompress a compressed one first: `zcat FILE | onceward import -`"
     )]
     NoExport,
-    #[error("line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`")]
-    Compressed,
-    /// Another version of the program wrote it.
+    /// A newer version of the program wrote it.
     #[error(
-        "the export has format {found}, written by onceward {program}, and this program reads format {FORMAT}; import it \
-         with that version"
+        "the export has format {found}, written by onceward {program}, and this program reads formats up to {FORMAT}; \
+         import it with that version or a later one"
     )]
-    OtherFormat { found: u32, program: String },
+    NewerFormat { found: u32, program: String },
     /// A line is not as it was written.
     #[error("line {line}: {what}; use another copy of the file, or export again")]
     Damaged { line: u64, what: String },
@@ -132,8 +197,7 @@ pub struct Reader<R> {
     from: R,
     sum: Sha256,
     line: u64,
-    /// Records have no order; therefore it takes all keys to see that none comes twice: 15 to 35 bytes for each.
-    keys: HashSet<Key>,
+    records: u64,
     bytes: Vec<u8>,
     ended: bool,
 }
@@ -144,33 +208,29 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// [`ImportError`], when it is none or that of a newer format.
     pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
-        let (sum, bytes) = (Sha256::new(), Vec::new());
-        let mut reader = Self { from, sum, line: 0, keys: HashSet::new(), bytes, ended: false };
-        let read = reader.next_line();
-        // Checked first, because compressed bytes may contain line feeds.
-        if reader.bytes.starts_with(&GZIP) {
-            return Err(ImportError::Compressed);
-        }
-        if !read? {
-            return Err(ImportError::NoExport);
+        let mut reader =
+            Self { from, sum: Sha256::new(), line: 0, records: 0, bytes: Vec::new(), ended: false };
+        match reader.next_line() {
+            Ok(true) => {}
+            Err(error @ ImportError::Io(_)) => return Err(error),
+            _ => return Err(ImportError::NoExport),
         }
         // Before anything that may be otherwise in another format.
         let any: AnyHeader = serde_json::from_slice(&reader.bytes).map_err(|_| ImportError::NoExport)?;
-        if any.is != NAME {
+        if any.is != NAME || any.format == 0 {
             return Err(ImportError::NoExport);
         }
-        if any.format != FORMAT {
+        if any.format > FORMAT {
             // The message goes to a terminal, and the file may be forged.
             let program = any.program.chars().filter(char::is_ascii_graphic).take(20).collect();
-            return Err(ImportError::OtherFormat { found: any.format, program });
+            return Err(ImportError::NewerFormat { found: any.format, program });
         }
-        let header: HeaderLine = reader.parsed()?;
+        let header = reader.parsed()?;
         reader.sum.update(&reader.bytes);
-        reader.sum.update(b"\n");
-        Ok((header.into(), reader))
+        Ok((header, reader))
     }
 
-    /// The next record; `None` after the last, if all sums were right.
+    /// The next record; `None` after the last, if the sum is right.
     ///
     /// # Errors
     /// [`ImportError`]; the records before it must then not be used.
@@ -190,13 +250,8 @@ impl<R: BufRead> Reader<R> {
             ExportLine::Record(line) => line,
         };
         self.sum.update(&self.bytes);
-        self.sum.update(b"\n");
-        let entry = entry(line, kinds, slots).map_err(|what| self.damaged(what))?;
-        if !self.keys.insert(entry.key) {
-            let what = format!("{} is in an earlier line as well", name(&entry.key, kinds));
-            return Err(self.damaged(what));
-        }
-        Ok(Some(entry))
+        self.records += 1;
+        entry(line, kinds, slots).map(Some).map_err(|what| self.damaged(what))
     }
 
     /// The number of the line that was read last.
@@ -205,7 +260,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn end(&mut self, end: &EndLine) -> Result<(), ImportError> {
-        let found = self.keys.len() as u64;
+        let found = self.records;
         if end.records != found {
             let what = format!("there are {found} records, and {} were written", end.records);
             return Err(self.damaged(what));
@@ -227,20 +282,18 @@ impl<R: BufRead> Reader<R> {
             return Ok(false);
         }
         self.line += 1;
-        if self.bytes.pop() == Some(b'\n') {
+        if self.bytes.ends_with(b"\n") {
             return Ok(true);
         }
-        if self.bytes.len() as u64 + 1 >= LONGEST_LINE {
+        if self.bytes.len() as u64 >= LONGEST_LINE {
             return Err(self.damaged("the line is longer than any can be"));
         }
         Err(ImportError::Cut { lines: self.line })
     }
 
     fn parsed<T: serde::de::DeserializeOwned>(&self) -> Result<T, ImportError> {
-        let json = line::checked(&self.bytes).ok_or_else(|| {
-            self.damaged("the line is not as it was written: its sum (crc32c) is missing or another")
-        })?;
-        serde_json::from_slice(&json).map_err(|error| self.damaged(error.to_string()))
+        serde_json::from_slice(&self.bytes)
+            .map_err(|error| self.damaged(format!("it is not as it was written: {error}")))
     }
 
     fn damaged(&self, what: impl Into<String>) -> ImportError {
@@ -249,11 +302,11 @@ impl<R: BufRead> Reader<R> {
 }
 
 fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedRecord, String> {
-    let RecordLine { kind: plural, service, subject, record } = line;
+    let RecordLine { kind: plural, version, service, subject, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
     let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
-    let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
+    let record = (kind.from_json)(version, record).map_err(|error| error.to_string())?;
     let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
     let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;

@@ -6,14 +6,10 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod file;
-mod line;
-#[cfg(test)]
-mod states;
 #[cfg(test)]
 mod tests;
 
-pub use file::{ExportError, ImportError, Reader, Writer};
-pub use line::Header;
+pub use file::{ExportError, Header, ImportError, Reader, Writer};
 
 use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
@@ -27,9 +23,6 @@ use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
 use crate::webhook::EventRecord;
-
-/// The format that is written and read.
-pub const FORMAT: u32 = 6;
 
 /// Marks the record of a test number in a line.
 const TEST: &str = "test:";
@@ -76,9 +69,9 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
         // it. Listings and receipts find it by its own key; a later send to the number begins another record.
         AttemptLog::KIND => {
-            let mut track = decode::<AttemptLog>(&entry.record)?;
-            let had_plan = track.plan.take().is_some();
-            Ok((Some(restored(entry.key, &track)), had_plan))
+            let mut log = decode::<AttemptLog>(&entry.record)?;
+            let had_plan = log.plan.take().is_some();
+            Ok((Some(restored(entry.key, &log)), had_plan))
         }
         history::Row::KIND
         | AuditEntry::KIND

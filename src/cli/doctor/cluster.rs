@@ -3,7 +3,7 @@
 use onceward_cluster::{ClusterView, MemberStatus};
 
 use super::super::CommandError;
-use super::super::answer::runtime;
+use super::super::client::runtime;
 use super::Findings;
 use crate::app::{self, ClusterReport};
 use crate::config::Settings;

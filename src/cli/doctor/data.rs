@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::CommandError;
-use super::super::answer::ask_server;
+use super::super::answer::text;
+use super::super::client::{Client, ClientError};
 use super::super::source::open;
 use super::Findings;
-use crate::app::control::{ControlError, ControlRequest, ServerLine};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{StorageSettings, is_readable_by_others};
 use crate::domain::Timestamp;
@@ -169,26 +169,27 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
 /// The time of the server that runs on the directory, if there is one.
 fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) -> Option<Timestamp> {
     let own = env!("CARGO_PKG_VERSION");
-    match ask_server::<ServerLine>(&settings.data_dir, &ControlRequest::Server) {
-        Ok(Some(lines)) => {
-            let line = lines.into_iter().next()?;
-            if line.version == own {
+    let asked = Client::of(&settings.data_dir).and_then(|client| Ok(client.get("/local/Server", &[])?));
+    match asked {
+        Ok(server) => {
+            let version = text(&server, "version");
+            if version == own {
                 findings.ok("server", format!("runs on the data directory, version {own}"));
             } else {
-                let detail = format!("version {} runs, and this program is version {own}", line.version);
+                let detail = format!("version {version} runs, and this program is version {own}");
                 findings.warn("server", detail, "restart the server to run the installed version");
             }
-            Some(line.time)
+            Timestamp::parse(text(&server, "time"))
         }
-        Ok(None) if is_clustered => {
-            findings.ok("server", "none runs on the data directory");
+        Err(CommandError::Client(error)) if error.has_no_socket() => {
+            if is_clustered {
+                findings.ok("server", "none runs on the data directory");
+            } else {
+                stopped(settings, findings);
+            }
             None
         }
-        Ok(None) => {
-            stopped(settings, findings);
-            None
-        }
-        Err(CommandError::Control(ControlError::Refused(why))) => {
+        Err(CommandError::Client(ClientError::Refused { why, .. })) => {
             let detail = format!("another version runs on the data directory; it says: {why}");
             findings.warn("server", detail, "restart the server to run the installed version");
             None

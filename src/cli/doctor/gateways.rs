@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::super::CommandError;
-use super::super::answer::runtime;
+use super::super::client::runtime;
 use super::Findings;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;

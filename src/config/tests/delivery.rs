@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    BreakerSettings, DeliverySettings, OnAmbiguous, RetrySettings, TrackerSettings, WorkflowStep,
+    AttemptLogSettings, BreakerSettings, DeliverySettings, OnAmbiguous, RetrySettings, WorkflowStep,
 };
 use crate::domain::Channel;
 
@@ -12,7 +12,7 @@ use crate::domain::Channel;
 fn nothing_is_repeated_unless_it_is_asked_for() {
     let settings = World::with_twilio().settings();
     assert_eq!(settings.delivery, DeliverySettings::default());
-    assert_eq!(settings.tracker, TrackerSettings::default());
+    assert_eq!(settings.attempt_log, AttemptLogSettings::default());
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn breaker_and_tracker_have_keys() {
     );
     let breaker = BreakerSettings { failures: 2, open_for: secs(3), longest: secs(4) };
     assert_eq!(world.settings().delivery.breaker, breaker);
-    assert_eq!(world.settings().tracker, TrackerSettings { keep_for: secs(3_600), keep_at_most: 0 });
+    assert_eq!(world.settings().attempt_log, AttemptLogSettings { keep_for: secs(3_600), keep_at_most: 0 });
     let crossed = World::with_config(r#"{"breaker-open-for": "5m"}"#);
     says(&crossed.error(), &["breaker-longest = 2m", "shorter than breaker-open-for, which is 5m"]);
 }

@@ -7,8 +7,9 @@ use onceward_core::guard::{GuardRules, Mode};
 use serde_json::{Map, Value};
 
 use super::*;
+use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
-use crate::config::kind::{Named as _, SHORT, UNIT};
+use crate::config::kind::{ACCEPTED, Named as _, UNIT};
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -108,7 +109,8 @@ fn every_default_is_a_key_that_a_file_may_have() {
 #[test]
 fn the_manual_names_every_key_and_variable() {
     let names = Names::known();
-    for (key, variable) in names.own_variables() {
+    let is_member = |key: &str| !names.keys.contains_key(key) && key.contains('.');
+    for (key, variable) in names.own_variables().filter(|(key, _)| !is_member(key)) {
         assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
         let as_described = key.replace(['-', '.'], "_").to_uppercase();
         assert_eq!(variable, format!("ONCEWARD_{as_described}"), "the manual says how variables are named");
@@ -160,7 +162,7 @@ fn every_env_sample_in_the_manual_is_read() {
     assert!(!samples.is_empty());
     for sample in samples {
         let world = World::empty().file(".env", sample).file("token", TOKEN);
-        assert!(world.settings().gateways.twilio_messages.is_some(), "{sample}");
+        assert!(world.settings().gateways.twilio_messages().is_some(), "{sample}");
     }
 }
 
@@ -406,13 +408,17 @@ The first source that gives a value wins:
 4. `config.json` in the working directory, or the file that `--config FILE` names;
 5. the defaults.
 
-`onceward --check` prints every error. A wrong value stops the start with exit code 64. An unknown name gets a warning with the
+`onceward --check` prints every error: first those of single values, and when there is none, those of values that do not fit
+together. A wrong value stops the start with exit code 64. An unknown name gets a warning with the
 nearest known name; with `--strict` it is an error. Relative paths begin in the working directory. An empty variable counts as
 not given, and hides the same name in `.env`.
 
 Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a text with units such as `"1h30m"` or `"500ms"`,
 or a bare number. A bare number is seconds; in `otp-lock-timeout` and `lockout` it is minutes. In a variable, an object or a
 list is JSON.
+
+A member of an object may be given by itself: `"guard.messages-per-hour": 2000` in the file, or the variable
+`ONCEWARD_GUARD_MESSAGES_PER_HOUR`. It leaves the other members as they are.
 
 ```json
 { "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
@@ -442,15 +448,6 @@ where to find them.
 | of | variables |
 |---|---|
 ";
-
-/// The first words of credentials, and what they are for.
-const CREDENTIALS_OF: [(&str, &str); 5] = [
-    ("TWILIO_", "Twilio"),
-    ("SINCH_", "Sinch"),
-    ("MADA_", "Mada"),
-    ("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)"),
-    ("ONCEWARD_", "this server's own [account](../operate/keys.md)"),
-];
 
 const SAMPLES_OF_CREDENTIALS: &str = "
 ```sh
@@ -511,7 +508,8 @@ fn manual() -> String {
     variables.sort_by_key(|(name, _)| *name);
     let (traces, credentials): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
-    for (prefix, what) in CREDENTIALS_OF {
+    let account = ("ONCEWARD_", "this server's own [account](../operate/keys.md)");
+    for (prefix, what) in PREFIXES.into_iter().chain([account]) {
         let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
         let _ = writeln!(text, "| {what} | {} |", listed(&own));
     }
@@ -538,13 +536,25 @@ fn row_of_key(text: &mut String, key: &str, schema: &Value) {
 
 /// The default, with what is accepted in parentheses.
 fn value(default: &str, schema: &Value) -> String {
-    let accepts = schema[SHORT].as_str().unwrap_or_default();
+    let accepts = accepts(schema);
     let others: Vec<&str> = accepts.split(", ").filter(|name| *name != default).collect();
     match (default, others.join(", ").as_str()) {
         (default, "") => default.to_owned(),
         ("", accepts) => format!("({accepts})"),
         (default, accepts) => format!("{default} ({accepts})"),
     }
+}
+
+/// The limits of a number or a time, or the names of a choice.
+fn accepts(schema: &Value) -> String {
+    if let Some(names) = schema["enum"].as_array() {
+        let names = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
+        return names.collect::<Vec<_>>().join(", ");
+    }
+    let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
+    let of_range =
+        ["a whole number from ", "a time from "].iter().find_map(|start| accepted.strip_prefix(start));
+    of_range.and_then(|rest| rest.split([':', ',']).next()).unwrap_or_default().to_owned()
 }
 
 /// The objects with a table of their members: the key, the title, and the members as a JSON pointer into the schema.

@@ -10,11 +10,11 @@ use crate::gateway::WhatsAppSender;
 fn a_verify_service_is_enough_for_twilio() {
     let gateways = World::with_verify().settings().gateways;
     assert_eq!(gateways.routing.entries()[0].gateway, GatewayName::TwilioVerify);
-    let verify = gateways.twilio_verify.expect("Verify");
+    let verify = gateways.twilio_verify().cloned().expect("Verify");
     assert_eq!(verify.service_sid, VERIFY);
     assert_eq!(verify.account.account_sid, ACCOUNT);
     assert_eq!(verify.account.base_url, "https://verify.twilio.com");
-    assert!(gateways.twilio_messages.is_none());
+    assert!(gateways.twilio_messages().is_none());
     says(&World::with_verify().warnings().join("\n"), &["TwilioVerify", "30s (otp-timeout)"]);
     let patient = World::with_verify().variable("ONCEWARD_OTP_TIMEOUT", "10m");
     assert_eq!(patient.warnings(), Vec::<String>::new());
@@ -28,7 +28,7 @@ fn a_base_url_is_for_verify_too_and_twilios_own_leads_to_the_right_host() {
         ("https://api.dublin.ie1.twilio.com", "https://verify.dublin.ie1.twilio.com"),
     ] {
         let gateways = World::with_verify().variable("TWILIO_BASE_URL", given).settings().gateways;
-        assert_eq!(gateways.twilio_verify.expect("Verify").account.base_url, base);
+        assert_eq!(gateways.twilio_verify().cloned().expect("Verify").account.base_url, base);
     }
 }
 
@@ -37,12 +37,12 @@ fn a_verify_service_must_look_like_one_only_where_it_is_used() {
     let world = World::with_verify().variable("TWILIO_SERVICES_ID", "VA1");
     says(&world.error(), &["TWILIO_SERVICES_ID", "VA and 32 hexadecimal digits"]);
     let idle = World::with_twilio().variable("TWILIO_SERVICES_ID", "VA1");
-    assert!(idle.settings().gateways.twilio_verify.is_none());
+    assert!(idle.settings().gateways.twilio_verify().is_none());
     says(&idle.warnings().concat(), &["TwilioVerify is configured (TWILIO_SERVICES_ID) but sends nothing"]);
     let private = World::with_verify()
         .variable("TWILIO_SERVICES_ID", "VA1")
         .variable("TWILIO_BASE_URL", "http://localhost:1");
-    assert_eq!(private.settings().gateways.twilio_verify.expect("Verify").service_sid, "VA1");
+    assert_eq!(private.settings().gateways.twilio_verify().cloned().expect("Verify").service_sid, "VA1");
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn conversion_feedback_reaches_twilio() {
 #[test]
 fn sinch_needs_an_id_and_a_secret() {
     let world = World::empty().and_sinch().through("Sinch");
-    let sinch = world.settings().gateways.sinch.expect("Sinch");
+    let sinch = world.settings().gateways.sinch().cloned().expect("Sinch");
     assert_eq!((sinch.app_id.as_str(), sinch.app_secret.expose_secret()), ("app", TOKEN));
     assert_eq!(sinch.verification_url, "https://verification.api.sinch.com/verification/v1/verifications");
     assert_eq!(world.shows("SINCH_VERIFICATION_URL").1, "the default");
     let elsewhere = world.variable("SINCH_VERIFICATION_URL", "http://gateway.example/v1/");
-    let sinch = elsewhere.settings().gateways.sinch.expect("Sinch");
+    let sinch = elsewhere.settings().gateways.sinch().cloned().expect("Sinch");
     assert_eq!(sinch.verification_url, "http://gateway.example/v1");
     says(&elsewhere.warnings().concat(), &["SINCH_VERIFICATION_URL", "unencrypted"]);
     let half = World::empty().and_sinch().without("SINCH_APP_SECRET");
@@ -103,7 +103,7 @@ fn sinch_needs_an_id_and_a_secret() {
 
 #[test]
 fn mada_needs_four_things() {
-    let mada = World::empty().and_mada().through("Mada").settings().gateways.mada.expect("Mada");
+    let mada = World::empty().and_mada().through("Mada").settings().gateways.mada().cloned().expect("Mada");
     assert_eq!((mada.username.as_str(), mada.password.expose_secret()), ("me", TOKEN));
     assert_eq!((mada.url.as_str(), mada.source_name.as_str()), ("127.0.0.1:1/soap", "Acme"));
     for missing in ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"] {
@@ -128,8 +128,8 @@ fn secrets_of_every_gateway_may_be_in_files_and_are_never_shown() {
         .variable("MADA_PASSWORD_FILE", "secret")
         .through("Sinch;Mada");
     let loaded = world.loads();
-    assert_eq!(loaded.settings.gateways.sinch.as_ref().expect("Sinch").app_secret.expose_secret(), TOKEN);
-    assert_eq!(loaded.settings.gateways.mada.as_ref().expect("Mada").password.expose_secret(), TOKEN);
+    assert_eq!(loaded.settings.gateways.sinch().expect("Sinch").app_secret.expose_secret(), TOKEN);
+    assert_eq!(loaded.settings.gateways.mada().expect("Mada").password.expose_secret(), TOKEN);
     assert!(!format!("{loaded:?}").contains(TOKEN));
     assert_eq!(world.shows("MADA_PASSWORD").0, "(set, not shown)");
 }

@@ -31,13 +31,13 @@ fn its_settings_carry_over() {
     let settings = world.settings();
     let order: Vec<_> = settings.gateways.routing.entries().iter().map(|entry| entry.gateway).collect();
     assert_eq!(order, [TwilioVerify, Mada, Sinch]);
-    let verify = settings.gateways.twilio_verify.expect("Verify");
+    let verify = settings.gateways.twilio_verify().cloned().expect("Verify");
     assert_eq!((verify.account.account_sid.as_str(), verify.service_sid.as_str()), (ACCOUNT, VERIFY));
     assert_eq!(verify.account.auth_token.expose_secret(), TOKEN);
-    let sinch = settings.gateways.sinch.expect("Sinch");
+    let sinch = settings.gateways.sinch().cloned().expect("Sinch");
     assert_eq!(sinch.app_id, "11111111-2222-3333-4444-555555555555");
     assert_eq!(sinch.app_secret.expose_secret(), "c2VjcmV0LW9mLXNpbmNo");
-    let mada = settings.gateways.mada.expect("Mada");
+    let mada = settings.gateways.mada().cloned().expect("Mada");
     assert_eq!((mada.password.expose_secret(), mada.source_name.as_str()), ("pass of mada", "Acme"));
     assert_eq!(settings.policy.code.length.get(), 5);
     assert_eq!(settings.delivery.retry.expect("retries").max_retries, 20);

@@ -161,10 +161,10 @@ fn errors_of_the_gateway_appear_with_all_others_and_with_their_origin() {
             "which a header cannot carry",
         ),
     ] {
-        let config = json!({"otp-sms-provider": "Http", "http-gateway": object, "otp-length": 99});
+        let config = json!({"otp-sms-provider": "Http", "http-gateway": object, "otp-lock-timeout": "1s"});
         let errors = World::with_config(&config.to_string()).errors();
         assert_eq!(errors.len(), 2, "{errors:#?}");
-        says(&errors.concat(), &[subject, problem, "key \"http-gateway\"", "otp-length = 99"]);
+        says(&errors.concat(), &[subject, problem, "key \"http-gateway\"", "otp-lock-timeout = 1s"]);
     }
 }
 
@@ -222,5 +222,5 @@ fn described(object: &Value) -> World {
 }
 
 fn gateway(world: &World) -> HttpGatewaySettings {
-    world.settings().gateways.http.expect("the gateway")
+    world.settings().gateways.http().cloned().expect("the gateway")
 }

@@ -130,6 +130,33 @@ fn keys_of_our_own_are_read() {
 }
 
 #[test]
+fn a_member_of_an_object_may_be_given_by_itself() {
+    let guard = |world: &World| {
+        let guard = world.settings().guard;
+        (guard.messages_per_hour, guard.messages_per_day)
+    };
+    let world = World::with_config(r#"{"guard": {"messages-per-hour": 5}, "guard.messages-per-day": 6}"#);
+    assert_eq!(guard(&world), (Some(5), Some(6)));
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    let world = world.variable("ONCEWARD_GUARD_MESSAGES_PER_HOUR", "7");
+    assert_eq!(guard(&world), (Some(7), Some(6)));
+    says(&world.shows("guard").1, &["config.json, key \"guard\"", "ONCEWARD_GUARD_MESSAGES_PER_HOUR"]);
+    // An object as a whole replaces that of a lower source.
+    let whole = world.variable("ONCEWARD_GUARD", r#"{"messages-per-day": 8}"#);
+    assert_eq!(guard(&whole), (Some(7), Some(8)));
+    let wrong = whole.variable("ONCEWARD_GUARD_MESSAGES_PER_HOUR", "many");
+    says(
+        &wrong.error(),
+        &["guard.messages-per-hour = \"many\"", "the environment, ONCEWARD_GUARD_MESSAGES_PER_HOUR"],
+    );
+    let of_service = World::with_config(r#"{"services.shop.code-length": 8, "services": {"b": {}}}"#);
+    let services = of_service.settings().registry.services.into_iter();
+    let lengths: BTreeMap<_, _> =
+        services.map(|service| (service.name, service.settings.code_length.get())).collect();
+    assert_eq!(lengths, [("b".to_owned(), 6), ("shop".to_owned(), 8)].into());
+}
+
+#[test]
 fn the_brand_is_the_service_name_unless_it_is_given() {
     assert_eq!(World::with_config(r#"{"service_name": "otp-service"}"#).settings().brand, "otp-service");
     assert_eq!(World::with_config(r#"{"service_name": ""}"#).settings().brand, "onceward");

@@ -26,8 +26,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, Loaded, Overrides, Settings, Sources, load};
-use crate::gateway::TwilioSettings;
+use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
+use crate::gateway::{ProviderSettings, TwilioSettings};
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn twilio(&self) -> TwilioSettings {
-        self.settings().gateways.twilio_messages.expect("Twilio Messages")
+        self.settings().gateways.twilio_messages().cloned().expect("Twilio Messages")
     }
 
     /// The value and the origin of a key in `--print-config`.
@@ -165,6 +165,26 @@ impl World {
         let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
         (row.value, row.origin)
     }
+}
+
+macro_rules! provider {
+    ($($name:ident -> $variant:ident($settings:ident);)*) => {
+        impl GatewaySettings {$(
+            fn $name(&self) -> Option<&crate::gateway::$settings> {
+                self.providers.iter().find_map(|provider| match provider {
+                    ProviderSettings::$variant(settings) => Some(settings),
+                    _ => None,
+                })
+            }
+        )*}
+    };
+}
+
+provider! {
+    twilio_verify -> TwilioVerify(TwilioVerifySettings);
+    sinch -> Sinch(SinchSettings);
+    mada -> Mada(MadaSettings);
+    http -> Http(HttpGatewaySettings);
 }
 
 /// Asserts that the text has every part.

@@ -6,7 +6,7 @@ use smart_default::SmartDefault;
 
 use super::*;
 use crate::config::context::Context;
-use crate::config::kind::{As, Attempts, Whole};
+use crate::config::kind::{As, Attempts};
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
@@ -16,14 +16,14 @@ struct WithOneMore {
     #[serde(flatten)]
     keys: Keys,
     /// The number of owls that carry a letter.
-    #[serde(with = "As::<Whole<Attempts>>")]
+    #[serde(with = "As::<Attempts>")]
     #[default(3)]
     letter_owls: u8,
 }
 
 /// The key's value, the errors, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
-    let mut context = Context::of(&world.sources, Names::of::<WithOneMore>());
+    let mut context = Context::of(&world.sources, Names::of::<WithOneMore>(), true);
     let read: WithOneMore = context.read(|names| &names.keys);
     let row = context.rows.iter().find(|row| row.key == "letter-owls").expect("a row");
     let row = format!("{} # {}", row.value, row.origin);

@@ -109,15 +109,12 @@ fn a_token_of_another_form_gets_a_warning_that_does_not_repeat_it() {
 fn everything_that_is_wrong_with_twilios_settings_is_said_at_once() {
     let world = World::empty()
         .variable("TWILIO_ACCOUNT_SID", "AC123")
-        .variable("TWILIO_MESSAGING_SERVICE_SID", "MG...");
+        .variable("TWILIO_MESSAGING_SERVICE_SID", "MG1");
     let errors = world.errors();
     assert_eq!(errors.len(), 3, "{errors:#?}");
     says(&errors.join("\n"), &["TWILIO_AUTH_TOKEN is missing", "AC and 32", "MG and 32"]);
-    let base = World::empty().variable("TWILIO_BASE_URL", "foo").errors();
-    assert_eq!(base.len(), 2, "{base:#?}");
-    for error in base {
-        assert!(error.ends_with("given by the environment, TWILIO_BASE_URL"), "{error}");
-    }
+    let base = World::empty().variable("TWILIO_BASE_URL", "foo").error();
+    assert!(base.ends_with("given by the environment, TWILIO_BASE_URL"), "{base}");
 }
 
 #[test]
@@ -135,10 +132,7 @@ fn what_is_given_and_cannot_be_read_is_not_called_missing_too() {
     }
     let alone = World::with_config(r#"{"production": true, "prod-domain": "localhost:1"}"#)
         .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
-    let errors = alone.errors();
-    assert_eq!(errors.len(), 2, "{errors:#?}");
-    says(&errors.join("\n"), &["there is no file", "TWILIO_ACCOUNT_SID and TWILIO_PHONE_NUMBER"]);
-    assert!(!errors.concat().contains("given by \n"), "{errors:#?}");
+    says(&alone.error(), &["TWILIO_AUTH_TOKEN_FILE", "there is no file"]);
 }
 
 #[test]
@@ -177,7 +171,7 @@ fn the_simulator_is_refused_in_production_unless_it_is_asked_for() {
     assert!(asked.settings().gateways.has_simulator());
     says(&asked.warnings().concat(), &["simulator", "production"]);
     let twilio = World::with_twilio().file("config.json", production);
-    assert!(twilio.settings().gateways.twilio_messages.is_some());
+    assert!(twilio.settings().gateways.twilio_messages().is_some());
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn half_of_a_gateway_that_no_route_names_is_a_warning() {
 #[test]
 fn a_gateway_that_no_route_names_keeps_its_settings() {
     let world = World::with_twilio().and_sinch();
-    assert!(world.settings().gateways.sinch.is_some());
+    assert!(world.settings().gateways.sinch().is_some());
     says(&world.warnings().concat(), &["Sinch is configured (SINCH_APP_ID) but sends nothing"]);
 }
 

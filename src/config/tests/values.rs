@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tracing::Level;
 
-use crate::config::kind::{Attempts, Choice, CodeLife, Flag, Kind, Lockout, Named, Span, Whole, WorkBudget};
+use crate::config::kind::{self, Attempts, Choice, CodeTime, Flag, Kind, LockoutTime, Named, Span};
 use crate::config::settings::{AnswerSet, ListenAddress};
 use crate::config::values::{
     BaseUrl, Brand, HostPort, Identifier, Login, MessageTexts, Password, PlainUrl, SenderNumber, SourceName,
@@ -35,19 +35,19 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_bare_number_counts_in_the_unit_of_its_key_and_units_in_any() {
-    reads::<Span<CodeLife>, _>(&[("30", SECOND * 30), ("45s", SECOND * 45), (" 1h 30m ", MINUTE * 90)]);
-    reads::<Span<Lockout>, _>(&[("30", MINUTE * 30), ("45s", SECOND * 45), ("1h30m", MINUTE * 90)]);
-    reads::<Span<WorkBudget>, _>(&[("500ms", Duration::from_millis(500))]);
+    reads::<CodeTime, _>(&[("30", SECOND * 30), ("45s", SECOND * 45), (" 1h 30m ", MINUTE * 90)]);
+    reads::<LockoutTime, _>(&[("30", MINUTE * 30), ("45s", SECOND * 45), ("1h30m", MINUTE * 90)]);
+    reads::<Span<10, { kind::MINUTE }>, _>(&[("500ms", Duration::from_millis(500))]);
 }
 
 #[test]
 fn the_limits_of_a_range_belong_to_it() {
-    reads::<Span<CodeLife>, _>(&[("1", SECOND), ("24h", MINUTE * 60 * 24)]);
-    reads::<Whole<Attempts>, _>(&[("1", 1_u64), ("100", 100)]);
+    reads::<CodeTime, _>(&[("1", SECOND), ("24h", MINUTE * 60 * 24)]);
+    reads::<Attempts, _>(&[("1", 1_u64), ("100", 100)]);
     let neither =
         ["", " ", "soon", "-5", "5 parsecs", "1.5", "99999999999999999999999", "18446744073709551615m"];
-    refuses::<Span<CodeLife>>(&[&neither[..], &["0", "86401"]].concat());
-    refuses::<Whole<Attempts>>(&[&neither[..], &["0", "101"]].concat());
+    refuses::<CodeTime>(&[&neither[..], &["0", "86401"]].concat());
+    refuses::<Attempts>(&[&neither[..], &["0", "101"]].concat());
 }
 
 #[test]

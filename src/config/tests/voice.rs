@@ -10,7 +10,7 @@ use crate::gateway::TwilioVoiceSettings;
 fn without_voice_nothing_calls() {
     let settings = World::with_twilio().settings();
     assert!(!settings.delivery.voice && !settings.delivery.voice_fallback);
-    assert!(settings.gateways.twilio_voice.is_none());
+    assert!(settings.gateways.twilio_voice().is_none());
     assert!(!settings.gateways.serves(Channel::Call));
 }
 
@@ -63,7 +63,7 @@ fn others_call_by_themselves() {
         calling(World::empty().and_sinch()).through("Sinch"),
     ] {
         let settings = world.settings();
-        assert!(settings.gateways.serves(Channel::Call) && settings.gateways.twilio_voice.is_none());
+        assert!(settings.gateways.serves(Channel::Call) && settings.gateways.twilio_voice().is_none());
     }
     let mada = calling(World::empty().and_mada()).through("Mada");
     says(&mada.error(), &["voice", "no gateway of otp-sms-provider can call"]);
@@ -95,7 +95,7 @@ fn calling(world: World) -> World {
 }
 
 fn twilio_voice(world: &World) -> TwilioVoiceSettings {
-    world.settings().gateways.twilio_voice.expect("Twilio Voice")
+    world.settings().gateways.twilio_voice().cloned().expect("Twilio Voice")
 }
 
 const fn secs(secs: u64) -> Duration {

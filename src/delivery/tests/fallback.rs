@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::RETRY;
 use super::gateways::{TokioClock, accepted, error, hanging};
 use super::log_capture::LogCapture;
-use super::world::{Setup, World, failed, failure, secs, taken};
+use super::world::{KEY, Setup, World, failed, failure, secs, taken};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::PlanChange;
 use crate::delivery::error::Failure;
-use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::delivery::{Allowance, FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
-use crate::domain::Held;
+use crate::domain::{AttemptId, Held};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::ErrorClass;
 
@@ -25,8 +25,7 @@ async fn gateways_with_the_prefix_are_asked_before_those_without_prefixes() {
     let world = world.and(Mada, refused()).and(TwilioMessages, refused()).and(Http, [accepted("H1")]);
     assert_eq!(world.requests().await, taken("H1"));
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioMessages, Sms), (Http, Sms)]);
-    let rows: Vec<_> =
-        world.rows().into_iter().map(|row| (row.gateway, row.priority, row.send_status)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.priority, row.status)).collect();
     let failed = SendStatus::GatewayError;
     assert_eq!(rows, [(Mada, 0, failed), (TwilioMessages, 1, failed), (Http, 2, SendStatus::Sent)]);
 }
@@ -57,7 +56,7 @@ async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
     let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Configuration)]);
     assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Configuration));
     let rows: Vec<_> =
-        world.rows().into_iter().map(|row| (row.send_status, row.error_code, row.message_id)).collect();
+        world.rows().into_iter().map(|row| (row.status, row.error_code, row.message_id)).collect();
     assert_eq!(rows, vec![(SendStatus::GatewayError, Some(7), None); 2]);
 }
 
@@ -205,7 +204,10 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let callbacks: Vec<_> = world.sent().into_iter().filter_map(|sent| sent.callback).collect();
     let attempts: Vec<_> = callbacks.iter().map(|callback| callback.attempt).collect();
     assert_eq!(attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    assert_eq!(attempts, world.rows().iter().map(|row| row.attempt).collect::<Vec<_>>());
+    assert_eq!(
+        attempts,
+        world.rows().iter().map(|row| AttemptId { key: KEY, attempt: row.number }).collect::<Vec<_>>()
+    );
     assert_eq!(&*callbacks[0].public_url, "https://otp.example");
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
@@ -268,7 +270,14 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
         [(Mada, after(300), Some(ErrorClass::Refused), Some(7)), (Http, after(300), None, None)]
     );
     assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
-    let plan = FollowUp { due: after(20_300), channel: Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let plan = FollowUp {
+        due: after(20_300),
+        channel: Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Spent,
+    };
     assert_eq!(delivered.plan, PlanChange::Set(plan));
     assert!(world.rows().is_empty());
     assert_eq!(world.takes_plan(), None);

@@ -4,8 +4,8 @@ use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::config::{Bounds, OnAmbiguous};
-use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
+use crate::delivery::{Allowance, SendStatus};
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
@@ -26,6 +26,25 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
+    for (first, allowance) in [(RETRY, Allowance::Held), (DOUBT, Allowance::Spent)] {
+        let world = one().and(Mada, [error(first), error(RETRY), error(RETRY), error(RETRY)]);
+        world.requests().await;
+        for retry in 0..3 {
+            let plan = world.takes_plan().expect("a plan");
+            assert_eq!(plan.allowance, allowance, "retry {retry} after {first:?}");
+            let purpose = crate::delivery::Purpose::FollowUp(plan);
+            let job = crate::delivery::Job { purpose, ..world.job() };
+            if retry == 2 {
+                assert_eq!(world.delivery.deliver(&job, &world).await.allowance, allowance);
+            } else {
+                world.run(job).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waits_double_until_a_gateway_takes_it_and_the_row_counts_them() {
     let world = one().and(Mada, [error(RETRY), error(RETRY), error(RETRY), accepted("M4")]);
     assert_eq!(world.requests().await, postponed(0));
@@ -39,7 +58,7 @@ async fn waits_double_until_a_gateway_takes_it_and_the_row_counts_them() {
     }
     let rows = world.rows();
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].send_status, rows[0].retries), (SendStatus::Sent, 3));
+    assert_eq!((rows[0].status, rows[0].retries), (SendStatus::Sent, 3));
     assert_eq!(world.takes_plan(), None);
 }
 
@@ -52,7 +71,7 @@ async fn after_the_last_retry_it_is_unsendable() {
     assert_eq!(failure(world.follows_up().await).class(), Some(RETRY));
     assert_eq!(world.takes_plan(), None);
     let row = world.rows().remove(0);
-    assert_eq!((row.send_status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
+    assert_eq!((row.status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
     assert!(world.is_played_out());
 }
 
@@ -71,7 +90,7 @@ async fn a_code_that_expires_before_the_retry_fails_at_once() {
     assert!(!failure(ended).may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 0);
     assert_eq!(world.takes_plan(), None);
-    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,8 +100,7 @@ async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
     let world = world.and(Http, [error(RETRY), accepted("H2")]);
     assert_eq!(world.requests().await, postponed(1), "the row of the one that may take it later");
     assert_eq!(world.follows_up().await, taken("H2"));
-    let rows: Vec<_> =
-        world.rows().into_iter().map(|row| (row.gateway, row.send_status, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.status, row.retries)).collect();
     let failed = SendStatus::GatewayError;
     assert_eq!(rows, [(Mada, failed, 0), (Mada, failed, 1), (Http, SendStatus::Sent, 0)]);
 }
@@ -99,7 +117,7 @@ async fn a_callback_of_a_retry_names_the_row_that_it_repeats() {
         world.sent().into_iter().filter_map(|sent| sent.callback).map(|c| c.attempt.attempt).collect();
     assert_eq!(named, [0, 1, 1, 2]);
     let row = world.rows().remove(2);
-    assert_eq!((row.attempt.attempt, row.message_id.as_deref()), (2, Some("H2")));
+    assert_eq!((row.number, row.message_id.as_deref()), (2, Some("H2")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +143,7 @@ async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
         assert_eq!(failure(world.follows_up().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None);
         let row = world.rows().remove(0);
-        assert_eq!((row.send_status, row.retries, row.max_retries_reached), (status, 1, false), "{class:?}");
+        assert_eq!((row.status, row.retries, row.max_retries_reached), (status, 1, false), "{class:?}");
     }
 }
 
@@ -139,7 +157,7 @@ async fn a_retry_whose_code_has_expired_sends_nothing() {
     let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
     assert_eq!(failure(expired), failed(Failure::NoLongerUsable));
     assert_eq!(world.sent_at(), [0]);
-    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,11 +172,11 @@ async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.sent_at(), [0]);
     let row = world.rows().remove(1);
-    assert_eq!((row.gateway, row.priority, row.send_status), (Mada, 0, SendStatus::New));
+    assert_eq!((row.gateway, row.priority, row.status), (Mada, 0, SendStatus::New));
     assert_eq!(world.follows_up().await, taken("M2"));
     assert!(world.sent_at()[1] >= 10_000);
     let row = world.rows().remove(1);
-    assert_eq!((row.send_status, row.retries), (SendStatus::Sent, 1));
+    assert_eq!((row.status, row.retries), (SendStatus::Sent, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +204,7 @@ async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let until = TokioClock::EPOCH.plus(secs(10));
     assert_eq!(failure(world.requests().await), failed(Failure::OutOfService { until }));
     let row = world.rows().remove(1);
-    assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
+    assert_eq!((row.status, row.retries), (SendStatus::Unsendable, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +233,7 @@ async fn a_call_in_place_of_a_text_is_retried_as_a_call_in_its_own_row() {
     assert_eq!(world.follows_up().await, postponed(1));
     assert_eq!(world.follows_up().await, taken("CA3"));
     assert_eq!(world.asked()[1..], [(TwilioVoice, Call); 3]);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.send_status, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.status, row.retries)).collect();
     assert_eq!(rows, [(SendStatus::GatewayError, 0), (SendStatus::Sent, 2)]);
 }
 

@@ -30,7 +30,7 @@ async fn the_next_gateway_gets_the_same_code_at_once_or_after_half_of_the_time()
         let sent = world.sent();
         assert_eq!(sent[0].code, sent[1].code);
         assert_eq!(world.times_asked(), 1, "the first message may have arrived, and its code may be used");
-        let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.send_status)).collect();
+        let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.status)).collect();
         assert_eq!(rows, [(Mada, SendStatus::GatewayError), (Http, SendStatus::Sent)]);
     }
 }
@@ -147,7 +147,7 @@ async fn after_the_last_retry_it_is_unsendable_and_its_code_stays_good() {
     }
     assert_eq!(held_by(&world.follows_up().await), None);
     let row = world.rows().remove(0);
-    assert_eq!((row.send_status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
+    assert_eq!((row.status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn a_message_that_may_have_left_is_unsendable_only_after_its_retries() {
     let setup = Setup { life: secs(1), ..Setup::routing("Mada").with_retry() };
     let world = setup.build().and(Mada, [error(DOUBT).after_ms(900)]);
     assert_eq!(held_by(&world.requests().await), None);
-    assert_eq!(world.rows()[0].send_status, SendStatus::GatewayError, "no retry fits the life of the code");
+    assert_eq!(world.rows()[0].status, SendStatus::GatewayError, "no retry fits the life of the code");
 }
 
 #[tokio::test(start_paused = true)]

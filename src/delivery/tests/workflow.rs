@@ -4,7 +4,7 @@ use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::delivery::error::Failure;
-use crate::delivery::{Job, Purpose};
+use crate::delivery::{Allowance, Job, Purpose};
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
@@ -32,7 +32,7 @@ async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() 
     let (at, sent) = (world.sent_at(), world.sent());
     assert_eq!((at[1] / 1_000, at[2] / 1_000), (20, 40));
     assert!(sent.iter().all(|message| message.code == "012345"));
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.attempt.attempt, row.channel)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.number, row.channel)).collect();
     assert_eq!(rows, [(0, Sms), (1, Call), (2, WhatsApp)]);
 }
 
@@ -60,7 +60,7 @@ async fn an_error_about_the_person_ends_the_workflow() {
     world.requests().await;
     assert_eq!(failure(world.follows_up().await).class(), Some(ErrorClass::Fraud));
     assert_eq!(world.takes_plan(), None);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| row.send_status).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| row.status).collect();
     assert_eq!(rows, [SendStatus::Sent, SendStatus::Unsendable]);
 }
 
@@ -106,6 +106,7 @@ async fn a_verification_costs_only_so_many_messages() {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
+        allowance: Allowance::Held,
     };
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
     assert_eq!(failure(late), failed(Failure::TooManyMessages));
@@ -166,7 +167,7 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     let world = world.and(TwilioVoice, [error(RETRY), in_a_minute()]);
     // The call is postponed within its own time.
     assert_eq!(world.requests().await, postponed(1));
-    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
     // Then it is replaced by the last step, which has the whole life of the code.
     assert_eq!(world.follows_up().await, postponed(2));
     let plan = world.takes_plan().expect("a plan");
@@ -181,7 +182,7 @@ async fn a_step_whose_gateway_is_out_of_service_gives_way_too() {
     let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
     world.requests().await;
     assert_eq!(world.requests().await, taken("CA2"));
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.send_status)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.status)).collect();
     assert_eq!(rows[2..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
 }
 
@@ -191,7 +192,7 @@ async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = world.and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.follows_up().await, taken("CA1"));
-    assert_eq!(world.rows()[1].attempt.attempt, 1);
+    assert_eq!(world.rows()[1].number, 1);
 }
 
 /// Mada or Verify sends texts, and Verify holds its code; Verify or Twilio Voice makes calls.

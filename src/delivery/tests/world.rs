@@ -9,14 +9,15 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, attempts_of};
+use crate::attempts::{AttemptLog, EndedSend};
 use crate::clock::Clock as _;
 use crate::config::{
-    Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
+    AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, RetrySettings, WorkflowStep,
 };
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed,
+    Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason,
+    Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -33,7 +34,8 @@ pub fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub const KEY: AttemptLogKey = AttemptLogKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
+pub const KEY: AttemptLogKey =
+    AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
 
 pub struct Setup {
     /// The routing; all gateways in it and in `beside` exist.
@@ -91,7 +93,7 @@ pub struct World {
     gateways: Vec<Arc<ScriptedGateway>>,
     record: Record,
     /// The record of the attempts, as in the number's shard.
-    track: Mutex<AttemptLog>,
+    log: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     life: Duration,
     code: Mutex<CodeState>,
@@ -140,7 +142,7 @@ impl World {
             Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
             None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
         };
-        let track = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, TrackerSettings::default()));
+        let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
         let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,
             routing,
@@ -155,7 +157,7 @@ impl World {
         });
         let (code, has_lease) = (Mutex::new(CodeState::Live), AtomicBool::new(true));
         let asked = AtomicUsize::new(0);
-        Self { delivery, gateways, record, track, clock, life, code, has_lease, asked }
+        Self { delivery, gateways, record, log, clock, life, code, has_lease, asked }
     }
 
     pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
@@ -176,7 +178,7 @@ impl World {
         let style = MessageStyle { wording: Wording::Custom("{code}".into()), ..MessageStyle::default() };
         let code = Code::parse("012345").expect("a code");
         Job {
-            track: KEY,
+            log: KEY,
             number: number(),
             style,
             expires: TokioClock::EPOCH.plus(self.life),
@@ -184,8 +186,8 @@ impl World {
             code,
             held: None,
             ours_only: false,
-            first_attempt: self.track.lock().expect("the record").reserve(),
-            purpose: Purpose::Request,
+            first_attempt: self.log.lock().expect("the record").reserve(),
+            purpose: Purpose::Request { is_exempt: false },
             request_id: Some("id-of-the-request".into()),
         }
     }
@@ -202,7 +204,7 @@ impl World {
             first_attempt: *first_attempt,
             delivered: &delivered,
         };
-        self.track.lock().expect("the record").settle(ended);
+        self.log.lock().expect("the record").settle(ended);
         Ended { result: delivered.result, reason: delivered.reason, class }
     }
 
@@ -212,7 +214,7 @@ impl World {
 
     /// The same for a service that is not the default one.
     pub async fn requests_of(&self, service: ServiceId) -> Ended {
-        self.run(Job { track: AttemptLogKey { service, ..KEY }, ..self.job() }).await
+        self.run(Job { log: AttemptLogKey { service, ..KEY }, ..self.job() }).await
     }
 
     pub async fn requests_by(&self, channel: Channel) -> Ended {
@@ -240,9 +242,8 @@ impl World {
     pub async fn follows_up_held(&self, held: Option<Held>) -> Ended {
         for _ in 0..100_000 {
             let now = self.clock.now();
-            let is_due =
-                |track: &AttemptLog| track.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
-            if is_due(&self.track.lock().expect("the record"))
+            let is_due = |log: &AttemptLog| log.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
+            if is_due(&self.log.lock().expect("the record"))
                 && let Some(follow_up) = self.takes_plan()
             {
                 let job = Job { held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
@@ -255,13 +256,13 @@ impl World {
 
     /// Takes the planned attempt, whenever it is due.
     pub fn takes_plan(&self) -> Option<FollowUp> {
-        let plan = self.track.lock().expect("the record").plan.take();
+        let plan = self.log.lock().expect("the record").plan.take();
         plan.map(|plan| plan.follow_up)
     }
 
-    pub fn rows(&self) -> Vec<ListedAttempt> {
-        let mut rows = attempts_of(KEY, &self.track.lock().expect("the record"));
-        rows.sort_by_key(|row| row.attempt.attempt);
+    pub fn rows(&self) -> Vec<Attempt> {
+        let mut rows = self.log.lock().expect("the record").rows.clone();
+        rows.sort_by_key(|row| row.number);
         rows
     }
 

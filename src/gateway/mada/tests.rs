@@ -248,8 +248,6 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
         (MadaSettings { username: String::new(), ..good.clone() }, "MADA_USERNAME"),
         (MadaSettings { username: "a:b".to_owned(), ..good.clone() }, "MADA_USERNAME"),
         (MadaSettings { password: secret(""), ..good.clone() }, "MADA_PASSWORD"),
-        (MadaSettings { source_name: " ".to_owned(), ..good.clone() }, "MADA_SOURCE_NAME"),
-        (MadaSettings { source_name: "a\u{1}".to_owned(), ..good.clone() }, "MADA_SOURCE_NAME"),
         (MadaSettings { url: String::new(), ..good.clone() }, "MADA_URL"),
         (MadaSettings { url: "ftp://a".to_owned(), ..good.clone() }, "MADA_URL"),
         (MadaSettings { url: "u:hunter2@mada.example.com".to_owned(), ..good.clone() }, "MADA_URL"),

@@ -9,9 +9,7 @@ use url::Url;
 
 use super::callbacks::status_of_message;
 use super::codes::{self, account_state, created, is_id, number_state, service_state};
-use super::{
-    Account, BASE_URL, CallbackKind, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender, form,
-};
+use super::{Account, BASE_URL, CallbackKind, SENDER, form};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::client::GatewayResponse;
@@ -51,9 +49,8 @@ impl TwilioMessages {
         let TwilioSettings { account, sender, whatsapp, feedback } = settings;
         let account = Account::new(NAME, account)?;
         let url = account.resource("Messages.json")?;
-        let sms = beginning_of_texts(sender, *feedback)?;
-        let whatsapp =
-            whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback)).transpose()?;
+        let sms = beginning_of_texts(sender, *feedback);
+        let whatsapp = whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback));
         let base = account.base.clone();
         let sender = sender.clone();
         Self::of(MessagesApi { account, url, sender, sms, whatsapp, feedback: *feedback }, &base, clock)
@@ -145,30 +142,26 @@ impl MessagesApi {
         } else {
             base.clone()
         };
-        check_id(NAME, SENDER, "MG", sid).ok()?;
         Some(get(below(&base, &format!("v1/Services/{sid}"))?, &self.account.headers))
     }
 }
 
-fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<String, GatewaySettingsError> {
+fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> String {
     let (field, value) = match sender {
         TwilioSender::Number(number) => ("From", number),
         TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
     };
-    check_sender(NAME, SENDER, value)?;
-    Ok(with_feedback(form("").append_pair(field, value).finish(), feedback))
+    with_feedback(form("").append_pair(field, value).finish(), feedback)
 }
 
-fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> Result<WhatsApp, GatewaySettingsError> {
+fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> WhatsApp {
     let WhatsAppSender { number, content_sid } = sender;
-    check_sender(NAME, WHATSAPP_NUMBER, number)?;
     let mut fields = form("");
     fields.append_pair("From", &format!("whatsapp:{number}"));
     if let Some(sid) = content_sid {
-        check_id(NAME, WHATSAPP_TEMPLATE, "HX", sid)?;
         fields.append_pair("ContentSid", sid);
     }
-    Ok(WhatsApp { fields: with_feedback(fields.finish(), feedback), has_template: content_sid.is_some() })
+    WhatsApp { fields: with_feedback(fields.finish(), feedback), has_template: content_sid.is_some() }
 }
 
 fn with_feedback(fields: String, feedback: bool) -> String {

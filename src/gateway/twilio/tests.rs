@@ -56,7 +56,7 @@ fn clock() -> Arc<ManualClock> {
 
 /// Attempt `0-00000000000000ff-3`, with a public address that has a path.
 fn callback() -> Callback {
-    let key = AttemptLogKey { service: ServiceId::new(0), track: 0xff };
+    let key = AttemptLogKey { service: ServiceId::new(0), verification: 0xff };
     Callback { public_url: "https://example.com/otp".into(), attempt: AttemptId { key, attempt: 3 } }
 }
 

@@ -14,7 +14,7 @@ use super::codes::{
     self, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, service_state, unreadable,
 };
 use super::twiml::nearest;
-use super::{Account, BASE_URL, VERIFY_SERVICE, check_id, form};
+use super::{Account, BASE_URL, VERIFY_SERVICE, form};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::gateway::client::GatewayResponse;
@@ -38,7 +38,6 @@ impl TwilioVerify {
     pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVerifySettings { account, service_sid } = settings;
         let account = Account::new(NAME, account)?;
-        check_id(NAME, VERIFY_SERVICE, "VA", service_sid)?;
         let service = account.url(&format!("v2/Services/{service_sid}"))?;
         let verifications = account.url(&format!("v2/Services/{service_sid}/Verifications"))?;
         let checks = account.url(&format!("v2/Services/{service_sid}/VerificationCheck"))?;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::callbacks::status_of_call;
 use super::codes::{self, account_state, created, number_state};
-use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
+use super::{Account, BASE_URL, CALLER, CallbackKind, form, twiml};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
 use crate::gateway::client::GatewayResponse;
@@ -44,7 +44,6 @@ impl TwilioVoice {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
         let account = Account::new(NAME, account)?;
         let url = account.resource("Calls.json")?;
-        check_sender(NAME, CALLER, from)?;
         let (shortest, longest) = RING_SECONDS;
         let ring_for = ring_for.as_secs().clamp(shortest, longest).to_string();
         let beginning = form("").append_pair("From", from).append_pair("Timeout", &ring_for).finish();

@@ -108,11 +108,13 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     let length = Duration::from_secs(u64::from(hours) * 3_600);
     let key = Key::new(service.as_ref().map(|service| service.id), dimension);
     match guard.set_entry(key, action, length, request.author()).await {
-        Ok(Some(_)) => {
+        Ok(Some(entry)) => {
+            let replaced = entry.replaced.map(|action| format!(" It replaces its entry: {action}."));
+            let replaced = replaced.unwrap_or_default();
             let whose = service.map_or("all services".to_owned(), |service| registry.title(&service));
             Ok(request.redirect_with_notice(
                 PATH,
-                Notice::success(format!("{} {done}, for {whose}.", masked(dimension))),
+                Notice::success(format!("{} {done}, for {whose}.{replaced}", masked(dimension))),
             ))
         }
         Ok(None) => Ok(unchanged(request, "there is no such entry")),

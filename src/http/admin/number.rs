@@ -101,12 +101,13 @@ impl Entry {
     }
 
     /// A message and the last report about it.
-    fn of(row: &ListedAttempt) -> impl Iterator<Item = Self> {
+    fn of(listed: &ListedAttempt) -> impl Iterator<Item = Self> {
+        let row = &listed.attempt;
         let class = |is_failed| if is_failed { "problem" } else { "" };
-        let is_failed = matches!(row.send_status, SendStatus::GatewayError | SendStatus::Unsendable);
-        let badge = match row.verify_status {
+        let is_failed = matches!(row.status, SendStatus::GatewayError | SendStatus::Unsendable);
+        let badge = match listed.verify_status {
             VerifyStatus::Success => ("good", "verified"),
-            _ => (class(is_failed), row.send_status.as_str()),
+            _ => (class(is_failed), row.status.as_str()),
         };
         let retries = match row.retries {
             0 => None,

@@ -25,7 +25,7 @@ use tracing::warn;
 
 use self::activity::{Activity, Limits, Watch};
 use super::body_places::BodyPlaces;
-use super::request::{self, X_REQUEST_ID};
+use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
 use super::server::{Deps, ServedRoutes};
 use crate::log_limit::OncePerSecond;
@@ -104,6 +104,8 @@ pub struct Connection {
     activity: Arc<Activity>,
     number: u64,
     peer: IpAddr,
+    /// At the control socket, the administrator of this machine at the other end.
+    user: Option<LocalUser>,
     /// Ends the connection after the requests that it is answering. A token of its own, because each check takes its
     /// lock.
     stop: CancellationToken,
@@ -144,7 +146,13 @@ impl Connection {
     /// The connection with this number, counted from the start of the program, from the address `peer`.
     pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Self {
         let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
-        Self { server, activity: Arc::default(), number, peer: peer.to_canonical(), stop, bodies }
+        let peer = peer.to_canonical();
+        Self { server, activity: Arc::default(), number, peer, user: None, stop, bodies }
+    }
+
+    /// The same of the control socket, from this user.
+    pub fn of_user(self, user: LocalUser) -> Self {
+        Self { user: Some(user), ..self }
     }
 
     pub fn open(&self) -> OpenConnection {
@@ -182,6 +190,11 @@ impl ActiveRequest {
     /// The address of the other end: the client, or a proxy.
     pub fn peer(&self) -> IpAddr {
         self.connection.peer
+    }
+
+    /// At the control socket, the user at the other end.
+    pub fn user(&self) -> Option<LocalUser> {
+        self.connection.user
     }
 
     /// The request's id, unless the client gave one.

@@ -129,7 +129,7 @@ fn simulator<'a>(call: &Call<'a>) -> Result<&'a Simulator, Problem> {
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
     if deps.inbox_needs_credentials {
         let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(&call.head.headers, &[Scope::Admin])?;
+        v2.admit(call.head, &[Scope::Admin])?;
     }
     let is_ours = request::names_this_server(call.head, deps.host_name.as_deref());
     if is_ours { Ok(simulator) } else { Err(Problem::ForeignHost) }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::guard::GuardRefusal;
+use crate::guard::{GuardRefusal, Rule};
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
@@ -364,7 +364,10 @@ fn sends() -> [SendOutcome; 10] {
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
-        SendOutcome::GuardRefused(GuardRefusal::Blocked { until: Some(Timestamp::from_millis(600_000)) }),
+        SendOutcome::GuardRefused(GuardRefusal::Blocked {
+            rule: Rule::Prefix,
+            until: Some(Timestamp::from_millis(600_000)),
+        }),
         SendOutcome::GuardRefused(GuardRefusal::Country),
         SendOutcome::GuardRefused(GuardRefusal::Landline),
         SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),

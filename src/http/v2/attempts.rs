@@ -6,9 +6,12 @@ use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
     ServiceSid, Url, VerificationSid, parameters, view,
 };
+use crate::attempts::ListedAttempt;
+use crate::delivery::SendStatus;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
+use crate::gateway::ReceiptStatus;
 use crate::http::response::Response;
-use crate::verify::{Attempt, AttemptQuery, Summary};
+use crate::verify::{AttemptQuery, SealedAttempt, Summary};
 
 parameters! {
     /// The filters of the list.
@@ -52,18 +55,18 @@ parameters! {
 
 view! {
     /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
-    AttemptView as "Attempt"(frame, service: Option<Sid>, attempt: &Attempt) {
+    AttemptView as "Attempt"(frame, service: Option<Sid>, attempt: &SealedAttempt) {
         sid: AttemptSid = Id(attempt.sid),
         account_sid: AccountSid = Id(frame.account),
         /// Null if the service has been deleted.
         service_sid: Option<ServiceSid> = service.map(Id),
         verification_sid: VerificationSid = Id(attempt.verification),
-        date_created: Date = attempt.created.into(),
-        date_updated: Date = attempt.updated.into(),
+        date_created: Date = attempt.listed.attempt.at.into(),
+        date_updated: Date = attempt.listed.updated().into(),
         /// Whether the number was verified.
         #[schemars(regex(pattern = "^(converted|unconverted)$"))]
-        conversion_status: &'static str = if attempt.converted { "converted" } else { "unconverted" },
-        channel: ChannelName = ChannelName(attempt.channel),
+        conversion_status: &'static str = if attempt.listed.converted { "converted" } else { "unconverted" },
+        channel: ChannelName = ChannelName(attempt.listed.attempt.channel),
         price: Price = Price::new(frame),
         channel_data: ChannelData = ChannelData::new(frame, attempt),
         url: Url = frame.url(&format!("/Attempts/{}", attempt.sid)),
@@ -79,28 +82,26 @@ view! {
 }
 
 view! {
-    ChannelData as "ChannelData"(_frame, attempt: &Attempt) {
+    ChannelData as "ChannelData"(_frame, attempt: &SealedAttempt) {
         verification_sid: VerificationSid = Id(attempt.verification),
         /// The number, in E.164 form.
         #[schemars(example = &"+14155552671")]
-        to: String = attempt.to.e164(),
+        to: String = attempt.listed.number.e164(),
         /// `confirmed` if the number was verified.
         #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
-        status: &'static str = if attempt.converted { "confirmed" } else { "unconfirmed" },
+        status: &'static str = if attempt.listed.converted { "confirmed" } else { "unconfirmed" },
         /// The provider's latest report, in its words.
         #[schemars(example = &"delivered")]
-        message_status: Option<String> = attempt.message_status.clone(),
+        message_status: Option<String> = Some(message_status(&attempt.listed).to_owned()),
         /// The provider's error code.
-        error_code: Option<String> = attempt.error_code.map(|code| code.to_string()),
+        error_code: Option<String> = attempt.listed.attempt.error_code.map(|code| code.to_string()),
         /// The number's country, two letters of ISO 3166-1.
         #[schemars(example = &"US")]
-        country: Option<String> = attempt.country.map(|country: Region| country.to_string()),
-        /// Digits of the code.
-        #[schemars(example = 6, range(min = 4, max = 10))]
-        code_length: Option<u8> = attempt.code_length,
-        /// The requested language.
-        #[schemars(example = &"en")]
-        locale: Option<String> = attempt.locale.clone(),
+        country: Option<String> = attempt.listed.number.region().map(|country: Region| country.to_string()),
+        /// The number of digits is not kept.
+        code_length: Null = Null,
+        /// The requested language is not kept.
+        locale: Null = Null,
         /// The network is not looked up.
         mcc: Null = Null,
         /// The network is not looked up.
@@ -124,6 +125,16 @@ view! {
         conversion_rate_percentage: String = percentage(summary.converted, summary.total),
         url: Url = frame.url("/Attempts/Summary"),
     }
+}
+
+/// The provider's latest report, or what the gateway answered.
+fn message_status(listed: &ListedAttempt) -> &'static str {
+    let sent = match listed.attempt.status {
+        SendStatus::Sent => "sent",
+        SendStatus::New => "queued",
+        SendStatus::GatewayError | SendStatus::Unsendable => "failed",
+    };
+    listed.attempt.receipt.map_or(sent, ReceiptStatus::as_str)
 }
 
 /// With up to nine places, rounded down: `81.818181818`.
@@ -153,10 +164,10 @@ pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, E
     };
     let found = request.v2.verifications.attempts(wanted).await?;
     let frame = request.frame();
-    let attempts = found.attempts.iter();
-    let items = attempts
-        .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
-        .collect();
+    let view = |attempt: &SealedAttempt| {
+        AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
+    };
+    let items = found.attempts.iter().map(view).collect();
     let attempts = PageItems { page, items, has_more: found.has_more };
     Ok(request.page_response("attempts", attempts, Filters::NAMES))
 }
@@ -164,10 +175,11 @@ pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, E
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     let sid = request.sid("Sid", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
-    if request.own_service().is_some_and(|own| own != attempt.service) {
+    let service = attempt.listed.id.key.service;
+    if request.own_service().is_some_and(|own| own != service) {
         return Err(Error::NotFound);
     }
-    let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
+    let view = AttemptView::new(&request.frame(), request.service_sid(service), &attempt);
     Ok(Response::ok(&view))
 }
 

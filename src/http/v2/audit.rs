@@ -54,6 +54,20 @@ view! {
     }
 }
 
+impl AuditEntryView {
+    /// The kind of actor, and its name or else its id.
+    pub fn who(&self) -> String {
+        let id = || self.actor_sid.clone().or_else(|| Some(self.actor_uid?.to_string()));
+        let name = self.actor_name.clone().or_else(id);
+        [Some(self.actor.to_owned()), name].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The number, or else the resource.
+    pub fn target(&self) -> &str {
+        self.number.as_deref().or(self.resource_sid.as_deref()).unwrap_or_default()
+    }
+}
+
 /// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
 /// the first one was asked for.
 pub async fn list(

@@ -179,6 +179,12 @@ impl Error {
         Self::new(StatusCode::TOO_MANY_REQUESTS, 20429, message).retry_after(1)
     }
 
+    /// This node of a cluster carries out no command, for this reason.
+    pub fn stands_by(reason: &str) -> Self {
+        let message = format!("{reason}; run the command on the node that owns them");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, 20503, message)
+    }
+
     /// Why a verification was not served, at `now`; `path` is the requested one.
     fn refused(refused: &Refused, path: &str, now: Timestamp) -> Self {
         match refused {

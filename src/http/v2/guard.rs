@@ -43,6 +43,8 @@ parameters! {
         "Messages" = "20000" => messages: Option<Whole<1, 1_000_000>>,
         /// The length; the default is 12.
         "Hours" = "12" => hours: Option<Whole<1, 8_760>>,
+        /// The length in minutes, in place of Hours.
+        "Minutes" = "90" => minutes: Option<Whole<1, 525_600>>,
         /// For this service. Without it for all services, or for the service of the key.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
     }
@@ -51,8 +53,10 @@ parameters! {
 /// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
 pub async fn list_allowances(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
     let (guard, scope) = (guard(request)?, scope(request, params.service)?);
-    let low = guard.low_allowances(scope.map(|service| service.id), masked);
-    let page = request.page()?.of(low.into_iter(), |allowance| allowance);
+    let page = request.page()?;
+    let limit = page.skip().saturating_add(page.limit()).saturating_add(1);
+    let low = guard.low_allowances(scope.map(|service| service.id), limit, masked);
+    let page = page.of(low.into_iter(), |allowance| allowance);
     Ok(request.page_response("allowances", page, OfService::NAMES))
 }
 
@@ -66,14 +70,18 @@ pub async fn list_entries(request: &Request<'_>, params: OfService) -> Result<Re
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Response, Error> {
-    let NewEntry { subject: GuardSubject(subject), action, messages, hours, service } = params;
+    let NewEntry { subject: GuardSubject(subject), action, messages, hours, minutes, service } = params;
     let action = match (action, messages) {
         (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
         (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
+        (EntryAction::Allow | EntryAction::Block, Some(_)) => {
+            return Err(Error::parameter("Messages", "only Action=expect announces messages"));
+        }
         (action, _) => action,
     };
     let hours = hours.map_or(USUAL_HOURS, |Whole(hours)| hours);
-    let entry = set(request, subject, service, Some(action), hours).await?;
+    let minutes = minutes.map_or(hours * 60, |Whole(minutes)| minutes);
+    let entry = set(request, subject, service, Some(action), minutes).await?;
     Ok(Response::created(&entry))
 }
 
@@ -88,11 +96,11 @@ async fn set(
     subject: Dimension,
     service: Option<ServiceSid>,
     action: Option<EntryAction>,
-    hours: u32,
+    minutes: u32,
 ) -> Result<EntryView, Error> {
     let (guard, scope) = (guard(request)?, scope(request, service)?);
     let key = Key::new(scope.map(|service| service.id), subject);
-    let length = Duration::from_secs(u64::from(hours) * 3_600);
+    let length = Duration::from_secs(u64::from(minutes) * 60);
     let set = guard.set_entry(key, action, length, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),

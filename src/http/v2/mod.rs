@@ -32,7 +32,8 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
-use super::request;
+use super::local::Local;
+use super::request::{self, LocalUser};
 use super::response::{ErrorFormat, Problem, Response};
 use super::route::Access;
 use super::service::Call;
@@ -63,6 +64,8 @@ pub struct V2 {
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
+    /// The dependencies of the routes of the control socket.
+    pub local: Option<Local>,
     unauthenticated: OncePerSecond,
 }
 
@@ -76,15 +79,18 @@ impl V2 {
         now: Now,
     ) -> Self {
         let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, unauthenticated }
+        Self { verifications, registry, outbox, base, now, local: None, unauthenticated }
     }
 
-    /// The sender of a request.
+    /// The sender of a request. An administrator of this machine needs no credential.
     ///
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most.
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let credential = Credential::of(headers).ok_or(Problem::Unauthenticated)?;
+    fn caller(&self, head: &Head) -> Result<Caller, Problem> {
+        if let Some(LocalUser(uid)) = head.extensions.get() {
+            return Ok(Caller::User(*uid));
+        }
+        let credential = Credential::of(&head.headers).ok_or(Problem::Unauthenticated)?;
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = masked_user(credential.user());
             self.unauthenticated.note(move |count| {
@@ -105,7 +111,7 @@ impl V2 {
                 self.registry.allows_unauthenticated() || request::names_this_server(head, host_name);
             return if is_ours { Ok(()) } else { Err(Problem::ForeignHostWithoutKey) };
         }
-        let caller = self.caller(&head.headers)?;
+        let caller = self.caller(head)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
@@ -114,8 +120,8 @@ impl V2 {
     ///
     /// # Errors
     /// 401 or 403.
-    pub fn admit(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<(), Problem> {
-        let caller = self.caller(headers)?;
+    pub fn admit(&self, head: &Head, scopes: &[Scope]) -> Result<(), Problem> {
+        let caller = self.caller(head)?;
         let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
         if may { Ok(()) } else { Err(Problem::Forbidden) }
     }
@@ -129,7 +135,7 @@ type V2Handler = for<'c, 'a> fn(&'c Request<'a>) -> BoxFuture<'c, Result<Respons
 pub async fn answer(call: &mut Call<'_>, access: Access, handler: V2Handler, is_long: bool) -> Response {
     let (v2, caller) = match authenticated(call) {
         Ok(authenticated) => authenticated,
-        Err(problem) => return problem.answer(ErrorFormat::Twilio),
+        Err(answer) => return answer,
     };
     let mut request = Request::new(v2, call, caller);
     match try_answer(call, &mut request, access, handler, is_long).await {
@@ -169,13 +175,23 @@ async fn try_answer<'a>(
 pub fn not_served(call: &Call<'_>, what: &str) -> Response {
     match authenticated(call) {
         Ok((v2, _)) => Error::not_served(what).answer(call.head.uri.path(), call.request_id, (v2.now)()),
-        Err(problem) => problem.answer(ErrorFormat::Twilio),
+        Err(answer) => answer,
     }
 }
 
-fn authenticated<'a>(call: &Call<'a>) -> Result<(&'a V2, Caller), Problem> {
-    let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-    Ok((v2, v2.caller(&call.head.headers)?))
+fn authenticated<'a>(call: &Call<'a>) -> Result<(&'a V2, Caller), Response> {
+    let answer = |problem: Problem| problem.answer(ErrorFormat::Twilio);
+    let Some(v2) = call.deps.v2.get() else {
+        return Err(match call.head.extensions.get() {
+            Some(LocalUser(_)) => Error::stands_by(&call.deps.why_not_ready()).answer(
+                call.head.uri.path(),
+                call.request_id,
+                Timestamp::EPOCH,
+            ),
+            None => answer(Problem::Refused(Refusal::Starting)),
+        });
+    };
+    Ok((v2, v2.caller(call.head).map_err(answer)?))
 }
 
 /// Longest value of the header that is read: ids and secrets are far shorter.

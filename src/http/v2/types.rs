@@ -255,7 +255,7 @@ macro_rules! view {
         $(#[$meta])*
         #[schemars(rename = $schema)]
         pub struct $view {
-            $($(#[$field_meta])* $field: $type,)*
+            $($(#[$field_meta])* pub $field: $type,)*
         }
 
         impl $view {

@@ -20,7 +20,7 @@ use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
 use crate::verify::{
-    self, CheckCode, Ending, Refused, SendAttempt, Status, Verification, VerificationTarget,
+    self, CheckCode, Ending, Refused, SealedAttempt, Status, Verification, VerificationTarget,
 };
 
 parameters! {
@@ -122,11 +122,11 @@ view! {
 
 view! {
     /// A message of a verification.
-    SendAttemptView as "SendCodeAttempt"(_frame, attempt: &SendAttempt) {
+    SendAttemptView as "SendCodeAttempt"(_frame, attempt: &SealedAttempt) {
         /// When the server asked a provider to send it.
-        time: Date = attempt.time.into(),
+        time: Date = attempt.listed.attempt.at.into(),
         /// In Twilio's spelling.
-        channel: AttemptChannelName = AttemptChannelName(attempt.channel),
+        channel: AttemptChannelName = AttemptChannelName(attempt.listed.attempt.channel),
         attempt_sid: AttemptSid = Id(attempt.sid),
     }
 }

@@ -6,11 +6,15 @@ use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationDetails};
-use crate::shard::{Kinds, Tables};
+use crate::shard::{Kinds, Tables, encode};
 
 fn key(digits: u64) -> NumberKey {
     let number = PhoneNumber::from_u64(digits).expect("a number");
     NumberKey::new(ServiceId::DEFAULT, number)
+}
+
+fn stored(state: &NumberState) -> Stored {
+    Stored::of(*state)
 }
 
 fn record(key: NumberKey) -> RecordKey {

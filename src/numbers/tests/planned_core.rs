@@ -1,5 +1,7 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
+use std::sync::atomic::Ordering;
+
 use super::world::{World, accepted, held, number};
 use crate::delivery::{Failure, Purpose};
 use crate::domain::{Channel, GatewayName, Held};
@@ -91,6 +93,7 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     let salt = world.live_salt(number(1)).expect("a live code");
     let _right = world.checks(number(1), Some(code));
     world.commits();
+    let not_sent = world.counts_not_sent();
     for salt in [salt, Salt([0; 16])] {
         let followed = world.resumes(number(1), salt);
         world.commits();
@@ -98,6 +101,7 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
         assert!(!world.has_plan(number(1), salt), "dropped");
     }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
+    assert_eq!(not_sent.0.load(Ordering::Relaxed), 2, "the guard gets back what it has taken");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One shard without its actor, a disk that commits on demand, and a clock.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
-use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
+use crate::config::AttemptLogSettings;
+use crate::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -19,7 +20,9 @@ use crate::engine::{
     SendRules, SlotHash, derive_code,
 };
 use crate::limit::KeyedRequest;
-use crate::metrics::ServiceNames;
+use crate::metrics::{
+    FactConsumer, FailedAttemptFacts, Recipient, SendFacts, ServiceNames, VerificationFacts,
+};
 use crate::numbers::check::{CheckCommand, EndCommand, EndReply, GatewayCheck};
 use crate::numbers::command::{
     CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
@@ -30,7 +33,7 @@ use crate::numbers::table::NumberTable;
 use crate::numbers::{CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
     Capacity, Command, Core, Decision, Durability, Kinds, LimitedTable, Record, RecordKey, ReplyContext,
-    ShardSettings, Stored, Subject, Tables, Transaction, Write, encode,
+    ShardSettings, Stored, Subject, Tables, Transaction, Write,
 };
 use crate::store::StoreError;
 use crate::template::MessageStyle;
@@ -39,8 +42,8 @@ pub const COMMANDS_PER_NUMBER: usize = 8;
 /// The longest duration of a check at a gateway.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
 
-const KEEPS_NO_ATTEMPTS: TrackerSettings =
-    TrackerSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
+const KEEPS_NO_ATTEMPTS: AttemptLogSettings =
+    AttemptLogSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
 
 pub struct World {
     pub core: Core,
@@ -131,7 +134,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
-        tracker: KEEPS_NO_ATTEMPTS,
+        attempt_log: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
         events: None,
         metrics: Arc::default(),
@@ -178,7 +181,7 @@ impl World {
     pub fn with_locked(key: NumberKey) -> Self {
         let mut world = Self::new();
         let until = world.now.plus(Duration::from_secs(1800));
-        let stored = Stored { bytes: encode(&NumberState::Locked { until }), expires: until };
+        let stored = Stored::of(NumberState::Locked { until });
         world.disk.insert(world.record_key(key), stored);
         world.crashes();
         world
@@ -202,7 +205,16 @@ impl World {
         let (responder, awaited) = self.responder();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
         let (options, verification, request_id, decided) = (None, None, None, None);
-        let send = SendCommand { options, channel, style, verification, request_id, responder, decided };
+        let send = SendCommand {
+            options,
+            channel,
+            style,
+            verification,
+            is_exempt: false,
+            request_id,
+            responder,
+            decided,
+        };
         self.submit(key, CommandKind::Send(send));
         awaited
     }
@@ -261,7 +273,7 @@ impl World {
             match put {
                 None => drop(self.disk.remove(key)),
                 Some(bytes) => {
-                    drop(self.disk.insert(*key, Stored { bytes: bytes.clone(), expires: *expires }));
+                    drop(self.disk.insert(*key, Stored::encoded(bytes.clone(), *expires)));
                 }
             }
         }
@@ -300,7 +312,8 @@ impl World {
 
     pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
-        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason };
+        let allowance = if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held };
+        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
 
@@ -359,15 +372,22 @@ impl World {
     /// A planned send of the code of `salt` becomes due.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
-        let track = attempt_log_key(key.service, &salt, slot);
+        let log = attempt_log_key(key.service, &salt, slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
-        let subject = Subject { slot, id: track.id() };
+        let subject = Subject { slot, id: log.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
         let (responder, awaited) = self.responder();
-        let resume = ResumeCommand { track, responder, decided: None };
+        let resume = ResumeCommand { log, responder, decided: None };
         self.submit(key, CommandKind::Resume(resume));
         awaited
+    }
+
+    /// Counts the messages that the guard let pass and that were certainly not sent.
+    pub fn counts_not_sent(&self) -> Arc<NotSent> {
+        let counted = Arc::<NotSent>::default();
+        self.deps.metrics.pass_on_to(Arc::clone(&counted) as _);
+        counted
     }
 
     /// Whether a send of the code of `salt` is planned.
@@ -375,7 +395,7 @@ impl World {
         let slot = self.deps.subject(&key).slot;
         let id = attempt_log_key(key.service, &salt, slot).id();
         let record = RecordKey { slot, kind: AttemptLog::KIND, id };
-        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|track| track.plan.is_some())
+        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|log| log.plan.is_some())
     }
 
     pub fn state(&self, key: NumberKey) -> NumberState {
@@ -428,6 +448,18 @@ impl World {
     }
 }
 
+#[derive(Default)]
+pub struct NotSent(pub AtomicUsize);
+
+impl FactConsumer for NotSent {
+    fn verification(&self, _: &VerificationFacts) {}
+    fn send(&self, _: &SendFacts) {}
+    fn failed_attempt(&self, _: &FailedAttemptFacts) {}
+    fn not_sent(&self, _: Recipient) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 pub fn accepted() -> SendResult {
     SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
 }
@@ -445,7 +477,8 @@ pub fn held() -> SendResult {
 /// A planned send of the code of `salt`.
 fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
-    let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
+    let follow_up =
+        FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0, allowance: Allowance::Held };
     PlannedSend {
         salt,
         style: MessageStyle::default(),

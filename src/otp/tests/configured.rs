@@ -121,15 +121,18 @@ async fn a_setting_of_the_program_replaces_that_of_the_file() {
 }
 
 #[tokio::test]
-async fn the_tracker_lists_what_was_sent_and_what_became_of_it() {
+async fn the_attempts_are_listed_with_what_became_of_them() {
     let world = World::new();
     let otp = world.start().await;
     let all = SendQuery::newest(10);
-    assert_eq!(otp.tracker(&all).await.expect("a list"), []);
+    assert_eq!(otp.attempts(&all).await.expect("a list"), []);
     let id = otp.send_sms(ANNA).await.expect("sent").message_id().to_owned();
     assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
-    let rows = otp.tracker(&all).await.expect("a list");
+    let rows = otp.attempts(&all).await.expect("a list");
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].number.e164(), rows[0].gateway), (ANNA.to_owned(), GatewayName::Simulator));
-    assert_eq!((rows[0].message_id.as_ref(), rows[0].verify_status), (Some(&id), VerifyStatus::Success));
+    assert_eq!((rows[0].number.e164(), rows[0].attempt.gateway), (ANNA.to_owned(), GatewayName::Simulator));
+    assert_eq!(
+        (rows[0].attempt.message_id.as_ref(), rows[0].verify_status),
+        (Some(&id), VerifyStatus::Success)
+    );
 }

@@ -52,8 +52,8 @@ async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
 }
 
 async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
-    let rows = otp.tracker(&SendQuery::newest(1)).await.expect("a list");
-    rows.first().and_then(|row| row.receipt)
+    let rows = otp.attempts(&SendQuery::newest(1)).await.expect("a list");
+    rows.first().and_then(|row| row.attempt.receipt)
 }
 
 #[tokio::test]

@@ -2,10 +2,9 @@
 
 use super::VerifyingInner;
 use crate::attempts::{AttemptScope, ListedAttempt, attempts_of};
-use crate::delivery::SendStatus;
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, VerificationAddress};
-use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
+use crate::verify::{AttemptPage, AttemptQuery, Refused, SealedAttempt, Summary};
 
 impl VerifyingInner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
@@ -16,8 +15,8 @@ impl VerifyingInner {
         let rows = self.verifier.attempts().newest(&filter.scope, filter.since(), fits, most).await;
         let rows = rows.map_err(Refused::Unavailable)?;
         let has_more = rows.len() == most;
-        let shown = rows.iter().skip(skip).take(limit);
-        Ok(AttemptPage { attempts: shown.map(|listed| self.attempt_of(listed)).collect(), has_more })
+        let shown = rows.into_iter().skip(skip).take(limit);
+        Ok(AttemptPage { attempts: shown.map(|listed| self.sealed(listed)).collect(), has_more })
     }
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
@@ -34,36 +33,19 @@ impl VerifyingInner {
         Ok(Summary { total, converted })
     }
 
-    pub(super) async fn attempt(&self, sid: Sid) -> Result<Attempt, Refused> {
+    pub(super) async fn attempt(&self, sid: Sid) -> Result<SealedAttempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-        let track = self.verifier.attempts().log(id.key).await.map_err(Refused::Unavailable)?;
-        let rows = track.as_ref().map(|track| attempts_of(id.key, track)).unwrap_or_default();
-        let found = rows.iter().find(|listed| listed.attempt == id);
-        found.map(|listed| self.attempt_of(listed)).ok_or(Refused::NotFound)
+        let log = self.verifier.attempts().log(id.key).await.map_err(Refused::Unavailable)?;
+        let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
+        found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
     }
 
-    fn attempt_of(&self, listed: &ListedAttempt) -> Attempt {
-        let row = listed;
-        let key = row.attempt.key;
-        let sent = match row.send_status {
-            SendStatus::Sent => "sent",
-            SendStatus::New => "queued",
-            SendStatus::GatewayError | SendStatus::Unsendable => "failed",
-        };
-        Attempt {
-            sid: self.sealer.attempt(&row.attempt),
-            service: key.service,
-            verification: self.sid_of(key.service, row.number, key.track),
-            created: row.at,
-            updated: listed.updated,
-            converted: listed.converted,
-            channel: row.channel,
-            to: row.number,
-            country: row.number.region(),
-            message_status: Some(row.receipt.map_or(sent, |receipt| receipt.as_str()).to_owned()),
-            error_code: row.error_code,
-            code_length: None,
-            locale: None,
+    fn sealed(&self, listed: ListedAttempt) -> SealedAttempt {
+        let AttemptLogKey { service, verification } = listed.id.key;
+        SealedAttempt {
+            sid: self.sealer.attempt(&listed.id),
+            verification: self.sid_of(service, listed.number, verification),
+            listed,
         }
     }
 }
@@ -100,18 +82,18 @@ impl AttemptFilter {
     }
 
     fn matches(&self, listed: &ListedAttempt) -> bool {
-        let (row, query) = (listed, &self.query);
+        let (row, number, query) = (&listed.attempt, listed.number, &self.query);
         row.at >= self.since()
             && query.before.is_none_or(|before| row.at < before)
-            && query.to.is_none_or(|to| row.number == to)
+            && query.to.is_none_or(|to| number == to)
             && query.channel.is_none_or(|channel| row.channel == channel)
             && query.converted.is_none_or(|converted| listed.converted == converted)
             && query
                 .prefix
                 .as_ref()
-                .is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
-            && self.number.is_none_or(|number| number == row.number)
+                .is_none_or(|prefix| number.as_u64().to_string().starts_with(prefix.as_str()))
+            && self.number.is_none_or(|only| only == number)
             // Costs microseconds; therefore it comes last.
-            && query.country.is_none_or(|country| row.number.region() == Some(country))
+            && query.country.is_none_or(|country| number.region() == Some(country))
     }
 }

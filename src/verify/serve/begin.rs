@@ -43,7 +43,7 @@ impl VerifyingInner {
         keyed: Option<RequestKey>,
     ) -> Result<Verification, Refused> {
         let number = begin.to;
-        let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
+        let channel = begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id));
         let test = self.test(service, number);
         let is_test = test.is_some();
         let supplied_code = match test {
@@ -91,17 +91,17 @@ impl VerifyingInner {
         to: PhoneNumber,
         request: &KeyedRequest,
     ) -> Result<Verification, Refused> {
-        let KeyedRequest { track, channel, at, .. } = *request;
-        let sid = self.sid_of(service.id, to, track);
+        let KeyedRequest { verification, channel, at, .. } = *request;
+        let sid = self.sid_of(service.id, to, verification);
         match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,
         }
-        let log = AttemptLogKey::new(service.id, track, self.slots.of_number(service.id, to));
+        let log = AttemptLogKey::new(service.id, verification, self.slots.of_number(service.id, to));
         let log = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
             let summary = VerificationSummary {
-                track,
+                id: verification,
                 begun: log.created,
                 last_send: at,
                 channel,
@@ -123,7 +123,7 @@ impl VerifyingInner {
     fn fingerprint(&self, begin: &BeginRequest) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
-            Some(code) => fingerprint_with_code(&self.server_key, &begin.fingerprint, code),
+            Some(code) => fingerprint_with_code(self.verifier.server_key(), &begin.fingerprint, code),
         }
     }
 
@@ -157,7 +157,7 @@ impl VerifyingInner {
         };
         let wording = match self.registry.text(service, &options) {
             Err(TextError::OtherLanguage(_))
-                if self.delivery.may_be_worded_by_gateway(service.id, begin.to, channel) =>
+                if self.verifier.delivery().may_be_worded_by_gateway(service.id, begin.to, channel) =>
             {
                 self.registry.text(service, &TextOptions { locale: None, ..options })
             }
@@ -231,6 +231,7 @@ fn refused_by_gateway(reason: Option<Failure>, brings_a_code: bool) -> Refused {
         }
         Some(Failure::NotServed) => Refused::ChannelOff,
         Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
+        Some(Failure::RefusedByGuard) => Refused::ByGuard,
         Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
         Some(
             // Refused before, as a store that is not available.

@@ -18,7 +18,7 @@ impl VerifyingInner {
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
         let summary = reply.verification.ok_or(Refused::NotFound)?;
-        let ended = (status != Status::Pending).then(|| self.clock.now());
+        let ended = (status != Status::Pending).then(|| self.now());
         self.shown(service.id, number, &summary, status, ended).await
     }
 
@@ -39,7 +39,7 @@ impl VerifyingInner {
         let key = self.key(&service, number);
         let request = EndRequest { key, ending: decided, named, audited, was_erased: false };
         let summary = self.verifier.end(request).await?.verification.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &summary, status, Some(self.clock.now())).await
+        self.shown(service.id, number, &summary, status, Some(self.now())).await
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::{NumberKey, VerificationSummary};
 use crate::registry::{Service, TestNumber};
-use crate::verify::{Refused, SendAttempt, Status, Verification, VerificationTarget};
+use crate::verify::{Refused, SealedAttempt, Status, Verification, VerificationTarget};
 
 /// The number of a request, and the verification that it names, if any.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl VerifyingInner {
         // A canceled verification is shown to those who name it.
         let is_meant = |summary: &VerificationSummary| match named {
             None => !summary.canceled,
-            Some(name) => name == VerificationName::of_track(summary.track),
+            Some(name) => name == VerificationName::of(summary.id),
         };
         let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
         let status = match summary {
@@ -68,30 +68,30 @@ impl VerifyingInner {
         status: Status,
         ended: Option<Timestamp>,
     ) -> Result<Verification, Refused> {
-        let key = AttemptLogKey::new(service, summary.track, self.slots.of_number(service, to));
-        let track = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;
-        let rows = track.as_ref().map(|track| attempts_of(key, track)).unwrap_or_default();
-        let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
-        let attempts = rows.iter().map(|listed| SendAttempt {
-            sid: self.sealer.attempt(&listed.attempt),
-            time: listed.at,
-            channel: listed.channel,
+        let key = AttemptLogKey::new(service, summary.id, self.slots.of_number(service, to));
+        let log = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;
+        let sid = self.sid_of(service, to, summary.id);
+        let mut updated = summary.last_send;
+        let attempts = log.into_iter().flat_map(|log| attempts_of(key, log)).map(|listed| {
+            updated = updated.max(listed.updated());
+            SealedAttempt { sid: self.sealer.attempt(&listed.id), verification: sid, listed }
         });
+        let attempts = attempts.collect();
         Ok(Verification {
-            sid: self.sid_of(service, to, summary.track),
+            sid,
             service,
             to,
             channel: summary.channel,
             status,
             created: summary.begun,
-            updated: ended.unwrap_or(updated.max(summary.last_send)),
-            attempts: attempts.collect(),
+            updated: ended.unwrap_or(updated),
+            attempts,
         })
     }
 
     /// The id of a verification.
-    pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, track: u64) -> Sid {
-        let name = VerificationName::of_track(track);
+    pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
+        let name = VerificationName::of(id);
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
@@ -102,13 +102,13 @@ impl VerifyingInner {
 
     /// The test number of the service, if this number is one.
     pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
-        let now = self.clock.now();
+        let now = self.now();
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
     /// Options of the code of a test number. The code expires with the test number at the latest.
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let SendOptions { life, length } = service.settings.policy().code;
-        SendOptions { life: life.min(test.expires.since(self.clock.now())), length }
+        SendOptions { life: life.min(test.expires.since(self.now())), length }
     }
 }

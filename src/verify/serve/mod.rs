@@ -20,14 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
-    Summary, Verification, VerificationTarget, Verifications,
+    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
+    SealedAttempt, Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
-use crate::clock::Clock;
-use crate::delivery::Delivery;
-use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
@@ -37,28 +35,6 @@ use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::Capacity;
 
 pub use self::rules::CurrentRules;
-
-/// The dependencies of [`Verifying`].
-pub struct VerifyingDeps {
-    /// The services.
-    pub registry: Registry,
-    /// Counts and decides.
-    pub verifier: Verifier,
-    /// Sends messages.
-    pub delivery: Arc<Delivery>,
-    /// Counts the values of rate limits.
-    pub limits: Limits,
-    /// Remembers the requests with idempotency keys.
-    pub keys: IdempotencyKeys,
-    /// The pumping guard, which forgets erased numbers.
-    pub guard: Option<PumpingGuard>,
-    /// Ids are sealed with it.
-    pub server_key: ServerKey,
-    /// The rules that the shards decide by; kept equal to the registry's.
-    pub rules: CurrentRules,
-    /// The time of decisions.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// The state of a number before an operator cleared it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,15 +66,11 @@ pub struct Verifying(Arc<VerifyingInner>);
 struct VerifyingInner {
     registry: Registry,
     verifier: Verifier,
-    delivery: Arc<Delivery>,
     limits: Limits,
     keys: IdempotencyKeys,
-    guard: Option<PumpingGuard>,
     sealer: Sealer,
     slots: SlotHash,
-    server_key: ServerKey,
     rules: CurrentRules,
-    clock: Arc<dyn Clock>,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -113,25 +85,28 @@ const EARLY_ANSWER: Duration = Duration::from_secs(3);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    /// Keeps the shards' policies equal to the registry's rules from now on. Needs a tokio runtime.
-    pub fn new(deps: VerifyingDeps) -> Self {
-        let VerifyingDeps { registry, verifier, delivery, limits, keys, guard, server_key, rules, clock } =
-            deps;
-        let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
+    /// `rules` are those that the shards decide by: they are kept equal to the registry's from now on. Needs a tokio
+    /// runtime.
+    pub fn new(
+        registry: Registry,
+        verifier: Verifier,
+        limits: Limits,
+        keys: IdempotencyKeys,
+        rules: CurrentRules,
+    ) -> Self {
+        let key = verifier.server_key();
+        let (sealer, slots) = (Sealer::new(key), SlotHash::new(key));
         let mut changes = rules.changes();
+        let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
         let inner = Arc::new(VerifyingInner {
             registry,
             verifier,
-            delivery,
             limits,
             keys,
-            guard,
             sealer,
             slots,
-            server_key,
             rules,
-            clock,
-            early_receipts: Arc::new(Semaphore::new(EARLY_RECEIPTS)),
+            early_receipts,
         });
         // A service that was removed gets no more requests, and its planned messages must not be sent.
         let weak = Arc::downgrade(&inner);
@@ -151,7 +126,7 @@ impl Verifying {
 
     /// The pumping guard.
     pub fn guard(&self) -> Option<&PumpingGuard> {
-        self.0.guard.as_ref()
+        self.0.verifier.guard()
     }
 
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
@@ -199,7 +174,7 @@ impl Verifying {
                 locked_until: all.locked_until.max(erasure.locked_until),
             };
         }
-        if let Some(guard) = &self.0.guard {
+        if let Some(guard) = self.0.verifier.guard() {
             all.has_erased |= guard.erase(None, number).await?;
         }
         all.has_erased |= self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
@@ -208,7 +183,7 @@ impl Verifying {
 
     /// The time of decisions.
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.0.now()
     }
 
     /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
@@ -274,6 +249,11 @@ impl Verifying {
 }
 
 impl VerifyingInner {
+    /// The time of decisions.
+    fn now(&self) -> Timestamp {
+        self.verifier.now()
+    }
+
     /// Records a report, unless its send has not ended: then it returns `true`.
     async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
@@ -283,7 +263,7 @@ impl VerifyingInner {
         let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
         let mut locked_until = None;
         let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = self.verifier.guard() {
             has_erased |= guard.erase(Some(service.id), number).await?;
         }
         // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
@@ -314,7 +294,7 @@ impl VerifyingInner {
         let request =
             EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
         self.verifier.end(request).await?;
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = self.verifier.guard() {
             guard.unlock(service, number);
         }
         let cleared = match before {
@@ -372,7 +352,7 @@ impl Verifications for Verifying {
     }
 
     fn guard(&self) -> Option<PumpingGuard> {
-        self.0.guard.clone()
+        self.0.verifier.guard().cloned()
     }
 
     fn lockout(
@@ -409,7 +389,7 @@ impl Verifications for Verifying {
         Box::pin(self.0.attempts(query))
     }
 
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
         Box::pin(self.0.attempt(sid))
     }
 

@@ -65,7 +65,7 @@ impl VerifyingInner {
             _ => VerificationStage::Pending,
         };
         VerificationStatus {
-            sid: self.sid_of(service, number, summary.track),
+            sid: self.sid_of(service, number, summary.id),
             status,
             begun: summary.begun,
             ends: Some(summary.expires),
@@ -83,20 +83,20 @@ impl VerifyingInner {
         last: &ListedAttempt,
         messages: &[ListedAttempt],
     ) -> VerificationStatus {
-        let track = last.attempt.key.track;
-        let of_it = || messages.iter().filter(|listed| listed.attempt.key.track == track);
+        let id = last.id.key.verification;
+        let of_it = || messages.iter().filter(|listed| listed.id.key.verification == id);
         let approved = last.verify_status == VerifyStatus::Success;
-        let was_sent = of_it().any(|listed| listed.send_status == SendStatus::Sent);
-        let could_live = self.clock.now() < last.at.plus(service.settings.code_life);
+        let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
+        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
         VerificationStatus {
-            sid: self.sid_of(service.id, number, track),
+            sid: self.sid_of(service.id, number, id),
             status: match approved {
                 true => VerificationStage::Approved,
                 false if was_sent && could_live => VerificationStage::Canceled,
                 false => VerificationStage::Expired,
             },
-            begun: of_it().map(|listed| listed.at).min().unwrap_or(last.at),
-            ends: approved.then(|| of_it().map(|listed| listed.updated).max()).flatten(),
+            begun: of_it().map(|listed| listed.attempt.at).min().unwrap_or(last.attempt.at),
+            ends: approved.then(|| of_it().map(ListedAttempt::updated).max()).flatten(),
             sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),
             wrong_codes: None,
         }

@@ -19,7 +19,7 @@ async fn an_empty_allowance_and_a_spent_budget_are_announced_once_to_the_service
         let signals = ClientSignals::default().about(SERVICE, number(last), Channel::Sms);
         guard.assess(&signals, None)
     };
-    let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal::Blocked { until: Some(_) }));
+    let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal::Blocked { until: Some(_), .. }));
     assert_eq!((0..40).filter(is_refused).count(), 30);
     world.settle().await;
     let asked = world.asked();

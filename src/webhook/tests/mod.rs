@@ -129,14 +129,14 @@ fn open(
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> Outbox {
-    Outbox::start(OutboxDeps {
-        shards: shards.clone(),
-        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
-        subscribers: subscribers.clone(),
-        transport: receivers.clone(),
-        bounds: bounds.clone(),
-        tracer: None,
-    })
+    Outbox::start(
+        shards.clone(),
+        &ServerKey::from_bytes([7; 32]),
+        subscribers.clone(),
+        receivers.clone(),
+        bounds.clone(),
+        None,
+    )
 }
 
 /// The load of the outbox.

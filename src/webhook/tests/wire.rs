@@ -11,14 +11,14 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let url = format!("{}/hooks", receiver.base_url());
     subscribers.hooks.lock().expect("the hooks").push(Webhook { url, ..hook(1) });
     let shards = shards(&MemoryStore::new(), &(clock as Arc<dyn Clock>)).await;
-    let outbox = Outbox::start(OutboxDeps {
+    let outbox = Outbox::start(
         shards,
-        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
+        &ServerKey::from_bytes([7; 32]),
         subscribers,
-        transport: Arc::new(Poster::new(true, MINUTE)),
-        bounds: OutboxBounds::default(),
-        tracer: None,
-    });
+        Arc::new(Poster::new(true, MINUTE)),
+        OutboxBounds::default(),
+        None,
+    );
     let event =
         Event { kind: EventType::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
     outbox.emit(event).await.expect("kept");
@@ -52,14 +52,14 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     };
     let webhook = registry.create_webhook(service.sid, fields).await.expect("a webhook");
     let shards = shards(&MemoryStore::new(), &(services.clock.clone() as Arc<dyn Clock>)).await;
-    let outbox = Outbox::start(OutboxDeps {
+    let outbox = Outbox::start(
         shards,
-        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
-        subscribers: Arc::new(registry.clone()),
-        transport: Arc::new(Poster::new(true, ATTEMPT_TIME)),
-        bounds: OutboxBounds::default(),
-        tracer: None,
-    });
+        &ServerKey::from_bytes([7; 32]),
+        Arc::new(registry.clone()),
+        Arc::new(Poster::new(true, ATTEMPT_TIME)),
+        OutboxBounds::default(),
+        None,
+    );
     let mut changes = registry.changes();
     changes.mark_unchanged();
     let verification = ve(1);

@@ -43,7 +43,7 @@ pub fn sids(input: &[u8]) {
     assert_ne!(other.open_verification(&sid), Some(address), "another server's key opens it");
     let shown = sid.to_string();
     assert!(!shown.contains(&number.as_u64().to_string()) || number.as_u64() < 1_000_000, "{shown}");
-    let key = AttemptLogKey { service: ServiceId::new(service), track: name };
+    let key = AttemptLogKey { service: ServiceId::new(service), verification: name };
     let id = AttemptId { key, attempt: rest.first().copied().unwrap_or_default() };
     assert_eq!(sealer.open_attempt(&sealer.attempt(&id)), Some(id));
 }

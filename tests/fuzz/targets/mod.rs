@@ -3,7 +3,6 @@
 mod support;
 
 mod callbacks;
-mod control;
 mod http;
 mod ids;
 mod journal;
@@ -18,13 +17,13 @@ mod v2;
 /// A target panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
-pub const ALL: [(&str, Target); 21] = [
+pub const ALL: [(&str, Target); 20] = [
     ("numbers", numbers::numbers),
     ("locales", numbers::locales),
     ("routing", numbers::routing),
     ("codes", numbers::codes),
     ("states", records::states),
-    ("tracks", records::tracks),
+    ("logs", records::logs),
     ("frames", journal::frames),
     ("journal", journal::journal),
     ("snapshot", snapshot::snapshot),
@@ -37,7 +36,6 @@ pub const ALL: [(&str, Target); 21] = [
     ("http_gateway", providers::http_gateway),
     ("requests", http::requests),
     ("connections", http::connections),
-    ("control", control::control),
     ("sids", ids::sids),
     ("v2", v2::v2),
 ];

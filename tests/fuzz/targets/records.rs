@@ -37,7 +37,7 @@ fn in_memory(state: &NumberState, bytes: Bytes) {
     let number = PhoneNumber::from_u64(14_155_550_100).expect("a number");
     let id = NumberKey::new(ServiceId::DEFAULT, number).id();
     let key = RecordKey { slot: 7, kind: NumberState::KIND, id };
-    let stored = Stored { bytes, expires: state.expires() };
+    let stored = Stored::encoded(bytes, state.expires());
     let mut table = NumberTable::new(NumberCapacity::new(1));
     table.set(key, stored.clone());
     assert_eq!(table.get(&key).as_ref(), Some(&stored));
@@ -47,18 +47,18 @@ fn in_memory(state: &NumberState, bytes: Bytes) {
 }
 
 /// A record of sends: as it is, and behind the version that is written today.
-pub fn tracks(input: &[u8]) {
-    track(input);
-    track(&[&[AttemptLog::VERSION], input].concat());
+pub fn logs(input: &[u8]) {
+    log(input);
+    log(&[&[AttemptLog::VERSION], input].concat());
 }
 
-fn track(record: &[u8]) {
+fn log(record: &[u8]) {
     match decode::<AttemptLog>(record) {
-        Ok(track) => {
-            let kept = encode(&track);
+        Ok(log) => {
+            let kept = encode(&log);
             // Unknown data is dropped: a record grows only by longer spellings of languages.
             assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
-            assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), track);
+            assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), log);
         }
         Err(RecordError::Version { found, .. }) => assert_ne!(found, AttemptLog::VERSION),
         Err(error) => assert!(error.to_string().len() < 300),

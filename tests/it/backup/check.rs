@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{files, json as parsed, only_snapshot};
+use super::{damage, files, json as parsed, only_snapshot};
 use crate::support::{Finished, Setup, World};
 
 #[tokio::test]
@@ -19,8 +19,8 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
     assert_eq!(through_server.status.code(), Some(0), "{}", through_server.output);
     let report = parsed(&through_server.output);
     assert_eq!(
-        (&report["ok"], &report["through_server"], &report["numbers"]),
-        (&json!(true), &json!(true), &json!(3))
+        (&report["verdict"], &report["through_server"], &report["numbers"]),
+        (&json!("ok"), &json!(true), &json!(3))
     );
 
     world.server.kill();
@@ -28,10 +28,10 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
     let before = files(&world.setup.data_dir());
     let report = parsed(&check(&world.setup).await.output);
     assert_eq!(
-        (&report["ok"], &report["through_server"], &report["numbers"]),
-        (&json!(true), &json!(false), &json!(3))
+        (&report["verdict"], &report["through_server"], &report["numbers"]),
+        (&json!("ok"), &json!(false), &json!(3))
     );
-    assert_eq!(report["versions"]["numbers, version 3"], 3, "{report}");
+    assert_eq!(report["versions"]["numbers, version 1"], 3, "{report}");
     assert_eq!(report["journal"]["closed_in_order"], false, "{report}");
     assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
     let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
@@ -60,14 +60,13 @@ async fn every_damaged_frame_is_listed_with_its_place() {
     let checked = check(&world.setup).await;
     assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
     let report = parsed(&checked.output);
-    let places: Vec<_> =
-        report["damage"].as_array().expect("a list").iter().map(|one| one["at"].clone()).collect();
+    let places: Vec<_> = damage(&report).iter().map(|one| one["at"].clone()).collect();
     assert_eq!(places, [json!(starts[1]), json!(starts[3])], "{report}");
     // A server refuses to start on it too.
     let started = world.setup.run().await;
     assert_eq!(started.status.code(), Some(70), "{}", started.output);
     let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
-    assert!(text.output.contains("2 damaged"), "{}", text.output);
+    assert!(text.output.matches("fail  data: ").count() == 2, "{}", text.output);
 }
 
 #[tokio::test]
@@ -84,7 +83,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     bytes.extend_from_slice(b"owF2 and what is left of a write");
     fs::write(&last, bytes).expect("torn");
     let report = parsed(&check(&world.setup).await.output);
-    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["verdict"], "ok", "{report}");
     assert_eq!(report["journal"]["torn"]["bytes"], 32, "{report}");
     let text = world.setup.command(["check-data", "--data-dir", "data"]).await.output;
     assert!(text.contains("look like a write that was torn and never"), "{text}");
@@ -104,7 +103,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
         is_damage_of(&check(&world.setup).await, &file);
         fs::write(&file, whole).expect("restored");
     }
-    assert_eq!(parsed(&check(&world.setup).await.output)["ok"], true);
+    assert_eq!(parsed(&check(&world.setup).await.output)["verdict"], "ok");
 }
 
 /// Asserts that the check names this file as damaged.
@@ -112,10 +111,9 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
 fn is_damage_of(checked: &Finished, file: &Path) {
     assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
     let report = parsed(&checked.output);
-    assert_eq!(report["damage"].as_array().map(Vec::len), Some(1), "{report}");
-    let damage = &report["damage"][0];
+    let [damage] = damage(&report)[..] else { panic!("{report}") };
     assert_eq!(damage["file"], json!(file), "{report}");
-    assert!(damage["what"].as_str().expect("a text").starts_with("it cannot be used: "), "{report}");
+    assert!(damage["detail"].as_str().expect("a text").starts_with("it cannot be used: "), "{report}");
 }
 
 async fn check(setup: &Setup) -> Finished {

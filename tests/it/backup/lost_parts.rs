@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::damage;
 use super::{files, json as parsed};
 use crate::support::{Finished, Setup, World};
 
@@ -29,7 +30,7 @@ async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty(
         ["it cannot be used: it is not a manifest, or not as it was written"],
         "{report}"
     );
-    assert_eq!(report["damage"][0]["file"], json!(manifest), "{report}");
+    assert_eq!(damage(&report)[0]["file"], json!(manifest), "{report}");
     let text = setup.command(["check-data", "--data-dir", "data"]).await;
     assert!(!text.output.contains(" 0 segments"), "{}", text.output);
     assert!(!text.output.contains(" 0 records"), "{}", text.output);
@@ -39,7 +40,7 @@ async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty(
     bytes[at + 40] ^= 1;
     fs::write(&segment, bytes).expect("damaged");
     let report = check(&setup, 65).await;
-    assert_eq!(report["damage"][1]["at"], at, "{report}");
+    assert_eq!(damage(&report)[1]["at"], at, "{report}");
 }
 
 #[tokio::test]
@@ -117,7 +118,7 @@ async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() 
     fs::rename(&snapshot, &renamed).expect("renamed");
     let report = check(&setup, 65).await;
     assert_eq!(whats(&report)[0], "it cannot be used: it is the manifest of another snapshot", "{report}");
-    assert_eq!(report["damage"][0]["file"], json!(renamed.join("MANIFEST")), "{report}");
+    assert_eq!(damage(&report)[0]["file"], json!(renamed.join("MANIFEST")), "{report}");
     fs::rename(&renamed, &snapshot).expect("put back");
     check(&setup, 0).await;
 }
@@ -147,8 +148,8 @@ async fn a_snapshot_that_went_back_is_told_from_a_segment_that_was_removed() {
     let report = check(&setup, 65).await;
     let what = whats(&report).join("\n");
     assert!(what.contains("or the snapshot beside it is older than it should be"), "{report}");
-    assert_eq!(report["damage"][0]["file"], first.display().to_string(), "{report}");
-    let advice = report["damage"][0]["advice"].as_str().expect("advice");
+    assert_eq!(damage(&report)[0]["file"], first.display().to_string(), "{report}");
+    let advice = damage(&report)[0]["remedy"].as_str().expect("advice");
     assert!(advice.contains("move no later segments away"), "{report}");
 }
 
@@ -191,7 +192,7 @@ async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() 
     assert_eq!(check(&world.setup, 65).await["key"], "another");
     fs::remove_file(&path).expect("removed");
     let report = check(&world.setup, 65).await;
-    assert_eq!((&report["key"], &report["ok"]), (&"missing".into(), &false.into()), "{report}");
+    assert_eq!((&report["key"], &report["verdict"]), (&"missing".into(), &"fail".into()), "{report}");
     assert!(whats(&report)[0].contains("there is no server key here"), "{report}");
 }
 
@@ -244,10 +245,10 @@ fn copy_directory(from: &Path, to: &Path) {
 
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;
-    let damage = &report["damage"][0];
+    let damage = damage(&report)[0];
     assert_eq!(damage["file"], json!(setup.data_dir().join(part)), "{report}");
-    assert!(damage["what"].as_str().expect("a text").contains(what), "{report}");
-    assert!(damage["advice"].as_str().expect("a text").contains("from a backup"), "{report}");
+    assert!(damage["detail"].as_str().expect("a text").contains(what), "{report}");
+    assert!(damage["remedy"].as_str().expect("a text").contains("from a backup"), "{report}");
     let exported = setup.command(["export", "--data-dir", "data", "--out", "no.jsonl"]).await;
     assert_eq!(exported.status.code(), Some(65), "{}", exported.output);
     assert!(!setup.home().join("no.jsonl").exists());
@@ -262,8 +263,7 @@ fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
 }
 
 fn whats(report: &Value) -> Vec<&str> {
-    let damage = report["damage"].as_array().expect("a list");
-    damage.iter().map(|one| one["what"].as_str().expect("a text")).collect()
+    damage(report).into_iter().map(|one| one["detail"].as_str().expect("a text")).collect()
 }
 
 async fn check(setup: &Setup, code: i32) -> Value {

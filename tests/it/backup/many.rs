@@ -62,7 +62,7 @@ async fn run(setup: &Setup, command: &[&str]) {
 pub fn make_up(path: &Path, numbers: u64, key: &str) {
     let mut rng = StdRng::seed_from_u64(SEED);
     let now = SystemClock::start().now();
-    let header = Header { program: "0.1.0".into(), exported_at: now, key: key.to_owned() };
+    let header = Header::new(now, key.to_owned());
     let file = BufWriter::new(File::create(path).expect("a file"));
     let mut writer = Writer::begin(file, &header).expect("written");
     let kinds = for_tools();

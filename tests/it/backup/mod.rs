@@ -49,6 +49,12 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// The checks of a report that failed.
+pub fn damage(report: &Value) -> Vec<&Value> {
+    let checks = report["checks"].as_array().expect("a list");
+    checks.iter().filter(|check| check["verdict"] == "fail").collect()
+}
+
 /// Every file below a directory with its bytes, except sockets.
 pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();

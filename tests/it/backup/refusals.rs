@@ -21,9 +21,9 @@ async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
     let missing = [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n";
     let cut = lines[..lines.len() - 1].join("\n") + "\n";
     for (text, says) in [
-        (with(&damaged), format!("line {}: the line is not as it was written", at + 1)),
-        (with("nonsense"), format!("line {}: the line is not as it was written", at + 1)),
-        (twice, format!("line {}: number ", at + 2)),
+        (with(&damaged), "the sum of all lines is not the one that was written".to_owned()),
+        (with("nonsense"), format!("line {}: it is not as it was written", at + 1)),
+        (twice, "records, and ".to_owned()),
         (missing, "records, and ".to_owned()),
         (cut, "without its last line".to_owned()),
     ] {

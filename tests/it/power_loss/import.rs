@@ -165,7 +165,11 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     }
     let checked = setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await;
     let report: Value = json(&checked.output);
-    assert_eq!((checked.status.code(), &report["ok"]), (Some(65), &Value::Bool(false)), "{what}: {report}");
+    assert_eq!(
+        (checked.status.code(), &report["verdict"]),
+        (Some(65), &Value::from("fail")),
+        "{what}: {report}"
+    );
     outcome
 }
 

@@ -64,8 +64,8 @@ impl Belief {
     }
 
     /// Asserts that the disk has everything that the client was told.
-    pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> CheckedPromise {
-        let is_it = |v: &Verification| v.salt.track() == track && v.is_active(Timestamp::from_millis(now));
+    pub fn is_on(&self, id: u64, disk: &NumberState, now: u64) -> CheckedPromise {
+        let is_it = |v: &Verification| v.salt.id() == id && v.is_active(Timestamp::from_millis(now));
         let kept = disk.verification().filter(is_it);
         let Some(kept) = kept else { return Ok(()) };
         if self.over == Over::Yes {

@@ -74,15 +74,15 @@ impl End {
         match self {
             Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
                 reply(told, |told| match (told.outcome, told.verification) {
-                    (SendOutcome::Sent { .. }, Some(facts)) => ClientReply::Sent(facts.track),
-                    (SendOutcome::GatewayFailed, Some(facts)) => ClientReply::Nothing(Some(facts.track)),
+                    (SendOutcome::Sent { .. }, Some(facts)) => ClientReply::Sent(facts.id),
+                    (SendOutcome::GatewayFailed, Some(facts)) => ClientReply::Nothing(Some(facts.id)),
                     _ => ClientReply::Nothing(None),
                 })
             }),
             Self::Check(end) => Pin::new(end).poll(context).map(|told| {
                 reply(told, |told| match (told.outcome, told.verification) {
-                    (CheckOutcome::Approved, Some(facts)) => ClientReply::Approved(facts.track),
-                    (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => ClientReply::Wrong(facts.track),
+                    (CheckOutcome::Approved, Some(facts)) => ClientReply::Approved(facts.id),
+                    (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => ClientReply::Wrong(facts.id),
                     (CheckOutcome::NoChecksLeft { .. }, _) => ClientReply::Refused,
                     (CheckOutcome::NotFound, _) => ClientReply::NotFound,
                     (answer, verification) => panic!("{answer:?} of {verification:?}"),

@@ -24,7 +24,7 @@ impl World {
         }
         let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
         let code = permit.verification.code_seed(key.service, key.number).code(&server_key());
-        let belief = of(&mut self.beliefs, number, permit.verification.salt.track());
+        let belief = of(&mut self.beliefs, number, permit.verification.salt.id());
         code.expose().clone_into(&mut belief.code);
         // A new code lives longer. If it reaches no person, the first is valid again, for no longer than before.
         if belief.messages == 0 {
@@ -52,16 +52,16 @@ impl World {
         let now = self.clock;
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.command, reply) {
-            (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,
+            (ClientCommand::Begin, ClientReply::Sent(id)) => of(beliefs, number, *id).told = true,
             // Its message never left, because its code had become useless. If the message had a new code, the
             // verification may end.
-            (ClientCommand::Begin, ClientReply::Nothing(Some(track))) if !open.left && !keeps => {
-                of(beliefs, number, *track).doubted();
+            (ClientCommand::Begin, ClientReply::Nothing(Some(id))) if !open.left && !keeps => {
+                of(beliefs, number, *id).doubted();
             }
             // The disk may or may not have the end of its message; the valid code is equally unknown.
             (ClientCommand::Begin, ClientReply::Failed) if !keeps => {
-                if let Some(track) = open.in_vain {
-                    of(beliefs, number, track).doubted();
+                if let Some(id) = open.in_vain {
+                    of(beliefs, number, id).doubted();
                 } else if !open.left {
                     beliefs.values_mut().filter(|belief| belief.number == number).for_each(Belief::doubted);
                 }
@@ -69,16 +69,16 @@ impl World {
             (ClientCommand::Begin, _)
             | (_, ClientReply::Busy | ClientReply::Nothing(_))
             | (ClientCommand::Check { named: None, .. }, ClientReply::Refused | ClientReply::NotFound) => {}
-            (ClientCommand::Check { named, right }, ClientReply::Approved(track)) => {
-                if named.is_some_and(|named| named != *track) || right != Some(*track) {
-                    return Err(format!("{track:x} was approved"));
+            (ClientCommand::Check { named, right }, ClientReply::Approved(id)) => {
+                if named.is_some_and(|named| named != *id) || right != Some(*id) {
+                    return Err(format!("{id:x} was approved"));
                 }
-                of(beliefs, number, *track).approved(checks)?;
+                of(beliefs, number, *id).approved(checks)?;
             }
-            (ClientCommand::Check { right, .. }, ClientReply::Wrong(track)) => {
-                let belief = of(beliefs, number, *track);
+            (ClientCommand::Check { right, .. }, ClientReply::Wrong(id)) => {
+                let belief = of(beliefs, number, *id);
                 belief.wrong(checks)?;
-                if right == Some(*track) && keeps && belief.is_good(checks, now) {
+                if right == Some(*id) && keeps && belief.is_good(checks, now) {
                     return Err("a right code is wrong".to_owned());
                 }
             }
@@ -93,27 +93,27 @@ impl World {
                 }
             }
             (
-                ClientCommand::Check { named: Some(track), .. } | ClientCommand::Cancel(track),
+                ClientCommand::Check { named: Some(id), .. } | ClientCommand::Cancel(id),
                 ClientReply::NotFound,
             ) => {
-                if of(beliefs, number, track).is_known(now.max(at)) {
-                    return Err(format!("{track:x} is not found"));
+                if of(beliefs, number, id).is_known(now.max(at)) {
+                    return Err(format!("{id:x} is not found"));
                 }
             }
             (ClientCommand::Check { named, right }, ClientReply::Failed) => {
-                if let Some(track) = right {
-                    of(beliefs, number, track).doubted();
+                if let Some(id) = right {
+                    of(beliefs, number, id).doubted();
                 }
-                if let Some(track) = named {
-                    of(beliefs, number, track).perhaps_wrong += 1;
+                if let Some(id) = named {
+                    of(beliefs, number, id).perhaps_wrong += 1;
                 } else {
                     let unattributed = self.unattributed.entry(number).or_default();
                     *unattributed = unattributed.saturating_add(1);
                 }
             }
-            (ClientCommand::Cancel(track), ClientReply::Failed) => of(beliefs, number, track).doubted(),
-            (ClientCommand::Cancel(track), ClientReply::Canceled) => {
-                let belief = of(beliefs, number, track);
+            (ClientCommand::Cancel(id), ClientReply::Failed) => of(beliefs, number, id).doubted(),
+            (ClientCommand::Cancel(id), ClientReply::Canceled) => {
+                let belief = of(beliefs, number, id);
                 if belief.over == Over::Yes {
                     return Err("canceled after its end".to_owned());
                 }
@@ -126,8 +126,8 @@ impl World {
 }
 
 /// A verification that a client knows. Its message may have been too late to leave.
-fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
-    beliefs.entry(track).or_insert_with(|| Belief {
+fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, id: u64) -> &mut Belief {
+    beliefs.entry(id).or_insert_with(|| Belief {
         number,
         code: String::new(),
         expires: 0,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use onceward::config::TrackerSettings;
-use onceward::delivery::{Delivered, PlanChange};
+use onceward::config::AttemptLogSettings;
+use onceward::delivery::{Allowance, Delivered, PlanChange};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
@@ -125,8 +125,8 @@ impl World {
         let numbers = (0..rng.random_range(1..=3)).map(number).collect();
         let captured = Arc::<Captured>::default();
         let budgets = (Duration::from_secs(10), Duration::from_secs(12));
-        let tracker = TrackerSettings { keep_for: Duration::ZERO, keep_at_most: 0 };
-        let deps = deps(Policies::new(policy), budgets, tracker, &captured);
+        let attempt_log = AttemptLogSettings { keep_for: Duration::ZERO, keep_at_most: 0 };
+        let deps = deps(Policies::new(policy), budgets, attempt_log, &captured);
         let core = core(COMMANDS, Vec::new(), &mut rng);
         let (faults, crashes) = ([0, 10, 30][rng.random_range(0..3)], [0, 10, 40][rng.random_range(0..3)]);
         Self {
@@ -168,15 +168,15 @@ impl World {
             0..14 => self.begins(number),
             14..24 => self.checks(number, None, None),
             24..36 => {
-                let track = self.some(number);
-                self.checks(number, track, None)
+                let id = self.some(number);
+                self.checks(number, id, None)
             }
             36..42 => {
-                let (track, unnamed) = (self.some(number), self.rng.random_range(0..4) == 0);
-                self.checks(number, track.filter(|_| !unnamed), track)
+                let (id, unnamed) = (self.some(number), self.rng.random_range(0..4) == 0);
+                self.checks(number, id.filter(|_| !unnamed), id)
             }
             42..45 => match self.some(number) {
-                Some(track) => self.cancels(number, track),
+                Some(id) => self.cancels(number, id),
                 None => Ok(()),
             },
             45..70 => self.commit_goes_on(),
@@ -193,11 +193,11 @@ impl World {
     /// One of the number's verifications, usually the last.
     fn some(&mut self, number: usize) -> Option<u64> {
         let of_number =
-            |(track, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *track));
-        let mut tracks: Vec<_> = self.beliefs.iter().filter_map(of_number).collect();
-        tracks.sort_unstable();
+            |(id, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *id));
+        let mut ids: Vec<_> = self.beliefs.iter().filter_map(of_number).collect();
+        ids.sort_unstable();
         let back = usize::from(self.rng.random_range(0..5) == 0);
-        tracks.into_iter().rev().nth(back).map(|(_, track)| track)
+        ids.into_iter().rev().nth(back).map(|(_, id)| id)
     }
 
     fn begins(&mut self, number: usize) -> CheckedPromise {
@@ -210,6 +210,7 @@ impl World {
             channel,
             style,
             verification,
+            is_exempt: false,
             request_id: None,
             responder,
             decided: None,
@@ -219,10 +220,10 @@ impl World {
 
     fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> CheckedPromise {
         // The code of a verification is unknown if its message never left.
-        let right = right.filter(|track| !self.beliefs[track].code.is_empty());
-        let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
+        let right = right.filter(|id| !self.beliefs[id].code.is_empty());
+        let code = Code::parse(right.map_or("0000000", |id| &self.beliefs[&id].code));
         let (responder, answer) = Responder::new(self.place()?);
-        let name = named.map(VerificationName::of_track);
+        let name = named.map(VerificationName::of);
         let kind = CommandKind::Check(CheckCommand {
             code,
             named: name,
@@ -233,9 +234,9 @@ impl World {
         self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
     }
 
-    fn cancels(&mut self, number: usize, track: u64) -> CheckedPromise {
+    fn cancels(&mut self, number: usize, id: u64) -> CheckedPromise {
         let (responder, answer) = Responder::new(self.place()?);
-        let named = Some(VerificationName::of_track(track));
+        let named = Some(VerificationName::of(id));
         let kind = CommandKind::End(EndCommand {
             ending: Ending::Canceled,
             named,
@@ -245,7 +246,7 @@ impl World {
             decided: None,
             has_effect: false,
         });
-        self.submits(number, ClientCommand::Cancel(track), End::Cancel(answer), kind)
+        self.submits(number, ClientCommand::Cancel(id), End::Cancel(answer), kind)
     }
 
     fn place(&self) -> Result<CommandPermit, String> {
@@ -326,24 +327,20 @@ impl World {
         } else {
             SendResult::NoLongerUsable
         };
-        self.log.push(format!(
-            "{} message of {:x} ends {end:?}",
-            self.clock,
-            permit.verification.salt.track()
-        ));
+        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.verification.salt.id()));
         let surely_not_sent =
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: Some(_) });
         // Only the permit of the first message with a new code names the code that it replaced. If a repetition of that
         // message fails last, the previous code does not return, and the verification ends.
         let name = Big::command_of(&dispatch.style);
         if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
-            open.in_vain = surely_not_sent.then(|| permit.verification.salt.track());
+            open.in_vain = surely_not_sent.then(|| permit.verification.salt.id());
         }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
-            self.beliefs.entry(permit.verification.salt.track()).and_modify(Belief::doubted);
+            self.beliefs.entry(permit.verification.salt.id()).and_modify(Belief::doubted);
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
-        let delivered = Delivered { result: end, attempts, plan, reason: None };
+        let delivered = Delivered { result: end, attempts, plan, reason: None, allowance: Allowance::Held };
         self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
@@ -406,8 +403,8 @@ impl World {
             self.check_reply(&open, &reply)?;
         }
         let now = self.clock;
-        for (track, belief) in &self.beliefs {
-            belief.is_on(*track, &self.durable(self.numbers[belief.number]), now)?;
+        for (id, belief) in &self.beliefs {
+            belief.is_on(*id, &self.durable(self.numbers[belief.number]), now)?;
         }
         Ok(())
     }
@@ -424,8 +421,8 @@ impl World {
                 self.begins(number)?;
                 self.settles_down()?;
                 self.clock += 301 * SECOND;
-                let Some(track) = self.some_told(number) else { continue };
-                self.checks(number, Some(track), Some(track))?;
+                let Some(id) = self.some_told(number) else { continue };
+                self.checks(number, Some(id), Some(id))?;
                 self.settles_down()?;
                 break;
             }
@@ -439,7 +436,7 @@ impl World {
     fn some_told(&self, number: usize) -> Option<u64> {
         let good =
             |belief: &Belief| belief.number == number && belief.is_good(self.policy.max_attempts, self.clock);
-        self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(track, _)| *track)
+        self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(id, _)| *id)
     }
 
     fn settles_down(&mut self) -> CheckedPromise {

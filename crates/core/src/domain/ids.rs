@@ -42,36 +42,36 @@ pub const fn record_id_parts(id: [u8; 12]) -> (ServiceId, u64) {
     (ServiceId::new(u32::from_be_bytes([a, b, c, d])), u64::from_be_bytes(subject))
 }
 
-/// The sends of one verification, as the tracker knows them.
+/// The sends of one verification, in one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptLogKey {
     /// The namespace.
     pub service: ServiceId,
     /// 56 bits of the verification's salt, and the slot that its number is in.
-    pub track: u64,
+    pub verification: u64,
 }
 
 impl AttemptLogKey {
     /// From half of a verification's salt and the slot of its number. The slot takes the place of the lowest byte: the key
     /// leads to its slot wherever it goes.
     pub const fn new(service: ServiceId, salt: u64, slot: u8) -> Self {
-        Self { service, track: salt & !0xff | slot as u64 }
+        Self { service, verification: salt & !0xff | slot as u64 }
     }
 
     /// The slot of its number.
     pub const fn slot(&self) -> u8 {
-        self.track.to_be_bytes()[7]
+        self.verification.to_be_bytes()[7]
     }
 
-    /// The [`record_id`] of the service and the track.
+    /// The [`record_id`] of the service and the verification.
     pub fn id(&self) -> [u8; 12] {
-        record_id(self.service, self.track)
+        record_id(self.service, self.verification)
     }
 
     /// The inverse of [`AttemptLogKey::id`].
     pub fn from_id(id: [u8; 12]) -> Self {
-        let (service, track) = record_id_parts(id);
-        Self { service, track }
+        let (service, verification) = record_id_parts(id);
+        Self { service, verification }
     }
 }
 
@@ -88,11 +88,11 @@ impl AttemptId {
     /// Reads what `Display` wrote. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
-        let (service, track, attempt) = (parts.next()?, parts.next()?, parts.next()?);
+        let (service, verification, attempt) = (parts.next()?, parts.next()?, parts.next()?);
         let id = Self {
             key: AttemptLogKey {
                 service: ServiceId::new(u32::from_str_radix(service, 16).ok()?),
-                track: u64::from_str_radix(track, 16).ok()?,
+                verification: u64::from_str_radix(verification, 16).ok()?,
             },
             attempt: attempt.parse().ok()?,
         };
@@ -104,7 +104,7 @@ impl AttemptId {
 impl fmt::Display for AttemptId {
     /// `0-5f3a90c1d2e4b687-1`: service, verification, attempt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:016x}-{}", self.key.service.get(), self.key.track, self.attempt)
+        write!(f, "{:x}-{:016x}-{}", self.key.service.get(), self.key.verification, self.attempt)
     }
 }
 
@@ -289,13 +289,13 @@ mod tests {
     #[test]
     fn a_key_leads_to_its_slot_and_to_its_record() {
         let key = AttemptLogKey::new(ServiceId::new(0x1f), 0x0123_4567_89ab_cdef, 0x42);
-        assert_eq!((key.slot(), key.track), (0x42, 0x0123_4567_89ab_cd42));
+        assert_eq!((key.slot(), key.verification), (0x42, 0x0123_4567_89ab_cd42));
         assert_eq!(AttemptLogKey::from_id(key.id()), key);
     }
 
     #[test]
     fn an_id_is_read_as_it_was_written_and_in_no_other_spelling() {
-        let key = AttemptLogKey { service: ServiceId::new(0x1f), track: 0x00ab_cdef_0123_4567 };
+        let key = AttemptLogKey { service: ServiceId::new(0x1f), verification: 0x00ab_cdef_0123_4567 };
         let id = AttemptId { key, attempt: 12 };
         assert_eq!(id.to_string(), "1f-00abcdef01234567-12");
         assert_eq!(AttemptId::parse(&id.to_string()), Some(id));

@@ -7,14 +7,18 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The numbers that were looked up last. A send, its check and their statistics look up the same one.
-static RECENT: LazyLock<Box<[RecentNumber]>> =
-    LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| RecentNumber::default()).collect());
+/// The numbers that were read or looked up last. A send, its check and their statistics need the same one.
+static RECENT: LazyLock<Box<[Mutex<Recent>]>> =
+    LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| Mutex::default()).collect());
 
-type RecentNumber = Mutex<Option<Lookup>>;
-
-/// A number with its region and type.
-type Lookup = (PhoneNumber, (Option<Region>, NumberType));
+/// What is known of one number.
+#[derive(Default)]
+struct Recent {
+    number: Option<PhoneNumber>,
+    /// Whether [`PhoneNumber::parse`] accepts it as E.164 writes it.
+    is_readable: bool,
+    found: Option<(Option<Region>, NumberType)>,
+}
 
 /// A prime, which spreads numbers that differ in their last or first digits only; 400 KB.
 const RECENT_NUMBERS: u64 = 16_381;
@@ -122,6 +126,9 @@ impl PhoneNumber {
     /// so one line would have two numbers, and twice the attempts: such a text is refused.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
         let text = text.trim();
+        if let Some(known) = Self::from_e164(text).filter(|number| number.was_read()) {
+            return Ok(known);
+        }
         let international = text.starts_with('+');
         if text.len() > TEXT_MAX || !(international || default_region.is_some()) {
             return Err(NumberError::Unreadable);
@@ -147,8 +154,9 @@ impl PhoneNumber {
         let digits = e164.strip_prefix('+').unwrap_or(&e164);
         let number = digits.parse().map_err(|_| NumberError::Impossible)?;
         let number = Self::from_u64(number).ok_or(NumberError::Impossible)?;
-        // Most texts are in this form already, and cost nothing more.
-        if text != e164 && Self::parse(&e164, None) != Ok(number) {
+        if text == e164 {
+            number.recent().is_readable = true;
+        } else if Self::parse(&e164, None) != Ok(number) {
             return Err(NumberError::Impossible);
         }
         Ok(number)
@@ -191,19 +199,33 @@ impl PhoneNumber {
     /// The region and the type. The process keeps them with the number until
     /// [`forget_lookup`](Self::forget_lookup), or until another number takes the place.
     pub fn region_and_type(self) -> (Option<Region>, NumberType) {
-        let mut recent = self.recent();
-        match *recent {
-            Some((number, found)) if number == self => found,
-            _ => recent.insert((self, self.look_up())).1,
+        *self.recent().found.get_or_insert_with(|| self.look_up())
+    }
+
+    /// Removes the number from those that were read or looked up last.
+    pub fn forget_lookup(self) {
+        let mut place = self.place();
+        if place.number == Some(self) {
+            *place = Recent::default();
         }
     }
 
-    /// Removes the number from those that were looked up last.
-    pub fn forget_lookup(self) {
-        self.recent().take_if(|(number, _)| *number == self);
+    /// What is known of this number. It takes the place of another one.
+    fn recent(self) -> MutexGuard<'static, Recent> {
+        let mut place = self.place();
+        if place.number != Some(self) {
+            *place = Recent { number: Some(self), ..Recent::default() };
+        }
+        place
     }
 
-    fn recent(self) -> MutexGuard<'static, Option<Lookup>> {
+    /// Whether [`PhoneNumber::parse`] has accepted the number lately, as E.164 writes it.
+    fn was_read(self) -> bool {
+        let place = self.place();
+        place.number == Some(self) && place.is_readable
+    }
+
+    fn place(self) -> MutexGuard<'static, Recent> {
         RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -434,9 +456,31 @@ mod tests {
         let other = PhoneNumber(number.0 + RECENT_NUMBERS);
         let _ = number.region_and_type();
         other.forget_lookup();
-        assert!(number.recent().is_some_and(|(known, _)| known == number));
+        assert_eq!(number.place().number, Some(number));
         number.forget_lookup();
-        assert!(number.recent().is_none());
+        assert_eq!(number.place().number, None);
+    }
+
+    #[test]
+    fn only_a_number_that_was_accepted_is_read_without_its_plan() {
+        // No other test reads these numbers.
+        let (number, short) = ("+14155559871", "+1415555987");
+        assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible));
+        let impossible = PhoneNumber::from_e164(short).expect("digits");
+        let _ = impossible.region_and_type();
+        assert!(!impossible.was_read());
+        assert_eq!(
+            PhoneNumber::parse(short, None),
+            Err(NumberError::Impossible),
+            "looked up, and never read"
+        );
+        let read = PhoneNumber::parse(number, None).expect("a number");
+        assert!(read.was_read());
+        let _ = read.region_and_type();
+        assert!(read.was_read(), "a lookup keeps it");
+        assert_eq!(PhoneNumber::parse(number, Region::parse("DE")), Ok(read));
+        read.forget_lookup();
+        assert!(!read.was_read());
     }
 
     #[test]

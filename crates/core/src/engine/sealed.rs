@@ -29,7 +29,7 @@ pub struct Sealer {
     attempts: Aes128,
 }
 
-/// Names one verification of a number: the upper 54 bits of its [`Salt::track`](super::Salt::track), which an id has
+/// Names one verification of a number: the upper 54 bits of its [`Salt::id`](super::Salt::id), which an id has
 /// room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -39,9 +39,9 @@ impl VerificationName {
     /// Number of bits.
     pub const BITS: u32 = 54;
 
-    /// The name of the verification with this track.
-    pub const fn of_track(track: u64) -> Self {
-        Self(track >> (u64::BITS - Self::BITS))
+    /// The name of the verification with this id.
+    pub const fn of(id: u64) -> Self {
+        Self(id >> (u64::BITS - Self::BITS))
     }
 
     /// The lower 54 of `bits`.
@@ -54,15 +54,15 @@ impl VerificationName {
         self.0
     }
 
-    /// All tracks that have this name.
-    pub fn tracks(self) -> impl Iterator<Item = u64> {
+    /// All ids that have this name.
+    pub fn ids(self) -> impl Iterator<Item = u64> {
         const LOW_BITS: u32 = u64::BITS - VerificationName::BITS;
         (0..1 << LOW_BITS).map(move |low| self.0 << LOW_BITS | low)
     }
 
     /// Returns `true` if it names this verification.
     pub fn is_of(self, verification: &Verification) -> bool {
-        self == Self::of_track(verification.salt.track())
+        self == Self::of(verification.salt.id())
     }
 }
 
@@ -110,8 +110,8 @@ impl Sealer {
 
     /// The id of an attempt to deliver a message (`VL`).
     pub fn attempt(&self, attempt: &AttemptId) -> Sid {
-        let AttemptId { key: AttemptLogKey { service, track }, attempt } = *attempt;
-        let plain = u128::from(track) << 64 | u128::from(service.get()) << 32 | u128::from(attempt);
+        let AttemptId { key: AttemptLogKey { service, verification }, attempt } = *attempt;
+        let plain = u128::from(verification) << 64 | u128::from(service.get()) << 32 | u128::from(attempt);
         Sid::new(SidKind::Attempt, seal(&self.attempts, plain))
     }
 
@@ -122,7 +122,7 @@ impl Sealer {
         Some(AttemptId {
             key: AttemptLogKey {
                 service: ServiceId::new(u32::try_from(plain >> 32 & u128::from(u32::MAX)).ok()?),
-                track: u64::try_from(plain >> 64).ok()?,
+                verification: u64::try_from(plain >> 64).ok()?,
             },
             // 24 bits are zero in every id that was issued.
             attempt: u8::try_from(low).ok()?,
@@ -157,14 +157,14 @@ mod tests {
         fn an_id_leads_back_to_what_it_was_made_of(
             service in 0..=LAST_SERVICE,
             digits in 1..=999_999_999_999_999_u64,
-            track: u64,
+            verification: u64,
             attempt: u8,
         ) {
             let (service, number) = (ServiceId::new(service), PhoneNumber::from_u64(digits).expect("a number"));
-            let address = VerificationAddress { service, number, name: VerificationName::of_track(track) };
+            let address = VerificationAddress { service, number, name: VerificationName::of(verification) };
             let sid = sealer().verification(&address);
             prop_assert_eq!(sealer().open_verification(&sid), Some(address));
-            let id = AttemptId { key: AttemptLogKey { service, track }, attempt };
+            let id = AttemptId { key: AttemptLogKey { service, verification }, attempt };
             let sid = sealer().attempt(&id);
             prop_assert_eq!(sealer().open_attempt(&sid), Some(id));
         }
@@ -174,7 +174,7 @@ mod tests {
             prop_assert_eq!(sealer().open_attempt(&Sid::new(SidKind::Attempt, bytes)), None);
             let sid = Sid::new(SidKind::Verification, bytes);
             if let Some(address) = sealer().open_verification(&sid) {
-                prop_assert_ne!(address.name, VerificationName::of_track(0x0123_4567_89ab_cdef));
+                prop_assert_ne!(address.name, VerificationName::of(0x0123_4567_89ab_cdef));
             }
         }
     }
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn ids_of_one_number_have_nothing_in_common_that_can_be_seen() {
         let number = PhoneNumber::from_u64(14_155_552_671).expect("a number");
-        let sid = |track| {
-            let name = VerificationName::of_track(track);
+        let sid = |verification| {
+            let name = VerificationName::of(verification);
             sealer().verification(&VerificationAddress { service: ServiceId::new(1), number, name })
         };
         let (a, b) = (sid(1 << 10), sid(2 << 10));

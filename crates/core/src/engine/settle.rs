@@ -111,7 +111,7 @@ pub fn settle(
 /// Otherwise each failed message would grant another guess.
 fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
     let counted = match (failed.counted, earlier.counted) {
-        (Some(since), Some(then)) if earlier.salt.track() == failed.salt.track() => {
+        (Some(since), Some(then)) if earlier.salt.id() == failed.salt.id() => {
             Some(since.merge_pessimistic(then))
         }
         (_, then) => then,

@@ -106,8 +106,8 @@ pub struct Salt(pub [u8; 16]);
 impl Salt {
     /// The half that names the verification's sends in records and reports. It says nothing about the code, which
     /// also depends on the other half and the server key.
-    pub fn track(&self) -> u64 {
-        self.0.iter().take(8).fold(0, |track, byte| track << 8 | u64::from(*byte))
+    pub fn id(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
     }
 
     /// The salt of a new code of the same verification: that half stays, the other is `fresh`.

@@ -43,8 +43,6 @@ const fn day(seconds: u32) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limit {
     pub(super) floor: f64,
-    /// Messages are announced.
-    pub(super) is_expected: bool,
     pub(super) refill: f64,
     pub(super) tolerance: f64,
     /// Days of its usual messages that a full allowance has.
@@ -135,20 +133,16 @@ impl Allowance {
         self.level = (self.level + paid).min(self.most(limit));
     }
 
-    /// More messages are announced.
-    pub(super) fn raise(&mut self, messages: u32) {
-        self.level += f64::from(messages);
-    }
-
     /// When it says nothing any more: it is full, and no number is usual.
     pub(super) fn expires(&self) -> Timestamp {
         let until_unusual = USUAL_DAYS * (self.usual / NO_USERS).max(1.0).ln();
         after(self.at, until_unusual.max(2.0))
     }
 
-    /// What would be lost with it; and its age.
+    /// What would be lost with it; and its age. One with users is worth more than one without.
     pub(super) fn worth(&self) -> (f64, u32) {
-        (2.0 * self.usual - self.level, self.at)
+        let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
+        (users - self.level, self.at)
     }
 }
 
@@ -180,6 +174,8 @@ pub struct Refusals {
     pub messages: u32,
     pub last: Timestamp,
     pub rule: Rule,
+    /// The client of the last one.
+    pub address: Option<ClientNet>,
 }
 
 impl NumberState {
@@ -255,10 +251,16 @@ impl NumberState {
         std::mem::take(&mut self.took).min(ATTEMPT_MESSAGES)
     }
 
-    pub(super) fn refuse(&mut self, rule: Rule, now: Timestamp) {
+    /// The client of the last request.
+    pub(super) fn last_address(&self) -> Option<ClientNet> {
+        let later = self.refused.filter(|refused| seconds(refused.last) >= self.at);
+        later.map_or(self.address, |refused| refused.address)
+    }
+
+    pub(super) fn refuse(&mut self, rule: Rule, address: Option<ClientNet>, now: Timestamp) {
         let earlier = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
         let messages = earlier.map_or(0, |earlier| earlier.messages).saturating_add(1);
-        self.refused = Some(Refusals { messages, last: now, rule });
+        self.refused = Some(Refusals { messages, last: now, rule, address });
     }
 
     /// When it is as that of a number without messages.

@@ -1,5 +1,6 @@
 //! The guard: allowances, numbers and manual entries, and the decision about a send.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, Verifi
 use super::budget::Period;
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
-use super::table::{Row, Table};
-use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
+use super::table::{PageStart, Row, Table};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
@@ -55,7 +56,8 @@ pub enum EntryAction {
     /// Messages need no allowance.
     Allow,
     Block,
-    /// So many messages to a country are announced. It is one with users meanwhile.
+    /// So many messages to a country, beyond its allowance and that of countries without users. Each is used once; those of
+    /// an entry for all services are of all together.
     Expect(u32),
 }
 
@@ -83,7 +85,7 @@ enum RowKind {
 }
 
 /// A record of the guard, whole: the last one written under a name wins.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum GuardRow {
     Allowance(Key, Allowance),
     Number(Key, NumberState),
@@ -130,10 +132,79 @@ pub struct Guard {
     changed_entries: Vec<Key>,
 }
 
+/// A message that is assessed, or an explanation of those to or from a subject, of which less is known.
+#[derive(Clone, Copy)]
+struct Query {
+    service: ServiceId,
+    number: Option<PhoneNumber>,
+    prefix: Option<Dimension>,
+    address: Option<ClientNet>,
+    network: Option<ClientNet>,
+    country: Option<Dimension>,
+    /// Whether the subject is all countries without users.
+    is_unproven: bool,
+    number_type: NumberType,
+    channel: Channel,
+    is_trusted: bool,
+}
+
+impl Query {
+    fn of(signals: &Signals) -> Self {
+        let Signals { service, number, country, number_type, channel, address, is_trusted } = *signals;
+        Self {
+            service,
+            number: Some(number),
+            prefix: Some(Dimension::prefix_of(number)),
+            address,
+            network: address.map(ClientNet::network),
+            country: Some(Dimension::Country(country)),
+            is_unproven: false,
+            number_type,
+            channel,
+            is_trusted,
+        }
+    }
+
+    /// The subject itself first, then what contains it.
+    fn dimensions(&self) -> impl Iterator<Item = Dimension> + use<> {
+        [
+            self.number.map(Dimension::Number),
+            self.prefix,
+            self.address.map(Dimension::Address),
+            self.network.map(Dimension::Network),
+            self.country,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl AllowanceNow {
+    /// An allowance with less than half of its messages, as a place without users meets it; else `None`.
+    pub fn low(
+        service: ServiceId,
+        dimension: Dimension,
+        allowance: Allowance,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let limit = rules.limit(dimension);
+        let mut place = Place { dimension, limit, allowance: allowance.at(&limit, seconds(now)), kept: 0.0 };
+        place.keep();
+        let is_low = place.allowance.level() * 2.0 < place.allowance.most(&limit);
+        (rules.mode != Mode::Off && is_low).then(|| place.shown(service))
+    }
+
+    /// Tells those with the smallest part left, then the largest.
+    pub fn rank(&self) -> (u32, Reverse<u32>) {
+        let Figures { level, most, .. } = self.figures;
+        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+    }
+}
+
 /// The allowance of a place, as it is now.
 pub(super) struct Place {
     dimension: Dimension,
-    rule: Rule,
     pub(super) limit: Limit,
     pub(super) allowance: Allowance,
     /// The last part of it, which this message may not use.
@@ -142,6 +213,38 @@ pub(super) struct Place {
 
 /// Prefix, address, network, countries without users together, and country.
 type NeededAllowances = [Option<Place>; 5];
+
+/// A decision, and what the message takes if it passes.
+struct Decision {
+    findings: Vec<Finding>,
+    /// `None` for a message that needs nothing.
+    number: Option<NumberState>,
+    takes: NeededAllowances,
+    /// The entry that announces the message.
+    announced: Option<Key>,
+}
+
+/// What the guard knows of a subject, and what it would decide about the next text message.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    pub assessment: Assessment,
+    /// The manual entries that are about the subject or contain it.
+    pub entries: Vec<(Key, Entry)>,
+    /// The subject itself first, then what contains it.
+    pub allowances: Vec<AllowanceNow>,
+    /// Of a number.
+    pub refusals: Option<Refusals>,
+}
+
+/// An allowance as it is now.
+#[derive(Debug, Clone, Copy)]
+pub struct AllowanceNow {
+    pub service: ServiceId,
+    pub dimension: Dimension,
+    pub figures: Figures,
+    /// When the next message passes; `None` for now.
+    pub passes: Option<Timestamp>,
+}
 
 impl Guard {
     /// `seed` is random and secret: it decides which keys collide in the tables.
@@ -164,29 +267,30 @@ impl Guard {
         verified: Option<VerifiedNumber>,
         now: Timestamp,
     ) -> Assessment {
-        let mut findings: Vec<Finding> = Vec::new();
-        let entry = self.entry_for(signals, now);
-        if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
-            let finding = Finding::new(Rule::Entry, key, Effect::Refused);
-            findings.push(Finding { until: Some(until), ..finding });
-        } else {
-            findings.extend(fixed_findings(signals, rules));
-        }
-        let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
-        let is_exempt = signals.is_trusted || entry.is_some() || rules.mode == Mode::Off;
-        if !is_refused && !is_exempt {
-            self.limited(signals, rules, verified.is_some(), now, &mut findings);
-        }
-        let refused = || findings.iter().filter(|finding| finding.effect == Effect::Refused);
-        let until = refused().map(|finding| finding.until.ok_or(())).collect::<Result<Vec<_>, ()>>();
-        let until = until.ok().and_then(|times| times.into_iter().max());
-        let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
-        if let Err(Refused { rule, .. }) = verdict {
+        let Decision { findings, number, takes, announced } =
+            self.decide(&Query::of(signals), rules, verified.is_some(), now);
+        let assessment = Assessment::of(findings);
+        if let Err(Refused { rule, .. }) = assessment.verdict {
             let mut number = self.number(signals.service, signals.number, rules, now);
-            number.refuse(rule, now);
+            number.refuse(rule, signals.address, now);
             self.numbers.set(signals.service, signals.number, number, false);
+            return assessment;
         }
-        Assessment { verdict, findings }
+        if let Some(mut number) = number {
+            number.send(signals, takes.iter().any(Option::is_some));
+            self.numbers.set(signals.service, signals.number, number, true);
+        }
+        for Place { dimension, mut allowance, .. } in takes.into_iter().flatten() {
+            allowance.take();
+            self.allowances.set(signals.service, dimension, allowance, true);
+        }
+        if let Some(key) = announced
+            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
+        {
+            *left = left.saturating_sub(1);
+            self.mark_entry(key);
+        }
+        assessment
     }
 
     /// A send that passed led to no message.
@@ -198,7 +302,7 @@ impl Guard {
         let takes = state.give_back(f64::from(rules.sends_per_number));
         self.numbers.set(service, number, state, true);
         if takes {
-            let places = self.places(service, number, state.address, state.country, rules, now);
+            let places = self.places_of(service, number, &state, rules, now);
             for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
                 allowance.give_back(&limit);
                 self.allowances.set(service, dimension, allowance, true);
@@ -207,16 +311,19 @@ impl Guard {
     }
 
     /// The number was verified. Pays back what its attempt took, and more for a number that was not known. Returns its
-    /// record, which the caller stores.
+    /// record, which the caller stores; without it, the number counts as no user.
     pub fn verified(
         &mut self,
         service: ServiceId,
         number: PhoneNumber,
         rules: &GuardRules,
         earlier: Option<VerifiedNumber>,
+        has_room: bool,
         now: Timestamp,
-    ) -> VerifiedNumber {
+    ) -> Option<VerifiedNumber> {
         let (verified, is_counted) = VerifiedNumber::after(earlier, now);
+        // Without its record it would count again each time.
+        let verified = (earlier.is_some() || has_room).then_some(verified);
         if rules.mode == Mode::Off {
             return verified;
         }
@@ -229,11 +336,12 @@ impl Guard {
         // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
         let is_new = earlier.is_none();
         let tolerance = f64::from(rules.tolerance);
-        let places = self.places(service, number, state.address, state.country, rules, now);
+        let places = self.places_of(service, number, &state, rules, now);
         for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
             let bonus = if dimension == Dimension::Unproven { BONUS_OF_UNPROVEN } else { BONUS };
-            let paid = if is_new { took + bonus * tolerance } else { 0.0 };
-            allowance.verified(&limit, paid, is_counted);
+            let bonus = if verified.is_some() { bonus * tolerance } else { 0.0 };
+            let paid = if is_new { took + bonus } else { 0.0 };
+            allowance.verified(&limit, paid, is_counted && verified.is_some());
             self.allowances.set(service, dimension, allowance, true);
         }
         if known {
@@ -255,7 +363,7 @@ impl Guard {
         let is_known = is_known || entry.is_some();
         if let Some(entry) = entry {
             entry.until = now;
-            self.changed_entries.push(key);
+            self.mark_entry(key);
         }
         is_known
     }
@@ -287,22 +395,28 @@ impl Guard {
             return Err(TooManyEntries(most_of_service));
         }
         self.entries.insert(key, entry);
-        self.changed_entries.push(key);
-        if let Some(EntryAction::Expect(messages)) = action {
-            let services = key.service.map_or_else(|| self.services().collect(), |service| vec![service]);
-            for service in services {
-                if let Some(mut allowance) = self.allowances.get(service, &key.dimension).copied() {
-                    allowance.raise(messages);
-                    self.allowances.set(service, key.dimension, allowance, true);
-                }
-            }
-        }
+        self.mark_entry(key);
         if let (Some(service), Dimension::Number(number), Some(EntryAction::Allow)) =
             (key.service, key.dimension, action)
         {
             self.unlock(service, number);
         }
         Ok(Some(entry))
+    }
+
+    /// Puts back what an entry was before a change that was not stored.
+    pub fn reset_entry(&mut self, key: Key, before: Option<Entry>) {
+        match before {
+            Some(entry) => drop(self.entries.insert(key, entry)),
+            None => drop(self.entries.remove(&key)),
+        }
+        self.mark_entry(key);
+    }
+
+    /// The entry that changed last is taken first.
+    fn mark_entry(&mut self, key: Key) {
+        self.changed_entries.retain(|changed| *changed != key);
+        self.changed_entries.push(key);
     }
 
     /// The manual entry of a key.
@@ -315,60 +429,44 @@ impl Guard {
         self.entries.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)
     }
 
-    /// The figures of an allowance, and when a message passes it from a place without users; `None` for now.
-    pub fn figures(
+    /// What the guard knows of a subject, and what it would decide about the next text message to or from it: from the client
+    /// address of a number's last request, and from no address for other subjects. The type is that of the subject's
+    /// numbers, and the country theirs.
+    pub fn explain(
         &self,
         service: ServiceId,
         dimension: Dimension,
+        (country, number_type): (Option<Region>, NumberType),
         rules: &GuardRules,
+        verified: Option<VerifiedNumber>,
         now: Timestamp,
-    ) -> (Figures, Option<Timestamp>) {
+    ) -> Explained {
+        let query = self.query(service, dimension, country, number_type);
+        let assessment = Assessment::of(self.decide(&query, rules, verified.is_some(), now).findings);
+        let mut allowances = Vec::new();
+        let mut refusals = None;
         if let Dimension::Number(number) = dimension {
-            let number = self.number(service, number, rules, now);
-            let most = rules.sends_per_number;
-            let figures = Figures { level: whole(number.level()), most, usual: 0, kept: 0 };
-            return (figures, number.passes(f64::from(most)));
+            let (state, most) = (self.number(service, number, rules, now), rules.sends_per_number);
+            let figures = Figures { level: whole(state.level()), most, usual: 0, kept: 0 };
+            allowances.push(AllowanceNow {
+                service,
+                dimension,
+                figures,
+                passes: state.passes(f64::from(most)),
+            });
+            refusals = state.refused;
         }
-        let mut place = self.place(service, dimension, Rule::Country, rules, now);
-        place.keep();
-        (place.figures(), place.allowance.passes(&place.limit, place.kept))
+        let needed = self.needed(&query, rules, now);
+        allowances.extend(needed.iter().flatten().map(|place| place.shown(service)));
+        let scoped = |of| [Some(service), None].map(|scope| Key::new(scope, of));
+        let entries = query.dimensions().flat_map(scoped);
+        let entries = entries.filter_map(|key| Some((key, self.entry(&key, now)?))).collect();
+        Explained { assessment, entries, allowances, refusals }
     }
 
-    /// The places whose allowances a message to or from `dimension` needs, itself first. Of a number those of its last
-    /// message's address, too. `country` is that of its numbers.
-    pub fn containing(
-        &self,
-        service: ServiceId,
-        dimension: Dimension,
-        country: Option<Region>,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> Vec<Dimension> {
-        let mut places = vec![dimension];
-        let mut address = None;
-        match dimension {
-            Dimension::Number(number) => {
-                places.push(Dimension::prefix_of(number));
-                address = self.numbers.get(service, &number).and_then(|state| state.address);
-                places.extend(address.map(Dimension::Address));
-            }
-            Dimension::Address(of) => address = Some(of),
-            Dimension::Prefix(_)
-            | Dimension::Network(_)
-            | Dimension::Country(_)
-            | Dimension::Unproven
-            | Dimension::Total => {}
-        }
-        places.extend(address.map(|address| Dimension::Network(address.network())));
-        if matches!(dimension, Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Country(_)) {
-            let of_country = Dimension::Country(country);
-            places.push(of_country);
-            if !self.place(service, of_country, Rule::Country, rules, now).is_proven() {
-                places.push(Dimension::Unproven);
-            }
-        }
-        places.dedup();
-        places
+    /// The client address of the last message to a number.
+    pub fn address(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
+        self.numbers.get(service, &number)?.address
     }
 
     /// The refusals of a number on the day of the last one.
@@ -376,16 +474,17 @@ impl Guard {
         self.numbers.get(service, &number)?.refused
     }
 
-    /// The places of a service whose allowance has less than half of its messages.
-    pub fn low(&self, service: ServiceId, rules: &GuardRules, now: Timestamp) -> Vec<Dimension> {
-        let is_low = |dimension: &Dimension| {
-            let Place { limit, allowance, .. } = self.place(service, *dimension, Rule::Country, rules, now);
-            allowance.level() * 2.0 < allowance.most(&limit)
-        };
-        self.allowances.of(service).map(|(dimension, _)| *dimension).filter(is_low).collect()
+    /// At most `most` allowances of one service or of all, and where the next page begins.
+    pub fn page(
+        &self,
+        of: Option<ServiceId>,
+        start: PageStart,
+        most: usize,
+    ) -> (Vec<(ServiceId, Dimension, Allowance)>, Option<PageStart>) {
+        self.allowances.page(of, start, most)
     }
 
-    /// The services that have allowances.
+    /// The services that have allowances, or had some until lately.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.allowances.services()
     }
@@ -400,7 +499,7 @@ impl Guard {
         [self.allowances.len(), self.numbers.len()]
     }
 
-    /// Frees rows that say nothing any more: `looks` of each service and table are looked at.
+    /// Frees rows that say nothing any more: the next `looks` of each table are looked at.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) {
         self.allowances.sweep(looks, now);
         self.numbers.sweep(looks, now);
@@ -415,24 +514,34 @@ impl Guard {
             let row = self.entries.get(&key).map(|entry| GuardRow::Entry(key, *entry));
             rows.push((RowName(key, RowKind::Entry), row));
         }
-        for service in self.allowances.changed_services() {
-            while rows.len() < most
-                && let Some((dimension, allowance)) = self.allowances.take_changed(service)
-            {
-                let key = Key::new(Some(service), dimension);
-                let row = allowance.map(|allowance| GuardRow::Allowance(key, allowance));
-                rows.push((RowName(key, RowKind::Allowance), row));
-            }
+        while rows.len() < most
+            && let Some((service, dimension, allowance)) = self.allowances.take_changed()
+        {
+            let key = Key::new(Some(service), dimension);
+            let row = allowance.map(|allowance| GuardRow::Allowance(key, allowance));
+            rows.push((RowName(key, RowKind::Allowance), row));
         }
-        for service in self.numbers.changed_services() {
-            while rows.len() < most
-                && let Some((number, state)) = self.numbers.take_changed(service)
-            {
-                let key = Key::new(Some(service), Dimension::Number(number));
-                rows.push((RowName(key, RowKind::Number), state.map(|state| GuardRow::Number(key, state))));
-            }
+        while rows.len() < most
+            && let Some((service, number, state)) = self.numbers.take_changed()
+        {
+            let key = Key::new(Some(service), Dimension::Number(number));
+            rows.push((RowName(key, RowKind::Number), state.map(|state| GuardRow::Number(key, state))));
         }
         rows
+    }
+
+    /// A record that was taken could not be stored.
+    pub fn mark_changed(&mut self, RowName(key, kind): RowName) {
+        match (kind, key) {
+            (RowKind::Allowance, Key { service: Some(service), dimension }) => {
+                self.allowances.mark_changed(service, dimension);
+            }
+            (RowKind::Number, Key { service: Some(service), dimension: Dimension::Number(number) }) => {
+                self.numbers.mark_changed(service, number);
+            }
+            (RowKind::Entry, key) => self.mark_entry(key),
+            (RowKind::Allowance | RowKind::Number, _) => {}
+        }
     }
 
     /// Takes a stored record, before the first send.
@@ -450,81 +559,128 @@ impl Guard {
         }
     }
 
+    fn query(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+        country: Option<Region>,
+        number_type: NumberType,
+    ) -> Query {
+        let (channel, is_trusted) = (Channel::Sms, false);
+        let of_country = Some(Dimension::Country(country));
+        let empty = Query {
+            service,
+            number: None,
+            prefix: None,
+            address: None,
+            network: None,
+            country: None,
+            is_unproven: false,
+            number_type,
+            channel,
+            is_trusted,
+        };
+        match dimension {
+            Dimension::Number(number) => {
+                let address = self.numbers.get(service, &number).and_then(NumberState::last_address);
+                Query::of(&Signals { service, number, country, number_type, channel, address, is_trusted })
+            }
+            Dimension::Prefix(_) => Query { prefix: Some(dimension), country: of_country, ..empty },
+            Dimension::Country(_) => Query { country: Some(dimension), ..empty },
+            Dimension::Address(of) => Query { address: Some(of), network: Some(of.network()), ..empty },
+            Dimension::Network(of) => Query { network: Some(of), ..empty },
+            Dimension::Unproven => Query { is_unproven: true, ..empty },
+            Dimension::Total => empty,
+        }
+    }
+
+    /// Decides about a message, and takes nothing yet.
+    fn decide(&self, query: &Query, rules: &GuardRules, is_known: bool, now: Timestamp) -> Decision {
+        let entry = self.entry_for(query, now);
+        let findings = match entry {
+            Some((key, Entry { action: EntryAction::Block, until })) => {
+                vec![Finding { until: Some(until), ..Finding::new(Rule::Entry, key, Effect::Refused) }]
+            }
+            _ => fixed_findings(query, rules).collect(),
+        };
+        let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
+        let takes = NeededAllowances::default();
+        let mut decision = Decision { findings, number: None, takes, announced: None };
+        if !is_refused && !query.is_trusted && entry.is_none() && rules.mode != Mode::Off {
+            self.limited(query, rules, is_known, now, &mut decision);
+        }
+        decision
+    }
+
     /// The most specific manual entry that allows or blocks, of the service before that of all services.
-    fn entry_for(&self, signals: &Signals, now: Timestamp) -> Option<(Key, Entry)> {
+    fn entry_for(&self, query: &Query, now: Timestamp) -> Option<(Key, Entry)> {
         if self.entries.is_empty() {
             return None;
         }
-        let dimensions = [
-            Some(Dimension::Number(signals.number)),
-            Some(Dimension::prefix_of(signals.number)),
-            signals.address.map(Dimension::Address),
-            signals.address.map(|address| Dimension::Network(address.network())),
-            Some(Dimension::Country(signals.country)),
-        ];
-        let scopes = [Some(signals.service), None];
-        let mut keys =
-            dimensions.into_iter().flatten().flat_map(|of| scopes.map(|scope| Key::new(scope, of)));
+        let scopes = [Some(query.service), None];
+        let mut keys = query.dimensions().flat_map(|of| scopes.map(|scope| Key::new(scope, of)));
         keys.find_map(|key| self.entry(&key, now).filter(decides).map(|entry| (key, entry)))
     }
 
-    /// Messages that are announced for a country.
-    fn expected(&self, service: ServiceId, dimension: Dimension, now: Timestamp) -> u32 {
-        if self.entries.is_empty() || !matches!(dimension, Dimension::Country(_)) {
-            return 0;
-        }
-        let entry = |scope| self.entry(&Key::new(scope, dimension), now);
-        let entries = [Some(service), None].into_iter().filter_map(entry);
-        let expected = entries.map(|entry| match entry.action {
-            EntryAction::Expect(messages) => messages,
-            EntryAction::Allow | EntryAction::Block => 0,
-        });
-        expected.max().unwrap_or(0)
+    /// The entry that still announces messages to a country.
+    fn announced(&self, service: ServiceId, country: Dimension, now: Timestamp) -> Option<Key> {
+        let keys = [Some(service), None].map(|scope| Key::new(scope, country));
+        keys.into_iter().find(|key| {
+            let entry = self.entry(key, now);
+            entry.is_some_and(|entry| matches!(entry.action, EntryAction::Expect(1..)))
+        })
     }
 
-    /// The limits of a number and of its places. Takes the allowances if the message passes.
+    /// The limits of a number and of its places.
     fn limited(
-        &mut self,
-        signals: &Signals,
+        &self,
+        query: &Query,
         rules: &GuardRules,
         is_known: bool,
         now: Timestamp,
-        findings: &mut Vec<Finding>,
+        decision: &mut Decision,
     ) {
-        let (service, effect) = (signals.service, Effect::of(rules.mode));
-        let mut number = self.number(service, signals.number, rules, now);
-        if let Some(until) = number.passes(f64::from(rules.sends_per_number)) {
-            let key = Key::new(Some(service), Dimension::Number(signals.number));
+        let (service, effect) = (query.service, Effect::of(rules.mode));
+        let number = query.number.map(|number| (number, self.number(service, number, rules, now)));
+        if let Some((number, state)) = &number
+            && let Some(until) = state.passes(f64::from(rules.sends_per_number))
+        {
+            let key = Key::new(Some(service), Dimension::Number(*number));
             let figures = Figures { level: 0, most: rules.sends_per_number, usual: 0, kept: 0 };
             let finding = Finding::new(Rule::Number, key, effect);
-            findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
+            decision.findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
         }
-        let is_free = is_known && number.needs_no_allowance();
-        let needed = if is_free { NeededAllowances::default() } else { self.needed(signals, rules, now) };
+        decision.number = number.map(|(_, state)| state);
+        if is_known && decision.number.as_ref().is_some_and(NumberState::needs_no_allowance) {
+            return;
+        }
+        let mut needed = self.needed(query, rules, now);
+        if needed[3..].iter().flatten().any(|place| place.passes().is_some()) {
+            decision.announced = query.country.and_then(|country| self.announced(service, country, now));
+            if decision.announced.is_some() {
+                needed[3..].fill_with(|| None);
+            }
+        }
         // It needs none again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
         for place in needed.iter().flatten() {
-            if let Some(until) = place.allowance.passes(&place.limit, place.kept) {
-                let finding = Finding::new(place.rule, Key::new(Some(service), place.dimension), effect);
+            if let Some(until) = place.passes() {
+                let key = Key::new(Some(service), place.dimension);
+                let finding = Finding::new(Rule::of(place.dimension), key, effect);
                 let until = free_at.map_or(until, |free_at| until.min(free_at));
-                findings.push(Finding { figures: Some(place.figures()), until: Some(until), ..finding });
+                decision.findings.push(Finding {
+                    figures: Some(place.figures()),
+                    until: Some(until),
+                    ..finding
+                });
             }
         }
-        if rules.mode == Mode::Block && !findings.is_empty() {
-            return;
-        }
-        number.send(signals, !is_free);
-        self.numbers.set(service, signals.number, number, true);
-        for Place { dimension, mut allowance, .. } in needed.into_iter().flatten() {
-            allowance.take();
-            self.allowances.set(service, dimension, allowance, true);
-        }
+        decision.takes = needed;
     }
 
     /// The allowances that a message needs, with what it may not use of them.
-    fn needed(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
-        let Signals { service, number, country, address, .. } = *signals;
-        let mut places = self.places(service, number, address, country, rules, now);
+    fn needed(&self, query: &Query, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
+        let mut places = self.places(query, rules, now);
         let [prefix, address, network, unproven, country] = &mut places;
         let usual = |place: &Option<Place>| place.as_ref().map_or(0.0, |place| place.allowance.usual());
         let around = usual(address).max(usual(network));
@@ -542,42 +698,48 @@ impl Guard {
     }
 
     /// The allowances of a send or an attempt.
-    fn places(
+    fn places(&self, query: &Query, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
+        let of = |dimension| self.place(query.service, dimension, rules, now);
+        let country = query.country.map(of);
+        let is_unproven =
+            country.as_ref().map_or(query.is_unproven, |country| country.allowance.usual() < PROVEN);
+        [
+            query.prefix.map(of),
+            query.address.map(|address| of(Dimension::Address(address))),
+            query.network.map(|network| of(Dimension::Network(network))),
+            is_unproven.then(|| of(Dimension::Unproven)),
+            country,
+        ]
+    }
+
+    /// The places of the last attempt of a number.
+    fn places_of(
         &self,
         service: ServiceId,
         number: PhoneNumber,
-        address: Option<ClientNet>,
-        country: Option<Region>,
+        state: &NumberState,
         rules: &GuardRules,
         now: Timestamp,
     ) -> NeededAllowances {
-        let of = |dimension, rule| self.place(service, dimension, rule, rules, now);
-        let country = of(Dimension::Country(country), Rule::Country);
-        let is_proven = country.is_proven();
-        [
-            Some(of(Dimension::prefix_of(number), Rule::Prefix)),
-            address.map(|address| of(Dimension::Address(address), Rule::Address)),
-            address.map(|address| of(Dimension::Network(address.network()), Rule::Network)),
-            (!is_proven).then(|| of(Dimension::Unproven, Rule::Unproven)),
-            Some(country),
-        ]
+        let NumberState { address, country, .. } = *state;
+        let (number_type, channel, is_trusted) = (NumberType::Other, Channel::Sms, false);
+        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
+        self.places(&Query::of(&signals), rules, now)
     }
 
     pub(super) fn place(
         &self,
         service: ServiceId,
         dimension: Dimension,
-        rule: Rule,
         rules: &GuardRules,
         now: Timestamp,
     ) -> Place {
-        let limit = rules.limit(dimension, self.expected(service, dimension, now));
-        let now = seconds(now);
+        let (limit, now) = (rules.limit(dimension), seconds(now));
         let allowance = match self.allowances.get(service, &dimension) {
             Some(allowance) => allowance.at(&limit, now),
             None => Allowance::new(&limit, now),
         };
-        Place { dimension, rule, limit, allowance, kept: 0.0 }
+        Place { dimension, limit, allowance, kept: 0.0 }
     }
 
     fn number(
@@ -612,9 +774,13 @@ impl Place {
         self.kept = kept.min(most - 1.0).max(0.0);
     }
 
-    /// Whether it is a country with users.
-    fn is_proven(&self) -> bool {
-        self.allowance.usual() >= PROVEN || self.limit.is_expected
+    /// When a message passes it; `None` for now.
+    fn passes(&self) -> Option<Timestamp> {
+        self.allowance.passes(&self.limit, self.kept)
+    }
+
+    fn shown(&self, service: ServiceId) -> AllowanceNow {
+        AllowanceNow { service, dimension: self.dimension, figures: self.figures(), passes: self.passes() }
     }
 
     fn figures(&self) -> Figures {
@@ -634,15 +800,18 @@ fn whole(messages: f64) -> u32 {
     }
 }
 
-/// The lists and types that a send breaks. A trusted one may go to every type.
-fn fixed_findings(signals: &Signals, rules: &GuardRules) -> impl Iterator<Item = Finding> {
-    let Signals { service, number, country, number_type, channel, is_trusted, .. } = *signals;
-    rules.fixed(country, number_type, channel).filter_map(move |(rule, effect)| {
+/// The lists and types that a message breaks. A trusted one may go to every type.
+fn fixed_findings(query: &Query, rules: &GuardRules) -> impl Iterator<Item = Finding> {
+    let Query { service, number, country, number_type, channel, is_trusted, .. } = *query;
+    let region = country.and_then(|of| if let Dimension::Country(region) = of { region } else { None });
+    let broken = country.is_some().then(|| rules.fixed(region, number_type, channel));
+    broken.into_iter().flatten().filter_map(move |(rule, effect)| {
+        let of_number = number.map(Dimension::Number).or(country);
         let dimension = match rule {
-            Rule::CountryList => Dimension::Country(country),
-            _ if is_trusted => return None,
-            _ => Dimension::Number(number),
+            Rule::CountryList => country,
+            _ if is_trusted => None,
+            _ => of_number,
         };
-        Some(Finding::new(rule, Key::new(Some(service), dimension), effect))
+        Some(Finding::new(rule, Key::new(Some(service), dimension?), effect))
     })
 }

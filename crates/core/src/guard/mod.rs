@@ -10,7 +10,8 @@
 //!    unverified. Beyond them it takes allowances like any other, and pays nothing back.
 //! 6. One number gets at most `sends_per_number` unverified messages. They come back over a day.
 //! 7. A refusal has no later effect.
-//! 8. Allowances are of one service. A full table drops the fullest and oldest one of the service with the most.
+//! 8. Allowances are of one service. A service with more than its equal share of a full table loses one of its own for each
+//!    new one, and those without users before those with.
 //! 9. Exact, durable [`Budget`]s are the bound beside it, if the operator sets them.
 //!
 //! Pure: the caller passes the time and the seed of the tables' hashes, and stores [`GuardRow`]s.
@@ -29,6 +30,9 @@ mod tests;
 
 pub use allowance::{Allowance, NumberState, Refusals, VerifiedNumber};
 pub use budget::{Budget, BudgetState, Period, Share};
-pub use decide::{Bounds, Entry, EntryAction, Guard, GuardRow, RowName, TooManyEntries};
+pub use decide::{
+    AllowanceNow, Bounds, Entry, EntryAction, Explained, Guard, GuardRow, RowName, TooManyEntries,
+};
 pub use rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 pub use signals::{ClientNet, Dimension, Key, Signals};
+pub use table::PageStart;

@@ -33,8 +33,8 @@ impl Replay {
 
     pub fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
         let earlier = self.known(service, number, at);
-        let verified = self.guard.verified(service, number, &self.rules, earlier, at);
-        self.verified.insert((service, number), verified);
+        let verified = self.guard.verified(service, number, &self.rules, earlier, true, at);
+        self.verified.extend(verified.map(|verified| ((service, number), verified)));
     }
 
     /// The last message to a number was not sent.

@@ -57,6 +57,19 @@ impl Rule {
         (Self::Budget, "budget"),
     ];
 
+    /// The rule about the allowance of a place.
+    pub(super) const fn of(place: Dimension) -> Self {
+        match place {
+            Dimension::Number(_) => Self::Number,
+            Dimension::Prefix(_) => Self::Prefix,
+            Dimension::Address(_) => Self::Address,
+            Dimension::Network(_) => Self::Network,
+            Dimension::Country(_) => Self::Country,
+            Dimension::Unproven => Self::Unproven,
+            Dimension::Total => Self::Budget,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         Self::NAMES.iter().find(|(rule, _)| *rule == self).map_or("", |(_, name)| name)
     }
@@ -106,8 +119,8 @@ impl Default for GuardRules {
 }
 
 impl GuardRules {
-    /// How an allowance fills. `expected` messages are announced for the country.
-    pub(super) fn limit(&self, dimension: Dimension, expected: u32) -> Limit {
+    /// How an allowance fills.
+    pub(super) fn limit(&self, dimension: Dimension) -> Limit {
         // The refill of a day, in tenths of the floor: a prefix with one known number then gives less than 20 messages a
         // day, with the ten that the number needs no allowance for.
         let (floor, tenths) = match dimension {
@@ -118,8 +131,7 @@ impl GuardRules {
             Dimension::Address(_) | Dimension::Number(_) | Dimension::Total => (self.address, 10),
         };
         Limit {
-            floor: f64::from(floor.max(expected)),
-            is_expected: expected > 0,
+            floor: f64::from(floor),
             refill: f64::from(floor) * f64::from(tenths) / 10.0,
             tolerance: f64::from(self.tolerance),
             stored: if matches!(dimension, Dimension::Country(_)) { 0.33 } else { 1.0 },
@@ -176,6 +188,16 @@ pub struct Finding {
     pub figures: Option<Figures>,
     /// When a message passes the rule; `None` for lists and types.
     pub until: Option<Timestamp>,
+}
+
+impl Assessment {
+    pub(super) fn of(findings: Vec<Finding>) -> Self {
+        let refused = || findings.iter().filter(|finding| finding.effect == Effect::Refused);
+        let until = refused().map(|finding| finding.until.ok_or(())).collect::<Result<Vec<_>, ()>>();
+        let until = until.ok().and_then(|times| times.into_iter().max());
+        let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
+        Self { verdict, findings }
+    }
 }
 
 impl Finding {

@@ -18,14 +18,25 @@ pub(super) trait Row {
 /// Rows that are compared when one is dropped.
 const COMPARED: usize = 16;
 
+/// Rows that a service has in any case, unless its share of a full table is smaller.
+const GUARANTEED: usize = 1_000;
+
 /// Services that are compared then, beside the one that got a row and the fullest one that was found so far. Each is a
 /// miss of the processor's cache.
 const COMPARED_SERVICES: usize = 4;
 
-/// Rows of each service. A full table drops a row of the service with the most rows.
+/// A row, as [`Table::page`] shows it and [`Table::take_changed`] returns it.
+pub(super) type OfService<K, R> = (ServiceId, K, R);
+
+/// Where a page begins: positions of a service and of a row. A row that moves meanwhile may be missed.
+pub type PageStart = (usize, usize);
+
+/// Rows of each service. A full table drops a row of a service that has more than its equal share.
 #[derive(Debug, Clone)]
 pub(super) struct Table<K, R> {
     services: IndexMap<ServiceId, Rows<K, R>, FixedState>,
+    /// Rows that have changed since they were last taken.
+    changed: Vec<(ServiceId, K)>,
     len: usize,
     most: usize,
     /// Rows that were dropped because the table was full.
@@ -35,13 +46,13 @@ pub(super) struct Table<K, R> {
     fullest: usize,
     /// The position at which the next look for it begins.
     hand: usize,
+    /// The row that a sweep looks at next.
+    swept: PageStart,
 }
 
 #[derive(Debug, Clone)]
 struct Rows<K, R> {
     map: IndexMap<K, (R, bool), FixedState>,
-    /// Keys whose rows have changed since they were last taken.
-    changed: Vec<K>,
     /// The position at which the next look for a row to drop begins.
     hand: usize,
 }
@@ -50,8 +61,17 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
     /// `seed` is secret: it decides which keys collide.
     pub(super) fn new(most: usize, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
-        let services = IndexMap::with_hasher(hasher.clone());
-        Self { services, len: 0, most: most.max(1), dropped: 0, hasher, fullest: 0, hand: 0 }
+        Self {
+            services: IndexMap::with_hasher(hasher.clone()),
+            changed: Vec::new(),
+            len: 0,
+            most: most.max(1),
+            dropped: 0,
+            hasher,
+            fullest: 0,
+            hand: 0,
+            swept: (0, 0),
+        }
     }
 
     pub(super) fn get(&self, service: ServiceId, key: &K) -> Option<&R> {
@@ -62,34 +82,50 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.len
     }
 
-    /// Every row of a service.
-    pub(super) fn of(&self, service: ServiceId) -> impl Iterator<Item = (&K, &R)> {
-        let rows = self.services.get(&service).into_iter().flat_map(|rows| &rows.map);
-        rows.map(|(key, (row, _))| (key, row))
+    /// The services that have rows, or had some until lately.
+    pub(super) fn services(&self) -> impl Iterator<Item = ServiceId> {
+        self.services.keys().copied()
     }
 
-    /// The services that have rows.
-    pub(super) fn services(&self) -> impl Iterator<Item = ServiceId> {
-        self.services.iter().filter(|(_, rows)| !rows.map.is_empty()).map(|(service, _)| *service)
+    /// At most `most` rows of one service or of all, and where the next page begins.
+    pub(super) fn page(
+        &self,
+        of: Option<ServiceId>,
+        (service, row): PageStart,
+        most: usize,
+    ) -> (Vec<OfService<K, R>>, Option<PageStart>) {
+        let service = of.map_or(Some(service), |of| self.services.get_index_of(&of));
+        let Some((service, (id, rows))) =
+            service.and_then(|place| Some((place, self.services.get_index(place)?)))
+        else {
+            return (Vec::new(), None);
+        };
+        let found = rows.map.iter().skip(row).take(most);
+        let page: Vec<_> = found.map(|(key, (row, _))| (*id, *key, *row)).collect();
+        let next = match row + page.len() {
+            next if next < rows.map.len() => Some((service, next)),
+            _ => of.is_none().then_some((service + 1, 0)),
+        };
+        (page, next)
     }
 
     /// Writes a row. `is_changed` has it stored.
     pub(super) fn set(&mut self, service: ServiceId, key: K, row: R, is_changed: bool) {
         let hasher = self.hasher.clone();
-        let empty = || Rows { map: IndexMap::with_hasher(hasher), changed: Vec::new(), hand: 0 };
+        let empty = || Rows { map: IndexMap::with_hasher(hasher), hand: 0 };
         let entry = self.services.entry(service);
         let place = entry.index();
         let rows = entry.or_insert_with(empty);
         if let Some((known, was_changed)) = rows.map.get_mut(&key) {
             *known = row;
             if is_changed && !std::mem::replace(was_changed, true) {
-                rows.changed.push(key);
+                self.changed.push((service, key));
             }
             return;
         }
         rows.map.insert(key, (row, is_changed));
         if is_changed {
-            rows.changed.push(key);
+            self.changed.push((service, key));
         }
         self.len += 1;
         if self.len > self.most {
@@ -97,78 +133,103 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         }
     }
 
+    /// Removes a row, also from the store.
     pub(super) fn remove(&mut self, service: ServiceId, key: &K) -> bool {
-        let Some(rows) = self.services.get_mut(&service) else { return false };
-        let is_removed = rows.remove(key);
-        self.len -= usize::from(is_removed);
-        is_removed
+        let found = self.services.get_mut(&service).and_then(|rows| rows.map.swap_remove(key));
+        let Some((_, was_changed)) = found else { return false };
+        if !was_changed {
+            self.changed.push((service, *key));
+        }
+        self.len -= 1;
+        true
     }
 
-    /// The next changed row of a service, `None` in it if the row is gone; `None` without one.
-    pub(super) fn take_changed(&mut self, service: ServiceId) -> Option<(K, Option<R>)> {
-        let rows = self.services.get_mut(&service)?;
-        let key = rows.changed.pop()?;
-        let row = rows.map.get_mut(&key).map(|(row, is_changed)| {
+    /// The next changed row, `None` in it if the row is gone; `None` without one.
+    pub(super) fn take_changed(&mut self) -> Option<OfService<K, Option<R>>> {
+        let (service, key) = self.changed.pop()?;
+        let row = self.services.get_mut(&service).and_then(|rows| rows.map.get_mut(&key));
+        let row = row.map(|(row, is_changed)| {
             *is_changed = false;
             *row
         });
-        Some((key, row))
+        Some((service, key, row))
     }
 
-    /// The services with changed rows.
-    pub(super) fn changed_services(&self) -> Vec<ServiceId> {
-        let changed = self.services.iter().filter(|(_, rows)| !rows.changed.is_empty());
-        changed.map(|(service, _)| *service).collect()
+    /// A row that was taken could not be stored.
+    pub(super) fn mark_changed(&mut self, service: ServiceId, key: K) {
+        let row = self.services.get_mut(&service).and_then(|rows| rows.map.get_mut(&key));
+        if !row.is_some_and(|(_, is_changed)| std::mem::replace(is_changed, true)) {
+            self.changed.push((service, key));
+        }
     }
 
-    /// Drops the expired ones among the next rows of each service.
+    /// Drops the expired ones among the next `looks` rows.
     pub(super) fn sweep(&mut self, looks: usize, now: Timestamp) {
-        for rows in self.services.values_mut() {
-            for _ in 0..looks.min(rows.map.len()) {
-                rows.hand = if rows.hand == 0 { rows.map.len() } else { rows.hand } - 1;
-                let found = rows.map.get_index(rows.hand);
-                let gone = found.filter(|(_, (row, is_changed))| !is_changed && row.expires() <= now);
-                if let Some(key) = gone.map(|(key, _)| *key) {
-                    rows.map.swap_remove(&key);
+        for _ in 0..looks {
+            let (service, row) = self.swept;
+            let Some((_, rows)) = self.services.get_index_mut(service) else {
+                if service == 0 {
+                    return;
+                }
+                self.swept = (0, 0);
+                continue;
+            };
+            match rows.map.get_index(row) {
+                Some((_, (found, is_changed))) if !is_changed && found.expires() <= now => {
+                    rows.map.swap_remove_index(row);
                     self.len -= 1;
                 }
+                Some(_) => self.swept = (service, row + 1),
+                None if rows.map.is_empty() => {
+                    self.services.swap_remove_index(service);
+                    self.swept = (service, 0);
+                }
+                None => self.swept = (service + 1, 0),
             }
-            rows.hand = rows.hand.min(rows.map.len());
         }
-        self.services.retain(|_, rows| !rows.map.is_empty() || !rows.changed.is_empty());
     }
 
-    /// `place` is the position of the service that got a row.
+    /// Drops the row that is worth least of those that are compared. `place` is the position of the service that got a row.
+    /// With more than its share it loses one of its own; with few, the fullest service does.
     fn drop_one(&mut self, place: usize) {
         let services = self.services.len();
+        let len = |place: usize| self.services[place].map.len();
         let next = (0..COMPARED_SERVICES.min(services)).map(|step| (self.hand + step) % services);
         let known = [place, self.fullest].into_iter().filter(|known| *known < services);
-        let Some(fullest) = known.chain(next).max_by_key(|place| self.services[*place].map.len()) else {
-            return;
-        };
+        let Some(fullest) = known.chain(next).max_by_key(|place| len(*place)) else { return };
         self.hand = (self.hand + COMPARED_SERVICES) % services;
         self.fullest = fullest;
-        let rows = &mut self.services[fullest];
-        let len = rows.map.len();
-        let places = (0..COMPARED.min(len)).map(|step| (rows.hand + step) % len);
-        let worth = |place: usize| rows.map.get_index(place).map(|(key, (row, _))| (*key, row.worth()));
-        let least = places.filter_map(worth).min_by(|(_, (a, x)), (_, (b, y))| a.total_cmp(b).then(x.cmp(y)));
-        rows.hand = (rows.hand + COMPARED) % len;
-        if let Some((key, _)) = least {
-            rows.remove(&key);
-            self.len -= 1;
+        let (own, share) = (len(place), self.most / services);
+        let of = match place == fullest || own > share {
+            true => [Some(place), None],
+            false => [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)],
+        };
+        let mut least: Option<((f64, u32), usize, usize)> = None;
+        for service in of.into_iter().flatten() {
+            let rows = &mut self.services[service];
+            // The last row of the service is the new one.
+            let len = rows.map.len();
+            let len = if service == place && len > 1 { len - 1 } else { len };
+            for step in 0..COMPARED.min(len) {
+                let row = (rows.hand + step) % len;
+                let Some((_, (found, _))) = rows.map.get_index(row) else { continue };
+                let worth = found.worth();
+                let is_less = |((least, at), ..): &((f64, u32), usize, usize)| {
+                    worth.0.total_cmp(least).then(worth.1.cmp(at)).is_lt()
+                };
+                if least.as_ref().is_none_or(is_less) {
+                    least = Some((worth, service, row));
+                }
+            }
+            rows.hand = (rows.hand + COMPARED) % len.max(1);
+        }
+        let Some((_, service, row)) = least else { return };
+        let key =
+            self.services.get_index(service).and_then(|(id, rows)| Some((*id, *rows.map.get_index(row)?.0)));
+        if let Some((service, key)) = key
+            && self.remove(service, &key)
+        {
             self.dropped += 1;
         }
-    }
-}
-
-impl<K: Copy + Eq + Hash, R> Rows<K, R> {
-    /// Removes a row, also from the store.
-    fn remove(&mut self, key: &K) -> bool {
-        let Some((_, was_changed)) = self.map.swap_remove(key) else { return false };
-        if !was_changed {
-            self.changed.push(*key);
-        }
-        true
     }
 }

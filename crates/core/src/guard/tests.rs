@@ -100,6 +100,42 @@ fn a_tolerance_of_two_pays_twice_as_much() {
 }
 
 #[test]
+fn a_number_without_room_among_the_verified_gets_back_what_it_took() {
+    let mut world = World::new();
+    world.has_room = false;
+    let prefix = Dimension::Prefix(TJ / 10_000);
+    (0..10).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
+    for _ in 0..5 {
+        world.verify(TJ);
+        assert_eq!((world.level(prefix), world.figures(prefix).usual), (1, 0));
+        assert_eq!(world.send(TJ), Ok(()));
+    }
+    assert!(world.known.is_empty());
+}
+
+#[test]
+fn an_explanation_is_the_decision_about_the_next_message() {
+    let mut world = World::new();
+    world.send_from(TJ + 7_000, "192.0.2.7").expect("sent");
+    world.verify(TJ + 7_000);
+    world.send_while(|n| TJ + n);
+    let explained = |world: &World, to: u64| {
+        let (number, known) = (number(to), world.known.get(&number(to)).copied());
+        let (service, of) = (ServiceId::DEFAULT, Dimension::Number(number));
+        let country = (number.region(), NumberType::Other);
+        world.guard.explain(service, of, country, &world.rules, known, world.now).assessment
+    };
+    assert_eq!(explained(&world, TJ + 7_000).verdict, Ok(()), "a known number needs no allowance");
+    // Three are kept for clients of a verified number's network.
+    world.pass(DAY / 3);
+    assert!(world.send_from(TJ + 1, "203.0.113.1").is_err());
+    assert!(explained(&world, TJ + 1).verdict.is_err());
+    assert_eq!(explained(&world, TJ + 2).verdict, Ok(()), "its last message had no address");
+    world.send_from(TJ + 3, "192.0.2.9").expect("sent");
+    assert_eq!(explained(&world, TJ + 3).verdict, Ok(()), "of the network of a verified number");
+}
+
+#[test]
 fn at_most_four_messages_of_an_attempt_are_paid_back() {
     let mut world = World::new();
     (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
@@ -138,11 +174,7 @@ fn a_number_counts_as_usual_once_in_seven_days() {
     let mut world = World::new();
     let usual = |world: &World| {
         let dimension = Dimension::Prefix(TJ / 10_000);
-        world
-            .guard
-            .place(ServiceId::DEFAULT, dimension, Rule::Prefix, &world.rules, world.now)
-            .allowance
-            .usual()
+        world.guard.place(ServiceId::DEFAULT, dimension, &world.rules, world.now).allowance.usual()
     };
     for day in 0..8 {
         let before = usual(&world);
@@ -376,6 +408,8 @@ struct World {
     now: Timestamp,
     known: std::collections::BTreeMap<PhoneNumber, VerifiedNumber>,
     findings: Vec<Finding>,
+    /// Whether the table of verified numbers takes another one.
+    has_room: bool,
 }
 
 impl World {
@@ -387,6 +421,7 @@ impl World {
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: std::collections::BTreeMap::new(),
             findings: Vec::new(),
+            has_room: true,
         }
     }
 
@@ -446,8 +481,9 @@ impl World {
     fn verify(&mut self, to: u64) {
         let to = number(to);
         let known = self.known.get(&to).copied().filter(|known| self.now < known.expires());
-        let verified = self.guard.verified(ServiceId::DEFAULT, to, &self.rules, known, self.now);
-        self.known.insert(to, verified);
+        let has_room = self.has_room;
+        let verified = self.guard.verified(ServiceId::DEFAULT, to, &self.rules, known, has_room, self.now);
+        self.known.extend(verified.map(|verified| (to, verified)));
     }
 
     fn give_back(&mut self, to: u64) {
@@ -470,7 +506,14 @@ impl World {
 
     /// Whole messages.
     fn level(&self, dimension: Dimension) -> u32 {
-        self.guard.figures(ServiceId::DEFAULT, dimension, &self.rules, self.now).0.level
+        self.figures(dimension).level
+    }
+
+    fn figures(&self, dimension: Dimension) -> Figures {
+        let of = (number(DE).region(), NumberType::Other);
+        let explained = self.guard.explain(ServiceId::DEFAULT, dimension, of, &self.rules, None, self.now);
+        let own = explained.allowances.into_iter().find(|allowance| allowance.dimension == dimension);
+        own.expect("its allowance").figures
     }
 }
 

@@ -62,7 +62,7 @@ impl std::fmt::Debug for NewStore {
 /// [`OpenError::NotEmpty`], and those of reading.
 pub fn check_new(dir: &Path) -> Result<(), OpenError> {
     let directory = Directory::existing(dir);
-    match directory.peek() {
+    match directory.peek().map(|file| file.state) {
         Ok(DirectoryState::Creating | DirectoryState::Importing) => Ok(()),
         Ok(DirectoryState::Complete) => Err(OpenError::NotEmpty { directory: directory.root }),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {

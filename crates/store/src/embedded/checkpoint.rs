@@ -38,6 +38,9 @@ pub(super) const SNAPSHOT_THREAD_ENDED: &str = "the snapshot thread has ended; r
 /// Maximum number of abandoned attempts that still hang. At that number no further attempt begins.
 const MAX_ABANDONED: usize = 3;
 
+/// Wait between two looks at such threads.
+const ABANDONED_LOOK: Duration = Duration::from_millis(1);
+
 /// The snapshot thread.
 pub(super) struct Snapshots {
     pub(super) backend: Arc<dyn SledBackend>,
@@ -113,6 +116,14 @@ impl CheckpointControl {
     }
 }
 
+/// The thread of an attempt whose result is known. It may hang also after a result, when it closes a database that
+/// failed; but its priority is the lowest, and on a busy machine it only ends late.
+struct Abandoned {
+    thread: JoinHandle<()>,
+    /// Whether it outlived the deadline.
+    hangs: bool,
+}
+
 /// Receives the records of one checkpoint from their owners.
 pub(super) struct Collector {
     pub(super) to: Sender<OwnerMessage>,
@@ -148,7 +159,6 @@ impl Snapshots {
             match job {
                 Job::Checkpoint(checkpoint) => {
                     attempts += 1;
-                    abandoned.retain(|thread: &JoinHandle<()>| !thread.is_finished());
                     let control = checkpoint.control.clone();
                     let made = self.make(checkpoint, attempts, &mut abandoned);
                     // The other owners stop sending.
@@ -164,8 +174,18 @@ impl Snapshots {
         &self,
         checkpoint: Checkpoint,
         attempt: u64,
-        abandoned: &mut Vec<JoinHandle<()>>,
+        abandoned: &mut Vec<Abandoned>,
     ) -> Result<Snapshot, String> {
+        abandoned.retain(|attempt| !attempt.thread.is_finished());
+        let mut waited = Duration::ZERO;
+        while abandoned.len() >= MAX_ABANDONED && abandoned.iter().any(|attempt| !attempt.hangs) {
+            if waited >= self.deadline {
+                abandoned.iter_mut().for_each(|attempt| attempt.hangs = true);
+            }
+            thread::sleep(ABANDONED_LOOK);
+            waited += ABANDONED_LOOK;
+            abandoned.retain(|attempt| !attempt.thread.is_finished());
+        }
         if abandoned.len() >= MAX_ABANDONED {
             return Err(format!("{} earlier attempts hang in sled; restart the server", abandoned.len()));
         }
@@ -186,7 +206,7 @@ impl Snapshots {
         checkpoint: Checkpoint,
         new: &Path,
         copy: &Path,
-        abandoned: &mut Vec<JoinHandle<()>>,
+        abandoned: &mut Vec<Abandoned>,
     ) -> Result<Manifest, String> {
         let control = checkpoint.control.clone();
         let attempt = Attempt {
@@ -200,6 +220,7 @@ impl Snapshots {
         let StartedAttempt { result: proved, thread } = attempt
             .start("snapshot-write", checkpoint, self.deadline)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let mut hangs = false;
         let result = loop {
             let before = control.steps.load(Ordering::Relaxed);
             match proved.recv_timeout(self.deadline) {
@@ -207,13 +228,13 @@ impl Snapshots {
                 Err(RecvTimeoutError::Disconnected) => break Err("sled panicked".into()),
                 Err(RecvTimeoutError::Timeout) if control.steps.load(Ordering::Relaxed) == before => {
                     control.stop();
+                    hangs = true;
                     break Err(format!("sled did nothing for {:?}", self.deadline));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         };
-        // Also after a result it may hang, when it closes a database that failed.
-        abandoned.push(thread);
+        abandoned.push(Abandoned { thread, hangs });
         result
     }
 

@@ -12,9 +12,10 @@ use super::error::OpenError;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Listing, Manifest, Snapshot};
 
-/// The format that this program writes and reads. 1 to 3 had the snapshot in another form, in no version that was
-/// released.
-pub(super) const FORMAT: u32 = 4;
+/// The format of data directories and exports that this program writes. It reads every format from 1 on. It rises with
+/// each change of what is in them: a layout of the journal or the manifest, a line of an export, a kind of record or the
+/// layout of one. Therefore a program that finds a higher format refuses before it changes a byte.
+pub const FORMAT: u32 = 1;
 
 const FIRST_LINE: &str = "onceward data directory";
 
@@ -28,6 +29,8 @@ pub(super) struct Directory {
     pub(super) journal: PathBuf,
     pub(super) snapshot: PathBuf,
     pub(super) format: PathBuf,
+    /// [`FORMAT`], which tests raise.
+    pub(super) newest: u32,
 }
 
 /// Keeps other processes from the directory.
@@ -36,6 +39,15 @@ pub(super) struct Lock {
     // Dropped first: a process that finds the file free finds the directory free.
     _root: File,
     _named: File,
+}
+
+/// The content of the file `FORMAT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FormatFile {
+    pub(super) format: u32,
+    /// The fingerprint of the server key of the data, in hex digits.
+    pub(super) key: String,
+    pub(super) state: DirectoryState,
 }
 
 /// The state of a data directory, as `FORMAT` records it.
@@ -74,7 +86,7 @@ impl Directory {
     pub(super) fn existing(root: &Path) -> Self {
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let [journal, snapshot, format] = ["journal", "snapshot", "FORMAT"].map(|name| root.join(name));
-        Self { root, journal, snapshot, format }
+        Self { root, journal, snapshot, format, newest: FORMAT }
     }
 
     /// Locks the directory for this process, until the lock is dropped or the process ends.
@@ -111,28 +123,25 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads `FORMAT` and checks that the data was written with this key.
-    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<DirectoryState, OpenError> {
-        let text = match self.read_format() {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    /// Reads `FORMAT` and checks that the data was written with this key. Returns the format too.
+    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<(DirectoryState, u32), OpenError> {
+        let FormatFile { format, key, state } = match self.peek() {
+            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
                 let path = self.format.clone();
                 return if holds_data {
                     Err(OpenError::FormatMissing { path })
                 } else {
-                    Ok(DirectoryState::Creating)
+                    Ok((DirectoryState::Creating, self.newest))
                 };
             }
-            Err(error) => return Err(OpenError::io("read", &self.format)(error)),
+            found => found?,
         };
-        let (state, written_with) = self.parse(&text)?;
-        self.check_state_is_plausible(state)?;
         // While it is being created nothing in it was ever used; therefore neither was a key.
-        if state == DirectoryState::Complete && written_with != encode_string(&key_fingerprint) {
+        if state == DirectoryState::Complete && key != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
-        Ok(state)
+        Ok((state, format))
     }
 
     /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
@@ -176,48 +185,39 @@ impl Directory {
     }
 
     /// Reads `FORMAT` without a check of the key.
-    pub(super) fn peek(&self) -> Result<DirectoryState, OpenError> {
-        let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
-        let (state, _) = self.parse(&text)?;
-        self.check_state_is_plausible(state)?;
-        Ok(state)
+    pub(super) fn peek(&self) -> Result<FormatFile, OpenError> {
+        let file = self.read_format()?;
+        self.check_state_is_plausible(file.state)?;
+        Ok(file)
     }
 
-    /// The fingerprint of the server key of the data, in hex digits.
-    pub(super) fn key_fingerprint(&self) -> Result<String, OpenError> {
-        let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
-        self.parse(&text).map(|(_, fingerprint)| fingerprint.to_owned())
-    }
-
-    fn read_format(&self) -> io::Result<String> {
-        let mut text = Vec::new();
-        File::open(&self.format)?.take(LONGEST_FORMAT_FILE).read_to_end(&mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-
-    fn parse<'a>(&self, text: &'a str) -> Result<(DirectoryState, &'a str), OpenError> {
-        let damaged =
-            |detail: &str| OpenError::FormatDamaged { path: self.format.clone(), detail: detail.into() };
+    fn read_format(&self) -> Result<FormatFile, OpenError> {
+        let (path, mut text) = (&self.format, Vec::new());
+        let read = File::open(path).and_then(|file| file.take(LONGEST_FORMAT_FILE).read_to_end(&mut text));
+        read.map_err(OpenError::io("read", path))?;
+        let text = String::from_utf8_lossy(&text);
+        let damaged = |detail: &str| OpenError::FormatDamaged { path: path.clone(), detail: detail.into() };
         let mut lines = text.lines();
         if lines.next() != Some(FIRST_LINE) {
             return Err(damaged("its first line is not \"onceward data directory\""));
         }
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(" = ");
         let format = field("format").ok_or_else(|| damaged("its second line is not \"format = ...\""))?;
-        let found: u32 = format.parse().map_err(|_| damaged("its format is not a number"))?;
-        if found != FORMAT {
-            return Err(OpenError::FormatUnknown { path: self.format.clone(), found, known: FORMAT });
+        let format = format.parse().map_err(|_| damaged("its format is not a number"))?;
+        // Before anything that may be otherwise in a newer format.
+        let program = field("program").ok_or_else(|| damaged("its third line is not \"program = ...\""))?;
+        if format > self.newest {
+            let (path, program) = (path.clone(), program.to_owned());
+            return Err(OpenError::FormatNewer { path, found: format, program, known: self.newest });
         }
-        let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
-        let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
-        if lines.next().is_some() {
-            return Err(damaged("it goes on after its fourth line"));
+        let key = field("key").ok_or_else(|| damaged("its fourth line is not \"key = ...\""))?;
+        let state = field("state").ok_or_else(|| damaged("its fifth line is not \"state = ...\""))?;
+        if format == 0 || lines.next().is_some() {
+            return Err(damaged("its format is 0, or it goes on after its fifth line"));
         }
-        match [DirectoryState::Creating, DirectoryState::Importing, DirectoryState::Complete]
-            .into_iter()
-            .find(|known| known.as_str() == state)
-        {
-            Some(state) => Ok((state, key)),
+        let states = [DirectoryState::Creating, DirectoryState::Importing, DirectoryState::Complete];
+        match states.into_iter().find(|known| known.as_str() == state) {
+            Some(state) => Ok(FormatFile { format, key: key.to_owned(), state }),
             None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
         }
     }
@@ -230,7 +230,9 @@ impl Directory {
         disk: &dyn Disk,
     ) -> Result<(), OpenError> {
         let key = encode_string(&key_fingerprint);
-        let text = format!("{FIRST_LINE}\nformat = {FORMAT}\nkey = {key}\nstate = {}\n", state.as_str());
+        let (format, program, state) = (self.newest, env!("CARGO_PKG_VERSION"), state.as_str());
+        let text =
+            format!("{FIRST_LINE}\nformat = {format}\nprogram = {program}\nkey = {key}\nstate = {state}\n");
         let temporary = self.root.join("FORMAT.new");
         let write = || {
             let mut file =
@@ -296,7 +298,7 @@ impl Directory {
 /// # Errors
 /// [`OpenError`] if `dir` is not a data directory.
 pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
-    Directory::existing(dir).key_fingerprint()
+    Directory::existing(dir).read_format().map(|file| file.key)
 }
 
 /// Creates the directory and its missing parents, and syncs their entries: a synced file is lost with an unsynced

@@ -31,14 +31,14 @@ pub enum OpenError {
         path.display()
     )]
     FormatDamaged { path: PathBuf, detail: String },
-    /// The data was written by a program of another version.
+    /// The data was written by a program of a newer version.
     #[error(
-        "{} says that the data has format {found}, and this program reads format {known}: {} version of onceward \
-         wrote it. To continue: start the version that wrote it, or export the data with it (`onceward export`) and \
-         import the export with this one (`onceward import`); see \"Another version\" in docs/operate/data-directory.md",
-        path.display(), if found < known { "an older" } else { "a newer" }
+        "{} says that the data has format {found}, written by onceward {program}, and this program, onceward {}, reads \
+         formats up to {known}; install onceward {program} or a later version, see \"Downgrade\" in \
+         docs/operate/deploy.md",
+        path.display(), env!("CARGO_PKG_VERSION")
     )]
-    FormatUnknown { path: PathBuf, found: u32, known: u32 },
+    FormatNewer { path: PathBuf, found: u32, program: String, known: u32 },
     /// The data was written with another server key.
     #[error(
         "the server key is not the one that the data in {} was written with, so none of its codes could be checked; \

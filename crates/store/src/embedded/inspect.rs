@@ -14,7 +14,7 @@ use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
 use super::database::Sled;
-use super::directory::{Directory, DirectoryState, FORMAT};
+use super::directory::{Directory, DirectoryState, FormatFile};
 use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
@@ -27,8 +27,7 @@ use crate::{CopiedRecord, RecordCounts};
 /// A data directory that no server uses.
 pub struct ReadOnly {
     directory: Directory,
-    state: DirectoryState,
-    key_fingerprint: String,
+    file: FormatFile,
     copies: Copies,
     /// The files as they were when no server used them.
     before: Files,
@@ -48,18 +47,17 @@ impl ReadOnly {
     /// [`OpenError::InUse`] while a server uses it; others when it is none, or one of a newer program.
     pub fn open(dir: &Path, scratch: Option<&Path>) -> Result<Self, OpenError> {
         let directory = Directory::existing(dir);
-        let state = directory.peek()?;
-        let key_fingerprint = directory.key_fingerprint()?;
+        let file = directory.peek()?;
         directory.is_free()?;
         let before = files_of(&directory)?;
         let (scratch, deadline) = (scratch.map(Path::to_owned), StoreSettings::default().deadline);
         let copies = Copies::of(&directory, scratch, Arc::new(Sled), deadline)?;
-        Ok(Self { directory, state, key_fingerprint, copies, before })
+        Ok(Self { directory, file, copies, before })
     }
 
     /// The fingerprint of the server key of the data, in hex digits.
     pub fn key_fingerprint(&self) -> &str {
-        &self.key_fingerprint
+        &self.file.key
     }
 
     /// Returns `true` if the directory was created and never used.
@@ -67,7 +65,7 @@ impl ReadOnly {
     /// # Errors
     /// [`OpenError::ImportInterrupted`].
     pub fn is_new(&self) -> Result<bool, OpenError> {
-        match self.state {
+        match self.file.state {
             DirectoryState::Creating => Ok(true),
             DirectoryState::Importing => {
                 Err(OpenError::ImportInterrupted { directory: self.directory.root.clone() })
@@ -178,9 +176,9 @@ impl ReadOnly {
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let mut examined = Examined { format: FORMAT, ..Examined::default() };
+        let mut examined = Examined { format: self.file.format, ..Examined::default() };
         let directory = &self.directory;
-        match self.state {
+        match self.file.state {
             DirectoryState::Creating => {
                 examined.alive = Some(RecordCounts::default());
                 return Ok(examined);
@@ -284,6 +282,10 @@ const RESTORE: &str = "restore the data directory from a backup, or see \"When a
 const PUT_BACK: &str = "put it back, or restore the whole directory from a backup; see \"When a start is refused\" in \
                         docs/operate/data-directory.md";
 
+/// The remedy for data of a newer version.
+const UPGRADE: &str =
+    "install the version that wrote it or a later one; see \"Downgrade\" in docs/operate/deploy.md";
+
 /// The remedy when the journal does not continue where the snapshot ends.
 const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
                           start is refused\" in docs/operate/data-directory.md says how to tell the two apart";
@@ -307,10 +309,17 @@ impl Finding {
 }
 
 impl OpenError {
-    /// The damaged or lost part, if it is why the directory was not opened; `None` when it may be well, or that is
+    /// The damaged, lost or newer part, if it is why the directory was not opened; `None` when it may be well, or that is
     /// not known.
     pub fn damage(&self) -> Option<Finding> {
         Some(match self {
+            Self::FormatNewer { path, found, program, known } => {
+                let what = format!(
+                    "the data has format {found}, written by onceward {program}, and this program reads formats up to \
+                     {known}"
+                );
+                Finding::new(path, what, UPGRADE)
+            }
             Self::FormatMissing { path } => {
                 Finding::new(path, "it is missing, but there is data beside it", PUT_BACK)
             }

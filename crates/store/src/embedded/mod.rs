@@ -38,7 +38,6 @@ use tokio::sync::{OnceCell, oneshot};
 
 use self::health::Health;
 use self::open::Copies;
-use self::progress::Progress;
 use self::replay::Strict;
 use self::snapshot::OpenCopy;
 use self::writer::{Batch, Pinned, WriterMessage};
@@ -47,7 +46,7 @@ use crate::{
 };
 
 pub use self::bulk::{NewStore, check_new};
-pub use self::directory::{create_durably, key_fingerprint_in};
+pub use self::directory::{FORMAT, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
 pub use self::open::{OpenOptions, StoreSettings};
@@ -68,11 +67,10 @@ pub struct EmbeddedStore {
     in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
     root: PathBuf,
-    /// The files that the start has opened, until the owners have everything.
+    /// The files that the start has opened, for the first restore.
     start_copy: Mutex<Option<OpenCopy>>,
     /// Whether a copy is being made.
     copying: Arc<AtomicBool>,
-    attached: AtomicBool,
     newest_time: Timestamp,
     /// Records in the snapshot that the start has opened.
     records_at_start: u64,
@@ -120,17 +118,8 @@ impl Store for EmbeddedStore {
         let reader = self.reader.clone();
         Box::pin(async move {
             let mut copy = self.take_start_copy();
-            let is_in_parts = slots != Slots::all() && !self.attached.load(Ordering::Acquire);
-            let read = tokio::task::spawn_blocking(move || {
-                let result = reader.restore(&mut copy, slots, visit);
-                (result, copy.filter(|_| is_in_parts))
-            });
-            let (result, copy) = read.await.map_err(|_| interrupted())?;
-            if let Some(copy) = copy {
-                // Other owners read the same.
-                self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(copy);
-            }
-            result
+            let read = tokio::task::spawn_blocking(move || reader.restore(&mut copy, slots, visit));
+            read.await.map_err(|_| interrupted())?
         })
     }
 
@@ -139,11 +128,6 @@ impl Store for EmbeddedStore {
     }
 
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
-        self.attached.store(true, Ordering::Release);
-        if let Some(copy) = self.take_start_copy() {
-            // Closing it takes a while, and the caller must not wait.
-            std::thread::spawn(move || drop(copy));
-        }
         let _ = self.reader.writer.send(WriterMessage::Attach(owners));
     }
 
@@ -229,11 +213,11 @@ impl StoreReader {
     ) -> Result<(), StoreError> {
         let (pinned, now) = (self.pin()?, self.clock.now());
         let manifest = &pinned.snapshot.manifest;
-        let mut progress = Progress::of("loading", manifest.records, &self.clock, &self.loading);
+        self.loading.begin("loading", manifest.records);
         let mut records = 0;
         let mut from_snapshot = |key: crate::Key, expires, record: &[u8]| {
             records += 1;
-            progress.at(records);
+            self.loading.at(records);
             if now < expires && slots.contains(key.slot) {
                 visit(key, Some(record), expires);
             }

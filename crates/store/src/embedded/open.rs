@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions as FileOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
@@ -17,13 +17,13 @@ use tokio::sync::OnceCell;
 
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, DirectoryState, Lock};
+use super::directory::{Directory, DirectoryState, FORMAT, Lock};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::frame::RecordRef;
 use super::health::{Health, ThreadWatch};
 use super::journal::{Journal, Preparer, Start, not_reserved};
-use super::progress::{Loading, Progress};
+use super::progress::Loading;
 use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
@@ -51,6 +51,8 @@ pub struct StoreSettings {
     pub probe_every: Duration,
     /// The interval at which an idle store records the time.
     pub time_every: Duration,
+    /// The format that is written, and the newest that is read.
+    pub format: u32,
 }
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -68,6 +70,7 @@ impl Default for StoreSettings {
             repeat_checkpoint_after: Duration::from_secs(10),
             probe_every: Duration::from_secs(1),
             time_every: Duration::from_secs(60),
+            format: FORMAT,
         }
     }
 }
@@ -114,9 +117,9 @@ impl EmbeddedStore {
         backend: Arc<dyn SledBackend>,
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
-        let directory = Directory::at(&options.dir)?;
+        let directory = Directory { newest: options.settings.format, ..Directory::at(&options.dir)? };
         let lock = directory.lock()?;
-        let state = directory.state(options.key_fingerprint)?;
+        let (state, format) = directory.state(options.key_fingerprint)?;
         match state {
             DirectoryState::Creating => create(&directory, options, &*disk)?,
             DirectoryState::Importing => {
@@ -127,18 +130,23 @@ impl EmbeddedStore {
         let scratch = options.scratch.clone();
         let copies = Copies::of(&directory, scratch, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
-        drop(Progress::of("verifying the snapshot", 0, &options.clock, &options.loading));
+        options.loading.begin("verifying the snapshot", 0);
         let copy = copies.open_newest(&directory)?;
         let covered = copy.snapshot.manifest.covered;
-        let mut progress = Progress::of("reading the journal", 0, &options.clock, &options.loading);
+        options.loading.begin("reading the journal", 0);
         let mut records = 0;
         let mut count = Strict(|_: RecordRef<'_>| {
             records += 1;
-            progress.at(records);
+            options.loading.at(records);
         });
         let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
         tidy(&directory, &replayed, &*disk)?;
+        if format < directory.newest {
+            // Before anything is written that an older version cannot read.
+            directory.write_state(DirectoryState::Complete, options.key_fingerprint, &*disk)?;
+            tracing::info!(from = format, to = directory.newest, "format of the data directory raised");
+        }
         let snapshots = Snapshots {
             backend,
             disk,
@@ -373,7 +381,6 @@ impl Opened {
             root: directory.root.clone(),
             start_copy: Mutex::new(Some(copy)),
             copying: Arc::default(),
-            attached: AtomicBool::new(false),
             newest_time,
             records_at_start,
             closed: OnceCell::new(),

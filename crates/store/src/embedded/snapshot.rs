@@ -52,6 +52,9 @@ pub(super) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Strin
     move |error| format!("{what}: {error}")
 }
 
+/// The layout of the manifest that is written. [`Manifest::decode`] has a branch for each one from 1 on.
+const VERSION: u64 = 1;
+
 /// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Manifest {
@@ -92,7 +95,7 @@ impl Manifest {
     pub(super) fn encode(&self) -> String {
         let Covered { segment, sequence } = self.covered;
         let mut text = format!(
-            "onceward snapshot\nsegment = {segment}\nsequence = {sequence}\ntime = {}\nrecords = {}\nchunks = {}\n\
+            "onceward snapshot\nversion = {VERSION}\nsegment = {segment}\nsequence = {sequence}\ntime = {}\nrecords = {}\nchunks = {}\n\
              chunk checksum = {:08x}\n",
             self.time.as_millis(),
             self.records,
@@ -113,6 +116,9 @@ impl Manifest {
         let mut number = |name: &str| -> Option<u64> {
             lines.next()?.strip_prefix(name)?.strip_prefix(" = ")?.parse().ok()
         };
+        if number("version")? != VERSION {
+            return None;
+        }
         let covered = Covered { segment: number("segment")?, sequence: number("sequence")? };
         let time = Timestamp::from_millis(number("time")?);
         let (records, chunks) = (number("records")?, number("chunks")?);

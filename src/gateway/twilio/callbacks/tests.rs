@@ -251,7 +251,7 @@ fn callbacks() -> TwilioCallbacks {
 }
 
 fn attempt() -> AttemptId {
-    AttemptId { key: AttemptLogKey { service: ServiceId::new(0), track: 0xff }, attempt: 3 }
+    AttemptId { key: AttemptLogKey { service: ServiceId::new(0), verification: 0xff }, attempt: 3 }
 }
 
 fn receipt_of(

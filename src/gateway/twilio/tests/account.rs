@@ -1,18 +1,11 @@
 //! The common behaviour of an account's gateways: connections, answers, account health, settings.
 
-use secrecy::SecretString;
-
 use super::*;
 use crate::domain::GatewayName;
 use crate::gateway::tests::double::{answer, created_body, refusing_url};
+use crate::gateway::twilio::BASE_URL;
 use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
-use crate::gateway::twilio::{
-    ACCOUNT_SID, AUTH_TOKEN, BASE_URL, CALLER, SENDER, VERIFY_SERVICE, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE,
-};
-use crate::gateway::{
-    AccountPart, GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice,
-    TwilioVoiceSettings, WhatsAppSender,
-};
+use crate::gateway::{AccountPart, GatewayError};
 
 #[tokio::test]
 async fn a_connection_that_breaks_leaves_open_whether_it_was_sent() {
@@ -216,24 +209,10 @@ async fn a_closing_idle_connection_never_makes_the_gateway_send_twice() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused_at_the_start() {
-    let good = || account("https://example.com");
-    let token = |t: &str| SecretString::from(t.to_owned());
-    for (account, expected) in [
-        (TwilioAccount { account_sid: String::new(), ..good() }, ACCOUNT_SID),
-        (TwilioAccount { account_sid: "AC/../x".to_owned(), ..good() }, ACCOUNT_SID),
-        (TwilioAccount { auth_token: token(""), ..good() }, AUTH_TOKEN),
-        (TwilioAccount { auth_token: token("a\r\nX: b"), ..good() }, AUTH_TOKEN),
-    ] {
-        let settings = TwilioSettings { account, ..settings("https://example.com") };
-        assert_eq!(TwilioMessages::new(&settings, clock()).err().map(setting_of).as_deref(), Some(expected));
-    }
-    let sender = TwilioSender::Number(" ".to_owned());
-    let no_sender = TwilioSettings { sender, ..settings("http://127.0.0.1:1") };
-    assert_eq!(TwilioMessages::new(&no_sender, clock()).err().map(setting_of).as_deref(), Some(SENDER));
+fn an_address_that_is_none_is_refused_at_the_start() {
     for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a?b", "http://a#b", "http://"] {
         assert_eq!(
-            TwilioMessages::new(&settings(url), clock()).err().map(setting_of).as_deref(),
+            TwilioMessages::new(&settings(url), clock()).err().map(|error| error.setting).as_deref(),
             Some(BASE_URL),
             "{url}"
         );
@@ -248,37 +227,6 @@ async fn a_base_url_may_have_a_path_and_a_trailing_slash() {
         let line = format!("POST {expected}/2010-04-01/Accounts/{ACCOUNT}/Messages.json HTTP/1.1");
         assert_eq!(double.request().await.request_line, line);
     }
-}
-
-#[test]
-fn what_only_one_gateway_needs_is_asked_for_by_that_one() {
-    let url = "https://example.com";
-    let sender = |number: &str, content_sid: Option<&str>| {
-        let content_sid = content_sid.map(str::to_owned);
-        let whatsapp = Some(WhatsAppSender { number: number.to_owned(), content_sid });
-        TwilioMessages::new(&TwilioSettings { whatsapp, ..settings(url) }, clock()).err().map(setting_of)
-    };
-    assert_eq!(sender("", None).as_deref(), Some(WHATSAPP_NUMBER));
-    assert_eq!(sender("+15005550006", Some("")).as_deref(), Some(WHATSAPP_TEMPLATE));
-    assert_eq!(sender("+15005550006", Some("HX/..")).as_deref(), Some(WHATSAPP_TEMPLATE));
-    assert_eq!(sender("+15005550006", Some("HX01")), None);
-
-    let from = |from: &str| {
-        let ring_for = Duration::from_secs(25);
-        let settings =
-            TwilioVoiceSettings { account: account(url), from: from.to_owned(), gate: false, ring_for };
-        TwilioVoice::new(&settings, clock()).err().map(setting_of)
-    };
-    assert_eq!(from(" ").as_deref(), Some(CALLER));
-    assert_eq!(from("+15005550006"), None);
-
-    let service = |sid: &str| {
-        let settings = TwilioVerifySettings { account: account(url), service_sid: sid.to_owned() };
-        TwilioVerify::new(&settings, clock()).err().map(setting_of)
-    };
-    assert_eq!(service("").as_deref(), Some(VERIFY_SERVICE));
-    assert_eq!(service("VA/../x").as_deref(), Some(VERIFY_SERVICE));
-    assert_eq!(service("VA01"), None);
 }
 
 #[tokio::test]
@@ -303,10 +251,6 @@ async fn only_what_would_meet_every_message_speaks_against_the_gateway() {
 
 async fn failure_of(gateway: &TwilioMessages) -> GatewayError {
     gateway.send(&message("012345")).await.expect_err("not accepted")
-}
-
-fn setting_of(error: GatewaySettingsError) -> String {
-    error.setting
 }
 
 #[tokio::test]

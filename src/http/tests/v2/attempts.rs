@@ -6,24 +6,10 @@ use super::fake::{Call, THEN, ve, vl};
 use super::world::{V2World, is_error, json, root};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::registry::Scope;
-use crate::verify::{Attempt, AttemptQuery};
+use crate::verify::{AttemptQuery, SealedAttempt};
 
-pub fn attempt(number: u8, service: ServiceId) -> Attempt {
-    Attempt {
-        sid: vl(number),
-        service,
-        verification: ve(),
-        created: THEN,
-        updated: THEN,
-        converted: false,
-        channel: Channel::Sms,
-        to: PhoneNumber::parse("+573003003030", None).expect("a number"),
-        country: Region::parse("CO"),
-        message_status: Some("undelivered".to_owned()),
-        error_code: Some(30008),
-        code_length: Some(6),
-        locale: Some("es".to_owned()),
-    }
+pub fn attempt(number: u8, service: ServiceId) -> SealedAttempt {
+    super::fake::attempt(number, service, Channel::Sms)
 }
 
 /// The last query that the fake got.
@@ -37,17 +23,16 @@ fn asked(world: &V2World) -> AttemptQuery {
 #[tokio::test]
 async fn an_attempt_is_shown_as_twilios_example_is() {
     let world = V2World::new().await;
-    world.fake.with_attempts(vec![
-        attempt(1, world.service.id),
-        Attempt { converted: true, ..attempt(2, ServiceId::new(999)) },
-    ]);
+    let mut converted = attempt(2, ServiceId::new(999));
+    converted.listed.converted = true;
+    world.fake.with_attempts(vec![attempt(1, world.service.id), converted]);
     let shown = json(&world.get("/v2/Attempts").await);
     assert_eq!(
         shown["attempts"][0]["channel_data"],
         json!({
             "verification_sid": ve().to_string(), "to": "+573003003030", "status": "unconfirmed",
-            "message_status": "undelivered", "error_code": "30008", "country": "CO", "code_length": 6,
-            "locale": "es", "mcc": null, "mnc": null, "carrier": null,
+            "message_status": "failed", "error_code": "30008", "country": "CO", "code_length": null,
+            "locale": null, "mcc": null, "mnc": null, "carrier": null,
         })
     );
     let first = &shown["attempts"][0];

@@ -4,12 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 
+use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::audit::Author;
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::delivery::{Attempt, SendStatus};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
+};
 use crate::engine::LockoutState;
+use crate::gateway::ReceiptStatus;
 use crate::verify::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SendAttempt,
-    Status, Summary, Verification, VerificationTarget, Verifications,
+    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status,
+    Summary, Verification, VerificationTarget, Verifications,
 };
 
 /// A call of the fake, with readable secrets.
@@ -47,8 +52,8 @@ pub struct Begun {
 pub struct Fake {
     refusal: Arc<Mutex<Option<Refused>>>,
     status: Arc<Mutex<Option<Status>>>,
-    attempts: Arc<Mutex<Vec<Attempt>>>,
-    messages: Arc<Mutex<Vec<SendAttempt>>>,
+    attempts: Arc<Mutex<Vec<SealedAttempt>>>,
+    messages: Arc<Mutex<Vec<SealedAttempt>>>,
     asked: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -67,6 +72,26 @@ pub fn vl(byte: u8) -> Sid {
 /// 2015-07-30T20:00:00Z
 pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
 
+/// To a number in Colombia.
+pub fn attempt(number: u8, service: ServiceId, channel: Channel) -> SealedAttempt {
+    SealedAttempt {
+        sid: vl(number),
+        verification: ve(),
+        listed: ListedAttempt {
+            id: AttemptId { key: AttemptLogKey { service, verification: 0 }, attempt: number },
+            number: PhoneNumber::parse("+573003003030", None).expect("a number"),
+            attempt: Attempt {
+                error_code: Some(30008),
+                receipt: Some(ReceiptStatus::Failed),
+                ..Attempt::new(number, channel, GatewayName::TwilioMessages, SendStatus::Sent, THEN)
+            },
+            verify_status: VerifyStatus::New,
+            verified_at: None,
+            converted: false,
+        },
+    }
+}
+
 impl Fake {
     pub fn refuse(&self, refused: Refused) {
         *self.refusal.lock().expect("not poisoned") = Some(refused);
@@ -76,12 +101,12 @@ impl Fake {
         *self.status.lock().expect("not poisoned") = Some(status);
     }
 
-    pub fn with_attempts(&self, attempts: Vec<Attempt>) {
+    pub fn with_attempts(&self, attempts: Vec<SealedAttempt>) {
         *self.attempts.lock().expect("not poisoned") = attempts;
     }
 
     /// Adds messages to the three of a verification.
-    pub fn with_messages(&self, messages: Vec<SendAttempt>) {
+    pub fn with_messages(&self, messages: Vec<SealedAttempt>) {
         *self.messages.lock().expect("not poisoned") = messages;
     }
 
@@ -116,9 +141,9 @@ impl Fake {
             created: THEN,
             updated: THEN,
             attempts: [
-                SendAttempt { sid: vl(1), time: THEN, channel: Channel::Sms },
-                SendAttempt { sid: vl(2), time: THEN, channel: Channel::Call },
-                SendAttempt { sid: vl(3), time: THEN, channel: Channel::WhatsApp },
+                attempt(1, service, Channel::Sms),
+                attempt(2, service, Channel::Call),
+                attempt(3, service, Channel::WhatsApp),
             ]
             .into_iter()
             .chain(messages)
@@ -193,7 +218,7 @@ impl Verifications for Fake {
         self.answer(AttemptPage { attempts, has_more })
     }
 
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
         self.note(Call::Attempt(sid));
         let found = self.attempts.lock().expect("not poisoned").iter().find(|kept| kept.sid == sid).cloned();
         Box::pin(async move { found.ok_or(Refused::NotFound) })

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::fake::{THEN, vl};
+use super::fake::attempt;
 use super::world::{V2World, basic, is_error, root};
 use crate::attempts::MOST_ROWS;
-use crate::domain::Channel;
+use crate::domain::{Channel, ServiceId};
 use crate::http::long_answers::{LongAnswerPermit, LongAnswers};
 use crate::http::tests::script::Script;
 use crate::registry::EventType;
-use crate::verify::SendAttempt;
+use crate::verify::SealedAttempt;
 
 #[tokio::test]
 async fn reads_are_refused_while_too_many_long_answers_are_read() {
@@ -61,8 +61,8 @@ async fn no_request_makes_the_answer_to_a_change_long() {
 }
 
 /// Beside the three that the fake shows.
-fn all_but_three_messages() -> Vec<SendAttempt> {
-    vec![SendAttempt { sid: vl(4), time: THEN, channel: Channel::WhatsApp }; MOST_ROWS - 3]
+fn all_but_three_messages() -> Vec<SealedAttempt> {
+    vec![attempt(4, ServiceId::DEFAULT, Channel::WhatsApp); MOST_ROWS - 3]
 }
 
 /// In this world the answer to a change is long.

@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::fake::{Fake, THEN};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Channel, GatewayName, ServerKey, ServiceId, Sid, SidKind};
-use crate::engine::Sealer;
 use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
@@ -18,7 +17,7 @@ use crate::registry::tests::world::named;
 use crate::registry::tests::world::{World as RegistryWorld, start};
 use crate::registry::{KeyOptions, Registry, Scope, Service, gateway_sid};
 use crate::store::{BoxFuture, MemoryStore};
-use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
+use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -62,14 +61,14 @@ pub async fn outbox(registry: &Registry) -> Outbox {
 
     let key = ServerKey::from_bytes([7; 32]);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
-    Outbox::start(OutboxDeps {
-        shards: start(&MemoryStore::new(), &clock, 21).await.expect("shards"),
-        sealer: Sealer::new(&key),
-        subscribers: Arc::new(registry.clone()),
-        transport: Arc::new(Silence),
-        bounds: OutboxBounds::default(),
-        tracer: None,
-    })
+    Outbox::start(
+        start(&MemoryStore::new(), &clock, 21).await.expect("shards"),
+        &key,
+        Arc::new(registry.clone()),
+        Arc::new(Silence),
+        OutboxBounds::default(),
+        None,
+    )
 }
 
 impl V2World {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{START, World, asking, number};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
-use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::guard::operator::ServiceExplanation;
 use crate::guard::{
@@ -34,7 +34,7 @@ fn phone(digits: u64) -> PhoneNumber {
 }
 
 fn guard(world: &World) -> &PumpingGuard {
-    world.verifying.0.guard.as_ref().expect("a guard")
+    world.verifying.guard().expect("a guard")
 }
 
 async fn sends(world: &World, to: u64) -> Result<Verification, Refused> {
@@ -186,6 +186,90 @@ async fn what_no_gateway_accepts_takes_no_allowance() {
 }
 
 #[tokio::test]
+async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..6).map(|n| asking(phone(TJ + n)))).await, 6);
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(10).await;
+    // The prefix has no message left for the last two calls.
+    sends(&world, US).await.expect("sent");
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(12).await;
+    let calls = world.provider.handed().into_iter().filter(|handed| handed.channel == Channel::Call);
+    let calls: Vec<_> = calls.map(|handed| handed.to.as_u64()).collect();
+    assert_eq!((calls.len(), calls[4]), (5, US));
+    assert_eq!(passed(&world, (20..30).map(|n| asking(phone(TJ + n)))).await, 0);
+}
+
+#[tokio::test]
+async fn a_step_after_a_request_without_a_check_needs_no_allowance() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..10).map(|n| asking(phone(TJ + n)))).await, 10);
+    let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
+    world.begins(BeginRequest { client, ..asking(phone(TJ + 50)) }).await.expect("sent");
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(12).await;
+    assert_eq!(world.provider.handed()[11].to, phone(TJ + 50));
+}
+
+#[tokio::test]
+async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
+    let workflow = json!({ "workflow": "sms:30s,call" });
+    let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
+    assert_eq!(passed(&world, (0..4).map(|n| asking(phone(TJ + n)))).await, 4);
+    (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(8).await;
+    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).await.allowances[0].level;
+    while left().await != 6 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_entry_says_what_it_replaces() {
+    let world = paid(GuardSettings::default()).await;
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    for (action, replaced) in [
+        (EntryAction::Expect(5), None),
+        (EntryAction::Expect(7), Some("expect")),
+        (EntryAction::Block, Some("expect")),
+    ] {
+        let by = world.registry.author(Actor::Account, None);
+        let entry = guard(&world).set_entry(country, Some(action), HOUR, by).await.expect("room");
+        assert_eq!(entry.expect("an entry").replaced.as_deref(), replaced);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_in_one_service_hides_nothing_of_another() {
+    let settings = GuardSettings { prefix: Some(1), country: Some(100_000), ..GuardSettings::default() };
+    let world = paid(GuardSettings { unproven: Some(100_000), ..settings }).await;
+    let other = ServiceId::new(77);
+    let assess = |service, to| {
+        let signals = ClientSignals::default().about(service, phone(to), Channel::Sms);
+        guard(&world).assess(&signals, None).is_err()
+    };
+    for n in 0..500 {
+        assess(world.service.id, TJ + 10_000 * n);
+        assert!(assess(world.service.id, TJ + 10_000 * n));
+    }
+    assess(other, DE);
+    assert!(assess(other, DE));
+    let of = async |service| {
+        let query = DecisionQuery { service: Some(service), limit: 1_000, ..DecisionQuery::default() };
+        guard(&world).decisions(&query).await.expect("decisions").0
+    };
+    let flooded = of(world.service.id).await;
+    let sends: u64 = flooded.iter().map(|decision| decision.sends).sum();
+    assert_eq!((flooded.len(), sends), (33, 500), "32 keys, and the others together");
+    let quiet = of(other).await;
+    assert_eq!(quiet[0].name.key.dimension, Dimension::prefix_of(phone(DE)));
+}
+
+#[tokio::test]
 async fn an_unlocked_number_gets_messages_again() {
     let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
     let world = paid(settings).await;
@@ -195,7 +279,7 @@ async fn an_unlocked_number_gets_messages_again() {
     }
     let refused = send().await;
     let until = Some(refused.at.plus(12 * HOUR));
-    let SendOutcome::GuardRefused(GuardRefusal::Blocked { until: told }) = refused.outcome else {
+    let SendOutcome::GuardRefused(GuardRefusal::Blocked { until: told, .. }) = refused.outcome else {
         panic!("{refused:?}")
     };
     assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");

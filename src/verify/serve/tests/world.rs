@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, RegistrySettings};
-use crate::config::{Bounds, BreakerSettings, DeliverySettings, GuardSettings, TrackerSettings};
+use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GuardSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
 };
-use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
 use crate::limit::{self, IdempotencyKeys, Limits};
@@ -31,9 +31,9 @@ use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
     BeginRequest, CheckCode, CurrentRules, Ending, Refused, Verification, VerificationTarget,
-    Verifications as _, Verifying, VerifyingDeps,
+    Verifications as _, Verifying,
 };
-use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
+use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -397,41 +397,30 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         rng: rng(2),
         bounds: Bounds::default(),
         metrics: Arc::clone(shards.metrics()),
-        guard: Some(guard.clone()),
+        guard: Some(guard),
     }));
     let policies = Policies::new(contract());
-    let outbox = Outbox::start(OutboxDeps {
-        shards: shards.clone(),
-        sealer: Sealer::new(&key),
-        subscribers: Arc::new(registry.clone()),
-        transport: Arc::new(hook),
-        bounds: OutboxBounds::default(),
-        tracer: None,
-    });
+    let outbox = Outbox::start(
+        shards.clone(),
+        &key,
+        Arc::new(registry.clone()),
+        Arc::new(hook),
+        OutboxBounds::default(),
+        None,
+    );
     let verifier = Verifier::new(VerifierDeps {
-        attempts: Attempts::new(&shards, TrackerSettings::default()),
+        attempts: Attempts::new(&shards, AttemptLogSettings::default()),
         shards,
         capacity,
         keys: Arc::clone(keys.capacity()),
-        delivery: delivery.clone(),
+        delivery,
         policies: policies.clone(),
-        server_key: key.clone(),
+        server_key: key,
         bounds: Bounds::default(),
         events: Some(outbox.recorder()),
-        guard: Some(guard.clone()),
     });
     let rules = CurrentRules::new(&registry, policies);
-    let verifying = Verifying::new(VerifyingDeps {
-        registry: registry.clone(),
-        verifier,
-        delivery,
-        limits,
-        guard: Some(guard),
-        keys,
-        server_key: key,
-        rules,
-        clock,
-    });
+    let verifying = Verifying::new(registry.clone(), verifier, limits, keys, rules);
     (registry, verifying, outbox, store)
 }
 

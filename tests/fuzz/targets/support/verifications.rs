@@ -2,18 +2,23 @@
 
 use std::sync::{Arc, Mutex};
 
+use onceward::attempts::{ListedAttempt, VerifyStatus};
 use onceward::audit::Author;
 use onceward::config::services::{AccountSettings, RegistrySettings};
-use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use onceward::engine::{LockoutState, Sealer};
+use onceward::delivery::{Attempt, SendStatus};
+use onceward::domain::{
+    ApiSecret, AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid,
+    SidKind, Timestamp,
+};
+use onceward::engine::LockoutState;
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
 use onceward::verify::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SendAttempt,
-    Status, Summary, Verification, VerificationTarget, Verifications,
+    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status,
+    Summary, Verification, VerificationTarget, Verifications,
 };
-use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
+use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
 use super::front_end::{FrontEnd, Reply};
 use super::registry::{registry, shards};
@@ -55,7 +60,18 @@ fn shown(service: ServiceId, target: VerificationTarget, status: Status) -> Resu
         status,
         created: NOW,
         updated: NOW,
-        attempts: vec![SendAttempt { sid: sid(SidKind::Attempt), time: NOW, channel: Channel::Call }],
+        attempts: vec![SealedAttempt {
+            sid: sid(SidKind::Attempt),
+            verification: sid(SidKind::Verification),
+            listed: ListedAttempt {
+                id: AttemptId { key: AttemptLogKey { service, verification: 0 }, attempt: 0 },
+                number,
+                attempt: Attempt::new(0, Channel::Call, GatewayName::Simulator, SendStatus::Sent, NOW),
+                verify_status: VerifyStatus::New,
+                verified_at: None,
+                converted: false,
+            },
+        }],
     })
 }
 
@@ -110,7 +126,7 @@ impl Verifications for Notes {
         )
     }
 
-    fn attempt(&self, _sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+    fn attempt(&self, _sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
         Box::pin(async { Err(Refused::NotFound) })
     }
 
@@ -144,14 +160,14 @@ impl V2FrontEnd {
             let service = registry.create_service(settings.into_iter().collect()).await.expect("a service");
             let key = ServerKey::from_bytes([7; 32]);
             // No event is emitted: the outbox posts nothing.
-            let outbox = Outbox::start(OutboxDeps {
+            let outbox = Outbox::start(
                 shards,
-                sealer: Sealer::new(&key),
-                subscribers: Arc::new(registry.clone()),
-                transport: Arc::new(Poster::new(false, ATTEMPT_TIME)),
-                tracer: None,
-                bounds: OutboxBounds::default(),
-            });
+                &key,
+                Arc::new(registry.clone()),
+                Arc::new(Poster::new(false, ATTEMPT_TIME)),
+                OutboxBounds::default(),
+                None,
+            );
             (registry, outbox, service.sid.to_string())
         });
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };

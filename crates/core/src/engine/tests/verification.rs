@@ -58,7 +58,7 @@ fn a_further_send_repeats_the_code_and_its_end() {
     );
     number.advance(mins(6));
     let third = number.begins();
-    assert_ne!(third.verification.salt.track(), first.verification.salt.track());
+    assert_ne!(third.verification.salt.id(), first.verification.salt.id());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn where_configured_a_further_send_has_a_new_code() {
     let first = number.begins();
     number.advance(mins(4));
     let second = number.begins();
-    assert_eq!(second.verification.salt.track(), first.verification.salt.track());
+    assert_eq!(second.verification.salt.id(), first.verification.salt.id());
     assert_ne!(second.verification.salt, first.verification.salt);
     assert_eq!(second.verification.expires, first.verification.expires.plus(mins(4)));
     let (old, new) = (number.code_of(&first), number.code_of(&second));
@@ -108,7 +108,7 @@ fn a_name_of_another_verification_is_not_found_and_counts_nothing() {
     let mut number = Number::of_a_new_service();
     let permit = number.begins();
     let before = number.state;
-    let other = Some(VerificationName::of_track(!permit.verification.salt.track()));
+    let other = Some(VerificationName::of(!permit.verification.salt.id()));
     assert_eq!(number.guesses(other), Decided(CheckOutcome::NotFound));
     assert_eq!(number.state, before);
 }
@@ -148,7 +148,7 @@ fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     ));
     number.settles(&permit, GatewayResult::Accepted);
     let BeginOutcome::Permitted(again) = number.asks(Some(&second), false) else { panic!("refused") };
-    assert_eq!(again.verification.salt.track(), permit.verification.salt.track());
+    assert_eq!(again.verification.salt.id(), permit.verification.salt.id());
     assert!(matches!(number.submits(Some(&first), None), Decided(CheckOutcome::Wrong { .. })));
     assert_eq!(number.submits(Some(&second), None), Decided(CheckOutcome::Approved));
 }

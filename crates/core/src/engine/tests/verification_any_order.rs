@@ -105,7 +105,7 @@ impl Run {
             }
             Step::Hear { pick, result } => self.hear(pick, result, before)?,
             Step::End(ending) => {
-                let under_way = before.unless_expired(self.number.now).verification().map(|v| v.salt.track());
+                let under_way = before.unless_expired(self.number.now).verification().map(|v| v.salt.id());
                 if let EndOutcome::Ended(ended) = self.number.ends(ending)
                     && self.commits(before)?
                 {
@@ -152,9 +152,9 @@ impl Run {
         silent: bool,
         before: NumberState,
     ) -> Result<(), TestCaseError> {
-        let track = permit.verification.salt.track();
+        let id = permit.verification.salt.id();
         prop_assert!(permit.verification.expires > self.number.now, "a message for a code that is over");
-        prop_assert!(!self.over.contains(&track), "a message for a verification that is over");
+        prop_assert!(!self.over.contains(&id), "a message for a verification that is over");
         if self.commits(before)? {
             self.sent.push(Sent { permit: *permit, at: self.number.now, settled: silent });
         }
@@ -182,13 +182,13 @@ impl Run {
         let (before, now) = (self.number.state, self.number.now);
         let permits: Vec<SendPermit> = self.sent.iter().map(|sent| sent.permit).collect();
         let name = named(by, &permits);
-        let under_way = before.unless_expired(now).verification().map(|v| v.salt.track());
+        let under_way = before.unless_expired(now).verification().map(|v| v.salt.id());
         let outcome = self.number.submits(code, name);
         match outcome {
             Decided(CheckOutcome::Approved) => {
-                let track = under_way.expect("there is one");
+                let id = under_way.expect("there is one");
                 if self.commits(before)? {
-                    self.approved(track, name)?;
+                    self.approved(id, name)?;
                 }
             }
             Decided(CheckOutcome::Wrong { live, .. }) => {
@@ -215,10 +215,10 @@ impl Run {
     }
 
     /// A client learned that a code is wrong, or a gateway was asked.
-    fn counted(&mut self, track: u64) -> Result<(), TestCaseError> {
+    fn counted(&mut self, id: u64) -> Result<(), TestCaseError> {
         let (policy, now) = (self.number.policy, self.number.now);
-        prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
-        let guessed = self.guessed.entry(track).or_default();
+        prop_assert!(!self.over.contains(&id), "a guess at a verification that is over");
+        let guessed = self.guessed.entry(id).or_default();
         *guessed += 1;
         prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
         self.in_a_row.at_least(now);
@@ -227,12 +227,12 @@ impl Run {
         Ok(())
     }
 
-    fn approved(&mut self, track: u64, name: Option<VerificationName>) -> Result<(), TestCaseError> {
-        let is_meant = name.is_none_or(|name| name == VerificationName::of_track(track));
+    fn approved(&mut self, id: u64, name: Option<VerificationName>) -> Result<(), TestCaseError> {
+        let is_meant = name.is_none_or(|name| name == VerificationName::of(id));
         prop_assert!(is_meant, "another verification than the one that was named");
-        prop_assert!(!self.over.contains(&track), "approved after its end");
-        prop_assert!(self.approved.insert(track), "approved twice");
-        self.over.insert(track);
+        prop_assert!(!self.over.contains(&id), "approved after its end");
+        prop_assert!(self.approved.insert(id), "approved twice");
+        self.over.insert(id);
         self.is_fresh();
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Run {
             return Ok(());
         }
         let permit = self.asked.swap_remove(pick % self.asked.len());
-        let track = permit.salt.track();
+        let id = permit.salt.id();
         let was_open = before
             .unless_expired(self.number.now)
             .verification()
@@ -251,12 +251,12 @@ impl Run {
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.
-            self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
+            self.guessed.entry(id).and_modify(|n| *n = n.saturating_sub(1));
             self.in_a_row.give_back();
         }
         if outcome == CheckOutcome::Approved && told {
             prop_assert!(permit.until > self.number.now, "approved late");
-            self.approved(track, None)?;
+            self.approved(id, None)?;
         }
         Ok(())
     }
@@ -278,10 +278,10 @@ impl Run {
             let failures = open.failures.in_a_row;
             prop_assert!(failures >= told_in_a_row, "{failures} counted, {told_in_a_row} told");
             let Some(v) = open.verification.filter(|v| v.is_live(now)) else { continue };
-            let told = self.guessed.get(&v.salt.track()).copied().unwrap_or_default();
+            let told = self.guessed.get(&v.salt.id()).copied().unwrap_or_default();
             let wrong = v.counted.map_or(0, |counted| counted.wrong);
             prop_assert!(wrong >= told, "{wrong} counted of the verification, {told} told");
-            prop_assert!(!self.over.contains(&v.salt.track()), "one that is over is live again");
+            prop_assert!(!self.over.contains(&v.salt.id()), "one that is over is live again");
         }
         Ok(())
     }

@@ -207,7 +207,7 @@ pub fn brought(which: Option<usize>) -> Option<Code> {
 
 /// The name of the verification of a permit.
 pub fn name_of(permit: &SendPermit) -> VerificationName {
-    VerificationName::of_track(permit.verification.salt.track())
+    VerificationName::of(permit.verification.salt.id())
 }
 
 /// The name in a check, after these permits.

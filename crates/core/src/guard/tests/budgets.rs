@@ -52,7 +52,7 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
         messages.push(message(begin.plus(DAY / 100 * n), DE + 10_001 * u64::from(n), n % 5 > 0));
     }
     messages.extend((0..200).map(|n| message(begin.plus(2 * DAY + MINUTE * n), TJ + u64::from(n), false)));
-    // In any order, as the tracker lists the newest first.
+    // In any order, as `onceward tracker` lists the newest first.
     messages.reverse();
     let outcome = |tolerance| {
         let rules = GuardRules { tolerance, ..GuardRules::default() };

@@ -30,6 +30,43 @@ fn announced_messages_pass_and_leave_nothing_behind() {
 }
 
 #[test]
+fn announced_messages_are_used_once_also_after_quiet_days() {
+    let mut world = World::new();
+    world.set(country("TJ"), Some(EntryAction::Expect(500)), world.now.plus(30 * DAY));
+    assert_eq!(world.send_while(elsewhere), (530, Rule::Country));
+    world.pass(3 * DAY);
+    while !world.guard.take_changed(1_000).is_empty() {}
+    world.guard.sweep(10_000, world.now);
+    assert_eq!(world.guard.len(), [0, 0]);
+    assert_eq!(world.send_while(|n| elsewhere(1_000 + n)), (30, Rule::Country));
+}
+
+#[test]
+fn messages_announced_for_all_services_are_of_all_together() {
+    let mut world = World::new();
+    world.set(country("TJ"), Some(EntryAction::Expect(100)), world.now.plus(DAY));
+    let mut sent = 0;
+    for service in [3, 4] {
+        let of = |n| Signals { service: ServiceId::new(service), ..World::signals(elsewhere(n)) };
+        sent += (0..200).take_while(|n| world.assess(&of(*n)) == Ok(())).count();
+    }
+    assert_eq!(sent, 30 + 30 + 100);
+}
+
+#[test]
+fn an_entry_that_was_not_stored_is_reset() {
+    let mut world = World::new();
+    let (before, now) = (Entry { action: EntryAction::Block, until: world.now.plus(DAY) }, world.now);
+    world.set(country("TJ"), Some(before.action), before.until);
+    for known in [Some(before), None] {
+        world.set(country("TJ"), Some(EntryAction::Allow), now.plus(HOUR));
+        world.guard.reset_entry(country("TJ"), known);
+        assert_eq!(world.guard.entry(&country("TJ"), now), known);
+        assert_eq!(world.guard.take_changed(10).len(), 1, "what may be stored is written again");
+    }
+}
+
+#[test]
 fn to_allow_a_number_ends_its_refusals() {
     let mut world = World::new();
     world.send_while(|_| TJ);
@@ -82,7 +119,7 @@ fn a_number_is_forgotten_with_its_manual_entry() {
 }
 
 impl World {
-    fn set(&mut self, key: Key, action: Option<EntryAction>, until: Timestamp) {
+    pub(super) fn set(&mut self, key: Key, action: Option<EntryAction>, until: Timestamp) {
         self.guard.set_entry(key, action, until, self.now).expect("room");
     }
 }

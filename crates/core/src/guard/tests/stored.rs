@@ -65,7 +65,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
         }
     }
     assert!(world.guard.dropped() > 1_000);
-    let germany = world.guard.figures(ServiceId::DEFAULT, country("DE").dimension, &world.rules, world.now).0;
+    let germany = world.figures(country("DE").dimension);
     assert!(germany.usual > 100, "{germany:?}");
 }
 
@@ -85,9 +85,91 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
     (0..2_000).for_each(|n| assert_eq!(world.assess(&of(99, n)), Ok(())));
     assert!(world.guard.dropped() > 3_000);
     for service in 1..=30 {
-        let rows = world.guard.allowances.of(ServiceId::new(service)).count();
+        let rows = world.guard.allowances.page(Some(ServiceId::new(service)), (0, 0), 100).0.len();
         assert_eq!(rows, 3 * 3 + 2, "service {service}");
     }
+}
+
+#[test]
+fn a_small_service_pushes_out_no_users_of_a_large_one() {
+    let mut world = World::with_users();
+    let honest = world.guard.len()[0];
+    let bounds = Bounds { allowances: honest, ..Bounds::default() };
+    let mut full = Guard::new(bounds, 1);
+    for row in world.guard.take_changed(usize::MAX).into_iter().filter_map(|(_, row)| row) {
+        full.restore(row);
+    }
+    world.guard = full;
+    world.rules = GuardRules { country: 100_000, unproven: 100_000, ..GuardRules::default() };
+    for n in 0..3_000 {
+        let (service, address) = (ServiceId::new(99), Some(net(&fresh(n))));
+        let signals = Signals { service, address, ..World::signals(elsewhere(n)) };
+        assert_eq!(world.assess(&signals), Ok(()));
+        assert!(world.guard.len()[0] <= honest);
+    }
+    let (rows, _) = world.guard.page(Some(ServiceId::DEFAULT), (0, 0), usize::MAX);
+    // The first rows of the new service take places, and none later.
+    assert!(rows.len() + 1_000 >= honest, "{} of {honest}", rows.len());
+    let germany = world.figures(country("DE").dimension);
+    assert!(germany.usual > 30, "{germany:?}");
+}
+
+#[test]
+fn a_record_that_was_not_stored_is_taken_again() {
+    let mut world = World::new();
+    world.send(TJ).expect("sent");
+    world.send(DE).expect("sent");
+    assert!(world.guard.unlock(ServiceId::DEFAULT, number(DE)));
+    world.set(country("GB"), Some(EntryAction::Block), world.now.plus(DAY));
+    let rows = |world: &mut World| {
+        let mut taken = world.guard.take_changed(100);
+        taken.sort_by_key(|(name, _)| *name);
+        taken
+    };
+    let first = rows(&mut world);
+    assert!(rows(&mut world).is_empty());
+    first.iter().for_each(|(name, _)| world.guard.mark_changed(*name));
+    first.iter().for_each(|(name, _)| world.guard.mark_changed(*name));
+    let again = rows(&mut world);
+    let names = |rows: &[(RowName, Option<GuardRow>)]| -> Vec<_> {
+        rows.iter().map(|(name, row)| (*name, row.is_some())).collect()
+    };
+    assert!(names(&again).iter().any(|(_, is_kept)| !is_kept));
+    let mut unique = names(&again);
+    unique.dedup();
+    assert_eq!(unique, names(&first));
+}
+
+#[test]
+fn allowances_of_ten_thousand_services_are_read_in_pages() {
+    let mut world = World::new();
+    for service in 0..10_000 {
+        let of =
+            Signals { service: ServiceId::new(service), ..World::signals(elsewhere(u64::from(service))) };
+        assert_eq!(world.assess(&of), Ok(()));
+    }
+    let (mut found, mut next) = (std::collections::BTreeSet::new(), Some((0, 0)));
+    while let Some(start) = next {
+        let page;
+        (page, next) = world.guard.page(None, start, 2);
+        assert!(page.len() <= 2);
+        found.extend(page.into_iter().map(|(service, dimension, _)| (service, dimension)));
+    }
+    assert_eq!((found.len(), world.guard.len()[0]), (30_000, 30_000));
+}
+
+#[test]
+fn a_sweep_looks_at_no_more_rows_than_it_is_told() {
+    let mut world = World::new();
+    for service in 0..100 {
+        world.assess(&Signals { service: ServiceId::new(service), ..World::signals(TJ) }).expect("sent");
+    }
+    while !world.guard.take_changed(100).is_empty() {}
+    let later = world.now.plus(2 * DAY);
+    world.guard.sweep(50, later);
+    assert!(world.guard.len()[0] >= 250, "{:?}", world.guard.len());
+    (0..20).for_each(|_| world.guard.sweep(50, later));
+    assert_eq!((world.guard.len(), world.guard.services().count()), ([0, 0], 0));
 }
 
 #[test]
@@ -107,6 +189,6 @@ fn what_a_place_usually_verifies_outlives_its_level() {
     while !world.guard.take_changed(1_000).is_empty() {}
     world.pass(10 * DAY);
     world.guard.sweep(10_000, world.now);
-    let germany = world.guard.figures(ServiceId::DEFAULT, country("DE").dimension, &world.rules, world.now).0;
+    let germany = world.figures(country("DE").dimension);
     assert!(germany.usual > 5, "{germany:?}");
 }

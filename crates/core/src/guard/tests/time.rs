@@ -51,6 +51,36 @@ proptest! {
         }
     }
 
+    /// The explanation of a number is what the next request from its last client gets.
+    #[test]
+    fn an_explanation_foretells_the_decision(
+        steps in prop::collection::vec((0_u64..40, 0_u64..4, any::<bool>(), 0_u64..2_000), 1..120),
+        entry in 0_u8..4,
+    ) {
+        let mut world = World::new();
+        let action = [None, Some(EntryAction::Allow), Some(EntryAction::Block), Some(EntryAction::Expect(9))];
+        if let Some(action) = action[usize::from(entry)] {
+            let (until, now) = (world.now.plus(HOUR), world.now);
+            world.guard.set_entry(country("TJ"), Some(action), until, now).expect("room");
+        }
+        for (n, address, is_verified, seconds) in steps {
+            world.pass(Duration::from_secs(seconds));
+            let (to, address) = (TJ + n % 10 + 10_000 * (n / 10), format!("192.0.2.{address}"));
+            let first = world.send_from(to, &address);
+            if first == Ok(()) && is_verified {
+                world.verify(to);
+            }
+            let (number, known) = (number(to), world.known.get(&number(to)).copied());
+            let (service, of) = (ServiceId::DEFAULT, (number.region(), NumberType::Other));
+            let explained =
+                world.guard.explain(service, Dimension::Number(number), of, &world.rules, known, world.now);
+            let mut next = world.clone();
+            let signals = Signals { address: Some(net(&address)), ..World::signals(to) };
+            let decided = next.guard.assess(&signals, &next.rules, known, next.now);
+            prop_assert_eq!(explained.assessment, decided);
+        }
+    }
+
     #[test]
     fn levels_stay_between_nothing_and_the_most(
         steps in prop::collection::vec((0_u64..40, 0_u64..4, 0_u8..4, 0_u64..20_000), 1..200),
@@ -66,9 +96,9 @@ proptest! {
                 1 => world.verify(to),
                 _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
             }
-            let places: Vec<Dimension> = world.guard.allowances.of(ServiceId::DEFAULT).map(|(key, _)| *key).collect();
-            for dimension in places {
-                let place = world.guard.place(ServiceId::DEFAULT, dimension, Rule::Prefix, &world.rules, world.now);
+            let (rows, _) = world.guard.allowances.page(Some(ServiceId::DEFAULT), (0, 0), 1_000);
+            for (service, dimension, _) in rows {
+                let place = world.guard.place(service, dimension, &world.rules, world.now);
                 let (level, most) = (place.allowance.level(), place.allowance.most(&place.limit));
                 prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
             }

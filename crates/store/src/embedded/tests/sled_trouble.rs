@@ -82,9 +82,8 @@ fn a_failed_database_that_hangs_on_close_holds_up_no_later_checkpoint() {
     }
     world.sled.set(None);
     world.sled.release();
-    while world.checkpoint().is_err() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    // Their threads end now. A thread that only ends late does not count as one that hangs.
+    world.checkpoint().unwrap();
     assert_eq!(world.store().health(), Ok(()));
 }
 

@@ -1,0 +1,171 @@
+//! The control socket: a Unix domain socket in the data directory, on which the command line asks the running server.
+//!
+//! Only one process may have the data directory open. Therefore commands ask it by HTTP. The routes are those of the HTTP
+//! port and those below `/local`.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::http::{Deps, serve_local};
+
+/// The socket's name in the data directory.
+const FILE_NAME: &str = "control.sock";
+
+/// Why there is no socket. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("the path {} is too long for a socket; choose a shorter data-dir, or a relative one", .0.display())]
+    PathTooLong(PathBuf),
+    #[error("a server answers on {} already; stop that one first", .0.display())]
+    InUse(PathBuf),
+    #[error("{action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl ControlError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// The path of the socket of a data directory.
+pub fn socket_in(data_dir: &Path) -> Result<PathBuf, ControlError> {
+    let path = data_dir.join(FILE_NAME);
+    match SocketAddr::from_pathname(&path) {
+        Ok(_) => Ok(path),
+        Err(_) => Err(ControlError::PathTooLong(path)),
+    }
+}
+
+/// The task that answers on the socket.
+pub struct Control {
+    stop: oneshot::Sender<()>,
+    answering: JoinHandle<()>,
+}
+
+impl Control {
+    /// Answers requests of the command line. `None` without a socket; the server can run without one.
+    pub fn start(data_dir: &Path, deps: Arc<Deps>) -> Option<Self> {
+        let socket = ControlSocket::bind(data_dir)
+            .inspect_err(|error| {
+                tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
+            })
+            .ok()?;
+        let (stop, stopped) = oneshot::channel();
+        let answering = tokio::spawn(async move {
+            let until = async {
+                // Also when the other end is gone.
+                let _ = stopped.await;
+            };
+            serve_local(&socket.listener, until, deps).await;
+        });
+        Some(Self { stop, answering })
+    }
+
+    /// Stops the task and removes the socket.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        if let Err(error) = self.answering.await {
+            tracing::error!(%error, "control socket failed at shutdown");
+        }
+    }
+}
+
+/// Gone from the disk when it is dropped.
+#[derive(Debug)]
+struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Listens in `data_dir`, which no other server uses: a socket left by a killed process is replaced. Needs a tokio
+    /// runtime.
+    fn bind(data_dir: &Path) -> Result<Self, ControlError> {
+        let path = socket_in(data_dir)?;
+        remove_stale(&path)?;
+        let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
+        let socket = Self { listener, path };
+        // Until this is done, and where a system ignores it, the check of the peer's user protects.
+        fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
+            .map_err(ControlError::io("restrict the mode of", &socket.path))?;
+        Ok(socket)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes a socket that no process listens on.
+fn remove_stale(path: &Path) -> Result<(), ControlError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ControlError::io("look at", path)(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not a socket; move it away");
+            return Err(ControlError::io("replace", path)(source));
+        }
+        Ok(_) => {}
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(ControlError::InUse(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(ControlError::io("remove the old", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_may_open_the_socket_and_it_goes_with_the_server() {
+        let home = TempDir::new().expect("a directory");
+        let socket = ControlSocket::bind(home.path()).expect("a socket");
+        let found = fs::metadata(&socket.path).expect("it is there");
+        assert!(found.file_type().is_socket());
+        assert_eq!(found.permissions().mode() & 0o777, 0o600);
+        let path = socket.path.clone();
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_bind_replaces_a_killed_servers_socket_but_not_one_that_answers() {
+        let home = TempDir::new().expect("a directory");
+        drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
+        let socket = ControlSocket::bind(home.path()).expect("it is replaced");
+        let second = ControlSocket::bind(home.path());
+        assert!(matches!(second, Err(ControlError::InUse(_))), "{second:?}");
+        drop(socket);
+    }
+
+    #[tokio::test]
+    async fn another_file_of_that_name_is_left_alone() {
+        let home = TempDir::new().expect("a directory");
+        let path = home.path().join("control.sock");
+        fs::write(&path, "mine").expect("a file");
+        let refused = ControlSocket::bind(home.path());
+        assert!(matches!(refused, Err(ControlError::Io { .. })), "{refused:?}");
+        assert_eq!(fs::read(&path).expect("still there"), b"mine");
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_is_refused() {
+        let refused = socket_in(&Path::new("/tmp").join("long/".repeat(30)));
+        assert!(matches!(refused, Err(ControlError::PathTooLong(_))), "{refused:?}");
+    }
+}

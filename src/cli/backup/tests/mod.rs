@@ -1,0 +1,408 @@
+//! Export and import preserve every state, and the import rejects everything else.
+
+mod formats;
+mod states;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use self::states::{entries, of_every_kind, of_number, some};
+use super::*;
+use crate::domain::ServerKey;
+use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
+use crate::node::kinds::for_tools;
+use crate::store::{CopyProgress, CopyReader, FORMAT, NewStore, ReadOnly};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The time of every export here.
+const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+proptest! {
+    #[test]
+    fn every_state_is_read_as_it_was_written_to_the_byte(entries in entries()) {
+        prop_assert_eq!(read(&written(&entries)).expect("an export"), entries);
+    }
+
+    #[test]
+    fn when_any_bit_flips_the_export_is_refused(entries in entries(), at: prop::sample::Index, bit in 0..8_u8) {
+        let mut bytes = written(&entries);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1_u8 << bit;
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn when_an_export_is_cut_or_goes_on_behind_its_end_it_is_refused(entries in entries(), at: prop::sample::Index) {
+        let bytes = written(&entries);
+        prop_assert!(read(&bytes[..at.index(bytes.len())]).is_err());
+        prop_assert!(read(&[&bytes[..], b"\n"].concat()).is_err());
+        prop_assert!(read(&[&bytes[..], &bytes[..]].concat()).is_err());
+    }
+
+    #[test]
+    fn when_lines_are_missing_doubled_or_exchanged_the_export_is_refused(
+        entries in entries(),
+        one: prop::sample::Index,
+        other: prop::sample::Index,
+    ) {
+        let bytes = written(&entries);
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let (one, other) = (one.index(lines.len()), other.index(lines.len()));
+        let mut without = lines.clone();
+        without.remove(one);
+        prop_assert!(read(&without.concat()).is_err());
+        let mut doubled = lines.clone();
+        doubled.insert(other, lines[one]);
+        prop_assert!(read(&doubled.concat()).is_err());
+        if one != other {
+            let mut exchanged = lines.clone();
+            exchanged.swap(one, other);
+            prop_assert!(read(&exchanged.concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn without_its_codes_a_number_keeps_its_counts_and_its_lockout(entries in entries()) {
+        for entry in entries {
+            let kind = entry.key.kind;
+            let (kept, dropped) = without_codes(entry.clone()).expect("a record");
+            if let Some(kept) = &kept {
+                prop_assert_eq!(kept.key, entry.key);
+                prop_assert_eq!(check(kept, &for_tools()), Ok(()));
+            }
+            if kind == NumberState::KIND {
+                let before = decode::<NumberState>(&entry.record).expect("a state");
+                let after = kept.map_or(NumberState::Fresh, |kept| decode(&kept.record).expect("a state"));
+                prop_assert_eq!(dropped, before.verification().is_some());
+                prop_assert_eq!(counts(&after), counts(&before));
+                let usable = after.verification().filter(|v| v.is_live(Timestamp::from_millis(1)));
+                prop_assert!(usable.is_none());
+            } else {
+                let before = decode::<AttemptLog>(&entry.record).expect("attempts");
+                let after = decode::<AttemptLog>(&kept.expect("attempts stay").record).expect("attempts");
+                prop_assert_eq!(dropped, before.plan.is_some());
+                prop_assert_eq!(after, AttemptLog { plan: None, ..before });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_record_comes_back_to_the_byte() {
+    let entries = of_every_kind().await;
+    let exported: BTreeSet<u8> = entries.iter().map(|entry| entry.key.kind).collect();
+    assert_eq!(exported, for_tools().iter().map(|kind| kind.kind).collect());
+    for entry in &entries {
+        assert_eq!(check(entry, &for_tools()), Ok(()));
+    }
+    assert_eq!(read(&written(&entries)).expect("an export"), entries);
+}
+
+#[tokio::test]
+async fn an_export_of_what_was_imported_is_the_same_export() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (first, second) = (home.path().join("first"), home.path().join("second"));
+    let all = of_every_kind().await;
+    fill(&first, &all);
+    let export = exported(&first);
+    assert_eq!(read(&export).expect("an export"), all);
+    fill(&second, &read(&export).expect("an export"));
+    assert_eq!(exported(&second), export);
+}
+
+#[test]
+fn what_has_ended_is_not_exported() {
+    let home = tempfile::tempdir().expect("a directory");
+    let dir = home.path().join("data");
+    let alive = of_number(0, 14_155_552_671, &NumberState::Locked { until: AT.plus(MINUTE) });
+    let ended = of_number(0, 14_155_552_672, &NumberState::Locked { until: AT });
+    fill(&dir, &[alive.clone(), ended]);
+    assert_eq!(read(&exported(&dir)).expect("an export"), [alive]);
+}
+
+#[tokio::test]
+async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters() {
+    for entry in of_every_kind().await {
+        let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
+        let left = without_codes(entry.clone()).expect("a record");
+        match plural {
+            "services"
+            | "credentials"
+            | "numbers on the safe list"
+            | "numbers"
+            | "history"
+            | "audit entries"
+            | "guard records"
+            | "guard decisions"
+            | "guard budgets"
+            | "verified numbers" => {
+                assert_eq!(left, (Some(entry), false), "{plural}");
+            }
+            "delivery attempts" => {
+                let log = AttemptLog { plan: None, ..decode::<AttemptLog>(&entry.record).expect("attempts") };
+                let kept = CopiedRecord { expires: log.keep_until, record: encode(&log), ..entry };
+                assert_eq!(left, (Some(kept), true));
+            }
+            "rate limit counters" | "idempotency keys" | "webhook events" => {
+                assert_eq!(left, (None, false), "{plural}");
+            }
+            other => panic!("what becomes of the {other}?"),
+        }
+    }
+}
+
+#[test]
+fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
+    let mut entry = some().remove(0);
+    entry.key.kind = 99;
+    assert!(matches!(without_codes(entry), Err(RecordError::Kind(99))));
+}
+
+#[test]
+fn for_another_key_wrong_codes_without_a_verification_still_count() {
+    let failures = FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT };
+    let keep_until = AT.plus(FailureCount::RETENTION);
+    let stopped = OpenNumber { failures, keep_until, verification: None };
+    let stopped = NumberState::Open(stopped);
+    let entry = of_number(0, 14_155_552_671, &stopped);
+    assert_eq!(without_codes(entry.clone()).expect("a record"), (Some(entry), false));
+}
+
+#[test]
+fn the_example_in_the_documentation_is_what_the_program_writes() {
+    let documented = include_str!("../../../../docs/internals/storage.md");
+    let begin = documented.find("{\"is\":").expect("an example");
+    let example = documented[begin..].split("```").next().expect("an example");
+    let read = read_with_header(example.as_bytes());
+    let (header, entries) = read.expect("an export");
+    assert!(!entries.is_empty());
+    let again = String::from_utf8(written_with(&header, &entries)).expect("text");
+    assert_eq!(again, example);
+}
+
+#[test]
+fn a_newer_format_is_refused_with_the_version_that_it_needs() {
+    let line = json!({"is": "onceward export", "format": FORMAT + 1, "program": "9.1.0", "colour": "blue"});
+    let error = read(format!("{line}\n").as_bytes()).expect_err("refused").to_string();
+    for part in
+        [&format!("format {}, written by onceward 9.1.0", FORMAT + 1), "with that version or a later one"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_export_is_called_that() {
+    for text in ["\n", "hello\n", "{}\n", "{\"is\":\"a list\",\"format\":1}\n", "[1]\n", "\u{1f}packed"] {
+        let error = read(text.as_bytes()).expect_err("refused");
+        assert!(matches!(error, ImportError::NoExport), "{text:?}: {error}");
+        assert!(error.to_string().contains("zcat"), "{error}");
+    }
+}
+
+#[test]
+fn an_export_without_its_last_line_was_cut_off() {
+    let bytes = written(&some());
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let error = read(&lines[..3].concat()).expect_err("refused");
+    assert!(matches!(error, ImportError::Cut { lines: 3 }), "{error}");
+    let error = read(&bytes[..bytes.len() - 1]).expect_err("refused");
+    assert!(matches!(error, ImportError::Cut { lines: 4 }), "{error}");
+}
+
+#[test]
+fn what_does_not_add_up_at_the_end_is_damage() {
+    for (field, value, says) in [
+        ("records", json!(5), "line 4: there are 2 records, and 5 were written"),
+        ("sha256", json!("00".repeat(32)), "line 4: the sum of all lines is not the one that was written"),
+    ] {
+        let error = read(&forged(&some(), 4, |end| end[field] = value.clone())).expect_err("refused");
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn a_line_of_an_export_has_no_end_but_that_of_its_record() {
+    let [header, record, ..] = &text_lines(&some())[..] else { panic!("lines") };
+    assert!(header.get("records").is_none(), "{header}");
+    assert!(record.get("expires").is_none(), "{record}");
+    let claimed =
+        |line| read(&forged(&some(), line, |line| line["expires"] = json!(0))).expect_err("refused");
+    assert!(claimed(2).to_string().starts_with("line 2: "));
+}
+
+#[test]
+fn what_a_line_must_not_say_is_named_with_the_line() {
+    type Change = fn(&mut Value);
+    let whole = read(&forged(&some(), 3, |_| ())).expect("only its sums were made again");
+    assert_eq!(whole, some());
+    let changes: [(Change, &str); 8] = [
+        (
+            |line| line["version"] = json!(9),
+            "a record of numbers has version 9, and this program reads versions up to 1",
+        ),
+        (|line| line["version"] = json!(0), "a record of numbers cannot be decoded: it has version 0"),
+        (|line| line["kind"] = json!("colours"), "unknown `kind` \"colours\""),
+        (|line| line["subject"] = json!("14155552672"), "`subject` is not valid for this kind"),
+        (|line| line["subject"] = json!("+0"), "`subject` is not valid for this kind"),
+        (|line| line["record"]["locked"]["until"] = json!("soon"), "a record of numbers cannot be decoded"),
+        (|line| line["record"] = json!("open"), "a record of numbers cannot be decoded"),
+        (|line| line["colour"] = json!("blue"), ""),
+    ];
+    for (change, says) in changes {
+        let error = read(&forged(&some(), 3, change)).expect_err("refused").to_string();
+        assert!(error.starts_with(&format!("line 3: {says}")), "{error}");
+    }
+}
+
+#[test]
+fn a_changed_value_is_found_at_the_end_and_a_broken_line_at_once() {
+    let text = String::from_utf8(written(&some())).expect("text");
+    for (change, says) in [
+        ("\"in_a_row\":0", "line 4: the sum of all lines is not the one that was written"),
+        ("in_a_row", "line 2: it is not as it was written"),
+    ] {
+        let error = read(text.replacen("\"in_a_row\":3", change, 1).as_bytes()).expect_err("refused");
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
+    let damaged = CopiedRecord { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
+    let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
+    let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
+    assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
+}
+
+#[test]
+fn a_check_lists_every_record_that_is_damaged_and_no_other() {
+    let home = tempfile::tempdir().expect("a directory");
+    let dir = home.path().join("data");
+    let mut all = some();
+    let good = all[0].clone();
+    let other = |digits| CopiedRecord {
+        key: of_number(0, digits, &NumberState::Locked { until: AT }).key,
+        ..good.clone()
+    };
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
+    all.push(CopiedRecord { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
+    let unknown = Key { kind: 99, ..good.key };
+    all.push(CopiedRecord { key: unknown, ..good });
+    fill(&dir, &all);
+    let directory = ReadOnly::open(&dir, None).expect("a data directory");
+    let mut found = Vec::new();
+    let kinds = for_tools();
+    let check_record = |entry: &CopiedRecord| {
+        check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)))
+    };
+    let examined =
+        directory.examine(AT, &check_record, &mut |finding| found.push(finding.what)).expect("examined");
+    assert_eq!(examined.snapshot_records, Some(6));
+    assert_eq!(found.len(), 4, "{found:?}");
+    for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
+        assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
+    }
+    assert!(found.iter().all(|finding| !finding.contains("1415555")), "a whole number: {found:?}");
+}
+
+fn key() -> ServerKey {
+    ServerKey::from_bytes([7; 32])
+}
+
+fn header() -> Header {
+    Header::new(AT, "07".repeat(16))
+}
+
+/// The number of wrong codes, and the time until which nothing is sent or checked.
+fn counts(state: &NumberState) -> (FailureCount, Option<Timestamp>) {
+    match *state {
+        NumberState::Fresh => (FailureCount::NONE, None),
+        NumberState::Open(OpenNumber { failures, .. }) => (failures, None),
+        NumberState::Locked { until } => (FailureCount::NONE, Some(until)),
+    }
+}
+
+fn written(entries: &[CopiedRecord]) -> Vec<u8> {
+    written_with(&header(), entries)
+}
+
+fn written_with(header: &Header, entries: &[CopiedRecord]) -> Vec<u8> {
+    let mut writer = Writer::begin(Vec::new(), header).expect("written");
+    for entry in entries {
+        writer.write(entry, &for_tools()).expect("written");
+    }
+    let (bytes, records) = writer.finish().expect("written");
+    assert_eq!(records, entries.len() as u64);
+    bytes
+}
+
+/// The export of these records with one changed line, and a matching checksum.
+fn forged(entries: &[CopiedRecord], number: usize, change: impl Fn(&mut Value)) -> Vec<u8> {
+    let mut forged = Vec::new();
+    for (index, mut content) in text_lines(entries).into_iter().enumerate() {
+        if content["kind"] == "end" {
+            content["sha256"] = json!(base16ct::lower::encode_string(&Sha256::digest(&forged)));
+        }
+        if index + 1 == number {
+            change(&mut content);
+        }
+        forged.extend(format!("{content}\n").bytes());
+    }
+    forged
+}
+
+fn text_lines(entries: &[CopiedRecord]) -> Vec<Value> {
+    let text = String::from_utf8(written(entries)).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<CopiedRecord>, ImportError> {
+    let (found, entries) = read_with_header(bytes)?;
+    assert_eq!(found, header());
+    Ok(entries)
+}
+
+fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportError> {
+    let (header, mut reader) = Reader::begin(bytes)?;
+    let (kinds, slots) = (for_tools(), SlotHash::new(&key()));
+    let mut entries = Vec::new();
+    while let Some(entry) = reader.next_entry(&kinds, &slots)? {
+        entries.push(entry);
+    }
+    Ok((header, entries))
+}
+
+/// Makes a data directory whose newest time is [`AT`].
+fn fill(dir: &Path, entries: &[CopiedRecord]) {
+    let mut store = NewStore::begin(dir, key_fingerprint(&key()), AT).expect("a directory");
+    for CopiedRecord { key, expires, record } in entries {
+        store.add(*key, *expires, record).expect("added");
+    }
+    store.finish().expect("complete");
+}
+
+fn exported(dir: &Path) -> Vec<u8> {
+    let directory = ReadOnly::open(dir, None).expect("a data directory");
+    let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).expect("a copy");
+    let mut records = CopyReader::new(copied.file);
+    let mut entries = Vec::new();
+    while let Some(entry) = records.next_entry().expect("a copy") {
+        entries.push(entry);
+    }
+    entries.sort_by_key(|entry| entry.key);
+    written(&entries)
+}

@@ -1,0 +1,286 @@
+//! Arbitrary states of numbers and their attempts, and a record of every kind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::super::*;
+use super::{AT, MINUTE, key};
+use crate::attempts::{PlannedSend, VerifyStatus};
+use crate::audit::Actor;
+use crate::config::GuardSettings;
+use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
+use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
+use crate::gateway::ReceiptStatus;
+use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
+use crate::history::{Counts, Group, Resolution, Series};
+use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
+use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
+use crate::numbers::NumberKey;
+use crate::numbers::table::tests::{kept_state, moment};
+use crate::registry::tests::world::{World, named, number};
+use crate::registry::{KeyOptions, Scope};
+use crate::shard::Id;
+use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
+use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
+
+/// Records in the order of their keys.
+pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
+    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
+    let logs = btree_map((0..3_u32, any::<u64>()), log(), 0..6);
+    (numbers, logs).prop_map(|(numbers, logs)| {
+        let numbers =
+            numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state));
+        let logs = logs.into_iter().map(|((service, id), content)| of_log(service, id, &content));
+        numbers.chain(logs).collect()
+    })
+}
+
+/// A number with three wrong codes, and a lockout.
+pub(super) fn some() -> Vec<CopiedRecord> {
+    let until = AT.plus(MINUTE);
+    let failures = FailureCount { in_a_row: 3, ..FailureCount::NONE };
+    let open = OpenNumber { failures, keep_until: until, verification: None };
+    vec![
+        of_number(0, 14_155_552_671, &NumberState::Open(open)),
+        of_number(0, 14_155_552_672, &NumberState::Locked { until }),
+    ]
+}
+
+/// At least one record of every kind, as the program itself writes them, in the order of their keys.
+pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
+    let world = World::new();
+    let registry = world.open().await;
+    let shop = registry.create_service(named("Shop")).await.expect("a service");
+    registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
+    let options =
+        KeyOptions { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
+    registry.create_key(options).await.expect("a key");
+    let author = registry.author(Actor::User { uid: 1_000, name: Some("anna".to_owned()) }, None);
+    registry.on_behalf_of(author).add_safe_number(number("+14155552671")).await.expect("a safe number");
+
+    let shards = world.shards().await.expect("shards");
+    let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };
+    let limit = Sid::new(SidKind::RateLimit, [1; 16]);
+    let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
+    Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
+
+    let server_key = key();
+    let guard = GuardDeps {
+        settings: GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() },
+        ..GuardDeps::new(&shards, &server_key, VerifiedNumbers::new(10))
+    };
+    let guard = PumpingGuard::start(guard).await.expect("a guard");
+    for to in ["+14155552671", "+19002341234"] {
+        let signals = ClientSignals::default().about(shop.id, number(to), Channel::Sms);
+        assert_eq!(guard.assess(&signals, None).is_err(), to.starts_with("+1900"));
+    }
+    guard.charge(shop.id, number("+14155552671"), Channel::Sms, false, None).await.expect("a budget");
+    let recipient = Recipient { service: shop.id, number: number("+14155552671"), is_test: false };
+    let step = VerificationStep::Approved;
+    let approved = VerificationFacts { recipient, channel: Channel::Sms, gateway: None, step };
+    shards.metrics().verification(&approved);
+    guard.flush().await;
+    shards.flush().await;
+
+    let kept = world.store.snapshot().into_iter();
+    let mut all: Vec<CopiedRecord> =
+        kept.map(|(key, kept)| CopiedRecord { key, expires: kept.expires, record: kept.record }).collect();
+    all.extend(some());
+    all.push(of_log(0, 0x0123_4567_89ab_cd07, &planned()));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
+    all.sort_by_key(|entry| entry.key);
+    all
+}
+
+/// The record under this id, with the slot and the end that it has by its kind.
+fn of<R: Record>(id: Id, record: &R) -> CopiedRecord {
+    let key = Key { slot: record.slot(&id, &SlotHash::new(&key())), kind: R::KIND, id };
+    CopiedRecord { key, expires: record.expires(), record: encode(record) }
+}
+
+pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> CopiedRecord {
+    let number = PhoneNumber::from_u64(digits).expect("a number");
+    of(NumberKey::new(ServiceId::new(service), number).id(), state)
+}
+
+fn of_log(service: u32, verification: u64, content: &AttemptLog) -> CopiedRecord {
+    of(AttemptLogKey { service: ServiceId::new(service), verification }.id(), content)
+}
+
+/// A verification with a message that is still to be sent.
+fn planned() -> AttemptLog {
+    let at = AT;
+    let follow_up = FollowUp {
+        due: at,
+        channel: Channel::Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+        allowance: Allowance::Held,
+    };
+    let (salt, style) = (Salt([7; 16]), MessageStyle::default());
+    AttemptLog {
+        number: number("+14155552671"),
+        created: at,
+        keep_until: at,
+        verify: VerifyStatus::New,
+        verify_at: at,
+        next_attempt: 4,
+        rows: Vec::new(),
+        plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
+    }
+}
+
+/// A request with an idempotency key.
+fn keyed() -> KeyedRequest {
+    let fingerprint = [1_u8; 32];
+    let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
+    let request =
+        serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT });
+    serde_json::from_value(request).expect("a request")
+}
+
+fn delivery(service: ServiceId) -> EventRecord {
+    let at = AT;
+    let about = About {
+        to: number("+14155552671"),
+        channel: Channel::Sms,
+        status: "pending".to_owned(),
+        detail: Detail::None,
+        locked_until: None,
+        tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
+    };
+    let verification = Sid::new(SidKind::Verification, [7; 16]);
+    let event = Event { kind: EventType::Created, service, verification, at, about };
+    let webhook = Sid::new(SidKind::Webhook, [8; 16]);
+    let (state, attempts) = (DeliveryState::Pending, Vec::new());
+    let id = EventId::new([9; 16]);
+    EventRecord::Delivery(Box::new(Delivery {
+        id,
+        event,
+        webhook,
+        state,
+        due: at,
+        since: at,
+        tries: 0,
+        attempts,
+    }))
+}
+
+fn hour(service: ServiceId) -> history::Row {
+    let group = Group {
+        country: number("+14155552671").region(),
+        channel: Channel::Sms,
+        gateway: Some(GatewayName::Http),
+    };
+    let resolution = Resolution::Hour;
+    let series = Series { resolution, start: resolution.bucket(AT), service, group };
+    let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
+    history::Row { series, counts }
+}
+
+fn channel() -> impl Strategy<Value = Channel> {
+    select(Channel::ALL.to_vec())
+}
+
+fn gateway() -> impl Strategy<Value = GatewayName> {
+    select(GatewayName::ALL.to_vec())
+}
+
+fn salt() -> impl Strategy<Value = Salt> {
+    any::<[u8; 16]>().prop_map(Salt)
+}
+
+fn log() -> impl Strategy<Value = AttemptLog> {
+    let number =
+        (1..999_999_999_999_999_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
+    let verify = select(VerifyStatus::ALL.to_vec());
+    let times = (moment(), moment(), moment());
+    (number, times, verify, any::<u8>(), vec(row(), 0..4), option::of(plan())).prop_map(
+        |(number, (created, keep_until, verify_at), verify, next_attempt, rows, plan)| AttemptLog {
+            number,
+            created,
+            keep_until,
+            verify,
+            verify_at,
+            next_attempt,
+            rows,
+            plan: plan.map(Box::new),
+        },
+    )
+}
+
+fn row() -> impl Strategy<Value = Attempt> {
+    let receipt = option::of(select(ReceiptStatus::ALL.to_vec()));
+    let status = select(SendStatus::ALL.to_vec());
+    let rest = (
+        any::<[u8; 2]>(),
+        any::<u32>(),
+        any::<bool>(),
+        option::of(any::<String>()),
+        option::of(any::<u32>()),
+    );
+    (channel(), gateway(), status, moment(), receipt, rest).prop_map(
+        |(
+            channel,
+            gateway,
+            status,
+            at,
+            receipt,
+            (numbers, retries, max_retries_reached, message_id, error_code),
+        )| {
+            let [number, priority] = numbers;
+            Attempt {
+                number,
+                channel,
+                gateway,
+                priority,
+                status,
+                retries,
+                max_retries_reached,
+                at,
+                message_id,
+                error_code,
+                receipt,
+                receipt_at: receipt.map(|_| at),
+                class: None,
+            }
+        },
+    )
+}
+
+fn plan() -> impl Strategy<Value = PlannedSend> {
+    let wording = prop_oneof![
+        Just(Wording::Api),
+        Just(Wording::Tutorial),
+        any::<String>().prop_map(|text| Wording::Custom(Arc::from(text))),
+    ];
+    let locale = option::of(select(vec!["de", "pt-BR", "zh-Hant"]));
+    let app_hash = option::of("[A-Za-z0-9+/]{11}");
+    let reason = prop_oneof![
+        Just(Reason::NextStep),
+        any::<(u8, u32)>().prop_map(|(attempt, retries)| Reason::Retry { attempt, retries }),
+    ];
+    let style = (wording, locale, app_hash).prop_map(|(wording, locale, app_hash)| MessageStyle {
+        wording,
+        locale: locale.and_then(Locale::parse),
+        sender_name: app_hash.is_some().then(|| "Owl Bank".into()),
+        send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
+        app_hash: app_hash.as_deref().and_then(AppHash::parse),
+    });
+    (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
+        |(salt, style, expires, due, channel, reason, (step, sent))| {
+            let allowance = Allowance::Spent;
+            let follow_up = FollowUp { due, channel, reason, step, sent, allowance };
+            PlannedSend { salt, style, expires, follow_up }
+        },
+    )
+}

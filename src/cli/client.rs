@@ -1,0 +1,285 @@
+//! The client of the server that runs on a data directory: HTTP over its control socket. Blocks.
+
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::CommandError;
+use crate::app::control::{ControlError, socket_in};
+use crate::domain::{Sid, SidKind};
+use crate::http::CopyNews;
+
+/// The longest wait for an answer or for more of it: the server reads every record before it answers.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of a copy that are read at once.
+const COPY_BUFFER: usize = 256 * 1024;
+
+/// Why a server did not do what it was asked. Each text says which server, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error(transparent)]
+    Socket(#[from] ControlError),
+    #[error("connect to {}: {source}", socket.display())]
+    Io { socket: PathBuf, source: io::Error },
+    #[error(
+        "connect to {}: the system does not allow it; run the command as the server's user or as root",
+        .0.display()
+    )]
+    NotAllowed(PathBuf),
+    #[error(
+        "no server answers on {}; start the server first, or name its data directory with --data-dir or --config",
+        .0.display()
+    )]
+    NoServer(PathBuf),
+    #[error("the server at {} says: {why}", socket.display())]
+    Refused { socket: PathBuf, status: StatusCode, why: String },
+    #[error("the answer of the server at {} is not complete: {why}; ask again, or see its log", socket.display())]
+    Incomplete { socket: PathBuf, why: String },
+}
+
+impl ClientError {
+    /// Returns `true` without a socket. A server may still run: then the directory says that it is in use.
+    pub const fn has_no_socket(&self) -> bool {
+        matches!(self, Self::NoServer(_) | Self::Socket(ControlError::PathTooLong(_)))
+    }
+
+    /// Returns `true` if what was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
+    }
+}
+
+/// The parameters of a request, in the query or in the form. Those without a value are left out.
+pub type Fields<'a> = [(&'a str, Option<String>)];
+
+/// The server that runs on a data directory.
+pub struct Client {
+    runtime: Runtime,
+    socket: PathBuf,
+}
+
+impl Client {
+    pub fn of(data_dir: &Path) -> Result<Self, CommandError> {
+        Ok(Self { socket: socket_in(data_dir).map_err(ClientError::from)?, runtime: runtime()? })
+    }
+
+    pub fn get(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+        self.ask(&Method::GET, path, fields)
+    }
+
+    pub fn post(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+        self.ask(&Method::POST, path, fields)
+    }
+
+    pub fn delete(&self, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+        self.ask(&Method::DELETE, path, fields)
+    }
+
+    /// The answer as JSON; null for one without a body.
+    pub fn ask(&self, method: &Method, path: &str, fields: &Fields<'_>) -> Result<Value, ClientError> {
+        let (status, body) = self.runtime.block_on(async {
+            let answer = self.begin(method, path, fields).await?;
+            let status = answer.status();
+            let body = timeout(SILENCE, answer.into_body().collect()).await;
+            let body =
+                body.map_err(|late| self.incomplete(&late))?.map_err(|error| self.incomplete(&error))?;
+            Ok::<_, ClientError>((status, body.to_bytes()))
+        })?;
+        if body.is_empty() && status.is_success() {
+            return Ok(Value::Null);
+        }
+        let body: Value = serde_json::from_slice(&body).map_err(|error| self.incomplete(&error))?;
+        if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
+    }
+
+    /// The id of a service: a name of it that the server knows, or the id itself, which may be that of a deleted one.
+    pub fn service_sid(&self, name: Option<&str>) -> Result<Option<String>, ClientError> {
+        let Some(name) = name else { return Ok(None) };
+        if Sid::parse(SidKind::Service, name).is_some() {
+            return Ok(Some(name.to_owned()));
+        }
+        let found = self.get(&format!("/local/Services/{}", segment(name)), &[])?;
+        Ok(found["sid"].as_str().map(str::to_owned))
+    }
+
+    /// A copy of every record. Reports its progress, and returns when the copy can be read.
+    pub fn copy(self, mut progress: impl FnMut(&CopyNews)) -> Result<BufReader<CopyStream>, ClientError> {
+        let answer = self.runtime.block_on(self.begin(&Method::GET, "/local/Copy", &[]))?;
+        let (status, body) = (answer.status(), answer.into_body());
+        let mut copy =
+            BufReader::with_capacity(COPY_BUFFER, CopyStream { client: self, body, rest: Bytes::new() });
+        loop {
+            let mut line = Vec::new();
+            let read = copy.read_until(b'\n', &mut line);
+            let client = &copy.get_ref().client;
+            read.map_err(|error| client.incomplete(&error))?;
+            if !status.is_success() {
+                return Err(client.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
+            }
+            let news = serde_json::from_slice(&line).map_err(|error| client.incomplete(&error))?;
+            progress(&news);
+            match news {
+                CopyNews::Copied(_) => {}
+                CopyNews::Complete { .. } => return Ok(copy),
+                CopyNews::Failed(why) => {
+                    return Err(client.refused(status, &serde_json::json!({"message": why})));
+                }
+            }
+        }
+    }
+
+    async fn begin(
+        &self,
+        method: &Method,
+        path: &str,
+        fields: &Fields<'_>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoServer(self.shown()),
+            io::ErrorKind::PermissionDenied => ClientError::NotAllowed(self.shown()),
+            _ => ClientError::Io { socket: self.shown(), source },
+        })?;
+        let answer = async {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            sender.send_request(request(method, path, fields)?).await.map_err(Into::into)
+        };
+        let answer: Result<_, Box<dyn std::error::Error>> =
+            timeout(SILENCE, answer).await.unwrap_or_else(|late| Err(late.into()));
+        answer.map_err(|error| self.incomplete(&error))
+    }
+
+    fn refused(&self, status: StatusCode, body: &Value) -> ClientError {
+        let why = body["message"].as_str().unwrap_or(status.as_str()).to_owned();
+        ClientError::Refused { socket: self.shown(), status, why }
+    }
+
+    fn incomplete(&self, why: &impl ToString) -> ClientError {
+        ClientError::Incomplete { socket: self.shown(), why: why.to_string() }
+    }
+
+    fn shown(&self) -> PathBuf {
+        std::path::absolute(&self.socket).unwrap_or_else(|_| self.socket.clone())
+    }
+}
+
+fn request(
+    method: &Method,
+    path: &str,
+    fields: &Fields<'_>,
+) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+    let form = form.finish();
+    let is_post = method == Method::POST;
+    let uri = if is_post || form.is_empty() { path.to_owned() } else { format!("{path}?{form}") };
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(HOST, "localhost")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Full::from(if is_post { form } else { String::new() }))
+}
+
+/// A text as a segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A runtime for one command.
+pub fn runtime() -> Result<Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))
+}
+
+/// The bytes of a copy as they come, for [`crate::store::CopyReader`].
+pub struct CopyStream {
+    client: Client,
+    body: Incoming,
+    rest: Bytes,
+}
+
+impl Read for CopyStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            // The time needs the runtime.
+            let next = async { timeout(SILENCE, self.body.frame()).await };
+            let frame = self.client.runtime.block_on(next)?;
+            match frame {
+                None => return Ok(0),
+                Some(frame) => self.rest = frame.map_err(io::Error::other)?.into_data().unwrap_or_default(),
+            }
+        }
+        let most = self.rest.len().min(into.len());
+        self.rest.copy_to_slice(&mut into[..most]);
+        Ok(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// A socket that answers one request with these bytes.
+    fn answers(with: &'static str, ask: impl FnOnce(Client) -> ClientError) -> String {
+        let home = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(home.path().join("control.sock")).expect("a socket");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut head = BufReader::new(stream.try_clone().expect("a stream")).lines();
+            while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            stream.write_all(with.as_bytes()).expect("an answer");
+        });
+        let error = ask(Client::of(home.path()).expect("a client"));
+        server.join().expect("an end");
+        let text = error.to_string();
+        assert!(text.contains(home.path().join("control.sock").to_str().expect("a path")), "{text}");
+        text
+    }
+
+    #[test]
+    fn every_error_names_the_server_that_was_asked() {
+        for (answer, part) in [
+            ("", "is not complete"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "is not complete"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwhat", "expected"),
+            ("HTTP/1.1 400 Bad\r\ncontent-length: 17\r\n\r\n{\"message\":\"bad\"}", "says: bad"),
+        ] {
+            let text = answers(answer, |client| client.get("/", &[]).expect_err("no answer"));
+            assert!(text.contains(part), "{answer:?}: {text}");
+        }
+        let home = tempfile::tempdir().expect("a directory");
+        let client = Client::of(home.path()).expect("a client");
+        let error = client.get("/", &[]).expect_err("no server");
+        assert!(error.has_no_socket() && error.to_string().contains("control.sock"), "{error}");
+    }
+
+    #[test]
+    fn a_copy_that_breaks_off_or_fails_is_an_error() {
+        for (answer, part) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"copied\":1}\n", "EOF"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"failed\":\"disk full\"}\n", "says: disk full"),
+            ("HTTP/1.1 409 Conflict\r\ncontent-length: 21\r\n\r\n{\"message\":\"another\"}", "says: another"),
+        ] {
+            let text = answers(answer, |client| client.copy(|_| {}).map(drop).expect_err("no copy"));
+            assert!(text.contains(part), "{answer:?}: {text}");
+        }
+    }
+}

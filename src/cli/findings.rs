@@ -1,0 +1,139 @@
+//! What a command that examines found: `doctor` and `check-data`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{CommandOutput, json_line};
+use crate::store::Finding;
+
+/// The result of one check, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    #[default]
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    check: String,
+    verdict: Verdict,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    /// The damaged file, and where in it, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<u64>,
+}
+
+/// Checks with their verdicts, and figures.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    verdict: Verdict,
+    checks: Vec<Check>,
+    #[serde(flatten)]
+    figures: Map<String, Value>,
+}
+
+impl Findings {
+    pub fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
+        self.add(Verdict::Ok, check, detail, None);
+    }
+
+    pub fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Warn, check, detail, Some(remedy));
+    }
+
+    pub fn fail(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Fail, check, detail, Some(remedy));
+    }
+
+    pub fn add(
+        &mut self,
+        verdict: Verdict,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: Option<&str>,
+    ) {
+        let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
+        self.push(Check { check, verdict, detail, remedy, file: None, at: None });
+    }
+
+    /// Adds damage of a data directory.
+    pub fn damage(&mut self, found: Finding) {
+        self.push(Check {
+            check: "data".to_owned(),
+            verdict: Verdict::Fail,
+            detail: found.what,
+            remedy: Some(found.advice.to_owned()),
+            file: Some(found.path.display().to_string()),
+            at: found.at,
+        });
+    }
+
+    fn push(&mut self, check: Check) {
+        self.verdict = self.verdict.max(check.verdict);
+        self.checks.push(check);
+    }
+
+    /// Sets a figure. `null` was not examined, or cannot be known.
+    pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
+        self.figures.insert(name.to_owned(), value.into());
+    }
+
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// One line of JSON, or text for people. `failed` is the exit code if a check failed.
+    pub fn output(&self, json: bool, colors: bool, failed: u8) -> CommandOutput {
+        let code = if self.verdict == Verdict::Fail { failed } else { 0 };
+        let out = if json { json_line(self) } else { self.text(colors) };
+        CommandOutput { code, ..CommandOutput::of(out) }
+    }
+
+    // Writing to a text cannot fail.
+    fn text(&self, colors: bool) -> String {
+        let mut text = String::new();
+        for Check { check, verdict, detail, remedy, file, at } in &self.checks {
+            let (word, color) = match verdict {
+                Verdict::Ok => ("ok  ", "\x1b[32m"),
+                Verdict::Warn => ("warn", "\x1b[33m"),
+                Verdict::Fail => ("fail", "\x1b[31m"),
+            };
+            let (color, end) = if colors { (color, "\x1b[0m") } else { ("", "") };
+            let file = file.as_ref().map_or_else(String::new, |file| format!("{file}: "));
+            let at = at.map_or_else(String::new, |at| format!("byte {at}: "));
+            // Further lines begin where the remedy does.
+            let detail = detail.replace('\n', "\n  ");
+            let _ = writeln!(text, "{color}{word}{end}  {check}: {file}{at}{detail}");
+            if let Some(remedy) = remedy {
+                let _ = writeln!(text, "      {remedy}");
+            }
+        }
+        for (name, value) in &self.figures {
+            figures(&mut text, &name.replace('_', " "), value);
+        }
+        text
+    }
+}
+
+/// Writes a line for each figure that is known.
+fn figures(text: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Object(parts) => {
+            for (part, value) in parts {
+                figures(text, &format!("{name}: {}", part.replace('_', " ")), value);
+            }
+        }
+        Value::String(value) => drop(writeln!(text, "      {name}: {value}")),
+        value => drop(writeln!(text, "      {name}: {value}")),
+    }
+}

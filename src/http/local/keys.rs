@@ -1,0 +1,120 @@
+//! API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use serde_json::{Value, json};
+
+use crate::domain::{ServiceId, Sid, SidKind};
+use crate::node::AccountFile;
+use crate::registry::{ApiKey, Item, KeyOptions, Registry, RegistryError, Scope, Scopes};
+
+/// Lists and changes keys, and logs the changes. Errors are in words for a person.
+pub struct Keys<'a> {
+    pub registry: Registry,
+    pub account: &'a AccountFile,
+}
+
+impl Keys<'_> {
+    pub fn list(&self, service: Option<&str>) -> Result<Vec<Value>, String> {
+        let service = self.service(service)?;
+        Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
+    }
+
+    /// The service is one that [`Registry::find_service`] finds; without one the key is for all.
+    pub async fn create(
+        &self,
+        service: Option<String>,
+        scopes: Vec<String>,
+        name: Option<String>,
+    ) -> Result<Value, String> {
+        let service = self.service(service.as_deref())?;
+        let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
+        let scopes =
+            scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
+        let made = self.registry.create_key(KeyOptions { service, scopes, name }).await;
+        let made = made.map_err(|error| words(&error))?;
+        let mut view = self.view(&made.key);
+        log(&view, "API key created");
+        view["secret"] = made.secret.expose().into();
+        Ok(view)
+    }
+
+    /// From now on the server refuses the key.
+    pub async fn revoke(&self, sid: &str) -> Result<Value, String> {
+        let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
+        let revoked = self.registry.revoke_key(sid).await;
+        let (revoked, already_revoked) = revoked.map_err(|error| self.not_revoked(sid, &error))?;
+        let mut view = self.view(&revoked);
+        if already_revoked {
+            view["already_revoked"] = true.into();
+        } else {
+            log(&view, "API key revoked");
+        }
+        Ok(view)
+    }
+
+    /// Makes a new auth token for the account. The server refuses the old one from then on.
+    pub async fn replace_token(&self) -> Result<Value, String> {
+        let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
+        tracing::info!(account = %made.sid, "auth token replaced");
+        let file = self.account.path().display().to_string();
+        Ok(json!({"account_sid": made.sid.to_string(), "auth_token": made.token.expose(), "file": file}))
+    }
+
+    fn service(&self, text: Option<&str>) -> Result<Option<ServiceId>, String> {
+        text.map(|text| self.registry.find_service(text).map(|service| service.id)).transpose()
+    }
+
+    /// A key without its secret. `last_used` is the minute in which it was used last.
+    fn view(&self, key: &ApiKey) -> Value {
+        let (service_sid, service_name) = match key.service.map(|id| (id, self.registry.service_by_id(id))) {
+            None => (None, None),
+            Some((_, Some(service))) => (Some(service.sid.to_string()), Some(self.registry.title(&service))),
+            Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
+        };
+        json!({
+            "sid": key.sid.to_string(),
+            "service_sid": service_sid,
+            "service_name": service_name,
+            "scopes": key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+            "name": key.name,
+            "created": key.created,
+            "last_used": key.last_used,
+            "revoked": key.revoked,
+        })
+    }
+
+    /// After a failed commit the server refuses the key already, because the revocation may be on the disk.
+    fn not_revoked(&self, sid: Sid, error: &RegistryError) -> String {
+        let is_refused =
+            || self.registry.keys(None).iter().any(|key| key.sid == sid && key.revoked.is_some());
+        match error {
+            RegistryError::Store(why) if is_refused() => format!(
+                "the revocation of {sid} is not durable: {why}. A running server refuses the key and writes the \
+                 revocation once the store works, but a restart before that forgets it. Without a running server the \
+                 key is not revoked. Remove the cause, which a running server's log names, and run the command again"
+            ),
+            RegistryError::Store(why) => format!(
+                "{sid} is not revoked: {why}. Remove the cause, which a running server's log names, and run the \
+                 command again"
+            ),
+            error => words(error),
+        }
+    }
+}
+
+fn log(key: &Value, event: &str) {
+    let text = |field: &str| key[field].as_str();
+    let service = text("service_name").or(text("service_sid")).unwrap_or("all");
+    let scopes: Vec<_> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    tracing::info!(key = text("sid"), name = text("name"), service, scopes = scopes.join(","), "{event}");
+}
+
+fn words(error: &RegistryError) -> String {
+    match error {
+        RegistryError::TooMany { item: Item::LiveKeyOfService | Item::LiveKeyOfAccount, .. } => {
+            format!("{error}; revoke one that is not used any more (onceward keys list)")
+        }
+        error => error.to_string(),
+    }
+}

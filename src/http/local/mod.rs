@@ -1,0 +1,246 @@
+//! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
+//! command line uses them.
+
+#![expect(clippy::unused_async, reason = "the table of routes takes one form of handlers")]
+
+mod copy;
+mod keys;
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::response::{Problem, Response};
+use super::service::Call;
+use super::v2::params::Parameter as _;
+use super::v2::webhooks::WebhookView;
+use super::v2::{Error, Request};
+use crate::attempts::{Attempts, ListedAttempt, SendQuery, StatusFilter};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::gateway::ReceiptStatus;
+use crate::guard::operator::masked;
+use crate::node::{AccountFile, Running};
+use crate::registry::{RegistryError, Service};
+use crate::store::Store;
+use crate::verify::{Erasure, NumberStatus, Verifying};
+
+pub use copy::{CopyNews, Copying};
+pub use keys::Keys;
+
+/// What these routes need beside the dependencies of `/v2`.
+pub struct Local {
+    attempts: Attempts,
+    store: Arc<dyn Store>,
+    account: AccountFile,
+    verifying: Verifying,
+    /// One copy at a time: each takes disk space until its client has read it.
+    copies: Arc<Semaphore>,
+}
+
+impl Local {
+    /// The parts of a process that serve these routes.
+    pub fn of(running: &Running) -> Self {
+        Self {
+            attempts: running.verifier.attempts().clone(),
+            store: Arc::clone(&running.store),
+            account: running.account.clone(),
+            verifying: running.verifying.clone(),
+            copies: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+/// `GET /local/Server`: which server this is, and the time by which it decides. A node that stands by has no such time.
+pub fn server(call: &Call<'_>) -> Result<Response, Problem> {
+    let time = call.deps.v2.get().map(|v2| (v2.now)());
+    Ok(Response::ok(&json!({"version": env!("CARGO_PKG_VERSION"), "time": time})))
+}
+
+/// One message, with the whole number. `attempt` says which attempt of which verification, as in callback addresses.
+fn message(listed: &ListedAttempt) -> Value {
+    let attempt = &listed.attempt;
+    json!({
+        "time": attempt.at,
+        "type": attempt.channel.as_str(),
+        "to": listed.number.e164(),
+        "gateway": attempt.gateway.as_str(),
+        "priority": attempt.priority,
+        "send_status": attempt.status.as_str(),
+        "verify_status": listed.verify_status.as_str(),
+        "verified_at": listed.verified_at,
+        "retry_count": attempt.retries,
+        "max_retries_reached": attempt.max_retries_reached,
+        "receipt_status": attempt.receipt.map(ReceiptStatus::as_str),
+        "message_id": attempt.message_id,
+        "error_code": attempt.error_code,
+        "attempt": listed.id.to_string(),
+    })
+}
+
+/// `GET /local/Messages`: the newest first.
+pub async fn messages(request: &Request<'_>) -> Result<Response, Error> {
+    let found = local(request)?.attempts.list(&query(request)?).await.map_err(Error::from)?;
+    Ok(Response::ok(&json!({"messages": found.iter().map(message).collect::<Vec<_>>()})))
+}
+
+/// `GET /local/Messages/Totals`: the number of messages with each value of a property; `all` counts every message.
+pub async fn totals(request: &Request<'_>) -> Result<Response, Error> {
+    let totals = local(request)?.attempts.totals(&query(request)?).await.map_err(Error::from)?;
+    let total = |(by, value, messages)| json!({"by": by, "value": value, "messages": messages});
+    Ok(Response::ok(&json!({"totals": totals.rows().map(total).collect::<Vec<_>>()})))
+}
+
+fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
+    let fields = &request.fields;
+    Ok(SendQuery {
+        number: Option::read(fields, "Number")?,
+        service: service(request)?.map(|service| service.id),
+        status: fields.parsed("Status", StatusFilter::accepted(), StatusFilter::parse)?,
+        since: Option::read(fields, "Since")?.unwrap_or(Timestamp::EPOCH),
+        until: Option::read(fields, "Until")?,
+        limit: limit(request)?,
+    })
+}
+
+/// `GET /local/Numbers/{To}`.
+pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
+    let (number, (service, name)) = (number(request)?, service_or_default(request)?);
+    let status = local(request)?.verifying.status(service, number).await.map_err(Error::from)?;
+    Ok(Response::ok(&match status {
+        None => json!({"number": number.e164(), "service": name, "known": false}),
+        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
+            "number": number.e164(),
+            "service_sid": service_sid.to_string(),
+            "service_name": service_name,
+            "verification": verification,
+            "locked_until": lockout.until,
+            "wrong_codes_in_a_row": lockout.wrong_codes,
+            "messages": messages.iter().map(message).collect::<Vec<_>>(),
+        }),
+    }))
+}
+
+/// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
+pub async fn unlock(request: &Request<'_>) -> Result<Response, Error> {
+    let (number, (service, name)) = (number(request)?, service_or_default(request)?);
+    let cleared =
+        local(request)?.verifying.clear(service, number, request.author()).await.map_err(Error::from)?;
+    Ok(Response::ok(&json!({"number": number.e164(), "service": name, "was": cleared})))
+}
+
+/// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
+pub async fn erase(request: &Request<'_>) -> Result<Response, Error> {
+    let (number, verifying, by) = (number(request)?, &local(request)?.verifying, request.author());
+    let erased = match service(request)? {
+        Some(only) => {
+            let erased = verifying.erase(only.id, number, by).await.map_err(RegistryError::from)?;
+            (usize::from(erased.has_erased), erased)
+        }
+        None => verifying.erase_everywhere(number, by).await?,
+    };
+    let (services, Erasure { has_erased, locked_until }) = erased;
+    Ok(Response::ok(&json!({
+        "number": number.e164(), "erased": has_erased, "services": services, "locked_until": locked_until,
+    })))
+}
+
+/// `GET /local/Webhooks`: those of one service, or of all, with the names of their services.
+pub async fn webhooks(request: &Request<'_>) -> Result<Response, Error> {
+    let services = match service(request)? {
+        Some(only) => vec![only],
+        None => request.v2.registry.services(0, usize::MAX),
+    };
+    let (frame, mut webhooks) = (request.frame(), Vec::new());
+    for (service, name) in services.iter().zip(request.v2.registry.titles(&services)) {
+        for webhook in &service.webhooks {
+            let mut view = json!(WebhookView::new(&frame, service.sid, webhook));
+            view["service_name"] = name.clone().into();
+            webhooks.push(view);
+        }
+    }
+    Ok(Response::ok(&json!({"webhooks": webhooks})))
+}
+
+/// `GET /local/Guard`: what the guard does at present, and decided. Numbers are masked.
+pub async fn guard(request: &Request<'_>) -> Result<Response, Error> {
+    let guard = local(request)?.verifying.guard().ok_or(Error::NotFound)?;
+    let service = service(request)?.map(|service| service.id);
+    let asked = (service, Option::read(&request.fields, "Since")?, limit(request)?);
+    let items = guard.overview(asked, masked).await.map_err(Error::from)?;
+    Ok(Response::ok(&json!({"items": items})))
+}
+
+/// `GET /local/Services/{Name}`: the id of a service.
+pub async fn service_id(request: &Request<'_>) -> Result<Response, Error> {
+    let service = request.v2.registry.find_service(&request.param("Name")?).map_err(Error::invalid)?;
+    Ok(Response::ok(&json!({"sid": service.sid.to_string()})))
+}
+
+/// `GET /local/Keys`: the newest first, without their secrets.
+pub async fn list_keys(request: &Request<'_>) -> Result<Response, Error> {
+    let keys = keys(request)?.list(request.fields.text("Service")?.as_deref()).map_err(Error::invalid)?;
+    Ok(Response::ok(&json!({"keys": keys})))
+}
+
+/// `POST /local/Keys`: the only answer with the secret.
+pub async fn create_key(request: &Request<'_>) -> Result<Response, Error> {
+    let (keys, fields) = (keys(request)?, &request.fields);
+    // An empty name is refused, and not taken for an absent one.
+    let name = fields.given(&["Name"]).next().map(|(_, name)| name.to_owned());
+    let made = keys.create(fields.text("Service")?, fields.texts("Scope")?, name).await;
+    Ok(Response::created(&made.map_err(Error::invalid)?))
+}
+
+/// `DELETE /local/Keys/{Sid}`.
+pub async fn revoke_key(request: &Request<'_>) -> Result<Response, Error> {
+    Ok(Response::ok(&keys(request)?.revoke(&request.param("Sid")?).await.map_err(Error::invalid)?))
+}
+
+/// `POST /local/AuthToken`: replaces the account's auth token.
+pub async fn replace_token(request: &Request<'_>) -> Result<Response, Error> {
+    Ok(Response::created(&keys(request)?.replace_token().await.map_err(Error::invalid)?))
+}
+
+/// `GET /local/Copy`.
+pub async fn copy(request: &Request<'_>) -> Result<Response, Error> {
+    let local = local(request)?;
+    let permit = Arc::clone(&local.copies)
+        .try_acquire_owned()
+        .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
+    let mut response = Response::page("application/octet-stream", &[], String::new());
+    response.copying = Some(Copying { store: Arc::clone(&local.store), permit: Arc::new(permit) });
+    Ok(Response { status: StatusCode::OK, ..response })
+}
+
+fn local<'a>(request: &Request<'a>) -> Result<&'a Local, Error> {
+    request.v2.local.as_ref().ok_or(Error::NotFound)
+}
+
+fn keys<'a>(request: &Request<'a>) -> Result<Keys<'a>, Error> {
+    Ok(Keys { registry: request.registry(), account: &local(request)?.account })
+}
+
+/// The service that the parameter `Service` names; `None` without it.
+fn service(request: &Request<'_>) -> Result<Option<Arc<Service>>, Error> {
+    let Some(name) = request.fields.text("Service")? else { return Ok(None) };
+    Ok(Some(request.v2.registry.find_service(&name).map_err(Error::invalid)?))
+}
+
+/// The same with the name that was given, or the service `default`.
+fn service_or_default(request: &Request<'_>) -> Result<(ServiceId, String), Error> {
+    let name = request.fields.text("Service")?.unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
+    let service = request.v2.registry.find_service(&name).map_err(Error::invalid)?;
+    Ok((service.id, name))
+}
+
+fn number(request: &Request<'_>) -> Result<PhoneNumber, Error> {
+    PhoneNumber::parse(&request.param("To")?, None).map_err(|error| Error::invalid(error.to_string()))
+}
+
+/// The most items of a list; 100 without the parameter `Limit`.
+fn limit(request: &Request<'_>) -> Result<usize, Error> {
+    let limit = request.fields.parsed_scalar("Limit", "a whole number", |text| text.parse().ok())?;
+    Ok(limit.unwrap_or(100))
+}

@@ -1,0 +1,72 @@
+//! The control socket: the routes of the HTTP port and more, for the administrator of the machine.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, basic};
+
+#[tokio::test]
+async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    v2.service(&[]).await;
+    let data = world.setup.data_dir();
+    let (status, services) = ask(&data, "GET /v2/Services");
+    assert_eq!((status, &services["services"][0]["friendly_name"]), (200, &json!("Owl Bank")), "{services}");
+    assert_eq!(ask(&data, "GET /readyz").0, 200);
+    let (_, server) = ask(&data, "GET /local/Server");
+    assert_eq!(server["version"], env!("CARGO_PKG_VERSION"), "{server}");
+    let (status, webhooks) = ask(&data, "GET /local/Webhooks");
+    assert_eq!((status, webhooks), (200, json!({"webhooks": []})));
+    let (status, unknown) = ask(&data, "GET /local/Services/unknown");
+    assert_eq!(status, 400, "{unknown}");
+    assert!(unknown["message"].as_str().is_some_and(|text| text.contains("no service")), "{unknown}");
+
+    for path in ["/local/Server", "/local/Keys", "/local/Messages", "/local/Copy"] {
+        assert_eq!(world.get(path).await.status(), 404, "{path}");
+    }
+    let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
+    let keys = world.request_with(Method::GET, "/local/Keys", &account, "").await;
+    assert_eq!(keys.status(), 404, "not with the account's credentials either: {}", keys.text());
+    let described = world.get("/openapi.json").await.text();
+    assert!(!described.contains("/local/"), "no description has them");
+}
+
+#[tokio::test]
+async fn a_change_at_the_socket_has_its_user_and_request_in_the_audit_log() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let create = ["keys", "create", "--json", "--data-dir", "data"];
+    assert!(world.setup.command(create).await.status.success());
+    let entries = V2::of(&world).get("/Audit").await.json();
+    let entry = &entries["entries"][0];
+    assert_eq!((&entry["action"], &entry["actor"]), (&"key.created".into(), &"user".into()), "{entry}");
+    assert_eq!(entry["actor_uid"], rustix::process::getuid().as_raw(), "{entry}");
+    assert!(entry["request_id"].is_string(), "{entry}");
+}
+
+#[tokio::test]
+async fn health_prints_the_answer_of_the_server() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    let setup = setup.env("PORT", server.client.address().port().to_string());
+    let ready = setup.command(["health", "--json"]).await;
+    let answer: Value = serde_json::from_str(ready.output.trim()).expect("JSON");
+    assert_eq!((ready.status.code(), &answer["message"]), (Some(0), &json!("ready")), "{answer}");
+}
+
+/// The status and the answer to a request on the socket, such as `GET /readyz`.
+fn ask(data_dir: &Path, request: &str) -> (u16, Value) {
+    let mut stream = UnixStream::connect(data_dir.join("control.sock")).expect("a connection");
+    let head =
+        format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
+}
