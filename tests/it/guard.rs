@@ -172,6 +172,19 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
 }
 
 #[tokio::test]
+async fn a_manual_entry_lasts_as_long_as_the_command_says() {
+    let world = World::new().await;
+    for (length, seconds) in [("90s", 120), ("90m", 5_400), ("2d", 172_800)] {
+        let block = ["guard", "block", "US", "--for", length, "--json", "--data-dir", "data"];
+        let entry = world.setup.command(block).await.output;
+        let entry: serde_json::Value = serde_json::from_str(&entry).expect("an entry");
+        let until = humantime::parse_rfc3339(entry["date_until"].as_str().expect("a time")).expect("a time");
+        let left = until.duration_since(std::time::SystemTime::now()).expect("it is ahead").as_secs();
+        assert!((seconds - 60..=seconds).contains(&left), "{length}: {entry}");
+    }
+}
+
+#[tokio::test]
 async fn the_list_names_services_and_the_currency_of_budgets() {
     let shop = json!({"shop": {"friendly-name": "Acme Shop", "guard": {"money-per-day": 50}}});
     let setup = Setup::new().config("services", shop).config("currency", "EUR");
