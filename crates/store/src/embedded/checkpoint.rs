@@ -180,7 +180,9 @@ impl Snapshots {
         let mut waited = Duration::ZERO;
         while abandoned.len() >= MAX_ABANDONED && abandoned.iter().any(|attempt| !attempt.hangs) {
             if waited >= self.deadline {
-                abandoned.iter_mut().for_each(|attempt| attempt.hangs = true);
+                for attempt in &mut *abandoned {
+                    attempt.hangs = true;
+                }
             }
             thread::sleep(ABANDONED_LOOK);
             waited += ABANDONED_LOOK;
