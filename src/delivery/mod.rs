@@ -7,18 +7,18 @@
 //! own: before and after one of them a new code begins.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow; `ending` is how that way ends. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
+//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
 //! `breaker`.
 
 mod backoff;
 mod breaker;
 mod budget;
 mod checks;
-mod ending;
 mod error;
 mod guarded;
 mod job;
 mod limiter;
+mod log;
 mod next_step;
 mod plan;
 mod run;
@@ -108,8 +108,6 @@ pub struct Delivery {
 /// A gateway that may carry a message.
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
-    /// Its position among the candidates.
-    position: usize,
     /// Its position in the order of gateways for the number.
     priority: u8,
     gateway: &'a GuardedGateway,
@@ -316,7 +314,7 @@ impl Delivery {
         });
         let others = self.in_order(job, eligible, channel);
         let found = holder.chain(others.filter(move |(_, gateway)| Some(gateway.name) != first));
-        found.enumerate().map(|(position, (priority, gateway))| Candidate { position, priority, gateway })
+        found.map(|(priority, gateway)| Candidate { priority, gateway })
     }
 
     /// The eligible gateways with their position in the order of the number.

@@ -7,22 +7,25 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::backoff::{Retry, Situation, retry};
 use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, Purpose};
+use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{Allowance, FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
-use crate::domain::{AttemptId, Channel, GatewayName, ServiceId, Timestamp};
-use crate::engine::PossiblySent;
+use crate::domain::{AttemptId, Channel, GatewayName, Held, ServiceId, Timestamp};
+use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
 use crate::guard::{Charge, ChargeError, ClientSignals};
 use crate::metrics::GatewayOperation;
@@ -36,7 +39,9 @@ impl Delivery {
     /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
     /// whether it was sent or not.
     pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
-        DeliveryRun::new(self, job, liveness).run().await
+        let mut run = DeliveryRun::new(self, job, liveness);
+        let end = run.run().await;
+        run.delivered(end)
     }
 }
 
@@ -45,27 +50,21 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) delivery: &'a Delivery,
     pub(super) job: &'a Job,
     liveness: &'a O,
-    pub(super) workflow: Cow<'a, Workflow>,
+    workflow: Cow<'a, Workflow>,
     budget: Budget,
     /// The present channel.
     pub(super) channel: Channel,
     /// The step of the workflow.
-    pub(super) step: u8,
-    /// Messages of the verification that gateways accepted before this run.
-    pub(super) sent: u8,
-    pub(super) attempts: Vec<Attempt>,
+    step: u8,
+    attempts: Vec<Attempt>,
     /// Where the attempts on the present channel begin.
-    pub(super) first_attempt_on_channel: usize,
-    /// The earlier attempt that the first attempt of this run repeats.
-    pub(super) first_repeats: Option<u8>,
+    first_on_channel: usize,
     /// The earlier attempt that is retried on the present channel, and how often it was retried before.
-    pub(super) retried: Option<(u8, u32)>,
-    /// The last message of this run that may have left although its gateway did not accept it.
-    pub(super) may_have_been_sent: Option<PossiblySent>,
+    retried: Option<(u8, u32)>,
     /// Refusals for which an operator must act, logged at the end: their level depends on it.
     pub(super) configuration_errors: Vec<(Channel, GatewayError)>,
     /// What the guard has taken for the message of the present step.
-    pub(super) allowance: Allowance,
+    allowance: Allowance,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -73,9 +72,25 @@ pub(super) struct DeliveryRun<'a, O> {
     tried: Vec<Channel>,
 }
 
+/// How a run ends.
+enum End {
+    /// A gateway has the message.
+    Accepted { message_id: String, held: Option<Held> },
+    /// The message is sent later. The answer names the attempt.
+    Postponed { attempt: u8, follow_up: FollowUp, error: Failure },
+    /// No gateway accepted the message. `dropped` is recorded for a planned message.
+    Failed { error: Failure, dropped: Failure },
+}
+
+impl From<Failure> for End {
+    fn from(error: Failure) -> Self {
+        Self::Failed { error, dropped: error }
+    }
+}
+
 /// Why the gateways of one channel have not accepted the message so far.
 #[derive(Default)]
-struct ChannelFailure {
+struct ChannelFailure<'a> {
     /// The last reason that a gateway gave, or its queue.
     error: Option<Failure>,
     /// Why a gateway was not asked. Reported only if no gateway gave a reason.
@@ -83,17 +98,17 @@ struct ChannelFailure {
     /// When a gateway may accept the message, if that can be expected.
     later: Option<RetryLater>,
     /// The gateway to ask once more, and the wait that it asked for: the shortest one.
-    again: Option<(usize, Option<Duration>)>,
+    again: Option<(Candidate<'a>, Option<Duration>)>,
     /// Whether the number cannot be reached on this channel.
     unreachable: bool,
 }
 
 /// A gateway can be expected to accept the message later.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RetryLater {
-    pub(super) not_before: Timestamp,
+struct RetryLater {
+    not_before: Timestamp,
     /// The attempt to repeat; `None` if no gateway was asked.
-    pub(super) attempt: Option<usize>,
+    attempt: Option<u8>,
 }
 
 /// Everything that one request to a gateway needs.
@@ -104,6 +119,9 @@ struct Admitted<'a> {
     charge: Charge,
 }
 
+/// The wait before a planned message that met only full queues is tried again.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
+
 /// The middle of the time until `end`.
 pub(super) fn half_until(end: Instant) -> Instant {
     end - end.saturating_duration_since(now()) / 2
@@ -112,14 +130,14 @@ pub(super) fn half_until(end: Instant) -> Instant {
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
         let workflow = delivery.workflow_of(job.log.service);
-        let (channel, step, sent, retried) = match &job.purpose {
-            Purpose::Request { .. } => (job.channel, workflow.step_of(job.channel), 0, None),
-            Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
+        let (channel, step, retried) = match &job.purpose {
+            Purpose::Request { .. } => (job.channel, workflow.step_of(job.channel), None),
+            Purpose::FollowUp(FollowUp { channel, reason, step, .. }) => {
                 let retried = match reason {
                     Reason::Retry { attempt, retries } => Some((*attempt, *retries)),
                     Reason::NextStep => None,
                 };
-                (*channel, *step, *sent, retried)
+                (*channel, *step, retried)
             }
         };
         Self {
@@ -130,13 +148,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             budget: Budget::starting_now(delivery.send_budget),
             channel,
             step,
-            sent,
             // Most messages are accepted by the first gateway.
             attempts: Vec::with_capacity(1),
-            first_attempt_on_channel: 0,
-            first_repeats: retried.map(|(attempt, _)| attempt),
+            first_on_channel: 0,
             retried,
-            may_have_been_sent: None,
             configuration_errors: Vec::new(),
             allowance: job.purpose.allowance(),
             time_has_passed: false,
@@ -145,16 +160,17 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         }
     }
 
-    async fn run(mut self) -> Delivered {
-        if !self.workflow.allows_after(self.sent) {
-            return self.failed(Failure::TooManyMessages);
+    /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
+    async fn run(&mut self) -> End {
+        if !self.workflow.allows_after(self.sent()) {
+            return Failure::TooManyMessages.into();
         }
         if self.job.purpose.is_next_step() && !self.takes_allowance(self.channel) {
-            return self.failed(Failure::RefusedByGuard);
+            return Failure::RefusedByGuard.into();
         }
         loop {
             let failure = match self.try_channel().await {
-                Break(delivered) => return delivered,
+                Break(end) => return end,
                 Continue(failure) => failure,
             };
             if failure.unreachable
@@ -167,7 +183,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let mut dropped = error;
             if let Some(later) = failure.later {
                 match self.plan_retry(later) {
-                    Ok(due) => return self.postponed_until(due, later, error),
+                    Ok(due) => return self.retry_at(due, later, error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
@@ -177,18 +193,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     }
                 }
             }
-            match self.workflow.after(self.step) {
-                Some((step, channel)) if !self.tried.contains(&channel) => {
-                    if self.budget.left() < self.budget.least {
-                        return self.postponed_to_step(step, channel, error);
-                    }
-                    if !self.takes_allowance(channel) {
-                        return self.failed_for(error, dropped);
-                    }
-                    self.go_to(step, channel);
-                }
-                _ => return self.failed_for(error, dropped),
+            let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
+            let Some((step, channel)) = next else { return End::Failed { error, dropped } };
+            if self.budget.left() < self.budget.least {
+                let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
+                return End::Postponed { attempt: self.next_number(), follow_up, error };
             }
+            if !self.takes_allowance(channel) {
+                return End::Failed { error, dropped };
+            }
+            self.go_to(step, channel);
         }
     }
 
@@ -208,32 +222,28 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
     /// one of those that may accept the message soon a second time. Breaks when the run is over.
-    async fn try_channel(&mut self) -> ControlFlow<Delivered, ChannelFailure> {
+    async fn try_channel(&mut self) -> ControlFlow<End, ChannelFailure<'a>> {
         self.tried.push(self.channel);
-        let mut failure = ChannelFailure::default();
-        let mut position = 0;
-        while let Some(candidate) = self.candidate(position) {
-            self.try_gateway(candidate, self.deadline(position), &mut failure).await?;
+        let candidates: Vec<Candidate<'a>> = self.candidates(self.channel).collect();
+        let (mut failure, mut further) = (ChannelFailure::default(), candidates.iter());
+        while let Some(candidate) = further.next() {
+            self.try_gateway(*candidate, self.deadline(further.as_slice()), &mut failure).await?;
             if failure.unreachable {
                 return Continue(failure);
             }
-            position += 1;
         }
-        if let Some((position, wait)) = self.second_try(&failure) {
+        if let Some((candidate, wait)) = self.second_try(&failure) {
             sleep(wait).await;
             self.asked_once_more = true;
-            if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.budget.end, &mut failure).await?;
-            }
+            self.try_gateway(candidate, self.budget.end, &mut failure).await?;
         }
         Continue(failure)
     }
 
-    /// When the time of the gateway at a position ends: at most half of the remaining time while another one can be asked,
-    /// and all of it otherwise or with [`OnAmbiguous::Stop`].
-    fn deadline(&self, position: usize) -> Instant {
-        let further = (position + 1..).map_while(|position| self.candidate(position));
-        let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
+    /// When the time of a gateway ends: at most half of the remaining time while one of `further` can be asked, and all of
+    /// it otherwise or with [`OnAmbiguous::Stop`].
+    fn deadline(&self, further: &[Candidate<'a>]) -> Instant {
+        let mut open = further.iter().filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
         match self.delivery.settings.gateway_silent {
             OnAmbiguous::Next if open.next().is_some() => half_until(self.budget.end),
             OnAmbiguous::Next | OnAmbiguous::Stop => self.budget.end,
@@ -246,13 +256,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         candidate: Candidate<'a>,
         deadline: Instant,
-        failure: &mut ChannelFailure,
-    ) -> ControlFlow<Delivered> {
+        failure: &mut ChannelFailure<'a>,
+    ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
         let Admitted { permit: _permit, circuit, message, mut charge } = admitted;
         if !self.liveness.may_send() {
-            return Break(self.failed(Failure::StateUnknown));
+            return Break(Failure::StateUnknown.into());
         }
         charge.spend();
         let span = self.job.request_id.as_ref().and_then(RequestId::span);
@@ -267,7 +277,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
                 self.attempts.push(attempt);
-                return Break(self.accepted(message_id, gateway.holding(self.channel)));
+                self.may_have_left();
+                return Break(End::Accepted { message_id, held: gateway.holding(self.channel) });
             }
             Some(Err(error)) => {
                 if !error.class.may_have_been_sent() {
@@ -290,8 +301,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         gateway: &'a GuardedGateway,
         deadline: Instant,
-        failure: &mut ChannelFailure,
-    ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
+        failure: &mut ChannelFailure<'a>,
+    ) -> ControlFlow<End, Option<Admitted<'a>>> {
         let budget = self.budget;
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
@@ -308,24 +319,28 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
-                self.no_permit(error, failure);
+                failure.error = Some(error);
+                // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
+                if let Purpose::FollowUp(_) = self.job.purpose {
+                    failure.may_work_at(self.now(), None);
+                }
                 return Continue(None);
             }
         };
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.code_state()).await {
                 Ok(CodeState::Live) => {}
-                Ok(CodeState::Ended) => return Break(self.failed(Failure::NoLongerUsable)),
-                Ok(CodeState::Unknown) => return Break(self.failed(Failure::StateUnknown)),
-                Err(_) => return Break(self.failed(Failure::TimedOutWaiting)),
+                Ok(CodeState::Ended) => return Break(Failure::NoLongerUsable.into()),
+                Ok(CodeState::Unknown) => return Break(Failure::StateUnknown.into()),
+                Err(_) => return Break(Failure::TimedOutWaiting.into()),
             }
         }
         let Some(message) = self.message() else {
-            return Break(self.failed(Failure::NoLongerUsable));
+            return Break(Failure::NoLongerUsable.into());
         };
         let charge = match self.charge(gateway).await {
             Ok(charge) => charge,
-            Err(error) => return Break(self.failed(error)),
+            Err(error) => return Break(error.into()),
         };
         let Some(circuit) = gateway.circuit.enter(self.now()) else {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
@@ -350,26 +365,17 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         }
     }
 
-    fn no_permit(&self, error: Failure, failure: &mut ChannelFailure) {
-        failure.error = Some(error);
-        // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
-        if self.is_follow_up() {
-            failure.may_work_at(self.now(), None);
-        }
-    }
-
     /// The gateway did not accept the message.
     fn refused(
         &mut self,
         error: Failure,
         class: ErrorClass,
         candidate: Candidate<'a>,
-        failure: &mut ChannelFailure,
-    ) -> ControlFlow<Delivered> {
+        failure: &mut ChannelFailure<'a>,
+    ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         if class.may_have_been_sent() {
             self.may_have_left();
-            self.may_have_been_sent = Some(PossiblySent { held: gateway.holding(self.channel) });
         }
         match next_step(class, self.delivery.settings.gateway_silent) {
             NextStep::NextGateway => {
@@ -383,10 +389,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
-                    failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
+                    failure.may_work_at(not_before, self.attempts.last().map(|attempt| attempt.number));
                     let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
                     if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
-                        failure.again = Some((candidate.position, after));
+                        failure.again = Some((candidate, after));
                     }
                 }
                 failure.error = Some(error);
@@ -398,30 +404,157 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            NextStep::Stop => Break(self.failed(error)),
+            NextStep::Stop => Break(error.into()),
         }
     }
 }
 
 impl<'a, O> DeliveryRun<'a, O> {
-    fn candidate(&self, position: usize) -> Option<Candidate<'a>> {
-        self.delivery.candidates(self.job, self.eligible(), self.channel).nth(position)
+    /// What the caller learns, and what has to be recorded.
+    fn delivered(mut self, end: End) -> Delivered {
+        let may_have_been_sent = self.may_have_been_sent();
+        let (result, plan, reason) = match end {
+            End::Accepted { message_id, held } => {
+                let sent = self.sent().saturating_add(1);
+                let next = self.workflow.plan(self.step, sent, self.now(), self.job.expires);
+                let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
+                    let follow_up = self.follow_up(due, channel, Reason::NextStep, step);
+                    PlanChange::Set(FollowUp { sent, ..follow_up })
+                });
+                (SendResult::Accepted { message_id, held }, plan, None)
+            }
+            End::Postponed { attempt, follow_up, error } => {
+                self.log_postponed(error);
+                let message_id = format!("postponed-{}", AttemptId { key: self.job.log, attempt });
+                let result = SendResult::Postponed { message_id, may_have_been_sent };
+                (result, PlanChange::Set(follow_up), None)
+            }
+            End::Failed { error, dropped } => {
+                self.log_failure(error, dropped);
+                let plan = match &self.job.purpose {
+                    // Nothing was sent, and the code may still be valid.
+                    Purpose::FollowUp(planned) if error.is_passing() => {
+                        self.attempts.retain(|attempt| attempt.class.is_some());
+                        let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance);
+                        PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
+                    }
+                    Purpose::FollowUp(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
+                    Purpose::Request { .. } if self.attempts.is_empty() => PlanChange::Keep,
+                    Purpose::Request { .. } => PlanChange::End(None),
+                };
+                (error.result(may_have_been_sent), plan, Some(error))
+            }
+        };
+        self.log_configuration_errors(&result);
+        let Self { attempts, allowance, .. } = self;
+        Delivered { result, attempts, plan, reason, allowance }
+    }
+
+    /// Messages of the verification that gateways accepted before this run.
+    const fn sent(&self) -> u8 {
+        match &self.job.purpose {
+            Purpose::Request { .. } => 0,
+            Purpose::FollowUp(follow_up) => follow_up.sent,
+        }
+    }
+
+    /// The last message of this run that may have left although its gateway did not accept it.
+    fn may_have_been_sent(&self) -> Option<PossiblySent> {
+        let may_have_left = |class: ErrorClass| class.may_have_been_sent();
+        let attempt = self.attempts.iter().rev().find(|attempt| attempt.class.is_some_and(may_have_left))?;
+        let gateway = self.delivery.gateways.iter().find(|gateway| gateway.name == attempt.gateway);
+        Some(PossiblySent { held: gateway.and_then(|gateway| gateway.holding(attempt.channel)) })
+    }
+
+    /// A message may have left: the guard gets nothing back for it.
+    fn may_have_left(&mut self) {
+        if self.allowance == Allowance::Held {
+            self.allowance = Allowance::Spent;
+        }
+    }
+
+    fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {
+        FollowUp { due, channel, reason, step, sent: self.sent(), allowance: self.allowance }
+    }
+
+    /// The number of this run's next attempt: it follows the earlier attempts, except for a first one that repeats an
+    /// earlier one.
+    fn next_number(&self) -> u8 {
+        match (self.attempts.last(), self.retried) {
+            (None, Some((earlier, _))) => earlier,
+            (None, None) => self.job.first_attempt,
+            (Some(last), _) => last.number.saturating_add(1).max(self.job.first_attempt),
+        }
+    }
+
+    /// Retries made so far of the attempt that is retried on the present channel. This run counts if it asked a
+    /// gateway: to find every circuit open is no retry.
+    fn retries(&self) -> u32 {
+        let asked = self.attempts.len() > self.first_on_channel;
+        self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
+    }
+
+    /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
+    /// are switched off.
+    fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
+        let settings = self.delivery.settings.retry.ok_or(None)?;
+        let situation = Situation {
+            retries: self.retries(),
+            not_before: later.not_before,
+            expires: self.job.expires,
+            patience: self.workflow.patience(self.step),
+            now: self.now(),
+        };
+        let random = self.delivery.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
+        match retry(&settings, situation, random) {
+            Retry::At(due) => Ok(due),
+            Retry::AsOftenAsAllowed => Err(Some(Failure::RetriesUsedUp)),
+            Retry::TooLate => Err(Some(Failure::NoLongerUsable)),
+        }
+    }
+
+    /// The message is retried on the present channel.
+    fn retry_at(&mut self, due: Timestamp, later: RetryLater, error: Failure) -> End {
+        self.note_unasked(SendStatus::New);
+        let first = self.attempts.get(self.first_on_channel).map(|attempt| attempt.number);
+        let known = self.retried.map(|(earlier, _)| earlier).or(later.attempt).or(first);
+        let attempt = known.unwrap_or_else(|| self.next_number());
+        let reason = Reason::Retry { attempt, retries: self.retries() };
+        End::Postponed { attempt, follow_up: self.follow_up(due, self.channel, reason, self.step), error }
+    }
+
+    /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
+    /// gateway's error until its retries are used up.
+    fn is_unsendable(&self, dropped: Failure) -> bool {
+        self.may_have_been_sent().is_none() || dropped == Failure::RetriesUsedUp
+    }
+
+    /// The attempt, or the first one on this channel, is not repeated.
+    fn give_up(&mut self, attempt: Option<u8>) {
+        let mut on_channel = self.attempts.iter_mut().skip(self.first_on_channel);
+        if let Some(found) = on_channel.find(|other| attempt.is_none_or(|number| number == other.number)) {
+            found.status = SendStatus::Unsendable;
+        }
+    }
+
+    fn candidates(&self, channel: Channel) -> impl Iterator<Item = Candidate<'a>> {
+        self.delivery.candidates(self.job, self.eligible(), channel)
     }
 
     fn eligible(&self) -> Eligible {
         match self.job.held {
-            Some(held) if self.sent > 0 => Eligible::Only(held.by),
+            Some(held) if self.sent() > 0 => Eligible::Only(held.by),
             Some(held) => Eligible::HolderFirst(held.by),
-            None if self.sent > 0 || self.job.ours_only => Eligible::CarriersOfOurCode,
+            None if self.sent() > 0 || self.job.ours_only => Eligible::CarriersOfOurCode,
             None => Eligible::All,
         }
     }
 
-    /// The gateway to ask once more, and the wait before.
-    fn second_try(&self, failure: &ChannelFailure) -> Option<(usize, Duration)> {
-        let allowed = !self.retries_in_background() && !self.asked_once_more;
-        let (position, after) = failure.again.filter(|_| allowed)?;
-        once_more(after, self.budget.left(), self.budget.least).map(|wait| (position, wait))
+    /// The gateway to ask once more, and the wait before. Not if retries run in the background.
+    fn second_try(&self, failure: &ChannelFailure<'a>) -> Option<(Candidate<'a>, Duration)> {
+        let allowed = self.delivery.settings.retry.is_none() && !self.asked_once_more;
+        let (candidate, after) = failure.again.filter(|_| allowed)?;
+        once_more(after, self.budget.left(), self.budget.least).map(|wait| (candidate, wait))
     }
 
     /// The channel to go on with when the present one does not reach the number.
@@ -429,25 +562,13 @@ impl<'a, O> DeliveryRun<'a, O> {
         let next = |channel: &Channel| stand_in(*channel, self.delivery.settings.voice_fallback);
         std::iter::successors(next(&self.channel), next).find(|channel| {
             let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
-            is_new && self.delivery.candidates(self.job, self.eligible(), *channel).next().is_some()
+            is_new && self.candidates(*channel).next().is_some()
         })
     }
 
     fn go_to(&mut self, step: u8, channel: Channel) {
-        if self.attempts.is_empty() {
-            // The earlier attempt was not repeated.
-            self.first_repeats = None;
-        }
         (self.step, self.channel, self.retried) = (step, channel, None);
-        self.first_attempt_on_channel = self.attempts.len();
-    }
-
-    pub(super) const fn is_follow_up(&self) -> bool {
-        matches!(self.job.purpose, Purpose::FollowUp(_))
-    }
-
-    const fn retries_in_background(&self) -> bool {
-        self.delivery.settings.retry.is_some()
+        self.first_on_channel = self.attempts.len();
     }
 
     const fn service(&self) -> ServiceId {
@@ -470,7 +591,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
         let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let attempt = AttemptId { key: job.log, attempt: self.number_of(self.attempts.len()) };
+        let attempt = AttemptId { key: job.log, attempt: self.next_number() };
         let public_url = self.delivery.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = job.style.sender_name.clone();
@@ -490,22 +611,23 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
-        let number = self.number_of(self.attempts.len());
+        let number = self.next_number();
         let attempt = Attempt::new(number, self.channel, candidate.gateway.name, status, self.now());
         Attempt { priority: candidate.priority, ..attempt }
     }
 
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.
-    pub(super) fn note_unasked(&mut self, status: SendStatus) {
-        let has_one = self.attempts.len() > self.first_attempt_on_channel || self.retried.is_some();
-        if !has_one && let Some(candidate) = self.candidate(0) {
+    fn note_unasked(&mut self, status: SendStatus) {
+        let has_one = self.attempts.len() > self.first_on_channel || self.retried.is_some();
+        let first = self.candidates(self.channel).next();
+        if let Some(candidate) = first.filter(|_| !has_one) {
             let attempt = self.attempt(candidate, status);
             self.attempts.push(attempt);
         }
     }
 }
 
-impl ChannelFailure {
+impl ChannelFailure<'_> {
     fn out_of_service(&mut self, asked_again: Timestamp) {
         let until = match self.skipped {
             Some(Failure::OutOfService { until }) => until.min(asked_again),
@@ -516,7 +638,7 @@ impl ChannelFailure {
     }
 
     /// Keeps the earliest moment, and the first attempt.
-    fn may_work_at(&mut self, moment: Timestamp, attempt: Option<usize>) {
+    fn may_work_at(&mut self, moment: Timestamp, attempt: Option<u8>) {
         self.later = Some(match self.later {
             None => RetryLater { not_before: moment, attempt },
             Some(RetryLater { not_before, attempt: first }) => {

@@ -1,0 +1,112 @@
+//! The log lines of a delivery run.
+
+use tracing::{debug, error, warn};
+
+use super::error::{Failure, NO_ANSWER};
+use super::guarded::GuardedGateway;
+use super::run::DeliveryRun;
+use crate::engine::SendResult;
+use crate::gateway::{Accepted, ErrorClass, GatewayError};
+
+/// The log line of a message that may have been sent.
+const OUTCOME_UNKNOWN: &str = "outcome of a message unknown";
+
+impl<O> DeliveryRun<'_, O> {
+    /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
+    /// or a provider's own words: an id with the code or the number in it is left out.
+    pub(super) fn log_answer(
+        &mut self,
+        gateway: &GuardedGateway,
+        answer: Option<&Result<Accepted, GatewayError>>,
+    ) {
+        let (number, channel) = (self.job.number, self.channel.as_str());
+        let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
+        match answer {
+            Some(Ok(accepted)) => {
+                let id = accepted.message_id.as_str();
+                let digits = self.job.number.as_u64().to_string();
+                let message_id =
+                    (!id.contains(self.job.code.expose()) && !id.contains(&digits)).then_some(id);
+                debug!(request_id, %number, channel, gateway, message_id, "message accepted");
+            }
+            Some(Err(error)) if error.class == ErrorClass::Configuration => {
+                self.configuration_errors.push((self.channel, error.clone()));
+            }
+            Some(Err(GatewayError { class, code, detail, .. })) => {
+                let code = self.logged(*code);
+                let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
+                let retry_after = class.retry_after_seconds();
+                warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
+            }
+            None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
+        }
+    }
+
+    pub(super) fn log_postponed(&self, error: Failure) {
+        let (number, channel) = (self.job.number, self.channel.as_str());
+        let request_id = self.job.request_id.as_deref();
+        debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
+    }
+
+    /// A provider's error code for the log: not one that is the message's code.
+    fn logged(&self, error_code: Option<u32>) -> Option<u32> {
+        error_code.filter(|code| self.job.code.expose().parse() != Ok(*code))
+    }
+
+    /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
+    /// and no retry follows.
+    pub(super) fn log_configuration_errors(&mut self, result: &SendResult) {
+        let errors = std::mem::take(&mut self.configuration_errors);
+        let (number, request_id) = (self.job.number, self.job.request_id.as_deref());
+        for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
+            let (channel, gateway, code) = (channel.as_str(), gateway.as_str(), self.logged(code));
+            if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
+                warn!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
+            } else {
+                error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
+            }
+        }
+    }
+
+    /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
+    pub(super) fn log_failure(&self, error: Failure, dropped: Failure) {
+        let (number, channel) = (self.job.number, self.channel.as_str());
+        let request_id = self.job.request_id.as_deref();
+        if dropped == Failure::RetriesUsedUp {
+            warn!(request_id, %number, channel, "message unsendable, retries are used up");
+            return;
+        }
+        match error {
+            Failure::TimedOutWaiting
+            | Failure::BudgetUnknown
+            | Failure::NotServed
+            | Failure::StateUnknown => {
+                warn!(request_id, %number, channel, %error, "message not sent");
+            }
+            // While circuits are open, each request of a flood ends here.
+            Failure::OutOfService { .. } => {
+                let (first, reason) = (request_id.map(str::to_owned), error.to_string());
+                self.delivery.out_of_service.note(move |count| {
+                    warn!(request_id = first, %number, channel, error = reason, count, "message not sent");
+                });
+                debug!(request_id, %number, channel, %error, "message not sent");
+            }
+            // Not a failure: the code is not needed any more, or has cost enough.
+            Failure::NoLongerUsable | Failure::TooManyMessages => {
+                debug!(request_id, %number, channel, %error, "message not sent");
+            }
+            // The guard logs what it refuses.
+            Failure::BadNumber
+            | Failure::NotReachable
+            | Failure::OptedOut
+            | Failure::Blocked
+            | Failure::Country
+            | Failure::Gateway
+            | Failure::RetriesUsedUp
+            | Failure::NoAnswerInTime
+            | Failure::Overloaded
+            | Failure::BudgetSpent { .. }
+            | Failure::RefusedByGuard => {}
+        }
+    }
+}
