@@ -232,9 +232,10 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.hand = (self.hand + COMPARED_SERVICES) % services;
         self.fullest = fullest;
         let (own, share) = (len(place), self.most / services);
-        let of = match place == fullest || own > share {
-            true => [Some(place), None],
-            false => [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)],
+        let of = if place == fullest || own > share {
+            [Some(place), None]
+        } else {
+            [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)]
         };
         let mut least: Option<((f64, u32), usize, usize)> = None;
         for service in of.into_iter().flatten() {
