@@ -1,5 +1,5 @@
-//! Budgets of messages and money, which an operator sets. A share is drawn durably from the record of a budget before its first message is sent; a
-//! crash loses the rest of it, and never leads to more than the limit.
+//! Budgets of messages and money, which an operator sets. A share is drawn durably from the record of a budget before its
+//! first message is sent; a crash loses the rest of it, and never leads to more than the limit.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 

@@ -2,7 +2,8 @@
 //! stores their records.
 //!
 //! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: with the
-//! shard's next commit. A crash may give back what the last half second took. Manual entries are durable before they are answered.
+//! shard's next commit. A crash may give back what the last half second took. Manual entries are durable before they are
+//! answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 

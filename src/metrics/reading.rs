@@ -40,7 +40,7 @@ pub struct BudgetView {
     /// `None` for the budget of all services.
     #[serde(skip)]
     pub service_id: Option<ServiceId>,
-    /// The same.
+    /// The sid of the service, for the operator.
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
