@@ -87,10 +87,10 @@ impl Action {
             Self::NumberErased => "number.erased",
             Self::VerificationCanceled => "verification.canceled",
             Self::VerificationApproved => "verification.approved",
-            Self::GuardAllowed => "guard.allowed",
-            Self::GuardBlocked => "guard.blocked",
+            Self::GuardAllowed => "guard.entry_allowed",
+            Self::GuardBlocked => "guard.entry_blocked",
             Self::GuardEntryRemoved => "guard.entry_removed",
-            Self::GuardExpected => "guard.expected",
+            Self::GuardExpected => "guard.entry_expected",
         }
     }
 }

@@ -41,6 +41,7 @@
 //! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`guard`]: refuses messages that cost money and lead to no verification; [`guard::PumpingGuard`] is the front door.
+//! * [`budgets`]: the most messages or money of an hour or a day, if the operator sets it.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
@@ -57,6 +58,7 @@
 pub mod app;
 pub mod attempts;
 pub mod audit;
+pub mod budgets;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;

@@ -20,6 +20,7 @@ const MODULES: &[&str] = &[
     "audit",
     "registry",
     "limit",
+    "budgets",
     "guard",
     "delivery",
     "attempts",

@@ -30,8 +30,7 @@ pub fn benches(criterion: &mut Criterion) {
                 took: Duration::from_millis(80),
             }));
             let (gateway, outcome) = (Some(gateway), SendEnd::Accepted);
-            let (error, follows) = (None, false);
-            metrics.send(&black_box(SendFacts { recipient, channel, gateway, outcome, error, follows }));
+            metrics.send(&black_box(SendFacts { recipient, channel, gateway, outcome, error: None }));
         });
     });
     group.bench_function("check", |b| {

@@ -37,8 +37,8 @@ enum GuardCommand {
     /// Explain what the guard does with messages to a number, prefix or country, or from an address or network: allowances,
     /// manual entries and refusals.
     ///
-    /// The server must run on the data directory. Shows the whole number. Without --service the ten services in which most
-    /// is refused or lacks.
+    /// The server must run on the data directory. Shows the whole number. Without --service the ten services that refuse
+    /// it or have the least left.
     Explain(SubjectArgs),
 
     /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
@@ -50,7 +50,7 @@ enum GuardCommand {
     /// Refuse messages to a number, prefix or country, or from an address or network, for a time.
     Block(EntryArgs),
 
-    /// Announce messages to a country, such as those of an advert: its allowance has so many messages meanwhile.
+    /// Announce messages to a country, such as those of an advert: so many pass beyond its allowance.
     Expect(ExpectArgs),
 
     /// Remove a manual entry that `allow`, `block` or `expect` made.
@@ -208,10 +208,20 @@ impl Ask {
         let entry = client.post("/v2/Guard/Entries", &fields)?;
         Ok(one(&entry, self.json, |entry| {
             let (subject, until, of) = (text(entry, "subject"), text(entry, "date_until"), asked.of());
+            let replaced = entry["replaced"].as_str();
+            let replaced = replaced.map(|action| format!("; this replaces its entry: {action}"));
+            let replaced = replaced.unwrap_or_default();
             match action {
-                "allow" => format!("messages {of} to or from {subject} need no allowance until {until}\n"),
-                "block" => format!("messages {of} to or from {subject} are refused until {until}\n"),
-                _ => format!("{} messages {of} to {subject} are expected until {until}\n", entry["messages"]),
+                "allow" => {
+                    format!("messages {of} to or from {subject} need no allowance until {until}{replaced}\n")
+                }
+                "block" => {
+                    format!("messages {of} to or from {subject} are refused until {until}{replaced}\n")
+                }
+                _ => {
+                    let messages = &entry["messages"];
+                    format!("{messages} messages {of} to {subject} are expected until {until}{replaced}\n")
+                }
             }
         }))
     }

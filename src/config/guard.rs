@@ -37,7 +37,7 @@ pub struct GuardSettings {
     /// The same of a country.
     #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub country: Option<u32>,
-    /// The same of all countries without users, together.
+    /// The same of all unproven countries together: those that verify fewer than 10 a day.
     #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
     pub unproven: Option<u32>,
     /// Unverified messages to one number. They come back over a day.

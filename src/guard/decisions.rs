@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::subject;
 use super::{Dimension, Effect, Figures, Finding, Key, Rule};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Router, Shards};
+use crate::shard::{
+    Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Router, Shards, Subject,
+};
 
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -140,7 +141,7 @@ impl Decisions {
         let waiting =
             std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).decisions);
         let added = waiting.into_values().map(|new| {
-            let subject = subject(&new.name, &self.slots);
+            let subject = Subject::of_name(&new.name, &self.slots);
             self.router.decide::<(), Refusal>(subject, move |view| {
                 let decision = match view.get::<GuardDecision>(subject.id) {
                     Some(mut known) => {
@@ -179,7 +180,7 @@ impl Decisions {
         let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit: MOST };
         let found = self.log.list(range).await?.0;
         for (_, decision) in &found {
-            let subject = subject(&decision.name, &self.slots);
+            let subject = Subject::of_name(&decision.name, &self.slots);
             let removed = self.router.decide(subject, move |view| {
                 view.put::<GuardDecision>(subject.id, None, Durability::Durable);
                 Ok::<_, Refusal>(())

@@ -1,15 +1,14 @@
 //! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
 //! stores their records.
 //!
-//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: a crash
-//! may give back what the last 250 ms took. Manual entries are durable before they are answered.
+//! The state is in memory, behind one lock. Every 250 ms its changes are written to records of the shards, lazily: with the
+//! shard's next commit. A crash may give back what the last half second took. Manual entries are durable before they are
+//! answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod budgets;
 mod decisions;
 pub mod operator;
-mod record;
 mod verified;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,28 +16,28 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::audit::{Author, Change};
+use crate::budgets::Budgets;
+pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
-    BudgetReading, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendFacts, TableReading,
+    BudgetView, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendFacts, TableReading,
     VerificationFacts, VerificationStep,
 };
 use crate::registry::Registry;
-use crate::shard::{Durability, Id, Refusal, Router, Shards, Subject};
+use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
 
-use self::budgets::Budgets;
-pub use self::budgets::{BudgetRecord, Charge, ChargeError, SpentBudget};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
-pub use self::record::GuardRecord;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
-use onceward_core::guard::{Bounds, Guard, RowName, VerifiedNumber};
+use onceward_core::guard::{Bounds, Guard, GuardRow, RowName, VerifiedNumber};
 pub use onceward_core::guard::{
     ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
     TooManyEntries, replay,
@@ -67,6 +66,19 @@ const PAGE: usize = 64;
 
 /// Rows that were dropped are logged once in this time.
 const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
+
+/// A row of the guard: an allowance, a number with messages, or a manual entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardRecord(pub GuardRow);
+
+impl Record for GuardRecord {
+    const KIND: u8 = 11;
+    const PLURAL: &'static str = "guard records";
+
+    fn expires(&self) -> Timestamp {
+        self.0.expires()
+    }
+}
 
 /// What a request says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -345,7 +357,7 @@ impl PumpingGuard {
     }
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
-    pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetReading>) {
+    pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let (guard, limits) = (self.inner.guard(), Bounds::default());
         let [allowances, numbers] = guard.len();
         let table = |name, held, limit| TableReading { name, held, limit };
@@ -356,7 +368,7 @@ impl PumpingGuard {
         ];
         let dropped = guard.dropped();
         drop(guard);
-        (tables, dropped, self.inner.budgets.readings())
+        (tables, dropped, self.inner.budgets.list(None))
     }
 }
 
@@ -475,7 +487,7 @@ impl Inner {
             let rows = self.guard().take_changed(AT_ONCE);
             let mut slots = BTreeMap::<u8, SlotWrites>::new();
             for (name, row) in rows {
-                let Subject { slot, id } = record::subject(&name, &self.slots);
+                let Subject { slot, id } = Subject::of_name(&name, &self.slots);
                 let writes = slots.entry(slot).or_default();
                 writes.rows.push((name, id, row.map(GuardRecord)));
                 if let Some(audited) = audited.take() {

@@ -9,13 +9,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::budgets::BudgetUsage;
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
     Mode, PumpingGuard, Rule, scope_name,
 };
 use crate::audit::{Action, Author, Change};
+pub use crate::budgets::amount;
 use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+pub use crate::metrics::BudgetView;
 use crate::registry::Service;
 use crate::shard::{Durability, Refusal};
 use onceward_core::guard::{AllowanceNow, Explained, Refusals};
@@ -85,7 +86,7 @@ pub struct AllowanceView {
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
-    /// The number (masked in lists), prefix, country, address or network, or `unproven`: all countries without users.
+    /// The number (masked in lists), prefix, country, address or network, or `unproven`: all unproven countries.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// Messages that it still has, and those of a full one.
@@ -140,43 +141,6 @@ pub struct EntryView {
     pub replaced: Option<String>,
 }
 
-/// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
-pub fn amount(micros: u64) -> String {
-    if micros < 1_000_000 && micros % 10_000 >= 100 {
-        return format!("0.{:04}", micros / 100);
-    }
-    super::replay::money(micros)
-}
-
-/// A budget in the present hour or day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BudgetView {
-    /// `None` for the budget of all services.
-    pub service_sid: Option<String>,
-    /// The name of the service, or `all`.
-    pub service: String,
-    /// Its key in the configuration.
-    pub name: String,
-    /// Messages, or millionths of the currency.
-    pub spent: u64,
-    pub limit: u64,
-    /// Whether it refuses messages.
-    pub is_spent: bool,
-    /// `None` for a budget of messages.
-    pub currency: Option<String>,
-}
-
-impl fmt::Display for BudgetView {
-    /// `12 of 500`, or `9.30 of 50.00 USD`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { spent, limit, currency, .. } = self;
-        match currency {
-            Some(currency) => write!(f, "{} of {} {currency}", amount(*spent), amount(*limit)),
-            None => write!(f, "{spent} of {limit}"),
-        }
-    }
-}
-
 /// Something that the guard does at present, or decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -213,7 +177,7 @@ pub struct Explanation {
     /// The number, prefix, country, address or network.
     #[schemars(example = &"+992900000123")]
     pub subject: String,
-    /// The service that was asked for, or the ten in which most is refused or lacks.
+    /// The service that was asked for, or the ten that refuse it or have the least left.
     pub services: Vec<ServiceExplanation>,
 }
 
@@ -344,7 +308,7 @@ impl PumpingGuard {
         let mut reasons = Vec::new();
         let spent = self.inner.budgets.used_up(service, country);
         if let Some((budget, until)) = &spent {
-            let (whose, until) = (whose(budget.service), shown(*until));
+            let (whose, until) = (whose(budget.service_id), shown(*until));
             let budget = self.budget_view(budget.clone());
             let name = &budget.name;
             reasons.push(format!(
@@ -461,10 +425,9 @@ impl PumpingGuard {
         EntryView { service_sid, service, subject, action, messages, date_until, replaced }
     }
 
-    fn budget_view(&self, usage: BudgetUsage) -> BudgetView {
-        let BudgetUsage { service, key, spent, limit, is_spent, currency } = usage;
-        let (service_sid, service) = self.named(service, "all");
-        BudgetView { service_sid, service, name: key.to_owned(), spent, limit, is_spent, currency }
+    fn budget_view(&self, budget: BudgetView) -> BudgetView {
+        let (service_sid, service) = self.named(budget.service_id, "all");
+        BudgetView { service_sid, service, ..budget }
     }
 
     pub fn decision_view(&self, decision: &GuardDecision) -> DecisionView {
@@ -593,7 +556,42 @@ impl PumpingGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::GuardSettings;
+    use crate::domain::{Channel, ServerKey};
+    use crate::guard::{ClientSignals, GuardDeps, Signals, VerifiedNumbers};
+    use crate::registry::tests::world::start;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn ten_thousand_services_are_listed() {
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let shards = start(&MemoryStore::new(), &clock, 1).await.expect("shards");
+        let budget = GuardSettings { messages_per_day: Some(1_000), ..GuardSettings::default() };
+        let services = (0..10_000).map(|n| (ServiceId::new(n), budget.clone())).collect();
+        let key = ServerKey::from_bytes([7; 32]);
+        let deps = GuardDeps::new(&shards, &key, VerifiedNumbers::new(10));
+        let guard = PumpingGuard::start(GuardDeps { services, ..deps }).await.expect("a guard");
+        let number = PhoneNumber::parse("+992900000123", None).expect("a number");
+        let signals = ClientSignals::default().about(ServiceId::DEFAULT, number, Channel::Sms);
+        for service in (0..10_000).map(ServiceId::new) {
+            for _ in 0..6 {
+                guard.assess(&Signals { service, ..signals }, None).expect("sent");
+            }
+        }
+        let items = guard.overview((None, None, 20_000), masked).await.expect("a list");
+        let budgets = items.iter().filter(|item| matches!(item, Item::Budget(_))).count();
+        let allowances = items.iter().filter(|item| matches!(item, Item::Allowance(_))).count();
+        assert_eq!((budgets, allowances), (10_000, 10_000));
+        let lowest = guard.low_allowances(None, 5, masked);
+        assert_eq!((lowest.len(), lowest[0].subject.as_str()), (5, "+99290000****"));
+        let explained = guard.explain(None, Dimension::Number(number)).await.expect("reasons");
+        assert_eq!(explained.services.len(), 10);
+    }
 
     #[test]
     fn a_subject_is_read_as_it_is_shown() {

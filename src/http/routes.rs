@@ -207,7 +207,7 @@ static GUARD: ApiGroup = twilio(
             .about("Those with less than half of their messages, the smallest part first.").others(&[404, 429]),
         Route::new(Get, "/v2/Guard/Explanations/{Subject}", ("FetchGuardExplanation", "Explain what the guard does"),
             v2!(guard::explain, guard::OfService), one::<Explanation>())
-            .long().about("Without ServiceSid of the ten services in which most is refused or lacks.").others(&[404, 429]),
+            .long().about("Without ServiceSid of the ten services that refuse it or have the least left.").others(&[404, 429]),
         Route::new(Get, "/v2/Guard/Decisions", ("ListGuardDecision", "List refusals and would-be refusals"),
             v2!(guard::list_decisions, guard::Filters), list::<DecisionView>("decisions"))
             .about("Newest first. A decision counts the messages of an hour that broke one rule with one effect for one subject.").others(&[404]),

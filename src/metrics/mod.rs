@@ -33,7 +33,7 @@ use self::labels::{
 };
 use crate::domain::{Channel, GatewayName, ServiceId};
 
-pub use self::reading::{BudgetReading, GatewayReading, Reading, TableReading};
+pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{

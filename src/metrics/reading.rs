@@ -12,7 +12,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::process::Process;
-use crate::domain::{GatewayName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{GatewayName, ServiceId, Timestamp};
 use crate::store::StoreSizes;
 
 /// The state of the server at one scrape. Reading it waits for no shard and no commit.
@@ -27,19 +29,30 @@ pub struct Reading {
     /// Deliveries to webhooks that are still to be made.
     pub webhook_backlog: usize,
     pub store: Option<StoreSizes>,
-    pub budgets: Vec<BudgetReading>,
+    pub budgets: Vec<BudgetView>,
     /// Rows of the guard's tables that were dropped for want of room.
     pub guard_dropped: u64,
 }
 
-/// A budget of the pumping guard in its present hour or day: messages, or millionths of the currency.
-#[derive(Debug, Clone)]
-pub struct BudgetReading {
-    /// `all` for the budget of all services.
+/// A budget in the present hour or day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// `None` for the budget of all services.
+    #[serde(skip)]
+    pub service_id: Option<ServiceId>,
+    /// The sid of the service, for the operator.
+    pub service_sid: Option<String>,
+    /// The name of the service, or `all`.
     pub service: String,
-    pub budget: &'static str,
+    /// Its key in the configuration.
+    pub name: String,
+    /// Messages, or millionths of the currency.
+    pub spent: u64,
     pub limit: u64,
-    pub left: u64,
+    /// Whether it refuses messages.
+    pub is_spent: bool,
+    /// `None` for a budget of messages.
+    pub currency: Option<String>,
 }
 
 /// A table with a limit.
@@ -148,11 +161,11 @@ impl Reading {
                 store.snapshot_time.as_millis() / 1000,
             );
         }
-        let of_budgets = |value: fn(&BudgetReading) -> u64| {
+        let of_budgets = |value: fn(&BudgetView) -> u64| {
             let family = Family::<BudgetLabels, Gauge<u64, AtomicU64>>::default();
             for reading in budgets {
-                let service = reading.service.clone();
-                family.get_or_create(&BudgetLabels { service, budget: reading.budget }).set(value(reading));
+                let (service, budget) = (reading.service.clone(), reading.name.clone());
+                family.get_or_create(&BudgetLabels { service, budget }).set(value(reading));
             }
             family
         };
@@ -164,7 +177,7 @@ impl Reading {
         all.0.register(
             "onceward_guard_budget_left",
             "What is left of the limit",
-            of_budgets(|budget| budget.left),
+            of_budgets(|budget| budget.limit.saturating_sub(budget.spent)),
         );
         all.0.register(
             "onceward_guard_rows_dropped",
@@ -178,7 +191,7 @@ impl Reading {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     service: String,
-    budget: &'static str,
+    budget: String,
 }
 
 /// The usual metrics of a process, under their usual names.

@@ -2,9 +2,10 @@
 
 use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
+use crate::budgets::BudgetRecord;
 use crate::config::Bounds;
 use crate::engine::NumberState;
-use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedNumbers, VerifiedRecord};
+use crate::guard::{GuardDecision, GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::table::{NumberCapacity, NumberTable};

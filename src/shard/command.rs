@@ -1,10 +1,14 @@
 //! Commands: the requests that shards decide.
 
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
+use crate::domain::{ServiceId, record_id};
+use crate::engine::SlotHash;
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
@@ -14,6 +18,18 @@ pub struct Subject {
     pub slot: u8,
     /// Tells subjects of one slot apart.
     pub id: super::record::Id,
+}
+
+impl Subject {
+    /// The record of a name: a digest, in no service.
+    pub fn of_name(name: &impl Serialize, slots: &SlotHash) -> Self {
+        #[expect(clippy::expect_used, reason = "postcard can describe a name")]
+        let bytes = postcard::to_allocvec(name).expect("a name in memory");
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let first = digest.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let id = record_id(ServiceId::DEFAULT, first);
+        Self { slot: slots.of(id), id }
+    }
 }
 
 /// A request to a shard. It stores its own decision. The shard answers it once every record that the decision read or

@@ -566,5 +566,5 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     visitor.post("/admin/guard", &nothing).await;
     assert!(visitor.get("/admin/guard").await.text().contains("Nothing was changed"));
     let audit = visitor.get("/admin/audit").await;
-    assert!(audit.text().contains("guard.blocked") && audit.text().contains("guard.entry_removed"));
+    assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

@@ -164,7 +164,7 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     assert_eq!(world.send(&number).await.status(), 200);
 
     let audit = world.setup.command(["audit", "--data-dir", "data"]).await;
-    for action in ["guard.blocked", "guard.entry_removed"] {
+    for action in ["guard.entry_blocked", "guard.entry_removed"] {
         assert!(audit.output.contains(action), "no {action} in:\n{}", audit.output);
     }
     let wrong = guard(&["block", "no-subject"]).await;

@@ -1,8 +1,9 @@
 //! The decisions of onceward and the types they are made of: phone numbers, codes, policies, one number's life, the
-//! pumping guard, and the texts of messages.
+//! pumping guard, budgets, and the texts of messages.
 //!
 //! This crate contains no I/O, reads no clock and draws no randomness: all three are parameters.
 
+pub mod budget;
 pub mod clock;
 pub mod domain;
 pub mod engine;

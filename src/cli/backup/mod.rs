@@ -13,9 +13,10 @@ pub use file::{ExportError, Header, ImportError, Reader, Writer};
 
 use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
+use crate::budgets::BudgetRecord;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::guard::{BudgetRecord, GuardDecision, GuardRecord, VerifiedRecord};
+use crate::guard::{GuardDecision, GuardRecord, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::NumberKey;

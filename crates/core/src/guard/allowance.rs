@@ -30,6 +30,10 @@ const KNOWN_MESSAGES: u8 = 10;
 /// The same of messages since its last verification in a day.
 const KNOWN_UNVERIFIED: u8 = 4;
 
+/// What each further message takes of those that one number gets. Its verification does not pay it back: otherwise the
+/// owner would get all that the users of its prefix pay for.
+const KNOWN_COST: f64 = 2.5;
+
 /// Whole seconds since the epoch; the last one is in 2106.
 pub(super) fn seconds(at: Timestamp) -> u32 {
     u32::try_from(at.as_millis() / 1_000).unwrap_or(u32::MAX)
@@ -146,6 +150,11 @@ impl Allowance {
     }
 }
 
+/// What a message takes of those that one number gets. A full number still gets one.
+fn cost(limit: f64, is_known: bool) -> f64 {
+    if is_known { KNOWN_COST.min(limit) } else { 1.0 }
+}
+
 /// What is known of a number that got a message, or was refused one, in the last days.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NumberState {
@@ -211,9 +220,11 @@ impl NumberState {
         self.level
     }
 
-    /// When the next message passes; `None` for now.
-    pub(super) fn passes(&self, limit: f64) -> Option<Timestamp> {
-        if self.level < 1.0 { Some(after(self.at, (1.0 - self.level) / limit)) } else { None }
+    /// When the next message passes; `None` for now. One that needs no allowance always does.
+    pub(super) fn passes(&self, limit: f64, is_known: bool) -> Option<Timestamp> {
+        let missing = cost(limit, is_known) - self.level;
+        let is_free = is_known && self.needs_no_allowance();
+        if missing > 0.0 && !is_free { Some(after(self.at, missing / limit)) } else { None }
     }
 
     /// Whether a number that was verified in the last 30 days needs an allowance for the next message.
@@ -222,14 +233,16 @@ impl NumberState {
     }
 
     /// One message is sent.
-    pub(super) fn send(&mut self, signals: &Signals, takes: bool) {
+    pub(super) fn send(&mut self, signals: &Signals, takes: bool, limit: f64, is_known: bool) {
         let is_same = self.address == signals.address && self.at.saturating_sub(self.began) < ATTEMPT_SECONDS;
         if !is_same {
             (self.began, self.took) = (self.at, 0);
         }
         (self.address, self.country) = (signals.address, signals.country);
         self.took = self.took.saturating_add(u8::from(takes));
-        self.level = (self.level - 1.0).max(0.0);
+        if takes {
+            self.level = (self.level - cost(limit, is_known)).max(0.0);
+        }
         self.messages = self.messages.saturating_add(1);
         self.unverified = self.unverified.saturating_add(1);
     }
@@ -237,7 +250,9 @@ impl NumberState {
     /// The last message was not sent. Returns whether its allowances get it back.
     pub(super) fn give_back(&mut self, limit: f64) -> bool {
         let has_taken = self.took > 0;
-        self.level = (self.level + 1.0).min(limit);
+        if has_taken {
+            self.level = (self.level + 1.0).min(limit);
+        }
         self.took = self.took.saturating_sub(1);
         self.messages = self.messages.saturating_sub(1);
         self.unverified = self.unverified.saturating_sub(1);
@@ -245,8 +260,10 @@ impl NumberState {
     }
 
     /// The number was verified. Returns the messages that its attempt took.
-    pub(super) fn verify(&mut self, limit: f64) -> u8 {
-        self.level = limit;
+    pub(super) fn verify(&mut self, limit: f64, was_known: bool) -> u8 {
+        if !was_known {
+            self.level = limit;
+        }
         self.unverified = 0;
         std::mem::take(&mut self.took).min(ATTEMPT_MESSAGES)
     }

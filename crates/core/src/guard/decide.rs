@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, VerifiedNumber, seconds};
-use super::budget::Period;
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
-use super::table::{PageStart, Row, Table};
+use super::table::{PageStart, Row, RowPosition, Table};
+use crate::budget::Period;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
@@ -18,7 +18,7 @@ const PROVEN: f64 = 10.0;
 /// Messages of a prefix that are kept for addresses and networks where others have verified.
 const KEPT_OF_PREFIX: f64 = 3.0;
 
-/// The part of a country's usual messages, and of the allowance of countries without users, that is kept for places
+/// The part of a country's usual messages, and of the allowance of unproven countries, that is kept for places
 /// where others have verified.
 const KEPT_PART: f64 = 0.25;
 
@@ -28,7 +28,7 @@ const KNOWN_PLACE: f64 = 2.0;
 /// Messages, for each of tolerance, that the verification of a new number pays back beside those that its attempt took.
 const BONUS: f64 = 2.0;
 
-/// The same for the allowance of countries without users. Numbers of an attacker's own in many countries pay it, too.
+/// The same for the allowance of unproven countries. Numbers of an attacker's own in many countries pay it, too.
 const BONUS_OF_UNPROVEN: f64 = 0.5;
 
 /// Limits on memory.
@@ -56,7 +56,7 @@ pub enum EntryAction {
     /// Messages need no allowance.
     Allow,
     Block,
-    /// So many messages to a country, beyond its allowance and that of countries without users. Each is used once; those of
+    /// So many messages to a country, beyond its allowance and that of unproven countries. Each is used once; those of
     /// an entry for all services are of all together.
     Expect(u32),
 }
@@ -141,7 +141,7 @@ struct Query {
     address: Option<ClientNet>,
     network: Option<ClientNet>,
     country: Option<Dimension>,
-    /// Whether the subject is all countries without users.
+    /// Whether the subject is all unproven countries.
     is_unproven: bool,
     number_type: NumberType,
     channel: Channel,
@@ -189,7 +189,8 @@ impl AllowanceNow {
         now: Timestamp,
     ) -> Option<Self> {
         let limit = rules.limit(dimension);
-        let mut place = Place { dimension, limit, allowance: allowance.at(&limit, seconds(now)), kept: 0.0 };
+        let allowance = allowance.at(&limit, seconds(now));
+        let mut place = Place { dimension, at: None, limit, allowance, kept: 0.0 };
         place.keep();
         let is_low = place.allowance.level() * 2.0 < place.allowance.most(&limit);
         (rules.mode != Mode::Off && is_low).then(|| place.shown(service))
@@ -205,20 +206,21 @@ impl AllowanceNow {
 /// The allowance of a place, as it is now.
 pub(super) struct Place {
     dimension: Dimension,
+    at: Option<RowPosition>,
     pub(super) limit: Limit,
     pub(super) allowance: Allowance,
     /// The last part of it, which this message may not use.
     kept: f64,
 }
 
-/// Prefix, address, network, countries without users together, and country.
+/// Prefix, address, network, unproven countries together, and country.
 type NeededAllowances = [Option<Place>; 5];
 
 /// A decision, and what the message takes if it passes.
 struct Decision {
     findings: Vec<Finding>,
     /// `None` for a message that needs nothing.
-    number: Option<NumberState>,
+    number: Option<(Option<RowPosition>, NumberState)>,
     takes: NeededAllowances,
     /// The entry that announces the message.
     announced: Option<Key>,
@@ -271,18 +273,19 @@ impl Guard {
             self.decide(&Query::of(signals), rules, verified.is_some(), now);
         let assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let mut number = self.number(signals.service, signals.number, rules, now);
+            let (_, mut number) = self.number(signals.service, signals.number, rules, now);
             number.refuse(rule, signals.address, now);
             self.numbers.set(signals.service, signals.number, number, false);
             return assessment;
         }
-        if let Some(mut number) = number {
-            number.send(signals, takes.iter().any(Option::is_some));
-            self.numbers.set(signals.service, signals.number, number, true);
+        if let Some((at, mut number)) = number {
+            let limit = f64::from(rules.sends_per_number);
+            number.send(signals, takes.iter().any(Option::is_some), limit, verified.is_some());
+            self.numbers.set_at(at, signals.service, signals.number, number);
         }
-        for Place { dimension, mut allowance, .. } in takes.into_iter().flatten() {
+        for Place { dimension, at, mut allowance, .. } in takes.into_iter().flatten() {
             allowance.take();
-            self.allowances.set(signals.service, dimension, allowance, true);
+            self.allowances.set_at(at, signals.service, dimension, allowance);
         }
         if let Some(key) = announced
             && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
@@ -295,17 +298,17 @@ impl Guard {
 
     /// A send that passed led to no message.
     pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, rules: &GuardRules, now: Timestamp) {
-        if self.numbers.get(service, &number).is_none() {
+        let (at, mut state) = self.number(service, number, rules, now);
+        if at.is_none() {
             return;
         }
-        let mut state = self.number(service, number, rules, now);
         let takes = state.give_back(f64::from(rules.sends_per_number));
-        self.numbers.set(service, number, state, true);
+        self.numbers.set_at(at, service, number, state);
         if takes {
             let places = self.places_of(service, number, &state, rules, now);
-            for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
+            for Place { dimension, at, limit, mut allowance, .. } in places.into_iter().flatten() {
                 allowance.give_back(&limit);
-                self.allowances.set(service, dimension, allowance, true);
+                self.allowances.set_at(at, service, dimension, allowance);
             }
         }
     }
@@ -327,25 +330,24 @@ impl Guard {
         if rules.mode == Mode::Off {
             return verified;
         }
-        let known = self.numbers.get(service, &number).is_some();
-        let mut state = self.number(service, number, rules, now);
-        if !known {
+        let (at_number, mut state) = self.number(service, number, rules, now);
+        if at_number.is_none() {
             state.country = number.region();
         }
-        let took = f64::from(state.verify(f64::from(rules.sends_per_number)));
+        let took = f64::from(state.verify(f64::from(rules.sends_per_number), earlier.is_some()));
         // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
         let is_new = earlier.is_none();
         let tolerance = f64::from(rules.tolerance);
         let places = self.places_of(service, number, &state, rules, now);
-        for Place { dimension, limit, mut allowance, .. } in places.into_iter().flatten() {
+        for Place { dimension, at, limit, mut allowance, .. } in places.into_iter().flatten() {
             let bonus = if dimension == Dimension::Unproven { BONUS_OF_UNPROVEN } else { BONUS };
             let bonus = if verified.is_some() { bonus * tolerance } else { 0.0 };
             let paid = if is_new { took + bonus } else { 0.0 };
             allowance.verified(&limit, paid, is_counted && verified.is_some());
-            self.allowances.set(service, dimension, allowance, true);
+            self.allowances.set_at(at, service, dimension, allowance);
         }
-        if known {
-            self.numbers.set(service, number, state, true);
+        if at_number.is_some() {
+            self.numbers.set_at(at_number, service, number, state);
         }
         verified
     }
@@ -446,13 +448,13 @@ impl Guard {
         let mut allowances = Vec::new();
         let mut refusals = None;
         if let Dimension::Number(number) = dimension {
-            let (state, most) = (self.number(service, number, rules, now), rules.sends_per_number);
+            let ((_, state), most) = (self.number(service, number, rules, now), rules.sends_per_number);
             let figures = Figures { level: whole(state.level()), most, usual: 0, kept: 0 };
             allowances.push(AllowanceNow {
                 service,
                 dimension,
                 figures,
-                passes: state.passes(f64::from(most)),
+                passes: state.passes(f64::from(most), verified.is_some()),
             });
             refusals = state.refused;
         }
@@ -641,17 +643,20 @@ impl Guard {
         decision: &mut Decision,
     ) {
         let (service, effect) = (query.service, Effect::of(rules.mode));
-        let number = query.number.map(|number| (number, self.number(service, number, rules, now)));
-        if let Some((number, state)) = &number
-            && let Some(until) = state.passes(f64::from(rules.sends_per_number))
+        // A known number needs no allowance again from the next day on.
+        let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
+        decision.number = query.number.map(|number| self.number(service, number, rules, now));
+        if let (Some(number), Some((_, state))) = (query.number, &decision.number)
+            && let Some(until) = state.passes(f64::from(rules.sends_per_number), is_known)
         {
-            let key = Key::new(Some(service), Dimension::Number(*number));
-            let figures = Figures { level: 0, most: rules.sends_per_number, usual: 0, kept: 0 };
+            let key = Key::new(Some(service), Dimension::Number(number));
+            let most = rules.sends_per_number;
+            let figures = Figures { level: whole(state.level()), most, usual: 0, kept: 0 };
+            let until = free_at.map_or(until, |free_at| until.min(free_at));
             let finding = Finding::new(Rule::Number, key, effect);
             decision.findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
         }
-        decision.number = number.map(|(_, state)| state);
-        if is_known && decision.number.as_ref().is_some_and(NumberState::needs_no_allowance) {
+        if is_known && decision.number.as_ref().is_some_and(|(_, state)| state.needs_no_allowance()) {
             return;
         }
         let mut needed = self.needed(query, rules, now);
@@ -661,8 +666,6 @@ impl Guard {
                 needed[3..].fill_with(|| None);
             }
         }
-        // It needs none again from the next day on.
-        let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
         for place in needed.iter().flatten() {
             if let Some(until) = place.passes() {
                 let key = Key::new(Some(service), place.dimension);
@@ -699,7 +702,8 @@ impl Guard {
 
     /// The allowances of a send or an attempt.
     fn places(&self, query: &Query, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
-        let of = |dimension| self.place(query.service, dimension, rules, now);
+        let service = self.allowances.service(query.service);
+        let of = |dimension| self.place(service, dimension, rules, now);
         let country = query.country.map(of);
         let is_unproven =
             country.as_ref().map_or(query.is_unproven, |country| country.allowance.usual() < PROVEN);
@@ -729,17 +733,17 @@ impl Guard {
 
     pub(super) fn place(
         &self,
-        service: ServiceId,
+        service: Option<usize>,
         dimension: Dimension,
         rules: &GuardRules,
         now: Timestamp,
     ) -> Place {
         let (limit, now) = (rules.limit(dimension), seconds(now));
-        let allowance = match self.allowances.get(service, &dimension) {
-            Some(allowance) => allowance.at(&limit, now),
-            None => Allowance::new(&limit, now),
+        let (at, allowance) = match service.and_then(|service| self.allowances.find(service, &dimension)) {
+            Some((at, allowance)) => (Some(at), allowance.at(&limit, now)),
+            None => (None, Allowance::new(&limit, now)),
         };
-        Place { dimension, limit, allowance, kept: 0.0 }
+        Place { dimension, at, limit, allowance, kept: 0.0 }
     }
 
     fn number(
@@ -748,11 +752,12 @@ impl Guard {
         number: PhoneNumber,
         rules: &GuardRules,
         now: Timestamp,
-    ) -> NumberState {
+    ) -> (Option<RowPosition>, NumberState) {
         let (limit, now) = (f64::from(rules.sends_per_number), seconds(now));
-        match self.numbers.get(service, &number) {
-            Some(state) => state.at(limit, now),
-            None => NumberState::new(limit, now),
+        let service = self.numbers.service(service);
+        match service.and_then(|service| self.numbers.find(service, &number)) {
+            Some((at, state)) => (Some(at), state.at(limit, now)),
+            None => (None, NumberState::new(limit, now)),
         }
     }
 }

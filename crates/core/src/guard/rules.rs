@@ -133,7 +133,8 @@ impl GuardRules {
         Limit {
             floor: f64::from(floor),
             refill: f64::from(floor) * f64::from(tenths) / 10.0,
-            tolerance: f64::from(self.tolerance),
+            // With what the users of small countries usually verify, numbers of an attacker's own in many would pay.
+            tolerance: if dimension == Dimension::Unproven { 0.0 } else { f64::from(self.tolerance) },
             stored: if matches!(dimension, Dimension::Country(_)) { 0.33 } else { 1.0 },
             bounds_paid: matches!(dimension, Dimension::Prefix(_)),
         }

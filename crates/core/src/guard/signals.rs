@@ -76,7 +76,7 @@ pub enum Dimension {
     Address(ClientNet),
     /// A [`ClientNet::network`].
     Network(ClientNet),
-    /// All countries without users, together.
+    /// All unproven countries together.
     Unproven,
     Number(PhoneNumber),
 }

@@ -28,6 +28,10 @@ const COMPARED_SERVICES: usize = 4;
 /// A row, as [`Table::page`] shows it and [`Table::take_changed`] returns it.
 pub(super) type OfService<K, R> = (ServiceId, K, R);
 
+/// Where a row is: the positions of its service and of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPosition(usize, usize);
+
 /// Where a page begins: positions of a service and of a row. A row that moves meanwhile may be missed.
 pub type PageStart = (usize, usize);
 
@@ -75,7 +79,35 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
     }
 
     pub(super) fn get(&self, service: ServiceId, key: &K) -> Option<&R> {
-        self.services.get(&service)?.map.get(key).map(|(row, _)| row)
+        self.find(self.services.get_index_of(&service)?, key).map(|(_, row)| row)
+    }
+
+    /// The position of a service, for [`Self::find`] until a row is added.
+    pub(super) fn service(&self, service: ServiceId) -> Option<usize> {
+        self.services.get_index_of(&service)
+    }
+
+    /// A row, and where it is as long as none is added or removed.
+    pub(super) fn find(&self, service: usize, key: &K) -> Option<(RowPosition, &R)> {
+        let (_, rows) = self.services.get_index(service)?;
+        let (row, _, (found, _)) = rows.map.get_full(key)?;
+        Some((RowPosition(service, row), found))
+    }
+
+    /// Writes a changed row that was found at a position. It may have moved since.
+    pub(super) fn set_at(&mut self, at: Option<RowPosition>, service: ServiceId, key: K, row: R) {
+        let found = at.and_then(|RowPosition(place, row)| {
+            let (id, rows) = self.services.get_index_mut(place).filter(|(id, _)| **id == service)?;
+            let (found, place) = rows.map.get_index_mut(row).filter(|(found, _)| **found == key)?;
+            Some((*id, *found, place))
+        });
+        let Some((id, found, (known, was_changed))) = found else {
+            return self.set(service, key, row, true);
+        };
+        *known = row;
+        if !std::mem::replace(was_changed, true) {
+            self.changed.push((id, found));
+        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -200,9 +232,10 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.hand = (self.hand + COMPARED_SERVICES) % services;
         self.fullest = fullest;
         let (own, share) = (len(place), self.most / services);
-        let of = match place == fullest || own > share {
-            true => [Some(place), None],
-            false => [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)],
+        let of = if place == fullest || own > share {
+            [Some(place), None]
+        } else {
+            [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)]
         };
         let mut least: Option<((f64, u32), usize, usize)> = None;
         for service in of.into_iter().flatten() {

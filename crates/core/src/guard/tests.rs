@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
-mod budgets;
 mod entries;
 mod stored;
 mod time;
@@ -174,7 +173,7 @@ fn a_number_counts_as_usual_once_in_seven_days() {
     let mut world = World::new();
     let usual = |world: &World| {
         let dimension = Dimension::Prefix(TJ / 10_000);
-        world.guard.place(ServiceId::DEFAULT, dimension, &world.rules, world.now).allowance.usual()
+        world.place(dimension).allowance.usual()
     };
     for day in 0..8 {
         let before = usual(&world);
@@ -213,6 +212,19 @@ fn a_known_number_gets_ten_verified_messages_a_day_without_an_allowance() {
 }
 
 #[test]
+fn a_known_number_gets_eight_further_messages_a_day_however_often_verified() {
+    let mut world = World::new();
+    world.rules.prefix = 1_000;
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    for (day, messages) in [(0, 9 + 8), (1, 10 + 8), (2, 10 + 8)] {
+        let sent = (0..100).take_while(|_| world.send(TJ) == Ok(()) && (world.verify(TJ), true).1).count();
+        assert_eq!(sent, messages, "day {day}");
+        world.pass(DAY);
+    }
+}
+
+#[test]
 fn a_number_is_known_for_thirty_days() {
     for (days, verdict) in [(29, Ok(())), (30, Err(Rule::Prefix))] {
         let mut world = World::new();
@@ -234,7 +246,8 @@ fn a_number_gets_twenty_unverified_messages_which_come_back_over_a_day() {
     world.pass(72 * MINUTE);
     assert_eq!(world.send_while(|_| TJ), (1, Rule::Number));
     world.verify(TJ);
-    assert_eq!(world.send_while(|_| TJ), (20, Rule::Number));
+    // It had more than ten today: each further message takes two and a half of the twenty.
+    assert_eq!(world.send_while(|_| TJ), (8, Rule::Number));
     assert!(world.guard.unlock(ServiceId::DEFAULT, number(TJ)));
     assert_eq!(world.send(TJ), Ok(()));
 }
@@ -375,6 +388,39 @@ fn refusals_of_a_number_are_counted_for_a_day() {
 }
 
 #[test]
+fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
+    let begin = Timestamp::from_millis(20_000 * 86_400_000);
+    let message = |at: Timestamp, to: u64, is_verified: bool| replay::Recorded {
+        at,
+        service: ServiceId::DEFAULT,
+        number: number(to),
+        channel: Channel::Sms,
+        price: 50_000,
+        verified_at: is_verified.then(|| at.plus(Duration::from_secs(30))),
+    };
+    let mut messages = Vec::new();
+    for n in 0..3 * 100 {
+        messages.push(message(begin.plus(DAY / 100 * n), DE + 10_001 * u64::from(n), n % 5 > 0));
+    }
+    messages.extend((0..200).map(|n| message(begin.plus(2 * DAY + MINUTE * n), TJ + u64::from(n), false)));
+    // In any order, as `onceward tracker` lists the newest first.
+    messages.reverse();
+    let outcome = |tolerance| {
+        let rules = GuardRules { tolerance, ..GuardRules::default() };
+        replay::replay(&messages, &rules, 1)
+    };
+    let usual = outcome(1);
+    assert_eq!((usual.sent + usual.refused, usual.honest_users, usual.honest_refused), (500, 240, 0));
+    assert_eq!(usual.refused, 200 - 11);
+    assert_eq!(
+        (usual.cost, usual.saved),
+        (u64::from(usual.sent) * 50_000, u64::from(usual.refused) * 50_000)
+    );
+    let off = GuardRules { mode: Mode::Off, ..GuardRules::default() };
+    assert_eq!(replay::replay(&messages, &off, 1).refused, 0);
+}
+
+#[test]
 fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
@@ -507,6 +553,11 @@ impl World {
     /// Whole messages.
     fn level(&self, dimension: Dimension) -> u32 {
         self.figures(dimension).level
+    }
+
+    fn place(&self, dimension: Dimension) -> decide::Place {
+        let service = self.guard.allowances.service(ServiceId::DEFAULT);
+        self.guard.place(service, dimension, &self.rules, self.now)
     }
 
     fn figures(&self, dimension: Dimension) -> Figures {

@@ -229,6 +229,37 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
 }
 
 #[tokio::test]
+async fn a_removal_that_the_store_refuses_is_repeated() {
+    let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
+    let (service, to) = (world.service.id, phone(TJ));
+    sends(&world, TJ).await.expect("sent");
+    guard(&world).flush().await;
+    sends(&world, US).await.expect("the changes are written with the next commit");
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert!(guard(&world).erase(Some(service), to).await.is_err());
+    world.advance(Duration::from_secs(60));
+    while sends(&world, DE).await.is_err() {}
+    guard(&world).flush().await;
+    sends(&world, DE + 10_000).await.expect("the changes are written with the next commit");
+    let world = world.crashes().await;
+    sends(&world, TJ).await.expect("the number is forgotten");
+}
+
+#[tokio::test]
+async fn an_entry_that_the_store_refuses_has_no_effect() {
+    let world = paid(GuardSettings::default()).await;
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    world.store.fail_next([StoreFault::Unavailable]);
+    let by = world.registry.author(Actor::Account, None);
+    let refused = guard(&world).set_entry(country, Some(EntryAction::Block), HOUR, by).await;
+    assert!(matches!(refused, Err(EntryError::Refused(_))), "{refused:?}");
+    assert_eq!(guard(&world).entry(&country), None);
+    world.advance(Duration::from_secs(60));
+    while sends(&world, US).await.is_err() {}
+    sends(&world, TJ).await.expect("sent");
+}
+
+#[tokio::test]
 async fn a_new_entry_says_what_it_replaces() {
     let world = paid(GuardSettings::default()).await;
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));

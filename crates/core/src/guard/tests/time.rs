@@ -1,6 +1,7 @@
 //! When a refused message passes, and levels over time.
 
 use super::*;
+use crate::budget::Period;
 
 #[test]
 fn a_clock_that_was_set_back_changes_nothing() {
@@ -97,8 +98,8 @@ proptest! {
                 _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
             }
             let (rows, _) = world.guard.allowances.page(Some(ServiceId::DEFAULT), (0, 0), 1_000);
-            for (service, dimension, _) in rows {
-                let place = world.guard.place(service, dimension, &world.rules, world.now);
+            for (_, dimension, _) in rows {
+                let place = world.place(dimension);
                 let (level, most) = (place.allowance.level(), place.allowance.most(&place.limit));
                 prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
             }

@@ -1,20 +1,23 @@
-//! Budgets of messages and money. A share is drawn durably from the record of a budget before its first message is sent; a
-//! crash loses the rest of it, and never leads to more than the limit.
+//! Budgets of messages and money, which an operator sets. A share is drawn durably from the record of a budget before its
+//! first message is sent; a crash loses the rest of it, and never leads to more than the limit.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use onceward_core::guard::{Budget, BudgetState, Period, Share};
+use onceward_core::budget::{Budget, BudgetState, Period, Share};
+use onceward_core::guard::replay::money;
 use serde::{Deserialize, Serialize};
 
-use super::record::subject;
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
-use crate::metrics::{BudgetReading, ServiceNames};
-use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
+use crate::metrics::{BudgetView, ServiceNames};
+use crate::shard::{Durability, Record, RecordKey, Refusal, Router, Subject};
 
 /// The record of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,19 +120,23 @@ impl Drop for Charge {
     }
 }
 
-/// What is spent of a budget in the present hour or day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BudgetUsage {
-    /// `None` for all services.
-    pub service: Option<ServiceId>,
-    /// Its key in the settings.
-    pub key: &'static str,
-    /// Messages, or millionths of the currency.
-    pub spent: u64,
-    pub limit: u64,
-    pub is_spent: bool,
-    /// `None` for a budget of messages.
-    pub currency: Option<String>,
+impl fmt::Display for BudgetView {
+    /// `12 of 500`, or `9.30 of 50.00 USD`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spent, limit, currency, .. } = self;
+        match currency {
+            Some(currency) => write!(f, "{} of {} {currency}", amount(*spent), amount(*limit)),
+            None => write!(f, "{spent} of {limit}"),
+        }
+    }
+}
+
+/// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
+pub fn amount(micros: u64) -> String {
+    if micros < 1_000_000 && micros % 10_000 >= 100 {
+        return format!("0.{:04}", micros / 100);
+    }
+    money(micros)
 }
 
 pub struct Budgets {
@@ -166,7 +173,7 @@ impl Budgets {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
                 let name = BudgetName { service, key };
-                let subject = subject(&name, &slots);
+                let subject = Subject::of_name(&name, &slots);
                 let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
                 let state = router.get::<BudgetRecord>(key).await?.map(|record| record.state);
                 let memory = InMemory { state: state.unwrap_or_default(), share: None };
@@ -187,27 +194,17 @@ impl Budgets {
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
-    pub fn list(&self, service: Option<ServiceId>) -> Vec<BudgetUsage> {
+    pub fn list(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
         let now = self.clock.now();
         let accounts = self.accounts.values().flatten();
         let accounts = accounts.filter(|account| service.is_none() || account.name.service == service);
         let mut budgets: Vec<_> = accounts.map(|account| self.usage(account, now)).collect();
-        budgets.sort_by_key(|budget| (budget.service, budget.key));
+        budgets.sort_by(|a, b| (a.service_id, &a.name).cmp(&(b.service_id, &b.name)));
         budgets
     }
 
-    /// Every budget, for metrics.
-    pub fn readings(&self) -> Vec<BudgetReading> {
-        let reading = |BudgetUsage { service, key, spent, limit, .. }: BudgetUsage| {
-            let service =
-                service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned());
-            BudgetReading { service, budget: key, limit, left: limit.saturating_sub(spent) }
-        };
-        self.list(None).into_iter().map(reading).collect()
-    }
-
     /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
-    pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetUsage, Timestamp)> {
+    pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetView, Timestamp)> {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let (usage, period) = (self.usage(account, now), account.budget.period);
@@ -230,13 +227,15 @@ impl Budgets {
         }
     }
 
-    fn usage(&self, account: &Account, now: Timestamp) -> BudgetUsage {
+    fn usage(&self, account: &Account, now: Timestamp) -> BudgetView {
         let (BudgetName { service, key }, limit) = (account.name, account.budget.limit);
         let spent = account.spent(now);
         let has_refused = now.as_millis() < account.reported.load(Ordering::Relaxed);
-        BudgetUsage {
-            service,
-            key,
+        BudgetView {
+            service_id: service,
+            service_sid: None,
+            service: service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned()),
+            name: key.to_owned(),
             spent,
             limit,
             // The rest of the money may be too little for any message.
@@ -300,7 +299,7 @@ impl Budgets {
         }
         let BudgetName { service, key } = account.name;
         let (budget, period) = (account.budget, account.budget.period);
-        let subject = subject(&account.name, &self.slots);
+        let subject = Subject::of_name(&account.name, &self.slots);
         let drawn =
             self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
                 let state =

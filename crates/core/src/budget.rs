@@ -1,5 +1,7 @@
 //! Budgets of messages and money: exact, and durable before a message.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
@@ -125,6 +127,47 @@ impl Share {
             std::cmp::Ordering::Less => other,
             std::cmp::Ordering::Equal => Self { left: self.left + other.left, ..self },
             std::cmp::Ordering::Greater => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The process crashes at random: the share is lost, the stored state is not.
+        #[test]
+        fn a_budget_is_never_overspent(
+            limit in 0_u64..3_000,
+            steps in prop::collection::vec((0_u64..50, 0_u64..600_000, prop::bool::weighted(0.05)), 1..400),
+        ) {
+            let budget = Budget { limit, period: Period::Hour };
+            let (mut state, mut share, mut now) = (BudgetState::default(), None::<Share>, 7_200_000);
+            let mut spent = std::collections::BTreeMap::<u32, u64>::new();
+            for (amount, later, crashes) in steps {
+                now += later;
+                let at = Timestamp::from_millis(now);
+                if crashes {
+                    share = None;
+                }
+                if share.as_mut().is_none_or(|share| share.take(amount, at).is_none()) {
+                    match budget.draw(state, amount, at) {
+                        Ok((drawn, mut fresh)) => {
+                            prop_assert!(fresh.take(amount, at).is_some());
+                            (state, share) = (drawn, Some(fresh));
+                        }
+                        Err(until) => {
+                            prop_assert_eq!(until, Period::Hour.end(Period::Hour.index(at)));
+                            continue;
+                        }
+                    }
+                }
+                *spent.entry(Period::Hour.index(at)).or_default() += amount;
+            }
+            prop_assert!(spent.values().all(|spent| *spent <= limit), "{:?}", spent);
         }
     }
 }
