@@ -320,6 +320,11 @@ impl Context {
         known: fn(&Names) -> &Map<String, Value>,
     ) -> T {
         let known = known(&self.names).clone();
+        self.read_only(&known)
+    }
+
+    /// The same of these keys, whatever the others are.
+    pub fn read_only<T: DeserializeOwned + Default + Serialize>(&mut self, known: &Map<String, Value>) -> T {
         let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
         let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
         let read = read_members(values, |key, value, problem| {

@@ -9,7 +9,7 @@ use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
 use super::guard::{self, GuardSettings};
 use super::kind::{Kind, quoted};
-use super::schema::Names;
+use super::schema::{Names, properties};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     Inputs, Keys, ListenSettings, MOST_SHARDS, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
@@ -74,11 +74,13 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
     Ok((c, keys, variables))
 }
 
-/// Reads the location of the data, for commands that read it next to a server.
+/// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let (_, Keys { mut settings, .. }, _) = read(sources, false)?;
-    settings.storage.below(&sources.working_dir);
-    Ok(settings.storage)
+    let mut c = Context::of(sources, Names::known(), false);
+    let mut storage: StorageSettings = c.read_only(&properties::<StorageSettings>());
+    c.report.finish()?;
+    storage.below(&sources.working_dir);
+    Ok(storage)
 }
 
 /// Reads where the records are, for an import.
