@@ -308,14 +308,12 @@ pub struct Target<'p> {
 impl<'p> Target<'p> {
     /// Finds the resource of a path. Paths are exact: no trailing slash, no other case.
     pub fn of(path: &'p str) -> Self {
-        match ROUTER.at(path) {
-            Ok(found) => Self { resource: Ok(found.value), params: found.params },
-            Err(_) => {
-                let is_twilio = path.starts_with("/v2/");
-                let errors = if is_twilio { ErrorFormat::Twilio } else { ErrorFormat::Envelope };
-                Self { resource: Err(errors), params: Params::new() }
-            }
+        if let Ok(found) = ROUTER.at(path) {
+            return Self { resource: Ok(found.value), params: found.params };
         }
+        let is_twilio = path.starts_with("/v2/");
+        let errors = if is_twilio { ErrorFormat::Twilio } else { ErrorFormat::Envelope };
+        Self { resource: Err(errors), params: Params::new() }
     }
 
     pub fn errors(&self) -> ErrorFormat {

@@ -16,7 +16,7 @@ use crate::http::response::{ErrorFormat, Problem, Response};
 use crate::http::service::Call;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::{CheckRequest, NumberKey, Refusal};
-use crate::registry::Scope;
+use crate::registry::{Registry, Scope};
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 pub const SHOWN: usize = 100;
@@ -142,7 +142,7 @@ fn shown(call: &Call<'_>, show: impl FnOnce(&InboxView<'_>) -> Response) -> Resu
         let title = registry.and_then(|registry| Some(registry.title(&*registry.service_by_id(id)?)));
         title.unwrap_or_else(|| "removed".to_owned())
     };
-    let needs_key = registry.is_some_and(|registry| registry.compatible_routes_need_key());
+    let needs_key = registry.is_some_and(Registry::compatible_routes_need_key);
     let host = request::only(&call.head.headers, &HOST).unwrap_or("localhost:3000");
     let origin = format!("{}://{host}", if deps.tls.is_some() { "https" } else { "http" });
     Ok(show(&InboxView {

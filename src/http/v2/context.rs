@@ -25,6 +25,7 @@ use crate::registry::{Caller, Registry, Scope, Service};
 use crate::trace::{RequestId, SpanContext};
 
 /// A request whose sender is known.
+#[expect(clippy::struct_field_names, reason = "a request id is called so everywhere")]
 pub struct Request<'a> {
     pub v2: &'a V2,
     pub path: &'a str,

@@ -73,7 +73,7 @@ pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Res
     let NewEntry { subject: GuardSubject(subject), action, messages, hours, minutes, service } = params;
     let action = match (action, messages) {
         (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
-        (EntryAction::Expect(_), None) => return Err(Error::missing("Messages").into()),
+        (EntryAction::Expect(_), None) => return Err(Error::missing("Messages")),
         (EntryAction::Allow | EntryAction::Block, Some(_)) => {
             return Err(Error::parameter("Messages", "only Action=expect announces messages"));
         }
@@ -141,7 +141,7 @@ pub async fn list_decisions(
 }
 
 fn guard(request: &Request<'_>) -> Result<PumpingGuard, Error> {
-    request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources").into())
+    request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources"))
 }
 
 /// The service that the caller asks for; `None` for all services, which a key for one service may not ask for.

@@ -179,6 +179,7 @@ pub fn not_served(call: &Call<'_>, what: &str) -> Response {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
 fn authenticated<'a>(call: &Call<'a>) -> Result<(&'a V2, Caller), Response> {
     let answer = |problem: Problem| problem.answer(ErrorFormat::Twilio);
     let Some(v2) = call.deps.v2.get() else {

@@ -233,7 +233,7 @@ async fn checked(
             let found = request.v2.verifications.fetch(service, VerificationTarget::Sid(sid)).await?;
             if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Error::NotFound) }
         }
-        (None, None) => Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`").into()),
+        (None, None) => Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`")),
     }
 }
 

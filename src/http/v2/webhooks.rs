@@ -228,8 +228,8 @@ pub async fn replay(
     match request.v2.outbox.replay(service.id, webhook, what).await {
         Ok(replayed) => Ok(Response::ok(&ReplayView::new(&request.frame(), replayed))),
         Err(ReplayError::NotFound) => Err(Error::NotFound),
-        Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
-        Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),
+        Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
+        Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal)),
     }
 }
 
