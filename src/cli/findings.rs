@@ -19,7 +19,7 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Serialize)]
-struct Check {
+struct Outcome {
     check: String,
     verdict: Verdict,
     detail: String,
@@ -36,7 +36,7 @@ struct Check {
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
     verdict: Verdict,
-    checks: Vec<Check>,
+    checks: Vec<Outcome>,
     #[serde(flatten)]
     figures: Map<String, Value>,
 }
@@ -62,12 +62,12 @@ impl Findings {
         remedy: Option<&str>,
     ) {
         let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
-        self.push(Check { check, verdict, detail, remedy, file: None, at: None });
+        self.push(Outcome { check, verdict, detail, remedy, file: None, at: None });
     }
 
     /// Adds damage of a data directory.
     pub fn damage(&mut self, found: Finding) {
-        self.push(Check {
+        self.push(Outcome {
             check: "data".to_owned(),
             verdict: Verdict::Fail,
             detail: found.what,
@@ -77,9 +77,9 @@ impl Findings {
         });
     }
 
-    fn push(&mut self, check: Check) {
-        self.verdict = self.verdict.max(check.verdict);
-        self.checks.push(check);
+    fn push(&mut self, outcome: Outcome) {
+        self.verdict = self.verdict.max(outcome.verdict);
+        self.checks.push(outcome);
     }
 
     /// Sets a figure. `null` was not examined, or cannot be known.
@@ -101,7 +101,7 @@ impl Findings {
     // Writing to a text cannot fail.
     fn text(&self, colors: bool) -> String {
         let mut text = String::new();
-        for Check { check, verdict, detail, remedy, file, at } in &self.checks {
+        for Outcome { check, verdict, detail, remedy, file, at } in &self.checks {
             let (word, color) = match verdict {
                 Verdict::Ok => ("ok  ", "\x1b[32m"),
                 Verdict::Warn => ("warn", "\x1b[33m"),

@@ -93,7 +93,10 @@ impl PartialEq for Stored {
 
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("bytes", &self.bytes()).field("expires", &self.expires).finish()
+        f.debug_struct("Stored")
+            .field("bytes", &self.bytes())
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 
