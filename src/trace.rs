@@ -25,7 +25,7 @@ const MAX_CAUSES: usize = 10_000;
 
 /// Makes spans.
 pub struct Tracer {
-    tracer: BoxedTracer,
+    spans: BoxedTracer,
     propagator: Box<dyn TextMapPropagator + Send + Sync>,
     causes: Mutex<EventCauses>,
 }
@@ -52,8 +52,8 @@ impl Extractor for Traceparent<'_> {
 
 impl Tracer {
     /// `propagator` reads the header `traceparent`.
-    pub fn new(tracer: BoxedTracer, propagator: Box<dyn TextMapPropagator + Send + Sync>) -> Self {
-        Self { tracer, propagator, causes: Mutex::default() }
+    pub fn new(spans: BoxedTracer, propagator: Box<dyn TextMapPropagator + Send + Sync>) -> Self {
+        Self { spans, propagator, causes: Mutex::default() }
     }
 
     /// Begins the span of a request with this `traceparent`. `None` if the request is not sampled.
@@ -92,8 +92,8 @@ impl Tracer {
         links: Vec<Link>,
         parent: &Context,
     ) -> Option<Span> {
-        let builder = self.tracer.span_builder(name).with_kind(kind).with_links(links);
-        let span = builder.start_with_context(&self.tracer, parent);
+        let builder = self.spans.span_builder(name).with_kind(kind).with_links(links);
+        let span = builder.start_with_context(&self.spans, parent);
         let ids = span.span_context().clone();
         let context = SpanContext { tracer: Arc::clone(self), ids };
         span.is_recording().then_some(Span { context, span })

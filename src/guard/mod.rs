@@ -515,7 +515,9 @@ impl Inner {
                     }
                 } else {
                     let mut guard = self.guard();
-                    rows.into_iter().for_each(|name| guard.mark_changed(name));
+                    for name in rows {
+                        guard.mark_changed(name);
+                    }
                 }
                 result = result.and(answer);
             }

@@ -73,14 +73,13 @@ impl Running {
         let account = AccountFile::of(&storage.data_dir).shared(records.is_some());
         let account_file = serves.then_some(&account);
         let data_dir = storage.data_dir.clone();
-        let (server_key, store) = match records {
-            Some(opened) => opened,
-            None => {
-                if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
-                    registry::check_first_start(&services, account)?;
-                }
-                open_store(storage, Arc::clone(&clock), loading).await?
+        let (server_key, store) = if let Some(opened) = records {
+            opened
+        } else {
+            if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
+                registry::check_first_start(&services, account)?;
             }
+            open_store(storage, Arc::clone(&clock), loading).await?
         };
         go_on_from(store.newest_time(), &clock);
         let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);

@@ -172,6 +172,7 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the server runs on the clock of the machine")]
 async fn a_manual_entry_lasts_as_long_as_the_command_says() {
     let world = World::new().await;
     for (length, seconds) in [("90s", 120), ("90m", 5_400), ("2d", 172_800)] {

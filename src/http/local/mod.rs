@@ -1,8 +1,6 @@
 //! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
 //! command line uses them.
 
-#![expect(clippy::unused_async, reason = "the table of routes takes one form of handlers")]
-
 mod copy;
 mod keys;
 

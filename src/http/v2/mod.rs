@@ -4,8 +4,6 @@
 //! * `error`: refusals in Twilio's form, one table.
 //! * One file for the resources of a subject.
 
-#![expect(clippy::unused_async, reason = "the table of routes takes one form of handlers")]
-
 pub mod account;
 pub mod attempts;
 pub mod audit;
