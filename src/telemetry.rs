@@ -18,8 +18,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
-#[cfg(test)]
-pub(crate) use otlp::in_memory;
 pub use otlp::{Exporter, ExporterError};
 
 /// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a

@@ -97,8 +97,9 @@ impl fmt::Display for ConfigErrors {
 pub struct Report {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
-    /// Unknown names are errors.
+    /// Names and values without an effect are errors, which end no phase.
     strict: bool,
+    without_effect: Vec<ConfigError>,
 }
 
 impl Report {
@@ -133,7 +134,7 @@ impl Report {
     pub fn unknown(&mut self, name: impl Into<String>, hint: &str) {
         let name = name.into();
         if self.strict {
-            self.wrong(name, None, format!("it is unknown{hint}"), None);
+            self.has_no_effect(name, format!("it is unknown{hint}"));
         } else {
             self.warn(format!("{name} is unknown and ignored{hint}"));
         }
@@ -142,10 +143,14 @@ impl Report {
     /// Notes a value that has no effect, and the remedy.
     pub fn ignored(&mut self, name: &str, problem: &str) {
         if self.strict {
-            self.wrong(name, None, problem, None);
+            self.has_no_effect(name.to_owned(), problem.to_owned());
         } else {
             self.warn(format!("{name}: {problem}"));
         }
+    }
+
+    fn has_no_effect(&mut self, subject: String, problem: String) {
+        self.without_effect.push(ConfigError { subject, given: None, problem, origin: None });
     }
 
     pub const fn error_count(&self) -> usize {
@@ -159,7 +164,8 @@ impl Report {
 
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
-        let Self { errors, warnings, .. } = self;
+        let Self { mut errors, warnings, without_effect, .. } = self;
+        errors.extend(without_effect);
         if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
     }
 }

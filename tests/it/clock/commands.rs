@@ -6,23 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use super::{Down, HOUR, Wrong};
-use crate::backup::{export, files, import, json, records};
-use crate::support::tracked;
-
-#[tokio::test]
-async fn a_listing_while_the_clock_is_ahead_removes_nothing() {
-    for signal in [Signal::KILL, Signal::TERM] {
-        let wrong = Wrong::new().await;
-        let rows = wrong.rows().await;
-        let down = wrong.ended_by(signal).await;
-        let before = files(&down.setup.data_dir());
-        down.clock.by(2 * HOUR);
-        assert_eq!(tracked(&down.setup, &["--data-dir", "data"]).await.0, rows);
-        assert!(files(&down.setup.data_dir()) == before, "something was written or removed");
-        down.clock.by(0);
-        down.start().await.is_locked_for(30).await;
-    }
-}
+use crate::backup::{export, import, json, records};
 
 #[tokio::test]
 async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {

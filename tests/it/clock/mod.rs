@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::documented::{locked, verified};
-use crate::support::{Numbers, Row, Server, Setup, Shifted, Twilio, World, soon, tracked, until, wrong};
+use crate::support::{Numbers, Server, Setup, Shifted, Twilio, World, soon, wrong};
 
 const HOUR: i64 = 60 * 60;
 const YEAR: i64 = 365 * 24 * HOUR;
@@ -65,12 +65,6 @@ impl Wrong {
         server.signal(signal);
         server.ended().await;
         Down { clock, twilio, setup, numbers, locked }
-    }
-
-    /// The list of sends, once it has a row.
-    async fn rows(&self) -> Vec<Row> {
-        let listed = || async { tracked(&self.world.setup, &["--data-dir", "data"]).await.0 };
-        until("a list of sends", listed, |rows| !rows.is_empty()).await
     }
 
     async fn is_locked_for(&self, minutes: u32) {
