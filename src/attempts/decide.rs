@@ -2,9 +2,10 @@
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Allowance, Failure, PlanChange, SendStatus};
+use crate::delivery::{Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
+use crate::guard::Ticket;
 use crate::shard::{Durability, Id, Transaction};
 
 /// The record of one verification within a decision.
@@ -60,8 +61,8 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         first
     }
 
-    /// Records a send that ended. Returns whether it takes the place of a planned message for which none has left.
-    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> bool {
+    /// Records a send that ended. Returns what the guard gets back for a planned message whose place it takes.
+    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> Option<Ticket> {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
         let log = self.log().or_else(|| {
@@ -69,11 +70,11 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
-        let Some(mut log) = log else { return false };
-        let is_held = log.plan.as_ref().is_some_and(|plan| plan.follow_up.allowance == Allowance::Held);
+        let mut log = log?;
+        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.held());
         let plan_changed = log.settle(ended);
         self.put(&log, plan_changed);
-        plan_changed && is_held
+        held.filter(|_| plan_changed)
     }
 
     /// Records a check, or an approval by the caller. Returns the gateway that accepted the last message.

@@ -19,6 +19,7 @@ use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
     SendRules, SlotHash, derive_code,
 };
+use crate::guard::Ticket;
 use crate::limit::KeyedRequest;
 use crate::metrics::{
     FactConsumer, FailedAttemptFacts, Recipient, SendFacts, ServiceNames, VerificationFacts,
@@ -210,7 +211,7 @@ impl World {
             channel,
             style,
             verification,
-            is_exempt: false,
+            allowance: Allowance::Held(Ticket::default()),
             request_id,
             responder,
             decided,
@@ -312,7 +313,8 @@ impl World {
 
     pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
-        let allowance = if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held };
+        let allowance =
+            if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held(Ticket::default()) };
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
@@ -455,7 +457,7 @@ impl FactConsumer for NotSent {
     fn verification(&self, _: &VerificationFacts) {}
     fn send(&self, _: &SendFacts) {}
     fn failed_attempt(&self, _: &FailedAttemptFacts) {}
-    fn not_sent(&self, _: Recipient) {
+    fn not_sent(&self, _: Recipient, _: &Ticket) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -477,8 +479,14 @@ pub fn held() -> SendResult {
 /// A planned send of the code of `salt`.
 fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
-    let follow_up =
-        FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0, allowance: Allowance::Held };
+    let follow_up = FollowUp {
+        due: now,
+        channel: Channel::Call,
+        reason,
+        step: 0,
+        sent: 0,
+        allowance: Allowance::Held(Ticket::default()),
+    };
     PlannedSend {
         salt,
         style: MessageStyle::default(),

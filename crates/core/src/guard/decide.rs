@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, VerifiedNumber, seconds};
+use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, Ticket, VerifiedNumber, seconds};
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
 use super::table::{PageStart, Row, RowPosition, Table};
@@ -271,7 +271,7 @@ impl Guard {
     ) -> Assessment {
         let Decision { findings, number, takes, announced } =
             self.decide(&Query::of(signals), rules, verified.is_some(), now);
-        let assessment = Assessment::of(findings);
+        let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
             let (_, mut number) = self.number(signals.service, signals.number, rules, now);
             number.refuse(rule, signals.address, now);
@@ -280,7 +280,9 @@ impl Guard {
         }
         if let Some((at, mut number)) = number {
             let limit = f64::from(rules.sends_per_number);
-            number.send(signals, takes.iter().any(Option::is_some), limit, verified.is_some());
+            let places = takes.each_ref().map(Option::is_some);
+            let ticket = number.send(signals, places, limit, verified.is_some());
+            assessment.ticket = Ticket { announced, ..ticket };
             self.numbers.set_at(at, signals.service, signals.number, number);
         }
         for Place { dimension, at, mut allowance, .. } in takes.into_iter().flatten() {
@@ -296,19 +298,46 @@ impl Guard {
         assessment
     }
 
-    /// A send that passed led to no message.
-    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, rules: &GuardRules, now: Timestamp) {
-        let (at, mut state) = self.number(service, number, rules, now);
-        if at.is_none() {
+    /// A send that passed led to no message: undoes what it took.
+    pub fn give_back(
+        &mut self,
+        service: ServiceId,
+        number: PhoneNumber,
+        ticket: &Ticket,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) {
+        if ticket.at == 0 {
             return;
         }
-        let takes = state.give_back(f64::from(rules.sends_per_number));
-        self.numbers.set_at(at, service, number, state);
-        if takes {
-            let places = self.places_of(service, number, &state, rules, now);
-            for Place { dimension, at, limit, mut allowance, .. } in places.into_iter().flatten() {
+        if let Some(key) = ticket.announced
+            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
+        {
+            *left = left.saturating_add(1);
+            self.mark_entry(key);
+        }
+        let (at, mut state) = self.number(service, number, rules, now);
+        if at.is_some() {
+            let is_paid = !state.give_back(ticket, f64::from(rules.sends_per_number));
+            self.numbers.set_at(at, service, number, state);
+            if is_paid {
+                return;
+            }
+        }
+        let Ticket { address, country, places, .. } = *ticket;
+        let dimensions = [
+            Some(Dimension::prefix_of(number)),
+            address.map(Dimension::Address),
+            address.map(|address| Dimension::Network(address.network())),
+            Some(Dimension::Unproven),
+            Some(Dimension::Country(country)),
+        ];
+        let id = self.allowances.service(service);
+        for dimension in dimensions.into_iter().zip(places).filter_map(|(of, takes)| of.filter(|_| takes)) {
+            // One without a row is full.
+            if let Place { at: Some(at), limit, mut allowance, .. } = self.place(id, dimension, rules, now) {
                 allowance.give_back(&limit);
-                self.allowances.set_at(at, service, dimension, allowance);
+                self.allowances.set_at(Some(at), service, dimension, allowance);
             }
         }
     }

@@ -346,8 +346,68 @@ fn a_message_that_was_not_sent_gives_all_of_it_back() {
         (0..3).for_each(|_| world.give_back(TJ));
         assert_eq!(places.map(|place| world.level(place)), before);
     }
-    world.give_back(US);
-    assert_eq!(world.guard.len()[1], 1, "nothing of a number without a message");
+}
+
+#[test]
+fn messages_from_changing_addresses_that_were_not_sent_give_all_back() {
+    let mut world = World::new();
+    for n in 0..200 {
+        let address = |n: u64| fresh(n % 7);
+        let sent =
+            (0..7).filter(|of| world.send_from(TJ + 10_000 * (n % 9), &address(*of)) == Ok(())).count();
+        assert_eq!(sent, 7, "round {n}");
+        (0..sent).for_each(|_| world.give_back(TJ + 10_000 * (n % 9)));
+    }
+    for place in [Dimension::Prefix(TJ / 10_000), country("TJ").dimension, Dimension::Unproven] {
+        let figures = world.figures(place);
+        assert_eq!(figures.level, figures.most, "{place}");
+    }
+}
+
+#[test]
+fn a_message_that_a_verification_has_paid_is_not_given_back_again() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    world.verify(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
+    world.give_back(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
+}
+
+#[test]
+fn a_message_that_took_nothing_gives_nothing_back() {
+    let mut world = World::new();
+    let prefix = Dimension::Prefix(TJ / 10_000);
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    // Beyond its free ones, the number takes allowances before midnight.
+    world.pass(DAY - MINUTE);
+    while world.send(TJ) == Ok(()) {}
+    world.send_while(|n| TJ + 1 + n);
+    world.pass(2 * MINUTE);
+    let before = world.level(prefix);
+    for _ in 0..20 {
+        assert_eq!(world.send(TJ), Ok(()));
+        world.give_back(TJ);
+    }
+    let (allowed, until) = (Key::new(None, Dimension::Address(net("192.0.2.7"))), world.now.plus(DAY));
+    world.guard.set_entry(allowed, Some(EntryAction::Allow), until, world.now).expect("room");
+    for n in 1..8 {
+        assert_eq!(world.send_from(TJ + n, "192.0.2.7"), Ok(()));
+        world.give_back(TJ + n);
+    }
+    assert_eq!(world.level(prefix), before);
+}
+
+#[test]
+fn a_message_of_a_forgotten_number_is_given_back() {
+    let mut world = World::new();
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    world.guard.forget(Some(ServiceId::DEFAULT), number(TJ), world.now);
+    world.give_back(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10);
+    assert_eq!(world.level(Dimension::Address(net("192.0.2.7"))), 10);
+    assert_eq!(world.guard.len()[1], 0, "nothing is kept of it");
 }
 
 #[test]
@@ -454,6 +514,8 @@ struct World {
     now: Timestamp,
     known: std::collections::BTreeMap<PhoneNumber, VerifiedNumber>,
     findings: Vec<Finding>,
+    /// Of each number's messages.
+    tickets: std::collections::BTreeMap<PhoneNumber, Vec<Ticket>>,
     /// Whether the table of verified numbers takes another one.
     has_room: bool,
 }
@@ -467,6 +529,7 @@ impl World {
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: std::collections::BTreeMap::new(),
             findings: Vec::new(),
+            tickets: std::collections::BTreeMap::new(),
             has_room: true,
         }
     }
@@ -503,6 +566,9 @@ impl World {
         let known = self.known.get(&signals.number).copied().filter(|known| self.now < known.expires());
         let assessment = self.guard.assess(signals, &self.rules, known, self.now);
         self.findings = assessment.findings;
+        if assessment.verdict.is_ok() {
+            self.tickets.entry(signals.number).or_default().push(assessment.ticket);
+        }
         assessment.verdict.map_err(|refused| refused.rule)
     }
 
@@ -532,8 +598,11 @@ impl World {
         self.known.extend(verified.map(|verified| (to, verified)));
     }
 
+    /// The last message to a number was not sent.
     fn give_back(&mut self, to: u64) {
-        self.guard.give_back(ServiceId::DEFAULT, number(to), &self.rules, self.now);
+        if let Some(ticket) = self.tickets.get_mut(&number(to)).and_then(Vec::pop) {
+            self.guard.give_back(ServiceId::DEFAULT, number(to), &ticket, &self.rules, self.now);
+        }
     }
 
     fn refused_until(&mut self, to: u64) -> Timestamp {
