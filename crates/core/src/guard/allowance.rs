@@ -325,7 +325,7 @@ impl NumberState {
 
     /// What would be lost with it; and its age.
     pub(super) fn worth(&self) -> (f64, u32) {
-        (f64::from(self.took) - self.level, self.at)
+        (f64::from(self.took) + f64::from(self.messages) - self.level, self.at)
     }
 }
 

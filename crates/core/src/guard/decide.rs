@@ -273,9 +273,12 @@ impl Guard {
             self.decide(&Query::of(signals), rules, verified.is_some(), now);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let (_, mut number) = self.number(signals.service, signals.number, rules, now);
-            number.refuse(rule, signals.address, now);
-            self.numbers.set(signals.service, signals.number, number, false);
+            let (at, mut number) = self.number(signals.service, signals.number, rules, now);
+            // A flood of refused requests pushes out no number with messages.
+            if at.is_some() || !self.numbers.is_full() {
+                number.refuse(rule, signals.address, now);
+                self.numbers.set(signals.service, signals.number, number, false);
+            }
             return assessment;
         }
         if let Some((at, mut number)) = number {

@@ -114,6 +114,11 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.len
     }
 
+    /// Whether a further row pushes out another one.
+    pub(super) const fn is_full(&self) -> bool {
+        self.len >= self.most
+    }
+
     /// The services that have rows, or had some until lately.
     pub(super) fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.services.keys().copied()

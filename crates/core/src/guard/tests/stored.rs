@@ -91,6 +91,29 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
 }
 
 #[test]
+fn refused_requests_push_out_no_number_with_messages() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { numbers: 500, ..Bounds::default() }, 1);
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    world.pass(DAY);
+    for _ in 0..10 {
+        world.send(TJ).expect("needs no allowance");
+        world.verify(TJ);
+    }
+    for n in 0..2_000 {
+        let special = Signals { number_type: NumberType::Special, ..World::signals(US + n) };
+        assert_eq!(world.assess(&special), Err(Rule::NumberType));
+    }
+    assert_eq!((world.guard.len()[1], world.guard.dropped()), (500, 0));
+    // Numbers with messages take the places of refused ones.
+    (0..20).for_each(|n| world.send(elsewhere(n)).expect("sent"));
+    assert_eq!(world.guard.dropped(), 20);
+    let further = (0..100).take_while(|_| world.send(TJ) == Ok(()) && (world.verify(TJ), true).1).count();
+    assert_eq!(further, 8, "its ten of the day are used");
+}
+
+#[test]
 fn a_small_service_pushes_out_no_users_of_a_large_one() {
     let mut world = World::with_users();
     let honest = world.guard.len()[0];
