@@ -31,6 +31,9 @@ const BONUS: f64 = 2.0;
 /// The same for the allowance of unproven countries. Numbers of an attacker's own in many countries pay it, too.
 const BONUS_OF_UNPROVEN: f64 = 0.5;
 
+/// Rows of a service that tell whether its application passes addresses. With them, some two of five are of addresses.
+const COMPARED_FOR_ADDRESSES: usize = 64;
+
 /// Limits on memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -143,6 +146,8 @@ struct Query {
     country: Option<Dimension>,
     /// Whether the subject is all unproven countries.
     is_unproven: bool,
+    /// Whether it is about a client of whom nothing is known but that the application passes addresses.
+    is_elsewhere: bool,
     number_type: NumberType,
     channel: Channel,
     is_trusted: bool,
@@ -159,6 +164,7 @@ impl Query {
             network: address.map(ClientNet::network),
             country: Some(Dimension::Country(country)),
             is_unproven: false,
+            is_elsewhere: false,
             number_type,
             channel,
             is_trusted,
@@ -464,7 +470,7 @@ impl Guard {
     }
 
     /// What the guard knows of a subject, and what it would decide about the next text message to or from it: from the client
-    /// address of a number's last request, and from no address for other subjects. The type is that of the subject's
+    /// address of a number's last request, and from a place without users for other subjects. The type is that of the subject's
     /// numbers, and the country theirs.
     pub fn explain(
         &self,
@@ -610,22 +616,35 @@ impl Guard {
             network: None,
             country: None,
             is_unproven: false,
+            is_elsewhere: false,
             number_type,
             channel,
             is_trusted,
         };
         match dimension {
             Dimension::Number(number) => {
-                let address = self.numbers.get(service, &number).and_then(NumberState::last_address);
-                Query::of(&Signals { service, number, country, number_type, channel, address, is_trusted })
+                let known = self.numbers.get(service, &number);
+                let address = known.and_then(NumberState::last_address);
+                let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
+                let is_elsewhere = known.is_none() && self.has_addresses(service);
+                Query { is_elsewhere, ..Query::of(&signals) }
             }
-            Dimension::Prefix(_) => Query { prefix: Some(dimension), country: of_country, ..empty },
+            Dimension::Prefix(_) => {
+                let is_elsewhere = self.has_addresses(service);
+                Query { prefix: Some(dimension), country: of_country, is_elsewhere, ..empty }
+            }
             Dimension::Country(_) => Query { country: Some(dimension), ..empty },
             Dimension::Address(of) => Query { address: Some(of), network: Some(of.network()), ..empty },
             Dimension::Network(of) => Query { network: Some(of), ..empty },
             Dimension::Unproven => Query { is_unproven: true, ..empty },
             Dimension::Total => empty,
         }
+    }
+
+    /// Whether the application passes addresses, as far as a few rows tell.
+    fn has_addresses(&self, service: ServiceId) -> bool {
+        let (rows, _) = self.allowances.page(Some(service), (0, 0), COMPARED_FOR_ADDRESSES);
+        rows.iter().any(|(_, dimension, _)| matches!(dimension, Dimension::Address(_)))
     }
 
     /// Decides about a message, and takes nothing yet.
@@ -720,7 +739,7 @@ impl Guard {
         let usual = |place: &Option<Place>| place.as_ref().map_or(0.0, |place| place.allowance.usual());
         let around = usual(address).max(usual(network));
         // Without an address no place can be told from others.
-        if address.is_some() && around < NO_USERS {
+        if (address.is_some() || query.is_elsewhere) && around < NO_USERS {
             prefix.iter_mut().for_each(Place::keep);
         }
         if around.max(usual(prefix)) < KNOWN_PLACE {

@@ -135,6 +135,25 @@ fn an_explanation_is_the_decision_about_the_next_message() {
 }
 
 #[test]
+fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
+    for (passes_addresses, verdict) in [(true, false), (false, true)] {
+        let mut world = World::new();
+        for n in 0..7 {
+            let address = passes_addresses.then(|| net(&fresh(n)));
+            assert_eq!(world.assess(&Signals { address, ..World::signals(TJ + n) }), Ok(()));
+        }
+        for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
+            let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other));
+            let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
+            assert_eq!(explained.assessment.verdict.is_ok(), verdict, "{of} {passes_addresses}");
+        }
+        let address = passes_addresses.then(|| net(&fresh(50)));
+        let decided = world.assess(&Signals { address, ..World::signals(TJ + 9_000) });
+        assert_eq!(decided.is_ok(), verdict);
+    }
+}
+
+#[test]
 fn at_most_four_messages_of_an_attempt_are_paid_back() {
     let mut world = World::new();
     (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
