@@ -504,6 +504,8 @@ fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
     assert_ne!(net("192.0.2.7"), net("192.0.2.8"));
+    assert_ne!(net("192.0.2.7"), net("ffff:ffff:c000:207::1"));
+    assert_eq!(net("ffff:ffff:c000:207::1").to_string(), "::/64");
     let names = [net("192.0.2.7"), net("2001:db8:0:1::7")].map(|net| net.to_string());
     assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::/64"]);
     let networks =

@@ -164,6 +164,26 @@ fn a_record_that_was_not_stored_is_taken_again() {
 }
 
 #[test]
+fn while_nothing_is_stored_the_changes_are_bounded() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { allowances: 500, numbers: 500, ..Bounds::default() }, 1);
+    world.rules = GuardRules { country: 100_000, unproven: 100_000, ..GuardRules::default() };
+    for n in 0..5_000 {
+        // Some places come back.
+        assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
+        if n % 500 == 0 {
+            let taken = world.guard.take_changed(64);
+            taken.into_iter().for_each(|(name, _)| world.guard.mark_changed(name));
+        }
+    }
+    let changed = world.guard.take_changed(usize::MAX);
+    assert!(changed.len() <= 4 * 500, "{}", changed.len());
+    let names: std::collections::BTreeSet<_> =
+        changed.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), world.guard.len().into_iter().sum::<usize>(), "each row is there");
+}
+
+#[test]
 fn allowances_of_ten_thousand_services_are_read_in_pages() {
     let mut world = World::new();
     for service in 0..10_000 {
