@@ -14,8 +14,10 @@ const USUAL_DAYS: f64 = 7.0;
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// The most that verifications pay back to a prefix in a day: this and its usual ones.
+/// The most that verifications pay back to a prefix in a day: this, or so many of its floors, and its usual ones. A user
+/// who verifies and the owner of a range who reads the codes look alike.
 const MOST_PAID: f64 = 20.0;
+const MOST_PAID_FLOORS: f64 = 2.0;
 const MOST_PAID_OF_USUAL: f64 = 1.0;
 
 /// Messages of one attempt that a verification pays back.
@@ -79,7 +81,7 @@ impl Allowance {
         if days > 0.0 {
             self.level += days * self.refill(limit);
             self.usual *= (-days / USUAL_DAYS).exp();
-            self.paid = (self.paid - days * self.most_paid()).max(0.0);
+            self.paid = (self.paid - days * self.most_paid(limit)).max(0.0);
             self.at = now;
         }
         self.level = self.level.min(self.most(limit));
@@ -92,8 +94,8 @@ impl Allowance {
     }
 
     /// The most that verifications pay back in a day, if that is bounded.
-    fn most_paid(&self) -> f64 {
-        MOST_PAID + MOST_PAID_OF_USUAL * self.usual
+    fn most_paid(&self, limit: &Limit) -> f64 {
+        MOST_PAID.max(MOST_PAID_FLOORS * limit.floor) + MOST_PAID_OF_USUAL * self.usual
     }
 
     /// The level of the full allowance.
@@ -131,10 +133,12 @@ impl Allowance {
         if is_counted {
             self.usual += 1.0 / USUAL_DAYS;
         }
-        let left = (self.most_paid() - self.paid).max(0.0);
+        let left = (self.most_paid(limit) - self.paid).max(0.0);
         let paid = if limit.bounds_paid { paid.min(left) } else { paid };
-        self.paid += paid;
-        self.level = (self.level + paid).min(self.most(limit));
+        let before = self.level;
+        self.level = (before + paid).min(self.most(limit));
+        // What a full allowance does not take is not paid.
+        self.paid += (self.level - before).max(0.0);
     }
 
     /// When it says nothing any more: it is full, and no number is usual.

@@ -90,6 +90,31 @@ fn a_verification_pays_back_its_attempt_and_two_messages_more() {
 }
 
 #[test]
+fn what_a_full_prefix_does_not_take_is_not_paid() {
+    let mut world = World::new();
+    for n in 0..7 {
+        world.send(TJ + n).expect("sent");
+        world.verify(TJ + n);
+    }
+    for n in 7..19 {
+        assert_eq!(world.send(TJ + n), Ok(()), "number {n}");
+        world.pass(MINUTE);
+        world.verify(TJ + n);
+    }
+}
+
+#[test]
+fn a_larger_floor_of_prefixes_serves_a_country_of_few() {
+    for (prefix, most) in [(10, 60), (100, 400)] {
+        let mut world = World::new();
+        world.rules = GuardRules { prefix, country: 1_000, unproven: 1_000, ..GuardRules::default() };
+        let sends = |n: &u64| world.send_from(TJ + n, &fresh(*n)) == Ok(()) && (world.verify(TJ + n), true).1;
+        let sent = (0..1_000).take_while(sends).count();
+        assert!((most / 2..most).contains(&sent), "{sent} with {prefix}");
+    }
+}
+
+#[test]
 fn a_tolerance_of_two_pays_twice_as_much() {
     let mut world = World::new();
     world.rules.tolerance = 2;
