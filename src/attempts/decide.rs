@@ -25,9 +25,9 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         Self { view, key, settings }
     }
 
-    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns `true` if
-    /// there was one.
-    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> bool {
+    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
+    /// gets back for those; `None` without a record.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
         let is_about = |id: &Id, log: &AttemptLog| {
             AttemptLogKey::from_id(*id).service == service && log.number == number
         };
@@ -35,7 +35,8 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         for (id, _) in &about {
             view.put::<AttemptLog>(*id, None, Durability::Durable);
         }
-        !about.is_empty()
+        let held = |(_, log): &(Id, AttemptLog)| log.plan.as_ref()?.follow_up.allowance.held();
+        (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
     }
 
     fn log(&mut self) -> Option<AttemptLog> {

@@ -151,8 +151,8 @@ pub struct NumberCommand {
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
     pub(super) accepted_by: Option<GatewayName>,
-    /// A planned message was dropped for which none has left: the guard gets this back.
-    pub(super) gives_back: Option<Ticket>,
+    /// Of planned messages that were dropped and for which none has left: the guard gets this back.
+    pub(super) gives_back: Vec<Ticket>,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
     /// The span from the submission until the decision is durable.
@@ -172,7 +172,7 @@ impl NumberCommand {
             key_reservation: None,
             first_attempt: 0,
             accepted_by: None,
-            gives_back: None,
+            gives_back: Vec::new(),
             cause: None,
             span: None,
         })
@@ -288,6 +288,7 @@ impl Command for NumberCommand {
             cause,
             span: _,
         } = self;
+        gives_back.clear();
         let cause = cause.as_ref();
         let now = view.now();
         if let (CommandKind::Send(_), Some(keyed)) = (&*kind, kind.keyed()) {
@@ -331,7 +332,7 @@ impl Command for NumberCommand {
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
             Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
-            Some(LogFact::ReplacedPlan(ticket)) => *gives_back = Some(ticket),
+            Some(LogFact::ReplacedPlan(ticket)) => gives_back.push(ticket),
             None => {}
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
@@ -352,7 +353,7 @@ impl Command for NumberCommand {
             );
         }
         if let CommandKind::End(end) = kind {
-            end.finish(*key, next != state, deps.events.as_deref(), view);
+            gives_back.extend(end.finish(*key, next != state, deps.events.as_deref(), view));
         }
         Decision::Made
     }

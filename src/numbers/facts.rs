@@ -18,7 +18,7 @@ pub(super) fn count(command: &NumberCommand) {
     let NumberCommand { key, kind, deps, accepted_by, gives_back, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
-    if let Some(ticket) = gives_back {
+    for ticket in gives_back {
         metrics.not_sent(recipient, ticket);
     }
     let step = |channel, step| {

@@ -151,12 +151,12 @@ impl ResumeCommand {
         DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
         log: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
-        gives_back: &mut Option<Ticket>,
+        gives_back: &mut Vec<Ticket>,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            *gives_back = plan.follow_up.allowance.held();
+            gives_back.extend(plan.follow_up.allowance.held());
             log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
@@ -169,7 +169,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                *gives_back = plan.follow_up.allowance.held();
+                gives_back.extend(plan.follow_up.allowance.held());
                 log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }

@@ -13,7 +13,7 @@ use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
-    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
@@ -371,14 +371,20 @@ impl World {
         answer.answer()
     }
 
-    /// A planned send of the code of `salt` becomes due.
-    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
+    /// Plans a send of the code of `salt`.
+    pub fn plans(&mut self, key: NumberKey, salt: Salt) -> AttemptLogKey {
         let slot = self.deps.subject(&key).slot;
         let log = attempt_log_key(key.service, &salt, slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: log.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
+        log
+    }
+
+    /// A planned send of the code of `salt` becomes due.
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
+        let log = self.plans(key, salt);
         let (responder, awaited) = self.responder();
         let resume = ResumeCommand { log, responder, decided: None };
         self.submit(key, CommandKind::Resume(resume));

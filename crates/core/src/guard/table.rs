@@ -117,7 +117,9 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
             // A row that was removed and came back is there twice.
             changed.retain(|(service, key)| self.is_changed(*service, key).is_some_and(std::mem::take));
             for (service, key) in &changed {
-                self.is_changed(*service, key).into_iter().for_each(|is_changed| *is_changed = true);
+                if let Some(is_changed) = self.is_changed(*service, key) {
+                    *is_changed = true;
+                }
             }
             self.changed = changed;
         }

@@ -172,8 +172,9 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
         // Some places come back.
         assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
         if n % 500 == 0 {
-            let taken = world.guard.take_changed(64);
-            taken.into_iter().for_each(|(name, _)| world.guard.mark_changed(name));
+            for (name, _) in world.guard.take_changed(64) {
+                world.guard.mark_changed(name);
+            }
         }
     }
     let changed = world.guard.take_changed(usize::MAX);
