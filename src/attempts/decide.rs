@@ -2,9 +2,10 @@
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Allowance, Failure, PlanChange, SendStatus};
+use crate::delivery::{Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
+use crate::guard::Ticket;
 use crate::shard::{Durability, Id, Transaction};
 
 /// The record of one verification within a decision.
@@ -24,9 +25,9 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         Self { view, key, settings }
     }
 
-    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns `true` if
-    /// there was one.
-    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> bool {
+    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
+    /// gets back for those; `None` without a record.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
         let is_about = |id: &Id, log: &AttemptLog| {
             AttemptLogKey::from_id(*id).service == service && log.number == number
         };
@@ -34,7 +35,8 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         for (id, _) in &about {
             view.put::<AttemptLog>(*id, None, Durability::Durable);
         }
-        !about.is_empty()
+        let held = |(_, log): &(Id, AttemptLog)| log.plan.as_ref()?.follow_up.allowance.held();
+        (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
     }
 
     fn log(&mut self) -> Option<AttemptLog> {
@@ -60,8 +62,8 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         first
     }
 
-    /// Records a send that ended. Returns whether it takes the place of a planned message for which none has left.
-    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> bool {
+    /// Records a send that ended. Returns what the guard gets back for a planned message whose place it takes.
+    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> Option<Ticket> {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
         let log = self.log().or_else(|| {
@@ -69,11 +71,11 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
-        let Some(mut log) = log else { return false };
-        let is_held = log.plan.as_ref().is_some_and(|plan| plan.follow_up.allowance == Allowance::Held);
+        let mut log = log?;
+        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.held());
         let plan_changed = log.settle(ended);
         self.put(&log, plan_changed);
-        plan_changed && is_held
+        held.filter(|_| plan_changed)
     }
 
     /// Records a check, or an approval by the caller. Returns the gateway that accepted the last message.

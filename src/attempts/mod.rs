@@ -127,13 +127,14 @@ impl Attempts {
         Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
     }
 
-    /// Removes every record of this number, also those that an import under another server key left in another slot. They
-    /// are gone from memory, and from the disk with the next commit. Returns `true` if there was one.
+    /// Removes every record of this number without a planned message, also those that an import under another server key
+    /// left in another slot. They are gone from memory, and from the disk with the next commit. Returns `true` if there was
+    /// a record; [`AttemptLogWriter::erase`] removes those with a planned message.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
-        self.log.erase(service, |log| log.number == number).await
+        self.log.erase(service, |log| log.number == number, |log| log.plan.is_none()).await
     }
 
     /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.

@@ -543,7 +543,8 @@ pub struct ProxySettings {
     #[serde(with = "As::<Option<Header>>")]
     pub client_address_header: Option<HeaderName>,
     /// Header of `/api/*` and `/send-code` with which a proxy or a backend says `disable` after it has checked that a person
-    /// asks, as `RiskCheck=disable` does below `/v2`. Needs `trusted-proxies`.
+    /// asks, as `RiskCheck=disable` does below `/v2`. Needs `trusted-proxies`, which must remove a client's own; of several
+    /// lines none is believed.
     #[serde(with = "As::<Option<Header>>")]
     pub risk_check_header: Option<HeaderName>,
     /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and

@@ -44,8 +44,8 @@ pub struct Job {
 pub enum Purpose {
     /// A client requested it and waits.
     Request {
-        /// The guard has let it pass without a check, and takes nothing for its further steps.
-        is_exempt: bool,
+        /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
+        allowance: Allowance,
     },
     /// A planned message is due.
     FollowUp(FollowUp),
@@ -55,8 +55,7 @@ impl Purpose {
     /// What the guard has taken for the message.
     pub const fn allowance(&self) -> Allowance {
         match self {
-            Self::Request { is_exempt: true } => Allowance::Exempt,
-            Self::Request { is_exempt: false } => Allowance::Held,
+            Self::Request { allowance } => *allowance,
             Self::FollowUp(follow_up) => follow_up.allowance,
         }
     }

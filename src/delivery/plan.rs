@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, Timestamp};
+use crate::guard::Ticket;
 
 /// The progress of an attempt. Records contain the position in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +38,20 @@ impl SendStatus {
 pub enum Allowance {
     /// Nothing: the request asked for no check.
     Exempt,
-    /// One message, and none may have left. It is given back if none leaves.
-    Held,
+    /// This, and no message may have left. It is given back if none leaves.
+    Held(Ticket),
     /// One message, and one may have left. The next step takes its own.
     Spent,
+}
+
+impl Allowance {
+    /// What the guard gets back if no message leaves any more.
+    pub const fn held(&self) -> Option<Ticket> {
+        match self {
+            Self::Held(ticket) => Some(*ticket),
+            Self::Exempt | Self::Spent => None,
+        }
+    }
 }
 
 /// A message that is to be sent later, while no client waits for it.

@@ -213,11 +213,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return true;
         };
         let signals = ClientSignals::default().about(self.service(), self.job.number, channel);
-        let passes = guard.assess_step(signals, self.job.request_id.as_deref()).is_ok();
-        if passes {
-            self.allowance = Allowance::Held;
-        }
-        passes
+        let taken = guard.assess_step(signals, self.job.request_id.as_deref()).map(Allowance::Held);
+        self.allowance = taken.unwrap_or(self.allowance);
+        taken.is_ok()
     }
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
@@ -468,7 +466,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// A message may have left: the guard gets nothing back for it.
     fn may_have_left(&mut self) {
-        if self.allowance == Allowance::Held {
+        if let Allowance::Held(_) = self.allowance {
             self.allowance = Allowance::Spent;
         }
     }

@@ -40,7 +40,7 @@ pub use self::verified::{VerifiedNumbers, VerifiedRecord};
 use onceward_core::guard::{Bounds, Guard, GuardRow, RowName, VerifiedNumber};
 pub use onceward_core::guard::{
     ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
-    TooManyEntries, replay,
+    Ticket, TooManyEntries, replay,
 };
 
 /// Interval between writes of the changes.
@@ -249,8 +249,8 @@ impl PumpingGuard {
         !is_trusted && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
     }
 
-    /// Decides about a send, and takes its allowances if it may pass.
-    pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<(), GuardRefusal> {
+    /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
+    pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
         let now = self.inner.clock.now();
         if let Some(spent) = self.inner.budgets.spent(service) {
@@ -267,7 +267,7 @@ impl PumpingGuard {
                 let _ = self.inner.notices.send(GuardNotice { service, number, channel, finding, budget });
             }
         }
-        assessment.verdict.map_err(|refused| {
+        assessment.verdict.map(|()| assessment.ticket).map_err(|refused| {
             if refused.rule != Rule::Landline {
                 self.inner.metrics.refused_by_guard(Recipient { service, number, is_test: false }, channel);
             }
@@ -288,7 +288,7 @@ impl PumpingGuard {
     }
 
     /// Decides about a further message of a verification, from the client of the number's last request.
-    pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<(), GuardRefusal> {
+    pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let address = self.inner.guard().address(signals.service, signals.number);
         self.assess(&Signals { address, ..signals }, request_id)
     }
@@ -447,10 +447,8 @@ impl Inner {
         Subject { slot: self.slots.of(id), id }
     }
 
-    fn give_back(&self, Recipient { service, number, is_test }: Recipient) {
-        if !is_test {
-            self.guard().give_back(service, number, self.rules(service), self.clock.now());
-        }
+    fn give_back(&self, Recipient { service, number, .. }: Recipient, ticket: &Ticket) {
+        self.guard().give_back(service, number, ticket, self.rules(service), self.clock.now());
     }
 
     async fn flush(&self) {
@@ -644,9 +642,9 @@ impl FactConsumer for Facts {
 
     fn send(&self, _: &SendFacts) {}
 
-    fn not_sent(&self, recipient: Recipient) {
+    fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
         if let Some(inner) = self.0.upgrade() {
-            inner.give_back(recipient);
+            inner.give_back(recipient, ticket);
         }
     }
 }

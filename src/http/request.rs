@@ -48,10 +48,13 @@ pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr
     addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted)).flatten()
 }
 
-/// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`.
+/// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`. Of several lines, one
+/// may be the client's: none is believed.
 pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
-    let value = proxies.risk_check_header.as_ref().and_then(|header| headers.get(header));
-    value.is_some_and(|value| value == "disable") && proxies.trusts(peer)
+    let Some(header) = &proxies.risk_check_header else { return false };
+    let mut values = headers.get_all(header).iter();
+    let is_disabled = values.next().is_some_and(|value| value == "disable");
+    is_disabled && values.next().is_none() && proxies.trusts(peer)
 }
 
 /// The most bytes that are read of a body only to discard them.
@@ -331,6 +334,32 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(&X_REQUEST_ID, HeaderValue::from_static(value));
         id_of_client(&headers)
+    }
+
+    #[test]
+    fn a_proof_is_believed_from_a_trusted_proxy_in_a_single_line() {
+        let proxies = ProxySettings {
+            client_address_header: None,
+            risk_check_header: Some(HeaderName::from_static("x-proof")),
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        };
+        for (peer, values, expected) in [
+            ("10.9.9.9", &["disable"][..], true),
+            ("10.9.9.9", &["disable", "enable"], false),
+            ("10.9.9.9", &["enable", "disable"], false),
+            ("10.9.9.9", &["disable", "disable"], false),
+            ("10.9.9.9", &["disable, enable"], false),
+            ("10.9.9.9", &[], false),
+            ("192.0.2.9", &["disable"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-proof", HeaderValue::from_static(value));
+            }
+            let peer = peer.parse().expect("an address");
+            assert_eq!(is_trusted(&proxies, &headers, peer), expected, "{peer} {values:?}");
+            assert!(!is_trusted(&ProxySettings::default(), &headers, peer));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
+use crate::guard::Ticket;
 use crate::store::StoreError;
 
 /// The number that a fact is about. A consumer must not store or show the number.
@@ -96,9 +97,9 @@ pub trait FactConsumer: Send + Sync {
     fn verification(&self, facts: &VerificationFacts);
     fn send(&self, facts: &SendFacts);
     fn failed_attempt(&self, facts: &FailedAttemptFacts);
-    /// A message that the pumping guard let pass was certainly not sent.
-    fn not_sent(&self, recipient: Recipient) {
-        let _ = recipient;
+    /// A message that the pumping guard let pass was certainly not sent. The ticket says what it took.
+    fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
+        let _ = (recipient, ticket);
     }
     /// The pumping guard refused a message.
     fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {

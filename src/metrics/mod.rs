@@ -32,6 +32,7 @@ use self::labels::{
     check_outcome,
 };
 use crate::domain::{Channel, GatewayName, ServiceId};
+use crate::guard::Ticket;
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
@@ -272,8 +273,8 @@ impl Metrics {
     }
 
     /// A message that the pumping guard let pass was certainly not sent.
-    pub fn not_sent(&self, recipient: Recipient) {
-        self.pass_on(|consumer| consumer.not_sent(recipient));
+    pub fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
+        self.pass_on(|consumer| consumer.not_sent(recipient, ticket));
     }
 
     /// The pumping guard refused a message. [`guard_finding`](Self::guard_finding) counts why.

@@ -12,6 +12,7 @@ use crate::engine::{
     Submitted, Verification, VerificationName,
 };
 use crate::gateway::CodeEnd;
+use crate::guard::Ticket;
 use crate::shard::{Durability, Refusal, Transaction};
 use crate::trace::RequestId;
 
@@ -245,25 +246,30 @@ impl EndCommand {
     }
 
     /// Erases what other records say of the number, and writes the entry of the audit log, if there was something to end.
+    /// Returns what the guard gets back for planned messages.
     pub(super) fn finish(
         &mut self,
         key: NumberKey,
         has_changed: bool,
         events: Option<&dyn EventSink>,
         view: &mut Transaction<'_>,
-    ) {
+    ) -> Vec<Ticket> {
+        let mut held = Vec::new();
         self.has_effect = match self.ending {
             Ending::Approved | Ending::Canceled => matches!(self.decided, Some(EndOutcome::Ended(Some(_)))),
             Ending::Cleared => has_changed,
             Ending::Erased => {
-                let had_attempts = AttemptLogWriter::erase(key.service, key.number, view);
+                let attempts = AttemptLogWriter::erase(key.service, key.number, view);
                 let had_events = events.is_some_and(|events| events.erase(key, view));
-                has_changed || had_attempts || had_events || self.was_erased
+                let has_effect = has_changed || attempts.is_some() || had_events || self.was_erased;
+                held = attempts.unwrap_or_default();
+                has_effect
             }
         };
         if let Some(Audited { author, change }) = self.audited.as_ref().filter(|_| self.has_effect) {
             author.record(change.clone(), view);
         }
+        held
     }
 
     pub(super) fn answer(self, context: &DecisionContext<'_, '_>) {

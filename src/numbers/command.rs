@@ -21,6 +21,7 @@ use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
+use crate::guard::Ticket;
 use crate::limit::RequestKey;
 use crate::metrics::{Metrics, Recipient};
 use crate::shard::{
@@ -150,8 +151,8 @@ pub struct NumberCommand {
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
     pub(super) accepted_by: Option<GatewayName>,
-    /// A planned message was dropped for which none has left: the guard gets back what it has taken.
-    pub(super) gives_back: bool,
+    /// Of planned messages that were dropped and for which none has left: the guard gets this back.
+    pub(super) gives_back: Vec<Ticket>,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
     /// The span from the submission until the decision is durable.
@@ -171,7 +172,7 @@ impl NumberCommand {
             key_reservation: None,
             first_attempt: 0,
             accepted_by: None,
-            gives_back: false,
+            gives_back: Vec::new(),
             cause: None,
             span: None,
         })
@@ -287,6 +288,7 @@ impl Command for NumberCommand {
             cause,
             span: _,
         } = self;
+        gives_back.clear();
         let cause = cause.as_ref();
         let now = view.now();
         if let (CommandKind::Send(_), Some(keyed)) = (&*kind, kind.keyed()) {
@@ -330,7 +332,7 @@ impl Command for NumberCommand {
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
             Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
-            Some(LogFact::ReplacedPlan) => *gives_back = true,
+            Some(LogFact::ReplacedPlan(ticket)) => gives_back.push(ticket),
             None => {}
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
@@ -351,7 +353,7 @@ impl Command for NumberCommand {
             );
         }
         if let CommandKind::End(end) = kind {
-            end.finish(*key, next != state, deps.events.as_deref(), view);
+            gives_back.extend(end.finish(*key, next != state, deps.events.as_deref(), view));
         }
         Decision::Made
     }
@@ -383,8 +385,8 @@ impl Command for NumberCommand {
         match self.kind {
             CommandKind::Send(send) => {
                 let NumberKey { service, number, is_test } = self.key;
-                if !send.is_exempt {
-                    self.deps.metrics.not_sent(Recipient { service, number, is_test });
+                if let Some(ticket) = send.allowance.held() {
+                    self.deps.metrics.not_sent(Recipient { service, number, is_test }, &ticket);
                 }
                 send.responder.send(Err(refusal));
             }
@@ -455,8 +457,8 @@ enum LogFact {
     FirstAttempt(u8),
     /// The gateway that accepted the last message of a verification that was checked.
     AcceptedBy(GatewayName),
-    /// The send takes the place of a planned message for which none has left.
-    ReplacedPlan,
+    /// The send takes the place of a planned message for which none has left. The guard gets this back.
+    ReplacedPlan(Ticket),
 }
 
 /// Updates the attempt log of the verification.
@@ -482,7 +484,7 @@ fn write_attempts(
             let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
             let ended = EndedSend { salt, expires, style, purpose, first_attempt, delivered };
             let mut log = AttemptLogWriter::new(view, key(&salt), deps.attempt_log);
-            return log.settle(number, ended).then_some(LogFact::ReplacedPlan);
+            return log.settle(number, ended).map(LogFact::ReplacedPlan);
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
             (before.map(|v| v.salt), *status)

@@ -5,7 +5,7 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{Allowance, Attempt, Failure, PlanChange, SendStatus};
+use crate::delivery::{Attempt, Failure, PlanChange, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -18,15 +18,15 @@ pub(super) fn count(command: &NumberCommand) {
     let NumberCommand { key, kind, deps, accepted_by, gives_back, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
-    if *gives_back {
-        metrics.not_sent(recipient);
+    for ticket in gives_back {
+        metrics.not_sent(recipient, ticket);
     }
     let step = |channel, step| {
         let gateway = accepted_by.filter(|_| step == VerificationStep::Approved);
         metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
     };
     match kind {
-        CommandKind::Send(SendCommand { decided: Some(decided), channel, is_exempt, .. }) => match decided {
+        CommandKind::Send(SendCommand { decided: Some(decided), channel, allowance, .. }) => match decided {
             // Counted when the send ends.
             SendDecision::Permitted(_) => {}
             SendDecision::Silent(..) => metrics.send(&unsent(recipient, *channel, SendEnd::Test)),
@@ -34,8 +34,8 @@ pub(super) fn count(command: &NumberCommand) {
                 let is_locked = matches!(reply.outcome, SendOutcome::Locked { .. });
                 let outcome = if is_locked { SendEnd::Locked } else { SendEnd::Limited };
                 metrics.send(&unsent(recipient, *channel, outcome));
-                if !is_exempt {
-                    metrics.not_sent(recipient);
+                if let Some(ticket) = allowance.held() {
+                    metrics.not_sent(recipient, &ticket);
                 }
             }
         },
@@ -129,7 +129,7 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         error: asked.and_then(|attempt| attempt.class),
     });
     let is_planned = matches!(delivered.plan, PlanChange::Set(_));
-    if delivered.allowance == Allowance::Held && !is_planned {
-        metrics.not_sent(recipient(key));
+    if let Some(ticket) = delivered.allowance.held().filter(|_| !is_planned) {
+        metrics.not_sent(recipient(key), &ticket);
     }
 }

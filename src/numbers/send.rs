@@ -16,7 +16,7 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
     SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
-use crate::guard::GuardRefusal;
+use crate::guard::{GuardRefusal, Ticket};
 use crate::limit::RequestKey;
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -33,8 +33,8 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
-    /// The guard has let it pass without a check.
-    pub is_exempt: bool,
+    /// What the guard has taken for it.
+    pub allowance: Allowance,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Replies when delivery has ended, or at once if the send is refused.
@@ -104,12 +104,12 @@ impl SendCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { channel, style, is_exempt, request_id, responder, decided, options: _, verification } =
+        let Self { channel, style, allowance, request_id, responder, decided, options: _, verification } =
             self;
         let keyed = verification.and_then(|own| own.keyed);
         match decided {
             Some(SendDecision::Permitted(permit)) => {
-                let (purpose, caller) = (Purpose::Request { is_exempt }, Caller::Client(responder));
+                let (purpose, caller) = (Purpose::Request { allowance }, Caller::Client(responder));
                 let log =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let (key, begins) = (context.key, facts::begins(&permit, context.reply.now()));
@@ -151,12 +151,12 @@ impl ResumeCommand {
         DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
         log: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
-        gives_back: &mut bool,
+        gives_back: &mut Vec<Ticket>,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            *gives_back = plan.follow_up.allowance == Allowance::Held;
+            gives_back.extend(plan.follow_up.allowance.held());
             log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
@@ -169,7 +169,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                *gives_back = plan.follow_up.allowance == Allowance::Held;
+                gives_back.extend(plan.follow_up.allowance.held());
                 log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }

@@ -20,13 +20,13 @@ use super::table::NumberCapacity;
 use crate::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
-use crate::delivery::Delivery;
+use crate::delivery::{Allowance, Delivery};
 use crate::domain::{AttemptLogKey, Channel, Code, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard};
+use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard, Ticket};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -221,6 +221,7 @@ impl Verifier {
             return Err(Refusal::SendsOverloaded);
         }
         let guard = self.delivery.guard().filter(|_| !key.is_test);
+        let mut ticket = Ticket::default();
         if let Some(guard) = guard {
             let now = self.shards.clock().now();
             let mut signals = client.about(key.service, key.number, channel);
@@ -234,8 +235,9 @@ impl Verifier {
                 }
                 guard.assess(&signals, request_id.as_deref())
             };
-            if let Err(refusal) = verdict {
-                return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None));
+            match verdict {
+                Ok(taken) => ticket = taken,
+                Err(refusal) => return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None)),
             }
         }
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
@@ -245,7 +247,7 @@ impl Verifier {
                 channel,
                 style,
                 verification,
-                is_exempt: client.is_trusted,
+                allowance: if client.is_trusted { Allowance::Exempt } else { Allowance::Held(ticket) },
                 request_id,
                 responder,
                 decided: None,

@@ -216,12 +216,17 @@ impl<R: LogRecord> RecordLog<R> {
         Ok((found, has_more))
     }
 
-    /// Removes the records of an owner that fit. They are gone from memory, and from the disk with the next commit. Returns
-    /// `true` if there was one.
+    /// Removes the records of an owner that fit and may go. They are gone from memory, and from the disk with the next
+    /// commit. Returns `true` if one fits.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn erase(&self, owner: R::Owner, fits: impl Fn(&R) -> bool) -> Result<bool, Refusal> {
+    pub async fn erase(
+        &self,
+        owner: R::Owner,
+        fits: impl Fn(&R) -> bool,
+        may_go: impl Fn(&R) -> bool + Copy + Send + 'static,
+    ) -> Result<bool, Refusal> {
         let mut about = Vec::new();
         let owners = [owner];
         let find = |records: Vec<(RecordKey, R)>, _| {
@@ -230,7 +235,7 @@ impl<R: LogRecord> RecordLog<R> {
         };
         self.for_each_page(Some(&owners), find).await?;
         for keys in about.chunks(PAGE) {
-            self.0.router.evict(keys.iter().copied(), |_: &R| true).await;
+            self.0.router.evict(keys.iter().copied(), may_go).await;
         }
         Ok(!about.is_empty())
     }

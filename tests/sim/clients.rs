@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use onceward::attempts::AttemptLog;
+use onceward::delivery::Allowance;
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::numbers::check::CheckCommand;
@@ -63,7 +64,7 @@ impl World {
             channel,
             style,
             verification,
-            is_exempt: false,
+            allowance: Allowance::Exempt,
             request_id,
             responder,
             decided,

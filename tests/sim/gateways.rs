@@ -3,6 +3,7 @@
 use onceward::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
+use onceward::guard::Ticket;
 use onceward::numbers::Refusal;
 use onceward::numbers::command::CommandKind;
 use rand::RngExt;
@@ -42,8 +43,13 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let delivered =
-            Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance: Allowance::Held };
+        let delivered = Delivered {
+            result: end,
+            attempts: Vec::new(),
+            plan,
+            reason: None,
+            allowance: Allowance::Held(Ticket::default()),
+        };
         self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
@@ -60,7 +66,7 @@ impl World {
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,
                 sent: 0,
-                allowance: Allowance::Held,
+                allowance: Allowance::Held(Ticket::default()),
             });
         }
         match (end, purpose) {

@@ -15,6 +15,7 @@ use crate::config::Bounds;
 use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
+use crate::guard::Ticket;
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
 use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
@@ -115,7 +116,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held,
+        allowance: Allowance::Held(Ticket::default()),
     };
     let expires = due.plus(Duration::from_secs(600));
     let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };

@@ -33,7 +33,8 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         reason: None,
         allowance: crate::delivery::Allowance::Spent,
     };
-    let (style, purpose) = (MessageStyle::default(), Purpose::Request { is_exempt: false });
+    let (style, purpose) =
+        (MessageStyle::default(), Purpose::Request { allowance: crate::delivery::Allowance::Exempt });
     log.settle(EndedSend {
         salt: Salt([1; 16]),
         expires: second(30),

@@ -9,6 +9,7 @@ use crate::delivery::{Allowance, SendStatus};
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
+use crate::guard::Ticket;
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()
@@ -27,7 +28,7 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
-    for (first, allowance) in [(RETRY, Allowance::Held), (DOUBT, Allowance::Spent)] {
+    for (first, allowance) in [(RETRY, Allowance::Held(Ticket::default())), (DOUBT, Allowance::Spent)] {
         let world = one().and(Mada, [error(first), error(RETRY), error(RETRY), error(RETRY)]);
         world.requests().await;
         for retry in 0..3 {

@@ -11,6 +11,7 @@ use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice
 use crate::domain::Held;
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
+use crate::guard::Ticket;
 
 const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
 
@@ -106,7 +107,7 @@ async fn a_verification_costs_only_so_many_messages() {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held,
+        allowance: Allowance::Held(Ticket::default()),
     };
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
     assert_eq!(failure(late), failed(Failure::TooManyMessages));

@@ -16,14 +16,15 @@ use crate::config::{
 };
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason,
-    Routed,
+    Allowance, Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose,
+    Reason, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
 };
 use crate::engine::{PossiblySent, Salt, SendResult};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
+use crate::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub fn number() -> PhoneNumber {
@@ -187,7 +188,7 @@ impl World {
             held: None,
             ours_only: false,
             first_attempt: self.log.lock().expect("the record").reserve(),
-            purpose: Purpose::Request { is_exempt: false },
+            purpose: Purpose::Request { allowance: Allowance::Held(Ticket::default()) },
             request_id: Some("id-of-the-request".into()),
         }
     }

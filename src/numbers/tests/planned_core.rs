@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::world::{World, accepted, held, number};
 use crate::delivery::{Failure, Purpose};
 use crate::domain::{Channel, GatewayName, Held};
-use crate::engine::{PossiblySent, Salt, SendResult};
+use crate::engine::{Ending, PossiblySent, Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[test]
@@ -102,6 +102,23 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
     assert_eq!(not_sent.0.load(Ordering::Relaxed), 2, "the guard gets back what it has taken");
+}
+
+#[test]
+fn the_planned_sends_of_an_erased_number_give_back_what_they_took() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let salts = [Salt([1; 16]), Salt([2; 16])];
+    for salt in salts {
+        world.plans(number(1), salt);
+    }
+    world.commits();
+    let not_sent = world.counts_not_sent();
+    let erased = world.ends(number(1), Ending::Erased);
+    world.commits();
+    assert!(erased.reply().expect("erased").has_effect);
+    assert!(salts.iter().all(|salt| !world.has_plan(number(1), *salt)));
+    assert_eq!(not_sent.0.load(Ordering::Relaxed), 2);
 }
 
 #[test]

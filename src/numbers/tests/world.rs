@@ -13,12 +13,13 @@ use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Reason};
 use crate::domain::{
-    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
     SendRules, SlotHash, derive_code,
 };
+use crate::guard::Ticket;
 use crate::limit::KeyedRequest;
 use crate::metrics::{
     FactConsumer, FailedAttemptFacts, Recipient, SendFacts, ServiceNames, VerificationFacts,
@@ -210,7 +211,7 @@ impl World {
             channel,
             style,
             verification,
-            is_exempt: false,
+            allowance: Allowance::Held(Ticket::default()),
             request_id,
             responder,
             decided,
@@ -312,7 +313,8 @@ impl World {
 
     pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
-        let allowance = if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held };
+        let allowance =
+            if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held(Ticket::default()) };
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
@@ -369,14 +371,20 @@ impl World {
         answer.answer()
     }
 
-    /// A planned send of the code of `salt` becomes due.
-    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
+    /// Plans a send of the code of `salt`.
+    pub fn plans(&mut self, key: NumberKey, salt: Salt) -> AttemptLogKey {
         let slot = self.deps.subject(&key).slot;
         let log = attempt_log_key(key.service, &salt, slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: log.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
+        log
+    }
+
+    /// A planned send of the code of `salt` becomes due.
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
+        let log = self.plans(key, salt);
         let (responder, awaited) = self.responder();
         let resume = ResumeCommand { log, responder, decided: None };
         self.submit(key, CommandKind::Resume(resume));
@@ -455,7 +463,7 @@ impl FactConsumer for NotSent {
     fn verification(&self, _: &VerificationFacts) {}
     fn send(&self, _: &SendFacts) {}
     fn failed_attempt(&self, _: &FailedAttemptFacts) {}
-    fn not_sent(&self, _: Recipient) {
+    fn not_sent(&self, _: Recipient, _: &Ticket) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -477,8 +485,14 @@ pub fn held() -> SendResult {
 /// A planned send of the code of `salt`.
 fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
-    let follow_up =
-        FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0, allowance: Allowance::Held };
+    let follow_up = FollowUp {
+        due: now,
+        channel: Channel::Call,
+        reason,
+        step: 0,
+        sent: 0,
+        allowance: Allowance::Held(Ticket::default()),
+    };
     PlannedSend {
         salt,
         style: MessageStyle::default(),

@@ -19,6 +19,7 @@ use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
     VerificationName,
 };
+use onceward::guard::Ticket;
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
 use onceward::numbers::in_flight::{CommandLimit, CommandPermit};
@@ -210,7 +211,7 @@ impl World {
             channel,
             style,
             verification,
-            is_exempt: false,
+            allowance: Allowance::Exempt,
             request_id: None,
             responder,
             decided: None,
@@ -340,7 +341,13 @@ impl World {
             self.beliefs.entry(permit.verification.salt.id()).and_modify(Belief::doubted);
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
-        let delivered = Delivered { result: end, attempts, plan, reason: None, allowance: Allowance::Held };
+        let delivered = Delivered {
+            result: end,
+            attempts,
+            plan,
+            reason: None,
+            allowance: Allowance::Held(Ticket::default()),
+        };
         self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rules::Rule;
-use super::signals::{ClientNet, Signals};
+use super::signals::{ClientNet, Key, Signals};
 use crate::domain::{Region, Timestamp};
 
 const DAY: f64 = 86_400.0;
@@ -14,8 +14,10 @@ const USUAL_DAYS: f64 = 7.0;
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// The most that verifications pay back to a prefix in a day: this and its usual ones.
+/// The most that verifications pay back to a prefix in a day: this, or so many of its floors, and its usual ones. A user
+/// who verifies and the owner of a range who reads the codes look alike.
 const MOST_PAID: f64 = 20.0;
+const MOST_PAID_FLOORS: f64 = 2.0;
 const MOST_PAID_OF_USUAL: f64 = 1.0;
 
 /// Messages of one attempt that a verification pays back.
@@ -79,7 +81,7 @@ impl Allowance {
         if days > 0.0 {
             self.level += days * self.refill(limit);
             self.usual *= (-days / USUAL_DAYS).exp();
-            self.paid = (self.paid - days * self.most_paid()).max(0.0);
+            self.paid = (self.paid - days * self.most_paid(limit)).max(0.0);
             self.at = now;
         }
         self.level = self.level.min(self.most(limit));
@@ -92,8 +94,8 @@ impl Allowance {
     }
 
     /// The most that verifications pay back in a day, if that is bounded.
-    fn most_paid(&self) -> f64 {
-        MOST_PAID + MOST_PAID_OF_USUAL * self.usual
+    fn most_paid(&self, limit: &Limit) -> f64 {
+        MOST_PAID.max(MOST_PAID_FLOORS * limit.floor) + MOST_PAID_OF_USUAL * self.usual
     }
 
     /// The level of the full allowance.
@@ -131,10 +133,12 @@ impl Allowance {
         if is_counted {
             self.usual += 1.0 / USUAL_DAYS;
         }
-        let left = (self.most_paid() - self.paid).max(0.0);
+        let left = (self.most_paid(limit) - self.paid).max(0.0);
         let paid = if limit.bounds_paid { paid.min(left) } else { paid };
-        self.paid += paid;
-        self.level = (self.level + paid).min(self.most(limit));
+        let before = self.level;
+        self.level = (before + paid).min(self.most(limit));
+        // What a full allowance does not take is not paid.
+        self.paid += (self.level - before).max(0.0);
     }
 
     /// When it says nothing any more: it is full, and no number is usual.
@@ -155,6 +159,27 @@ fn cost(limit: f64, is_known: bool) -> f64 {
     if is_known { KNOWN_COST.min(limit) } else { 1.0 }
 }
 
+/// What one message took. [`Guard::give_back`](super::Guard::give_back) undoes exactly that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Seconds since the epoch; 0 for a message that took nothing and does not count.
+    pub(super) at: u32,
+    pub(super) address: Option<ClientNet>,
+    pub(super) country: Option<Region>,
+    /// Whether one of the allowances of prefix, address, network, unproven countries, and country.
+    pub(super) places: [bool; 5],
+    /// Whether its number was known.
+    pub(super) is_known: bool,
+    /// The entry that announced it.
+    pub(super) announced: Option<Key>,
+}
+
+impl Ticket {
+    fn takes(&self) -> bool {
+        self.places.contains(&true)
+    }
+}
+
 /// What is known of a number that got a message, or was refused one, in the last days.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NumberState {
@@ -170,6 +195,8 @@ pub struct NumberState {
     pub(super) took: u8,
     /// When the attempt began.
     began: u32,
+    /// When a verification last paid back what its attempt took.
+    paid: u32,
     pub(super) address: Option<ClientNet>,
     pub(super) country: Option<Region>,
     /// The last refusal, and how many there were on its day. A crash forgets it.
@@ -196,6 +223,7 @@ impl NumberState {
             unverified: 0,
             took: 0,
             began: 0,
+            paid: 0,
             address: None,
             country: None,
             refused: None,
@@ -232,37 +260,50 @@ impl NumberState {
         self.messages < KNOWN_MESSAGES && self.unverified < KNOWN_UNVERIFIED
     }
 
-    /// One message is sent.
-    pub(super) fn send(&mut self, signals: &Signals, takes: bool, limit: f64, is_known: bool) {
-        let is_same = self.address == signals.address && self.at.saturating_sub(self.began) < ATTEMPT_SECONDS;
+    /// One message is sent, which takes one of the allowances of `places`.
+    pub(super) fn send(
+        &mut self,
+        signals: &Signals,
+        places: [bool; 5],
+        limit: f64,
+        is_known: bool,
+    ) -> Ticket {
+        let Signals { address, country, .. } = *signals;
+        let ticket = Ticket { at: self.at, address, country, places, is_known, announced: None };
+        let takes = ticket.takes();
+        let is_same = self.address == address && self.at.saturating_sub(self.began) < ATTEMPT_SECONDS;
         if !is_same {
             (self.began, self.took) = (self.at, 0);
         }
-        (self.address, self.country) = (signals.address, signals.country);
+        (self.address, self.country) = (address, country);
         self.took = self.took.saturating_add(u8::from(takes));
         if takes {
             self.level = (self.level - cost(limit, is_known)).max(0.0);
         }
         self.messages = self.messages.saturating_add(1);
         self.unverified = self.unverified.saturating_add(1);
+        ticket
     }
 
-    /// The last message was not sent. Returns whether its allowances get it back.
-    pub(super) fn give_back(&mut self, limit: f64) -> bool {
-        let has_taken = self.took > 0;
-        if has_taken {
-            self.level = (self.level + 1.0).min(limit);
+    /// A message was not sent. Returns whether its allowances get it back: not if a verification has paid it meanwhile.
+    pub(super) fn give_back(&mut self, ticket: &Ticket, limit: f64) -> bool {
+        if day(ticket.at) == day(self.at) {
+            self.messages = self.messages.saturating_sub(1);
+            self.unverified = self.unverified.saturating_sub(1);
         }
-        self.took = self.took.saturating_sub(1);
-        self.messages = self.messages.saturating_sub(1);
-        self.unverified = self.unverified.saturating_sub(1);
-        has_taken
+        if ticket.takes() {
+            self.level = (self.level + cost(limit, ticket.is_known)).min(limit);
+            if self.address == ticket.address && self.began <= ticket.at {
+                self.took = self.took.saturating_sub(1);
+            }
+        }
+        self.paid < ticket.at
     }
 
     /// The number was verified. Returns the messages that its attempt took.
     pub(super) fn verify(&mut self, limit: f64, was_known: bool) -> u8 {
         if !was_known {
-            self.level = limit;
+            (self.level, self.paid) = (limit, self.at);
         }
         self.unverified = 0;
         std::mem::take(&mut self.took).min(ATTEMPT_MESSAGES)
@@ -288,7 +329,7 @@ impl NumberState {
 
     /// What would be lost with it; and its age.
     pub(super) fn worth(&self) -> (f64, u32) {
-        (f64::from(self.took) - self.level, self.at)
+        (f64::from(self.took) + f64::from(self.messages) - self.level, self.at)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, VerifiedNumber, seconds};
+use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, Ticket, VerifiedNumber, seconds};
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
 use super::table::{PageStart, Row, RowPosition, Table};
@@ -30,6 +30,9 @@ const BONUS: f64 = 2.0;
 
 /// The same for the allowance of unproven countries. Numbers of an attacker's own in many countries pay it, too.
 const BONUS_OF_UNPROVEN: f64 = 0.5;
+
+/// Rows of a service that tell whether its application passes addresses. With them, some two of five are of addresses.
+const COMPARED_FOR_ADDRESSES: usize = 64;
 
 /// Limits on memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,8 @@ struct Query {
     country: Option<Dimension>,
     /// Whether the subject is all unproven countries.
     is_unproven: bool,
+    /// Whether it is about a client of whom nothing is known but that the application passes addresses.
+    is_elsewhere: bool,
     number_type: NumberType,
     channel: Channel,
     is_trusted: bool,
@@ -159,6 +164,7 @@ impl Query {
             network: address.map(ClientNet::network),
             country: Some(Dimension::Country(country)),
             is_unproven: false,
+            is_elsewhere: false,
             number_type,
             channel,
             is_trusted,
@@ -271,16 +277,21 @@ impl Guard {
     ) -> Assessment {
         let Decision { findings, number, takes, announced } =
             self.decide(&Query::of(signals), rules, verified.is_some(), now);
-        let assessment = Assessment::of(findings);
+        let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let (_, mut number) = self.number(signals.service, signals.number, rules, now);
-            number.refuse(rule, signals.address, now);
-            self.numbers.set(signals.service, signals.number, number, false);
+            let (at, mut number) = self.number(signals.service, signals.number, rules, now);
+            // A flood of refused requests pushes out no number with messages.
+            if at.is_some() || !self.numbers.is_full() {
+                number.refuse(rule, signals.address, now);
+                self.numbers.set(signals.service, signals.number, number, false);
+            }
             return assessment;
         }
         if let Some((at, mut number)) = number {
             let limit = f64::from(rules.sends_per_number);
-            number.send(signals, takes.iter().any(Option::is_some), limit, verified.is_some());
+            let places = takes.each_ref().map(Option::is_some);
+            let ticket = number.send(signals, places, limit, verified.is_some());
+            assessment.ticket = Ticket { announced, ..ticket };
             self.numbers.set_at(at, signals.service, signals.number, number);
         }
         for Place { dimension, at, mut allowance, .. } in takes.into_iter().flatten() {
@@ -296,19 +307,46 @@ impl Guard {
         assessment
     }
 
-    /// A send that passed led to no message.
-    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, rules: &GuardRules, now: Timestamp) {
-        let (at, mut state) = self.number(service, number, rules, now);
-        if at.is_none() {
+    /// A send that passed led to no message: undoes what it took.
+    pub fn give_back(
+        &mut self,
+        service: ServiceId,
+        number: PhoneNumber,
+        ticket: &Ticket,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) {
+        if ticket.at == 0 {
             return;
         }
-        let takes = state.give_back(f64::from(rules.sends_per_number));
-        self.numbers.set_at(at, service, number, state);
-        if takes {
-            let places = self.places_of(service, number, &state, rules, now);
-            for Place { dimension, at, limit, mut allowance, .. } in places.into_iter().flatten() {
+        if let Some(key) = ticket.announced
+            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
+        {
+            *left = left.saturating_add(1);
+            self.mark_entry(key);
+        }
+        let (at, mut state) = self.number(service, number, rules, now);
+        if at.is_some() {
+            let is_paid = !state.give_back(ticket, f64::from(rules.sends_per_number));
+            self.numbers.set_at(at, service, number, state);
+            if is_paid {
+                return;
+            }
+        }
+        let Ticket { address, country, places, .. } = *ticket;
+        let dimensions = [
+            Some(Dimension::prefix_of(number)),
+            address.map(Dimension::Address),
+            address.map(|address| Dimension::Network(address.network())),
+            Some(Dimension::Unproven),
+            Some(Dimension::Country(country)),
+        ];
+        let id = self.allowances.service(service);
+        for dimension in dimensions.into_iter().zip(places).filter_map(|(of, takes)| of.filter(|_| takes)) {
+            // One without a row is full.
+            if let Place { at: Some(at), limit, mut allowance, .. } = self.place(id, dimension, rules, now) {
                 allowance.give_back(&limit);
-                self.allowances.set_at(at, service, dimension, allowance);
+                self.allowances.set_at(Some(at), service, dimension, allowance);
             }
         }
     }
@@ -432,7 +470,7 @@ impl Guard {
     }
 
     /// What the guard knows of a subject, and what it would decide about the next text message to or from it: from the client
-    /// address of a number's last request, and from no address for other subjects. The type is that of the subject's
+    /// address of a number's last request, and from a place without users for other subjects. The type is that of the subject's
     /// numbers, and the country theirs.
     pub fn explain(
         &self,
@@ -578,22 +616,35 @@ impl Guard {
             network: None,
             country: None,
             is_unproven: false,
+            is_elsewhere: false,
             number_type,
             channel,
             is_trusted,
         };
         match dimension {
             Dimension::Number(number) => {
-                let address = self.numbers.get(service, &number).and_then(NumberState::last_address);
-                Query::of(&Signals { service, number, country, number_type, channel, address, is_trusted })
+                let known = self.numbers.get(service, &number);
+                let address = known.and_then(NumberState::last_address);
+                let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
+                let is_elsewhere = known.is_none() && self.has_addresses(service);
+                Query { is_elsewhere, ..Query::of(&signals) }
             }
-            Dimension::Prefix(_) => Query { prefix: Some(dimension), country: of_country, ..empty },
+            Dimension::Prefix(_) => {
+                let is_elsewhere = self.has_addresses(service);
+                Query { prefix: Some(dimension), country: of_country, is_elsewhere, ..empty }
+            }
             Dimension::Country(_) => Query { country: Some(dimension), ..empty },
             Dimension::Address(of) => Query { address: Some(of), network: Some(of.network()), ..empty },
             Dimension::Network(of) => Query { network: Some(of), ..empty },
             Dimension::Unproven => Query { is_unproven: true, ..empty },
             Dimension::Total => empty,
         }
+    }
+
+    /// Whether the application passes addresses, as far as a few rows tell.
+    fn has_addresses(&self, service: ServiceId) -> bool {
+        let (rows, _) = self.allowances.page(Some(service), (0, 0), COMPARED_FOR_ADDRESSES);
+        rows.iter().any(|(_, dimension, _)| matches!(dimension, Dimension::Address(_)))
     }
 
     /// Decides about a message, and takes nothing yet.
@@ -688,7 +739,7 @@ impl Guard {
         let usual = |place: &Option<Place>| place.as_ref().map_or(0.0, |place| place.allowance.usual());
         let around = usual(address).max(usual(network));
         // Without an address no place can be told from others.
-        if address.is_some() && around < NO_USERS {
+        if (address.is_some() || query.is_elsewhere) && around < NO_USERS {
             prefix.iter_mut().for_each(Place::keep);
         }
         if around.max(usual(prefix)) < KNOWN_PLACE {

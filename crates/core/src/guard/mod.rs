@@ -28,7 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use allowance::{Allowance, NumberState, Refusals, VerifiedNumber};
+pub use allowance::{Allowance, NumberState, Refusals, Ticket, VerifiedNumber};
 pub use decide::{
     AllowanceNow, Bounds, Entry, EntryAction, Explained, Guard, GuardRow, RowName, TooManyEntries,
 };

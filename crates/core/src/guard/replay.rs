@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::allowance::VerifiedNumber;
+use super::allowance::{Ticket, VerifiedNumber};
 use super::decide::{Bounds, Guard};
 use super::rules::{GuardRules, Refused};
 use super::signals::Signals;
@@ -25,10 +25,11 @@ impl Replay {
 
     /// # Errors
     /// The guard refuses the message.
-    pub fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<(), Refused> {
+    pub fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
         self.guard.sweep(2, at);
         let verified = self.known(signals.service, signals.number, at);
-        self.guard.assess(signals, &self.rules, verified, at).verdict
+        let assessment = self.guard.assess(signals, &self.rules, verified, at);
+        assessment.verdict.map(|()| assessment.ticket)
     }
 
     pub fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
@@ -37,9 +38,9 @@ impl Replay {
         self.verified.extend(verified.map(|verified| ((service, number), verified)));
     }
 
-    /// The last message to a number was not sent.
-    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
-        self.guard.give_back(service, number, &self.rules, at);
+    /// A message was not sent.
+    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, ticket: &Ticket, at: Timestamp) {
+        self.guard.give_back(service, number, ticket, &self.rules, at);
     }
 
     fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {

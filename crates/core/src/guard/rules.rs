@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::Limit;
+use super::allowance::{Limit, Ticket};
 use super::signals::{Dimension, Key};
 use crate::domain::{Channel, NumberType, Region, Timestamp};
 
@@ -164,9 +164,10 @@ impl GuardRules {
 /// The decision about a send and its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
-    /// A send that passes has taken its allowances; if no message leaves, [`super::Guard::give_back`] returns them. A
-    /// refused one has taken nothing; one that [`Rule::Landline`] refuses can be repeated as a call.
+    /// One that [`Rule::Landline`] refuses can be repeated as a call.
     pub verdict: Result<(), Refused>,
+    /// What the message took, for [`super::Guard::give_back`] if it does not leave; nothing of a refused one.
+    pub ticket: Ticket,
     /// Empty for most sends.
     pub findings: Vec<Finding>,
 }
@@ -197,7 +198,7 @@ impl Assessment {
         let until = refused().map(|finding| finding.until.ok_or(())).collect::<Result<Vec<_>, ()>>();
         let until = until.ok().and_then(|times| times.into_iter().max());
         let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
-        Self { verdict, findings }
+        Self { verdict, ticket: Ticket::default(), findings }
     }
 }
 

@@ -43,14 +43,18 @@ impl ClientNet {
     }
 }
 
-/// Marks an IPv4 address. As an IPv6 prefix it would be multicast, which is no client's.
+/// Marks an IPv4 address. As an IPv6 prefix it is multicast, which is no client's.
 const V4: u64 = 0xffff_ffff_0000_0000;
 
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(V4 | u64::from(v4.to_bits())),
-            IpAddr::V6(v6) => Self((v6.to_bits() >> 64).try_into().unwrap_or(0)),
+            // A header may name any address: one that looks like the mark counts as unspecified.
+            IpAddr::V6(v6) => {
+                let prefix = (v6.to_bits() >> 64).try_into().unwrap_or(0);
+                Self(if prefix & V4 == V4 { 0 } else { prefix })
+            }
         }
     }
 }

@@ -39,7 +39,8 @@ pub type PageStart = (usize, usize);
 #[derive(Debug, Clone)]
 pub(super) struct Table<K, R> {
     services: IndexMap<ServiceId, Rows<K, R>, FixedState>,
-    /// Rows that have changed since they were last taken.
+    /// Rows that have changed since they were last taken, and removed ones: at most twice the rows of a full table, or the
+    /// removed ones are forgotten. Their records then stay until they expire.
     changed: Vec<(ServiceId, K)>,
     len: usize,
     most: usize,
@@ -106,12 +107,36 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         };
         *known = row;
         if !std::mem::replace(was_changed, true) {
-            self.changed.push((id, found));
+            self.note_changed(id, found);
         }
+    }
+
+    fn note_changed(&mut self, service: ServiceId, key: K) {
+        if self.changed.len() >= self.most.saturating_mul(2) {
+            let mut changed = std::mem::take(&mut self.changed);
+            // A row that was removed and came back is there twice.
+            changed.retain(|(service, key)| self.is_changed(*service, key).is_some_and(std::mem::take));
+            for (service, key) in &changed {
+                if let Some(is_changed) = self.is_changed(*service, key) {
+                    *is_changed = true;
+                }
+            }
+            self.changed = changed;
+        }
+        self.changed.push((service, key));
+    }
+
+    fn is_changed(&mut self, service: ServiceId, key: &K) -> Option<&mut bool> {
+        Some(&mut self.services.get_mut(&service)?.map.get_mut(key)?.1)
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether a further row pushes out another one.
+    pub(super) const fn is_full(&self) -> bool {
+        self.len >= self.most
     }
 
     /// The services that have rows, or had some until lately.
@@ -151,13 +176,13 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         if let Some((known, was_changed)) = rows.map.get_mut(&key) {
             *known = row;
             if is_changed && !std::mem::replace(was_changed, true) {
-                self.changed.push((service, key));
+                self.note_changed(service, key);
             }
             return;
         }
         rows.map.insert(key, (row, is_changed));
         if is_changed {
-            self.changed.push((service, key));
+            self.note_changed(service, key);
         }
         self.len += 1;
         if self.len > self.most {
@@ -170,7 +195,7 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         let found = self.services.get_mut(&service).and_then(|rows| rows.map.swap_remove(key));
         let Some((_, was_changed)) = found else { return false };
         if !was_changed {
-            self.changed.push((service, *key));
+            self.note_changed(service, *key);
         }
         self.len -= 1;
         true
@@ -189,9 +214,8 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
 
     /// A row that was taken could not be stored.
     pub(super) fn mark_changed(&mut self, service: ServiceId, key: K) {
-        let row = self.services.get_mut(&service).and_then(|rows| rows.map.get_mut(&key));
-        if !row.is_some_and(|(_, is_changed)| std::mem::replace(is_changed, true)) {
-            self.changed.push((service, key));
+        if !self.is_changed(service, &key).is_some_and(|is_changed| std::mem::replace(is_changed, true)) {
+            self.note_changed(service, key);
         }
     }
 

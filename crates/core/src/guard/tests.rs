@@ -90,6 +90,31 @@ fn a_verification_pays_back_its_attempt_and_two_messages_more() {
 }
 
 #[test]
+fn what_a_full_prefix_does_not_take_is_not_paid() {
+    let mut world = World::new();
+    for n in 0..7 {
+        world.send(TJ + n).expect("sent");
+        world.verify(TJ + n);
+    }
+    for n in 7..19 {
+        assert_eq!(world.send(TJ + n), Ok(()), "number {n}");
+        world.pass(MINUTE);
+        world.verify(TJ + n);
+    }
+}
+
+#[test]
+fn a_larger_floor_of_prefixes_serves_a_country_of_few() {
+    for (prefix, most) in [(10, 60), (100, 400)] {
+        let mut world = World::new();
+        world.rules = GuardRules { prefix, country: 1_000, unproven: 1_000, ..GuardRules::default() };
+        let sends = |n: &u64| world.send_from(TJ + n, &fresh(*n)) == Ok(()) && (world.verify(TJ + n), true).1;
+        let sent = (0..1_000).take_while(sends).count();
+        assert!((most / 2..most).contains(&sent), "{sent} with {prefix}");
+    }
+}
+
+#[test]
 fn a_tolerance_of_two_pays_twice_as_much() {
     let mut world = World::new();
     world.rules.tolerance = 2;
@@ -132,6 +157,25 @@ fn an_explanation_is_the_decision_about_the_next_message() {
     assert_eq!(explained(&world, TJ + 2).verdict, Ok(()), "its last message had no address");
     world.send_from(TJ + 3, "192.0.2.9").expect("sent");
     assert_eq!(explained(&world, TJ + 3).verdict, Ok(()), "of the network of a verified number");
+}
+
+#[test]
+fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
+    for (passes_addresses, verdict) in [(true, false), (false, true)] {
+        let mut world = World::new();
+        for n in 0..7 {
+            let address = passes_addresses.then(|| net(&fresh(n)));
+            assert_eq!(world.assess(&Signals { address, ..World::signals(TJ + n) }), Ok(()));
+        }
+        for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
+            let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other));
+            let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
+            assert_eq!(explained.assessment.verdict.is_ok(), verdict, "{of} {passes_addresses}");
+        }
+        let address = passes_addresses.then(|| net(&fresh(50)));
+        let decided = world.assess(&Signals { address, ..World::signals(TJ + 9_000) });
+        assert_eq!(decided.is_ok(), verdict);
+    }
 }
 
 #[test]
@@ -346,8 +390,68 @@ fn a_message_that_was_not_sent_gives_all_of_it_back() {
         (0..3).for_each(|_| world.give_back(TJ));
         assert_eq!(places.map(|place| world.level(place)), before);
     }
-    world.give_back(US);
-    assert_eq!(world.guard.len()[1], 1, "nothing of a number without a message");
+}
+
+#[test]
+fn messages_from_changing_addresses_that_were_not_sent_give_all_back() {
+    let mut world = World::new();
+    for n in 0..200 {
+        let address = |n: u64| fresh(n % 7);
+        let sent =
+            (0..7).filter(|of| world.send_from(TJ + 10_000 * (n % 9), &address(*of)) == Ok(())).count();
+        assert_eq!(sent, 7, "round {n}");
+        (0..sent).for_each(|_| world.give_back(TJ + 10_000 * (n % 9)));
+    }
+    for place in [Dimension::Prefix(TJ / 10_000), country("TJ").dimension, Dimension::Unproven] {
+        let figures = world.figures(place);
+        assert_eq!(figures.level, figures.most, "{place}");
+    }
+}
+
+#[test]
+fn a_message_that_a_verification_has_paid_is_not_given_back_again() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
+    world.verify(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
+    world.give_back(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 3);
+}
+
+#[test]
+fn a_message_that_took_nothing_gives_nothing_back() {
+    let mut world = World::new();
+    let prefix = Dimension::Prefix(TJ / 10_000);
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    // Beyond its free ones, the number takes allowances before midnight.
+    world.pass(DAY - MINUTE);
+    while world.send(TJ) == Ok(()) {}
+    world.send_while(|n| TJ + 1 + n);
+    world.pass(2 * MINUTE);
+    let before = world.level(prefix);
+    for _ in 0..20 {
+        assert_eq!(world.send(TJ), Ok(()));
+        world.give_back(TJ);
+    }
+    let (allowed, until) = (Key::new(None, Dimension::Address(net("192.0.2.7"))), world.now.plus(DAY));
+    world.guard.set_entry(allowed, Some(EntryAction::Allow), until, world.now).expect("room");
+    for n in 1..8 {
+        assert_eq!(world.send_from(TJ + n, "192.0.2.7"), Ok(()));
+        world.give_back(TJ + n);
+    }
+    assert_eq!(world.level(prefix), before);
+}
+
+#[test]
+fn a_message_of_a_forgotten_number_is_given_back() {
+    let mut world = World::new();
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    world.guard.forget(Some(ServiceId::DEFAULT), number(TJ), world.now);
+    world.give_back(TJ);
+    assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10);
+    assert_eq!(world.level(Dimension::Address(net("192.0.2.7"))), 10);
+    assert_eq!(world.guard.len()[1], 0, "nothing is kept of it");
 }
 
 #[test]
@@ -425,6 +529,8 @@ fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
     assert_ne!(net("192.0.2.7"), net("192.0.2.8"));
+    assert_ne!(net("192.0.2.7"), net("ffff:ffff:c000:207::1"));
+    assert_eq!(net("ffff:ffff:c000:207::1").to_string(), "::/64");
     let names = [net("192.0.2.7"), net("2001:db8:0:1::7")].map(|net| net.to_string());
     assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::/64"]);
     let networks =
@@ -454,6 +560,8 @@ struct World {
     now: Timestamp,
     known: std::collections::BTreeMap<PhoneNumber, VerifiedNumber>,
     findings: Vec<Finding>,
+    /// Of each number's messages.
+    tickets: std::collections::BTreeMap<PhoneNumber, Vec<Ticket>>,
     /// Whether the table of verified numbers takes another one.
     has_room: bool,
 }
@@ -467,6 +575,7 @@ impl World {
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: std::collections::BTreeMap::new(),
             findings: Vec::new(),
+            tickets: std::collections::BTreeMap::new(),
             has_room: true,
         }
     }
@@ -503,6 +612,9 @@ impl World {
         let known = self.known.get(&signals.number).copied().filter(|known| self.now < known.expires());
         let assessment = self.guard.assess(signals, &self.rules, known, self.now);
         self.findings = assessment.findings;
+        if assessment.verdict.is_ok() {
+            self.tickets.entry(signals.number).or_default().push(assessment.ticket);
+        }
         assessment.verdict.map_err(|refused| refused.rule)
     }
 
@@ -532,8 +644,11 @@ impl World {
         self.known.extend(verified.map(|verified| (to, verified)));
     }
 
+    /// The last message to a number was not sent.
     fn give_back(&mut self, to: u64) {
-        self.guard.give_back(ServiceId::DEFAULT, number(to), &self.rules, self.now);
+        if let Some(ticket) = self.tickets.get_mut(&number(to)).and_then(Vec::pop) {
+            self.guard.give_back(ServiceId::DEFAULT, number(to), &ticket, &self.rules, self.now);
+        }
     }
 
     fn refused_until(&mut self, to: u64) -> Timestamp {

@@ -289,9 +289,10 @@ impl World {
             Action::Send => person.number,
             Action::SendWrong(number) => number,
         };
-        let passes = self.replay.send(&self.signals(&Person { number, ..person }), at).is_ok();
-        if passes && self.is_out {
-            self.replay.give_back(self.service, number, at);
+        let sent = self.replay.send(&self.signals(&Person { number, ..person }), at);
+        let passes = sent.is_ok();
+        if let (Ok(ticket), true) = (sent, self.is_out) {
+            self.replay.give_back(self.service, number, &ticket, at);
         }
         let user = &mut self.users[user];
         user.has_asked = true;

@@ -17,7 +17,7 @@ use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
+use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, Ticket, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
 use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
@@ -124,7 +124,7 @@ fn planned() -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held,
+        allowance: Allowance::Held(Ticket::default()),
     };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
     AttemptLog {

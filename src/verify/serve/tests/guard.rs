@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::world::{START, World, asking, number};
@@ -183,6 +184,22 @@ async fn what_no_gateway_accepts_takes_no_allowance() {
         assert_eq!(sends(&world, TJ + n).await, Err(Refused::GatewayFailed));
     }
     assert_eq!(passed(&world, (100..130).map(|n| asking(phone(TJ + n)))).await, 10);
+}
+
+#[tokio::test]
+async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
+    let world = paid(GuardSettings::default()).await;
+    for round in 0..4 {
+        (0..7).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
+        let answers = join_all((0..7).map(|n| {
+            let address = Some(IpAddr::from([0x2001, 0xdb8, round, n, 0, 0, 0, 1]));
+            let client = ClientSignals { address, ..ClientSignals::default() };
+            world.begins(BeginRequest { client, ..asking(phone(TJ)) })
+        }));
+        assert!(answers.await.into_iter().all(|answer| answer.is_err()));
+        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
+        assert_eq!(prefix.allowances[0].level, 10, "round {round}");
+    }
 }
 
 #[tokio::test]

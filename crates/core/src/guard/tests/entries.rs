@@ -30,6 +30,19 @@ fn announced_messages_pass_and_leave_nothing_behind() {
 }
 
 #[test]
+fn announced_messages_that_were_not_sent_are_announced_again() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
+    world.set(country("TJ"), Some(EntryAction::Expect(60)), world.now.plus(DAY));
+    let figures = |world: &World| [country("TJ").dimension, Dimension::Unproven].map(|of| world.figures(of));
+    let (before, again) = (figures(&world), |n: u64| elsewhere(1_000 + n));
+    assert_eq!(world.send_while(again), (60, Rule::Country));
+    (0..60).for_each(|n| world.give_back(again(n)));
+    let entry = world.guard.entry(&country("TJ"), world.now).expect("an entry");
+    assert_eq!((entry.action, figures(&world)), (EntryAction::Expect(60), before));
+}
+
+#[test]
 fn announced_messages_are_used_once_also_after_quiet_days() {
     let mut world = World::new();
     world.set(country("TJ"), Some(EntryAction::Expect(500)), world.now.plus(30 * DAY));

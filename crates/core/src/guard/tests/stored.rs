@@ -91,6 +91,29 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
 }
 
 #[test]
+fn refused_requests_push_out_no_number_with_messages() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { numbers: 500, ..Bounds::default() }, 1);
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    world.pass(DAY);
+    for _ in 0..10 {
+        world.send(TJ).expect("needs no allowance");
+        world.verify(TJ);
+    }
+    for n in 0..2_000 {
+        let special = Signals { number_type: NumberType::Special, ..World::signals(US + n) };
+        assert_eq!(world.assess(&special), Err(Rule::NumberType));
+    }
+    assert_eq!((world.guard.len()[1], world.guard.dropped()), (500, 0));
+    // Numbers with messages take the places of refused ones.
+    (0..20).for_each(|n| world.send(elsewhere(n)).expect("sent"));
+    assert_eq!(world.guard.dropped(), 20);
+    let further = (0..100).take_while(|_| world.send(TJ) == Ok(()) && (world.verify(TJ), true).1).count();
+    assert_eq!(further, 8, "its ten of the day are used");
+}
+
+#[test]
 fn a_small_service_pushes_out_no_users_of_a_large_one() {
     let mut world = World::with_users();
     let honest = world.guard.len()[0];
@@ -138,6 +161,27 @@ fn a_record_that_was_not_stored_is_taken_again() {
     let mut unique = names(&again);
     unique.dedup();
     assert_eq!(unique, names(&first));
+}
+
+#[test]
+fn while_nothing_is_stored_the_changes_are_bounded() {
+    let mut world = World::new();
+    world.guard = Guard::new(Bounds { allowances: 500, numbers: 500, ..Bounds::default() }, 1);
+    world.rules = GuardRules { country: 100_000, unproven: 100_000, ..GuardRules::default() };
+    for n in 0..5_000 {
+        // Some places come back.
+        assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
+        if n % 500 == 0 {
+            for (name, _) in world.guard.take_changed(64) {
+                world.guard.mark_changed(name);
+            }
+        }
+    }
+    let changed = world.guard.take_changed(usize::MAX);
+    assert!(changed.len() <= 4 * 500, "{}", changed.len());
+    let names: std::collections::BTreeSet<_> =
+        changed.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), world.guard.len().into_iter().sum::<usize>(), "each row is there");
 }
 
 #[test]
