@@ -209,7 +209,7 @@ mod tests {
         let ended = ended.get_finished_spans().expect("spans");
         let [delivery, cause] = &ended[..] else { panic!("{} spans", ended.len()) };
         let links: Vec<_> = delivery.links.iter().map(|link| link.span_context.clone()).collect();
-        assert_eq!(links, [cause.span_context.clone()]);
+        assert_eq!(links, std::slice::from_ref(&cause.span_context));
         assert_ne!(delivery.span_context.trace_id(), cause.span_context.trace_id());
     }
 }
