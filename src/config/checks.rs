@@ -346,6 +346,7 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
         tutorial_message: inputs.tutorial_message.clone(),
         messages,
         default_locale: inputs.default_locale,
+        locale_by_country: inputs.locale_by_country,
         webotp_domain: inputs.webotp_domain.clone(),
     };
     let place = |source: TextSource| match source {

@@ -194,6 +194,10 @@ pub struct Inputs {
     /// Language where neither the request nor the number's country leads to one of the texts.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
+    /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
+    /// does.
+    #[serde(with = "As::<Flag>")]
+    pub locale_by_country: bool,
     /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,

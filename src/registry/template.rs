@@ -1,5 +1,6 @@
 //! Texts of messages: templates that services choose by id, and the text of one message.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,13 +8,10 @@ use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{Place, places};
 use crate::config::values::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
-use crate::template::{CODE_PLACES, Templates, Wording};
+use crate::template::{CODE_PLACES, StandardMessage, Templates, Wording, of_country};
 
-/// The text of a message without a template.
+/// The text of a message without a template, in English.
 const PLAIN: &str = "Your {friendly_name} verification code is: {code}";
-
-/// The sentence that a service with `do_not_share_warning_enabled` adds.
-const WARNING: &str = "Do not share it. We never ask for it.";
 
 /// The longest value of a place, in characters.
 const VALUE_LONGEST: usize = 128;
@@ -79,7 +77,7 @@ pub enum TextError {
     /// The template has a place that nothing was given for.
     #[error("the template's place {{{{{0}}}}} needs a value in TemplateCustomSubstitutions")]
     MissingSubstitution(String),
-    /// The server's own text is in English.
+    /// There is no standard message in the language.
     #[error("there is no text in {0}; name a template that has it, or leave it out")]
     OtherLanguage(Locale),
     /// A value cannot be put into a message.
@@ -94,22 +92,35 @@ pub enum TextError {
 }
 
 impl Registry {
-    /// The text of a message, with `{code}` where the code goes; for the service of the compatible routes the texts of the
-    /// settings, unless the request asks for something else.
-    pub fn text(&self, service: &Service, options: &TextOptions<'_>) -> Result<Wording, TextError> {
+    /// The text of a message, with `{code}` where the code goes, and its language; for the service of the compatible routes
+    /// the texts of the settings, unless the request asks for something else.
+    pub fn text(
+        &self,
+        service: &Service,
+        options: &TextOptions<'_>,
+    ) -> Result<(Wording, Option<Locale>), TextError> {
         let templates = &self.inner.templates;
         check_values(options)?;
         let template = template(templates, service, options)?;
         if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {
-            return Ok(Wording::Api);
-        }
-        if template.is_none()
-            && let Some(other) = options.locale.filter(|locale| !locale.is_english())
-        {
-            return Err(TextError::OtherLanguage(other));
+            return match options.locale.filter(|locale| !templates.checks.has_language(*locale)) {
+                Some(other) => Err(TextError::OtherLanguage(other)),
+                None => Ok((Wording::Api, options.locale)),
+            };
         }
         let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
-        let written = template.map_or(PLAIN, |template| choose(template, service, options));
+        let (written, locale) = match template {
+            Some(template) => choose(template, service, options),
+            None => {
+                let message = templates.checks.standard(options.locale, service.settings.locale, options.to);
+                let message = message
+                    .ok_or_else(|| TextError::OtherLanguage(options.locale.unwrap_or(Locale::ENGLISH)))?;
+                let english = message.locale.is_english().then(|| PLAIN.to_owned());
+                let text = english.unwrap_or_else(|| message.text.replace("{brand}", "{friendly_name}"));
+                (Cow::Owned(text), Some(message.locale))
+            }
+        };
+        let written = &*written;
         let value = |own: &str| options.substitutions.get(own).map(String::as_str);
         let mut text = filled(written, name, value)?;
         // Values that are harmless by themselves must not be a place of the code together, or a line for browsers.
@@ -118,10 +129,12 @@ impl Registry {
             return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }
         if service.settings.do_not_share_warning && options.channel == Channel::Sms {
-            text = with_warning(&text);
+            let language = locale.and_then(StandardMessage::nearest);
+            let warning = language.or_else(|| StandardMessage::nearest(Locale::ENGLISH));
+            text = with_warning(&text, warning.map_or("", |message| message.warning));
         }
         templates.checks.check_custom(&text).map_err(TextError::Text)?;
-        Ok(Wording::Custom(Arc::from(text)))
+        Ok((Wording::Custom(Arc::from(text)), locale))
     }
 }
 
@@ -174,7 +187,11 @@ fn template<'a>(
 
 /// The text in the first language that the template has: the requested one, that of the number's country, that of the
 /// service, that of the template.
-fn choose<'a>(template: &'a Template, service: &Service, options: &TextOptions<'_>) -> &'a str {
+fn choose<'a>(
+    template: &'a Template,
+    service: &Service,
+    options: &TextOptions<'_>,
+) -> (Cow<'a, str>, Option<Locale>) {
     let in_locale = |locale: Locale| template.translations.iter().find(|text| text.locale == locale);
     let nearest = |locale: Locale| locale.lookup().find_map(in_locale);
     let chosen = options
@@ -187,11 +204,8 @@ fn choose<'a>(template: &'a Template, service: &Service, options: &TextOptions<'
         .or_else(|| service.settings.locale.and_then(nearest))
         .or_else(|| template.default_locale().and_then(in_locale))
         .or_else(|| template.translations.first());
-    chosen.map_or(PLAIN, |translation| &translation.text)
-}
-
-fn of_country(number: PhoneNumber) -> Option<Locale> {
-    number.region().and_then(Locale::of_region)
+    let words = chosen.map_or(PLAIN, |translation| &translation.text);
+    (Cow::Borrowed(words), chosen.map(|translation| translation.locale))
 }
 
 /// Refuses values that would become a place, or a line, of their own in our text.
@@ -213,12 +227,12 @@ fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
 }
 
 /// Adds the warning after the text, and before a line for browsers, which must be the last.
-fn with_warning(text: &str) -> String {
+fn with_warning(text: &str, warning: &str) -> String {
     let (body, line) = match text.trim_end().rsplit_once('\n') {
         Some((body, line)) if line.trim_start().starts_with('@') => (body.trim_end(), Some(line)),
         _ => (text.trim_end(), None),
     };
-    let stop = if body.ends_with(['.', '!', '?']) { "" } else { "." };
+    let stop = if body.ends_with(['.', '!', '?', '。', '।']) { "" } else { "." };
     let line = line.map(|line| format!("\n{line}")).unwrap_or_default();
-    format!("{body}{stop} {WARNING}{line}")
+    format!("{body}{stop} {warning}{line}")
 }

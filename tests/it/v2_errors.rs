@@ -73,7 +73,7 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
     let sms = ("Channel", "sms");
     vec![
         ("no number", asks(&usual, &[("To", "owl"), sms]).await, 400, 60_200),
-        ("a language without a text", asks(&usual, &[to, sms, ("Locale", "de")]).await, 400, 60_200),
+        ("a language without a text", asks(&usual, &[to, sms, ("Locale", "eo")]).await, 400, 60_200),
         (
             "PSD2",
             v2.post("/Services", &[("FriendlyName", "Owl"), ("Psd2Enabled", "true")]).await,

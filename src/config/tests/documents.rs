@@ -271,6 +271,7 @@ const SECTIONS: [Section; 12] = [
             "otp-message",
             "otp-messages",
             "default-locale",
+            "locale-by-country",
             "webotp-domain",
             "brand",
             "tutorial-message",

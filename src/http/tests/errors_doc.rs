@@ -461,7 +461,7 @@ fn refusals() -> [Refused; 22] {
         Refused::Text(TextError::UnknownTemplate(template)),
         Refused::Text(TextError::OtherChannel { template, channel: Channel::Call }),
         Refused::Text(TextError::MissingSubstitution("door".to_owned())),
-        Refused::Text(TextError::OtherLanguage(Locale::parse("de").expect("a language"))),
+        Refused::Text(TextError::OtherLanguage(Locale::parse("eo").expect("a language"))),
         Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"),
         Refused::ChannelOff,
         Refused::NoChecksLeft { until },
@@ -492,7 +492,9 @@ const fn refusal_case(refused: &Refused) -> Case {
              exist or that its owner wants no messages."
         }
         Refused::Text(TextError::UnknownTemplate(_)) => "Choose one of `GET /v2/Templates`.",
-        Refused::Text(TextError::OtherLanguage(_)) => "The built-in text is in English.",
+        Refused::Text(TextError::OtherLanguage(_)) => {
+            "The built-in texts are in the languages of Twilio's list."
+        }
         Refused::Text(TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_)) => {
             "A value cannot stand in the message."
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::world::{World, given, locale, number, template};
-use crate::domain::{Channel, Sid, SidKind};
+use crate::domain::{Channel, Locale, Sid, SidKind};
 use crate::registry::{Item, Registry, RegistryError, Service, TextError, TextOptions, template_sid};
 use crate::template::Wording;
 
@@ -30,7 +30,7 @@ async fn the_default_service_says_what_the_settings_say() {
     let registry = World::new().open().await;
     let default = registry.default_service();
     let none = BTreeMap::new();
-    assert_eq!(registry.text(&default, &text_options(&none)), Ok(Wording::Api));
+    assert_eq!(registry.text(&default, &text_options(&none)), Ok((Wording::Api, None)));
     let other = TextOptions { friendly_name: Some("Club"), ..text_options(&none) };
     assert_eq!(text(&registry, &default, &other), "Your Club verification code is: {code}");
 }
@@ -80,6 +80,30 @@ async fn a_template_is_in_the_requested_language_or_the_nearest() {
     let club = registry.made("Club").await;
     let japan = TextOptions { template: Some(&sid), to: number("+819012345678"), ..text_options(&none) };
     assert_eq!(text(&registry, &club, &japan), "{code} opens", "the template's own");
+}
+
+#[tokio::test]
+async fn without_a_template_the_message_is_in_the_language_of_request_or_service() {
+    let registry = World::new().open().await;
+    let fields = given(json!({ "friendly-name": "Shop", "locale": "pt-BR", "do-not-share-warning": true }));
+    let shop = registry.create_service(fields).await.expect("a service");
+    let none = BTreeMap::new();
+    for (asked, words) in [
+        (Some("de-AT"), "Shop: Ihr Code lautet {code}. Geben Sie ihn nicht weiter."),
+        (None, "Shop: seu código é {code}. Não compartilhe com ninguém."),
+        (Some("en"), "Your Shop verification code is: {code}. Do not share it. We never ask for it."),
+    ] {
+        let options = TextOptions { locale: asked.map(locale), ..text_options(&none) };
+        assert_eq!(text(&registry, &shop, &options), words, "{asked:?}");
+        let (_, spoken) = registry.text(&shop, &options).expect("a text");
+        let language = locale(asked.unwrap_or("pt-BR")).language();
+        assert_eq!(spoken.map(Locale::language), Some(language), "calls are spoken in it");
+    }
+    let esperanto = TextOptions { locale: Some(locale("eo")), ..text_options(&none) };
+    assert_eq!(registry.text(&shop, &esperanto), Err(TextError::OtherLanguage(locale("eo"))));
+    let french = TextOptions { to: number("+33639980012"), ..text_options(&none) };
+    let plain = registry.made("Plain").await;
+    assert_eq!(text(&registry, &plain, &french), "Your Plain verification code is: {code}");
 }
 
 #[tokio::test]
@@ -207,7 +231,7 @@ fn text_options(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
 #[track_caller]
 fn text(registry: &Registry, service: &Arc<Service>, options: &TextOptions<'_>) -> String {
     match registry.text(service, options) {
-        Ok(Wording::Custom(text)) => text.to_string(),
+        Ok((Wording::Custom(text), _)) => text.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -155,18 +155,19 @@ impl VerifyingInner {
             channel,
             to: begin.to,
         };
-        let wording = match self.registry.text(service, &options) {
-            Err(TextError::OtherLanguage(_))
+        let (wording, locale) = match self.registry.text(service, &options) {
+            Err(TextError::OtherLanguage(other))
                 if self.verifier.delivery().may_be_worded_by_gateway(service.id, begin.to, channel) =>
             {
-                self.registry.text(service, &TextOptions { locale: None, ..options })
+                let text = self.registry.text(service, &TextOptions { locale: None, ..options });
+                text.map(|(wording, _)| (wording, Some(other)))
             }
-            wording => wording,
-        };
-        let wording = wording.map_err(Refused::Text)?;
+            text => text,
+        }
+        .map_err(Refused::Text)?;
         Ok(MessageStyle {
             wording,
-            locale: begin.locale,
+            locale,
             app_hash: begin.app_hash,
             send_digits: begin.send_digits.clone(),
             sender_name: begin.friendly_name.as_deref().map(Box::from),

@@ -27,6 +27,7 @@ pub fn templates(input: &[u8]) {
         tutorial_message: written.to_owned(),
         messages: Vec::new(),
         default_locale: Locale::parse(locale),
+        locale_by_country: false,
         webotp_domain: (!domain.is_empty()).then(|| domain.to_owned()),
     };
     let style = MessageStyle {

@@ -21,6 +21,9 @@ pub struct Locale {
 }
 
 impl Locale {
+    /// `en`.
+    pub const ENGLISH: Self = Self { language: language!("en"), script: None, region: None };
+
     /// Reads a tag in any case, with `-` or `_`. Tags that were replaced (`iw`, which old Java sends for
     /// Hebrew) become the present ones. `None` when it is none, or names no language.
     pub fn parse(text: &str) -> Option<Self> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::gsm7::{self, Alphabet};
 use super::text::{self, Text};
-use super::{AppHash, LONGEST, Local, REDIS_VERSION_MESSAGE, Templates, Texts};
+use super::{
+    AppHash, DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, LONGEST, Local, REDIS_VERSION_MESSAGE,
+    StandardMessage, Templates, Texts,
+};
 use crate::domain::{Channel, CodeLength, Locale};
 
 /// Every text of a service, before it is checked.
@@ -24,6 +27,8 @@ pub struct TemplateSettings {
     pub messages: Vec<LocalText>,
     /// The language where neither the request nor the number's country leads to one of the texts.
     pub default_locale: Option<Locale>,
+    /// The number's country chooses the language of the standard message.
+    pub locale_by_country: bool,
     /// The web site whose form the browser is to fill in by itself: the last line of a text message is then `@domain
     /// #code` (`WebOTP`).
     pub webotp_domain: Option<String>,
@@ -128,13 +133,23 @@ impl Templates {
         let Check { errors, warnings, context, .. } = check;
         match (message, tutorial) {
             (Some(message), Some(tutorial)) if errors.is_empty() => {
-                let default_locale = settings.default_locale;
-                let api = Texts { message, local: local.into(), default_locale };
+                let is_standard =
+                    [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
+                let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
+                let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
+                let api = Texts { message, standard, local: local.into(), default_locale, by_country };
                 Ok((Self { api, tutorial, context }, warnings))
             }
             _ => Err(errors),
         }
     }
+}
+
+/// The standard message in every language but English, which is the message of the settings.
+fn standard_texts(context: &Context) -> Arc<[Local]> {
+    let foreign = StandardMessage::all().iter().filter(|message| !message.locale.is_english());
+    let text = |written| Text::new(written, &context.brand, context.domain.as_ref()).0;
+    foreign.map(|m| Local { channel: None, locale: Some(m.locale), text: text(m.text) }).collect()
 }
 
 struct Check<'a> {

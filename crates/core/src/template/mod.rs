@@ -4,6 +4,7 @@
 
 mod check;
 mod gsm7;
+mod languages;
 pub mod placeholder;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use check::{Context, check_text};
 use text::Text;
 
 pub use check::{Finding, LocalText, TemplateSettings, TextSource};
+pub use languages::StandardMessage;
 
 /// The longest message that Twilio accepts, in characters.
 pub const LONGEST: usize = 1_600;
@@ -167,7 +169,13 @@ impl Templates {
     pub fn new(api: &str, tutorial: &str) -> Self {
         let context = Context { brand: "".into(), domain: None, life: Duration::ZERO };
         let text = |written| Text::new(written, "", None).0;
-        let api = Texts { message: text(api), local: Arc::default(), default_locale: None };
+        let api = Texts {
+            message: text(api),
+            standard: Arc::default(),
+            local: Arc::default(),
+            default_locale: None,
+            by_country: false,
+        };
         Self { api, tutorial: text(tutorial), context }
     }
 
@@ -175,6 +183,30 @@ impl Templates {
     /// unchecked text is filled in as far as possible.
     pub fn check_custom(&self, text: &str) -> Result<(), String> {
         check_text(text, &self.context).map(|_| ())
+    }
+
+    /// The standard message for a number: in the `wanted` language, in that of the service, in that of the number's country
+    /// if the settings ask for it, else in English. `None` if there is none in the `wanted` language.
+    pub fn standard(
+        &self,
+        wanted: Option<Locale>,
+        of_service: Option<Locale>,
+        to: PhoneNumber,
+    ) -> Option<&'static StandardMessage> {
+        if let Some(wanted) = wanted {
+            return StandardMessage::nearest(wanted);
+        }
+        let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
+        of_service
+            .and_then(StandardMessage::nearest)
+            .or_else(|| of_country().and_then(StandardMessage::nearest))
+            .or_else(|| StandardMessage::nearest(Locale::ENGLISH))
+    }
+
+    /// Whether the settings have a text in the language, or the standard message is in it.
+    pub fn has_language(&self, locale: Locale) -> bool {
+        let is_own = |tag| self.api.local.iter().any(|local| local.locale == Some(tag));
+        StandardMessage::nearest(locale).is_some() || locale.lookup().any(is_own)
     }
 
     /// Renders the message for now.
@@ -212,9 +244,18 @@ impl Templates {
 #[derive(Debug, Clone)]
 struct Texts {
     message: Text,
+    /// The message in other languages, unless the operator wrote one.
+    standard: Arc<[Local]>,
     local: Arc<[Local]>,
     /// Where neither the request nor the country leads to a text.
     default_locale: Option<Locale>,
+    /// The number's country chooses among the standard messages.
+    by_country: bool,
+}
+
+/// The language that most people of the number's country understand.
+pub fn of_country(number: PhoneNumber) -> Option<Locale> {
+    number.region().and_then(Locale::of_region)
 }
 
 /// The text of a channel in a language; `None` is any.
@@ -227,15 +268,27 @@ struct Local {
 
 impl Texts {
     /// The text for this channel: in the `wanted` language, in that of the number's country, in the default one, in
-    /// none; then the same among the texts for any channel; then the message. Also returns the text's language, if
-    /// known.
+    /// none; then the same among the texts for any channel; then the message, in the `wanted` language if it is the
+    /// standard one. A standard message in the `wanted` language goes before texts in other languages. Also returns the
+    /// text's language, if known.
     ///
     /// The country is computed only if there is a choice, because that costs microseconds.
     fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {
-        if self.local.is_empty() {
+        if self.local.is_empty() && self.standard.is_empty() {
             return (&self.message, self.default_locale);
         }
-        let of_country = LazyCell::new(|| to.region().and_then(Locale::of_region));
+        let standard = |locale: Locale| {
+            let find = |tag| self.standard.iter().find(|local| local.locale == Some(tag));
+            locale.lookup().find_map(find).map(|local| (&local.text, local.locale))
+        };
+        let is_own = |locale: Locale| {
+            let mut tags = locale.lookup();
+            tags.any(|tag| self.local.iter().any(|local| local.locale == Some(tag)))
+        };
+        if let Some(found) = wanted.filter(|wanted| !is_own(*wanted)).and_then(standard) {
+            return found;
+        }
+        let of_country = LazyCell::new(|| of_country(to));
         for channel in [Some(channel), None] {
             let find = |locale| self.local.iter().find(|l| l.channel == channel && l.locale == locale);
             let find_nearest = |locale: Locale| locale.lookup().find_map(|tag| find(Some(tag)));
@@ -250,6 +303,8 @@ impl Texts {
                 return (&local.text, local.locale.or(self.default_locale));
             }
         }
-        (&self.message, self.default_locale)
+        let of_country = self.by_country.then(|| of_country.and_then(standard)).flatten();
+        let otherwise = || self.default_locale.and_then(standard);
+        of_country.or_else(otherwise).unwrap_or((&self.message, self.default_locale))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AppHash, DEFAULT_MESSAGE, SendDigits};
+use super::{AppHash, DEFAULT_MESSAGE, Rendered, SendDigits, StandardMessage, gsm7};
 use super::{Finding, LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
 
@@ -19,6 +19,7 @@ fn settings() -> TemplateSettings {
         tutorial_message: "{brand} tutorial code {code}".to_owned(),
         messages: Vec::new(),
         default_locale: None,
+        locale_by_country: false,
         webotp_domain: None,
     }
 }
@@ -210,5 +211,78 @@ fn only_keys_and_waits_are_read() {
     let longer = "1".repeat(33);
     for text in ["", "1 2", "12a", "+1", "1,2", &longer] {
         assert_eq!(SendDigits::parse(text), None, "{text:?}");
+    }
+}
+
+/// The tags of Twilio's list of languages for Verify.
+const TWILIO: [&str; 45] = [
+    "af", "ar", "ca", "zh", "zh-CN", "zh-HK", "zh-TW", "hr", "cs", "da", "nl", "en", "en-GB", "et", "fi",
+    "fr", "de", "el", "he", "hi", "hu", "id", "it", "ja", "kn", "ko", "lt", "ms", "mr", "nb", "pl",
+    "pt-BR", "pt", "ro", "ru", "sk", "es", "sv", "tl", "te", "th", "tr", "uk", "vi", "iw",
+];
+
+#[test]
+fn the_standard_message_is_in_every_language_of_twilios_list() {
+    for tag in TWILIO {
+        let locale = Locale::parse(tag).expect("a tag");
+        let found = StandardMessage::nearest(locale).map(|message| message.locale.language());
+        assert_eq!(found, Some(locale.language()), "{tag}");
+    }
+    assert_eq!(StandardMessage::nearest(Locale::parse("eo").expect("a tag")), None);
+}
+
+#[test]
+fn each_standard_message_fits_one_text_message() {
+    let message = |tag: &str, locale| {
+        let settings = TemplateSettings {
+            brand: "Acme Savings Bank".to_owned(),
+            message: DEFAULT_MESSAGE.to_owned(),
+            ..settings()
+        };
+        let (templates, _) = Templates::check(&settings).unwrap_or_else(|errors| panic!("{tag}: {errors:?}"));
+        let style = MessageStyle { locale: Some(locale), ..MessageStyle::default() };
+        let code = Code::parse("1234567890").expect("a code");
+        templates.render(
+            &style,
+            Channel::Sms,
+            PhoneNumber::parse(US, None).expect("a number"),
+            &code,
+            Duration::from_secs(300),
+        )
+    };
+    for standard in StandardMessage::all() {
+        let tag = standard.locale.to_string();
+        for place in ["{brand}", "{code}"] {
+            assert_eq!(standard.text.matches(place).count(), 1, "{tag}: {place}");
+        }
+        assert!(!standard.warning.is_empty(), "{tag}");
+        let Rendered { text, locale } = message(&tag, standard.locale);
+        assert!(text.contains("1234567890") && text.contains("Acme Savings Bank"), "{tag}: {text}");
+        assert_eq!(gsm7::size(&text).segments, 1, "{tag}: {text}");
+        if !standard.locale.is_english() {
+            assert_eq!(locale, Some(standard.locale), "{tag}");
+        }
+    }
+}
+
+#[test]
+fn the_country_chooses_the_standard_language_only_where_that_is_asked_for() {
+    let standard = TemplateSettings { message: DEFAULT_MESSAGE.to_owned(), ..settings() };
+    let by_country = TemplateSettings { locale_by_country: true, ..standard.clone() };
+    let own = TemplateSettings { message: "Own {code}".to_owned(), ..by_country.clone() };
+    for (settings, words) in
+        [(standard, "Acme: your code is"), (by_country, "Acme : votre code est"), (own, "Own ")]
+    {
+        let (templates, _) = Templates::check(&settings).expect("texts");
+        let code = Code::parse("123456").expect("a code");
+        let style = MessageStyle::default();
+        let message = templates.render(
+            &style,
+            Channel::Sms,
+            PhoneNumber::parse(FRENCH, None).expect("a number"),
+            &code,
+            Duration::from_secs(60),
+        );
+        assert!(message.text.starts_with(words), "{}", message.text);
     }
 }

@@ -1,0 +1,36 @@
+//! The standard message in each language of Twilio's list for Verify.
+
+use std::sync::LazyLock;
+
+use crate::domain::Locale;
+
+/// The standard message in one language.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StandardMessage {
+    pub locale: Locale,
+    /// Has `{brand}` and `{code}`.
+    pub text: &'static str,
+    /// The sentence that asks not to share the code.
+    pub warning: &'static str,
+}
+
+static ALL: LazyLock<Vec<StandardMessage>> =
+    LazyLock::new(|| include_str!("languages.txt").lines().filter_map(StandardMessage::read).collect());
+
+impl StandardMessage {
+    /// All of them, by their tags.
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The one in the language, in its nearest form: that of `de` for `de-AT`.
+    pub fn nearest(locale: Locale) -> Option<&'static Self> {
+        locale.lookup().find_map(|tag| ALL.iter().find(|message| message.locale == tag))
+    }
+
+    fn read(line: &'static str) -> Option<Self> {
+        let (tag, texts) = line.split_once(' ').filter(|(tag, _)| *tag != "#")?;
+        let (text, warning) = texts.split_once('|')?;
+        Some(Self { locale: Locale::parse(tag)?, text: text.trim(), warning: warning.trim() })
+    }
+}
