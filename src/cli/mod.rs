@@ -11,6 +11,7 @@ mod findings;
 mod guard;
 mod health;
 mod keys;
+mod lookup;
 mod number;
 mod source;
 mod tracker;
@@ -42,6 +43,7 @@ use client::ClientError;
 use guard::GuardArgs;
 use health::HealthArgs;
 use keys::KeysArgs;
+use lookup::LookupArgs;
 use number::{EraseArgs, NumberArgs};
 use tracker::TrackerArgs;
 use webhooks::WebhooksArgs;
@@ -243,6 +245,12 @@ enum Command {
     /// The server must run on the data directory. Shows the whole number.
     Status(NumberArgs),
 
+    /// Show what the numbering plans tell about a number: its country, its format, whether it is valid, the type of its
+    /// line.
+    ///
+    /// Asks no server and no network. Exits with 70 if no plan has the number.
+    Lookup(LookupArgs),
+
     /// Write every record as a line of JSON, for a backup or a move to another machine.
     ///
     /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
@@ -318,6 +326,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
             let (storage, cluster) = config::load_records(sources)?;
             number::erase(args, &storage, cluster.is_some())?
         }
+        Command::Lookup(args) => lookup::run(&args, &storage()?)?,
         Command::Audit(args) => audit::run(args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &records_on_disk(sources)?)?,
         Command::Import(args) => {

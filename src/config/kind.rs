@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
-use super::settings::{AnswerSet, LogFormat, OnAmbiguous};
+use super::settings::{AnswerSet, LogFormat, NumberRule, OnAmbiguous};
 
 pub trait Kind {
     type Value;
@@ -321,6 +321,10 @@ impl Named for Level {
 
 impl Named for LogFormat {
     const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Named for NumberRule {
+    const NAMES: &'static [(&'static str, Self)] = &[("valid", Self::Valid), ("possible", Self::Possible)];
 }
 
 impl Named for AnswerSet {

@@ -12,7 +12,8 @@ use super::kind::{Kind, quoted};
 use super::schema::{Names, properties};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    Inputs, Keys, ListenSettings, MOST_SHARDS, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
+    Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Pricing, Settings, StorageSettings,
+    TlsFiles,
 };
 use super::sources::Sources;
 use super::values::Brand;
@@ -194,9 +195,11 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.brand = brand(&inputs, c);
     settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);
     let allows_unauthenticated = inputs.allow_unauthenticated;
+    let numbers = if settings.gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers };
     settings.registry = registry(inputs, variables, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     settings.registry.audit_retention = settings.audit_retention;
+    settings.registry.numbers = numbers;
     if let Some((listen, origin)) = listen {
         settings.registry.local_only = listen.is_loopback() && !settings.production;
         if !allows_unauthenticated && settings.registry.account.is_none() {

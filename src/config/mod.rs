@@ -37,8 +37,8 @@ pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress,
-    ListenSettings, LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles, WorkflowStep,
+    ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings, RetrySettings,
+    Settings, StorageSettings, TlsFiles, WorkflowStep,
 };
 pub use sources::{
     NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_readable_by_others, is_server_key,

@@ -17,7 +17,7 @@ use super::kind::{
     UNIT, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
-use super::settings::DEFAULT_AUDIT_RETENTION;
+use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
 use super::templates::Template;
 use super::values::{
     CodeDigits, CodeLife, FriendlyName, LocaleTag, LockoutKind, Moment, TemplateId, TtsName, WorkflowText,
@@ -372,6 +372,8 @@ pub struct RegistrySettings {
     pub local_only: bool,
     /// Whether unauthenticated clients may be served (`allow-unauthenticated`).
     pub allows_unauthenticated: bool,
+    /// Which numbers verifications are sent to. With the simulator as the only gateway, all possible ones.
+    pub numbers: NumberRule,
     /// Retention of the audit log.
     #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,

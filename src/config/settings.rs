@@ -198,6 +198,11 @@ pub struct Inputs {
     /// does.
     #[serde(with = "As::<Flag>")]
     pub locale_by_country: bool,
+    /// Numbers that /v2 accepts: those that a numbering plan has, or all with a length that numbers of their country can
+    /// have. The compatible routes accept the latter.
+    #[serde(with = "As::<Choice<NumberRule>>")]
+    #[default(NumberRule::Valid)]
+    pub numbers: NumberRule,
     /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
@@ -351,6 +356,16 @@ pub struct LogSettings {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// Which numbers `/v2` sends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NumberRule {
+    /// Those that the numbering plan of their country has.
+    #[default]
+    Valid,
+    /// Those with a length that numbers of their country can have.
+    Possible,
 }
 
 /// Which answers `/api/*` gives: `docs/reference/otp-api.md`.

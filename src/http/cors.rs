@@ -18,7 +18,7 @@ const REQUEST_HEADERS: HeaderValue =
 
 /// The headers of answers that a page may read, besides those that browsers always show.
 const RESPONSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("retry-after, x-onceward-reason, x-request-id");
+    HeaderValue::from_static("retry-after, x-onceward-reason, x-onceward-retry-after, x-request-id");
 
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

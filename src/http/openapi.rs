@@ -347,11 +347,15 @@ pub const fn meaning(status: u16) -> &'static str {
         413 => "The body is too large.",
         415 => "Unsupported media type.",
         422 => "Another request used this Idempotency-Key.",
-        429 => "Too many requests. The header Retry-After says when to try again.",
+        429 => {
+            "Too many requests. A header says when to try again: Retry-After, below /v2 X-Onceward-Retry-After."
+        }
         431 => "The headers or the address are too long.",
         500 => "The server or the provider failed.",
         502 => "The provider refused the request or did not answer in time.",
-        503 => "The server cannot serve the request now. The header Retry-After says when to try again.",
+        503 => {
+            "The server cannot serve the request now. A header says when to try again: Retry-After, below /v2 X-Onceward-Retry-After."
+        }
         _ => "Something else.",
     }
 }

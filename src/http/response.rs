@@ -15,10 +15,14 @@ use crate::numbers::{LimitedTable, Refusal};
 
 /// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
 /// restart) ends within a second or lasts much longer.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub const REFUSED_SECONDS: u64 = 1;
 
-/// `Retry-After` while a table is full: most records end within minutes.
+/// Seconds after which a client may try again while a table is full: most records end within minutes.
 const TABLE_FULL_SECONDS: u64 = 60;
+
+/// `Retry-After` below `/v2`. Twilio sends no `Retry-After`, and clients that obey it would repeat a request that
+/// sends a message.
+const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-retry-after");
 
 /// Says on the compatible routes what is wrong with a request.
 const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
@@ -165,12 +169,6 @@ impl Response {
         self
     }
 
-    #[must_use]
-    pub fn retry_later(mut self) -> Self {
-        self.headers.push((RETRY_AFTER, RETRY_AFTER_SECONDS));
-        self
-    }
-
     /// Adds the reason as a header. The reason is the server's own text and repeats nothing that the client sent.
     #[must_use]
     pub fn explained(mut self, reason: &str) -> Self {
@@ -182,6 +180,13 @@ impl Response {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((RETRY_AFTER, seconds.into()));
+        self
+    }
+
+    /// As [`Response::retry_after`], below `/v2`.
+    #[must_use]
+    pub fn twilio_retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((X_ONCEWARD_RETRY_AFTER, seconds.into()));
         self
     }
 
@@ -348,6 +353,17 @@ impl Problem {
         }
     }
 
+    /// Seconds after which the client may try again.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Refused(Refusal::TableFull { .. }) => Some(TABLE_FULL_SECONDS),
+            Self::Refused(_) | Self::TooManyConnections | Self::CallbackUnavailable | Self::NoNode => {
+                Some(REFUSED_SECONDS)
+            }
+            _ => None,
+        }
+    }
+
     /// The answer in the shape of the route.
     pub fn answer(self, shape: ErrorFormat) -> Response {
         let (status, message) = self.status_and_message();
@@ -355,6 +371,11 @@ impl Problem {
             ErrorFormat::Envelope => Response::plain(status, &message),
             ErrorFormat::Message => Response::message(status, &message),
             ErrorFormat::Twilio => Response::twilio_error(status, self.twilio_code(), &message),
+        };
+        let answer = match (self.retry_after(), shape) {
+            (None, _) => answer,
+            (Some(seconds), ErrorFormat::Twilio) => answer.twilio_retry_after(seconds),
+            (Some(seconds), _) => answer.retry_after(seconds),
         };
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow).because(NotServed::Invalid),
@@ -367,11 +388,7 @@ impl Problem {
             | Self::BadSignature
             | Self::ForeignHost
             | Self::ForeignHostWithoutKey => answer.because(NotServed::Forbidden),
-            Self::Refused(refusal @ Refusal::TableFull { .. }) => {
-                answer.retry_after(TABLE_FULL_SECONDS).because(NotServed::Refused(refusal))
-            }
-            Self::Refused(refusal) => answer.retry_later().because(NotServed::Refused(refusal)),
-            Self::TooManyConnections | Self::CallbackUnavailable | Self::NoNode => answer.retry_later(),
+            Self::Refused(refusal) => answer.because(NotServed::Refused(refusal)),
             _ => answer,
         }
     }

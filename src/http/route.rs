@@ -311,7 +311,7 @@ impl<'p> Target<'p> {
         if let Ok(found) = ROUTER.at(path) {
             return Self { resource: Ok(found.value), params: found.params };
         }
-        let is_twilio = path.starts_with("/v2/");
+        let is_twilio = ["/v1/", "/v2/", "/v3/"].iter().any(|version| path.starts_with(version));
         let errors = if is_twilio { ErrorFormat::Twilio } else { ErrorFormat::Envelope };
         Self { resource: Err(errors), params: Params::new() }
     }
@@ -411,7 +411,6 @@ mod tests {
             "/inboxes",
             "/docs/",
             "/v2",
-            "/v3/Services",
             "/callbacks/twilio",
             "/callbacks/twilio/other",
             "/+14155552671",
@@ -419,6 +418,8 @@ mod tests {
             assert!(matches!(Target::of(path).resource, Err(ErrorFormat::Envelope)), "{path:?}");
         }
         for path in [
+            "/v1/Services",
+            "/v3/Services",
             "/v2/",
             "/v2/services",
             "/v2/Services/",

@@ -19,12 +19,13 @@ use super::v2::attempts::{AttemptView, SummaryView};
 use super::v2::audit::AuditEntryView;
 use super::v2::limits::{BucketView, RateLimitView};
 use super::v2::lockouts::{ErasureView, LockoutView};
+use super::v2::lookup::{LookupView, OlderLookupView};
 use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
 use super::v2::{
-    account, attempts, audit, guard, limits, lockouts, services, verifications, webhooks,
+    account, attempts, audit, guard, limits, lockouts, lookup, services, verifications, webhooks,
 };
 use crate::guard::operator::{AllowanceView, DecisionView, EntryView, Explanation};
 use crate::metrics::TextFormat;
@@ -32,8 +33,9 @@ use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 18] = [
+pub static GROUPS: [&ApiGroup; 19] = [
     &VERIFICATIONS,
+    &LOOKUP,
     &LOCKOUTS,
     &GUARD,
     &SERVICES,
@@ -174,6 +176,21 @@ static VERIFICATIONS: ApiGroup = twilio(
             v2!(attempts::fetch), one::<AttemptView>()).others(&[404]),
         Route::new(Get, "/v2/Attempts/Summary", ("FetchVerificationAttemptsSummary", "Summarize attempts"),
             v2!(attempts::summary, attempts::SummaryFilters), one::<SummaryView>()).others(&[429]).long(),
+    ],
+);
+
+static LOOKUP: ApiGroup = twilio(
+    "Lookup",
+    "What the numbering plans tell about a number: its country, its format, whether it is valid, and the type of its line. \
+     No network is asked. API keys need the scope verify.",
+    Access::Scope(Scope::Verify),
+    &[
+        Route::new(Get, "/v2/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumber", "Look a number up"),
+            v2!(lookup::fetch, lookup::Wanted), one::<LookupView>())
+            .about("A number that is not valid is no error: valid is false, and validation_errors says why."),
+        Route::new(Get, "/v1/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumberV1", "Look a number up, as Lookup's first version"),
+            v2!(lookup::fetch_older, lookup::OlderWanted), one::<OlderLookupView>())
+            .about("A number that is not valid is 404.").others(&[404]),
     ],
 );
 

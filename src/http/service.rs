@@ -35,7 +35,7 @@ use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, 
 use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, NotServed, PIECE, Problem, Response};
+use super::response::{BadBody, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
 use super::route::{Access, Handler, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -599,7 +599,8 @@ pub async fn ready(call: &mut Call<'_>) -> Result<Response, Problem> {
     }
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Ok(Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later());
+        let answer = Response::envelope(status, status.as_u16(), "not ready", Some(details));
+        return Ok(answer.retry_after(REFUSED_SECONDS));
     }
     let says_more = !details.gateways.is_empty()
         || details.numbers.is_some()

@@ -31,8 +31,9 @@ use self::services::{checked_services, sync_with_configuration, unnamed_default}
 use self::snapshot::Published;
 use self::template::TemplateCatalog;
 use crate::audit::{self, Actor, AuditLog, Author};
+use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
-use crate::domain::{GatewayName, ServiceId, Sid};
+use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::metrics::ServiceNames;
 use crate::shard::Shards;
 use crate::template::Templates;
@@ -83,6 +84,7 @@ struct Inner {
     exposure: Exposure,
     audit: AuditLog,
     audit_retention: Duration,
+    numbers: NumberRule,
 }
 
 /// The clients that can reach the server.
@@ -122,6 +124,7 @@ impl Registry {
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST),
             audit_retention: settings.audit_retention,
+            numbers: settings.numbers,
             published: Published::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.as_ref().map(root),
@@ -151,6 +154,11 @@ impl Registry {
     #[must_use]
     pub fn on_behalf_of(&self, author: Author) -> Self {
         Self { inner: Arc::clone(&self.inner), author: Some(author) }
+    }
+
+    /// Whether verifications may be sent to the number, by the setting `numbers`.
+    pub fn accepts(&self, number: PhoneNumber) -> bool {
+        self.inner.numbers == NumberRule::Possible || number.is_in_a_plan()
     }
 
     /// The entries about changes.

@@ -171,7 +171,7 @@ impl Run {
         assert_eq!(Some(answer.status()), status, "{at}");
         let named: Vec<String> =
             head.filter_map(|line| Some(line.split_once(':')?.0.to_lowercase())).collect();
-        for header in ["retry-after", "www-authenticate"] {
+        for header in ["retry-after", "x-onceward-retry-after", "www-authenticate"] {
             assert_eq!(
                 named.contains(&header.to_owned()),
                 !answer.header(header).is_empty(),

@@ -55,7 +55,7 @@ async fn stopped_for_days(v2: &V2, service: &str, number: &str, days: RangeInclu
 
 fn refused_for_days(refused: &HttpResponse, days: RangeInclusive<i64>) {
     assert_eq!(told(refused), (429, "60202".to_owned()), "{}", refused.text());
-    let seconds: i64 = refused.header("retry-after").parse().expect("seconds");
+    let seconds = refused.retry_after().cast_signed();
     assert!(days.contains(&(seconds / DAY)), "{seconds} s");
 }
 

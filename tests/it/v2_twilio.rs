@@ -48,6 +48,47 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
     assert_eq!(command(&["secret", "YW00000000000000000000000000000000"]).await.status.code(), Some(70));
 }
 
+/// Twilio's Java library waits for `Retry-After` and repeats the POST by itself.
+#[tokio::test]
+async fn a_client_that_obeys_retry_after_sends_every_request_once() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let limited = v2.service(&[]).await;
+    let limit = v2.made(&format!("{limited}/RateLimits"), &[("UniqueName", "end_user_ip")]).await;
+    v2.made(&format!("{limited}/RateLimits/{limit}/Buckets"), &[("Max", "1"), ("Interval", "3600")]).await;
+    let service = v2.service(&[]).await;
+    let mut requests = 0;
+    let mut posts = 0;
+    let mut ask = async |path: &str, form: &[(&str, &str)]| {
+        requests += 1;
+        loop {
+            posts += 1;
+            let answer = v2.post(path, form).await;
+            if answer.header("retry-after").is_empty() || posts > 2 * requests {
+                return told(&answer);
+            }
+        }
+    };
+    let (number, other) = (world.number(), world.number());
+    let sends = format!("{service}/Verifications");
+    let form = [("To", number.as_str()), ("Channel", "sms")];
+    let mut last = (0, String::new());
+    for _ in 0..6 {
+        last = ask(&sends, &form).await;
+    }
+    assert_eq!(last, (429, "60203".to_owned()));
+    for _ in 0..6 {
+        last = ask(&format!("{service}/VerificationCheck"), &[("To", &number), ("Code", "0000000000")]).await;
+    }
+    assert_eq!(last, (429, "60202".to_owned()));
+    let limited_form = [("To", other.as_str()), ("Channel", "sms"), ("RateLimits", r#"{"end_user_ip":"a"}"#)];
+    for _ in 0..2 {
+        last = ask(&format!("{limited}/Verifications"), &limited_form).await;
+    }
+    assert_eq!(last, (429, "20429".to_owned()));
+    assert_eq!((requests, posts), (14, 14));
+}
+
 #[tokio::test]
 async fn a_rate_limit_is_addressed_by_its_unique_name() {
     let world = World::of(V2::account(Setup::new())).await;

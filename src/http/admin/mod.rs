@@ -34,7 +34,7 @@ use self::overview::LockoutScan;
 use self::session::{Notice, SessionId, Sessions, SignInLimit};
 use super::pages::{self, Frame, LIVE_HEADERS, redirect};
 use super::request;
-use super::response::{NotServed, Problem, Response};
+use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
 use super::server::Deps;
 use super::service::Call;
 use super::v2::{V2, masked_user};
@@ -350,7 +350,7 @@ impl Site {
     fn refused(self, refusal: Refusal) -> Response {
         let (status, text) = Problem::Refused(refusal).status_and_message();
         self.notice(status, "Temporarily unavailable", &text)
-            .retry_later()
+            .retry_after(REFUSED_SECONDS)
             .because(NotServed::Refused(refusal))
     }
 }

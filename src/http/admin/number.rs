@@ -5,7 +5,7 @@ use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, moment};
 use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
-use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::domain::{NumberLookup, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::http::pages::{Frame, redirect, words_for_number};
 use crate::http::response::Response;
@@ -24,6 +24,8 @@ struct NumberPage {
     header: PageHeader,
     path: String,
     number: PhoneNumber,
+    /// What the numbering plans tell, as a sentence.
+    plan: String,
     states: Vec<State>,
     /// Services whose guard refused a message, and a sentence about it.
     refusals: Vec<(String, String)>,
@@ -175,8 +177,18 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         }
     }
     let path = request.path_of(number);
-    let page = |frame, header| NumberPage { frame, header, path, number, states, refusals };
+    let page =
+        |frame, header| NumberPage { frame, header, path, number, plan: plan(number), states, refusals };
     Ok(request.render("/admin/numbers", page))
+}
+
+/// The country, the national format and the type of line, or why the number is not valid.
+fn plan(number: PhoneNumber) -> String {
+    let found = NumberLookup::of(&number.e164(), None);
+    let country = found.region.map(|region| region.to_string());
+    let line_type = found.line_type.map(|line| line.as_str().to_owned());
+    let problem = found.problem.map(|problem| format!("not valid: {problem}"));
+    [country, found.national_format, line_type, problem].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.

@@ -126,7 +126,8 @@ const INTRODUCTION: &str = "\
 
 A test makes this page from the server's own tables (`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). Do not edit it.
 
-`Retry-After` in the column HTTP says that the answer has this header: wait that long, then repeat the request.
+`Retry-After` in the column HTTP says that the answer has this header: wait that long, then repeat the request. Below `/v2` it is
+`X-Onceward-Retry-After`, because Twilio sends none, and Twilio's Java library would repeat the POST by itself.
 
 ## All routes
 

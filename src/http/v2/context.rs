@@ -292,8 +292,8 @@ const LAST_PAGE: u32 = 10_000_000;
 parameters! {
     /// The parameters of every list.
     pub struct Paging {
-        /// Items on a page; the default is 50.
-        "PageSize" = "50" => size: Option<Whole<1, LARGEST>>,
+        /// Items on a page; the default is 50. More than 1,000 are 1,000.
+        "PageSize" = "50" => size: Option<Whole<1, { u32::MAX }>>,
         /// The number of the page, from 0.
         "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
         /// From the address of a page. Do not make one.
@@ -345,7 +345,7 @@ impl Page {
     pub fn read(query: &Fields) -> Result<Self, Error> {
         let Paging { size, page, token } = Paging::read(query)?;
         Ok(Self {
-            size: size.map_or(USUAL_SIZE, |Whole(size)| size),
+            size: size.map_or(USUAL_SIZE, |Whole(size)| size.min(LARGEST)),
             number: page.map_or(0, |Whole(page)| page),
             since: token.map(|PageToken(since)| since),
         })

@@ -8,7 +8,6 @@ use percent_encoding::percent_decode_str;
 use tracing::{debug, error, info};
 
 use crate::domain::{Timestamp, mask_number, seconds_up};
-use crate::http::compatible::BUDGET_SPENT;
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, NotServed, Response};
 use crate::numbers::Refusal;
@@ -202,7 +201,10 @@ impl Error {
             Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
             Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
             Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
-            Refused::BudgetSpent { until } => Self::too_many(BUDGET_SPENT).until(*until, now),
+            Refused::BudgetSpent { until } => {
+                Self::too_many("The operator's budget of messages for this hour or day is spent")
+                    .until(*until, now)
+            }
             Refused::Landline => Self::plain(Cause::Landline),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
@@ -315,8 +317,14 @@ impl Error {
                 error.answer(path, request_id, now)
             }
             Self::Specific { status, code, message, retry_after } => {
+                let message = match retry_after {
+                    Some(seconds) => {
+                        Cow::Owned(format!("{}. Try again in {seconds} s.", message.trim_end_matches('.')))
+                    }
+                    None => message,
+                };
                 let answer = Response::twilio_error(status, code, &message);
-                let answer = retry_after.into_iter().fold(answer, Response::retry_after);
+                let answer = retry_after.into_iter().fold(answer, Response::twilio_retry_after);
                 not_served(status, code).into_iter().fold(answer, Response::because)
             }
         }

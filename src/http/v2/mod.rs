@@ -12,6 +12,7 @@ mod error;
 pub mod guard;
 pub mod limits;
 pub mod lockouts;
+pub mod lookup;
 pub mod params;
 pub mod services;
 mod types;

@@ -46,6 +46,9 @@ impl VerifyingInner {
         let channel = begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id));
         let test = self.test(service, number);
         let is_test = test.is_some();
+        if !is_test && !self.registry.accepts(number) {
+            return Err(Refused::Invalid("`To`: no numbering plan has this number".to_owned()));
+        }
         let supplied_code = match test {
             Some(test) => Code::parse(&test.code),
             None => Self::supplied_code(service, &begin)?,
@@ -204,6 +207,7 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
         SendOutcome::Limited(limit) => match limit {
             SendLimit::NoChecksLeft { until } => Refused::NoChecksLeft { until },
             SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },
+            SendLimit::AtOnce => Refused::Concurrent,
             SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
                 Refused::TooMany { until }
             }

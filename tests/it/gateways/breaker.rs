@@ -184,7 +184,7 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
         (502, v2.begins(&service, &world.number()).await),
     ] {
         assert_eq!(answer.status(), status, "{}", answer.text());
-        let seconds: u32 = answer.header("retry-after").parse().expect("seconds");
+        let seconds = answer.retry_after();
         assert!((40..=100).contains(&seconds), "{seconds} s");
     }
     assert_eq!(told(&v2.begins(&service, &world.number()).await), (502, "20502".to_owned()));

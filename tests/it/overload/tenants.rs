@@ -22,7 +22,7 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     }
     let refused = v2.begins(&flooded, &world.number()).await;
     assert_eq!(told(&refused), (503, "20503".to_owned()), "{}", refused.text());
-    let seconds: u32 = refused.header("retry-after").parse().expect("a number of seconds");
+    let seconds = refused.retry_after();
     assert!((60..=3_600).contains(&seconds), "the codes of the service live for 10 minutes: {seconds}");
     let exhausted = |event: &Value| {
         event["message"].as_str().is_some_and(|message| message.starts_with("number capacity used up"))

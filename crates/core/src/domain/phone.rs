@@ -17,7 +17,15 @@ struct Recent {
     number: Option<PhoneNumber>,
     /// Whether [`PhoneNumber::parse`] accepts it as E.164 writes it.
     is_readable: bool,
-    found: Option<(Option<Region>, NumberType)>,
+    found: Option<Found>,
+}
+
+/// What the numbering plans tell about one number.
+#[derive(Clone, Copy)]
+struct Found {
+    region: Option<Region>,
+    number_type: NumberType,
+    is_in_a_plan: bool,
 }
 
 /// A prime, which spreads numbers that differ in their last or first digits only; 400 KB.
@@ -25,7 +33,7 @@ const RECENT_NUMBERS: u64 = 16_381;
 
 /// A country or region, by its two-letter ISO 3166-1 code. In records its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(rlibphonenumber::Region);
+pub struct Region(pub(super) rlibphonenumber::Region);
 
 impl Region {
     /// Reads a two-letter code such as `DE`, in any case. `None` for a code that the numbering
@@ -96,7 +104,7 @@ const FEWEST_DIGITS: usize = 7;
 
 /// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
 /// refused before it costs anything.
-const TEXT_MAX: usize = 40;
+pub(super) const TEXT_MAX: usize = 40;
 
 /// The text for a message. A text that is a phone number is masked, also behind a channel as in `whatsapp:+1..`. A text
 /// with 7 or more digits that is neither a number nor an id becomes `***`.
@@ -187,7 +195,7 @@ impl PhoneNumber {
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
     pub fn is_in_a_plan(self) -> bool {
-        self.split_country_code().is_some_and(|number| number.is_valid())
+        self.found().is_in_a_plan
     }
 
     /// The region that the number belongs to; where several share a country code and no numbering plan
@@ -199,6 +207,11 @@ impl PhoneNumber {
     /// The region and the type. The process keeps them with the number until
     /// [`forget_lookup`](Self::forget_lookup), or until another number takes the place.
     pub fn region_and_type(self) -> (Option<Region>, NumberType) {
+        let Found { region, number_type, .. } = self.found();
+        (region, number_type)
+    }
+
+    fn found(self) -> Found {
         *self.recent().found.get_or_insert_with(|| self.look_up())
     }
 
@@ -229,10 +242,15 @@ impl PhoneNumber {
         RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look_up(self) -> (Option<Region>, NumberType) {
-        use PhoneNumberType::{FixedLine, Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
-        let Some(number) = self.split_country_code() else { return (None, NumberType::Other) };
-        let number_type = match PHONE_NUMBER_UTIL.get_number_type(&number) {
+    fn look_up(self) -> Found {
+        use PhoneNumberType::{
+            FixedLine, Pager, PersonalNumber, PremiumRate, SharedCost, UAN, Unknown, VoiceMail,
+        };
+        let Some(number) = self.split_country_code() else {
+            return Found { region: None, number_type: NumberType::Other, is_in_a_plan: false };
+        };
+        let plan = PHONE_NUMBER_UTIL.get_number_type(&number);
+        let number_type = match plan {
             _ if matches!(number.country_code, 870 | 881..=883) => NumberType::Special,
             // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
             PersonalNumber if number.country_code == 1 => NumberType::Other,
@@ -240,7 +258,7 @@ impl PhoneNumber {
             FixedLine => NumberType::Landline,
             _ => NumberType::Other,
         };
-        (region_of(&number), number_type)
+        Found { region: region_of(&number), number_type, is_in_a_plan: plan != Unknown }
     }
 
     /// The number with its country code apart, as the numbering plans have it. Parsing the text would double the cost of
@@ -273,7 +291,7 @@ fn is_possible(number: &rlibphonenumber::PhoneNumber) -> bool {
     matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible))
 }
 
-fn region_of(number: &rlibphonenumber::PhoneNumber) -> Option<Region> {
+pub(super) fn region_of(number: &rlibphonenumber::PhoneNumber) -> Option<Region> {
     let exact = PHONE_NUMBER_UTIL.get_region_for_number(number);
     exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code)).map(Region)
 }

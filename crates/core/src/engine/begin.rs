@@ -4,6 +4,8 @@ use super::{
     NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationDetails,
     VerificationName, offset_of,
 };
+use std::time::Duration;
+
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, Timestamp};
 
 /// A request for a message.
@@ -68,6 +70,8 @@ pub enum SendLimit {
         /// End of the wait.
         until: Timestamp,
     },
+    /// The verification began less than a second ago and has had [`AT_ONCE`] messages.
+    AtOnce,
     /// A message with another code than the one the caller supplies is on its way.
     StillSending {
         /// Latest end of that send.
@@ -203,6 +207,9 @@ fn named_verification(
     Ok(Verification { counted: Some(counted), ..carried })
 }
 
+/// Messages of a verification in its first second.
+const AT_ONCE: u8 = 5;
+
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
     // A send is refused when checks are.
@@ -213,6 +220,9 @@ fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<Send
     let counted = v.counted?;
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
         return Some(SendLimit::NoSendsLeft { until: v.expires });
+    }
+    if counted.sends >= AT_ONCE && now < counted.begun.plus(Duration::from_secs(1)) {
+        return Some(SendLimit::AtOnce);
     }
     let until = counted.last_send.plus(Policy::wait_between_sends(counted.sends));
     (policy.sends.cools_down && now < until).then_some(SendLimit::CoolingDown { until })

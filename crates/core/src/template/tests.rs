@@ -217,8 +217,8 @@ fn only_keys_and_waits_are_read() {
 /// The tags of Twilio's list of languages for Verify.
 const TWILIO: [&str; 45] = [
     "af", "ar", "ca", "zh", "zh-CN", "zh-HK", "zh-TW", "hr", "cs", "da", "nl", "en", "en-GB", "et", "fi",
-    "fr", "de", "el", "he", "hi", "hu", "id", "it", "ja", "kn", "ko", "lt", "ms", "mr", "nb", "pl",
-    "pt-BR", "pt", "ro", "ru", "sk", "es", "sv", "tl", "te", "th", "tr", "uk", "vi", "iw",
+    "fr", "de", "el", "he", "hi", "hu", "id", "it", "ja", "kn", "ko", "lt", "ms", "mr", "nb", "pl", "pt-BR",
+    "pt", "ro", "ru", "sk", "es", "sv", "tl", "te", "th", "tr", "uk", "vi", "iw",
 ];
 
 #[test]

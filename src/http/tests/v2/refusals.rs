@@ -38,7 +38,15 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         let form = [("To", "+14155552671"), ("Channel", "sms")];
         let reply = world.post(&world.below("/Verifications"), &form).await;
         is_error(&reply, status, code);
-        assert_eq!(reply.header("retry-after"), retry_after, "{refused:?}");
+        assert_eq!(reply.header("x-onceward-retry-after"), retry_after, "{refused:?}");
+        assert_eq!(reply.header("retry-after"), None, "{refused:?}");
+        if let Some(seconds) = retry_after.filter(|_| status != 503) {
+            assert!(
+                reply.body.contains(&format!("ry again in {seconds} s.")) || reply.body.contains("shortly"),
+                "{}",
+                reply.body
+            );
+        }
     }
 }
 

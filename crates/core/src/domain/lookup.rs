@@ -1,0 +1,221 @@
+//! What the numbering plans tell about a text that may be a phone number.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::fmt;
+
+use rlibphonenumber::{
+    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError,
+};
+use serde::Serialize;
+
+use super::phone::{Region, TEXT_MAX};
+
+/// A text as the numbering plans read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberLookup {
+    /// In E.164 form; the text as it was given, if it cannot be read.
+    pub number: String,
+    /// The country calling code, such as 44.
+    pub calling_code: Option<i32>,
+    pub region: Option<Region>,
+    /// As people of its country write it.
+    pub national_format: Option<String>,
+    /// Why no one can own the number; `None` if its plan has it.
+    pub problem: Option<NumberProblem>,
+    /// `None` where the plan does not tell, as in North America.
+    pub line_type: Option<LineType>,
+}
+
+/// Why a text is no number of a plan, in Twilio's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NumberProblem {
+    NotANumber,
+    InvalidCountryCode,
+    TooShort,
+    TooLong,
+    /// Between the shortest and the longest of its country, and no number has this length.
+    InvalidLength,
+    /// Numbers of its country can have this length, but the plan has no such number.
+    InvalidButPossible,
+}
+
+/// The type of a line, in Twilio's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LineType {
+    Landline,
+    Mobile,
+    /// Voice over IP. Plans do not tell fixed lines from others; most of such ranges are for nomadic use.
+    NonFixedVoip,
+    Personal,
+    TollFree,
+    Premium,
+    SharedCost,
+    Uan,
+    Voicemail,
+    Pager,
+}
+
+impl LineType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Landline => "landline",
+            Self::Mobile => "mobile",
+            Self::NonFixedVoip => "nonFixedVoip",
+            Self::Personal => "personal",
+            Self::TollFree => "tollFree",
+            Self::Premium => "premium",
+            Self::SharedCost => "sharedCost",
+            Self::Uan => "uan",
+            Self::Voicemail => "voicemail",
+            Self::Pager => "pager",
+        }
+    }
+
+    const fn of(plan: PhoneNumberType) -> Option<Self> {
+        Some(match plan {
+            PhoneNumberType::FixedLine => Self::Landline,
+            PhoneNumberType::Mobile => Self::Mobile,
+            PhoneNumberType::TollFree => Self::TollFree,
+            PhoneNumberType::PremiumRate => Self::Premium,
+            PhoneNumberType::SharedCost => Self::SharedCost,
+            PhoneNumberType::VoIP => Self::NonFixedVoip,
+            PhoneNumberType::PersonalNumber => Self::Personal,
+            PhoneNumberType::Pager => Self::Pager,
+            PhoneNumberType::UAN => Self::Uan,
+            PhoneNumberType::VoiceMail => Self::Voicemail,
+            PhoneNumberType::FixedLineOrMobile | PhoneNumberType::Unknown => return None,
+        })
+    }
+}
+
+impl fmt::Display for NumberProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotANumber => "it is not a number",
+            Self::InvalidCountryCode => "no country has this calling code",
+            Self::TooShort => "it is too short",
+            Self::TooLong => "it is too long",
+            Self::InvalidLength => "no number of its country has this length",
+            Self::InvalidButPossible => "no numbering plan has it",
+        })
+    }
+}
+
+impl NumberLookup {
+    /// Reads a text in international form, or in the national form of `region`.
+    pub fn of(text: &str, region: Option<Region>) -> Self {
+        let text = text.trim();
+        let unreadable = |problem| Self {
+            number: text.chars().take(TEXT_MAX).collect(),
+            calling_code: None,
+            region: None,
+            national_format: None,
+            problem: Some(problem),
+            line_type: None,
+        };
+        if text.len() > TEXT_MAX {
+            return unreadable(NumberProblem::TooLong);
+        }
+        let region = region.filter(|_| !text.starts_with('+'));
+        let number = match PHONE_NUMBER_UTIL.parse(text, region.map(|region| region.0)) {
+            Ok(number) => number,
+            Err(error) => return unreadable(error.into()),
+        };
+        let problem = match number.is_possible_with_reason() {
+            Err(error) => Some(error.into()),
+            Ok(NumberLengthType::IsPossibleLocalOnly) => Some(NumberProblem::TooShort),
+            Ok(NumberLengthType::IsPossible) if !number.is_valid() => Some(NumberProblem::InvalidButPossible),
+            Ok(NumberLengthType::IsPossible) => None,
+        };
+        let is_valid = problem.is_none();
+        let national = || number.format_as(PhoneNumberFormat::National).into_owned();
+        Self {
+            number: number.format_as(PhoneNumberFormat::E164).into_owned(),
+            calling_code: Some(number.country_code),
+            region: super::phone::region_of(&number),
+            national_format: is_valid.then(national),
+            problem,
+            line_type: LineType::of(PHONE_NUMBER_UTIL.get_number_type(&number)).filter(|_| is_valid),
+        }
+    }
+}
+
+impl From<ParseError> for NumberProblem {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::InvalidCountryCode => Self::InvalidCountryCode,
+            ParseError::NotANumber(_) => Self::NotANumber,
+            ParseError::TooShortAfterIdd | ParseError::TooShortNsn => Self::TooShort,
+            ParseError::TooLongNsn => Self::TooLong,
+        }
+    }
+}
+
+impl From<ValidationError> for NumberProblem {
+    fn from(error: ValidationError) -> Self {
+        match error {
+            ValidationError::InvalidCountryCode => Self::InvalidCountryCode,
+            ValidationError::TooShort => Self::TooShort,
+            ValidationError::InvalidLength => Self::InvalidLength,
+            ValidationError::TooLong => Self::TooLong,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_up(text: &str) -> NumberLookup {
+        NumberLookup::of(text, None)
+    }
+
+    #[test]
+    fn a_number_has_its_country_national_form_and_type() {
+        let number = look_up("+44 7911 123456");
+        assert_eq!((&*number.number, number.calling_code), ("+447911123456", Some(44)));
+        assert_eq!(number.region.map(|region| region.to_string()).as_deref(), Some("GB"));
+        assert_eq!(number.national_format.as_deref(), Some("07911 123456"));
+        assert_eq!((number.problem, number.line_type), (None, Some(LineType::Mobile)));
+        assert_eq!(look_up("+493012345678").line_type, Some(LineType::Landline));
+        assert_eq!(look_up("+18005550123").line_type, Some(LineType::TollFree));
+    }
+
+    #[test]
+    fn north_america_does_not_tell_mobile_numbers_from_landlines() {
+        let number = look_up("+14155552671");
+        assert_eq!((number.problem, number.line_type), (None, None));
+    }
+
+    #[test]
+    fn a_national_form_is_read_with_its_country() {
+        let germany = Region::parse("de");
+        assert_eq!(NumberLookup::of("0170 1234567", germany).number, "+491701234567");
+        assert_eq!(NumberLookup::of("+14155552671", germany).number, "+14155552671");
+        assert_eq!(look_up("0170 1234567").problem, Some(NumberProblem::InvalidCountryCode));
+    }
+
+    #[test]
+    fn a_text_that_is_no_number_says_why() {
+        for (text, problem) in [
+            ("", NumberProblem::NotANumber),
+            ("hello", NumberProblem::NotANumber),
+            ("+9990123456789", NumberProblem::InvalidCountryCode),
+            ("+1415555", NumberProblem::TooShort),
+            ("+5550001", NumberProblem::InvalidCountryCode),
+            ("+141555526711234", NumberProblem::TooLong),
+            ("+11234567890", NumberProblem::InvalidButPossible),
+            ("+15555555555", NumberProblem::InvalidButPossible),
+        ] {
+            assert_eq!(look_up(text).problem, Some(problem), "{text:?}");
+        }
+        let long = "1".repeat(1_000);
+        assert_eq!(
+            (look_up(&long).problem, look_up(&long).number.len()),
+            (Some(NumberProblem::TooLong), TEXT_MAX)
+        );
+    }
+}

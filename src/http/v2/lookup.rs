@@ -1,0 +1,215 @@
+//! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
+//! plans that the program has. No network is asked.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::context::Request;
+use super::error::Error;
+use super::params::{Fields, Null, Parameter, Parameters as _, Url, parameters, view};
+use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
+use crate::http::response::Response;
+
+/// What Twilio sells beside the validation.
+const PACKAGES: [&str; 12] = [
+    "validation",
+    "line_type_intelligence",
+    "caller_name",
+    "sim_swap",
+    "call_forwarding",
+    "line_status",
+    "identity_match",
+    "reassigned_number",
+    "sms_pumping_risk",
+    "phone_number_quality_score",
+    "pre_fill",
+    "verification",
+];
+
+const CARRIER: &str = "carrier";
+
+parameters! {
+    pub struct Wanted {
+        /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
+        "Fields" = "line_type_intelligence" => fields: Option<Packages>,
+        /// The country of a number in national form, two letters of ISO 3166-1.
+        "CountryCode" = "US" => country: Option<Region>,
+    }
+}
+
+parameters! {
+    pub struct OlderWanted {
+        /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
+        "Type" = "carrier" => types: Option<Types>,
+        /// The country of a number in national form, two letters of ISO 3166-1.
+        "CountryCode" = "US" => country: Option<Region>,
+    }
+}
+
+/// Names of packages.
+pub struct Packages {
+    has_line_type: bool,
+}
+
+/// Names of the older types.
+pub struct Types {
+    has_carrier: bool,
+}
+
+impl Parameter for Packages {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let names = names(fields, name, &PACKAGES)?;
+        Ok(names
+            .map(|names| Self { has_line_type: names.iter().any(|name| name == "line_type_intelligence") }))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": format!("({0})(,({0}))*", PACKAGES.join("|")) })
+    }
+
+    fn accepts() -> String {
+        PACKAGES.join(" | ")
+    }
+}
+
+impl Parameter for Types {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let names = names(fields, name, &[CARRIER, "caller-name"])?;
+        Ok(names.map(|names| Self { has_carrier: names.iter().any(|name| name == CARRIER) }))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "enum": [CARRIER, "caller-name"] })
+    }
+}
+
+/// The names in a parameter, which may be repeated or have several with commas between.
+fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<String>>, Error> {
+    let texts = fields.texts(parameter)?;
+    let names: Vec<String> = texts
+        .iter()
+        .flat_map(|text| text.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if names.iter().all(|name| known.contains(&name.as_str())) {
+        Ok(Some(names).filter(|names| !names.is_empty()))
+    } else {
+        Err(Error::parameter(parameter, format_args!("each must be one of {}", known.join(", "))))
+    }
+}
+
+view! {
+    /// What the numbering plans tell about a number.
+    LookupView as "Lookup"(frame, number: NumberLookup, wanted: &Wanted) {
+        /// Null if no country has it.
+        #[schemars(example = &"44")]
+        calling_country_code: Option<String> = number.calling_code.map(|code| code.to_string()),
+        /// Two letters of ISO 3166-1; null if the number cannot be read.
+        #[schemars(example = &"GB")]
+        country_code: Option<String> = number.region.map(|region| region.to_string()),
+        /// In E.164 form; the text as it was sent, if it cannot be read.
+        #[schemars(example = &"+447911123456")]
+        phone_number: String = number.number.clone(),
+        /// As people of its country write it; null if the number is not valid.
+        #[schemars(example = &"07911 123456")]
+        national_format: Option<String> = number.national_format.clone(),
+        /// Whether the plan of its country has the number. It need not be in use.
+        valid: bool = number.problem.is_none(),
+        /// Why it is not valid.
+        #[schemars(with = "Vec<String>")]
+        validation_errors: Vec<NumberProblem> = number.problem.into_iter().collect(),
+        caller_name: Null = Null,
+        sim_swap: Null = Null,
+        call_forwarding: Null = Null,
+        line_status: Null = Null,
+        /// Null unless it was asked for, and where the plan does not tell, as in North America.
+        line_type_intelligence: Option<LineTypeView> = number
+            .line_type
+            .filter(|_| wanted.fields.as_ref().is_some_and(|fields| fields.has_line_type))
+            .map(|line| LineTypeView::new(frame, line.as_str())),
+        identity_match: Null = Null,
+        reassigned_number: Null = Null,
+        sms_pumping_risk: Null = Null,
+        phone_number_quality_score: Null = Null,
+        pre_fill: Null = Null,
+        url: Url = frame.url(&format!("/PhoneNumbers/{}", number.number)),
+    }
+}
+
+view! {
+    /// The type of a line. The network is not known.
+    LineTypeView as "LineTypeIntelligence"(_frame, line: &'static str) {
+        /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
+        #[serde(rename = "type")]
+        #[schemars(example = &"mobile")]
+        line: &'static str = line,
+        carrier_name: Null = Null,
+        mobile_country_code: Null = Null,
+        mobile_network_code: Null = Null,
+        error_code: Null = Null,
+    }
+}
+
+view! {
+    /// The same, as Lookup's first version answered.
+    OlderLookupView as "OlderLookup"(frame, number: NumberLookup, wanted: &OlderWanted) {
+        #[schemars(example = &"GB")]
+        country_code: Option<String> = number.region.map(|region| region.to_string()),
+        /// In E.164 form.
+        #[schemars(example = &"+447911123456")]
+        phone_number: String = number.number.clone(),
+        #[schemars(example = &"07911 123456")]
+        national_format: Option<String> = number.national_format.clone(),
+        caller_name: Null = Null,
+        /// Null unless it was asked for.
+        carrier: Option<Carrier> = wanted
+            .types
+            .as_ref()
+            .filter(|types| types.has_carrier)
+            .map(|_| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
+        add_ons: Null = Null,
+        url: Url = Url(format!("{}/v1/PhoneNumbers/{}", frame.base.trim_end_matches("/v2"), number.number)),
+    }
+}
+
+/// The type of a line. The network is not known.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct Carrier {
+    /// landline, mobile or voip; null where the plan does not tell.
+    #[serde(rename = "type")]
+    #[schemars(example = &"mobile")]
+    line: Option<&'static str>,
+    name: Option<String>,
+    mobile_country_code: Option<String>,
+    mobile_network_code: Option<String>,
+    error_code: Option<u32>,
+}
+
+const fn older_type(line: LineType) -> Option<&'static str> {
+    match line {
+        LineType::Landline => Some("landline"),
+        LineType::Mobile => Some("mobile"),
+        LineType::NonFixedVoip => Some("voip"),
+        _ => None,
+    }
+}
+
+/// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
+pub async fn fetch(request: &Request<'_>, wanted: Wanted) -> Result<Response, Error> {
+    let number = NumberLookup::of(&request.param("PhoneNumber")?, wanted.country);
+    Ok(Response::ok(&LookupView::new(&request.frame(), number, &wanted)))
+}
+
+/// `GET /v1/PhoneNumbers/{PhoneNumber}`.
+///
+/// # Errors
+/// 404 if no plan has the number.
+pub async fn fetch_older(request: &Request<'_>, wanted: OlderWanted) -> Result<Response, Error> {
+    let number = NumberLookup::of(&request.param("PhoneNumber")?, wanted.country);
+    if number.problem.is_some() {
+        return Err(Error::NotFound);
+    }
+    Ok(Response::ok(&OlderLookupView::new(&request.frame(), number, &wanted)))
+}
