@@ -48,6 +48,72 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
     assert_eq!(command(&["secret", "YW00000000000000000000000000000000"]).await.status.code(), Some(70));
 }
 
+#[tokio::test]
+async fn a_number_that_no_plan_has_is_60200_and_costs_nothing() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let test = [("Pattern", "+15555555555"), ("Code", "4711")];
+    assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
+    for number in ["+11234567890", "+15555550100"] {
+        let refused = v2.begins(&service, number).await;
+        assert_eq!(told(&refused), (400, "60200".to_owned()), "{}", refused.text());
+        assert!(refused.text().contains("`To`"), "{}", refused.text());
+    }
+    assert!(world.twilio.received().is_empty(), "no gateway was asked");
+    assert_eq!(v2.begins(&service, "+15555555555").await.status(), 201, "a test number");
+    assert_eq!(
+        world.send("+11234567890").await.status(),
+        200,
+        "the compatible routes send to possible numbers"
+    );
+
+    let world = World::of(V2::account(Setup::new().config("numbers", "possible"))).await;
+    let v2 = V2::of(&world);
+    assert_eq!(v2.begins(&v2.service(&[]).await, "+11234567890").await.status(), 201);
+}
+
+#[tokio::test]
+async fn the_lookup_tells_what_the_plans_know() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let found = v2
+        .get("/PhoneNumbers/07400123456?CountryCode=gb&Fields=line_type_intelligence,caller_name")
+        .await
+        .json();
+    assert_eq!(
+        (
+            &found["phone_number"],
+            &found["valid"],
+            &found["line_type_intelligence"]["type"],
+            &found["caller_name"]
+        ),
+        (&json!("+447400123456"), &json!(true), &json!("mobile"), &Value::Null)
+    );
+    let american = v2.get("/PhoneNumbers/%2B14155552671?Fields=line_type_intelligence").await.json();
+    assert_eq!((&american["valid"], &american["line_type_intelligence"]), (&json!(true), &Value::Null));
+    let wrong = v2.get("/PhoneNumbers/+1123").await;
+    assert_eq!((wrong.status(), &wrong.json()["validation_errors"]), (200, &json!(["TOO_SHORT"])));
+    for (query, parameter) in [("Fields=shoe_size", "Fields"), ("CountryCode=england", "CountryCode")] {
+        let refused = v2.get(&format!("/PhoneNumbers/+14155552671?{query}")).await;
+        assert_eq!(told(&refused), (400, "60200".to_owned()), "{query}");
+        assert!(refused.text().contains(parameter), "{}", refused.text());
+    }
+    let older = async |path: &str| {
+        let user = basic(OWN_ACCOUNT, OWN_TOKEN);
+        let headers = [("authorization", user.as_str())];
+        world.server.client.request_with(Method::GET, &format!("/v1/PhoneNumbers/{path}"), &headers, "").await
+    };
+    let known = older("+447400123456?Type=carrier").await.json();
+    assert_eq!((&known["country_code"], &known["carrier"]["type"]), (&json!("GB"), &json!("mobile")));
+    assert!(
+        known["url"].as_str().is_some_and(|url| url.ends_with("/v1/PhoneNumbers/+447400123456")),
+        "{known}"
+    );
+    assert_eq!(told(&older("+1123").await), (404, "20404".to_owned()));
+    assert_eq!(told(&older("").await), (404, "20404".to_owned()), "unknown paths speak as Twilio does");
+}
+
 /// Twilio's Java library waits for `Retry-After` and repeats the POST by itself.
 #[tokio::test]
 async fn a_client_that_obeys_retry_after_sends_every_request_once() {

@@ -272,6 +272,7 @@ const SECTIONS: [Section; 12] = [
             "otp-messages",
             "default-locale",
             "locale-by-country",
+            "numbers",
             "webotp-domain",
             "brand",
             "tutorial-message",

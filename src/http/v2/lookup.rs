@@ -110,10 +110,10 @@ view! {
         #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
         /// In E.164 form; the text as it was sent, if it cannot be read.
-        #[schemars(example = &"+447911123456")]
+        #[schemars(example = &"+447400123456")]
         phone_number: String = number.number.clone(),
         /// As people of its country write it; null if the number is not valid.
-        #[schemars(example = &"07911 123456")]
+        #[schemars(example = &"07400 123456")]
         national_format: Option<String> = number.national_format.clone(),
         /// Whether the plan of its country has the number. It need not be in use.
         valid: bool = number.problem.is_none(),
@@ -158,9 +158,9 @@ view! {
         #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
         /// In E.164 form.
-        #[schemars(example = &"+447911123456")]
+        #[schemars(example = &"+447400123456")]
         phone_number: String = number.number.clone(),
-        #[schemars(example = &"07911 123456")]
+        #[schemars(example = &"07400 123456")]
         national_format: Option<String> = number.national_format.clone(),
         caller_name: Null = Null,
         /// Null unless it was asked for.

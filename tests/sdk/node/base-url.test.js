@@ -24,6 +24,14 @@ test("a number is verified", async (t) => {
   assert.equal(check.status, "approved");
 });
 
+test("a number is looked up", async () => {
+  client.lookups.baseUrl = url;
+  const found = await client.lookups.v2.phoneNumbers("+447400123456").fetch({ fields: "line_type_intelligence" });
+  assert.deepEqual([found.valid, found.countryCode, found.lineTypeIntelligence.type], [true, "GB", "mobile"]);
+  const wrong = await client.lookups.v2.phoneNumbers("+11234567890").fetch();
+  assert.deepEqual([wrong.valid, wrong.validationErrors], [false, ["INVALID_BUT_POSSIBLE"]]);
+});
+
 test("further pages come from the server", async (t) => {
   const made = [];
   for (const name of ["one", "two", "three"]) {

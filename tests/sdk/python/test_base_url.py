@@ -25,6 +25,15 @@ class BaseUrl(unittest.TestCase):
         check = calls.verification_checks.create(verification_sid=verification.sid, code=code_for(to))
         self.assertEqual(check.status, "approved")
 
+    def test_a_number_is_looked_up(self):
+        self.client.lookups.base_url = URL
+        found = self.client.lookups.v2.phone_numbers("+447400123456").fetch(fields="line_type_intelligence")
+        self.assertEqual((found.valid, found.country_code, found.line_type_intelligence["type"]), (True, "GB", "mobile"))
+        wrong = self.client.lookups.v2.phone_numbers("+11234567890").fetch()
+        self.assertEqual((wrong.valid, wrong.validation_errors), (False, ["INVALID_BUT_POSSIBLE"]))
+        older = self.client.lookups.v1.phone_numbers("07400123456").fetch(country_code="GB", type=["carrier"])
+        self.assertEqual((older.phone_number, older.carrier["type"]), ("+447400123456", "mobile"))
+
     def test_further_pages_come_from_the_server(self):
         made = {self.service(name).sid for name in ("one", "two", "three")}
         listed = {service.sid for service in self.client.verify.v2.services.stream(page_size=1)}

@@ -37,11 +37,17 @@ async fn a_page_behind_the_last_is_empty_and_50_fit_on_one() {
 }
 
 #[tokio::test]
+async fn a_page_has_at_most_a_thousand_items() {
+    let world = V2World::new().await;
+    let reply = world.get("/v2/Services?PageSize=5000").await;
+    assert_eq!((reply.status, &json(&reply)["meta"]["page_size"]), (200, &1_000.into()));
+}
+
+#[tokio::test]
 async fn bad_values_are_60200() {
     let world = V2World::new().await;
     for query in [
         "PageSize=0",
-        "PageSize=1001",
         "PageSize=x",
         "PageSize=%2B5",
         "Page=-1",
