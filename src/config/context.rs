@@ -284,6 +284,7 @@ impl Context {
         if credentials {
             report.errors.extend(of_environment.errors);
             report.warnings.extend(of_environment.warnings);
+            report.without_effect.extend(of_environment.without_effect);
         }
         let own_gateways = sources.overrides.program.gateways.clone();
         Self { raw, names, report, rows: Vec::new(), own_gateways }
