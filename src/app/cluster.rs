@@ -1,6 +1,8 @@
 //! A node of a cluster: it stands by until it owns the records.
 
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use onceward_cluster::{
 };
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
 use url::Url;
 
 use super::tls::{self, TlsError};
@@ -26,6 +29,9 @@ use crate::store::{Store as _, StoreError, Write, create_durably};
 
 /// The longest time for which a node that stops waits for etcd.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
+
+/// Time between two looks at the lease.
+const LEASE_CHECKED: Duration = Duration::from_millis(50);
 
 /// The longest wait for a node that a command asks.
 const NODE_WITHIN: Duration = Duration::from_secs(2);
@@ -92,18 +98,19 @@ impl Member {
         self.cluster.owner()
     }
 
-    /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true`.
+    /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true` and its lease is
+    /// valid: meanwhile requests wait, because etcd may have a leader again in a moment.
     pub fn direct_requests(
-        &self,
+        self: &Arc<Self>,
         settings: &Settings,
         mut is_serving: watch::Receiver<bool>,
         request_target: Arc<watch::Sender<http::RequestTarget>>,
     ) {
         let is_tls = settings.tls.is_some();
-        let mut owner = self.owner();
+        let (mut owner, member) = (self.owner(), Arc::clone(self));
         tokio::spawn(async move {
             loop {
-                let may_serve = *is_serving.borrow_and_update();
+                let may_serve = *is_serving.borrow_and_update() && member.cluster.has_valid_lease();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
                     Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unproven | Owner::Unknown => {
@@ -115,10 +122,15 @@ impl Member {
                         })
                     }
                 };
-                request_target.send_replace(target);
+                request_target.send_if_modified(|last| {
+                    let is_new = *last != target;
+                    *last = target;
+                    is_new
+                });
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
+                    () = sleep(LEASE_CHECKED) => Ok(()),
                 };
                 if changed.is_err() {
                     return;
@@ -139,6 +151,66 @@ impl Member {
     pub async fn campaign(&self) -> Result<(ServerKey, Arc<EtcdStore>), ClusterError> {
         Ok((self.key.clone(), Arc::new(self.cluster.campaign().await?)))
     }
+}
+
+/// The file in the data directory that names the lease of this process. The process holds a lock on it; therefore a
+/// command knows whether the process is gone.
+const LEASE_FILE: &str = "lease";
+
+/// The lock on [`LEASE_FILE`], until it is dropped or the process ends.
+pub struct HeldLease {
+    _file: File,
+}
+
+/// Writes the lease of this process for [`release_lease`]. Without it, nodes wait until the lease ends by itself.
+pub fn hold_lease(data_dir: &Path, lease: i64) -> io::Result<HeldLease> {
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join(LEASE_FILE))?;
+    file.try_lock()?;
+    file.set_len(0)?;
+    file.write_all(format!("{lease:x}\n").as_bytes())?;
+    Ok(HeldLease { _file: file })
+}
+
+/// What [`release_lease`] found.
+pub enum ReleasedLease {
+    /// The lease has ended now.
+    Released,
+    /// It had ended, or no process of this data directory has owned the records.
+    None,
+    /// The process that has it runs.
+    InUse,
+}
+
+/// Ends the lease of a process of this data directory that is gone.
+///
+/// # Errors
+/// [`ClusterError`].
+pub fn release_lease(
+    storage: &StorageSettings,
+    cluster: &ClusterSettings,
+) -> Result<ReleasedLease, ClusterError> {
+    let path = storage.data_dir.join(LEASE_FILE);
+    let failed = |source| ClusterError::File { path: path.clone(), source };
+    let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReleasedLease::None),
+        Err(error) => return Err(failed(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(ReleasedLease::InUse),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let text = io::read_to_string(&file).map_err(failed)?;
+    // A process that was killed while it wrote the file has begun no term that others wait for.
+    let Ok(lease) = i64::from_str_radix(text.trim(), 16) else { return Ok(ReleasedLease::None) };
+    let (_, tls) = read_files(storage, cluster)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let released = runtime.block_on(onceward_cluster::release(&cluster.etcd, tls.as_ref(), lease))?;
+    file.set_len(0).map_err(failed)?;
+    Ok(if released { ReleasedLease::Released } else { ReleasedLease::None })
 }
 
 /// Fills an etcd that has no records of a cluster.

@@ -37,7 +37,7 @@ use cluster::Member;
 use control::Control;
 
 pub use bind::bind;
-pub use cluster::{ClusterError, ClusterImport, ClusterReport, ask_all};
+pub use cluster::{ClusterError, ClusterImport, ClusterReport, ReleasedLease, ask_all, release_lease};
 pub use front_end::LateBoundVerifier;
 pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};
@@ -91,7 +91,7 @@ pub struct App {
     /// Where requests go in a cluster.
     request_target: Arc<watch::Sender<http::RequestTarget>>,
     /// The node of a cluster, once it has joined.
-    member: Arc<OnceLock<Member>>,
+    member: Arc<OnceLock<Arc<Member>>>,
 }
 
 /// Wait before etcd is asked again.
@@ -163,9 +163,10 @@ impl App {
                 joined => break joined?,
             }
         };
+        let member = Arc::new(member);
         self.late.follow(member.owner());
         member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.request_target));
-        Ok(self.member.get_or_init(|| member))
+        Ok(self.member.get_or_init(|| member).as_ref())
     }
 
     /// Gives up the name and address of a node of a cluster.

@@ -2,9 +2,12 @@
 //!
 //! The first signal begins the soft stop: no new connections, what was begun is finished, the
 //! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
-//! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again.
+//! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again. A node of a cluster
+//! that loses the records starts again in the same process.
 
-use std::process::ExitCode;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
@@ -25,7 +29,7 @@ use crate::telemetry;
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
-/// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
+/// The node has lost the ownership of the records of the cluster, and could not start again (`EX_TEMPFAIL` of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
 /// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
 const EXIT_CONFIGURATION: u8 = 64;
@@ -62,7 +66,19 @@ pub fn run(loaded: Loaded) -> ExitCode {
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_START_FAILED }
     });
     runtime.shutdown_timeout(LAST_BREATH);
+    if code == EXIT_LEASE_LOST {
+        let error = start_again();
+        tracing::error!(%error, "standby not started; the service manager must start it");
+    }
     ExitCode::from(code)
+}
+
+/// Replaces this process by a new one of the same program, with the same id: memory may be out of date. Returns only if
+/// that fails.
+fn start_again() -> io::Error {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "onceward".into());
+    Command::new(program).args(arguments).exec()
 }
 
 /// SIGTERM and SIGINT, from before the first thing that a stop would have to undo.
@@ -165,7 +181,7 @@ async fn serve_until_end(
         None => None,
     };
 
-    let mut store = None;
+    let (mut store, mut lease) = (None, None);
     let starting = async {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
@@ -174,6 +190,11 @@ async fn serve_until_end(
             tasks.spawn(service_manager::keep_watchdog(app.clone()));
             let (key, owned) = app.join(&settings, cluster).await?.campaign().await?;
             store = Some(Arc::clone(&owned));
+            lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
+                .inspect_err(
+                    |error| tracing::warn!(%error, "lease not noted; after a crash nodes wait until it ends"),
+                )
+                .ok();
             app.start(&settings, Some((key, owned))).await
         } else {
             app.start(&settings, None).await?;
@@ -202,9 +223,8 @@ async fn serve_until_end(
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = lease_ended(store.as_deref()) => {
-            // Memory may be out of date: a new process reads the records again if this node wins once more.
             let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
-            tracing::error!(node, "lease in etcd lost; this node answers nothing more and exits");
+            tracing::error!(node, "lease in etcd lost; this node drops its records and starts again as a standby");
             app.begin_stop();
             let _ = stop_serving.send(());
             let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
@@ -243,6 +263,8 @@ async fn serve_until_end(
     };
     serving.abort();
     app.finish_traces().await;
+    // Until here a command must not end the lease.
+    drop(lease);
     Ok(code)
 }
 

@@ -6,6 +6,7 @@ mod audit;
 pub mod backup;
 mod check_data;
 mod client;
+mod cluster;
 mod doctor;
 mod findings;
 mod guard;
@@ -40,6 +41,7 @@ use audit::AuditArgs;
 use backup::{ExportError, ImportError};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::ClientError;
+use cluster::ClusterArgs;
 use guard::GuardArgs;
 use health::HealthArgs;
 use keys::KeysArgs;
@@ -306,6 +308,9 @@ enum Command {
     /// The server must run on the data directory.
     Audit(AuditArgs),
 
+    /// Work on the lease of a node of a cluster.
+    Cluster(ClusterArgs),
+
     /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
     ///
     /// For supervisors that have no HTTP client, such as a container's health check.
@@ -338,6 +343,10 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, &storage()?)?,
         Command::Guard(args) => guard::run(args, sources)?,
+        Command::Cluster(args) => {
+            let (storage, cluster) = config::load_records(sources)?;
+            cluster::run(&args, &storage, cluster.as_ref())?
+        }
         Command::Health(args) => health::run(&args, &config::load_listen(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
     };

@@ -187,7 +187,7 @@ static LOOKUP: ApiGroup = twilio(
     &[
         Route::new(Get, "/v2/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumber", "Look a number up"),
             v2!(lookup::fetch, lookup::Wanted), one::<LookupView>())
-            .about("A number that is not valid is no error: valid is false, and validation_errors says why."),
+            .about("A number that is not valid is no error: valid is false, and validation_errors says why.").others(&[404]),
         Route::new(Get, "/v1/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumberV1", "Look a number up, as Lookup's first version"),
             v2!(lookup::fetch_older, lookup::OlderWanted), one::<OlderLookupView>())
             .about("A number that is not valid is 404.").others(&[404]),

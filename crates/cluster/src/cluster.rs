@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, put, version_is};
+use crate::etcd::{Client, ClientError, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest, TxnResponse};
 use crate::sealed::{Sealing, record_range, system_key};
@@ -229,6 +229,12 @@ impl Cluster {
         self.owner.clone()
     }
 
+    /// Whether the lease of this node's last term is valid, as [`EtcdStore`] decides by it. Changes with time, also without a
+    /// change of the [`owner`](Self::owner).
+    pub fn has_valid_lease(&self) -> bool {
+        self.state.term.borrow().as_ref().is_some_and(|term| term.is_valid())
+    }
+
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
     /// campaign goes on. A node whose name another process has waits for the name.
     ///
@@ -316,6 +322,20 @@ impl Cluster {
         // The lease ends by itself in any case.
         let _ = store.release().await;
         Ok(())
+    }
+}
+
+/// Ends the term of a process that is gone, so that no node waits until its lease ends. Returns `false` if it has ended.
+/// A transaction of that term changes nothing from then on.
+///
+/// # Errors
+/// [`JoinError::Settings`] and [`JoinError::Etcd`].
+pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Result<bool, JoinError> {
+    let client = Client::new(urls, tls).map_err(JoinError::Settings)?;
+    match client.revoke(lease).await {
+        Ok(()) => Ok(true),
+        Err(ClientError::Refused(why)) if why.contains(LEASE_NOT_FOUND) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

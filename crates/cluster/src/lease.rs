@@ -8,7 +8,7 @@ use std::{io, thread};
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, EtcdTls};
 
@@ -19,6 +19,9 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Memory is trusted for this long less than the lease may last: clocks of two machines differ a little in rate.
 const MARGIN: Duration = Duration::from_millis(500);
 const VALID_FOR: Duration = TTL.saturating_sub(MARGIN);
+/// Time after the end of a lease, as far as this node knows, until the node gives it up: etcd may have heard keep-alives
+/// whose answers did not arrive, and would prolong the lease as long as they are sent.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
 
 pub struct Lease {
     /// etcd's id.
@@ -41,6 +44,12 @@ impl Lease {
     /// etcd has prolonged the lease, as it was asked at `sent`.
     fn acknowledged(&self, sent: Timestamp) {
         self.valid_until.fetch_max(sent.plus(VALID_FOR).as_millis(), Ordering::AcqRel);
+    }
+
+    /// Time until this node gives the lease up, unless etcd prolongs it: 2.5 s from the last request that etcd answered.
+    fn until_given_up(&self) -> Duration {
+        let valid_until = Timestamp::from_millis(self.valid_until.load(Ordering::Acquire));
+        valid_until.plus(GIVEN_UP_AFTER).since(self.now())
     }
 
     /// Time since the machine booted, suspension included.
@@ -91,11 +100,18 @@ async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
     };
     while let Some(lease) = lease.upgrade().filter(|lease| !lease.has_ended()) {
         let sent = lease.now();
-        match client.keep_alive(lease.id).await {
-            Ok(true) => lease.acknowledged(sent),
-            Ok(false) => lease.end(),
+        match timeout(lease.until_given_up(), client.keep_alive(lease.id)).await {
+            Ok(Ok(true)) => lease.acknowledged(sent),
+            Ok(Ok(false)) => lease.end(),
             // The lease may still last.
-            Err(error) => tracing::debug!(%error, "lease not prolonged"),
+            Ok(Err(error)) => tracing::debug!(%error, "lease not prolonged"),
+            Err(_) => {}
+        }
+        if lease.until_given_up().is_zero() && !lease.has_ended() {
+            lease.end();
+            tracing::warn!("lease not confirmed by etcd in time, given up");
+            // If etcd hears this node, another one need not wait for the end.
+            let _ = timeout(EVERY, client.revoke(lease.id)).await;
         }
         drop(lease);
         sleep(EVERY).await;

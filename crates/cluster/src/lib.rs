@@ -16,7 +16,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner};
+pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
 pub use etcd::{ClientError, EtcdTls};
 pub use status::{ClusterView, MemberStatus, member_status, view};
 pub use store::EtcdStore;

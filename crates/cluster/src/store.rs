@@ -104,6 +104,11 @@ impl EtcdStore {
         self.lease.wait_until_ended().await;
     }
 
+    /// etcd's id of the lease of this term.
+    pub fn lease_id(&self) -> i64 {
+        self.lease.id
+    }
+
     /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {

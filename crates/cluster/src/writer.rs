@@ -14,7 +14,7 @@ use onceward_store::{Done, Key, StoreError, Write};
 use prost::Message as _;
 use tokio::sync::mpsc;
 
-use crate::etcd::{Client, ClientError, delete, found, get, nested, put, version_is};
+use crate::etcd::{Client, ClientError, LEASE_NOT_FOUND, delete, found, get, nested, put, version_is};
 use crate::lease::Lease;
 use crate::messages::{RequestOp, TxnRequest};
 use crate::sealed::{Sealer, Sealing, system_key};
@@ -166,7 +166,7 @@ impl Writer {
                 Ok(())
             }
             Err(ClientError::Refused(why) | ClientError::Local(why)) => {
-                if why.contains("lease not found") {
+                if why.contains(LEASE_NOT_FOUND) {
                     self.lease.end();
                 }
                 Err(StoreError::Unavailable(why))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Request;
 use super::error::Error;
-use super::params::{Fields, Null, Parameter, Parameters as _, Url, parameters, view};
+use super::params::{Fields, Null, Parameter, Url, parameters, view};
 use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
 use crate::http::response::Response;
 
@@ -26,6 +26,9 @@ const PACKAGES: [&str; 12] = [
     "pre_fill",
     "verification",
 ];
+
+/// Bytes of the longest text in a path that is read: a number with generous punctuation.
+const LONGEST: usize = 64;
 
 const CARRIER: &str = "carrier";
 
@@ -90,7 +93,7 @@ fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<
     let names: Vec<String> = texts
         .iter()
         .flat_map(|text| text.split(','))
-        .map(|name| name.trim().to_owned())
+        .map(str::to_owned)
         .filter(|name| !name.is_empty())
         .collect();
     if names.iter().all(|name| known.contains(&name.as_str())) {
@@ -196,9 +199,21 @@ const fn older_type(line: LineType) -> Option<&'static str> {
     }
 }
 
+/// The number in the path.
+///
+/// # Errors
+/// 404 for a text that is too long for a number.
+fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup, Error> {
+    let text = request.param("PhoneNumber")?;
+    if text.len() > LONGEST { Err(Error::NotFound) } else { Ok(NumberLookup::of(&text, country)) }
+}
+
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
+///
+/// # Errors
+/// 404 for a text that is too long for a number.
 pub async fn fetch(request: &Request<'_>, wanted: Wanted) -> Result<Response, Error> {
-    let number = NumberLookup::of(&request.param("PhoneNumber")?, wanted.country);
+    let number = number(request, wanted.country)?;
     Ok(Response::ok(&LookupView::new(&request.frame(), number, &wanted)))
 }
 
@@ -207,7 +222,7 @@ pub async fn fetch(request: &Request<'_>, wanted: Wanted) -> Result<Response, Er
 /// # Errors
 /// 404 if no plan has the number.
 pub async fn fetch_older(request: &Request<'_>, wanted: OlderWanted) -> Result<Response, Error> {
-    let number = NumberLookup::of(&request.param("PhoneNumber")?, wanted.country);
+    let number = number(request, wanted.country)?;
     if number.problem.is_some() {
         return Err(Error::NotFound);
     }

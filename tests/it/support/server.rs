@@ -245,10 +245,6 @@ impl Server {
         kib * 1024
     }
 
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("look at the program").is_some()
-    }
-
     /// Waits for the end of the program and of its output.
     pub async fn ended(mut self) -> Finished {
         let status = soon("the program's end", async {

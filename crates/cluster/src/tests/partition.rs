@@ -8,7 +8,10 @@ use tokio::time::timeout;
 use super::etcd_process::Etcd;
 use super::link::Link;
 use super::node::{START, commit, eventually, join, key, options, put, restore};
-use crate::Cluster;
+use crate::{Cluster, release};
+
+/// A test waits so long for what it expects.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
@@ -30,4 +33,30 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
     assert_eq!((&records[&key(0, 1)][..], &records[&key(0, 2)][..]), (&b"before"[..], &b"of b"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_etcd_hears_and_that_hears_nothing_gives_up() {
+    let etcd = Etcd::start(1).await;
+    let link = Link::to(&etcd.urls()[0]).await;
+    let mut of_a = options(&etcd, "a", 1, START);
+    of_a.etcd = vec![link.url.clone()];
+    let a = Cluster::join(of_a).await.expect("joined").campaign().await.unwrap();
+    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    link.cut_answers();
+    let b = join(&etcd, "b").await;
+    let b = timeout(PATIENCE, b.campaign()).await.expect("another node takes over").unwrap();
+    timeout(PATIENCE, a.wait_until_lease_ended()).await.expect("the owner has given up");
+    assert!(commit(&a, vec![put(0, 1, "of a")]).await.is_err());
+    assert_eq!(restore(&b, Slots::all()).await.unwrap()[&key(0, 1)][..], b"before"[..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_of_a_process_that_is_gone_can_be_ended_once() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let lease = a.lease_id();
+    assert!(release(&etcd.urls(), None, lease).await.unwrap());
+    assert!(!release(&etcd.urls(), None, lease).await.unwrap());
+    assert!(commit(&a, vec![put(0, 1, "late")]).await.is_err());
 }
