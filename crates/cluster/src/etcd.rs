@@ -138,10 +138,11 @@ impl Client {
                 let error = match timeout(ATTEMPT, unary(channel, path, request.clone())).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) if is_refusal(&status) => {
+                        let why = with_remedy(status.message());
                         return Err(if is_unknown {
-                            ClientError::Unknown(status.message().to_owned())
+                            ClientError::Unknown(why)
                         } else {
-                            ClientError::Refused(status.message().to_owned())
+                            ClientError::Refused(why)
                         });
                     }
                     Ok(Err(status)) => with_causes(&status),
@@ -293,6 +294,18 @@ fn with_causes(status: &Status) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What heals an etcd whose quota is used up: it does not heal by itself.
+pub const FULL_REMEDY: &str = "run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\"";
+
+/// A refusal, with the remedy of the one that no repetition heals.
+fn with_remedy(refusal: &str) -> String {
+    if refusal.contains("database space exceeded") {
+        format!("{refusal}: its database is full; {FULL_REMEDY}")
+    } else {
+        refusal.to_owned()
+    }
 }
 
 /// Whether the request was certainly not carried out, and another member would say the same. An error with a source is

@@ -17,6 +17,6 @@ mod tests;
 mod writer;
 
 pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
-pub use etcd::{ClientError, EtcdTls};
+pub use etcd::{ClientError, EtcdTls, FULL_REMEDY};
 pub use status::{ClusterView, MemberStatus, member_status, view};
 pub use store::EtcdStore;

@@ -1,6 +1,6 @@
 //! The cluster: the members of etcd, the owner of the records, and whether each node answers where others reach it.
 
-use onceward_cluster::{ClusterView, MemberStatus};
+use onceward_cluster::{ClusterView, FULL_REMEDY, MemberStatus};
 
 use super::super::CommandError;
 use super::super::client::runtime;
@@ -25,11 +25,9 @@ pub(super) fn examine(settings: &Settings, findings: &mut Findings) -> Result<()
         let check = format!("etcd {url}");
         match status {
             Ok(MemberStatus { errors, .. }) if !errors.is_empty() => {
-                findings.fail(
-                    check,
-                    errors.join("; "),
-                    "see docs/operate/cluster.md and the log of the member",
-                );
+                let is_full = errors.iter().any(|error| error.contains("NOSPACE"));
+                let remedy = if is_full { FULL_REMEDY } else { "see the log of the member" };
+                findings.fail(check, errors.join("; "), remedy);
             }
             Ok(MemberStatus { has_leader: false, .. }) => {
                 findings.fail(check, "it knows no leader", "start a majority of the members");
