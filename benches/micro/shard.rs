@@ -21,7 +21,7 @@ use onceward::numbers::{
     Verifier, VerifierDeps,
 };
 use onceward::shard::{ShardDeps, Shards};
-use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
+use onceward::store::{Done, Owner, Slots, Store, StoreError, Visitor, Write};
 use onceward::template::{MessageStyle, Templates};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -193,10 +193,6 @@ impl Store for NoDisk {
     }
 
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
-
-    fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        Box::pin(async { Err(StoreError::Unavailable("it keeps nothing".to_owned())) })
-    }
 
     fn health(&self) -> Result<(), String> {
         Ok(())

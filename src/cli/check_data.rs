@@ -12,7 +12,6 @@ use super::findings::{Findings, Verdict};
 use super::source::{self, Progress, Source};
 use super::{CommandError, CommandOutput, EXIT_DAMAGED, in_three};
 use crate::config::StorageSettings;
-use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
@@ -83,20 +82,15 @@ fn through_server(
     findings: &mut Findings,
     progress: &mut Progress,
 ) -> Result<(), CommandError> {
-    let Source { mut records, counts, key, .. } = source;
-    progress.expect(counts.total());
     findings.figure("through_server", true);
     findings.ok(
         "server",
         "one runs on it: every record was checked through it, the files were not; stop it to have them checked too, or \
          check a copy that a file system snapshot made",
     );
-    check_key(settings, Some(&key), findings)?;
-    let (mut seen, mut versions, kinds) = (0, BTreeMap::new(), for_tools());
-    let failed = |error| CommandError::Failed(format!("read the records: {error}; check again"));
-    while let Some(entry) = records.next_entry().map_err(failed)? {
-        seen += 1;
-        progress.at(seen);
+    check_key(settings, Some(&source.key), findings)?;
+    let (mut versions, kinds) = (BTreeMap::new(), for_tools());
+    let counts = source.each(progress, &mut |entry| {
         let version = entry.record.first().copied().unwrap_or_default();
         *versions.entry((entry.key.kind, version)).or_default() += 1;
         if let Err(what) = check_record(&entry, &kinds) {
@@ -104,7 +98,8 @@ fn through_server(
                 "stop the server and check again: docs/operate/data-directory.md says what can be done";
             findings.fail("data", what, advice);
         }
-    }
+        Ok(())
+    })?;
     show_records(findings, Some(&counts), &versions);
     Ok(())
 }
@@ -112,11 +107,10 @@ fn through_server(
 fn directory(settings: &StorageSettings, findings: &mut Findings) -> Result<(), CommandError> {
     let directory = source::open(settings)?;
     let kinds = for_tools();
-    let examined = directory.examine(
-        Timestamp::EPOCH,
-        &|entry: &CopiedRecord| check_record(entry, &kinds),
-        &mut |found: Finding| findings.damage(found),
-    )?;
+    let examined = directory
+        .examine(&|entry: &CopiedRecord| check_record(entry, &kinds), &mut |found: Finding| {
+            findings.damage(found)
+        })?;
     // Before it is complete, nothing in it was written with a key.
     if matches!(directory.is_new(), Ok(false)) {
         check_key(settings, Some(directory.key_fingerprint()), findings)?;

@@ -219,7 +219,6 @@ async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> 
     let mut records = Vec::new();
     let at = each_record(&settings.storage, &registry::KINDS, |CopiedRecord { key, expires, record }| {
         records.push(Write { key, expires, put: Some(record) });
-        Ok(())
     })?;
     Ok(Offline::of_copy(records, at, settings).await?)
 }

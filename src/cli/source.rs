@@ -1,66 +1,96 @@
 //! The source of the records: the running server, or the directory if none runs; and the progress of a command.
 
-use std::io::{BufReader, IsTerminal, Read, Write, stderr};
+use std::io::{BufReader, IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::Duration;
 
 use super::CommandError;
-use super::client::Client;
+use super::client::{Client, CopyStream};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::http::CopyNews;
 use crate::store::{
-    CopiedRecord, CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in,
+    CopiedRecord, CopyReader, OfflineRecords, OpenError, ReadOnly, RecordCounts, key_fingerprint_in,
 };
-
-const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Every record as of one moment.
 pub struct Source {
-    pub records: CopyReader<BufReader<Box<dyn Read>>>,
-    pub counts: RecordCounts,
+    records: Records,
     pub key: String,
     pub at: Timestamp,
     pub served: bool,
+}
+
+enum Records {
+    /// A server's copy, which has so many records.
+    Server(CopyReader<BufReader<CopyStream>>, u64),
+    Directory(Box<OfflineRecords>),
 }
 
 impl Source {
     pub fn open(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
         match Self::of_server(&settings.data_dir, progress) {
             Err(CommandError::Client(error)) if error.has_no_socket() => {
-                Self::of_directory(settings, progress)
+                progress.now("reading the data directory");
+                Self::of_directory(settings)
             }
             found => found,
         }
     }
 
     pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
-        let (mut counts, mut at) = (RecordCounts::default(), Timestamp::EPOCH);
+        let (mut total, mut at) = (0, Timestamp::EPOCH);
         let stream = Client::of(data_dir)?.copy(|news| match news {
             CopyNews::Copied(records) => progress.at(*records),
             CopyNews::Complete { records, at: reached } => {
-                counts = records.iter().copied().collect();
+                total = records.iter().map(|(_, count)| count).sum();
                 // The server's time, by which all ends are to be read, and not the clock of this command.
                 at = Timestamp::from_millis(*reached);
             }
             CopyNews::Failed(_) => {}
         })?;
         let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
-        Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
+        Ok(Self { records: Records::Server(CopyReader::new(stream), total), key, at, served: true })
     }
 
     /// Of a directory that no server uses. Nothing in it changes.
-    pub fn of_directory(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
+    fn of_directory(settings: &StorageSettings) -> Result<Self, CommandError> {
         let directory = open(settings)?;
         if directory.is_new()? {
             return Err(CommandError::NoData(settings.data_dir.display().to_string()));
         }
-        progress.now("reading the data directory");
-        let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default())?;
-        let key = directory.key_fingerprint().to_owned();
-        let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
-        Ok(Self { records, counts, key, at: copied.at, served: false })
+        let records = directory.records()?;
+        let (key, at) = (records.key_fingerprint().to_owned(), records.at());
+        Ok(Self { records: Records::Directory(Box::new(records)), key, at, served: false })
+    }
+
+    /// Passes every record to `visit`. Returns their numbers.
+    pub fn each(
+        self,
+        progress: &mut Progress,
+        visit: &mut dyn FnMut(CopiedRecord) -> Result<(), CommandError>,
+    ) -> Result<RecordCounts, CommandError> {
+        let (mut counts, mut read) = (RecordCounts::default(), 0);
+        let mut take = |entry: CopiedRecord, progress: &mut Progress| {
+            read += 1;
+            progress.at(read);
+            counts.add(entry.key.kind);
+            visit(entry)
+        };
+        match self.records {
+            Records::Directory(records) => records.each(&mut |entry| take(entry, progress))?,
+            Records::Server(mut records, total) => {
+                progress.expect(total);
+                let failed = |error| {
+                    CommandError::Failed(format!("cannot read the records: {error}; run the command again"))
+                };
+                while let Some(entry) = records.next_entry().map_err(failed)? {
+                    take(entry, progress)?;
+                }
+            }
+        }
+        Ok(counts)
     }
 }
 
@@ -68,17 +98,17 @@ impl Source {
 pub fn each_record(
     settings: &StorageSettings,
     kinds: &[u8],
-    mut visit: impl FnMut(CopiedRecord) -> Result<(), CommandError>,
+    mut visit: impl FnMut(CopiedRecord),
 ) -> Result<Timestamp, CommandError> {
-    let mut source = Source::of_directory(settings, &mut Progress::of("reading", true))?;
-    let failed =
-        |error| CommandError::Failed(format!("cannot read the records: {error}; run the command again"));
-    while let Some(entry) = source.records.next_entry().map_err(failed)? {
+    let source = Source::of_directory(settings)?;
+    let at = source.at;
+    source.each(&mut Progress::of("reading", true), &mut |entry| {
         if kinds.contains(&entry.key.kind) {
-            visit(entry)?;
+            visit(entry);
         }
-    }
-    Ok(source.at)
+        Ok(())
+    })?;
+    Ok(at)
 }
 
 /// A data directory that no server uses.
@@ -107,10 +137,6 @@ fn explained(data_dir: &Path, error: OpenError) -> CommandError {
 /// Whether a journal or a snapshot exists beside the missing file.
 fn holds_data(data_dir: &Path, missing: &Path) -> bool {
     missing.ends_with("FORMAT") && ["journal", "snapshot"].iter().any(|name| data_dir.join(name).exists())
-}
-
-fn reader(from: Box<dyn Read>) -> CopyReader<BufReader<Box<dyn Read>>> {
-    CopyReader::new(BufReader::with_capacity(BUFFER_BYTES, from))
 }
 
 /// The time between two lines.

@@ -75,20 +75,13 @@ fn write(
     settings: &StorageSettings,
     progress: &mut Progress,
 ) -> Result<(RecordCounts, bool), CommandError> {
-    let Source { mut records, counts, key, at, served } = Source::open(settings, progress)?;
-    let kinds = for_tools();
+    let source = Source::open(settings, progress)?;
+    let (served, kinds) = (source.served, for_tools());
     progress.now("exporting");
-    progress.expect(counts.total());
-    let header = Header::new(at, key);
+    let header = Header::new(source.at, source.key.clone());
     let to = out.writer().map_err(ExportError::from)?;
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
-    let mut written = 0;
-    let failed = |error| CommandError::Failed(format!("read the records: {error}; export again"));
-    while let Some(entry) = records.next_entry().map_err(failed)? {
-        writer.write(&entry, &kinds)?;
-        written += 1;
-        progress.at(written);
-    }
+    let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
     writer.finish()?;
     Ok((counts, served))
 }

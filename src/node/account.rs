@@ -70,6 +70,11 @@ impl AccountFile {
         &self.path
     }
 
+    /// The data directory, which has the file.
+    pub fn data_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// Makes the account at the first start. At later starts takes the credentials from the file, if there is one.
     /// Removes what an interrupted write left.
     ///

@@ -104,20 +104,20 @@ impl Table for NumberTable {
         self.capacity.of(number.is_test).change(number.service, usize::from(before.is_some()), 1);
     }
 
-    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &RecordKind) -> Result<(), RecordError> {
-        let read = |(key, bytes): &(RecordKey, Option<Bytes>)| {
-            let state = bytes.as_ref().map_or(Ok(NumberState::Fresh), |bytes| decode(bytes))?;
+    fn load(&mut self, records: &[(RecordKey, Bytes)], _: &RecordKind) -> Result<(), RecordError> {
+        let read = |(key, bytes): &(RecordKey, Bytes)| {
+            let state = decode(bytes)?;
             Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
+        let states: Vec<(u8, NumberKey, NumberState)> = states.collect::<Result<_, _>>()?;
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut added, mut removed) = <([Shares; 2], [Shares; 2])>::default();
-        self.numbers.load(states.collect::<Result<_, _>>()?, |key, before, after| {
-            added[usize::from(key.is_test)].add(key.service, usize::from(after.is_some()));
-            removed[usize::from(key.is_test)].add(key.service, usize::from(before.is_some()));
-        });
+        let mut added = <[Shares; 2]>::default();
+        for (_, key, _) in &states {
+            added[usize::from(key.is_test)].add(key.service, 1);
+        }
+        self.numbers.load(states);
         self.capacity.0.iter().zip(&added).for_each(|(capacity, added)| capacity.add_all(added));
-        self.capacity.0.iter().zip(&removed).for_each(|(capacity, removed)| capacity.remove_all(removed));
         Ok(())
     }
 

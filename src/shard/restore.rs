@@ -78,7 +78,10 @@ pub async fn restore(
     };
     let mut sorter = SlotSorter { owners: owners.iter().enumerate().filter_map(table_of).collect() };
     drop(senders);
-    let visit = move |key, record: Option<&[u8]>, _| sorter.take(key, record.map(Bytes::copy_from_slice));
+    let visit = move |key, _, record: &[u8]| {
+        sorter.take(key, Bytes::copy_from_slice(record));
+        Ok(())
+    };
     shared.store.restore(all, Box::new(visit)).await?;
     // `restore` has dropped the sorter and thereby closed the channels of the threads.
     let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
@@ -94,8 +97,8 @@ pub async fn restore(
     (0..owners.len()).map(next_of).collect::<Option<_>>().ok_or(RestoreError::Interrupted)
 }
 
-/// Records on their way to a table of a thread. `None` for one that was removed.
-type TableBatch = (usize, Vec<(RecordKey, Option<Bytes>)>);
+/// Records on their way to a table of a thread.
+type TableBatch = (usize, Vec<(RecordKey, Bytes)>);
 
 fn fill_from(
     mut tables: Vec<Tables>,
@@ -118,7 +121,7 @@ struct SlotSorter {
 }
 
 impl SlotSorter {
-    fn take(&mut self, key: RecordKey, bytes: Option<Bytes>) {
+    fn take(&mut self, key: RecordKey, bytes: Bytes) {
         if let Some(owner) = self.owners.iter_mut().find(|owner| owner.slots.contains(key.slot)) {
             owner.waiting.push((key, bytes));
             if owner.waiting.len() == BATCH {
@@ -134,11 +137,11 @@ struct OwnerTable {
     /// Its place among the tables of the thread.
     table: usize,
     to: SyncSender<TableBatch>,
-    waiting: Vec<(RecordKey, Option<Bytes>)>,
+    waiting: Vec<(RecordKey, Bytes)>,
 }
 
 impl OwnerTable {
-    fn hand_over(&mut self, next: Vec<(RecordKey, Option<Bytes>)>) {
+    fn hand_over(&mut self, next: Vec<(RecordKey, Bytes)>) {
         // Fails only if the other end panicked; `restore` learns that when it waits for its tables.
         let _ = self.to.send((self.table, std::mem::replace(&mut self.waiting, next)));
     }

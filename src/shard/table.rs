@@ -34,16 +34,12 @@ pub trait Table: Send {
     fn set(&mut self, key: RecordKey, record: Stored);
     /// Removes the record under a key. Returns `true` if it existed.
     fn remove(&mut self, key: &RecordKey) -> bool;
-    /// Applies records of a restore in order; `None` removes.
+    /// Adds records of a restore. Each key occurs once.
     ///
     /// # Errors
     /// [`RecordError`] if a record cannot be decoded.
-    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &RecordKind) -> Result<(), RecordError> {
+    fn load(&mut self, records: &[(RecordKey, Bytes)], kind: &RecordKind) -> Result<(), RecordError> {
         for (key, bytes) in records {
-            let Some(bytes) = bytes else {
-                self.remove(key);
-                continue;
-            };
             let expires = (kind.expires)(bytes)?;
             let is_older = bytes.first() != Some(&kind.version);
             let bytes = if is_older { (kind.rewrite)(bytes)? } else { bytes.clone() };
@@ -212,11 +208,11 @@ impl Tables {
         keys.map(|(key, _)| key)
     }
 
-    /// Applies records of a restore in order; `None` removes.
+    /// Adds records of a restore. Each key occurs once.
     ///
     /// # Errors
     /// [`RecordError`] if the kind of a record is unknown, or a record cannot be decoded.
-    pub fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kinds: &Kinds) -> Result<(), RecordError> {
+    pub fn load(&mut self, records: &[(RecordKey, Bytes)], kinds: &Kinds) -> Result<(), RecordError> {
         for records in records.chunk_by(|(a, _), (b, _)| a.kind == b.kind) {
             let Some((RecordKey { kind, .. }, _)) = records.first() else { continue };
             match (self.by_kind.get_mut(kind), kinds.get(*kind)) {

@@ -7,9 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
-use onceward_store::{
-    BoxFuture, Copied, CopyProgress, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write,
-};
+use onceward_store::{BoxFuture, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -142,16 +140,17 @@ impl EtcdStore {
             let mut opener = sealing.opener();
             while let Some(records) = pages.blocking_recv() {
                 for KeyValue { key, value, .. } in records {
-                    let (key, expires, record) = opener.open(&key, &value)?;
-                    visit(key, Some(&record), expires);
+                    let opened: Result<_, Unreadable> = opener.open(&key, &value);
+                    let (key, expires, record) = opened.map_err(|error| unavailable(&error))?;
+                    visit(key, expires, &record)?;
                 }
             }
-            Ok::<_, Unreadable>(())
+            Ok::<_, StoreError>(())
         });
         let slots = stream::iter(slots.iter()).map(Ok);
         let read = slots.try_for_each_concurrent(SLOTS_AT_ONCE, |slot| self.read_slot(slot, &to)).await;
         drop(to);
-        visited.await.map_err(|_| StoreError::Closed)?.map_err(|error| unavailable(&error))?;
+        visited.await.map_err(|_| StoreError::Closed)??;
         read
     }
 
@@ -208,12 +207,6 @@ impl Store for EtcdStore {
 
     /// Nothing: etcd makes its own snapshots.
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
-
-    fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        Box::pin(async {
-            Err(unavailable(&"the records of a cluster are copied with etcdctl snapshot save"))
-        })
-    }
 
     fn health(&self) -> Result<(), String> {
         if self.lease.has_ended() {

@@ -104,8 +104,9 @@ fn main() {
     let store = timed("open", || EmbeddedStore::open(&options).unwrap());
     let seen = Arc::new(AtomicU64::new(0));
     let count = seen.clone();
-    let visit = Box::new(move |_, _: Option<&[u8]>, _| {
+    let visit = Box::new(move |_, _, _: &[u8]| {
         count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     });
     timed("restore", || runtime.block_on(store.restore(Slots::all(), visit)).unwrap());
     timed("attach", || store.attach(vec![Arc::new(Made(records))]));

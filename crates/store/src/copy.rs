@@ -8,18 +8,27 @@
 //! invalid.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
 use crate::owner::{self, RECORD_HEAD};
-use crate::{Key, LONGEST_RECORD};
+use crate::{Key, LONGEST_RECORD, Slots, Store, StoreError};
 
 const ENTRY: u8 = 1;
 const END: u8 = 0;
+
+/// Records between two updates of the progress.
+const RECORDS_PER_LOOK: u64 = 256;
+
+/// Bytes written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// One record of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +46,6 @@ pub struct Copied {
     /// An unlinked file, positioned at its start. The system frees it when it is dropped.
     pub file: File,
     pub counts: RecordCounts,
-    /// The store's time of the copy. Records that had expired by then are not in it.
-    pub at: Timestamp,
 }
 
 /// The number of records of each kind.
@@ -98,14 +105,92 @@ impl CopyProgress {
     }
 }
 
-/// Appends one entry to `buffer`.
-pub fn encode_entry(buffer: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
+/// Copies every live record into a file of `directory`, as of one moment: every batch acknowledged before the call is in
+/// it, and of every other batch all or nothing.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the copy was cancelled or the disk is full, and the store's errors.
+pub async fn copy(
+    store: &dyn Store,
+    directory: &Path,
+    progress: Arc<CopyProgress>,
+) -> Result<Copied, StoreError> {
+    let file = nameless(directory).map_err(|error| not_written(&error))?;
+    let counts = RecordCounts::default();
+    let writer = CopyWriter { to: BufWriter::with_capacity(BUFFER_BYTES, file), buffer: Vec::new(), counts };
+    let writer = Arc::new(Mutex::new(writer));
+    let (to, followed) = (Arc::clone(&writer), Arc::clone(&progress));
+    let mut total = 0_u64;
+    let visit = move |key: Key, expires, record: &[u8]| {
+        to.lock().unwrap_or_else(PoisonError::into_inner).add(key, expires, record)?;
+        total += 1;
+        if total.is_multiple_of(RECORDS_PER_LOOK) {
+            followed.set_records(total);
+        }
+        if followed.is_cancelled() { Err(not_written(&"it was cancelled")) } else { Ok(()) }
+    };
+    store.restore(Slots::all(), Box::new(visit)).await?;
+    let copied = writer.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
+    progress.set_records(copied.counts.total());
+    Ok(copied)
+}
+
+struct CopyWriter {
+    to: BufWriter<File>,
+    buffer: Vec<u8>,
+    counts: RecordCounts,
+}
+
+impl CopyWriter {
+    fn add(&mut self, key: Key, expires: Timestamp, record: &[u8]) -> Result<(), StoreError> {
+        self.buffer.clear();
+        encode_entry(&mut self.buffer, key, expires, record);
+        self.counts.add(key.kind);
+        self.to.write_all(&self.buffer).map_err(|error| not_written(&error))
+    }
+
+    fn finish(&mut self) -> Result<Copied, StoreError> {
+        self.buffer.clear();
+        encode_end(&mut self.buffer, self.counts.total());
+        let mut finish = || {
+            self.to.write_all(&self.buffer)?;
+            self.to.rewind()?;
+            self.to.get_ref().try_clone()
+        };
+        let file = finish().map_err(|error| not_written(&error))?;
+        Ok(Copied { file, counts: std::mem::take(&mut self.counts) })
+    }
+}
+
+fn not_written(why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("the copy cannot be written: {why}"))
+}
+
+/// A file of `directory` that only this process can reach: it has a name for an instant and is unlinked then. Other
+/// users may have files in the directory.
+fn nameless(directory: &Path) -> io::Result<File> {
+    static FILES: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("copy-{}-{count}.tmp", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            // Left by a process that was killed in that instant.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                fs::remove_file(path)?;
+                return Ok(file);
+            }
+        }
+    }
+}
+
+fn encode_entry(buffer: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
     buffer.push(ENTRY);
     owner::encode(buffer, key, expires, record);
 }
 
-/// Appends the end of a copy with this number of entries.
-pub fn encode_end(buffer: &mut Vec<u8>, entries: u64) {
+fn encode_end(buffer: &mut Vec<u8>, entries: u64) {
     buffer.push(END);
     buffer.extend_from_slice(&entries.to_be_bytes());
 }
@@ -119,7 +204,7 @@ pub struct CopyReader<R> {
 }
 
 impl<R: Read> CopyReader<R> {
-    /// Reads what [`encode_entry`] and [`encode_end`] wrote. Reads small pieces; therefore `from` should be buffered.
+    /// Reads what [`copy`] wrote. Reads small pieces; therefore `from` should be buffered.
     pub const fn new(from: R) -> Self {
         Self { from, entries: 0, ended: false }
     }

@@ -6,7 +6,7 @@
 //! says.
 #![expect(missing_docs, reason = "a name that says it all needs no comment")]
 
-pub mod copy;
+mod copy;
 mod embedded;
 mod memory;
 mod owner;
@@ -19,10 +19,10 @@ use onceward_core::domain::Timestamp;
 
 pub use futures_util::future::BoxFuture;
 
-pub use copy::{Copied, CopiedRecord, CopyProgress, CopyReader, RecordCounts};
+pub use copy::{Copied, CopiedRecord, CopyProgress, CopyReader, RecordCounts, copy};
 pub use embedded::{
-    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, NewStore, OpenError,
-    OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
+    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, NewStore, OfflineRecords,
+    OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
     key_fingerprint_in, reading,
 };
 pub use memory::{Kept, MemoryStore, StoreFault};
@@ -158,9 +158,8 @@ impl StoreError {
 /// Callback with the result of a batch.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Receives records. A later one under the same key replaces an earlier one, and `None` says that an earlier one was
-/// removed or has expired.
-pub type Visitor = Box<dyn FnMut(Key, Option<&[u8]>, Timestamp) + Send>;
+/// Receives records with their expiry times. An error ends the reading.
+pub type Visitor = Box<dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), StoreError> + Send>;
 
 /// Durable records.
 pub trait Store: Send + Sync + 'static {
@@ -175,9 +174,9 @@ pub trait Store: Send + Sync + 'static {
         self.commit(writes, done);
     }
 
-    /// Visits the records in `slots`, those of the snapshot first, then those of the journal in their order, in a state
-    /// that contains every batch that was acknowledged before the call. A visitor that keeps the last record of each
-    /// key obtains exactly the live records. Used at start, for all slots at once, and when an owner restarts.
+    /// Visits each live record in `slots` once, in a state that contains every batch that was acknowledged before the
+    /// call, and of every other batch all or nothing. Used at start, for all slots at once, when an owner restarts, and
+    /// for an export. Drops the visitor before it returns.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The approximate number of records that a restore of all slots visits, from which tables get their initial size.
@@ -185,13 +184,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
     fn attach(&self, owners: Vec<Arc<dyn Owner>>);
-
-    /// Copies every record that is alive into a file, as of one moment: every batch acknowledged before the call is in
-    /// it, and of every other batch all or nothing.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the copy was cancelled, another is being made, or the disk is full.
-    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>>;
 
     /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;

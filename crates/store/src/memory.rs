@@ -15,8 +15,7 @@ use tokio::sync::watch;
 
 use crate::owner::{self, Sink};
 use crate::{
-    BoxFuture, Copied, CopyProgress, Done, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError,
-    StoreLimits, Visitor, Write,
+    BoxFuture, Done, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, StoreLimits, Visitor, Write,
 };
 
 /// The fault of one commit.
@@ -266,7 +265,7 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let records = self.open()?.records.clone();
             for (key, kept) in records.iter().filter(|(key, _)| slots.contains(key.slot)) {
-                visit(*key, Some(&kept.record), kept.expires);
+                visit(*key, kept.expires, &kept.record)?;
             }
             Ok(())
         })
@@ -278,10 +277,6 @@ impl Store for MemoryStore {
 
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
         self.state().owners = owners;
-    }
-
-    fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        Box::pin(async { Err(unavailable("a store in memory cannot be copied")) })
     }
 
     fn health(&self) -> Result<(), String> {
@@ -429,7 +424,10 @@ mod tests {
         commit(&store, [1, 2]);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let visitor = seen.clone();
-        let visit: Visitor = Box::new(move |key, _, _| visitor.lock().unwrap().push(key));
+        let visit: Visitor = Box::new(move |key, _, _| {
+            visitor.lock().unwrap().push(key);
+            Ok(())
+        });
         store.restore(Slots::one(2), visit).await.unwrap();
         assert_eq!(*seen.lock().unwrap(), [key(2)]);
         store.close().await.unwrap();

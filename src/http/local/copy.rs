@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::store::{Copied, CopyProgress, Store, StoreError};
+use crate::domain::Timestamp;
+use crate::store::{self, Copied, CopyProgress, Store, StoreError};
 
 /// Time between two lines about the progress, which show the client that the server is alive.
 const NEWS_EVERY: Duration = Duration::from_millis(250);
@@ -36,7 +38,7 @@ pub enum CopyNews {
     Copied(u64),
     Complete {
         records: Vec<(u8, u64)>,
-        /// The moment of the copy by the server's time, in milliseconds since 1970.
+        /// [`Copying::at`] in milliseconds since 1970.
         at: u64,
     },
     /// No copy follows, for this reason.
@@ -48,6 +50,10 @@ pub enum CopyNews {
 #[derive(Clone)]
 pub struct Copying {
     pub(super) store: Arc<dyn Store>,
+    /// Where the file is made.
+    pub(super) directory: PathBuf,
+    /// The moment of the copy by the server's time.
+    pub(super) at: Timestamp,
     pub(super) permit: Arc<OwnedSemaphorePermit>,
 }
 
@@ -74,25 +80,26 @@ impl Drop for CancelOnDrop {
 
 impl Copying {
     pub fn body(self) -> UnsyncBoxBody<Bytes, io::Error> {
-        let Self { store, permit } = self;
+        let Self { store, directory, at, permit } = self;
         let progress = CancelOnDrop(Arc::default());
         let followed = Arc::clone(&progress.0);
-        let making = tokio::spawn(async move { store.copy(followed).await });
-        let frames = try_unfold((Stage::Making(making), progress, permit), |(stage, progress, permit)| {
-            let next = next(stage, progress.0.records());
-            next.map_ok(|next| next.map(|(bytes, stage)| (bytes, (stage, progress, permit))))
-        });
+        let making = tokio::spawn(async move { store::copy(&*store, &directory, followed).await });
+        let frames =
+            try_unfold((Stage::Making(making), progress, permit), move |(stage, progress, permit)| {
+                let next = next(stage, progress.0.records(), at);
+                next.map_ok(|next| next.map(|(bytes, stage)| (bytes, (stage, progress, permit))))
+            });
         StreamBody::new(frames.map_ok(Frame::data)).boxed_unsync()
     }
 }
 
 /// The next bytes. `copied` is the progress.
-async fn next(stage: Stage, copied: u64) -> io::Result<Option<(Bytes, Stage)>> {
+async fn next(stage: Stage, copied: u64, at: Timestamp) -> io::Result<Option<(Bytes, Stage)>> {
     let (news, stage) = match stage {
         Stage::Making(mut making) => match timeout(NEWS_EVERY, &mut making).await {
             Err(_) => (CopyNews::Copied(copied), Stage::Making(making)),
             Ok(made) => match made? {
-                Ok(Copied { file, counts, at }) => {
+                Ok(Copied { file, counts }) => {
                     let news = CopyNews::Complete { records: counts.iter().collect(), at: at.as_millis() };
                     (news, Stage::Sending(File::from_std(file)))
                 }

@@ -208,8 +208,13 @@ pub async fn copy(request: &Request<'_>) -> Result<Response, Error> {
     let permit = Arc::clone(&local.copies)
         .try_acquire_owned()
         .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
+    if local.store.sizes().is_none() {
+        return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
+    }
     let mut response = Response::page("application/octet-stream", &[], String::new());
-    response.copying = Some(Copying { store: Arc::clone(&local.store), permit: Arc::new(permit) });
+    let store = Arc::clone(&local.store);
+    let (directory, at) = (local.account.data_dir().to_owned(), (request.v2.now)());
+    response.copying = Some(Copying { store, directory, at, permit: Arc::new(permit) });
     Ok(Response { status: StatusCode::OK, ..response })
 }
 

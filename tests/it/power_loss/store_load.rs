@@ -88,12 +88,10 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
 pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
     let found = Arc::new(Mutex::new(HashMap::new()));
     let seen = found.clone();
-    let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
-        let (mut seen, name) = (seen.lock().unwrap(), number_in(key));
-        match record {
-            Some(record) => drop(seen.insert(name, Some(version_in(name, record)))),
-            None => drop(seen.remove(&name)),
-        }
+    let visit = Box::new(move |key: Key, _, record: &[u8]| {
+        let name = number_in(key);
+        seen.lock().unwrap().insert(name, Some(version_in(name, record)));
+        Ok(())
     });
     store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
     let found = std::mem::take(&mut *found.lock().unwrap());

@@ -24,8 +24,9 @@ impl HeldRecords {
     pub async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Arc::new(Self::default());
         let visited = held.clone();
-        let visit = Box::new(move |key: Key, record: Option<&[u8]>, expires| {
-            visited.apply([Write { key, put: record.map(Bytes::copy_from_slice), expires }]);
+        let visit = Box::new(move |key: Key, expires, record: &[u8]| {
+            visited.apply([Write { key, put: Some(Bytes::copy_from_slice(record)), expires }]);
+            Ok(())
         });
         store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
         Ok(held)

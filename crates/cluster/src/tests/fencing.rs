@@ -39,7 +39,10 @@ async fn a_restore_visits_each_record_of_each_page_once() {
     }
     let read = Arc::new(Mutex::new(Vec::new()));
     let to = Arc::clone(&read);
-    let visit = move |key, _: Option<&[u8]>, _| to.lock().unwrap().push(key);
+    let visit = move |key, _, _: &[u8]| {
+        to.lock().unwrap().push(key);
+        Ok(())
+    };
     a.restore(Slots::all(), Box::new(visit)).await.unwrap();
     let mut read = std::mem::take(&mut *read.lock().unwrap());
     read.sort_unstable();

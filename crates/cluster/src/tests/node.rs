@@ -86,8 +86,9 @@ pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreEr
 pub async fn restore(store: &EtcdStore, slots: Slots) -> Result<BTreeMap<Key, Bytes>, StoreError> {
     let read = Arc::new(Mutex::new(BTreeMap::new()));
     let to = Arc::clone(&read);
-    let visit = move |key, record: Option<&[u8]>, _| {
-        to.lock().unwrap().insert(key, Bytes::copy_from_slice(record.expect("a record")));
+    let visit = move |key, _, record: &[u8]| {
+        to.lock().unwrap().insert(key, Bytes::copy_from_slice(record));
+        Ok(())
     };
     store.restore(slots, Box::new(visit)).await?;
     let read = std::mem::take(&mut *read.lock().unwrap());

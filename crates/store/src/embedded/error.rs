@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::snapshot::SnapshotError;
+use crate::StoreError;
 
 /// Why the store did not open. Each message says what happened, where, and what to do. In no case
 /// does the store begin empty over data that it cannot read.
@@ -136,6 +137,12 @@ impl OpenError {
     /// For one that could not be made.
     pub(super) fn not_created(directory: &Path, detail: impl Into<String>) -> Self {
         Self::NotCreated { path: directory.to_owned(), detail: detail.into() }
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -16,21 +16,19 @@ use onceward_core::domain::Timestamp;
 use super::database::Sled;
 use super::directory::{Directory, DirectoryState, FormatFile};
 use super::error::OpenError;
-use super::frame::{Frame, RecordRef};
-use super::merge::{self, Merge, MergeError};
+use super::live::{Files, Found, LiveRecords, OnDamage};
 use super::open::{Copies, StoreSettings};
-use super::replay::{self, JournalSummary, Sink, Strict};
+use super::replay::JournalSummary;
 use super::snapshot::OpenCopy;
-use crate::copy::{Copied, CopyProgress};
-use crate::{CopiedRecord, RecordCounts};
+use crate::{CopiedRecord, RecordCounts, Slots};
 
 /// A data directory that no server uses.
 pub struct ReadOnly {
     directory: Directory,
     file: FormatFile,
-    copies: Copies,
+    files: Files,
     /// The files as they were when no server used them.
-    before: Files,
+    before: FileTimes,
 }
 
 impl std::fmt::Debug for ReadOnly {
@@ -52,7 +50,8 @@ impl ReadOnly {
         let before = files_of(&directory)?;
         let (scratch, deadline) = (scratch.map(Path::to_owned), StoreSettings::default().deadline);
         let copies = Copies::of(&directory, scratch, Arc::new(Sled), deadline)?;
-        Ok(Self { directory, file, copies, before })
+        let files = Files { copies, journal: directory.journal.clone(), loading: Arc::default() };
+        Ok(Self { directory, file, files, before })
     }
 
     /// The fingerprint of the server key of the data, in hex digits.
@@ -74,43 +73,19 @@ impl ReadOnly {
         }
     }
 
-    /// Copies every record that is alive at the later of `now` and the newest time in the directory, as a start would
-    /// find them, into a file in the data directory, or in the scratch directory if there is no room.
+    /// Finds the records that are alive at the newest time in the directory, as a start would.
     ///
     /// # Errors
     /// [`OpenError`], as a start would be refused.
-    pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
-        let opened = self.copies.open_newest(&self.directory).map_err(MergeError::Read);
-        let copied = opened.and_then(|copy| {
-            let merge = self.merge(&copy, now)?;
-            let first = merge::into_file(&merge, &self.directory.root, progress);
-            match (&first, &self.copies.scratch) {
-                (Err(MergeError::Visit(error)), Some(scratch)) if cannot_be_written(error) => {
-                    merge::into_file(&merge, scratch, progress)
-                }
-                _ => first,
-            }
-        });
+    pub fn records(self) -> Result<OfflineRecords, OpenError> {
+        let found =
+            self.files.copies.open_newest(&self.directory).and_then(|copy| self.find(Some(copy), &mut Err));
         self.undisturbed()?;
-        copied.map_err(|error| self.error(error))
+        Ok(OfflineRecords { found: found?, directory: self })
     }
 
-    /// The records that are alive at the later of `now` and the newest time in the directory. Therefore a clock that is
-    /// behind does not revive expired records.
-    fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Result<Merge<'a>, MergeError> {
-        let manifest = &copy.snapshot.manifest;
-        let journal = &self.directory.journal;
-        let replayed =
-            replay::read(journal, Some(manifest.covered), None, &mut Strict(|_: RecordRef<'_>| {}))?;
-        let newest = replayed.summary.newest.map_or(manifest.time, |newest| newest.max(manifest.time));
-        Ok(Merge { copy, journal, until: None, now: now.max(newest) })
-    }
-
-    fn error(&self, error: MergeError) -> OpenError {
-        match error {
-            MergeError::Read(error) => error,
-            MergeError::Visit(error) => OpenError::io("copy the records of", &self.directory.root)(error),
-        }
+    fn find(&self, copy: Option<OpenCopy>, on_damage: OnDamage<'_>) -> Result<LiveRecords, OpenError> {
+        LiveRecords::find(self.files.clone(), copy, Slots::all(), None, on_damage)
     }
 
     /// Fails if a server has used the directory since it was opened here. Every starting server makes new segments.
@@ -123,9 +98,49 @@ impl ReadOnly {
     }
 }
 
-fn cannot_be_written(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
+/// The live records of a data directory that no server uses.
+pub struct OfflineRecords {
+    directory: ReadOnly,
+    found: LiveRecords,
+}
+
+impl std::fmt::Debug for OfflineRecords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfflineRecords").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl OfflineRecords {
+    /// The fingerprint of the server key of the data, in hex digits.
+    pub fn key_fingerprint(&self) -> &str {
+        self.directory.key_fingerprint()
+    }
+
+    /// The newest time in the directory: the records are those that are alive then.
+    pub fn at(&self) -> Timestamp {
+        self.found.newest_time()
+    }
+
+    /// Visits each record once. An error of the visitor ends the reading.
+    ///
+    /// # Errors
+    /// The visitor's, and [`OpenError`] if a record cannot be read or a server has begun to use the directory: then what
+    /// was visited means nothing.
+    pub fn each<E: From<OpenError>>(
+        self,
+        visit: &mut dyn FnMut(CopiedRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { directory, found } = self;
+        let read = found.each(Timestamp::EPOCH, &mut |found| visit(CopiedRecord::from(&found)));
+        directory.undisturbed()?;
+        read
+    }
+}
+
+impl From<&Found<'_>> for CopiedRecord {
+    fn from(found: &Found<'_>) -> Self {
+        Self { key: found.key, expires: found.expires, record: Bytes::copy_from_slice(found.record) }
+    }
 }
 
 /// The contents of a data directory.
@@ -153,18 +168,17 @@ pub struct Examined {
 pub type CheckRecord<'a> = &'a dyn Fn(&CopiedRecord) -> Result<(), String>;
 
 impl ReadOnly {
-    /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start is
-    /// refused if there is any.
+    /// Examines what a start would read. `check_record` returns the defect of one record; `found` receives each defect. A
+    /// start is refused if there is any. Records are examined if the files have no defect.
     ///
     /// # Errors
     /// If the directory cannot be read, or a server has begun to use it meanwhile: then the defects mean nothing.
     pub fn examine(
         &self,
-        now: Timestamp,
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let examined = self.examine_files(now, check_record, found);
+        let examined = self.examine_files(check_record, found);
         // A server that writes meanwhile looks like damage.
         self.undisturbed()?;
         examined
@@ -172,7 +186,6 @@ impl ReadOnly {
 
     fn examine_files(
         &self,
-        now: Timestamp,
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
@@ -192,84 +205,64 @@ impl ReadOnly {
         }
         examined.journal_bytes = size_of(&directory.journal)?;
         examined.snapshot_bytes = size_of(&directory.snapshot)?;
-        let mut wrong = Vec::new();
-        let copy = match self.copies.open_newest(directory) {
-            Ok(copy) => Some(copy),
-            Err(error) => {
-                wrong.push(error.damage().ok_or(error)?);
-                None
-            }
-        };
-        if let Some(copy) = &copy {
-            let read = copy.read(&mut |key, expires, record| {
-                let entry = CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) };
-                if let Err(what) = check_record(&entry) {
-                    wrong.push(Finding::new(&copy.snapshot.path, what, RESTORE));
+        let mut defects = 0_u64;
+        let mut report = |error: OpenError| {
+            defects += 1;
+            found(match &error {
+                OpenError::Io { path, source, .. } if path.starts_with(&directory.journal) => {
+                    Finding::new(path, format!("it cannot be read: {source}"), RESTORE)
                 }
-                Ok(())
+                _ => error.damage().ok_or(error)?,
             });
-            match read.map_err(|error| OpenError::snapshot(&directory.snapshot, error)) {
-                Ok(()) => examined.snapshot_records = Some(copy.snapshot.manifest.records),
-                Err(error) => wrong.push(error.damage().ok_or(error)?),
-            }
-        }
+            Ok(())
+        };
+        let copy = match self.files.copies.open_newest(directory) {
+            Ok(copy) => Some(copy),
+            Err(error) => report(error).map(|()| None)?,
+        };
+        examined.snapshot_records = copy.as_ref().map(|copy| copy.snapshot.manifest.records);
         // Without the snapshot too, because the journal may have all remaining data.
-        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
-        let mut collect = Collect { check_record, wrong };
-        match replay::read(&directory.journal, covered, None, &mut collect) {
-            Ok(replayed) => examined.journal = Some(replayed.summary),
-            Err(error) => collect.wrong(error)?,
+        let records = match self.find(copy, &mut report) {
+            Ok(records) => records,
+            Err(error) => return report(error).map(|()| examined),
+        };
+        examined.journal = Some(records.replayed.summary.clone());
+        if defects == 0 {
+            self.examine_records(records, check_record, found, &mut examined)?;
         }
-        if let Some(copy) = copy.filter(|_| collect.wrong.is_empty()) {
-            self.count(&copy, now, &mut examined).map_err(|error| self.error(error))?;
-        }
-        collect.wrong.into_iter().for_each(found);
         Ok(examined)
     }
 
     /// Counts what a start would find.
-    fn count(&self, copy: &OpenCopy, now: Timestamp, examined: &mut Examined) -> Result<(), MergeError> {
-        let mut alive = RecordCounts::default();
-        self.merge(copy, now)?.each(&mut |key, _, record| {
-            alive.add(key.kind);
-            let version = record.first().copied().unwrap_or_default();
-            *examined.versions.entry((key.kind, version)).or_default() += 1;
-            Ok(())
-        })?;
-        examined.alive = Some(alive);
-        Ok(())
-    }
-}
-
-/// Collects the defects of the journal and continues.
-struct Collect<'a> {
-    check_record: CheckRecord<'a>,
-    wrong: Vec<Finding>,
-}
-
-impl Sink for Collect<'_> {
-    fn record(
-        &mut self,
-        path: &Path,
-        at: usize,
-        frame: &Frame<'_>,
-        record: RecordRef<'_>,
+    fn examine_records(
+        &self,
+        records: LiveRecords,
+        check_record: CheckRecord<'_>,
+        found: &mut dyn FnMut(Finding),
+        examined: &mut Examined,
     ) -> Result<(), OpenError> {
-        let Some(put) = record.put else { return Ok(()) };
-        let entry =
-            CopiedRecord { key: record.key, expires: record.expires, record: Bytes::copy_from_slice(put) };
-        if let Err(what) = (self.check_record)(&entry) {
-            let what = format!("in frame {}, {what}", frame.sequence);
-            self.wrong.push(Finding { at: Some(at as u64), ..Finding::new(path, what, RESTORE) });
-        }
-        Ok(())
-    }
-
-    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
-        if let OpenError::Io { path, source, .. } = &error {
-            self.wrong.push(Finding::new(path, format!("it cannot be read: {source}"), RESTORE));
-        } else {
-            self.wrong.push(error.damage().ok_or(error)?);
+        let (mut alive, mut is_damaged) = (RecordCounts::default(), false);
+        let read: Result<(), OpenError> = records.each(Timestamp::EPOCH, &mut |record| {
+            let entry = CopiedRecord::from(&record);
+            if let Err(what) = check_record(&entry) {
+                is_damaged = true;
+                let (at, what) = match record.frame {
+                    Some((at, sequence)) => (Some(at as u64), format!("in frame {sequence}, {what}")),
+                    None => (None, what),
+                };
+                found(Finding { at, ..Finding::new(record.path, what, RESTORE) });
+            }
+            alive.add(entry.key.kind);
+            let version = entry.record.first().copied().unwrap_or_default();
+            *examined.versions.entry((entry.key.kind, version)).or_default() += 1;
+            Ok(())
+        });
+        match read {
+            Ok(()) => examined.alive = Some(alive).filter(|_| !is_damaged),
+            Err(error) => {
+                examined.snapshot_records = None;
+                found(error.damage().ok_or(error)?);
+            }
         }
         Ok(())
     }
@@ -362,10 +355,10 @@ fn size_of(path: &Path) -> Result<u64, OpenError> {
 }
 
 /// Every file that holds data, with its length, the number of its inode and when it was changed last.
-type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
+type FileTimes = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
 
-fn files_of(directory: &Directory) -> Result<Files, OpenError> {
-    let mut files = Files::new();
+fn files_of(directory: &Directory) -> Result<FileTimes, OpenError> {
+    let mut files = FileTimes::new();
     for path in [&directory.journal, &directory.snapshot] {
         // The reader reports missing files.
         if path.exists() {
@@ -375,7 +368,7 @@ fn files_of(directory: &Directory) -> Result<Files, OpenError> {
     Ok(files)
 }
 
-fn add_files(directory: &Path, files: &mut Files) -> io::Result<()> {
+fn add_files(directory: &Path, files: &mut FileTimes) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let found = match fs::metadata(&path) {

@@ -16,7 +16,7 @@ mod frame;
 mod health;
 mod inspect;
 mod journal;
-mod merge;
+mod live;
 mod open;
 mod progress;
 pub mod reading;
@@ -27,8 +27,7 @@ mod snapshot;
 mod tests;
 mod writer;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,18 +36,14 @@ use onceward_core::domain::Timestamp;
 use tokio::sync::{OnceCell, oneshot};
 
 use self::health::Health;
-use self::open::Copies;
-use self::replay::Strict;
-use self::snapshot::OpenCopy;
+use self::live::{Files, LiveRecords};
 use self::writer::{Batch, Pinned, WriterMessage};
-use crate::{
-    BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write,
-};
+use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{FORMAT, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
-pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
+pub use self::inspect::{CheckRecord, Examined, Finding, OfflineRecords, ReadOnly};
 pub use self::open::{OpenOptions, StoreSettings};
 pub use self::progress::Loading;
 pub use self::replay::JournalSummary;
@@ -66,11 +61,8 @@ pub struct EmbeddedStore {
     reader: StoreReader,
     in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
-    root: PathBuf,
-    /// The files that the start has opened, for the first restore.
-    start_copy: Mutex<Option<OpenCopy>>,
-    /// Whether a copy is being made.
-    copying: Arc<AtomicBool>,
+    /// What the start has found, for the first restore.
+    found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,
     /// Records in the snapshot that the start has opened.
     records_at_start: u64,
@@ -100,8 +92,8 @@ impl EmbeddedStore {
         }
     }
 
-    fn take_start_copy(&self) -> Option<OpenCopy> {
-        self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_found_at_start(&self) -> Option<LiveRecords> {
+        self.found_at_start.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -115,11 +107,10 @@ impl Store for EmbeddedStore {
     }
 
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let reader = self.reader.clone();
+        let (reader, found) = (self.reader.clone(), self.take_found_at_start());
         Box::pin(async move {
-            let mut copy = self.take_start_copy();
-            let read = tokio::task::spawn_blocking(move || reader.restore(&mut copy, slots, visit));
-            read.await.map_err(|_| interrupted())?
+            let read = tokio::task::spawn_blocking(move || reader.restore(found, slots, visit));
+            read.await.map_err(|_| StoreError::Unavailable("reading was interrupted".into()))?
         })
     }
 
@@ -129,22 +120,6 @@ impl Store for EmbeddedStore {
 
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
         let _ = self.reader.writer.send(WriterMessage::Attach(owners));
-    }
-
-    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        let reader = self.reader.clone();
-        Box::pin(async move {
-            if self.copying.swap(true, Ordering::AcqRel) {
-                let reason = "another copy is being made; try again when it is";
-                return Err(StoreError::Unavailable(reason.into()));
-            }
-            let (guard, root) = (CopyGuard(self.copying.clone()), self.root.clone());
-            let made = tokio::task::spawn_blocking(move || {
-                let _guard = guard;
-                reader.copy_all(&root, &progress)
-            });
-            made.await.unwrap_or_else(|_| Err(interrupted()))
-        })
     }
 
     fn health(&self) -> Result<(), String> {
@@ -162,7 +137,7 @@ impl Store for EmbeddedStore {
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let close = || async {
-                drop(self.take_start_copy());
+                drop(self.take_found_at_start());
                 let (reply, answer) = oneshot::channel();
                 self.reader.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
                 answer.await.unwrap_or_else(|_| Err(ended()))
@@ -178,23 +153,12 @@ impl Drop for EmbeddedStore {
     }
 }
 
-/// Held while a copy is being made.
-struct CopyGuard(Arc<AtomicBool>);
-
-impl Drop for CopyGuard {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// Reads what the store has on the disk. Blocks.
 #[derive(Clone)]
 struct StoreReader {
     writer: Sender<WriterMessage>,
-    journal: PathBuf,
-    copies: Copies,
+    files: Files,
     clock: Arc<dyn Clock>,
-    loading: Arc<Loading>,
 }
 
 impl StoreReader {
@@ -204,72 +168,26 @@ impl StoreReader {
         pinned.recv().map_err(|_| StoreError::Closed)
     }
 
-    /// `copy` is a copy of a snapshot that is open already.
+    /// `found` is what the start has found.
     fn restore(
         &self,
-        copy: &mut Option<OpenCopy>,
+        found: Option<LiveRecords>,
         slots: Slots,
         mut visit: Visitor,
     ) -> Result<(), StoreError> {
-        let (pinned, now) = (self.pin()?, self.clock.now());
-        let manifest = &pinned.snapshot.manifest;
-        self.loading.begin("loading", manifest.records);
-        let mut records = 0;
-        let mut from_snapshot = |key: crate::Key, expires, record: &[u8]| {
-            records += 1;
-            self.loading.at(records);
-            if now < expires && slots.contains(key.slot) {
-                visit(key, Some(record), expires);
+        let pinned = self.pin()?;
+        let found = match found.filter(|found| found.is_of(&pinned, slots)) {
+            Some(found) => found,
+            None => {
+                let unreadable = |error| OpenError::snapshot(&self.files.copies.directory, error);
+                let copy = self.files.copies.open(&pinned.snapshot).map_err(unreadable)?;
+                LiveRecords::find(self.files.clone(), Some(copy), slots, Some(pinned.until), &mut Err)?
             }
-            Ok(())
         };
-        // Records are whole; therefore those that were visited before a failure may come again.
-        if let Err(error) = self.read_snapshot(copy, &pinned, &mut from_snapshot) {
-            tracing::warn!(reason = ?error, "snapshot unreadable, reading it again");
-            *copy = None;
-            self.read_snapshot(copy, &pinned, &mut from_snapshot)
-                .map_err(|error| unreadable(&self.copies.directory, error))?;
-        }
-        let mut from_journal = Strict(|record: frame::RecordRef<'_>| {
-            if slots.contains(record.key.slot) {
-                visit(record.key, record.put.filter(|_| now < record.expires), record.expires);
-            }
-        });
-        replay::read(&self.journal, Some(manifest.covered), Some(pinned.until), &mut from_journal)
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(())
+        found.each(self.clock.now(), &mut |found| visit(found.key, found.expires, found.record))
     }
-
-    fn read_snapshot(
-        &self,
-        copy: &mut Option<OpenCopy>,
-        pinned: &Pinned,
-        visit: chunk::VisitRecord<'_>,
-    ) -> Result<(), snapshot::SnapshotError> {
-        if copy.as_ref().is_none_or(|copy| !Arc::ptr_eq(&copy.snapshot, &pinned.snapshot)) {
-            *copy = None;
-            *copy = Some(self.copies.open(&pinned.snapshot)?);
-        }
-        copy.as_ref().map_or(Ok(()), |copy| copy.read(visit))
-    }
-
-    fn copy_all(&self, root: &std::path::Path, progress: &CopyProgress) -> Result<Copied, StoreError> {
-        let (pinned, now) = (self.pin()?, self.clock.now());
-        let unreadable = |error| unreadable(&self.copies.directory, error);
-        let copy = self.copies.open(&pinned.snapshot).map_err(unreadable)?;
-        let merged = merge::Merge { copy: &copy, journal: &self.journal, until: Some(pinned.until), now };
-        merge::into_file(&merged, root, progress).map_err(|error| StoreError::Unavailable(error.to_string()))
-    }
-}
-
-fn interrupted() -> StoreError {
-    StoreError::Unavailable("reading was interrupted".into())
 }
 
 fn ended() -> StoreError {
     StoreError::Unknown("the journal's thread has ended".into())
-}
-
-fn unreadable(directory: &std::path::Path, error: snapshot::SnapshotError) -> StoreError {
-    StoreError::Unavailable(OpenError::snapshot(directory, error).to_string())
 }

@@ -20,15 +20,16 @@ use super::database::{Sled, SledBackend};
 use super::directory::{Directory, DirectoryState, FORMAT, Lock};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
-use super::frame::RecordRef;
 use super::health::{Health, ThreadWatch};
 use super::journal::{Journal, Preparer, Start, not_reserved};
+use super::live::{Files, LiveRecords};
 use super::progress::Loading;
-use super::replay::{self, Covered, Replayed, Strict};
+use super::replay::{self, Covered, Replayed};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
 use super::writer::{Grown, Writer, WriterDeps, WriterEnd, WriterMessage};
 use super::{EmbeddedStore, StoreReader};
+use crate::Slots;
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -132,16 +133,12 @@ impl EmbeddedStore {
         remove_leftovers(&copies)?;
         options.loading.begin("verifying the snapshot", 0);
         let copy = copies.open_newest(&directory)?;
-        let covered = copy.snapshot.manifest.covered;
-        options.loading.begin("reading the journal", 0);
-        let mut records = 0;
-        let mut count = Strict(|_: RecordRef<'_>| {
-            records += 1;
-            options.loading.at(records);
-        });
-        let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
-        report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
-        tidy(&directory, &replayed, &*disk)?;
+        let snapshot = copy.snapshot.clone();
+        let (journal, loading) = (directory.journal.clone(), options.loading.clone());
+        let files = Files { copies, journal, loading };
+        let found = LiveRecords::find(files.clone(), Some(copy), Slots::all(), None, &mut Err)?;
+        report(&found.replayed, snapshot.manifest.records, began, options.clock.now());
+        tidy(&directory, &found.replayed, &*disk)?;
         if format < directory.newest {
             // Before anything is written that an older version cannot read.
             directory.write_state(DirectoryState::Complete, options.key_fingerprint, &*disk)?;
@@ -156,7 +153,7 @@ impl EmbeddedStore {
             deadline: options.settings.deadline,
         };
         let is_new = state == DirectoryState::Creating;
-        Opened { directory, snapshots, copies, copy, replayed, is_new, lock }.start(options)
+        Opened { directory, snapshots, files, snapshot, found, is_new, lock }.start(options)
     }
 }
 
@@ -305,9 +302,9 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
 struct Opened {
     directory: Directory,
     snapshots: Snapshots,
-    copies: Copies,
-    copy: OpenCopy,
-    replayed: Replayed,
+    files: Files,
+    snapshot: Arc<Snapshot>,
+    found: LiveRecords,
     /// Whether the directory was created by this start.
     is_new: bool,
     lock: Lock,
@@ -315,7 +312,8 @@ struct Opened {
 
 impl Opened {
     fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
-        let Self { directory, snapshots, copies, copy, replayed, is_new, lock } = self;
+        let Self { directory, snapshots, files, snapshot, found, is_new, lock } = self;
+        let replayed = &found.replayed;
         let (health, settings) = (Arc::new(Health::new(options.clock.clone())), options.settings.clone());
         let disk = snapshots.disk.clone();
         // On a full disk the store serves reads and refuses commits. The thread that reserves segments tries again.
@@ -338,8 +336,8 @@ impl Opened {
         let (to_writer, messages) = mpsc::channel();
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, requested) = mpsc::channel();
-        let newest_time = copy.snapshot.manifest.time.max(replayed.summary.newest.unwrap_or_default());
-        let records_at_start = copy.snapshot.manifest.records;
+        let newest_time = found.newest_time();
+        let records_at_start = snapshot.manifest.records;
         let next = Start {
             active,
             spare,
@@ -356,7 +354,7 @@ impl Opened {
             health: health.clone(),
         };
         let grown = Grown { bytes: replayed.bytes, records: replayed.summary.records };
-        let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
+        let writer = Writer::new(Journal::new(next, to_preparer), snapshot, grown, deps);
         let preparer = Preparer {
             disk,
             journal: directory.journal.clone(),
@@ -369,18 +367,10 @@ impl Opened {
         ];
         spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
         Ok(EmbeddedStore {
-            reader: StoreReader {
-                writer: to_writer,
-                journal: directory.journal.clone(),
-                copies,
-                clock: options.clock.clone(),
-                loading: options.loading.clone(),
-            },
+            reader: StoreReader { writer: to_writer, files, clock: options.clock.clone() },
             in_flight: Arc::new(AtomicUsize::new(0)),
             health,
-            root: directory.root.clone(),
-            start_copy: Mutex::new(Some(copy)),
-            copying: Arc::default(),
+            found_at_start: Mutex::new(Some(found)),
             newest_time,
             records_at_start,
             closed: OnceCell::new(),

@@ -244,8 +244,7 @@ fn checked(data: &Path, kinds: &Kinds) -> BTreeMap<u8, u64> {
     let directory = ReadOnly::open(data, None).expect("a data directory");
     let mut found = Vec::new();
     let check_record = |entry: &CopiedRecord| check(entry, kinds);
-    let examined =
-        directory.examine(AT, &check_record, &mut |finding| found.push(finding)).expect("examined");
+    let examined = directory.examine(&check_record, &mut |finding| found.push(finding)).expect("examined");
     assert_eq!(found, []);
     examined.alive.expect("records").iter().collect()
 }

@@ -17,7 +17,7 @@ use super::*;
 use crate::domain::ServerKey;
 use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
-use crate::store::{CopyProgress, CopyReader, FORMAT, NewStore, ReadOnly};
+use crate::store::{FORMAT, NewStore, OpenError, ReadOnly};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -299,7 +299,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     };
     all.push(CopiedRecord { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
     all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
-    all.push(CopiedRecord { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
+    all.push(CopiedRecord { expires: AT.plus(Duration::from_secs(1)), ..other(14_155_552_675) });
     let unknown = Key { kind: 99, ..good.key };
     all.push(CopiedRecord { key: unknown, ..good });
     fill(&dir, &all);
@@ -310,7 +310,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
         check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)))
     };
     let examined =
-        directory.examine(AT, &check_record, &mut |finding| found.push(finding.what)).expect("examined");
+        directory.examine(&check_record, &mut |finding| found.push(finding.what)).expect("examined");
     assert_eq!(examined.snapshot_records, Some(6));
     assert_eq!(found.len(), 4, "{found:?}");
     for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
@@ -397,12 +397,12 @@ fn fill(dir: &Path, entries: &[CopiedRecord]) {
 
 fn exported(dir: &Path) -> Vec<u8> {
     let directory = ReadOnly::open(dir, None).expect("a data directory");
-    let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).expect("a copy");
-    let mut records = CopyReader::new(copied.file);
-    let mut entries = Vec::new();
-    while let Some(entry) = records.next_entry().expect("a copy") {
+    let (records, mut entries) = (directory.records().expect("records"), Vec::new());
+    let read = records.each(&mut |entry| {
         entries.push(entry);
-    }
+        Ok::<_, OpenError>(())
+    });
+    read.expect("every record");
     entries.sort_by_key(|entry| entry.key);
     written(&entries)
 }

@@ -237,10 +237,11 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let seen = Arc::new(Mutex::new(Contents::new()));
     let visitor = seen.clone();
-    let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
+    let visit = Box::new(move |key: Key, _, record: &[u8]| {
         reached.send(()).unwrap();
         let _ = may_go_on.recv();
-        visitor.lock().unwrap().insert(number(key), String::from_utf8(record.unwrap().to_vec()).unwrap());
+        visitor.lock().unwrap().insert(number(key), String::from_utf8(record.to_vec()).unwrap());
+        Ok(())
     });
     thread::scope(|scope| {
         let (store, owner) = (world.store.as_ref().unwrap(), &world.owner);

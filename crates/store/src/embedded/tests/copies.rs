@@ -63,7 +63,8 @@ fn a_copy_that_was_cancelled_is_none_and_the_store_goes_on() {
     world.put(1, "one");
     let progress = Arc::new(crate::CopyProgress::default());
     progress.cancel();
-    let error = world.runtime.block_on(world.store().copy(progress)).unwrap_err();
+    let directory = world.home.path();
+    let error = world.runtime.block_on(crate::copy(world.store(), directory, progress)).unwrap_err();
     assert!(error.to_string().contains("it was cancelled"), "{error}");
     assert_eq!(world.copied(), world.expected);
 }
@@ -72,7 +73,7 @@ fn a_copy_that_was_cancelled_is_none_and_the_store_goes_on() {
 fn a_store_that_is_closed_is_not_copied() {
     let world = World::new();
     world.runtime.block_on(world.store().close()).unwrap();
-    let copy = world.runtime.block_on(world.store().copy(Arc::default()));
+    let copy = world.runtime.block_on(crate::copy(world.store(), world.home.path(), Arc::default()));
     assert!(matches!(copy, Err(StoreError::Closed)), "{copy:?}");
 }
 
@@ -86,10 +87,7 @@ fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
     let dir = crash.path().join("data");
     let before = snapshots(&dir);
     let offline = ReadOnly::open(&dir, None).unwrap();
-    assert_eq!(
-        contents_of(offline.copy(world.clock.now(), &crate::CopyProgress::default()).unwrap()),
-        world.expected
-    );
+    assert_eq!(read(offline).unwrap(), world.expected);
     assert_eq!(snapshots(&dir), before);
     assert!(matches!(ReadOnly::open(&world.dir(), None), Err(OpenError::InUse { .. })));
 }
@@ -101,7 +99,7 @@ fn what_was_read_beside_a_server_does_not_count() {
     let crash = world.copy();
     let offline = ReadOnly::open(&crash.path().join("data"), None).unwrap();
     world.contents_after_crash(&crash).unwrap();
-    let read = offline.copy(world.clock.now(), &crate::CopyProgress::default());
+    let read = read(offline);
     assert!(matches!(read, Err(OpenError::InUse { .. })), "{read:?}");
 }
 
@@ -112,12 +110,12 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     world.checkpoint().unwrap();
     world.batch(&[(2, None), (3, Some("three"))]).unwrap();
     world.put(4, "four");
-    let (crash, now) = (world.copy(), world.clock.now());
+    let crash = world.copy();
     let dir = crash.path().join("data");
     let examine = |check_record: crate::CheckRecord<'_>| {
         let mut found = Vec::new();
         let offline = ReadOnly::open(&dir, None).unwrap();
-        let examined = offline.examine(now, check_record, &mut |finding| found.push(finding)).unwrap();
+        let examined = offline.examine(check_record, &mut |finding| found.push(finding)).unwrap();
         (examined, found)
     };
     let (examined, found) = examine(&|_| Ok(()));
@@ -177,6 +175,15 @@ fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     assert_eq!(world.contents_of(&store), Contents::from([(2, "two".to_owned())]));
 }
 
+fn read(offline: ReadOnly) -> Result<Contents, OpenError> {
+    let mut contents = Contents::new();
+    offline.records()?.each(&mut |entry| {
+        contents.insert(number(entry.key), String::from_utf8(entry.record.to_vec()).unwrap());
+        Ok::<_, OpenError>(())
+    })?;
+    Ok(contents)
+}
+
 fn contents_of(copied: Copied) -> Contents {
     let mut reader = CopyReader::new(BufReader::new(copied.file));
     let mut contents = Contents::new();
@@ -191,6 +198,6 @@ fn contents_of(copied: Copied) -> Contents {
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        contents_of(runtime.block_on(self.store().copy(Arc::default())).unwrap())
+        contents_of(runtime.block_on(crate::copy(self.store(), self.home.path(), Arc::default())).unwrap())
     }
 }

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::{Clock as _, ManualClock};
+use onceward_core::clock::ManualClock;
 use onceward_core::domain::Timestamp;
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -202,12 +202,10 @@ impl World {
     fn try_contents_of(&self, store: &EmbeddedStore) -> Result<Contents, StoreError> {
         let seen = Arc::new(Mutex::new(Contents::new()));
         let visitor = seen.clone();
-        let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
-            let mut seen = visitor.lock().unwrap();
-            match record {
-                Some(record) => drop(seen.insert(number(key), String::from_utf8(record.to_vec()).unwrap())),
-                None => drop(seen.remove(&number(key))),
-            }
+        let visit = Box::new(move |key: Key, _, record: &[u8]| {
+            let text = String::from_utf8(record.to_vec()).unwrap();
+            assert_eq!(visitor.lock().unwrap().insert(number(key), text), None, "a record was visited twice");
+            Ok(())
         });
         self.runtime.block_on(store.restore(Slots::all(), visit))?;
         let seen = seen.lock().unwrap();

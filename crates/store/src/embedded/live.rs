@@ -1,0 +1,200 @@
+//! Every live record, once: those of the snapshot and of the journal after it. A start, a shard that restarts, an
+//! export and `onceward check-data` all read with this.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use onceward_core::domain::Timestamp;
+
+use super::error::OpenError;
+use super::frame::{Frame, RecordRef};
+use super::open::Copies;
+use super::progress::Loading;
+use super::replay::{self, Replayed, Sink};
+use super::snapshot::OpenCopy;
+use super::writer::Pinned;
+use crate::{Key, Slots};
+
+/// Where the records of a data directory are.
+#[derive(Clone)]
+pub(super) struct Files {
+    pub(super) copies: Copies,
+    pub(super) journal: PathBuf,
+    pub(super) loading: Arc<Loading>,
+}
+
+/// A live record.
+pub(super) struct Found<'a> {
+    pub(super) key: Key,
+    pub(super) expires: Timestamp,
+    pub(super) record: &'a [u8],
+    /// The snapshot or the segment that has it.
+    pub(super) path: &'a Path,
+    /// In a segment, the byte at which its frame begins, and the sequence of the frame.
+    pub(super) frame: Option<(usize, u64)>,
+}
+
+/// Decides the effect of damage in the journal: an error ends the reading.
+pub(super) type OnDamage<'a> = &'a mut dyn FnMut(OpenError) -> Result<(), OpenError>;
+
+/// The live records of some slots in a directory whose journal was verified. Keeps the keys of the journal in memory,
+/// not the records.
+pub(super) struct LiveRecords {
+    files: Files,
+    /// `None` if there is no snapshot that can be read.
+    copy: Option<OpenCopy>,
+    slots: Slots,
+    /// Which record of the journal, counted from the first, is the latest of its key.
+    latest: HashMap<Key, u64>,
+    pub(super) replayed: Replayed,
+}
+
+impl LiveRecords {
+    /// Reads the journal up to the sequence `until`, or all of it.
+    pub(super) fn find(
+        files: Files,
+        copy: Option<OpenCopy>,
+        slots: Slots,
+        until: Option<u64>,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Self, OpenError> {
+        files.loading.begin("reading the journal", 0);
+        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+        let mut places =
+            Places { latest: HashMap::new(), slots, place: 0, loading: &files.loading, on_damage };
+        let replayed = replay::read(&files.journal, covered, until, &mut places)?;
+        let latest = places.latest;
+        Ok(Self { files, copy, slots, latest, replayed })
+    }
+
+    /// The newest time in the snapshot and the journal.
+    pub(super) fn newest_time(&self) -> Timestamp {
+        let of_snapshot = self.copy.as_ref().map(|copy| copy.snapshot.manifest.time);
+        of_snapshot.max(self.replayed.summary.newest).unwrap_or_default()
+    }
+
+    /// Whether these are the records of a state of the store.
+    pub(super) fn is_of(&self, state: &Pinned, slots: Slots) -> bool {
+        let has_snapshot = |copy: &OpenCopy| Arc::ptr_eq(&copy.snapshot, &state.snapshot);
+        self.copy.as_ref().is_some_and(has_snapshot)
+            && (self.replayed.last_sequence, self.slots) == (state.until, slots)
+    }
+
+    /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
+    /// that is behind does not revive expired records.
+    pub(super) fn each<E: From<OpenError>>(
+        mut self,
+        now: Timestamp,
+        visit: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let now = now.max(self.newest_time());
+        self.each_of_snapshot(now, visit)?;
+        let covered = self.copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+        let mut latest = Latest { places: &self.latest, place: 0, now, visit, refused: None };
+        let read = replay::read(&self.files.journal, covered, Some(self.replayed.last_sequence), &mut latest);
+        latest.refused.map_or(Ok(()), Err)?;
+        Ok(read.map(drop)?)
+    }
+
+    /// Reads a copy that fails a second time, and goes on from the record at which it failed.
+    fn each_of_snapshot<E: From<OpenError>>(
+        &mut self,
+        now: Timestamp,
+        visit: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Files { copies, loading, .. } = &self.files;
+        let unreadable = |error| OpenError::snapshot(&copies.directory, error);
+        let (mut visited, mut refused, mut has_failed) = (0, None, false);
+        while let Some(copy) = &self.copy {
+            loading.begin("loading", copy.snapshot.manifest.records);
+            let mut place = 0;
+            let read = copy.read(&mut |key, expires, record| {
+                place += 1;
+                if place <= visited {
+                    return Ok(());
+                }
+                visited = place;
+                loading.at(place);
+                if now >= expires || !self.slots.contains(key.slot) || self.latest.contains_key(&key) {
+                    return Ok(());
+                }
+                let path = &copy.snapshot.path;
+                visit(Found { key, expires, record, path, frame: None }).map_err(|error| {
+                    refused = Some(error);
+                    STOPPED.to_owned()
+                })
+            });
+            match (read, refused.take()) {
+                (_, Some(error)) => return Err(error),
+                (Ok(()), None) => break,
+                (Err(error), None) if has_failed => return Err(unreadable(error).into()),
+                (Err(error), None) => {
+                    tracing::warn!(reason = ?error, "snapshot unreadable, reading it again");
+                    has_failed = true;
+                    let snapshot = copy.snapshot.clone();
+                    self.copy = None;
+                    self.copy = Some(copies.open(&snapshot).map_err(unreadable)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ends a reading whose visitor has failed. The visitor's error is returned in its place.
+const STOPPED: &str = "the reading was stopped";
+
+/// Notes the place of the latest record of each key.
+struct Places<'a> {
+    latest: HashMap<Key, u64>,
+    slots: Slots,
+    place: u64,
+    loading: &'a Loading,
+    on_damage: OnDamage<'a>,
+}
+
+impl Sink for Places<'_> {
+    fn record(&mut self, _: &Path, _: usize, _: &Frame<'_>, record: RecordRef<'_>) -> Result<(), OpenError> {
+        self.place += 1;
+        self.loading.at(self.place);
+        if self.slots.contains(record.key.slot) {
+            self.latest.insert(record.key, self.place);
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
+        (self.on_damage)(error)
+    }
+}
+
+/// Visits the latest record of each key.
+struct Latest<'a, E> {
+    places: &'a HashMap<Key, u64>,
+    place: u64,
+    now: Timestamp,
+    visit: &'a mut dyn FnMut(Found<'_>) -> Result<(), E>,
+    refused: Option<E>,
+}
+
+impl<E> Sink for Latest<'_, E> {
+    fn record(
+        &mut self,
+        path: &Path,
+        at: usize,
+        frame: &Frame<'_>,
+        RecordRef { key, put, expires }: RecordRef<'_>,
+    ) -> Result<(), OpenError> {
+        self.place += 1;
+        let is_latest = self.places.get(&key) == Some(&self.place);
+        let Some(record) = put.filter(|_| is_latest && self.now < expires) else { return Ok(()) };
+        (self.visit)(Found { key, expires, record, path, frame: Some((at, frame.sequence)) }).map_err(
+            |error| {
+                self.refused = Some(error);
+                OpenError::io("read", path)(io::Error::other(STOPPED))
+            },
+        )
+    }
+}
