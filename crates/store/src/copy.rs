@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -23,9 +23,6 @@ use crate::{Key, LONGEST_RECORD, Slots, Store, StoreError};
 
 const ENTRY: u8 = 1;
 const END: u8 = 0;
-
-/// Records between two updates of the progress.
-const RECORDS_PER_LOOK: u64 = 256;
 
 /// Bytes written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -78,121 +75,59 @@ impl FromIterator<(u8, u64)> for RecordCounts {
     }
 }
 
-/// The progress of a copy, and its cancellation.
-#[derive(Debug, Default)]
-pub struct CopyProgress {
-    records: AtomicU64,
-    cancelled: AtomicBool,
-}
-
-impl CopyProgress {
-    /// Records copied so far.
-    pub fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-
-    pub fn set_records(&self, records: u64) {
-        self.records.store(records, Ordering::Relaxed);
-    }
-
-    /// Stops the copy at its next record.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
 /// Copies every live record into a file of `directory`, as of one moment: every batch acknowledged before the call is in
-/// it, and of every other batch all or nothing.
+/// it, and of every other batch all or nothing. `progress` is the number of records so far; the copy is cancelled when
+/// the caller has dropped its handle on it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when the copy was cancelled or the disk is full, and the store's errors.
 pub async fn copy(
     store: &dyn Store,
     directory: &Path,
-    progress: Arc<CopyProgress>,
+    progress: Arc<AtomicU64>,
 ) -> Result<Copied, StoreError> {
     let file = nameless(directory).map_err(|error| not_written(&error))?;
-    let counts = RecordCounts::default();
-    let writer = CopyWriter { to: BufWriter::with_capacity(BUFFER_BYTES, file), buffer: Vec::new(), counts };
-    let writer = Arc::new(Mutex::new(writer));
-    let (to, followed) = (Arc::clone(&writer), Arc::clone(&progress));
-    let mut total = 0_u64;
+    let to = Arc::new(Mutex::new((BufWriter::with_capacity(BUFFER_BYTES, file), RecordCounts::default())));
+    let (writer, mut total, mut buffer) = (Arc::clone(&to), 0_u64, Vec::new());
     let visit = move |key: Key, expires, record: &[u8]| {
-        to.lock().unwrap_or_else(PoisonError::into_inner).add(key, expires, record)?;
+        let (file, counts) = &mut *writer.lock().unwrap_or_else(PoisonError::into_inner);
+        buffer.clear();
+        buffer.push(ENTRY);
+        owner::encode(&mut buffer, key, expires, record);
+        file.write_all(&buffer).map_err(|error| not_written(&error))?;
+        counts.add(key.kind);
         total += 1;
-        if total.is_multiple_of(RECORDS_PER_LOOK) {
-            followed.set_records(total);
-        }
-        if followed.is_cancelled() { Err(not_written(&"it was cancelled")) } else { Ok(()) }
+        progress.store(total, Ordering::Relaxed);
+        if Arc::strong_count(&progress) == 1 { Err(not_written(&"it was cancelled")) } else { Ok(()) }
     };
     store.restore(Slots::all(), Box::new(visit)).await?;
-    let copied = writer.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
-    progress.set_records(copied.counts.total());
-    Ok(copied)
-}
-
-struct CopyWriter {
-    to: BufWriter<File>,
-    buffer: Vec<u8>,
-    counts: RecordCounts,
-}
-
-impl CopyWriter {
-    fn add(&mut self, key: Key, expires: Timestamp, record: &[u8]) -> Result<(), StoreError> {
-        self.buffer.clear();
-        encode_entry(&mut self.buffer, key, expires, record);
-        self.counts.add(key.kind);
-        self.to.write_all(&self.buffer).map_err(|error| not_written(&error))
-    }
-
-    fn finish(&mut self) -> Result<Copied, StoreError> {
-        self.buffer.clear();
-        encode_end(&mut self.buffer, self.counts.total());
-        let mut finish = || {
-            self.to.write_all(&self.buffer)?;
-            self.to.rewind()?;
-            self.to.get_ref().try_clone()
-        };
-        let file = finish().map_err(|error| not_written(&error))?;
-        Ok(Copied { file, counts: std::mem::take(&mut self.counts) })
-    }
+    let (file, counts) = &mut *to.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut finish = || {
+        file.write_all(&[END])?;
+        file.write_all(&counts.total().to_be_bytes())?;
+        file.rewind()?;
+        file.get_ref().try_clone()
+    };
+    let file = finish().map_err(|error| not_written(&error))?;
+    Ok(Copied { file, counts: std::mem::take(counts) })
 }
 
 fn not_written(why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("the copy cannot be written: {why}"))
 }
 
-/// A file of `directory` that only this process can reach: it has a name for an instant and is unlinked then. Other
-/// users may have files in the directory.
+/// A file of `directory` that only this process can reach: it has a name for an instant and is unlinked then. A name that
+/// exists is not used: other users may have files in the directory.
 fn nameless(directory: &Path) -> io::Result<File> {
     static FILES: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = FILES.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!("copy-{}-{count}.tmp", std::process::id()));
         match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            // Left by a process that was killed in that instant.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(file) => {
-                fs::remove_file(path)?;
-                return Ok(file);
-            }
+            opened => return opened.and_then(|file| fs::remove_file(path).map(|()| file)),
         }
     }
-}
-
-fn encode_entry(buffer: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
-    buffer.push(ENTRY);
-    owner::encode(buffer, key, expires, record);
-}
-
-fn encode_end(buffer: &mut Vec<u8>, entries: u64) {
-    buffer.push(END);
-    buffer.extend_from_slice(&entries.to_be_bytes());
 }
 
 /// Reads a copy back.
@@ -266,6 +201,16 @@ mod tests {
         Ok(entries)
     }
 
+    fn encode_entry(to: &mut Vec<u8>, entry: &CopiedRecord) {
+        to.push(ENTRY);
+        owner::encode(to, entry.key, entry.expires, &entry.record);
+    }
+
+    fn encode_end(to: &mut Vec<u8>, entries: u64) {
+        to.push(END);
+        to.extend_from_slice(&entries.to_be_bytes());
+    }
+
     proptest! {
         #[test]
         fn a_copy_is_read_back_and_no_part_of_it_is_a_copy(
@@ -278,7 +223,7 @@ mod tests {
             let entries: Vec<CopiedRecord> = records.into_iter().map(entry).collect();
             let mut bytes = Vec::new();
             for entry in &entries {
-                encode_entry(&mut bytes, entry.key, entry.expires, &entry.record);
+                encode_entry(&mut bytes, entry);
             }
             encode_end(&mut bytes, entries.len() as u64);
             prop_assert_eq!(read(&bytes).expect("a copy"), entries);
@@ -294,7 +239,8 @@ mod tests {
     #[test]
     fn a_copy_with_too_few_records_is_refused() {
         let mut bytes = Vec::new();
-        encode_entry(&mut bytes, Key { slot: 0, kind: 1, id: [0; 12] }, Timestamp::EPOCH, b"record");
+        let (key, record) = (Key { slot: 0, kind: 1, id: [0; 12] }, Bytes::from_static(b"record"));
+        encode_entry(&mut bytes, &CopiedRecord { key, expires: Timestamp::EPOCH, record });
         encode_end(&mut bytes, 2);
         assert_eq!(read(&bytes).expect_err("no copy").kind(), io::ErrorKind::InvalidData);
     }

@@ -19,7 +19,7 @@ use onceward_core::domain::Timestamp;
 
 pub use futures_util::future::BoxFuture;
 
-pub use copy::{Copied, CopiedRecord, CopyProgress, CopyReader, RecordCounts, copy};
+pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
     CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, NewStore, OfflineRecords,
     OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,

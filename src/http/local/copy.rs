@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::domain::Timestamp;
-use crate::store::{self, Copied, CopyProgress, Store, StoreError};
+use crate::store::{self, Copied, Store, StoreError};
 
 /// Time between two lines about the progress, which show the client that the server is alive.
 const NEWS_EVERY: Duration = Duration::from_millis(250);
@@ -69,24 +70,16 @@ enum Stage {
     Ended,
 }
 
-/// Cancels a copy whose client has left. A finished copy does not notice.
-struct CancelOnDrop(Arc<CopyProgress>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 impl Copying {
     pub fn body(self) -> UnsyncBoxBody<Bytes, io::Error> {
         let Self { store, directory, at, permit } = self;
-        let progress = CancelOnDrop(Arc::default());
-        let followed = Arc::clone(&progress.0);
+        // A client that has left drops its handle on the progress, and thereby cancels the copy.
+        let progress = Arc::<AtomicU64>::default();
+        let followed = Arc::clone(&progress);
         let making = tokio::spawn(async move { store::copy(&*store, &directory, followed).await });
         let frames =
             try_unfold((Stage::Making(making), progress, permit), move |(stage, progress, permit)| {
-                let next = next(stage, progress.0.records(), at);
+                let next = next(stage, progress.load(Ordering::Relaxed), at);
                 next.map_ok(|next| next.map(|(bytes, stage)| (bytes, (stage, progress, permit))))
             });
         StreamBody::new(frames.map_ok(Frame::data)).boxed_unsync()

@@ -16,9 +16,9 @@ use onceward_core::domain::Timestamp;
 use super::database::Sled;
 use super::directory::{Directory, DirectoryState, FormatFile};
 use super::error::OpenError;
-use super::live::{Files, Found, LiveRecords, OnDamage};
+use super::live::{Files, LiveRecords};
 use super::open::{Copies, StoreSettings};
-use super::replay::JournalSummary;
+use super::replay::{JournalSummary, OnDamage};
 use super::snapshot::OpenCopy;
 use crate::{CopiedRecord, RecordCounts, Slots};
 
@@ -104,12 +104,6 @@ pub struct OfflineRecords {
     found: LiveRecords,
 }
 
-impl std::fmt::Debug for OfflineRecords {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OfflineRecords").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
-
 impl OfflineRecords {
     /// The fingerprint of the server key of the data, in hex digits.
     pub fn key_fingerprint(&self) -> &str {
@@ -131,15 +125,11 @@ impl OfflineRecords {
         visit: &mut dyn FnMut(CopiedRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let Self { directory, found } = self;
-        let read = found.each(Timestamp::EPOCH, &mut |found| visit(CopiedRecord::from(&found)));
+        let read = found.each(Timestamp::EPOCH, &mut |_, key, expires, record| {
+            visit(CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) })
+        });
         directory.undisturbed()?;
         read
-    }
-}
-
-impl From<&Found<'_>> for CopiedRecord {
-    fn from(found: &Found<'_>) -> Self {
-        Self { key: found.key, expires: found.expires, record: Bytes::copy_from_slice(found.record) }
     }
 }
 
@@ -242,21 +232,22 @@ impl ReadOnly {
         examined: &mut Examined,
     ) -> Result<(), OpenError> {
         let (mut alive, mut is_damaged) = (RecordCounts::default(), false);
-        let read: Result<(), OpenError> = records.each(Timestamp::EPOCH, &mut |record| {
-            let entry = CopiedRecord::from(&record);
-            if let Err(what) = check_record(&entry) {
-                is_damaged = true;
-                let (at, what) = match record.frame {
-                    Some((at, sequence)) => (Some(at as u64), format!("in frame {sequence}, {what}")),
-                    None => (None, what),
-                };
-                found(Finding { at, ..Finding::new(record.path, what, RESTORE) });
-            }
-            alive.add(entry.key.kind);
-            let version = entry.record.first().copied().unwrap_or_default();
-            *examined.versions.entry((entry.key.kind, version)).or_default() += 1;
-            Ok(())
-        });
+        let read: Result<(), OpenError> =
+            records.each(Timestamp::EPOCH, &mut |place, key, expires, record| {
+                let entry = CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) };
+                if let Err(what) = check_record(&entry) {
+                    is_damaged = true;
+                    let (at, what) = match place.frame {
+                        Some((at, sequence)) => (Some(at as u64), format!("in frame {sequence}, {what}")),
+                        None => (None, what),
+                    };
+                    found(Finding { at, ..Finding::new(place.path, what, RESTORE) });
+                }
+                alive.add(key.kind);
+                let version = entry.record.first().copied().unwrap_or_default();
+                *examined.versions.entry((key.kind, version)).or_default() += 1;
+                Ok(())
+            });
         match read {
             Ok(()) => examined.alive = Some(alive).filter(|_| !is_damaged),
             Err(error) => {

@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use onceward_core::domain::Timestamp;
 
 use super::error::OpenError;
-use super::frame::{Frame, RecordRef};
+use super::frame::RecordRef;
 use super::open::Copies;
 use super::progress::Loading;
-use super::replay::{self, Replayed, Sink};
+use super::replay::{self, OnDamage, Place, Replayed};
 use super::snapshot::OpenCopy;
 use super::writer::Pinned;
 use crate::{Key, Slots};
@@ -25,19 +25,8 @@ pub(super) struct Files {
     pub(super) loading: Arc<Loading>,
 }
 
-/// A live record.
-pub(super) struct Found<'a> {
-    pub(super) key: Key,
-    pub(super) expires: Timestamp,
-    pub(super) record: &'a [u8],
-    /// The snapshot or the segment that has it.
-    pub(super) path: &'a Path,
-    /// In a segment, the byte at which its frame begins, and the sequence of the frame.
-    pub(super) frame: Option<(usize, u64)>,
-}
-
-/// Decides the effect of damage in the journal: an error ends the reading.
-pub(super) type OnDamage<'a> = &'a mut dyn FnMut(OpenError) -> Result<(), OpenError>;
+/// Receives live records. An error ends the reading.
+pub(super) type VisitLive<'a, E> = &'a mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>;
 
 /// The live records of some slots in a directory whose journal was verified. Keeps the keys of the journal in memory,
 /// not the records.
@@ -62,10 +51,16 @@ impl LiveRecords {
     ) -> Result<Self, OpenError> {
         files.loading.begin("reading the journal", 0);
         let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
-        let mut places =
-            Places { latest: HashMap::new(), slots, place: 0, loading: &files.loading, on_damage };
-        let replayed = replay::read(&files.journal, covered, until, &mut places)?;
-        let latest = places.latest;
+        let (mut latest, mut count) = (HashMap::new(), 0);
+        let mut note = |_: Place<'_>, record: RecordRef<'_>| {
+            count += 1;
+            files.loading.at(count);
+            if slots.contains(record.key.slot) {
+                latest.insert(record.key, count);
+            }
+            Ok(())
+        };
+        let replayed = replay::read(&files.journal, covered, until, &mut note, on_damage)?;
         Ok(Self { files, copy, slots, latest, replayed })
     }
 
@@ -87,14 +82,24 @@ impl LiveRecords {
     pub(super) fn each<E: From<OpenError>>(
         mut self,
         now: Timestamp,
-        visit: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+        visit: VisitLive<'_, E>,
     ) -> Result<(), E> {
         let now = now.max(self.newest_time());
         self.each_of_snapshot(now, visit)?;
         let covered = self.copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
-        let mut latest = Latest { places: &self.latest, place: 0, now, visit, refused: None };
-        let read = replay::read(&self.files.journal, covered, Some(self.replayed.last_sequence), &mut latest);
-        latest.refused.map_or(Ok(()), Err)?;
+        let (mut count, mut refused) = (0, None);
+        let mut visit_latest = |place: Place<'_>, RecordRef { key, expires, put }: RecordRef<'_>| {
+            count += 1;
+            let is_latest = self.latest.get(&key) == Some(&count);
+            let Some(record) = put.filter(|_| is_latest && now < expires) else { return Ok(()) };
+            visit(place, key, expires, record).map_err(|error| {
+                refused = Some(error);
+                OpenError::io("read", place.path)(io::Error::other(STOPPED))
+            })
+        };
+        let until = Some(self.replayed.last_sequence);
+        let read = replay::read(&self.files.journal, covered, until, &mut visit_latest, &mut Err);
+        refused.map_or(Ok(()), Err)?;
         Ok(read.map(drop)?)
     }
 
@@ -102,26 +107,26 @@ impl LiveRecords {
     fn each_of_snapshot<E: From<OpenError>>(
         &mut self,
         now: Timestamp,
-        visit: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+        visit: VisitLive<'_, E>,
     ) -> Result<(), E> {
         let Files { copies, loading, .. } = &self.files;
         let unreadable = |error| OpenError::snapshot(&copies.directory, error);
         let (mut visited, mut refused, mut has_failed) = (0, None, false);
         while let Some(copy) = &self.copy {
             loading.begin("loading", copy.snapshot.manifest.records);
-            let mut place = 0;
+            let mut count = 0;
             let read = copy.read(&mut |key, expires, record| {
-                place += 1;
-                if place <= visited {
+                count += 1;
+                if count <= visited {
                     return Ok(());
                 }
-                visited = place;
-                loading.at(place);
+                visited = count;
+                loading.at(count);
                 if now >= expires || !self.slots.contains(key.slot) || self.latest.contains_key(&key) {
                     return Ok(());
                 }
-                let path = &copy.snapshot.path;
-                visit(Found { key, expires, record, path, frame: None }).map_err(|error| {
+                let place = Place { path: &copy.snapshot.path, frame: None };
+                visit(place, key, expires, record).map_err(|error| {
                     refused = Some(error);
                     STOPPED.to_owned()
                 })
@@ -145,56 +150,3 @@ impl LiveRecords {
 
 /// Ends a reading whose visitor has failed. The visitor's error is returned in its place.
 const STOPPED: &str = "the reading was stopped";
-
-/// Notes the place of the latest record of each key.
-struct Places<'a> {
-    latest: HashMap<Key, u64>,
-    slots: Slots,
-    place: u64,
-    loading: &'a Loading,
-    on_damage: OnDamage<'a>,
-}
-
-impl Sink for Places<'_> {
-    fn record(&mut self, _: &Path, _: usize, _: &Frame<'_>, record: RecordRef<'_>) -> Result<(), OpenError> {
-        self.place += 1;
-        self.loading.at(self.place);
-        if self.slots.contains(record.key.slot) {
-            self.latest.insert(record.key, self.place);
-        }
-        Ok(())
-    }
-
-    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
-        (self.on_damage)(error)
-    }
-}
-
-/// Visits the latest record of each key.
-struct Latest<'a, E> {
-    places: &'a HashMap<Key, u64>,
-    place: u64,
-    now: Timestamp,
-    visit: &'a mut dyn FnMut(Found<'_>) -> Result<(), E>,
-    refused: Option<E>,
-}
-
-impl<E> Sink for Latest<'_, E> {
-    fn record(
-        &mut self,
-        path: &Path,
-        at: usize,
-        frame: &Frame<'_>,
-        RecordRef { key, put, expires }: RecordRef<'_>,
-    ) -> Result<(), OpenError> {
-        self.place += 1;
-        let is_latest = self.places.get(&key) == Some(&self.place);
-        let Some(record) = put.filter(|_| is_latest && self.now < expires) else { return Ok(()) };
-        (self.visit)(Found { key, expires, record, path, frame: Some((at, frame.sequence)) }).map_err(
-            |error| {
-                self.refused = Some(error);
-                OpenError::io("read", path)(io::Error::other(STOPPED))
-            },
-        )
-    }
-}

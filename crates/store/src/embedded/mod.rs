@@ -184,7 +184,7 @@ impl StoreReader {
                 LiveRecords::find(self.files.clone(), Some(copy), slots, Some(pinned.until), &mut Err)?
             }
         };
-        found.each(self.clock.now(), &mut |found| visit(found.key, found.expires, found.record))
+        found.each(self.clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
     }
 }
 

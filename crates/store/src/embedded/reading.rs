@@ -12,7 +12,7 @@ use super::chunk::{self, ChunkWriter};
 use super::database::{Database, VisitEntry};
 use super::error::OpenError;
 use super::frame;
-use super::replay::{self, Covered, JournalSummary, Strict};
+use super::replay::{self, Covered, JournalSummary, Place};
 use super::segment::LAST_NUMBER;
 use super::snapshot::Manifest;
 use crate::{CopiedRecord, Key};
@@ -44,10 +44,11 @@ pub fn journal(
     }
     let covered = Covered { segment: covered_segment, sequence: covered_sequence };
     let mut latest = BTreeMap::new();
-    let mut see = Strict(|record: frame::RecordRef<'_>| {
+    let mut see = |_: Place<'_>, record: frame::RecordRef<'_>| {
         latest.insert(record.key, record.put.map(Bytes::copy_from_slice));
-    });
-    let replayed = replay::read(journal, Some(covered), None, &mut see)?;
+        Ok(())
+    };
+    let replayed = replay::read(journal, Some(covered), None, &mut see, &mut Err)?;
     Ok(JournalReading { latest, last_sequence: replayed.last_sequence, summary: replayed.summary })
 }
 

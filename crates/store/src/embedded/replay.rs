@@ -2,7 +2,7 @@
 //!
 //! Only one frame is on its way to the disk at a time; therefore only the very last can be torn: only reserved space,
 //! or the remains of an unacknowledged write, may follow the last whole frame. A whole frame after a broken one, a gap
-//! in the sequences, or a broken end of a segment that a later one continues is damage. The sink decides the effect of
+//! in the sequences, or a broken end of a segment that a later one continues is damage. The caller decides the effect of
 //! damage: a start ends with it, an examination notes it and the reader continues as well as possible.
 
 use std::fs::{self, File};
@@ -30,32 +30,20 @@ pub(super) struct Covered {
     pub(super) sequence: u64,
 }
 
-/// Receives the records and the damage of a journal.
-pub(super) trait Sink {
-    /// One record, in the frame that begins at byte `at` of the file.
-    fn record(
-        &mut self,
-        path: &Path,
-        at: usize,
-        frame: &Frame<'_>,
-        record: RecordRef<'_>,
-    ) -> Result<(), OpenError>;
-
-    /// Reports damage or a missing file. On `Ok` the reader continues.
-    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
-        Err(error)
-    }
+/// Where a record is.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The snapshot or the segment that has it.
+    pub(super) path: &'a Path,
+    /// In a segment, the byte at which its frame begins, and the sequence of the frame.
+    pub(super) frame: Option<(usize, u64)>,
 }
 
-/// Stops at the first damage and passes each record to a closure.
-pub(super) struct Strict<F>(pub(super) F);
+/// Receives the records of a journal. An error ends the reading.
+pub(super) type VisitRecord<'a> = &'a mut dyn FnMut(Place<'_>, RecordRef<'_>) -> Result<(), OpenError>;
 
-impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
-    fn record(&mut self, _: &Path, _: usize, _: &Frame<'_>, record: RecordRef<'_>) -> Result<(), OpenError> {
-        (self.0)(record);
-        Ok(())
-    }
-}
+/// Receives damage and missing files. An error ends the reading; else the reader continues as well as possible.
+pub(super) type OnDamage<'a> = &'a mut dyn FnMut(OpenError) -> Result<(), OpenError>;
 
 /// Counts and times of the segments that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,7 +86,8 @@ pub(super) fn read(
     journal: &Path,
     covered: Option<Covered>,
     until: Option<u64>,
-    sink: &mut dyn Sink,
+    visit: VisitRecord<'_>,
+    on_damage: OnDamage<'_>,
 ) -> Result<Replayed, OpenError> {
     let mut numbers = numbers(journal)?;
     numbers.retain(|number| covered.is_none_or(|covered| *number > covered.segment));
@@ -112,7 +101,8 @@ pub(super) fn read(
         expected: covered.map(|covered| covered.sequence + 1),
         until,
         unused: None,
-        sink,
+        visit,
+        on_damage,
     };
     if reader.is_done() {
         return Ok(reader.replayed);
@@ -121,19 +111,19 @@ pub(super) fn read(
     let first = numbers.first().copied().unwrap_or(1);
     let mut next = covered.map_or(first, |covered| covered.segment + 1);
     if numbers.is_empty() {
-        reader.sink.wrong(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+        (reader.on_damage)(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
     }
     let mut bytes = Vec::new();
     for number in numbers {
         if number > next {
-            reader.sink.wrong(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+            (reader.on_damage)(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
         }
         next = number + 1;
         let path = segment::path(journal, number);
         bytes.clear();
         match File::open(&path).and_then(|mut file| read_written_part(&mut file, &mut bytes)) {
             Ok(()) => reader.segment(&path, number, &bytes)?,
-            Err(error) => reader.sink.wrong(OpenError::io("read", &path)(error))?,
+            Err(error) => (reader.on_damage)(OpenError::io("read", &path)(error))?,
         }
         if reader.is_done() {
             break;
@@ -168,7 +158,8 @@ struct SegmentReplay<'a> {
     until: Option<u64>,
     /// Path and length of a segment whose content is invalid. This is damage if a later segment was used.
     unused: Option<(PathBuf, u64)>,
-    sink: &'a mut dyn Sink,
+    visit: VisitRecord<'a>,
+    on_damage: OnDamage<'a>,
 }
 
 impl SegmentReplay<'_> {
@@ -259,7 +250,8 @@ impl SegmentReplay<'_> {
     fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), OpenError> {
         if let Some(records) = frame.records() {
             self.replayed.summary.records += records.len() as u64;
-            records.into_iter().try_for_each(|record| self.sink.record(path, at, frame, record))?;
+            let place = Place { path, frame: Some((at, frame.sequence)) };
+            records.into_iter().try_for_each(|record| (self.visit)(place, record))?;
         } else {
             let detail = format!("frame {} has records that this program cannot read", frame.sequence);
             self.damaged(path, at as u64, detail)?;
@@ -275,7 +267,7 @@ impl SegmentReplay<'_> {
     }
 
     fn damaged(&mut self, path: &Path, offset: u64, detail: String) -> Result<(), OpenError> {
-        self.sink.wrong(OpenError::JournalDamaged { path: path.to_owned(), offset, detail })
+        (self.on_damage)(OpenError::JournalDamaged { path: path.to_owned(), offset, detail })
     }
 }
 

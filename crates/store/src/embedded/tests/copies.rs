@@ -61,10 +61,9 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
 fn a_copy_that_was_cancelled_is_none_and_the_store_goes_on() {
     let mut world = World::new();
     world.put(1, "one");
-    let progress = Arc::new(crate::CopyProgress::default());
-    progress.cancel();
-    let directory = world.home.path();
-    let error = world.runtime.block_on(crate::copy(world.store(), directory, progress)).unwrap_err();
+    // No other handle on the progress is left.
+    let copy = crate::copy(world.store(), world.home.path(), Arc::default());
+    let error = world.runtime.block_on(copy).unwrap_err();
     assert!(error.to_string().contains("it was cancelled"), "{error}");
     assert_eq!(world.copied(), world.expected);
 }
@@ -198,6 +197,8 @@ fn contents_of(copied: Copied) -> Contents {
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        contents_of(runtime.block_on(crate::copy(self.store(), self.home.path(), Arc::default())).unwrap())
+        let progress = Arc::default();
+        let copy = crate::copy(self.store(), self.home.path(), Arc::clone(&progress));
+        contents_of(runtime.block_on(copy).unwrap())
     }
 }
