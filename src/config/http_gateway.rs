@@ -9,7 +9,6 @@ use http::HeaderName;
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use url::form_urlencoded;
 
 use super::context::{Context, Part};
 use super::gateways::Variables;
@@ -332,7 +331,7 @@ fn secret_in_url(url: &str) -> Option<&'static str> {
         );
     }
     let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
+    url::form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
 }
 
 /// The texts and numbers of a JSON body, each with its path and the name of its field.

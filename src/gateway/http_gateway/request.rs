@@ -1,6 +1,5 @@
 //! A request, described once and filled in for each message.
 
-use form_urlencoded::Serializer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -9,6 +8,7 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
+use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::{NAME, URL_SETTING, problem};

@@ -114,7 +114,7 @@ fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGatewa
         }
         HttpBody::Form(fields) => {
             let sent: Vec<String> =
-                form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+                url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
             assert_eq!(sent, fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{body}");
         }
     }
