@@ -49,7 +49,7 @@
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`metrics`]: counts what happens, for Prometheus.
-//! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
+//! * [`config`], `setting`, [`telemetry`], [`clock`]: settings with their origin, kinds of values, logs, real time.
 //! * [`net`], [`log_limit`], [`trace`]: host names; log lines that a client can cause in any number; spans.
 //! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
 //!   them speak; no I/O, clock or randomness.
@@ -77,6 +77,7 @@ pub mod node;
 pub mod numbers;
 pub mod otp;
 pub mod registry;
+mod setting;
 pub mod shard;
 #[cfg(feature = "server")]
 pub mod telemetry;

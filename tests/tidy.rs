@@ -11,6 +11,7 @@ const MODULES: &[&str] = &[
     "net",
     "log_limit",
     "trace",
+    "setting",
     "gateway",
     "config",
     "telemetry",

@@ -182,7 +182,7 @@ fn request(
     path: &str,
     fields: &Fields<'_>,
 ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let mut form = form_urlencoded::Serializer::new(String::new());
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
     let form = form.finish();
     let is_post = method == Method::POST;

@@ -1,15 +1,12 @@
 //! Checks of keys against each other: the address to listen on, the texts of messages, and settings that are weaker than they
 //! look.
 
-use std::fmt;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::context::{ConfigError, ConfigErrors, Context, Report};
+use super::context::{ConfigErrors, Context, Report};
 use super::kind::{Kind, quoted, shown_json};
-use super::prices::Prices;
 use super::settings::{
     Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, RetrySettings,
     WorkflowStep,
@@ -18,7 +15,6 @@ use super::sources::LISTEN_FLAG;
 use super::values::{HostPort, Workflow, is_exposed};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
-use crate::net::is_loopback_host;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
 /// The setting by which other machines reach the server, as errors name it.
@@ -84,20 +80,6 @@ pub fn simulator(
     };
     let problem = format!("{why}; or add the line \"simulator-in-production\": true to config.json");
     c.report.wrong(subject, given, problem, origin);
-}
-
-/// Says which entry of `prices` cannot be used.
-pub fn name_wrong_price(c: &mut Context) {
-    let Some(Err(wrong)) = c.raw.values.get("prices").map(Prices::read) else { return };
-    if wrong.path.is_empty() {
-        return;
-    }
-    c.report.replace("prices", |error| ConfigError {
-        subject: format!("prices.{}", wrong.path),
-        given: wrong.given,
-        problem: wrong.problem.to_owned(),
-        ..error
-    });
 }
 
 pub fn warn_of_redis(c: &mut Context) {
@@ -272,24 +254,6 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
      `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
      them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
-
-impl ListenAddress {
-    /// Whether only this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
-        is_loopback_host(&self.host)
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    /// `host:port`, with brackets around an IPv6 address.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.parse::<Ipv6Addr>().is_ok() {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 /// The address to listen on and where it came from. `None` after an error.
 pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {

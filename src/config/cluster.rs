@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::{JsonSchema, json_schema};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::context::{Part, is_scalar};
-use super::kind::{As, MINUTE, Span, kinds, object_of};
-use super::schema::properties;
-use super::values::HostPort;
+use super::context::Context;
+use super::kind::{As, MINUTE, Span, kinds};
+use super::values::{FilePath, HostPort, is_name};
 
 /// One node of several that share an etcd.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterSettings {
     /// URLs of etcd's members, all http or all https, without a path.
@@ -29,17 +27,17 @@ pub struct ClusterSettings {
     #[serde(with = "As::<NodeAddress>")]
     pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
-    #[serde(default)]
+    #[serde(default, with = "As::<Option<FilePath>>")]
     pub etcd_ca: Option<PathBuf>,
     /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
-    #[serde(default)]
+    #[serde(default, with = "As::<Option<FilePath>>")]
     pub etcd_cert: Option<PathBuf>,
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
-    #[serde(default)]
+    #[serde(default, with = "As::<Option<FilePath>>")]
     pub etcd_key: Option<PathBuf>,
     /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
     /// trusts.
-    #[serde(default)]
+    #[serde(default, with = "As::<Option<FilePath>>")]
     pub peer_ca: Option<PathBuf>,
     /// For how long a request waits for an owner. Then it is answered 503.
     #[serde(default = "default_wait", with = "As::<Span<10, MINUTE>>")]
@@ -55,18 +53,6 @@ const fn default_wait() -> Duration {
 const MOST: usize = 9;
 
 kinds! {
-    /// The object as it was given.
-    ClusterObject -> Map<String, Value> {
-        accepted: "an object such as {\"etcd\": [\"http://10.0.0.11:2379\"], \"node\": \"a\", \"advertise\": \"10.0.0.5:3000\"}, with \
-                   one to nine http or https URLs without a path, a node of 1 to 64 letters, digits, - and _, \
-                   \"etcd-ca\" exactly for https, and \"etcd-cert\" and \"etcd-key\" together",
-        schema: json_schema!({
-            "type": "object", "required": ["etcd", "node", "advertise"],
-            "properties": properties::<ClusterSettings>(),
-        }),
-        of: |value| object_of(value),
-    }
-
     EtcdUrls -> Vec<String> {
         accepted: "a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, \
                    a name or a password, such as [\"http://10.0.0.11:2379\"]",
@@ -88,10 +74,7 @@ kinds! {
     NodeName -> String {
         accepted: "1 to 64 letters, digits, - and _",
         schema: json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
-        read: |text| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-            (is_plain && (1..=64).contains(&text.len())).then(|| text.to_owned())
-        },
+        read: |text| is_name(text).then(|| text.to_owned()),
     }
 
     NodeAddress -> String {
@@ -118,31 +101,21 @@ fn is_member(url: &str, scheme: &str) -> bool {
     })
 }
 
-/// Reads the object. `None` without one, or if it is wrong.
-pub(super) fn read(members: Option<Map<String, Value>>, part: &mut Part<'_>) -> Option<ClusterSettings> {
-    let known = properties::<ClusterSettings>();
-    // A URL may have a password.
-    let is_shown = |member: &str, value: &Value| member != "etcd" && is_scalar(member, value);
-    let (settings, is_complete) = part.read::<ClusterSettings>("cluster", members?, &known, is_shown)?;
-    if is_complete {
-        let ClusterSettings { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &settings;
-        let is_secure = etcd.iter().any(|url| is_member(url, "https"));
-        let mut wrong = |is_wrong, member: &str, problem| {
-            if is_wrong {
-                part.wrong(format!("cluster.{member}"), None, problem);
-            }
-        };
-        wrong(
-            is_secure && etcd_ca.is_none(),
-            "etcd-ca",
-            "it is missing, and the URLs of etcd begin with https",
-        );
-        wrong(!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https");
-        wrong(!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https");
-        wrong(etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key");
-        wrong(etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert");
+/// Checks the members against each other.
+pub(super) fn check(settings: &ClusterSettings, c: &mut Context) {
+    let ClusterSettings { etcd, etcd_ca, etcd_cert, etcd_key, .. } = settings;
+    let is_secure = etcd.iter().any(|url| is_member(url, "https"));
+    for (is_wrong, member, problem) in [
+        (is_secure && etcd_ca.is_none(), "etcd-ca", "it is missing, and the URLs of etcd begin with https"),
+        (!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https"),
+        (!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https"),
+        (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
+        (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
+    ] {
+        if is_wrong {
+            c.wrong(&format!("cluster.{member}"), None, problem);
+        }
     }
-    Some(settings)
 }
 
 impl ClusterSettings {
@@ -159,10 +132,11 @@ impl ClusterSettings {
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::super::context::Report;
-    use super::super::kind::Kind as _;
+    use super::super::schema::Names;
+    use super::super::settings::Inputs;
+    use super::super::sources::{Overrides, Program, Sources};
     use super::*;
 
     /// The settings, or the members that are wrong.
@@ -170,11 +144,27 @@ mod tests {
         let mut value =
             json!({ "etcd": ["http://10.0.0.1:2379"], "node": "a", "advertise": "10.0.0.5:3000" });
         change(&mut value);
-        let mut report = Report::default();
-        let mut part = Part { origin: "a test".to_owned(), origins: &BTreeMap::new(), report: &mut report };
-        let settings = read(ClusterObject::of(&value), &mut part);
-        let errors = report.finish().err();
-        errors.map_or(Ok(settings), |errors| Err(errors.iter().map(|error| error.subject.clone()).collect()))
+        let values = [("cluster".to_owned(), value)].into_iter().collect();
+        let program = Program { values, alone: true, ..Program::default() };
+        let overrides = Overrides { program, ..Overrides::default() };
+        let sources = Sources {
+            config_file: None,
+            working_dir: PathBuf::new(),
+            environment: BTreeMap::new(),
+            overrides,
+            parallelism: 1,
+        };
+        let mut c = Context::of(&sources, Names::known(), true);
+        let settings = c.read::<Inputs>().cluster;
+        if let (Some(settings), 0) = (&settings, c.report.error_count()) {
+            check(settings, &mut c);
+        }
+        let errors = c.report.finish().err();
+        errors.map_or(Ok(settings), |errors| {
+            let mut subjects: Vec<String> = errors.iter().map(|error| error.subject.clone()).collect();
+            subjects.sort();
+            Err(subjects)
+        })
     }
 
     #[test]

@@ -1,21 +1,18 @@
 //! The values of all sources, and everything that is found while they are read: all errors at once, and warnings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use super::kind::{shortened, shown_json, text_of};
-use super::schema::{Names, nearest, suggestion};
+use super::kind::{ACCEPTED, NOT_SHOWN, shortened, shown_json, text_of};
+use super::schema::{Names, nearest, properties, suggestion};
 use super::sources::{OwnGateway, RawValues, Sources};
-use super::values::may_hold_password;
-
-/// Replaces a secret in printed settings.
-pub const NOT_SHOWN: &str = "(set, not shown)";
+use super::values::{is_name, may_hold_password};
 
 /// Stands for a value that is not given and has no default.
 pub const NOT_SET: &str = "(not set)";
@@ -119,13 +116,6 @@ impl Report {
         self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
     }
 
-    /// Puts another error in the place of the one about `subject`, of the same origin.
-    pub fn replace(&mut self, subject: &str, with: impl FnOnce(ConfigError) -> ConfigError) {
-        if let Some(error) = self.errors.iter_mut().find(|error| error.subject == subject) {
-            *error = with(error.clone());
-        }
-    }
-
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
@@ -170,102 +160,6 @@ impl Report {
     }
 }
 
-/// Services or templates in one file: those beyond are better made over the API.
-const MOST: usize = 1_000;
-
-/// Whether messages show a value: lists and objects are too long.
-pub fn is_scalar(_path: &str, value: &Value) -> bool {
-    !value.is_array() && !value.is_object()
-}
-
-/// A key of config.json whose value is an object, with its origin and its errors.
-pub struct Part<'a> {
-    pub origin: String,
-    /// The origins of members that were given by themselves.
-    pub origins: &'a BTreeMap<String, String>,
-    pub report: &'a mut Report,
-}
-
-impl Part<'_> {
-    pub fn wrong(
-        &mut self,
-        path: impl Into<String>,
-        given: impl Into<Option<String>>,
-        problem: impl Into<String>,
-    ) {
-        let path = path.into();
-        let origin = self.origins.get(&path).unwrap_or(&self.origin).clone();
-        self.report.wrong(path, given, problem, origin);
-    }
-
-    /// Reads the object at `path`, whose members have these schemas. Reports each mistake, with its value if `is_shown`
-    /// allows it; unknown members get a warning. The result lacks wrong members and says whether it is complete; `None`
-    /// if a member is missing.
-    pub fn read<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        mut members: Map<String, Value>,
-        known: &Map<String, Value>,
-        is_shown: fn(&str, &Value) -> bool,
-    ) -> Option<(T, bool)> {
-        self.drop_unknown(path, &mut members, known);
-        let mut is_complete = true;
-        let read = read_members(members, |member, value, problem| {
-            is_complete = false;
-            let given = value.filter(|value| is_shown(member, value));
-            let given = given.map(|value| shown_as(known.get(member).unwrap_or(&Value::Null), value));
-            self.wrong(format!("{path}.{member}"), given, problem);
-        });
-        Some((read?, is_complete))
-    }
-
-    /// The objects with a name that one may have; `why` others may not have those that are taken.
-    pub fn named_objects(
-        &mut self,
-        key: &str,
-        objects: Map<String, Value>,
-        why: &str,
-        is_taken: impl Fn(&str) -> bool,
-    ) -> Vec<(String, Map<String, Value>)> {
-        if objects.len() > MOST {
-            self.wrong(key, None, format!("it has {} {key}, and may have {MOST}", objects.len()));
-        }
-        let mut named = Vec::new();
-        for (name, value) in objects {
-            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-            let problem = match value {
-                _ if is_taken(&name) => why.to_owned(),
-                _ if !plain || !(1..=64).contains(&name.len()) => {
-                    "a name has 1 to 64 letters, digits, hyphens and underscores".to_owned()
-                }
-                Value::Object(members) => {
-                    named.push((name, members));
-                    continue;
-                }
-                value => format!("it must be an object, and is {}", shown_json(&value)),
-            };
-            self.wrong(format!("{key}.{name}"), None, problem);
-        }
-        named
-    }
-
-    fn drop_unknown(&mut self, path: &str, members: &mut Map<String, Value>, known: &Map<String, Value>) {
-        members.retain(|name, value| {
-            let member = format!("{path}.{name}");
-            let Some(schema) = known.get(name) else {
-                let near = nearest(name, known.keys()).map(|near| format!("{path}.{near}"));
-                let hint = suggestion(near.or_else(|| Names::known().meant(name)));
-                self.report.unknown(format!("{}: {member:?}", self.origin), &hint);
-                return false;
-            };
-            if let (Some(Value::Object(known)), Value::Object(members)) = (schema.get("properties"), value) {
-                self.drop_unknown(&member, members, known);
-            }
-            true
-        });
-    }
-}
-
 /// The values of all sources, and everything that is found while they are read.
 pub struct Context {
     pub raw: RawValues,
@@ -290,13 +184,8 @@ impl Context {
         Self { raw, names, report, rows: Vec::new(), own_gateways }
     }
 
-    pub fn origin(&self, key: &str) -> String {
-        self.raw.origin(key).unwrap_or("the default").to_owned()
-    }
-
-    /// A key whose value is an object.
-    pub fn part(&mut self, key: &str) -> Part<'_> {
-        Part { origin: self.origin(key), origins: &self.raw.origins, report: &mut self.report }
+    pub fn origin(&self, path: &str) -> String {
+        self.raw.origin(path).unwrap_or("the default").to_owned()
     }
 
     /// Whether a key or variable is given.
@@ -314,38 +203,86 @@ impl Context {
         self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
     }
 
-    /// Notes that the value of a key is wrong in itself, or beside others.
-    pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
-        let origin = self.raw.origin(key).map(str::to_owned);
-        self.report.wrong(key, given, problem, origin);
+    /// Notes that the value of a key or a member is wrong in itself, or beside others. `given` must not be a secret.
+    pub fn wrong(&mut self, path: &str, given: impl Into<Option<String>>, problem: impl Into<String>) {
+        let origin = self.raw.origin(path).map(str::to_owned);
+        self.report.wrong(path, given, problem, origin);
     }
 
-    /// Reads the keys (or by their names the variables) of a settings struct. Reports wrong values and uses their
-    /// defaults: all errors are found at once.
-    pub fn read<T: DeserializeOwned + Default + Serialize>(
+    /// Notes that a key or variable is missing beside one that is given.
+    pub fn needs(&mut self, given: &str, missing: &str, problem: impl FnOnce() -> String) {
+        if let Some(origin) = self.raw.origin(given).filter(|_| !self.is_given(missing)) {
+            let origin = format!("{given}: {origin}");
+            self.report.wrong(missing, None, problem(), origin);
+        }
+    }
+
+    /// The objects below a key whose names they may have; `why` others may not have those that are taken.
+    pub fn named<T>(
         &mut self,
-        known: fn(&Names) -> &Map<String, Value>,
-    ) -> T {
-        let known = known(&self.names).clone();
-        self.read_only(&known)
+        key: &str,
+        mut objects: BTreeMap<String, T>,
+        why: &str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, T> {
+        /// Those beyond are better made over the API.
+        const MOST: usize = 1_000;
+        if objects.len() > MOST {
+            self.wrong(key, None, format!("it has {} {key}, and may have {MOST}", objects.len()));
+        }
+        objects.retain(|name, _| {
+            let problem = if is_taken(name) {
+                why
+            } else if !is_name(name) {
+                "a name has 1 to 64 letters, digits, hyphens and underscores"
+            } else {
+                return true;
+            };
+            self.wrong(&format!("{key}.{name}"), None, problem);
+            false
+        });
+        objects
     }
 
-    /// The same of these keys, whatever the others are.
-    pub fn read_only<T: DeserializeOwned + Default + Serialize>(&mut self, known: &Map<String, Value>) -> T {
-        let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
-        let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let read = read_members(values, |key, value, problem| {
-            let (schema, value) = (&known[key], value.unwrap_or(&Value::Null));
-            let text = text_of(value);
-            let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
-            let secret =
-                schema["writeOnly"] == true || is_url && text.as_deref().is_some_and(may_hold_password);
-            let given = (text.is_none() || !secret).then(|| shown_as(schema, value));
-            self.report.wrong(key, given, problem, self.raw.origin(key).map(str::to_owned));
+    /// Reads the keys (or by their names the variables) of a settings struct, with all their members. Reports every wrong
+    /// value and leaves it out.
+    pub fn read<T: DeserializeOwned + Default + Serialize + JsonSchema>(&mut self) -> T {
+        self.read_given().unwrap_or_default()
+    }
+
+    /// The same; `None` without a report if one that has no default is missing.
+    pub fn read_given<T: DeserializeOwned + Serialize + JsonSchema>(&mut self) -> Option<T> {
+        let known = properties::<T>();
+        let given = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
+        let mut values: Map<String, Value> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+        values.retain(|key, value| known[key]["type"] != "object" || self.prepare(key, value, &known[key]));
+        self.raw.values.extend(values.clone());
+        let read: Option<T> = read_all(Value::Object(values), |place, value, problem| {
+            let path = path_of(place);
+            if value.is_none() && known.contains_key(&path) {
+                return;
+            }
+            let schema = schema_at(&known, place);
+            let given = value.filter(|value| !is_secret(&known, place, value));
+            let given = given.map(|value| shown_as(schema, value));
+            let problem = match problem.rsplit_once(", expected ") {
+                Some((_, expected)) => {
+                    let expected = match expected {
+                        "a string" => "a text",
+                        "a map" => "an object whose values are texts",
+                        object if object.starts_with("struct ") => "an object",
+                        other => other,
+                    };
+                    format!("it must be {}", schema[ACCEPTED].as_str().unwrap_or(expected))
+                }
+                None => format!("it {problem}"),
+            };
+            let origin = self.raw.origin(&path).map(str::to_owned);
+            self.report.wrong(path, given, problem, origin);
         });
-        let read: T = read.unwrap_or_default();
-        if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
-            for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
+        if let Some(Ok(Value::Object(members))) = read.as_ref().map(serde_json::to_value) {
+            for (key, value) in members {
+                let Some(value) = without_nulls(value) else { continue };
                 let below = format!("{key}.");
                 let of_members = self.raw.origins.iter().filter(|(path, _)| path.starts_with(&below));
                 let mut origins = vec![self.origin(&key)];
@@ -356,76 +293,177 @@ impl Context {
         }
         read
     }
+
+    /// Makes the JSON text of a variable an object, and takes out members that are unknown or null, at every depth. Returns
+    /// `false` for null.
+    fn prepare(&mut self, path: &str, value: &mut Value, schema: &Value) -> bool {
+        if let (Value::Null, Some(accepted)) = (&value, schema[ACCEPTED].as_str()) {
+            self.wrong(path, "null".to_owned(), format!("it must be {accepted}"));
+            return false;
+        }
+        if let (Value::String(text), "object") = (&value, schema["type"].as_str().unwrap_or_default())
+            && let Ok(object @ Value::Object(_)) = serde_json::from_str(text)
+        {
+            *value = object;
+        }
+        match (value, schema["properties"].as_object()) {
+            (Value::Array(items), _) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.prepare(&format!("{path}[{index}]"), item, &schema["items"]);
+                }
+            }
+            // A value that checks its members by itself.
+            (_, Some(_)) if schema["additionalProperties"] == false && schema.get(ACCEPTED).is_some() => {}
+            (Value::Object(members), Some(known)) => {
+                members.retain(|name, value| {
+                    let member = format!("{path}.{name}");
+                    if let Some(schema) = known.get(name) {
+                        return self.prepare(&member, value, schema);
+                    }
+                    let near = nearest(name, known.keys()).map(|near| format!("{path}.{near}"));
+                    let hint = suggestion(near.or_else(|| self.names.meant(name)));
+                    self.report.unknown(format!("{}: {member:?}", self.origin(path)), &hint);
+                    false
+                });
+            }
+            (Value::Object(objects), None) => {
+                for (name, object) in objects {
+                    let schema = &schema["additionalProperties"];
+                    // As in requests, an empty text or list is a missing value.
+                    let is_missing = |name: &str, value: &Value| {
+                        let is_empty = value == "" || value.as_array().is_some_and(Vec::is_empty);
+                        is_empty && schema["properties"][name].get("default").is_none()
+                    };
+                    if let (Value::Object(members), true) = (&mut *object, schema.is_object()) {
+                        members.retain(|name, value| !is_missing(name, value));
+                    }
+                    self.prepare(&format!("{path}.{name}"), object, schema);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
 }
 
-/// Reads each member of an object separately, to find every wrong one: `wrong` gets its path, its value unless it is
-/// missing, and the error. The result lacks wrong members; `None` if a member is missing.
-fn read_members<T: DeserializeOwned>(
-    mut members: Map<String, Value>,
-    mut wrong: impl FnMut(&str, Option<&Value>, &str),
+/// Reads a value of which several parts may be wrong: `wrong` gets the place of each, its value unless it is missing, and the
+/// error. The result lacks wrong parts; `None` if nothing is left.
+fn read_all<T: DeserializeOwned>(
+    mut whole: Value,
+    mut wrong: impl FnMut(&[String], Option<&Value>, &str),
 ) -> Option<T> {
-    let missing = |why: &str| Some(why.strip_prefix("missing field `")?.strip_suffix('`')?.to_owned());
-    let mut left_out = Vec::new();
-    members.retain(|name, value| {
-        loop {
-            let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
-            let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
-            let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
-            let why = error.inner().to_string();
-            if missing(&why).is_some() {
-                return true;
-            }
-            // The path ends where structs are flattened.
-            if place.first() != Some(name) {
-                place = vec![name.clone()];
-            }
-            let problem = match why.rsplit_once(", expected ") {
-                Some((_, "a map")) => "it must be an object whose values are texts".to_owned(),
-                Some((_, expected)) => format!("it must be {expected}"),
-                None => format!("it {why}"),
-            };
-            let path = place.join(".");
-            // Beside a wrong member of a member there may be others.
-            if let Some(part) = take(value, &place[1..]) {
-                wrong(&path, Some(&part), &problem);
-            } else {
-                wrong(&path, Some(value), &problem);
-                left_out.push(name.clone());
-                return false;
+    // Where something was reported, and the items that were left out of lists.
+    let (mut reported, mut left_out) = (BTreeSet::new(), BTreeMap::<Vec<String>, usize>::new());
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(&whole) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
+        let why = error.inner().to_string();
+        let missing = why.strip_prefix("missing field `").and_then(|why| why.strip_suffix('`'));
+        if missing.is_none() {
+            // The path ends where structs are flattened, and where a value checks its members by itself.
+            while let Some(name) = culprit::<T>(&whole, &place, &error) {
+                place.push(name);
             }
         }
-    });
-    let read = T::deserialize(Value::Object(members));
-    if let Some(name) = read.as_ref().err().and_then(|error| missing(&error.to_string()))
-        && !left_out.contains(&name)
-    {
-        wrong(&name, None, "it is missing");
+        let mut shown = place.clone();
+        for (length, name) in shown.iter_mut().enumerate() {
+            if let (Some(index), Some(before)) = (index_of(name), left_out.get(&place[..length])) {
+                *name = format!("[{}]", index + before);
+            }
+        }
+        shown.extend(missing.map(str::to_owned));
+        let value = at(&mut whole, &place).filter(|_| missing.is_none());
+        // What is missing may have been wrong.
+        if reported.insert(shown.clone()) {
+            wrong(&shown, value.map(|value| &*value), if missing.is_some() { "is missing" } else { &why });
+        }
+        let (last, outer) = place.split_last()?;
+        match (at(&mut whole, outer)?, index_of(last)) {
+            (Value::Array(items), Some(index)) => {
+                items.remove(index);
+                *left_out.entry(outer.to_vec()).or_default() += 1;
+            }
+            (Value::Object(members), _) => drop(members.remove(last)?),
+            _ => return None,
+        }
     }
-    read.ok()
 }
 
-/// The members of an object in their order, doubles included.
-pub fn members<'de, K, V, D>(from: D, expected: &'static str) -> Result<Vec<(K, V)>, D::Error>
-where
-    K: Deserialize<'de>,
-    V: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    struct InOrder<T>(&'static str, PhantomData<T>);
+/// The index that a part of a path is.
+fn index_of(name: &str) -> Option<usize> {
+    name.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
 
-    impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for InOrder<(K, V)> {
-        type Value = Vec<(K, V)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            std::iter::from_fn(|| map.next_entry().transpose()).collect()
-        }
+/// The member of the object at a place that alone leads to the error.
+fn culprit<T: DeserializeOwned>(
+    whole: &Value,
+    place: &[String],
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Option<String> {
+    let mut whole = whole.clone();
+    let members = at(&mut whole, place)?.as_object().filter(|members| !members.is_empty())?.clone();
+    let mut leads_to_it = |members: Map<String, Value>| {
+        let Some(object) = at(&mut whole, place) else { return false };
+        *object = Value::Object(members);
+        serde_path_to_error::deserialize::<_, T>(&whole).is_err_and(|other| {
+            other.path().to_string() == error.path().to_string()
+                && other.inner().to_string() == error.inner().to_string()
+        })
+    };
+    if leads_to_it(Map::new()) {
+        return None;
     }
+    let mut alone = members.into_iter().map(|(name, value)| (name.clone(), Map::from_iter([(name, value)])));
+    alone.find_map(|(name, one)| leads_to_it(one).then_some(name))
+}
 
-    from.deserialize_map(InOrder(expected, PhantomData))
+/// The value at a place.
+fn at<'a>(whole: &'a mut Value, place: &[String]) -> Option<&'a mut Value> {
+    place.iter().try_fold(whole, |value, name| match value {
+        Value::Array(items) => items.get_mut(index_of(name)?),
+        value => value.get_mut(name),
+    })
+}
+
+/// A place as messages show it: `services.shop.test-numbers[0]`.
+fn path_of(place: &[String]) -> String {
+    place.join(".").replace(".[", "[")
+}
+
+/// The schema of a place below keys; null where none is known.
+fn schema_at<'a>(known: &'a Map<String, Value>, place: &[String]) -> &'a Value {
+    let Some((key, members)) = place.split_first() else { return &Value::Null };
+    members.iter().fold(known.get(key).unwrap_or(&Value::Null), |schema, name| {
+        let inner =
+            if index_of(name).is_some() { &schema["items"] } else { &schema["properties"][name.as_str()] };
+        if inner.is_null() { &schema["additionalProperties"] } else { inner }
+    })
+}
+
+/// Whether messages may not show the value at a place: a secret, a URL with a password, or a text where an object or a list is meant.
+fn is_secret(known: &Map<String, Value>, place: &[String], value: &Value) -> bool {
+    let Some(text) = text_of(value) else { return false };
+    let schema = schema_at(known, place);
+    let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
+    (1..=place.len()).any(|length| schema_at(known, &place[..length])["writeOnly"] == true)
+        || is_url && may_hold_password(&text)
+        || value.is_string() && (schema["type"] == "object" || schema["type"] == "array")
+}
+
+/// A value without members that are null; `None` if nothing is left.
+fn without_nulls(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Object(members) => {
+            let members = members.into_iter().filter_map(|(name, value)| Some((name, without_nulls(value)?)));
+            let members: Map<String, Value> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+        value => Some(value),
+    }
 }
 
 /// A value as a person would recognise it; of a list, where one is accepted, its items.
@@ -438,10 +476,4 @@ fn shown_as(schema: &Value, value: &Value) -> String {
         }
         value => shown_json(value),
     }
-}
-
-/// Takes the member at this place out of nested objects.
-fn take(object: &mut Value, place: &[String]) -> Option<Value> {
-    let (last, outer) = place.split_last()?;
-    outer.iter().try_fold(object, |value, name| value.get_mut(name))?.as_object_mut()?.remove(last)
 }

@@ -3,43 +3,86 @@
 //! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message
 //! that silently goes nowhere is the worst outcome of a forgotten variable.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use super::context::Context;
 use super::http_gateway;
 use super::kind::{As, Choice, Kind as _};
+use super::schema::{properties, schema_of};
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::OwnGateway;
 use super::traces::TraceSampler;
 use super::values::{
-    AccountSid, AccountToken, BaseUrl, Identifier, Login, OtlpHeaders, OwnNumber, Password, PlainUrl,
-    SenderNumber, Share, SourceName, SpansUrl, Token, TraceName, TwilioSid, is_32_hex, is_exposed,
-    is_host_of, is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
+    AccountSid, AccountToken, BaseUrl, OtlpHeaders, OwnNumber, Password, SenderNumber, Share, SpansUrl,
+    Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
+    is_twilio_sid, own_number,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
 use crate::gateway::{
-    MadaSettings, ProviderSettings, SinchSettings, TwilioAccount, TwilioSender, TwilioSettings,
-    TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
+    ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
+    VariableReader, WhatsAppSender,
 };
 
 /// The prefixes of gateways' variables, and whose they are.
-pub const PREFIXES: [(&str, &str); 4] = [
-    ("TWILIO_", "Twilio"),
-    ("SINCH_", "Sinch"),
-    ("MADA_", "Mada"),
-    ("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)"),
-];
+pub static PREFIXES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let own = |(gateway, _): (GatewayName, Value)| {
+        (format!("{gateway}_").to_ascii_uppercase(), gateway.to_string())
+    };
+    let pair = |prefix: &str, owner: &str| (prefix.to_owned(), owner.to_owned());
+    let custom = pair("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)");
+    std::iter::once(pair("TWILIO_", "Twilio"))
+        .chain(declared().into_iter().map(own))
+        .chain([custom])
+        .collect()
+});
+
+/// The gateways that have variables and nothing else, each with the schema of its settings.
+pub fn declared() -> Vec<(GatewayName, Value)> {
+    struct Schemas(Vec<(GatewayName, Value)>);
+
+    impl VariableReader for Schemas {
+        fn read<T: JsonSchema>(&mut self, gateway: GatewayName) -> Option<T> {
+            self.0.push((gateway, schema_of::<T>().to_value()));
+            None
+        }
+    }
+
+    let mut schemas = Schemas(Vec::new());
+    ProviderSettings::of_variables(&mut schemas);
+    schemas.0
+}
+
+impl VariableReader for Context {
+    fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, _: GatewayName) -> Option<T> {
+        let is_begun = properties::<T>().keys().any(|name| self.is_given(name));
+        if is_begun { self.read_given() } else { None }
+    }
+}
+
+/// The variables that a gateway needs, and those that it may have.
+fn variables_of(schema: &Value) -> (Vec<&str>, Vec<&str>) {
+    let needed =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+    let all = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let further = all.filter(|name| !needed.contains(name)).collect();
+    (needed, further)
+}
 
 /// The variables whose values may be in files. A field is a variable.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
+    /// The gateways that have variables and nothing else.
+    #[serde(skip)]
+    pub providers: Vec<ProviderSettings>,
     /// SID of this server's own account, which API clients may authenticate with.
     #[serde(with = "As::<Option<AccountSid>>")]
     pub onceward_account_sid: Option<Sid>,
@@ -70,27 +113,6 @@ pub struct Variables {
     /// Where Twilio's APIs answer.
     #[serde(with = "As::<Option<BaseUrl>>")]
     twilio_base_url: Option<Arc<str>>,
-    /// The application's key.
-    #[serde(with = "As::<Option<Identifier>>")]
-    sinch_app_id: Option<SecretString>,
-    /// The application's secret.
-    #[serde(with = "As::<Option<Password>>")]
-    sinch_app_secret: Option<SecretString>,
-    /// Where verifications are posted.
-    #[serde(with = "As::<Option<BaseUrl>>")]
-    sinch_verification_url: Option<Arc<str>>,
-    /// The account's name.
-    #[serde(with = "As::<Option<Login>>")]
-    mada_username: Option<SecretString>,
-    /// Its password.
-    #[serde(with = "As::<Option<Password>>")]
-    mada_password: Option<SecretString>,
-    /// Where messages are posted.
-    #[serde(with = "As::<Option<PlainUrl>>")]
-    mada_url: Option<String>,
-    /// Whom messages come from.
-    #[serde(with = "As::<Option<SourceName>>")]
-    mada_source_name: Option<String>,
     /// Replaces `{username}`.
     #[serde(with = "As::<Option<Password>>")]
     pub http_gateway_username: Option<SecretString>,
@@ -121,7 +143,6 @@ pub struct Variables {
 /// Where APIs answer, unless another address is given.
 const API_URL: &str = "https://api.twilio.com";
 const VERIFY_URL: &str = "https://verify.twilio.com";
-const SINCH_URL: &str = "https://verification.api.sinch.com/verification/v1/verifications";
 
 const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
 const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
@@ -129,10 +150,9 @@ const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
 const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
-const SINCH_VERIFICATION: &str = "SINCH_VERIFICATION_URL";
 
 /// Gateways with what configures them, and without what they cannot be used.
-const NEEDS: [(GatewayName, &str, &str); 6] = [
+const NEEDS: [(GatewayName, &str, &str); 4] = [
     (
         GatewayName::TwilioMessages,
         "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
@@ -149,10 +169,20 @@ const NEEDS: [(GatewayName, &str, &str); 6] = [
         SERVICES_ID,
         "a TWILIO_SERVICES_ID beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
     ),
-    (GatewayName::Sinch, "SINCH_APP_ID", "SINCH_APP_ID and SINCH_APP_SECRET"),
-    (GatewayName::Mada, "MADA_URL", "MADA_USERNAME, MADA_PASSWORD, MADA_URL and MADA_SOURCE_NAME"),
     (GatewayName::Http, "http-gateway", "\"http-gateway\" in config.json"),
 ];
+
+/// What configures a gateway, and without what it cannot be used.
+fn needs(name: GatewayName) -> (String, String) {
+    if let Some((_, what, needs)) = NEEDS.iter().find(|(known, ..)| *known == name) {
+        return ((*what).to_owned(), (*needs).to_owned());
+    }
+    let schema = declared().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
+    let schema = schema.unwrap_or_default();
+    let (needed, _) = variables_of(&schema);
+    let (last, others) = needed.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
+    (needed.first().copied().unwrap_or_default().to_owned(), format!("{} and {last}", others.join(", ")))
+}
 
 /// The remedy where no gateway of Twilio's is configured.
 const SENDER: &str =
@@ -214,7 +244,7 @@ impl Variables {
             c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
             return (API_URL.to_owned(), VERIFY_URL.to_owned());
         };
-        warn_if_exposed("TWILIO_BASE_URL begins with", url, c);
+        warn_if_exposed(BASE_URL, url, c);
         let verify =
             if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
         (url.to_string(), verify)
@@ -272,38 +302,6 @@ impl Variables {
         let number = self.twilio_whatsapp_number?.e164();
         Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
     }
-
-    fn sinch(&self, inputs: &Inputs, c: &mut Context) -> Option<ProviderSettings> {
-        let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
-        if !is_begun("Sinch", &needs, &[SINCH_VERIFICATION], inputs, c) {
-            return None;
-        }
-        let url = self.sinch_verification_url.as_deref().unwrap_or(SINCH_URL);
-        warn_if_exposed("SINCH_VERIFICATION_URL begins with", url, c);
-        let origin = c.origin(SINCH_VERIFICATION);
-        c.row(SINCH_VERIFICATION, url.to_owned(), &origin);
-        Some(ProviderSettings::Sinch(SinchSettings {
-            app_id: exposed(self.sinch_app_id.as_ref()?),
-            app_secret: self.sinch_app_secret.clone()?,
-            verification_url: url.to_owned(),
-        }))
-    }
-
-    fn mada(&self, inputs: &Inputs, c: &mut Context) -> Option<ProviderSettings> {
-        let needs: [&[&str]; 4] =
-            [&["MADA_USERNAME"], &["MADA_PASSWORD"], &["MADA_URL"], &["MADA_SOURCE_NAME"]];
-        if !is_begun("Mada", &needs, &[], inputs, c) {
-            return None;
-        }
-        let url = self.mada_url.clone()?;
-        warn_if_exposed("MADA_URL means", &url, c);
-        Some(ProviderSettings::Mada(MadaSettings {
-            username: exposed(self.mada_username.as_ref()?),
-            password: self.mada_password.clone()?,
-            url,
-            source_name: self.mada_source_name.clone()?,
-        }))
-    }
 }
 
 fn check_sid<const A: char, const B: char>(variable: &str, sid: Option<&str>, c: &mut Context) {
@@ -333,19 +331,26 @@ pub fn exposed(secret: &SecretString) -> String {
     secret.expose_secret().to_owned()
 }
 
-fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
-    if is_exposed(url) {
-        c.report.warn(format!("{what} http: credentials and codes travel unencrypted"));
+fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
+    if !url.is_empty() && is_exposed(url) {
+        c.report.warn(format!("{variable} uses http: credentials and codes travel unencrypted"));
+    }
+}
+
+/// The same for all URLs among a gateway's variables.
+fn warn_of_exposed_urls(schema: &Value, c: &mut Context) {
+    for (variable, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
+        let url = c.raw.values.get(variable).and_then(Value::as_str).filter(|_| is_url).map(str::to_owned);
+        warn_if_exposed(variable, url.as_deref().unwrap_or_default(), c);
     }
 }
 
 /// Warns of addresses for trials that codes and credentials go to in production.
-pub fn warn_of_stand_ins(variables: &Variables, c: &mut Context) {
-    for (variable, url, provider) in [
-        (BASE_URL, &variables.twilio_base_url, "twilio.com"),
-        (SINCH_VERIFICATION, &variables.sinch_verification_url, "sinch.com"),
-    ] {
-        if let Some(url) = url.as_deref().filter(|url| !is_host_of(provider, url)) {
+pub fn warn_of_stand_ins(c: &mut Context) {
+    for (variable, provider) in [(BASE_URL, "twilio.com"), ("SINCH_VERIFICATION_URL", "sinch.com")] {
+        let url = c.raw.values.get(variable).and_then(Value::as_str);
+        if let Some(url) = url.filter(|url| !is_host_of(provider, url)) {
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
                 "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
@@ -393,17 +398,23 @@ struct Configured {
 
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
-    inputs: &Inputs,
-    variables: &Variables,
+    inputs: &mut Inputs,
+    variables: &mut Variables,
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
     let before = c.report.error_count();
     let mut providers = variables.twilio(inputs, c);
-    providers.extend(variables.sinch(inputs, c));
-    providers.extend(variables.mada(inputs, c));
+    for (gateway, schema) in declared() {
+        let (needed, further) = variables_of(&schema);
+        let needs: Vec<&[&str]> = needed.iter().map(std::slice::from_ref).collect();
+        if is_begun(gateway.as_str(), &needs, &further, inputs, c) {
+            warn_of_exposed_urls(&schema, c);
+        }
+    }
+    providers.append(&mut variables.providers);
     providers
-        .extend(http_gateway::read(inputs.http_gateway.as_ref(), variables, c).map(ProviderSettings::Http));
+        .extend(http_gateway::read(inputs.http_gateway.take(), variables, c).map(ProviderSettings::Http));
     let configured = Configured { providers, own: c.own_gateways.clone(), calls };
     configured.check_own(c);
     // Of a gateway that is wrong nothing else follows.
@@ -445,14 +456,12 @@ impl Configured {
 
     /// The gateway that a name in the setting means, or why it cannot be used.
     fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
-        let needs =
-            |name| NEEDS.iter().find(|(known, ..)| *known == name).map_or("nothing", |(.., needs)| needs);
         let name = match provider {
             ProviderName::Gateway(name) => name,
             ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
             ProviderName::Twilio if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
             ProviderName::Twilio => {
-                let needs = needs(GatewayName::TwilioMessages);
+                let (_, needs) = needs(GatewayName::TwilioMessages);
                 return Err(format!(
                     "Twilio is not configured: it needs {needs}, or a TWILIO_SERVICES_ID for Verify"
                 ));
@@ -465,7 +474,7 @@ impl Configured {
         if self.has(name) {
             return Ok(name);
         }
-        Err(format!("{name} is not configured: it needs {}", needs(name)))
+        Err(format!("{name} is not configured: it needs {}", needs(name).1))
     }
 
     fn has(&self, name: GatewayName) -> bool {
@@ -489,12 +498,15 @@ impl Configured {
 
     /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
     fn routed(self, routing: Routing, variables: &Variables, c: &mut Context) -> GatewaySettings {
-        for (name, what, _) in NEEDS {
-            if name != GatewayName::TwilioVoice && self.is_configured(name) && !routing.names(name) {
-                c.report.warn(format!(
-                    "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
-                ));
-            }
+        let is_idle = |name: &GatewayName| {
+            let always = [GatewayName::Simulator, GatewayName::TwilioVoice].contains(name);
+            !always && self.is_configured(*name) && !routing.names(*name)
+        };
+        for name in GatewayName::ALL.into_iter().filter(is_idle) {
+            let (what, _) = needs(name);
+            c.report.warn(format!(
+                "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
+            ));
         }
         let calls_through_twilio = self.calls
             && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use onceward_core::guard::{GuardRules, Mode};
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::context::{Part, is_scalar};
-use super::kind::{As, Choice, Named, Whole, kinds, object_of, text_of};
+use super::kind::{As, Choice, Named, Whole, kinds, text_of};
 use super::prices::micros;
-use super::schema::{object, properties};
 use crate::domain::Region;
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
@@ -127,13 +125,6 @@ const OFF: u64 = u64::MAX;
 const MOST: u64 = 1_000_000_000;
 
 kinds! {
-    /// The object as it was given.
-    GuardObject -> Map<String, Value> {
-        accepted: "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \"mode\": \"record\"}",
-        schema: object::<GuardSettings>(),
-        of: |value| object_of(value),
-    }
-
     Limit -> u64 {
         accepted: "a whole number from 1 to 1000000000, or \"off\"",
         schema: json_schema!({ "anyOf": [
@@ -193,12 +184,4 @@ kinds! {
         of: |value| Countries::of(value).filter(|countries| !countries.is_empty()),
         shown: |countries| Countries::shown(countries),
     }
-}
-
-/// Reads the object at `path`.
-pub(super) fn read(path: &str, members: Map<String, Value>, part: &mut Part<'_>) -> GuardSettings {
-    let known = properties::<GuardSettings>();
-    part.read::<GuardSettings>(path, members, &known, is_scalar)
-        .map(|(settings, _)| settings)
-        .unwrap_or_default()
 }

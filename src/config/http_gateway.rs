@@ -1,116 +1,21 @@
-//! The gateway that the configuration describes: what `http-gateway` may have, and what it means.
-//!
-//! Here every member gets its type, and no credential is among them. What a request or an answer can be is checked by
-//! the gateway itself.
+//! The gateway that the configuration describes: its credentials, which are variables and not written out. What a request
+//! or an answer can be is checked by the gateway itself.
 
-use std::collections::BTreeMap;
+use serde_json::Value;
 
-use http::HeaderName;
-use schemars::{JsonSchema, json_schema};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use url::form_urlencoded;
-
-use super::context::{Context, Part};
+use super::context::Context;
 use super::gateways::Variables;
-use super::kind::{As, Text, kinds, object_of, quoted, shown_json, text_of};
-use super::schema::properties;
-use super::values::{Channels, is_exposed};
+use super::kind::text_of;
+use super::values::is_exposed;
 use crate::domain::Channel;
-use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
+use crate::gateway::{HttpBody, HttpGatewaySettings};
 use crate::template::placeholder::{PieceKind, pieces};
 
 const KEY: &str = "http-gateway";
-const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
-
-kinds! {
-    /// The object as it was given.
-    HttpGateway -> Map<String, Value> {
-        accepted: "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \"json\": {\"to\": \
-                   \"{to}\", \"text\": \"{text}\"}}",
-        schema: json_schema!({
-            "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>(),
-        }),
-        of: |value| object_of(value),
-        // Method and place only: a query or a body may hold credentials.
-        shown: |object| {
-            let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-            let place = text("url").split(['?', '#']).next().unwrap_or_default();
-            json!(format!("{} {place}", text("method").to_ascii_uppercase()).trim())
-        },
-    }
-
-    /// One text or number, or a list of them.
-    Texts -> Vec<String> {
-        accepted: "a list of texts or numbers, or one of them",
-        schema: {
-            let text = Text::schema();
-            json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
-        },
-        of: |value| match value {
-            Value::Array(values) => values.iter().map(text_of).collect(),
-            value => text_of(value).map(|text| vec![text]),
-        },
-    }
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default)]
-struct Members {
-    /// GET, POST or PUT. Without it POST with a body, else GET.
-    #[serde(with = "As::<Option<Text>>")]
-    #[schemars(extend("enum" = METHODS))]
-    method: Option<String>,
-    /// Where messages go; required. The host has no placeholders.
-    #[serde(with = "As::<Option<Text>>")]
-    #[schemars(extend("pattern" = "^https?://"))]
-    url: Option<String>,
-    /// Headers, with placeholders.
-    headers: BTreeMap<String, Field>,
-    /// A JSON body, with placeholders. Not with `form`.
-    json: Option<Value>,
-    /// Fields of a form, with placeholders. Not with `json`.
-    form: Option<BTreeMap<String, Field>>,
-    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
-    #[serde(with = "As::<Option<Channels>>")]
-    channels: Option<Vec<Channel>>,
-    /// The conditions of an accepted message, which must all hold.
-    success: Success,
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
-struct Success {
-    /// HTTP statuses that mean success. Without it any 2xx.
-    #[serde(with = "As::<Texts>")]
-    statuses: Vec<String>,
-    /// JSON pointer (RFC 6901) to a value in the answer.
-    #[serde(with = "As::<Option<Text>>")]
-    json: Option<String>,
-    /// Values at `json` that mean success.
-    #[serde(with = "As::<Texts>")]
-    equals: Vec<String>,
-    /// A text that the answer contains.
-    #[serde(with = "As::<Option<Text>>")]
-    contains: Option<String>,
-    /// JSON pointer to the provider's id of the message.
-    #[serde(with = "As::<Option<Text>>")]
-    message_id: Option<String>,
-    /// Values at `json` that mean that the number does not exist.
-    #[serde(with = "As::<Texts>")]
-    bad_number: Vec<String>,
-    /// Values at `json` that mean that the same request may succeed later.
-    #[serde(with = "As::<Texts>")]
-    retry: Vec<String>,
-}
-
-// The value of a header or of a field.
-#[derive(Deserialize, JsonSchema)]
-struct Field(#[serde(with = "As::<Text>")] String);
 
 /// The settings, if the gateway is described. `None` after an error, too.
 pub fn read(
-    object: Option<&Map<String, Value>>,
+    settings: Option<HttpGatewaySettings>,
     variables: &Variables,
     c: &mut Context,
 ) -> Option<HttpGatewaySettings> {
@@ -119,7 +24,7 @@ pub fn read(
         ("HTTP_GATEWAY_PASSWORD", "password", &variables.http_gateway_password),
         ("HTTP_GATEWAY_TOKEN", "token", &variables.http_gateway_token),
     ];
-    let Some(object) = object else {
+    let Some(mut settings) = settings else {
         for (variable, ..) in credentials.iter().filter(|(.., value)| value.is_some()) {
             let problem = "it belongs to the gateway that \"http-gateway\" describes, and that is missing";
             c.wrong(variable, None, problem);
@@ -127,7 +32,20 @@ pub fn read(
         return None;
     };
     let before = c.report.error_count();
-    let settings = settings(object, variables, &mut c.part(KEY))?;
+    if settings.method.is_empty() {
+        settings.method.push_str(if settings.body == HttpBody::Empty { "GET" } else { "POST" });
+    }
+    settings.method = settings.method.trim().to_ascii_uppercase();
+    if settings.channels.is_empty() {
+        settings.channels = vec![Channel::Sms];
+    }
+    if settings.success.contains.as_deref() == Some("") {
+        settings.success.contains = None;
+    }
+    settings.username.clone_from(&variables.http_gateway_username);
+    settings.password.clone_from(&variables.http_gateway_password);
+    settings.token.clone_from(&variables.http_gateway_token);
+    check_secrets(&settings, c);
     for (variable, place, value) in credentials {
         match (mentions(&settings, place), value.is_some()) {
             (false, true) => {
@@ -148,8 +66,9 @@ pub fn read(
     // Of a member that is wrong nothing else follows.
     if c.report.error_count() == before {
         for problem in settings.problems() {
-            let given = given(object, &problem.setting);
-            c.part(KEY).wrong(&problem.setting, given, format!("it {}", problem.problem));
+            let path = &problem.setting;
+            let given = c.raw.given(path).filter(|_| path.strip_prefix("http-gateway.").is_some_and(is_open));
+            c.wrong(path, given, format!("it {}", problem.problem));
         }
     }
     Some(settings)
@@ -171,130 +90,43 @@ fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
         }
 }
 
-/// The value of a member, if it cannot hold a credential.
-fn given(object: &Map<String, Value>, setting: &str) -> Option<String> {
-    let path = setting.strip_prefix("http-gateway.").filter(|path| is_open(path))?;
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    let inner = rest.split('.').filter(|name| !name.is_empty());
-    inner.fold(object.get(first), |value, name| value?.get(name)).map(shown_json)
-}
-
+/// Whether a member cannot hold a credential.
 fn is_open(path: &str) -> bool {
     ["method", "channels", "success"].iter().any(|open| path.starts_with(open))
 }
 
-/// Notes what is wrong with a member. `given` is for what is surely no secret.
-fn wrong(name: &str, given: Option<String>, problem: &str, part: &mut Part<'_>) {
-    part.wrong(format!("{KEY}.{name}"), given, problem);
-}
-
-/// `None` after an error.
-fn settings(
-    object: &Map<String, Value>,
-    variables: &Variables,
-    part: &mut Part<'_>,
-) -> Option<HttpGatewaySettings> {
-    let is_shown = |path: &str, value: &Value| !value.is_string() || is_open(path);
-    let read = part.read::<Members>(KEY, object.clone(), &properties::<Members>(), is_shown);
-    let (members, _) = read.filter(|(_, is_complete)| *is_complete)?;
-    let pairs =
-        |fields: BTreeMap<String, Field>| fields.into_iter().map(|(name, Field(value))| (name, value));
-    let headers: Vec<(String, String)> = pairs(members.headers).collect();
-    for (name, value) in &headers {
-        if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            let problem = "the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)";
-            wrong(&format!("headers.{name}"), None, problem, part);
-        }
-        refuse_secret(&format!("headers.{name}"), plain_secret(name, value), part);
-    }
-    let url = url(members.url, part);
-    let body = body(members.json, members.form.map(|form| pairs(form).collect()), part);
-    let success = success(members.success, part);
-    let body = body?;
-    let method = match members.method {
-        Some(method) => method.trim().to_ascii_uppercase(),
-        None => if body == HttpBody::Empty { "GET" } else { "POST" }.to_owned(),
-    };
-    Some(HttpGatewaySettings {
-        method,
-        url: url?,
-        headers,
-        body,
-        success,
-        channels: members.channels.unwrap_or_else(|| vec![Channel::Sms]),
-        username: variables.http_gateway_username.clone(),
-        password: variables.http_gateway_password.clone(),
-        token: variables.http_gateway_token.clone(),
-    })
-}
-
-fn refuse_secret(name: &str, problem: Option<&'static str>, part: &mut Part<'_>) {
-    if let Some(problem) = problem {
-        wrong(name, None, problem, part);
-    }
-}
-
-fn url(given: Option<String>, part: &mut Part<'_>) -> Option<String> {
-    let Some(url) = given else {
+/// Refuses credentials that are written out, and warns of a URL that shows them.
+fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
+    let HttpGatewaySettings { url, headers, body, .. } = settings;
+    let mut found = vec![("url".to_owned(), secret_in_url(url))];
+    if url.is_empty() {
         let problem = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
-        wrong("url", None, problem, part);
-        return None;
-    };
-    refuse_secret("url", secret_in_url(&url), part);
+        found = vec![("url".to_owned(), Some(problem))];
+    }
+    found.extend(headers.iter().map(|(name, value)| (format!("headers.{name}"), plain_secret(name, value))));
+    match body {
+        HttpBody::Empty => {}
+        HttpBody::Json(json) => {
+            let leaves = leaves(json, "json", "").into_iter();
+            found.extend(leaves.map(|(path, name, text)| (path, plain_secret(name, &text))));
+        }
+        HttpBody::Form(form) => {
+            found
+                .extend(form.iter().map(|(name, value)| (format!("form.{name}"), plain_secret(name, value))));
+        }
+    }
+    for (member, problem) in found {
+        if let Some(problem) = problem {
+            c.wrong(&format!("{KEY}.{member}"), None, problem);
+        }
+    }
     // A URL itself could not have the braces of placeholders.
     let place = url.split(['?', '#']).next().unwrap_or_default().replace(['{', '}'], "x");
-    if is_exposed(&place) {
-        part.report.warn(format!(
-            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {}",
-            part.origin
+    if !place.is_empty() && is_exposed(&place) {
+        let origin = c.origin(KEY);
+        c.report.warn(format!(
+            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
         ));
-    }
-    Some(url)
-}
-
-fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, part: &mut Part<'_>) -> Option<HttpBody> {
-    Some(match (json, form) {
-        (Some(_), Some(_)) => {
-            let problem = "\"form\" is given as well, and a message has one body. Remove one of them";
-            wrong("json", None, problem, part);
-            return None;
-        }
-        (Some(json), None) => {
-            for (path, name, text) in leaves(&json, "json", "") {
-                refuse_secret(&path, plain_secret(name, &text), part);
-            }
-            HttpBody::Json(json)
-        }
-        (None, Some(form)) => {
-            for (name, value) in &form {
-                refuse_secret(&format!("form.{name}"), plain_secret(name, value), part);
-            }
-            HttpBody::Form(form)
-        }
-        (None, None) => HttpBody::Empty,
-    })
-}
-
-fn success(given: Success, part: &mut Part<'_>) -> HttpSuccess {
-    let Success { statuses, json, equals, contains, message_id, bad_number, retry } = given;
-    let wrong = |name: &str, given: Option<String>, problem: &str, part: &mut Part<'_>| {
-        wrong(&format!("success.{name}"), given, problem, part);
-    };
-    let number = |status: &String| status.trim().parse().ok().filter(|number| (200..=599).contains(number));
-    if let Some(status) = statuses.iter().find(|status| number(status).is_none()) {
-        wrong("statuses", Some(quoted(status)), "an HTTP status is a number from 200 to 599", part);
-    }
-    if json.is_none() && !equals.is_empty() {
-        let problem = "it lists values at the place that \"json\" points to, and there is no \"json\"";
-        wrong("equals", None, problem, part);
-    }
-    HttpSuccess {
-        statuses: statuses.iter().filter_map(number).collect(),
-        json: json.map(|place| (place, equals)),
-        contains: contains.filter(|text| !text.is_empty()),
-        message_id,
-        bad_number,
-        retry,
     }
 }
 
@@ -332,7 +164,7 @@ fn secret_in_url(url: &str) -> Option<&'static str> {
         );
     }
     let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
+    url::form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
 }
 
 /// The texts and numbers of a JSON body, each with its path and the name of its field.

@@ -7,9 +7,9 @@ use super::checks;
 use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
-use super::guard::{self, GuardSettings};
+use super::guard::GuardSettings;
 use super::kind::{Kind, quoted};
-use super::schema::{Names, properties};
+use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Pricing, Settings, StorageSettings,
@@ -20,6 +20,7 @@ use super::values::Brand;
 use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
+use crate::gateway::ProviderSettings;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 /// fit together.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let (mut c, keys, variables) = read(sources, true)?;
-    let settings = resolve(keys, &variables, &sources.working_dir, &mut c);
+    let settings = resolve(keys, variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
     let is_from_redis = !c.raw.redis.is_empty();
     Ok(Loaded { settings, warnings, effective: c.rows, is_from_redis })
@@ -69,8 +70,9 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
     if !c.is_given("shards") {
         c.raw.put("shards", shards.clamp(1, MOST_SHARDS), "the default, half the number of processors");
     }
-    let (keys, variables) = (c.read(|names| &names.keys), c.read(|names| &names.variables));
-    checks::name_wrong_price(&mut c);
+    let keys = Keys { settings: c.read(), inputs: c.read() };
+    let mut variables: Variables = c.read();
+    variables.providers = ProviderSettings::of_variables(&mut c);
     c.report.check()?;
     Ok((c, keys, variables))
 }
@@ -78,7 +80,7 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
 /// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
     let mut c = Context::of(sources, Names::known(), false);
-    let mut storage: StorageSettings = c.read_only(&properties::<StorageSettings>());
+    let mut storage: StorageSettings = c.read();
     c.report.finish()?;
     storage.below(&sources.working_dir);
     Ok(storage)
@@ -86,13 +88,10 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 
 /// Reads where the records are, for an import.
 pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
-    let (mut c, Keys { mut settings, inputs }, _) = read(sources, false)?;
-    let mut cluster = cluster::read(inputs.cluster, &mut c.part("cluster"));
+    let (mut c, Keys { mut settings, mut inputs }, _) = read(sources, false)?;
+    let cluster = cluster(&mut inputs, &sources.working_dir, &mut c);
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
-    if let Some(cluster) = &mut cluster {
-        cluster.below(&sources.working_dir);
-    }
     Ok((settings.storage, cluster))
 }
 
@@ -111,10 +110,9 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
 
 /// Reads the prices of messages and the guard's rules, for a replay.
 pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
-    let (mut c, Keys { settings, inputs }, _) = read(sources, false)?;
-    let guard = guard::read("guard", inputs.guard.unwrap_or_default(), &mut c.part("guard"));
+    let (c, Keys { settings, inputs }, _) = read(sources, false)?;
     c.report.finish()?;
-    Ok((settings.history, guard))
+    Ok((settings.history, inputs.guard))
 }
 
 /// Reads where the server listens, for a command that asks it.
@@ -143,10 +141,10 @@ fn default_message(inputs: &Inputs, c: &Context) -> Option<(&'static str, String
 }
 
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context) -> Settings {
+fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Context) -> Settings {
     let Keys { mut settings, mut inputs } = keys;
     checks::warn_of_redis(c);
-    settings.cluster = cluster::read(inputs.cluster.take(), &mut c.part("cluster"));
+    settings.cluster = cluster(&mut inputs, directory, c);
     if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);
@@ -160,9 +158,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         );
     }
     settings.tls = tls(&inputs, directory, c);
-    settings.traces = traces::read(variables, c);
+    settings.traces = traces::read(&variables, c);
     settings.policy = inputs.policy();
-    settings.guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
+    settings.guard = std::mem::take(&mut inputs.guard);
     let headers = [
         ("client-address-header", &settings.proxies.client_address_header),
         ("risk-check-header", &settings.proxies.risk_check_header),
@@ -178,9 +176,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     }
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);
-    let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);
+    let gateways = gateways::assemble(&mut inputs, &mut variables, settings.delivery.voice, c);
     if settings.production {
-        gateways::warn_of_stand_ins(variables, c);
+        gateways::warn_of_stand_ins(c);
     }
     if let Some((gateways, origin)) = gateways {
         if let Some(exposure) = checks::exposure(settings.production, listen.as_ref(), c) {
@@ -196,7 +194,7 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);
     let allows_unauthenticated = inputs.allow_unauthenticated;
     let numbers = if settings.gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers };
-    settings.registry = registry(inputs, variables, &settings.templates, c);
+    settings.registry = registry(inputs, &variables, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     settings.registry.audit_retention = settings.audit_retention;
     settings.registry.numbers = numbers;
@@ -216,10 +214,15 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         c.row("scratch", NOT_SET, "the default: the directory that TMPDIR names");
     }
     settings.storage.below(directory);
-    if let Some(cluster) = &mut settings.cluster {
-        cluster.below(directory);
-    }
     settings
+}
+
+/// This node's part in a cluster.
+fn cluster(inputs: &mut Inputs, directory: &Path, c: &mut Context) -> Option<ClusterSettings> {
+    let mut cluster = inputs.cluster.take()?;
+    cluster::check(&cluster, c);
+    cluster.below(directory);
+    Some(cluster)
 }
 
 /// Where the server's certificate and its key are. One alone is an error.
@@ -228,14 +231,12 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
         ("tls-cert", "tls-key", "the certificate's private key"),
         ("tls-key", "tls-cert", "the certificate chain"),
     ] {
-        if let Some(origin) = c.raw.origin(given).filter(|_| !c.is_given(missing)) {
-            let problem = format!(
+        c.needs(given, missing, || {
+            format!(
                 "it is missing, and {given} alone is not enough for TLS. Name the file of {file}, or take {given} out to \
                  serve cleartext"
-            );
-            let origin = format!("{given}: {origin}");
-            c.report.wrong(missing, None, problem, origin);
-        }
+            )
+        });
     }
     let (certificate, key) = (inputs.tls_cert.as_ref()?, inputs.tls_key.as_ref()?);
     Some(TlsFiles { certificate: directory.join(certificate), key: directory.join(key) })
@@ -264,20 +265,15 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 
 /// Services, templates and the account, without what follows from the address.
 fn registry(inputs: Inputs, variables: &Variables, checks: &Templates, c: &mut Context) -> RegistrySettings {
-    let templates = inputs.templates.unwrap_or_default();
-    let templates = templates::read(templates, checks, &mut c.part("templates"));
-    let services = inputs.services.unwrap_or_default();
-    let services = services::read(services, &templates, &mut c.part("services"));
+    let templates = templates::check(inputs.templates, checks, c);
+    let services = services::check(inputs.services, &templates, c);
     RegistrySettings { services, templates, account: account_of(variables, c), ..RegistrySettings::default() }
 }
 
 /// The account's credentials: both, or neither.
 fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
     for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
-        if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_given(name)) {
-            let problem = format!("it is missing, and {other} is given. Set both, or neither");
-            c.report.wrong(name, None, problem, origin);
-        }
+        c.needs(other, name, || format!("it is missing, and {other} is given. Set both, or neither"));
     }
     let token = gateways::exposed(variables.onceward_auth_token.as_ref()?);
     Some(AccountSettings { sid: variables.onceward_account_sid?, token: ApiSecret::new(token) })

@@ -13,7 +13,6 @@ mod dotenv;
 mod gateways;
 mod guard;
 mod http_gateway;
-pub(crate) mod kind;
 mod load;
 mod prices;
 mod schema;
@@ -22,7 +21,8 @@ mod settings;
 mod sources;
 pub(crate) mod templates;
 mod traces;
-pub(crate) mod values;
+
+pub(crate) use crate::setting::{self as kind, values};
 
 pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};

@@ -1,24 +1,19 @@
 //! Prices of messages, for the estimated cost.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use super::kind::{object_of, shown_json, text_of};
+use super::kind::text_of;
 use crate::domain::{Channel, Region};
 
 /// The price of a message by country and channel, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices(BTreeMap<(Option<Region>, Channel), u64>);
-
-/// An entry that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrongPrice {
-    /// The path below `prices`, such as `DE.sms`; empty for the whole.
-    pub path: String,
-    pub given: Option<String>,
-    pub problem: &'static str,
-}
 
 /// Stands for every other country.
 const OTHERS: &str = "*";
@@ -78,58 +73,58 @@ impl Prices {
         let price = self.0.get(&(country, channel)).or_else(|| self.0.get(&(None, channel)));
         price.or_else(|| self.0.values().max()).copied().unwrap_or(0)
     }
+}
 
-    /// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
-    ///
-    /// # Errors
-    /// The entry that is wrong.
-    pub(super) fn read(value: &Value) -> Result<Self, WrongPrice> {
-        let wrong = |path: String, given: Option<&Value>, problem| WrongPrice {
-            path,
-            given: given.map(shown_json),
-            problem,
-        };
-        let Some(countries) = object_of(value) else {
-            return Err(wrong(String::new(), Some(value), "it must be an object with countries"));
-        };
+/// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
+impl<'de> Deserialize<'de> for Prices {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wrong = |why: &str| D::Error::custom(format_args!("must be {why}"));
         let mut prices = BTreeMap::new();
-        for (name, channels) in countries {
+        for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
             let country = Region::parse(&name);
             if country.is_none() && name != OTHERS {
-                return Err(wrong(
-                    name,
-                    None,
-                    "a country is its two letters (ISO 3166), or * for all others",
-                ));
+                return Err(wrong("named by the two letters of a country (ISO 3166-1), or * for all others"));
             }
-            let Some(channels) = channels.as_object() else {
-                return Err(wrong(name, Some(&channels), "it must be an object such as {\"sms\": 0.08}"));
-            };
             for (channel, price) in channels {
-                let path = format!("{name}.{channel}");
-                let Some(channel) = Channel::parse(channel) else {
-                    return Err(wrong(path, None, "a channel is \"sms\", \"call\" or \"whatsapp\""));
-                };
-                let Some(micros) = text_of(price).as_deref().and_then(micros) else {
-                    let problem = "a price is a number below 1000000 with at most six decimals";
-                    return Err(wrong(path, Some(price), problem));
-                };
-                prices.insert((country, channel), micros);
+                let channel = Channel::parse(&channel);
+                let channel = channel.ok_or_else(|| wrong("named \"sms\", \"call\" or \"whatsapp\""))?;
+                let price = text_of(&price).as_deref().and_then(micros);
+                let price = price.ok_or_else(|| wrong("a number below 1000000 with at most six decimals"))?;
+                prices.insert((country, channel), price);
             }
         }
         Ok(Self(prices))
     }
+}
 
-    pub(super) fn shown(&self) -> Value {
-        let mut shown = Map::new();
+impl Serialize for Prices {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut shown = BTreeMap::<String, BTreeMap<&str, String>>::new();
         for ((country, channel), micros) in &self.0 {
             let country = country.map_or_else(|| OTHERS.to_owned(), |country| country.to_string());
-            let (whole, part) = (micros / 1_000_000, micros % 1_000_000);
-            let price = format!("{whole}.{part:06}");
-            shown.entry(country).or_insert_with(|| Map::new().into())[channel.as_str()] =
-                price.trim_end_matches('0').trim_end_matches('.').into();
+            let price = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            let price = price.trim_end_matches('0').trim_end_matches('.').to_owned();
+            shown.entry(country).or_default().insert(channel.as_str(), price);
         }
-        shown.into()
+        shown.serialize(to)
+    }
+}
+
+impl JsonSchema for Prices {
+    fn schema_name() -> Cow<'static, str> {
+        "Prices".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let price = json_schema!({ "anyOf": [
+            { "type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000 },
+            { "type": "string", "pattern": "^\\s*[0-9]{1,6}(\\.[0-9]{1,6})?\\s*$" },
+        ]});
+        json_schema!({ "type": "object", "additionalProperties": false, "patternProperties": {
+            "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": {
+                "sms": price, "call": price, "whatsapp": price,
+            }},
+        }})
     }
 }
 
@@ -171,31 +166,16 @@ mod tests {
     #[test]
     fn a_country_without_a_price_has_that_of_all_others_or_the_highest() {
         let given = json!({ "de": { "sms": 0.08 }, "*": { "sms": "0.05", "call": 1 } });
-        let prices = Prices::read(&given).expect("prices");
+        let prices = Prices::deserialize(&given).expect("prices");
         let germany = Region::parse("DE");
         assert_eq!(prices.of(germany, Channel::Sms), 80_000);
         assert_eq!(prices.of(germany, Channel::Call), 1_000_000);
         assert_eq!(prices.of(Region::parse("FR"), Channel::Sms), 50_000);
         assert_eq!(prices.of(None, Channel::Sms), 50_000);
         assert_eq!(prices.of(germany, Channel::WhatsApp), 1_000_000, "the highest of the table");
-        let shown = prices.shown();
+        let shown = serde_json::to_value(&prices).expect("JSON");
         assert_eq!(shown, json!({ "DE": { "sms": "0.08" }, "*": { "sms": "0.05", "call": "1" } }));
-        assert_eq!(Prices::read(&shown), Ok(prices));
-    }
-
-    #[test]
-    fn the_entry_that_cannot_be_used_is_named() {
-        for (given, path, shown) in [
-            (json!({ "US": { "sms": 1 }, "Germany": { "sms": 1 } }), "Germany", None),
-            (json!({ "DE": { "sms": 1, "fax": 1 } }), "DE.fax", None),
-            (json!({ "DE": { "sms": 0.1 }, "FR": { "sms": "free" } }), "FR.sms", Some("\"free\"")),
-            (json!({ "*": { "call": -1 } }), "*.call", Some("-1")),
-            (json!({ "DE": 1 }), "DE", Some("1")),
-            (json!([]), "", Some("a list")),
-        ] {
-            let wrong = Prices::read(&given).expect_err("refused");
-            assert_eq!((wrong.path.as_str(), wrong.given.as_deref()), (path, shown), "{given}");
-        }
+        assert_eq!(Prices::deserialize(&shown).expect("prices"), prices);
     }
 
     #[test]

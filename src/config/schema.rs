@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, json_schema};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::gateways::{self, Variables};
@@ -21,7 +21,7 @@ pub const TRACE_PREFIX: &str = "OTEL_";
 
 /// The prefixes of the variables that other programs may have too.
 pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {
-    gateways::PREFIXES.into_iter().map(|(prefix, _)| prefix).chain([TRACE_PREFIX])
+    gateways::PREFIXES.iter().map(|(prefix, _)| prefix.as_str()).chain([TRACE_PREFIX])
 }
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
@@ -50,38 +50,26 @@ const OBJECTS: [(&str, &str); 2] = [
     ("authentication", "What the Go framework says about codes."),
 ];
 
+/// The schema of a settings struct, with those of its members in their places.
+pub fn schema_of<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>()
+}
+
 /// The members of a settings struct, each with its schema.
 pub fn properties<T: JsonSchema>() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    let mut properties = schema.ensure_object().remove("properties").unwrap_or_default();
-    drop_empty_defaults(&mut properties);
+    let mut properties = schema_of::<T>().remove("properties").unwrap_or_default();
+    drop_defaults(&mut properties, &|default| {
+        default.is_null() || default.is_object() || *default == json!([])
+    });
     if let Value::Object(properties) = properties { properties } else { Map::new() }
 }
 
-/// The schema of an object with the members of a settings struct.
-pub fn object<T: JsonSchema>() -> Schema {
-    let mut properties = properties::<T>();
-    for property in properties.values_mut().filter_map(Value::as_object_mut) {
-        property.retain(|name, value| name != "default" || value != "");
-    }
-    json_schema!({ "type": "object", "properties": properties })
-}
-
-/// The schema of objects by their names.
-pub fn by_name(object: &Value) -> Schema {
-    json_schema!({
-        "type": "object",
-        "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
-        "additionalProperties": object,
-    })
-}
-
-/// A default of nothing is none.
-fn drop_empty_defaults(value: &mut Value) {
+/// Takes out defaults of nothing, at every depth.
+fn drop_defaults(value: &mut Value, is_nothing: &impl Fn(&Value) -> bool) {
     if let Value::Object(members) = value {
-        members.retain(|name, value| name != "default" || !(value.is_null() || *value == json!([])));
-        members.values_mut().for_each(drop_empty_defaults);
+        members.retain(|name, value| name != "default" || !is_nothing(value));
+        members.values_mut().for_each(|value| drop_defaults(value, is_nothing));
     }
 }
 
@@ -98,7 +86,11 @@ impl Names {
     }
 
     pub fn of<K: JsonSchema>() -> Self {
-        Self { keys: properties::<K>(), variables: properties::<Variables>() }
+        let mut variables = properties::<Variables>();
+        for (_, mut schema) in gateways::declared() {
+            variables.extend(schema["properties"].as_object_mut().map(std::mem::take).unwrap_or_default());
+        }
+        Self { keys: properties::<K>(), variables }
     }
 
     pub fn schema(&self, name: &str) -> Option<&Value> {
@@ -224,11 +216,12 @@ pub fn default_of(schema: &Value) -> Option<Value> {
 
 /// The schema as a document, with a line break at the end. `docs/reference/config.schema.json` is this text.
 pub fn json_schema() -> String {
-    let mut root = schemars::schema_for!(Keys);
+    let mut root = schema_of::<Keys>();
     let names = Names::known();
     let mut top = Map::new();
     for (key, mut schema) in names.keys.clone() {
-        if let Some(default) = default_of(&schema) {
+        drop_defaults(&mut schema, &|default| *default == "");
+        if let Some(default) = default_of(&names.keys[&key]) {
             schema["default"] = default;
         }
         place(&mut top, &key, schema);

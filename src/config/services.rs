@@ -1,22 +1,22 @@
 //! Services: a service as its user sets it, in config.json, over the API, in records and in answers; and how the
 //! services of config.json are read and checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 
-use super::context::{ConfigErrors, Part, is_scalar};
-use super::guard::{self, GuardObject, GuardSettings};
+use super::context::{ConfigErrors, Context};
+use super::guard::GuardSettings;
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Messages, Named, ServiceTime, Stored, Text,
-    UNIT, kinds, names, object_of, shown_json,
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Messages, Named, ServiceTime, Stored, Text, UNIT,
 };
-use super::schema::{by_name, object, properties};
+use super::schema::properties;
 use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
 use super::templates::Template;
 use super::values::{
@@ -397,145 +397,76 @@ impl Named for Resend {
     const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
 }
 
-const TEST_NUMBERS: &str = "test-numbers";
-const GUARD: &str = "guard";
-
-kinds! {
-    /// Services by their names, before they are read.
-    ServicesObject -> Map<String, Value> {
-        accepted: "an object of services by name, such as {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}",
-        schema: {
-            let mut test_number = object::<TestNumber>();
-            test_number.insert("required".to_owned(), json!(["pattern", "code", "expires"]));
-            let mut service = object::<ServiceSettings>().to_value();
-            service["properties"][TEST_NUMBERS] = json!({
-                "type": "array",
-                "maxItems": TestNumber::MOST,
-                "items": test_number,
-                "description": "Numbers that are never sent anything, with a known code.",
-            });
-            service["properties"][GUARD] = object::<GuardSettings>().to_value();
-            service["properties"][GUARD]["description"] =
-                json!("Rules against SMS pumping, by default those of the key `guard`, and further budgets.");
-            let mut schema = by_name(&service);
-            // Test numbers have codes.
-            schema.insert("writeOnly".to_owned(), true.into());
-            schema
-        },
-        of: |value| object_of(value),
-        shown: |services| names(services),
-    }
+/// A service in config.json.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ServiceObject {
+    #[serde(flatten)]
+    settings: ServiceSettings,
+    /// Numbers that are never sent anything, with a known code.
+    #[schemars(length(max = TestNumber::MOST))]
+    #[schemars(extend("writeOnly" = true, "x-accepted" = "a list of objects with pattern, code and expires"))]
+    test_numbers: Vec<TestNumber>,
+    /// Rules against SMS pumping, by default those of the key `guard`, and further budgets.
+    #[schemars(extend("x-accepted" = "an object such as {\"messages-per-day\": 1000}"))]
+    guard: GuardSettings,
 }
 
-/// Reads and checks the services, each with its default for everything that is not given.
-pub(super) fn read(
-    services: Map<String, Value>,
+/// Checks the services, and gives each its name where it has no other.
+pub(super) fn check(
+    services: BTreeMap<String, ServiceObject>,
     templates: &[Template],
-    part: &mut Part<'_>,
+    c: &mut Context,
 ) -> Vec<ConfiguredService> {
     let built_in: Vec<Template> = Template::built_in().collect();
     let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
-    let mut known = properties::<ServiceSettings>();
-    known.insert(TEST_NUMBERS.to_owned(), Value::Null);
-    known.insert(GUARD.to_owned(), Value::Null);
     let why = "the service \"default\" is described by the top-level keys, such as otp-length";
-    let named = part
-        .named_objects("services", services, why, |name| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME));
-    let services: Vec<ConfiguredService> = named
-        .into_iter()
-        .filter_map(|(name, members)| service(name, members, &known, &templates, part))
-        .collect();
-    // Two with one name cannot be distinguished in messages, nor on the command line.
-    for (at, service) in services.iter().enumerate() {
-        let same =
-            |other: &&ConfiguredService| other.settings.friendly_name == service.settings.friendly_name;
-        if let Some(other) = services[..at].iter().find(same) {
-            let (one, two) = (&other.name, &service.name);
-            part.report.warn(format!(
-                "services.{one} and services.{two} have the same friendly-name; given by {}",
-                part.origin
-            ));
+    let is_taken = |name: &str| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME);
+    let mut known = BTreeMap::new();
+    let mut checked = Vec::new();
+    for (name, ServiceObject { mut settings, test_numbers, guard }) in
+        c.named("services", services, why, is_taken)
+    {
+        let path = format!("services.{name}");
+        let is_named = !settings.friendly_name.is_empty();
+        if !is_named {
+            settings.friendly_name.clone_from(&name);
         }
+        let test_numbers = check_test_numbers(&format!("{path}.test-numbers"), test_numbers, c);
+        for error in settings.validate(&templates, &test_numbers).err().into_iter().flatten() {
+            let hint = if error.key == "friendly-name" && !is_named {
+                ". Without a friendly-name the service's name is it"
+            } else {
+                ""
+            };
+            let path = format!("{path}.{}", error.key);
+            c.wrong(&path, c.raw.given(&path), format!("it {}{hint}", error.why));
+        }
+        let origin = c.origin("services");
+        // Two with one name cannot be distinguished in messages, nor on the command line.
+        if let Some(other) = known.insert(settings.friendly_name.clone(), name.clone()) {
+            let warning = "have the same friendly-name; given by";
+            c.report.warn(format!("services.{other} and services.{name} {warning} {origin}"));
+        }
+        checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
     }
-    services
-}
-
-fn service(
-    name: String,
-    mut members: Map<String, Value>,
-    known: &Map<String, Value>,
-    templates: &[&Template],
-    part: &mut Part<'_>,
-) -> Option<ConfiguredService> {
-    let path = format!("services.{name}");
-    let test_numbers = members.remove(TEST_NUMBERS).map(|numbers| test_numbers(&path, numbers, part));
-    let guard = match members.remove(GUARD) {
-        Some(Value::Object(members)) => guard::read(&format!("{path}.{GUARD}"), members, part),
-        Some(other) => {
-            part.wrong(
-                format!("{path}.{GUARD}"),
-                shown_json(&other),
-                format!("it must be {}", GuardObject::accepted()),
-            );
-            GuardSettings::default()
-        }
-        None => GuardSettings::default(),
-    };
-    members.retain(|key, value| {
-        let Some(schema) = known.get(key) else { return true };
-        // In exports null is a missing value, and in config.json it is none.
-        if value.is_null() {
-            let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
-            part.wrong(format!("{path}.{key}"), "null".to_owned(), format!("it must be {accepted}"));
-            return false;
-        }
-        // As in requests, an empty text or list is a missing value.
-        !(value == "" || value.as_array().is_some_and(Vec::is_empty)) || !is_removable(schema)
-    });
-    let is_named = members.contains_key("friendly-name");
-    members.entry("friendly-name").or_insert_with(|| name.clone().into());
-    let given = members.clone();
-    let (settings, _) = part.read::<ServiceSettings>(&path, members, known, is_scalar)?;
-    let test_numbers = test_numbers.unwrap_or_default();
-    for error in settings.validate(templates, &test_numbers).err().into_iter().flatten() {
-        let hint = if error.key == "friendly-name" && !is_named {
-            ". Without a friendly-name the service's name is it"
-        } else {
-            ""
-        };
-        let given = given.get(error.key).map(shown_json);
-        part.wrong(format!("{path}.{}", error.key), given, format!("it {}{hint}", error.why));
-    }
-    Some(ConfiguredService { name, settings, test_numbers, guard, origin: part.origin.clone() })
+    checked
 }
 
 /// Given values are not shown: it may be a code, or the number of a person.
-fn test_numbers(path: &str, value: Value, part: &mut Part<'_>) -> Vec<TestNumber> {
-    let path = format!("{path}.{TEST_NUMBERS}");
-    let Value::Array(values) = value else {
-        part.wrong(path, None, "it must be a list of objects");
-        return Vec::new();
-    };
-    if values.len() > TestNumber::MOST {
-        part.wrong(&path, None, format!("it has {}, and may have {}", values.len(), TestNumber::MOST));
+fn check_test_numbers(path: &str, given: Vec<TestNumber>, c: &mut Context) -> Vec<TestNumber> {
+    if given.len() > TestNumber::MOST {
+        c.wrong(path, None, format!("it has {}, and may have {}", given.len(), TestNumber::MOST));
     }
-    let known = properties::<TestNumber>();
     let mut numbers: Vec<TestNumber> = Vec::new();
-    for (index, value) in values.into_iter().enumerate() {
+    for (index, number) in given.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let Value::Object(members) = value else {
-            part.wrong(path, None, "it must be an object with pattern, code and expires");
-            continue;
-        };
-        let Some((number, _)) = part.read::<TestNumber>(&path, members, &known, |_, _| false) else {
-            continue;
-        };
         match number.checked() {
             Ok(number) if numbers.iter().any(|other| other.pattern == number.pattern) => {
-                part.wrong(path, None, "there is another with this pattern. Remove one of them");
+                c.wrong(&path, None, "there is another with this pattern. Remove one of them");
             }
             Ok(number) => numbers.push(number),
-            Err((field, why)) => part.wrong(format!("{path}.{field}"), None, format!("it {why}")),
+            Err((field, why)) => c.wrong(&format!("{path}.{field}"), None, format!("it {why}")),
         }
     }
     numbers

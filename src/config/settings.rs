@@ -2,6 +2,7 @@
 //! key's description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a
 //! key.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,29 +11,29 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 
-use super::cluster::{ClusterObject, ClusterSettings};
-use super::guard::{GuardObject, GuardSettings};
-use super::http_gateway::HttpGateway;
+use super::cluster::ClusterSettings;
+use super::guard::GuardSettings;
 use super::kind::{
-    As, Attempts, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, Messages, SECOND, Span,
-    Text, Whole,
+    As, Attempts, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, Messages, Named, SECOND,
+    Span, Text, Whole,
 };
 use super::prices::Prices;
-use super::services::{RegistrySettings, ServicesObject};
+use super::services::{RegistrySettings, ServiceObject};
 use super::sources::OwnGateway;
-use super::templates::TemplatesObject;
+use super::templates::Template;
 use super::traces::TraceSettings;
 use super::values::{
     BaseUrl, Brand, Currency, FilePath, Header, Host, HostPort, Ignored, LocaleTag, MessageText,
-    MessageTexts, Networks, Origins, PriceTable, RegionChoice, TwilioSid, WebDomain, Workflow,
+    MessageTexts, Networks, Origins, RegionChoice, TwilioSid, WebDomain, Workflow,
 };
+pub use super::values::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVoiceSettings};
+use crate::gateway::{HttpGatewaySettings, ProviderSettings, TwilioSettings, TwilioVoiceSettings};
 use crate::template::{DEFAULT_MESSAGE, Templates};
 
 /// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
@@ -214,8 +215,10 @@ pub struct Inputs {
     #[serde(with = "As::<Option<Text>>")]
     pub otp_sms_provider: Option<String>,
     /// The gateway `Http`: how it takes a message, and what it answers.
-    #[serde(with = "As::<Option<HttpGateway>>")]
-    pub http_gateway: Option<Map<String, Value>>,
+    #[schemars(with = "HttpGatewaySettings")]
+    #[schemars(extend("x-accepted" = "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \
+                      \"json\": {\"to\": \"{to}\", \"text\": \"{text}\"}}"))]
+    pub http_gateway: Option<HttpGatewaySettings>,
     /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
@@ -231,17 +234,24 @@ pub struct Inputs {
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
     /// Rules of all services, except those that a service sets, and budgets of all services together.
-    #[serde(with = "As::<Option<GuardObject>>")]
-    pub guard: Option<Map<String, Value>>,
+    #[schemars(extend("x-accepted" = "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \
+                      \"mode\": \"record\"}"))]
+    pub guard: GuardSettings,
     /// This node's part in a cluster, whose records are in etcd.
-    #[serde(with = "As::<Option<ClusterObject>>")]
-    pub cluster: Option<Map<String, Value>>,
+    #[schemars(with = "ClusterSettings")]
+    #[schemars(extend("x-accepted" = "an object such as {\"etcd\": [\"http://10.0.0.11:2379\"], \"node\": \"a\", \
+                      \"advertise\": \"10.0.0.5:3000\"}"))]
+    pub cluster: Option<ClusterSettings>,
     /// Services beside `default`, by name. At most 1,000.
-    #[serde(with = "As::<Option<ServicesObject>>")]
-    pub services: Option<Map<String, Value>>,
+    #[serde(serialize_with = "names")]
+    #[schemars(extend("propertyNames" = { "pattern": NAMES }, "x-accepted" = "an object of services by name, such as \
+                      {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}"))]
+    pub services: BTreeMap<String, ServiceObject>,
     /// Texts of services and requests, by name. At most 1,000.
-    #[serde(with = "As::<Option<TemplatesObject>>")]
-    pub templates: Option<Map<String, Value>>,
+    #[serde(serialize_with = "names")]
+    #[schemars(extend("propertyNames" = { "pattern": NAMES }, "x-accepted" = "an object of templates by name, such as \
+                      {\"login\": {\"translations\": {\"en\": \"{code} opens {friendly_name}\"}}}"))]
+    pub templates: BTreeMap<String, Template>,
     /// The brand if `brand` is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
@@ -256,6 +266,15 @@ pub struct Inputs {
     pub sms_retry: bool,
     #[serde(flatten)]
     pub retries: RetrySettings,
+}
+
+/// Names of services and templates.
+const NAMES: &str = "^[A-Za-z0-9_-]{1,64}$";
+
+/// Objects are shown by their names.
+fn names<T, S: Serializer>(objects: &BTreeMap<String, T>, to: S) -> Result<S::Ok, S::Error> {
+    let names: Vec<&str> = objects.keys().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(", ")).serialize(to)
 }
 
 impl Inputs {
@@ -317,13 +336,6 @@ impl StorageSettings {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress {
-    /// A name or an address; empty means every address.
-    pub host: String,
-    pub port: u16,
-}
-
 /// Where the server listens, and whether the port speaks TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSettings {
@@ -358,6 +370,10 @@ pub enum LogFormat {
     Json,
 }
 
+impl Named for LogFormat {
+    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
 /// Which numbers `/v2` sends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NumberRule {
@@ -366,6 +382,10 @@ pub enum NumberRule {
     Valid,
     /// Those with a length that numbers of their country can have.
     Possible,
+}
+
+impl Named for NumberRule {
+    const NAMES: &'static [(&'static str, Self)] = &[("valid", Self::Valid), ("possible", Self::Possible)];
 }
 
 /// Which answers `/api/*` gives: `docs/reference/otp-api.md`.
@@ -377,6 +397,11 @@ pub enum AnswerSet {
     AsBuilt,
 }
 
+impl Named for AnswerSet {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
+}
+
 /// The step after a gateway did not say whether it took a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnAmbiguous {
@@ -384,6 +409,10 @@ pub enum OnAmbiguous {
     Next,
     /// The send ends: no message is paid for twice.
     Stop,
+}
+
+impl Named for OnAmbiguous {
+    const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
 /// Which providers send, and for whom.
@@ -502,14 +531,6 @@ pub struct RetrySettings {
     pub longest_wait: Duration,
 }
 
-/// One step of the fallback by delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkflowStep {
-    pub channel: Channel,
-    /// The time to wait for a delivery receipt before the next step.
-    pub timeout: Duration,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
@@ -545,7 +566,8 @@ pub struct AttemptLogSettings {
 #[serde(default)]
 pub struct Pricing {
     /// Price of a message by country (`*` for all others) and channel. Without it, rough prices in US dollars.
-    #[serde(with = "As::<Option<PriceTable>>")]
+    #[schemars(with = "Prices", extend("x-accepted" = "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \
+                      \"*\": {\"sms\": 0.1}}"))]
     pub prices: Option<Prices>,
     /// Currency of `prices`, in three letters. Change both together.
     #[serde(with = "As::<Currency>")]

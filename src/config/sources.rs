@@ -8,9 +8,11 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-use super::context::{Report, members};
+use super::context::Report;
 use super::kind::{quoted, shown_json, text_of};
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
@@ -159,8 +161,18 @@ impl RawValues {
         }
     }
 
-    pub fn origin(&self, key: &str) -> Option<&str> {
-        self.origins.get(key).map(String::as_str)
+    /// Where a key, a variable, or a member of an object came from.
+    pub fn origin(&self, path: &str) -> Option<&str> {
+        let outer = || path.rfind(['.', '[']).map(|end| &path[..end]);
+        self.origins.get(path).map(String::as_str).or_else(|| self.origin(outer()?))
+    }
+
+    /// The given value at a path, as messages show it. `None` for lists and objects.
+    pub fn given(&self, path: &str) -> Option<String> {
+        let (key, members) = path.split_once('.').unwrap_or((path, ""));
+        let mut members = members.split('.').filter(|name| !name.is_empty());
+        let value = members.try_fold(self.values.get(key)?, |value, name| value.get(name))?;
+        text_of(value).map(|_| shown_json(value))
     }
 
     /// Reads the file that `sources` names, or `config.json` if there is one.
@@ -351,12 +363,27 @@ fn is_credential(key: &str, names: &Names) -> bool {
     let key = key.to_ascii_uppercase().replace('-', "_");
     let mut own = names.variables.keys().filter_map(|variable| variable.strip_prefix(PREFIX));
     own.any(|variable| variable == key.trim_start_matches(PREFIX))
-        || gateways::PREFIXES.iter().any(|(prefix, _)| key.starts_with(prefix))
+        || gateways::PREFIXES.iter().any(|(prefix, _)| key.starts_with(prefix.as_str()))
 }
 
+/// The members of config.json in their order, doubles included.
 fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
+    struct InOrder;
+
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Vec<(String, Value)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+
     let mut file = serde_json::Deserializer::from_str(text);
-    let members = members(&mut file, "an object")?;
+    let members = file.deserialize_map(InOrder)?;
     file.end().map(|()| members)
 }
 

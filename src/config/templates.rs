@@ -1,14 +1,14 @@
 //! Templates: texts of messages that services and requests choose by id, and the places in them.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
 use smart_default::SmartDefault;
 
-use super::context::{Part, is_scalar, members};
-use super::kind::{As, Text, kinds, names, object_of, quoted};
-use super::schema::{by_name, object, properties};
+use super::context::Context;
+use super::kind::{ACCEPTED, As, Text, quoted};
 use super::values::{Channels, LocaleTag, note, template_sid};
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -28,21 +28,6 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
-
-kinds! {
-    /// Templates by their names, before they are read.
-    TemplatesObject -> Map<String, Value> {
-        accepted: "an object of templates by name, such as {\"login\": {\"translations\": {\"en\": \"{code} opens \
-                   {friendly_name}\"}}}",
-        schema: {
-            let mut template = object::<Template>();
-            template.insert("required".to_owned(), json!(["translations"]));
-            by_name(template.as_value())
-        },
-        of: |value| object_of(value),
-        shown: |templates| names(templates),
-    }
-}
 
 /// A text for some channels, in one or more languages.
 #[derive(Debug, Clone, PartialEq, SmartDefault, Deserialize, JsonSchema)]
@@ -139,25 +124,26 @@ impl Template {
     }
 }
 
-/// Reads and checks the templates; their texts are checked with those of messages.
-pub(super) fn read(templates: Map<String, Value>, checks: &Templates, part: &mut Part<'_>) -> Vec<Template> {
-    let known = properties::<Template>();
+/// Checks the templates, their texts with those of messages, and gives each its name.
+pub(super) fn check(
+    templates: BTreeMap<String, Template>,
+    checks: &Templates,
+    c: &mut Context,
+) -> Vec<Template> {
     let why = "a template of this name is built in; choose another";
     let is_built_in = |name: &str| Template::built_in().any(|template| template.name == name);
-    let named = part.named_objects("templates", templates, why, is_built_in);
-    let mut read = |(name, mut members): (String, Map<String, Value>)| {
+    let templates = c.named("templates", templates, why, is_built_in);
+    let mut checked = |(name, mut template): (String, Template)| {
         let path = format!("templates.{name}");
-        members.entry("friendly-name").or_insert_with(|| name.clone().into());
-        let (template, is_complete) = part.read::<Template>(&path, members, &known, is_scalar)?;
-        for (member, given, problem) in template.problems(checks) {
-            // A missing member may be one that was wrong.
-            if is_complete || !matches!(member.as_str(), "translations" | "default-locale") {
-                part.wrong(format!("{path}.{member}"), given.as_deref().map(quoted), problem);
-            }
+        if c.raw.given(&format!("{path}.friendly-name")).is_none() {
+            template.friendly_name.clone_from(&name);
         }
-        Some(template.named(&name))
+        for (member, given, problem) in template.problems(checks) {
+            c.wrong(&format!("{path}.{member}"), given.as_deref().map(quoted), problem);
+        }
+        template.named(&name)
     };
-    named.into_iter().filter_map(&mut read).collect()
+    templates.into_iter().map(&mut checked).collect()
 }
 
 /// The text with the shortest values in its places: for longer ones each request is checked.
@@ -171,41 +157,21 @@ fn shortest(text: &str) -> String {
 }
 
 fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
-    let mut translations: Vec<Translation> = Vec::new();
-    for (Tag(locale), Written(text)) in members(from, TEXTS)? {
-        if translations.iter().any(|other| other.locale == locale) {
-            return Err(D::Error::custom(format_args!("has two texts for the language {locale}")));
-        }
-        translations.push(Translation { locale, text });
-    }
-    translations.sort_by_key(|translation| translation.locale.to_string());
-    Ok(translations)
-}
-
-struct Tag(Locale);
-
-impl<'de> Deserialize<'de> for Tag {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let tag = Locale::parse(&String::deserialize(from)?);
+    let texts = BTreeMap::<String, String>::deserialize(from)?;
+    let translation = |(tag, text): (String, String)| {
         let why = "has a name that is no language. Name it by a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
-        tag.map(Self).ok_or_else(|| D::Error::custom(why))
-    }
-}
-
-struct Written(String);
-
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match Value::deserialize(from)? {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(D::Error::custom("must be a text")),
-        }
-    }
+        let locale = Locale::parse(&tag).ok_or_else(|| D::Error::custom(why))?;
+        Ok(Translation { locale, text })
+    };
+    let mut translations: Vec<Translation> = texts.into_iter().map(translation).collect::<Result<_, _>>()?;
+    translations.sort_by_key(|translation| translation.locale.to_string());
+    translations.dedup_by_key(|translation| translation.locale);
+    Ok(translations)
 }
 
 fn translations_schema(_: &mut SchemaGenerator) -> Schema {
     let text = json_schema!({ "type": "string", "maxLength": LONGEST });
-    json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text })
+    json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text, ACCEPTED: TEXTS })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

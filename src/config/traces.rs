@@ -1,7 +1,6 @@
 //! Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::percent_decode_str;
+use http::HeaderMap;
 use url::Url;
 
 use super::context::Context;
@@ -77,36 +76,4 @@ pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
         follows_caller,
         ratio,
     })
-}
-
-/// Reads `name=value,name=value`. `None` for anything else.
-pub fn headers(text: &str) -> Option<HeaderMap> {
-    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
-    let pairs = pairs.map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
-        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-        let mut value = HeaderValue::from_str(&value).ok()?;
-        value.set_sensitive(true);
-        Some((name, value))
-    });
-    pairs.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_pairs_with_percent_encoded_values() {
-        let read = headers("Authorization=Bearer%20a=b, x-team = otp,").expect("headers");
-        assert_eq!(
-            (&read["authorization"], &read["x-team"], read.len()),
-            (&HeaderValue::from_static("Bearer a=b"), &HeaderValue::from_static("otp"), 2)
-        );
-        assert!(!format!("{read:?}").contains("Bearer"));
-        for wrong in ["authorization", "a b=c", "x=%0A", "x=%FF"] {
-            assert!(headers(wrong).is_none(), "{wrong}");
-        }
-    }
 }

@@ -2,10 +2,15 @@
 
 mod request;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reqwest::Request;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use secrecy::SecretString;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use self::request::RequestTemplate;
@@ -16,6 +21,8 @@ use super::provider::{
 use super::{Accepted, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
+use crate::setting::values::{Channels, Texts};
+use crate::setting::{As, List, Text, Whole};
 
 const NAME: GatewayName = GatewayName::Http;
 
@@ -25,23 +32,54 @@ const URL_SETTING: &str = "http-gateway.url";
 /// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
 /// `{username}`, `{password}`, `{token}`, and `{basic}`, which is `base64(username:password)`. A brace itself is
 /// written twice: `{{` or `}}`.
-#[derive(Clone)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct HttpGatewaySettings {
-    /// `GET`, `POST` or `PUT`, in any case.
+    /// GET, POST or PUT. Without it POST with a body, else GET.
+    #[serde(with = "As::<Text>")]
+    #[schemars(extend("enum" = ["GET", "POST", "PUT"]))]
     pub method: String,
-    /// Where messages go. Scheme and host are written out; what is put in behind them is percent-encoded.
+    /// Where messages go; required. The host has no placeholders.
+    // What is put in behind the host is percent-encoded.
+    #[serde(with = "As::<Text>")]
+    #[schemars(extend("pattern" = "^https?://", "writeOnly" = true))]
     pub url: String,
-    /// Further headers. What is put in must be visible ASCII; therefore `{text}` cannot be. A `Content-Type` here
-    /// replaces the body's own.
+    /// Headers, with placeholders.
+    // What is put in must be visible ASCII; therefore `{text}` cannot be. A `Content-Type` replaces the body's own.
+    #[serde(deserialize_with = "fields")]
+    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
     pub headers: Vec<(String, String)>,
+    #[serde(flatten)]
     pub body: HttpBody,
-    /// The rule by which an answer means success.
+    /// The conditions of an accepted message, which must all hold.
+    #[schemars(extend("x-accepted" = "an object such as {\"statuses\": [200]}"))]
     pub success: HttpSuccess,
-    /// Channels that it serves; text messages unless said otherwise.
+    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
+    #[serde(with = "As::<Channels>")]
     pub channels: Vec<Channel>,
+    #[serde(skip)]
     pub username: Option<SecretString>,
+    #[serde(skip)]
     pub password: Option<SecretString>,
+    #[serde(skip)]
     pub token: Option<SecretString>,
+}
+
+/// The value of a header or of a field.
+#[derive(Deserialize, JsonSchema)]
+struct Field(#[serde(with = "As::<Text>")] String);
+
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    let fields = BTreeMap::<String, Field>::deserialize(from)?;
+    Ok(fields.into_iter().map(|(name, Field(value))| (name, value)).collect())
+}
+
+impl Serialize for HttpGatewaySettings {
+    /// Shows method and place only: a query or a body may hold credentials.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let place = self.url.split(['?', '#']).next().unwrap_or_default();
+        format!("{} {place}", self.method.to_ascii_uppercase()).trim().serialize(to)
+    }
 }
 
 impl std::fmt::Debug for HttpGatewaySettings {
@@ -55,29 +93,81 @@ impl std::fmt::Debug for HttpGatewaySettings {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum HttpBody {
     /// None, as with `GET`.
+    #[default]
     Empty,
     /// A JSON value; placeholders are replaced in every string of it, though not in the names of members.
-    Json(serde_json::Value),
+    Json(Value),
     Form(Vec<(String, String)>),
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct GivenBody {
+    /// A JSON body, with placeholders. Not with `form`.
+    #[schemars(extend("writeOnly" = true))]
+    json: Option<Value>,
+    /// Fields of a form, with placeholders. Not with `json`.
+    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
+    form: Option<BTreeMap<String, Field>>,
+}
+
+impl<'de> Deserialize<'de> for HttpBody {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match GivenBody::deserialize(from)? {
+            GivenBody { json: Some(_), form: Some(_) } => {
+                let why = "has \"json\" and \"form\", and a message has one body. Remove one of them";
+                return Err(D::Error::custom(why));
+            }
+            GivenBody { json: Some(json), .. } => Self::Json(json),
+            GivenBody { form: Some(form), .. } => {
+                Self::Form(form.into_iter().map(|(name, Field(value))| (name, value)).collect())
+            }
+            GivenBody { .. } => Self::Empty,
+        })
+    }
+}
+
+impl JsonSchema for HttpBody {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HttpBody".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        GivenBody::json_schema(generator)
+    }
 }
 
 /// The conditions of success. Every given condition must hold. A number or a truth value at the end of a
 /// pointer is compared as JSON writes it: `0`, `true`.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct HttpSuccess {
-    /// HTTP statuses; any 2xx when empty.
+    /// HTTP statuses that mean success. Without it any 2xx.
+    #[serde(with = "As::<List<Whole<200, 599, u16>>>")]
     pub statuses: Vec<u16>,
-    /// A JSON pointer (RFC 6901) into the answer, and the values, as text, that mean success.
-    pub json: Option<(String, Vec<String>)>,
+    /// JSON pointer (RFC 6901) to a value in the answer.
+    #[serde(with = "As::<Option<Text>>")]
+    pub json: Option<String>,
+    /// Values at `json` that mean success.
+    #[serde(with = "As::<Texts>")]
+    pub equals: Vec<String>,
+    /// A text that the answer contains.
+    #[serde(with = "As::<Option<Text>>")]
     pub contains: Option<String>,
-    /// A JSON pointer to the provider's id of the message.
+    /// JSON pointer to the provider's id of the message.
+    #[serde(with = "As::<Option<Text>>")]
     pub message_id: Option<String>,
-    /// Values at the place of `json` that say that the number does not exist.
+    /// Values at `json` that mean that the number does not exist.
+    #[serde(with = "As::<Texts>")]
     pub bad_number: Vec<String>,
-    /// Values at the place of `json` that say that the same call may work later.
+    /// Values at `json` that mean that the same request may succeed later.
+    #[serde(with = "As::<Texts>")]
     pub retry: Vec<String>,
 }
 
@@ -193,23 +283,27 @@ impl HttpSuccess {
         if self.contains.as_ref().is_some_and(String::is_empty) {
             return wrong("contains", "must not be empty: every body contains that");
         }
-        let pointers =
-            [("message_id", self.message_id.as_ref()), ("json", self.json.as_ref().map(|json| &json.0))];
-        for (name, pointer) in pointers {
-            if pointer.is_some_and(|pointer| !is_json_pointer(pointer)) {
+        for (name, pointer) in [("message_id", &self.message_id), ("json", &self.json)] {
+            if pointer.as_ref().is_some_and(|pointer| !is_json_pointer(pointer)) {
                 return wrong(name, "must be a JSON pointer (RFC 6901) such as /messages/0/status");
             }
         }
-        let equals = self.json.as_ref().map(|(_, equals)| equals.as_slice());
-        if equals.is_some_and(<[String]>::is_empty) {
-            return wrong("equals", "must list the values that mean success");
+        match (&self.json, self.equals.as_slice()) {
+            (Some(_), []) => return wrong("equals", "must list the values that mean success"),
+            (None, [_, ..]) => {
+                return wrong(
+                    "equals",
+                    "lists values at the place that \"json\" points to, and there is no \"json\"",
+                );
+            }
+            _ => {}
         }
-        let (bad_number, retry, equals_or_none) = (&self.bad_number, &self.retry, equals.unwrap_or_default());
+        let Self { equals, bad_number, retry, .. } = self;
         for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
-            if !values.is_empty() && equals.is_none() {
+            if !values.is_empty() && self.json.is_none() {
                 return wrong(name, "needs success.json, which says where in the answer its values are");
             }
-            if values.iter().any(|value| equals_or_none.contains(value) || other.contains(value)) {
+            if values.iter().any(|value| equals.contains(value) || other.contains(value)) {
                 return wrong(name, "has a value that another list of success has too");
             }
         }
@@ -226,11 +320,11 @@ impl HttpSuccess {
 
     /// The value of the body's error field; `None` without such a field.
     fn outcome(&self, body: Option<&Value>) -> Option<ResponseOutcome> {
-        let (pointer, equals) = self.json.as_ref()?;
+        let pointer = self.json.as_ref()?;
         let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {
             return Some(ResponseOutcome::Missing);
         };
-        Some(if equals.contains(&value) {
+        Some(if self.equals.contains(&value) {
             ResponseOutcome::Success
         } else if self.bad_number.contains(&value) {
             ResponseOutcome::BadNumber

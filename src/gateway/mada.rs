@@ -7,9 +7,10 @@ use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::BytesText;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::ErrorClass::{self, BadNumber, Configuration, Refused, Retry};
@@ -22,15 +23,25 @@ use super::settings::{basic_auth, provider_url};
 use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
+use crate::setting::As;
+use crate::setting::values::{Login, Password, PlainUrl, SourceName};
 
 pub type Mada = HttpProvider<MadaApi>;
 
-#[derive(Debug, Clone)]
+/// Each is a variable.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub struct MadaSettings {
+    /// The account's name.
+    #[serde(rename = "MADA_USERNAME", with = "As::<Login>")]
     pub username: String,
+    /// Its password.
+    #[serde(rename = "MADA_PASSWORD", with = "As::<Password>")]
     pub password: SecretString,
     /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
+    #[serde(rename = "MADA_URL", with = "As::<PlainUrl>")]
     pub url: String,
+    /// Whom messages come from.
+    #[serde(rename = "MADA_SOURCE_NAME", with = "As::<SourceName>")]
     pub source_name: String,
 }
 

@@ -31,6 +31,10 @@ pub(crate) mod tests {
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
@@ -67,7 +71,20 @@ pub enum ProviderSettings {
     Http(HttpGatewaySettings),
 }
 
+/// Reads the settings of gateways from variables: each member of `T` is one.
+pub trait VariableReader {
+    /// `None` unless everything that the gateway needs is given.
+    fn read<T: DeserializeOwned + Serialize + JsonSchema>(&mut self, gateway: GatewayName) -> Option<T>;
+}
+
 impl ProviderSettings {
+    /// The gateways that have variables and nothing else. Their names begin with that of the gateway.
+    pub fn of_variables(reader: &mut impl VariableReader) -> Vec<Self> {
+        let sinch = reader.read(GatewayName::Sinch).map(Self::Sinch);
+        let mada = reader.read(GatewayName::Mada).map(Self::Mada);
+        [sinch, mada].into_iter().flatten().collect()
+    }
+
     pub const fn name(&self) -> GatewayName {
         match self {
             Self::TwilioMessages(_) => GatewayName::TwilioMessages,

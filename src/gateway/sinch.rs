@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -22,15 +23,27 @@ use super::settings::{base_url, basic_auth, below};
 use super::{Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
+use crate::setting::As;
+use crate::setting::values::{BaseUrl, Identifier, Password};
 
 pub type Sinch = HttpProvider<SinchApi>;
 
-#[derive(Debug, Clone)]
+/// Each is a variable.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub struct SinchSettings {
+    /// The application's key.
+    #[serde(rename = "SINCH_APP_ID", with = "As::<Identifier>")]
     pub app_id: String,
+    /// The application's secret.
+    #[serde(rename = "SINCH_APP_SECRET", with = "As::<Password>")]
     pub app_secret: SecretString,
-    /// Where verifications are posted, such as `https://verification.api.sinch.com/verification/v1/verifications`.
-    pub verification_url: String,
+    /// Where verifications are posted.
+    #[serde(rename = "SINCH_VERIFICATION_URL", default = "default_url", with = "As::<BaseUrl>")]
+    pub verification_url: Arc<str>,
+}
+
+fn default_url() -> Arc<str> {
+    "https://verification.api.sinch.com/verification/v1/verifications".into()
 }
 
 pub struct SinchApi {

@@ -150,7 +150,7 @@ impl Account {
 }
 
 /// An `application/x-www-form-urlencoded` body that grows.
-type Form = form_urlencoded::Serializer<'static, String>;
+type Form = url::form_urlencoded::Serializer<'static, String>;
 
 /// A body that begins with the fields of `prepared`.
 fn form(prepared: &str) -> Form {

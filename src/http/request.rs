@@ -248,7 +248,7 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The first field of a form or a query with this name.
 pub fn form_field(form: &[u8], name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(form);
+    let mut pairs = url::form_urlencoded::parse(form);
     pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
 }
 

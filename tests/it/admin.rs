@@ -424,7 +424,7 @@ async fn the_overview_hears_of_changes_until_its_session_ends() {
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 fn credentials(user: &str, secret: &str) -> String {
-    form_urlencoded::Serializer::new(String::new())
+    url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("user", user), ("secret", secret)])
         .finish()
 }
@@ -478,7 +478,7 @@ impl Visitor {
             [("cookie", self.cookie.as_str()), FORM].into_iter().chain(headers.iter().copied()).collect();
         let token = [("token", token)];
         let pairs = form.iter().chain(&token);
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.client.post_with(path, &headers, body).await
     }
 

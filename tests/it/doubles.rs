@@ -17,7 +17,7 @@ fn client<P: Provider>(double: &Double<P>) -> Client {
 
 async fn to_twilio(twilio: &Twilio, path: &str, form: &[(&str, &str)]) -> HttpResponse {
     let authorization = basic(ACCOUNT_SID, AUTH_TOKEN);
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let headers = [("authorization", authorization.as_str()), ("content-type", FORM)];
     client(twilio).post_with(path, &headers, body).await
 }

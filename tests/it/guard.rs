@@ -109,7 +109,9 @@ async fn a_list_of_many_services_is_complete() {
     let services: serde_json::Map<_, _> = (0..990)
         .map(|n| (format!("service-{n}"), json!({ "guard": { "messages-per-day": 1_000 } })))
         .collect();
-    let world = World::of(Setup::new().config("services", services)).await;
+    // The start writes them in one commit, which a debug build under load makes slowly.
+    let setup = Setup::new().config("services", services).config("commit-timeout", "1m");
+    let world = World::of(setup).await;
     let list = ["guard", "list", "--limit", "5000", "--json", "--data-dir", "data"];
     let listed = world.setup.command(list).await;
     assert!(listed.status.success(), "{}", listed.output);

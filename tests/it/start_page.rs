@@ -227,5 +227,5 @@ async fn check(client: &Client, number: &str, code: &str) -> HttpResponse {
 }
 
 fn encoded(form: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }

@@ -510,8 +510,8 @@ fn manual() -> String {
     variables.sort_by_key(|(name, _)| *name);
     let (traces, credentials): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
-    let account = ("ONCEWARD_", "this server's own [account](../operate/keys.md)");
-    for (prefix, what) in PREFIXES.into_iter().chain([account]) {
+    let account = ("ONCEWARD_".to_owned(), "this server's own [account](../operate/keys.md)".to_owned());
+    for (prefix, what) in PREFIXES.iter().chain([&account]) {
         let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
         let _ = writeln!(text, "| {what} | {} |", listed(&own));
     }

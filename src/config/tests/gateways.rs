@@ -85,11 +85,11 @@ fn sinch_needs_an_id_and_a_secret() {
     let world = World::empty().and_sinch().through("Sinch");
     let sinch = world.settings().gateways.sinch().cloned().expect("Sinch");
     assert_eq!((sinch.app_id.as_str(), sinch.app_secret.expose_secret()), ("app", TOKEN));
-    assert_eq!(sinch.verification_url, "https://verification.api.sinch.com/verification/v1/verifications");
+    assert_eq!(&*sinch.verification_url, "https://verification.api.sinch.com/verification/v1/verifications");
     assert_eq!(world.shows("SINCH_VERIFICATION_URL").1, "the default");
     let elsewhere = world.variable("SINCH_VERIFICATION_URL", "http://gateway.example/v1/");
     let sinch = elsewhere.settings().gateways.sinch().cloned().expect("Sinch");
-    assert_eq!(sinch.verification_url, "http://gateway.example/v1");
+    assert_eq!(&*sinch.verification_url, "http://gateway.example/v1");
     says(&elsewhere.warnings().concat(), &["SINCH_VERIFICATION_URL", "unencrypted"]);
     let half = World::empty().and_sinch().without("SINCH_APP_SECRET");
     says(&half.error(), &["Sinch", "SINCH_APP_SECRET is missing", "the environment, SINCH_APP_ID"]);

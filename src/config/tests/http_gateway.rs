@@ -29,7 +29,8 @@ fn every_member_is_read() {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let success = HttpSuccess {
         statuses: vec![200, 202],
-        json: Some(("/status".to_owned(), texts(&["ok", "0"]))),
+        json: Some("/status".to_owned()),
+        equals: texts(&["ok", "0"]),
         contains: Some("id".to_owned()),
         message_id: Some("/id".to_owned()),
         bad_number: texts(&["11"]),
@@ -80,20 +81,19 @@ fn every_mistake_is_named_by_its_path() {
         (json!({"url": url, "method": "DELETE"}), "method = \"DELETE\"", "GET, POST or PUT"),
         (json!({"url": url, "method": []}), "method = a list", "must be a text"),
         (json!({"url": url, "method": "get", "form": {}}), "method = \"get\"", "which has no body"),
-        (json!({"url": url, "json": {}, "form": {}}), "json", "Remove one of them"),
         (json!({"url": url, "json": {"password": "hunter2"}}), "json.password", "looks like a credential"),
         (json!({"url": url, "form": {"token": "hunter2"}}), "form.token", "HTTP_GATEWAY_TOKEN"),
         (json!({"url": url, "form": {"to": []}}), "form.to = a list", "must be a text"),
         (json!({"url": url, "headers": []}), "headers", "object whose values are texts"),
         (json!({"url": url, "headers": {"A": {}}}), "headers.A = an object", "must be a text"),
-        (json!({"url": url, "headers": {"A b": "c"}}), "headers.A b", "RFC 9110"),
+        (json!({"url": url, "headers": {"A b": "c"}}), "headers.A b: it", "RFC 9110"),
         (json!({"url": url, "headers": {"A": "b\nc"}}), "headers.A", "visible ASCII"),
         (json!({"url": url, "headers": {"Authorization": "hunter2"}}), "headers.Authorization", "credential"),
         (json!({"url": url, "channels": ["mail"]}), "channels = [\"mail\"]", "\"whatsapp\""),
         (json!({"url": url, "channels": []}), "channels = []", "one or more of"),
         (json!({"url": url, "channels": [[]]}), "channels", "one or more of"),
         (json!({"url": url, "success": 200}), "success = 200", "must be an object"),
-        (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = \"99\"", "200 to 599"),
+        (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = [99]", "200 to 599"),
         (
             json!({"url": url, "success": {"json": "status", "equals": 0}}),
             "success.json = \"status\"",
@@ -108,6 +108,12 @@ fn every_mistake_is_named_by_its_path() {
         says(&error, &[&format!("http-gateway.{subject}"), problem, "key \"http-gateway\""]);
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn a_message_has_one_body() {
+    let error = described(&json!({"url": "https://x.example", "json": {}, "form": {}})).error();
+    says(&error, &["http-gateway = an object: it has \"json\" and \"form\"", "Remove one of them"]);
 }
 
 #[test]

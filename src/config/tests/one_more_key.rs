@@ -24,7 +24,7 @@ struct WithOneMore {
 /// The key's value, the errors, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
     let mut context = Context::of(&world.sources, Names::of::<WithOneMore>(), true);
-    let read: WithOneMore = context.read(|names| &names.keys);
+    let read: WithOneMore = context.read();
     let row = context.rows.iter().find(|row| row.key == "letter-owls").expect("a row");
     let row = format!("{} # {}", row.value, row.origin);
     let noted = match context.report.finish() {

@@ -1,6 +1,7 @@
 //! Allowed sources of secrets; no output shows one.
 
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use super::*;
 
@@ -116,6 +117,12 @@ fn wrong_credentials_are_not_repeated() {
     assert!(!World::with_twilio().variable("TWILIO_ACCOUNT_SID", TOKEN).error().contains(TOKEN));
     let url = format!("https://me:{TOKEN}@gateway.example");
     assert!(!World::with_twilio().variable("TWILIO_BASE_URL", &url).error().contains(TOKEN));
+    let etcd = json!({"cluster": {"etcd": format!("http://me:{TOKEN}@a"), "node": "a", "advertise": "a:1"}});
+    let error = World::with_config(&etcd.to_string()).error();
+    says(&error, &["cluster.etcd: it must be a list"]);
+    assert!(!error.contains(TOKEN), "{error}");
+    let services = World::empty().variable("ONCEWARD_SERVICES", &format!("{{\"shop\": {TOKEN}")).error();
+    assert!(!services.contains(TOKEN), "{services}");
     let nested = format!(r#"{{"sms": {{"twilio": "{TOKEN}"}}}}"#);
     assert!(!World::with_config(&nested).error().contains(TOKEN));
 }

@@ -156,6 +156,11 @@ fn the_name_of_a_service_is_plain_and_not_taken() {
 fn an_unknown_member_gets_a_word_and_so_do_two_services_of_one_name() {
     let warnings = service(r#""code-lenght": 7"#).warnings().concat();
     says(&warnings, &["services.shop.code-lenght", "did you mean \"services.shop.code-length\"?"]);
+    let warnings = template(r#""translations": {"en": "{code}"}, "channel": "sms""#).warnings().concat();
+    says(&warnings, &["did you mean \"templates.login.channels\"?"]);
+    let number = r#"{"pattern": "+14155550123", "code": "998877", "expires": "2027-01-31", "forced": true}"#;
+    let warnings = service(&format!("\"test-numbers\": [{number}]")).warnings().concat();
+    says(&warnings, &["did you mean \"services.shop.test-numbers[0].force\"?"]);
     let world = World::with_config(
         r#"{"services": {"a": {"friendly-name": "Acme"}, "b": {"friendly-name": "Acme"}}}"#,
     );
@@ -191,6 +196,14 @@ fn a_wrong_test_number_is_told_without_its_code_and_number() {
         says(&error, &["services.shop.test-numbers[0].", words]);
         assert!(!error.contains("9988") && !error.contains("4155552671"), "{error}");
     }
+    let several = r#""test-numbers": [{"code": "1234", "expires": "soon"}, {"pattern": "+14155550123"}, 5]"#;
+    let errors = service(several).errors();
+    let places = ["[0].expires: it", "[0].pattern: it is missing", "[1].code: it is missing", "[2]"];
+    says(
+        &errors.concat(),
+        &places.map(|place| format!("services.shop.test-numbers{place}")).each_ref().map(String::as_str),
+    );
+    assert_eq!(errors.len(), places.len(), "{errors:#?}");
     let twice = format!(
         "\"test-numbers\": [{{\"pattern\": \"+14155550123\", {rest}}}, {{\"pattern\": \"+14155550123\", {rest}}}]"
     );

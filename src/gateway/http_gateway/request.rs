@@ -1,6 +1,5 @@
 //! A request, described once and filled in for each message.
 
-use form_urlencoded::Serializer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -9,6 +8,7 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
+use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::{NAME, URL_SETTING, problem};
@@ -282,8 +282,9 @@ impl TemplateReader<'_> {
         let mut headers: Vec<(HeaderName, Template)> = Vec::new();
         for (written, value) in &self.settings.headers {
             let setting = format!("http-gateway.headers.{written}");
-            let name = HeaderName::from_bytes(written.as_bytes())
-                .map_err(|_| problem("http-gateway.headers", "has a name that cannot be that of a header"))?;
+            let name = HeaderName::from_bytes(written.as_bytes()).map_err(|_| {
+                problem(setting.as_str(), "has a name that cannot be a header's (RFC 9110, 5.1)")
+            })?;
             if NOT_OURS.contains(&name) {
                 return Err(problem(setting, "is written by the HTTP client itself: leave it out"));
             }

@@ -276,7 +276,7 @@ fn it_says_what_it_is() {
 #[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
     let good = settings("https://example.com");
-    let url = |url: &str| SinchSettings { verification_url: url.to_owned(), ..good.clone() };
+    let url = |url: &str| SinchSettings { verification_url: url.into(), ..good.clone() };
     for (settings, named) in [
         (SinchSettings { app_id: String::new(), ..good.clone() }, "SINCH_APP_ID"),
         (SinchSettings { app_id: "a:b".to_owned(), ..good.clone() }, "SINCH_APP_ID"),
@@ -337,7 +337,7 @@ fn sinch(double: &Double) -> Sinch {
 }
 
 fn settings(url: &str) -> SinchSettings {
-    SinchSettings { app_id: "app".to_owned(), app_secret: secret("s3cr3t"), verification_url: url.to_owned() }
+    SinchSettings { app_id: "app".to_owned(), app_secret: secret("s3cr3t"), verification_url: url.into() }
 }
 
 fn secret(text: &str) -> SecretString {

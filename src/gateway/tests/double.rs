@@ -87,7 +87,7 @@ impl Received {
 
     /// The form's fields, decoded, in order.
     pub(crate) fn form(&self) -> Vec<(String, String)> {
-        form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+        url::form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
 }
 

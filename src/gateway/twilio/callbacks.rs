@@ -160,7 +160,7 @@ fn is_form(content_type: &str) -> bool {
 /// The address was ours to choose: what the report is about is in it.
 fn in_query(path_and_query: &str, name: &str) -> Option<String> {
     let (_, query) = path_and_query.split_once('?')?;
-    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
@@ -207,7 +207,7 @@ struct Fields(BTreeSet<(String, String)>);
 
 impl Fields {
     fn of_form(body: &[u8]) -> Self {
-        Self(form_urlencoded::parse(body).into_owned().collect())
+        Self(url::form_urlencoded::parse(body).into_owned().collect())
     }
 
     fn of_json(body: &[u8]) -> Option<Self> {
@@ -278,7 +278,7 @@ fn is_genuine(
 fn has_hash_of(request: &CallbackRequest<'_>) -> bool {
     let expected = base16ct::lower::encode_string(&Sha256::digest(request.body));
     let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes())
+    url::form_urlencoded::parse(query.as_bytes())
         .any(|(name, value)| name == BODY_HASH && value.eq_ignore_ascii_case(&expected))
 }
 

@@ -138,7 +138,7 @@ fn gate_address(callback: &Callback, wording: &Wording, locale: Option<Locale>) 
         Wording::Tutorial => address += "&wording=tutorial",
         Wording::Custom(text) => {
             address += "&text=";
-            address.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+            address.extend(url::form_urlencoded::byte_serialize(text.as_bytes()));
         }
     }
     address

@@ -90,7 +90,7 @@ impl<'a> Request<'a> {
         let PageItems { page, items, has_more } = items;
         let Url(list) = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
         let address = |number: u32| {
-            let mut query = form_urlencoded::Serializer::new(String::new());
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
             query.extend_pairs(self.fields.given(filters));
             query.append_pair("PageSize", &page.size.to_string());
             query.append_pair("Page", &number.to_string());

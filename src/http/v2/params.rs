@@ -267,7 +267,7 @@ impl Fields {
 
     /// Reads a form or a query.
     pub fn of_form(form: &[u8]) -> Self {
-        let pairs = form_urlencoded::parse(form);
+        let pairs = url::form_urlencoded::parse(form);
         let pairs = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
         Self { pairs: pairs.collect(), typed: false }
     }

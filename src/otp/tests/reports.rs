@@ -37,7 +37,7 @@ fn path_of(own: &Own, kind: &str) -> String {
 }
 
 fn signature(path: &str, form: &str) -> String {
-    let mut fields: Vec<_> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    let mut fields: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
     fields.sort();
     let fields: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
     let mac = Hmac::<sha1::Sha1>::new_from_slice(TOKEN.as_bytes()).expect("a key");

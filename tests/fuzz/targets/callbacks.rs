@@ -52,7 +52,7 @@ pub fn callbacks(input: &[u8]) {
         return;
     }
     let report = read(TOKEN, &path, Some(&signed), body);
-    let hashed = form_urlencoded::parse(path.split_once('?').map_or("", |(_, query)| query).as_bytes())
+    let hashed = url::form_urlencoded::parse(path.split_once('?').map_or("", |(_, query)| query).as_bytes())
         .any(|(name, value)| name == "bodySHA256" && value.eq_ignore_ascii_case(&sha));
     assert_eq!(report == Err(CallbackError::Signature), !is_form && !hashed, "{report:?}");
     assert_eq!(read(TOKEN, &path, Some(&signed), body), report, "the same again");
@@ -88,7 +88,7 @@ fn understood(kind: CallbackKind, path: &str, report: &TwilioReport) {
     assert!(
         (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     );
-    let mut query = form_urlencoded::parse(path.split_once('?').expect("a query").1.as_bytes());
+    let mut query = url::form_urlencoded::parse(path.split_once('?').expect("a query").1.as_bytes());
     let first = query.find(|(name, _)| name == "attempt").expect("an attempt").1;
     assert_eq!(first, attempt.to_string());
 }
@@ -101,7 +101,7 @@ fn hex(bytes: &[u8]) -> String {
 /// As Twilio documents it: the URL, followed by the sorted fields of a form, each pair once.
 fn sign(path: &str, form: Option<&str>) -> String {
     let mut fields: Vec<(String, String)> =
-        form_urlencoded::parse(form.unwrap_or_default().as_bytes()).into_owned().collect();
+        url::form_urlencoded::parse(form.unwrap_or_default().as_bytes()).into_owned().collect();
     fields.sort();
     fields.dedup();
     let mut mac = Hmac::<Sha1>::new_from_slice(TOKEN.as_bytes()).expect("any length");

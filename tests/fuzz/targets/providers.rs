@@ -64,7 +64,8 @@ pub fn http_gateway(input: &[u8]) {
             headers: header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).into_iter().collect(),
             body,
             success: HttpSuccess {
-                json: (!pointer.is_empty()).then(|| (pointer.to_owned(), vec![equals.to_owned()])),
+                json: (!pointer.is_empty()).then(|| pointer.to_owned()),
+                equals: if pointer.is_empty() { Vec::new() } else { vec![equals.to_owned()] },
                 ..HttpSuccess::default()
             },
             channels: vec![Channel::Sms],
@@ -114,7 +115,7 @@ fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGatewa
         }
         HttpBody::Form(fields) => {
             let sent: Vec<String> =
-                form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+                url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
             assert_eq!(sent, fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{body}");
         }
     }
@@ -261,7 +262,7 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
     let sinch = SinchSettings {
         app_id: "fuzz".to_owned(),
         app_secret: secret(),
-        verification_url: format!("{url}/sinch"),
+        verification_url: format!("{url}/sinch").into(),
     };
     let mada = MadaSettings {
         username: "fuzz".to_owned(),
@@ -276,7 +277,8 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
         body: HttpBody::Json(serde_json::json!({"to": "{to}", "text": "{text}"})),
         success: HttpSuccess {
             statuses: Vec::new(),
-            json: Some(("/result/0/status".to_owned(), vec!["0".to_owned(), "ok".to_owned()])),
+            json: Some("/result/0/status".to_owned()),
+            equals: vec!["0".to_owned(), "ok".to_owned()],
             contains: None,
             message_id: Some("/result/0/id".to_owned()),
             bad_number: vec!["7".to_owned()],

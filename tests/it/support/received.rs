@@ -75,7 +75,11 @@ pub async fn take_in(request: Request<Incoming>) -> Result<Received, io::Error> 
         query: head.uri.query().unwrap_or_default().to_owned(),
         authorization: text(header::AUTHORIZATION).to_owned(),
         content_type: text(header::CONTENT_TYPE).to_owned(),
-        form: if is_form { form_urlencoded::parse(&body).into_owned().collect() } else { BTreeMap::new() },
+        form: if is_form {
+            url::form_urlencoded::parse(&body).into_owned().collect()
+        } else {
+            BTreeMap::new()
+        },
         body,
         about: About::default(),
     })

@@ -100,7 +100,7 @@ fn message_in(received: &Received) -> Option<(String, String)> {
         "POST /form" => Some((format!("+{}", received.form.get("to")?), received.form.get("text")?.clone())),
         "GET /get" => {
             let fields: Vec<(String, String)> =
-                form_urlencoded::parse(received.query.as_bytes()).into_owned().collect();
+                url::form_urlencoded::parse(received.query.as_bytes()).into_owned().collect();
             let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.clone());
             Some((field("to")?, field("text")?))
         }

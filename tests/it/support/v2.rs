@@ -39,7 +39,7 @@ impl V2 {
         header: (&str, &str),
         form: &[(&str, &str)],
     ) -> Result<HttpResponse, io::Error> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let headers = [
             ("authorization", self.authorization.as_str()),
             ("content-type", "application/x-www-form-urlencoded"),

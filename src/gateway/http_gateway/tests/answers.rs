@@ -22,7 +22,8 @@ async fn class(success: &HttpSuccess, reply: Reply) -> (ErrorClass, bool) {
 /// A provider that reports everything in the body.
 fn telling() -> HttpSuccess {
     HttpSuccess {
-        json: Some(("/messages/0/status".to_owned(), vec!["0".to_owned(), "queued".to_owned()])),
+        json: Some("/messages/0/status".to_owned()),
+        equals: vec!["0".to_owned(), "queued".to_owned()],
         message_id: Some("/messages/0/id".to_owned()),
         bad_number: vec!["3".to_owned(), "no such number".to_owned()],
         retry: vec!["1".to_owned()],

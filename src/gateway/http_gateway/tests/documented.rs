@@ -72,7 +72,8 @@ fn described(name: &str, base_url: &str) -> HttpGatewaySettings {
             body => HttpBody::Json(body.clone()),
         },
         success: HttpSuccess {
-            json: success["json"].as_str().map(|pointer| (pointer.to_owned(), texts(&success["equals"]))),
+            json: success["json"].as_str().map(str::to_owned),
+            equals: texts(&success["equals"]),
             contains: success["contains"].as_str().map(str::to_owned),
             bad_number: texts(&success["bad_number"]),
             retry: texts(&success["retry"]),

@@ -231,7 +231,7 @@ fn gate(pressed: bool) -> TwilioReport {
 
 /// Reads a form that is signed as Twilio does.
 fn signed(kind: CallbackKind, path: &str, body: &str) -> Result<TwilioReport, CallbackError> {
-    let mut pairs: Vec<_> = form_urlencoded::parse(body.as_bytes()).collect();
+    let mut pairs: Vec<_> = url::form_urlencoded::parse(body.as_bytes()).collect();
     pairs.sort();
     pairs.dedup();
     let parameters: String = pairs.into_iter().flat_map(|(name, value)| [name, value]).collect();

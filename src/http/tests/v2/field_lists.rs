@@ -122,7 +122,8 @@ async fn a_template_has_twilios_fields_for_each_language() {
         assert_eq!(translation["locale"], locale.as_str());
     }
     let name = template["friendly_name"].as_str().expect("a name");
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("FriendlyName", name).finish();
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("FriendlyName", name).finish();
     let found = json(&world.get(&format!("/v2/Templates?{query}")).await);
     assert!(
         found["templates"].as_array().is_some_and(|found| found.iter().all(|t| t["friendly_name"] == name))

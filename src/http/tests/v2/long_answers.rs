@@ -49,7 +49,7 @@ async fn no_request_makes_the_answer_to_a_change_long() {
         ("/RateLimits", vec![("UniqueName", "session"), ("Description", &description)]),
         ("/Webhooks", webhook),
     ] {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         // The longest host that is repeated.
         let head = format!("POST {} HTTP/1.1\r\nhost: {}\r\n", world.below(path), "h".repeat(262));
         let form = "content-type: application/x-www-form-urlencoded";

@@ -118,7 +118,7 @@ impl V2World {
     }
 
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.ask("POST", path, &root(), &["content-type: application/x-www-form-urlencoded"], &body).await
     }
 

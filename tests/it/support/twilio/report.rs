@@ -98,7 +98,7 @@ impl Report {
 
     pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
         let mut headers = vec![(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")];
         if let Some(signature) = &self.signature {
             headers.push(("x-twilio-signature", signature));

@@ -1,29 +1,60 @@
 //! The kinds of single keys, variables and members of services: names, addresses, texts, credentials.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
 use schemars::{Schema, json_schema};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use url::{Host as UrlHost, Url};
 
-use super::context::NOT_SHOWN;
-use super::kind::{
-    ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, SECOND, ServiceTime, Span, Text,
-    UNIT, kinds, object_of,
+use super::{
+    ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, NOT_SHOWN, SECOND, ServiceTime,
+    Span, Text, UNIT, kinds, object_of, text_of,
 };
-use super::prices::Prices;
-use super::settings::{ListenAddress, WorkflowStep};
-use super::traces;
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
 use crate::net::is_loopback_host;
 use crate::template;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// A name or an address; empty means every address.
+    pub host: String,
+    pub port: u16,
+}
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback_host(&self.host)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    /// `host:port`, with brackets around an IPv6 address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// One step of the fallback by delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkflowStep {
+    pub channel: Channel,
+    /// The time to wait for a delivery receipt before the next step.
+    pub timeout: Duration,
+}
 
 /// Language, script and region in requests; empty for none.
 const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
@@ -197,7 +228,7 @@ kinds! {
     OtlpHeaders -> HeaderMap {
         accepted: "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded",
         schema: hidden(),
-        read: |text| traces::headers(text),
+        read: |text| headers(text),
         shown: |_headers| json!(NOT_SHOWN),
     }
 
@@ -249,6 +280,22 @@ kinds! {
             fits.then(|| text.to_owned())
         },
         shown: |sender| json!(own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string())),
+    }
+
+    /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
+    Login -> String {
+        accepted: "a name of 1 to 256 characters without colons and line breaks",
+        schema: hidden(),
+        read: |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().to_owned()),
+        shown: |_name| json!(NOT_SHOWN),
+    }
+
+    /// The public half of a pair of key and secret.
+    Identifier -> String {
+        accepted: "an id of at most 256 printable ASCII characters without spaces and colons",
+        schema: hidden(),
+        read: |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().to_owned()),
+        shown: |_id| json!(NOT_SHOWN),
     }
 
     /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
@@ -371,24 +418,6 @@ kinds! {
         of: |value| object_of(value),
     }
 
-    PriceTable -> Prices {
-        accepted: "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \"*\": {\"sms\": 0.1}}, with countries of two letters, \
-                   and prices below 1000000 with at most six decimals",
-        schema: {
-            let price = json_schema!({ "anyOf": [
-                { "type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000 },
-                { "type": "string", "pattern": "^\\s*[0-9]{1,6}(\\.[0-9]{1,6})?\\s*$" },
-            ]});
-            json_schema!({ "type": "object", "additionalProperties": false, "patternProperties": {
-                "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": {
-                    "sms": price, "call": price, "whatsapp": price,
-                }},
-            }})
-        },
-        of: |value| Prices::read(value).ok(),
-        shown: |prices| prices.shown(),
-    }
-
     Currency -> String {
         accepted: "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)",
         read: |text| {
@@ -418,13 +447,40 @@ kinds! {
             json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
         },
         of: |value| {
-            let one = std::slice::from_ref(value);
-            let names = value.as_array().map_or(one, Vec::as_slice).iter();
-            let given: Option<Vec<Channel>> = names.map(|name| Channel::parse(name.as_str()?.trim())).collect();
-            let given = given.filter(|channels| !channels.is_empty())?;
+            let given = List::<ChannelName>::of(value).filter(|channels| !channels.is_empty())?;
             Some(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
         },
         shown: |channels| channels.iter().map(|channel| channel.as_str()).collect(),
+    }
+
+    /// One text or number, or a list of them.
+    Texts -> Vec<String> {
+        accepted: "a list of texts or numbers, or one of them",
+        schema: {
+            let text = Text::schema();
+            json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
+        },
+        of: |value| match value {
+            Value::Array(values) => values.iter().map(text_of).collect(),
+            value => text_of(value).map(|text| vec![text]),
+        },
+    }
+
+    /// A channel, perhaps with the time to wait for a receipt: `sms` or `sms:20s`.
+    Step -> WorkflowStep {
+        accepted: "a channel",
+        read: |text| {
+            let (channel, timeout) = text.split_once(':').unwrap_or((text, "20s"));
+            let timeout = Span::<SECOND, HOUR>::read(timeout)?;
+            Some(WorkflowStep { channel: ChannelName::read(channel)?, timeout })
+        },
+        shown: |step| json!(step_text(step)),
+    }
+
+    ChannelName -> Channel {
+        accepted: "\"sms\", \"call\" or \"whatsapp\"",
+        read: |text| Channel::parse(text.trim()),
+        shown: |channel| json!(channel.as_str()),
     }
 
     /// Channels that are tried one after another; none when it is empty.
@@ -442,19 +498,7 @@ kinds! {
                 { "type": "string", "pattern": format!("^({step}(,{step})*|\\s*)$") },
             ]})
         },
-        of: |value| match value {
-            Value::Array(items) => {
-                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                Workflow::of_texts(texts?.into_iter())
-            }
-            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
-            // In a variable the list may be spelled as in the file.
-            Value::String(text) if text.trim_start().starts_with('[') => {
-                serde_json::from_str::<Value>(text).ok().and_then(|list| Workflow::of(&list))
-            }
-            Value::String(text) => Workflow::of_texts(text.split(',')),
-            _ => None,
-        },
+        of: |value| List::<Step>::of(value).filter(|steps| steps.len() <= Workflow::LONGEST),
         shown: |steps| json!(Workflow::text(steps)),
     }
 }
@@ -474,12 +518,6 @@ macro_rules! secrets {
 
 secrets! {
     Password: "a secret of 1 to 256 characters without line breaks", |text| is_line(text).then(|| text.into());
-
-    /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
-    Login: "a name of 1 to 256 characters without colons and line breaks", |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().into());
-
-    /// The public half of a pair of key and secret.
-    Identifier: "an id of at most 256 printable ASCII characters without spaces and colons", |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().into());
 
     Token: "a token of at most 256 printable ASCII characters without spaces", |text| is_word(text.trim(), 1, 256).then(|| text.trim().into());
 
@@ -504,9 +542,7 @@ impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     type Value = String;
 
     fn read(text: &str) -> Option<String> {
-        let text = text.trim();
-        let of_id = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        ((1..=64).contains(&text.len()) && text.bytes().all(of_id)).then(|| text.to_owned())
+        Some(text.trim()).filter(|text| is_name(text)).map(str::to_owned)
     }
 
     /// Enough of an id to recognise it.
@@ -529,30 +565,17 @@ impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     }
 }
 
+fn step_text(step: &WorkflowStep) -> String {
+    format!("{}:{}", step.channel.as_str(), humantime::format_duration(step.timeout))
+}
+
 impl Workflow {
     /// The most steps: a longer workflow outlasts any wait.
     pub const LONGEST: usize = 10;
-    /// The default time a step waits for a receipt.
-    const STEP: Duration = Duration::from_secs(20);
-
-    fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<WorkflowStep>> {
-        // `sms` or `sms:20s`.
-        let step = |text: &str| {
-            let (channel, timeout) = match text.split_once(':') {
-                Some((channel, timeout)) => (channel, Span::<SECOND, HOUR>::read(timeout)?),
-                None => (text, Self::STEP),
-            };
-            Some(WorkflowStep { channel: Channel::parse(channel.trim())?, timeout })
-        };
-        texts.map(step).collect::<Option<Vec<_>>>().filter(|steps| steps.len() <= Self::LONGEST)
-    }
 
     /// As one text: `sms:20s,call:20s`.
     pub fn text(steps: &[WorkflowStep]) -> String {
-        let step = |step: &WorkflowStep| {
-            format!("{}:{}", step.channel.as_str(), humantime::format_duration(step.timeout))
-        };
-        steps.iter().map(step).collect::<Vec<_>>().join(",")
+        steps.iter().map(step_text).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -631,6 +654,12 @@ pub fn note(text: &str, longest: usize) -> Result<String, String> {
 /// The id of a template of config.json, or of one that is built in.
 pub fn template_sid(name: &str) -> Sid {
     Sid::of_name(SidKind::Template, "template", name)
+}
+
+/// Whether it is 1 to 64 letters, digits, `-` and `_`.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn is_line(text: &str) -> bool {
@@ -714,4 +743,36 @@ pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
         UrlHost::Ipv6(address) => address.to_string(),
     };
     Some((host, url.port()))
+}
+
+/// Reads `name=value,name=value`. `None` for anything else.
+fn headers(text: &str) -> Option<HeaderMap> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let read = headers("Authorization=Bearer%20a=b, x-team = otp,").expect("headers");
+        assert_eq!(
+            (&read["authorization"], &read["x-team"], read.len()),
+            (&HeaderValue::from_static("Bearer a=b"), &HeaderValue::from_static("otp"), 2)
+        );
+        assert!(!format!("{read:?}").contains("Bearer"));
+        for wrong in ["authorization", "a b=c", "x=%0A", "x=%FF"] {
+            assert!(headers(wrong).is_none(), "{wrong}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! A field of a settings struct names its kind once, `#[serde(with = "As::<Digits>")]`: serde reads and shows
 //! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
-use super::settings::{AnswerSet, LogFormat, NumberRule, OnAmbiguous};
+pub mod values;
 
 pub trait Kind {
     type Value;
@@ -38,6 +40,9 @@ pub trait Kind {
         json_schema!({ "type": "string" })
     }
 }
+
+/// Replaces a secret in printed settings.
+pub const NOT_SHOWN: &str = "(set, not shown)";
 
 /// The member of a time's schema that has the seconds of a bare number's unit. The schema that is printed has no
 /// `x-...`.
@@ -185,11 +190,6 @@ pub fn object_of(value: &Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// The shown part of named objects.
-pub fn names(members: &Map<String, Value>) -> Value {
-    json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
-}
-
 /// Declares kinds: what is accepted, the schema if it is not that of any text, how a text (`read`) or any value (`of`) is
 /// read, and how it is shown where that is not as serde does.
 macro_rules! kinds {
@@ -205,7 +205,7 @@ macro_rules! kinds {
         $(#[$doc])*
         pub struct $name;
 
-        impl $crate::config::kind::Kind for $name {
+        impl $crate::setting::Kind for $name {
             type Value = $value;
 
             $(fn read($text: &str) -> Option<Self::Value> {
@@ -218,7 +218,7 @@ macro_rules! kinds {
 
             fn shown(value: &Self::Value) -> serde_json::Value {
                 let shown: fn(&Self::Value) -> serde_json::Value =
-                    $crate::config::kind::kinds!(@shown $(|$it| $shown)?);
+                    $crate::setting::kinds!(@shown $(|$it| $shown)?);
                 shown(value)
             }
 
@@ -232,7 +232,7 @@ macro_rules! kinds {
         }
     )*};
 }
-pub(super) use kinds;
+pub(crate) use kinds;
 
 /// Items between commas, or a JSON list of them.
 pub struct List<K>(PhantomData<K>);
@@ -244,8 +244,12 @@ impl<K: Kind> Kind for List<K> {
         match value {
             Value::Array(items) => items.iter().map(K::of).collect(),
             Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            // In a variable the list may be spelled as in the file.
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                Self::of(&serde_json::from_str::<Vec<Value>>(text).ok()?.into())
+            }
             Value::String(text) => text.split(',').map(K::read).collect(),
-            _ => None,
+            one => K::of(one).map(|one| vec![one]),
         }
     }
 
@@ -317,23 +321,6 @@ impl Named for Level {
         ("debug", Self::DEBUG),
         ("trace", Self::TRACE),
     ];
-}
-
-impl Named for LogFormat {
-    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
-}
-
-impl Named for NumberRule {
-    const NAMES: &'static [(&'static str, Self)] = &[("valid", Self::Valid), ("possible", Self::Possible)];
-}
-
-impl Named for AnswerSet {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
-}
-
-impl Named for OnAmbiguous {
-    const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
 /// A whole number within limits.
