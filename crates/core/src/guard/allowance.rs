@@ -228,11 +228,12 @@ pub struct Row {
 
 impl Row {
     /// The state of the number at `now`.
-    pub(super) fn number_at(&self, now: u32) -> Option<NumberState> {
-        let state = self.number.as_deref().copied();
-        let is_new_day = day(now) > day(self.allowance.at);
-        state
-            .map(|state| if is_new_day { NumberState { messages: 0, unverified: 0, ..state } } else { state })
+    pub(super) fn number_at(&self, now: u32) -> Option<Box<NumberState>> {
+        let mut state = self.number.clone()?;
+        if day(now) > day(self.allowance.at) {
+            (state.messages, state.unverified) = (0, 0);
+        }
+        Some(state)
     }
 
     /// When it says nothing any more: it is full, and no number is usual.

@@ -134,7 +134,7 @@ pub(super) struct Place {
     pub(super) limit: Limit,
     pub(super) allowance: Allowance,
     /// Of a number.
-    number: Option<NumberState>,
+    number: Option<Box<NumberState>>,
     /// The last part of it, which the message may not use.
     kept: f64,
     /// What the message takes.
@@ -143,10 +143,6 @@ pub(super) struct Place {
 
 /// Those of [`Subjects`].
 type Places = [Option<Place>; 6];
-
-/// Why a message is refused, what it takes otherwise, and the entry that announces it. Without places the message needs nothing
-/// and is not counted.
-type Decision = (Vec<Finding>, Places, Option<Key>);
 
 /// What the guard knows of a subject, and what it would decide about the next text message.
 #[derive(Debug, Clone)]
@@ -200,7 +196,7 @@ impl Place {
         let is_number = matches!(of, Dimension::Number(_));
         let (at, allowance, number) = match found {
             Some((at, row)) => (Some(at), row.allowance.at(&limit, now), row.number_at(now)),
-            None => (None, Allowance::new(&limit, now), is_number.then(NumberState::default)),
+            None => (None, Allowance::new(&limit, now), is_number.then(Box::default)),
         };
         let cost = if is_number && question.is_known { KNOWN_COST.min(limit.floor) } else { 1.0 };
         Self { dimension: of, at, limit, allowance, number, kept: 0.0, cost }
@@ -231,8 +227,8 @@ impl Place {
         AllowanceNow { service, dimension, figures, passes }
     }
 
-    fn row(self) -> Row {
-        Row { allowance: self.allowance, number: self.number.map(Box::new) }
+    fn row(&mut self) -> Row {
+        Row { allowance: self.allowance, number: self.number.take() }
     }
 }
 
@@ -256,7 +252,8 @@ impl Guard {
         let question = Question::new(service, subjects(number, address, country), rules, now);
         let question = Question { is_trusted, lacks_address, is_known, ..question };
         let broken = rules.fixed(country, number_type, channel);
-        let (findings, places, announced) = self.decide(&question, broken);
+        let mut places = Places::default();
+        let (findings, announced) = self.decide(&question, broken, &mut places);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
             let mut place = self.place(&question, Dimension::Number(number));
@@ -270,7 +267,7 @@ impl Guard {
         }
         let takes = places.each_ref().map(|place| place.as_ref().is_some_and(|place| place.cost > 0.0));
         let ticket = Ticket { at: seconds(now), address, country, takes, is_known, announced };
-        for mut place in places.into_iter().flatten() {
+        for place in places.iter_mut().flatten() {
             if let Some(state) = &mut place.number {
                 state.send(&ticket);
                 assessment.ticket = ticket;
@@ -334,8 +331,10 @@ impl Guard {
         let (address, country) = known.unwrap_or_else(|| (None, number.region()));
         let question = Question::new(service, subjects(number, address, country), rules, now);
         let mut took = [0; 6];
-        for (slot, place) in self.places(&question, true).into_iter().enumerate() {
-            let Some(mut place) = place else { continue };
+        let mut places = Places::default();
+        self.places(&question, true, &mut places);
+        for (slot, place) in places.iter_mut().enumerate() {
+            let Some(place) = place else { continue };
             let is_number = place.number.is_some();
             if let Some(state) = &mut place.number {
                 took = state.verify(seconds(now));
@@ -471,15 +470,12 @@ impl Guard {
         let question = Question { is_known, lacks_address, ..Question::new(service, subjects, rules, now) };
         let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[5].is_some());
         let keys = subjects.into_iter().flat_map(|of| question.keys(of));
+        let (mut places, mut taken) = (Places::default(), Places::default());
+        self.places(&question, true, &mut places);
         Explained {
             entries: keys.filter_map(|key| Some((key, self.entry(&key, now)?))).collect(),
-            assessment: Assessment::of(self.decide(&question, broken).0),
-            allowances: self
-                .places(&question, true)
-                .iter()
-                .flatten()
-                .map(|place| place.shown(service))
-                .collect(),
+            assessment: Assessment::of(self.decide(&question, broken, &mut taken).0),
+            allowances: places.iter().flatten().map(|place| place.shown(service)).collect(),
             refusals: known.and_then(|known| known.refused),
         }
     }
@@ -559,8 +555,14 @@ impl Guard {
         }
     }
 
-    /// Decides about a message, and takes nothing yet. `broken` are the lists and types that it breaks.
-    fn decide(&self, question: &Question<'_>, broken: impl Iterator<Item = (Rule, Effect)>) -> Decision {
+    /// Decides about a message, and takes nothing yet: the findings, and the entry that announces it. `broken` are the lists and
+    /// types that it breaks. `places` become what it takes; none of a message that needs nothing and is not counted.
+    fn decide(
+        &self,
+        question: &Question<'_>,
+        broken: impl Iterator<Item = (Rule, Effect)>,
+        places: &mut Places,
+    ) -> (Vec<Finding>, Option<Key>) {
         let Question { service, subjects, is_trusted, is_known, rules, now, .. } = *question;
         // Of the service before that of all services, and of the narrowest subject.
         let mut keys = subjects.into_iter().flat_map(|of| question.keys(of));
@@ -583,9 +585,9 @@ impl Guard {
         }
         let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
         if is_refused || is_trusted || entry.is_some() || rules.mode == Mode::Off {
-            return (findings, Places::default(), None);
+            return (findings, None);
         }
-        let mut places = self.places(question, false);
+        self.places(question, false, places);
         let lacks = places[4..].iter().flatten().any(|place| place.passes().is_some());
         let mut announces = question.keys(subjects[5].filter(|_| lacks));
         let announced = announces
@@ -601,17 +603,17 @@ impl Guard {
             let finding = Finding::new(place.limit.rule, key, Effect::of(rules.mode));
             Some(Finding { figures: Some(place.figures()), until: Some(until), ..finding })
         }));
-        (findings, places, announced)
+        (findings, announced)
     }
 
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
     /// it needs, and that of the number.
-    fn places(&self, question: &Question<'_>, all: bool) -> Places {
-        let (mut places, mut needs) = (Places::default(), 0..6);
+    fn places(&self, question: &Question<'_>, all: bool, places: &mut Places) {
+        let mut needs = 0..6;
         for (slot, of) in question.subjects.into_iter().enumerate() {
             let Some(of) = of.filter(|_| slot == 0 || needs.contains(&slot)) else { continue };
             let mut place = self.place(question, of);
-            if let Some(state) = place.number.filter(|_| question.is_known && !all) {
+            if let Some(state) = place.number.as_ref().filter(|_| question.is_known && !all) {
                 needs = state.needs();
                 place.cost = if needs.contains(&0) { place.cost } else { 0.0 };
             }
@@ -628,7 +630,6 @@ impl Guard {
         let keeps = [false, keeps_prefix, false, false, country < NO_USERS, keeps_country];
         let kept = places.iter_mut().zip(keeps).filter_map(|(place, keeps)| place.as_mut().filter(|_| keeps));
         kept.for_each(Place::keep);
-        places
     }
 
     pub(super) fn place(&self, question: &Question<'_>, of: Dimension) -> Place {
