@@ -359,7 +359,7 @@ impl PumpingGuard {
         let guard = self.inner.guard();
         let table = |name, held, limit| TableReading { name, held, limit };
         let tables = vec![
-            table("guard allowances", guard.len(), MOST_ALLOWANCES),
+            table("guard allowances", guard.held(), MOST_ALLOWANCES),
             table("verified numbers", self.inner.verified.held(), self.inner.verified.limit()),
         ];
         let dropped = guard.dropped();

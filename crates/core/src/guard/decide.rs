@@ -467,7 +467,7 @@ impl Guard {
         };
         let (is_known, lacks_address) =
             (verified.is_some(), known.is_some_and(|known| known.client.is_none()));
-        let question = Question { is_known, lacks_address, ..Question::new(service, subjects, rules, now) };
+        let question = Question { lacks_address, is_known, ..Question::new(service, subjects, rules, now) };
         let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[5].is_some());
         let keys = subjects.into_iter().flat_map(|of| question.keys(of));
         let (mut places, mut taken) = (Places::default(), Places::default());
@@ -510,7 +510,7 @@ impl Guard {
     }
 
     /// Allowances in memory.
-    pub const fn len(&self) -> usize {
+    pub const fn held(&self) -> usize {
         self.rows.len()
     }
 
@@ -589,8 +589,8 @@ impl Guard {
         }
         self.places(question, false, places);
         let lacks = places[4..].iter().flatten().any(|place| place.passes().is_some());
-        let mut announces = question.keys(subjects[5].filter(|_| lacks));
-        let announced = announces
+        let mut keys = question.keys(subjects[5].filter(|_| lacks));
+        let announced = keys
             .find(|key| matches!(self.entry(key, now), Some(Entry { action: EntryAction::Expect(1..), .. })));
         if announced.is_some() {
             places[4..].fill_with(|| None);

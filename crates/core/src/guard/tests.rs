@@ -408,7 +408,7 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
     world.rules.mode = Mode::Off;
     (0..40).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
     world.verify(TJ);
-    assert_eq!(world.guard.len(), 0);
+    assert_eq!(world.guard.held(), 0);
     assert_eq!(world.known.len(), 1);
 }
 
