@@ -4,14 +4,14 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use onceward::domain::{Channel, NumberType, PhoneNumber, ServiceId};
-use onceward_core::guard::{Bounds, ClientNet, Guard, GuardRules, Signals};
+use onceward_core::guard::{ClientNet, Guard, GuardRules, MOST_ALLOWANCES, Signals};
 
 use crate::samples::NOW;
 
 /// Honest users: each asks once and verifies.
 pub fn benches(criterion: &mut Criterion) {
     let rules = GuardRules::default();
-    let mut guard = Guard::new(Bounds::default(), 1);
+    let mut guard = Guard::new(MOST_ALLOWANCES, 1);
     let (mut user, mut now) = (0, NOW);
     let mut group = criterion.benchmark_group("guard");
     group.bench_function("send and verify", |b| {

@@ -37,11 +37,11 @@ use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
-use onceward_core::guard::{Bounds, Guard, GuardRow, RowName, VerifiedNumber};
 pub use onceward_core::guard::{
     ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
     Ticket, TooManyEntries, replay,
 };
+use onceward_core::guard::{Guard, GuardRow, MOST_ALLOWANCES, RowName, VerifiedNumber};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -217,7 +217,7 @@ impl PumpingGuard {
         let budgets =
             Budgets::start(known_router, known_clock, slots.clone(), pricing, names, settings).await?;
         let inner = Arc::new(Inner {
-            guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
+            guard: Mutex::new(Guard::new(MOST_ALLOWANCES, hash_seed(server_key))),
             verified,
             newly_verified: Mutex::default(),
             default_rules,
@@ -233,9 +233,7 @@ impl PumpingGuard {
             refusals: OncePerSecond::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        shards
-            .metrics()
-            .create_guard_refusals_at_zero(&Rule::NAMES.map(|(_, name)| name), Effect::Refused.as_str());
+        shards.metrics().create_guard_refusals_at_zero(&Rule::NAMES, Effect::Refused.as_str());
         inner.restore().await?;
         shards.metrics().pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         tokio::spawn(run(Arc::downgrade(&inner)));
@@ -358,12 +356,10 @@ impl PumpingGuard {
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
-        let (guard, limits) = (self.inner.guard(), Bounds::default());
-        let [allowances, numbers] = guard.len();
+        let guard = self.inner.guard();
         let table = |name, held, limit| TableReading { name, held, limit };
         let tables = vec![
-            table("guard allowances", allowances, limits.allowances),
-            table("guard numbers", numbers, limits.numbers),
+            table("guard allowances", guard.held(), MOST_ALLOWANCES),
             table("verified numbers", self.inner.verified.held(), self.inner.verified.limit()),
         ];
         let dropped = guard.dropped();

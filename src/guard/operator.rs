@@ -350,7 +350,8 @@ impl PumpingGuard {
         if let Dimension::Number(number) = dimension
             && self.inner.known(service, number, now).is_some()
         {
-            let known = "It was verified in the last 30 days: ten messages a day need no allowance, four of them unverified.";
+            let known = "It was verified in the last 30 days: its next message of a day passes, and up to ten, four of them \
+                 unverified, need only allowances of its client.";
             reasons.push(known.to_owned());
         }
         reasons.extend(refusals.map(refusals_in_words));

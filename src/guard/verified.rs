@@ -97,7 +97,7 @@ const NUMBER_BITS: u32 = 50;
 
 impl Row {
     fn new(service: ServiceId, number: u64, slot: u8, verified: VerifiedNumber) -> Self {
-        let [day, counted] = verified.packed();
+        let VerifiedNumber { day, counted } = verified;
         let since = u64::from(day.saturating_sub(counted)).min(7);
         let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
         let word = |of: u64, place: u32| (of >> (16 * place) & 0xffff) as u16;
@@ -131,7 +131,7 @@ impl Row {
 
     fn verified(self) -> VerifiedNumber {
         let since = (self.first() >> (NUMBER_BITS + 8) & 7) as u16;
-        VerifiedNumber::unpacked([self.0[6], self.0[6].saturating_sub(since)])
+        VerifiedNumber { day: self.0[6], counted: self.0[6].saturating_sub(since) }
     }
 
     fn key(self) -> RecordKey {
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     fn verified(day: u16, counted: u16) -> VerifiedNumber {
-        VerifiedNumber::unpacked([day, counted])
+        VerifiedNumber { day, counted }
     }
 
     fn key(service: u32, number: u64) -> RecordKey {

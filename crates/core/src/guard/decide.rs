@@ -5,53 +5,26 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Allowance, Limit, NO_USERS, NumberState, Refusals, Ticket, VerifiedNumber, seconds};
-use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
+use super::allowance::{
+    Allowance, KNOWN_COST, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, whole,
+};
+use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Limit, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
-use super::table::{PageStart, Row, RowPosition, Table};
+use super::table::{Page, PageStart, Table};
 use crate::budget::Period;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
 
-/// Messages of a prefix that are kept for addresses and networks where others have verified.
-const KEPT_OF_PREFIX: f64 = 3.0;
-
-/// The part of a country's usual messages, and of the allowance of unproven countries, that is kept for places
-/// where others have verified.
-const KEPT_PART: f64 = 0.25;
-
 /// Verified numbers a day from which a prefix, address or network may use what is kept of a country.
 const KNOWN_PLACE: f64 = 2.0;
 
-/// Messages, for each of tolerance, that the verification of a new number pays back beside those that its attempt took.
-const BONUS: f64 = 2.0;
+/// Allowances of places and numbers in memory, of some 70 bytes, and numbers of 100 more.
+pub const MOST_ALLOWANCES: usize = 700_000;
 
-/// The same for the allowance of unproven countries. Numbers of an attacker's own in many countries pay it, too.
-const BONUS_OF_UNPROVEN: f64 = 0.5;
-
-/// Rows of a service that tell whether its application passes addresses. With them, some two of five are of addresses.
-const COMPARED_FOR_ADDRESSES: usize = 64;
-
-/// Limits on memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Allowances, of some 60 bytes.
-    pub allowances: usize,
-    /// Numbers with messages in the last two days, of some 100 bytes.
-    pub numbers: usize,
-    /// Manual entries.
-    pub entries: usize,
-    /// Manual entries of one service.
-    pub entries_of_service: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { allowances: 500_000, numbers: 200_000, entries: 10_000, entries_of_service: 1_000 }
-    }
-}
+/// Manual entries of all services, and as many of those for all services.
+const MOST_ENTRIES: usize = 10_000;
 
 /// What a manual entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,161 +49,100 @@ pub struct Entry {
 #[error("there are {0} manual entries of the guard already; remove some")]
 pub struct TooManyEntries(pub usize);
 
-/// The name of a record of the guard.
+/// The name of a record of the guard, and whether it is a manual entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RowName(pub Key, RowKind);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum RowKind {
-    Allowance,
-    Number,
-    Entry,
-}
+pub struct RowName(pub Key, bool);
 
 /// A record of the guard, whole: the last one written under a name wins.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum GuardRow {
-    Allowance(Key, Allowance),
-    Number(Key, NumberState),
+    Allowance(ServiceId, Dimension, Row),
     Entry(Key, Entry),
 }
 
 impl GuardRow {
     pub fn expires(&self) -> Timestamp {
         match self {
-            Self::Allowance(_, allowance) => allowance.expires(),
-            Self::Number(_, number) => number.expires(),
+            Self::Allowance(.., row) => row.expires(),
             Self::Entry(_, entry) => entry.until,
         }
-    }
-}
-
-impl Row for Allowance {
-    fn expires(&self) -> Timestamp {
-        self.expires()
-    }
-
-    fn worth(&self) -> (f64, u32) {
-        self.worth()
-    }
-}
-
-impl Row for NumberState {
-    fn expires(&self) -> Timestamp {
-        self.expires()
-    }
-
-    fn worth(&self) -> (f64, u32) {
-        self.worth()
     }
 }
 
 /// The state of the guard, of all services.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    bounds: Bounds,
-    pub(super) allowances: Table<Dimension, Allowance>,
-    numbers: Table<PhoneNumber, NumberState>,
+    pub(super) rows: Table,
     entries: BTreeMap<Key, Entry>,
     changed_entries: Vec<Key>,
 }
 
-/// A message that is assessed, or an explanation of those to or from a subject, of which less is known.
-#[derive(Clone, Copy)]
-struct Query {
-    service: ServiceId,
-    number: Option<PhoneNumber>,
-    prefix: Option<Dimension>,
-    address: Option<ClientNet>,
-    network: Option<ClientNet>,
-    country: Option<Dimension>,
-    /// Whether the subject is all unproven countries.
-    is_unproven: bool,
-    /// Whether it is about a client of whom nothing is known but that the application passes addresses.
-    is_elsewhere: bool,
-    number_type: NumberType,
-    channel: Channel,
-    is_trusted: bool,
+/// What a message takes allowances of, as far as it is known: an explanation may be about a country only. Number, prefix,
+/// address, network, unproven countries together, and country.
+type Subjects = [Option<Dimension>; 6];
+
+const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Option<Region>) -> Subjects {
+    let (client, network) = match address {
+        Some(of) => (Some(Dimension::Address(of)), Some(Dimension::Network(of.network()))),
+        None => (None, None),
+    };
+    let (number, prefix) = (Dimension::Number(number), Dimension::prefix_of(number));
+    [
+        Some(number),
+        Some(prefix),
+        client,
+        network,
+        Some(Dimension::Unproven),
+        Some(Dimension::Country(country)),
+    ]
 }
 
-impl Query {
-    fn of(signals: &Signals) -> Self {
-        let Signals { service, number, country, number_type, channel, address, is_trusted } = *signals;
-        Self {
-            service,
-            number: Some(number),
-            prefix: Some(Dimension::prefix_of(number)),
-            address,
-            network: address.map(ClientNet::network),
-            country: Some(Dimension::Country(country)),
-            is_unproven: false,
-            is_elsewhere: false,
-            number_type,
-            channel,
-            is_trusted,
-        }
-    }
-
-    /// The subject itself first, then what contains it.
-    fn dimensions(&self) -> impl Iterator<Item = Dimension> + use<> {
-        [
-            self.number.map(Dimension::Number),
-            self.prefix,
-            self.address.map(Dimension::Address),
-            self.network.map(Dimension::Network),
-            self.country,
-        ]
-        .into_iter()
-        .flatten()
-    }
+/// A message, or a subject whose next message is explained.
+pub(super) struct Question<'a> {
+    pub(super) service: ServiceId,
+    pub(super) subjects: Subjects,
+    pub(super) is_trusted: bool,
+    /// Whether the application passes no address, and no place can be told from others.
+    pub(super) lacks_address: bool,
+    /// Whether the number was verified in the last 30 days.
+    pub(super) is_known: bool,
+    pub(super) rules: &'a GuardRules,
+    pub(super) now: Timestamp,
 }
 
-impl AllowanceNow {
-    /// An allowance with less than half of its messages, as a place without users meets it; else `None`.
-    pub fn low(
+impl<'a> Question<'a> {
+    pub(super) const fn new(
         service: ServiceId,
-        dimension: Dimension,
-        allowance: Allowance,
-        rules: &GuardRules,
+        subjects: Subjects,
+        rules: &'a GuardRules,
         now: Timestamp,
-    ) -> Option<Self> {
-        let limit = rules.limit(dimension);
-        let allowance = allowance.at(&limit, seconds(now));
-        let mut place = Place { dimension, at: None, limit, allowance, kept: 0.0 };
-        place.keep();
-        let is_low = place.allowance.level() * 2.0 < place.allowance.most(&limit);
-        (rules.mode != Mode::Off && is_low).then(|| place.shown(service))
+    ) -> Self {
+        Self { service, subjects, is_trusted: false, lacks_address: false, is_known: false, rules, now }
     }
 
-    /// Tells those with the smallest part left, then the largest.
-    pub fn rank(&self) -> (u32, Reverse<u32>) {
-        let Figures { level, most, .. } = self.figures;
-        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+    /// The keys of entries about a subject.
+    fn keys(&self, of: Option<Dimension>) -> impl Iterator<Item = Key> + use<> {
+        let scopes = [Some(self.service), None];
+        of.into_iter().flat_map(move |of| scopes.map(|scope| Key::new(scope, of)))
     }
 }
 
-/// The allowance of a place, as it is now.
+/// An allowance as it is now, and what a message needs of it.
 pub(super) struct Place {
     dimension: Dimension,
-    at: Option<RowPosition>,
+    at: Option<usize>,
     pub(super) limit: Limit,
     pub(super) allowance: Allowance,
-    /// The last part of it, which this message may not use.
+    /// Of a number.
+    number: Option<Box<NumberState>>,
+    /// The last part of it, which the message may not use.
     kept: f64,
+    /// What the message takes.
+    cost: f64,
 }
 
-/// Prefix, address, network, unproven countries together, and country.
-type NeededAllowances = [Option<Place>; 5];
-
-/// A decision, and what the message takes if it passes.
-struct Decision {
-    findings: Vec<Finding>,
-    /// `None` for a message that needs nothing.
-    number: Option<(Option<RowPosition>, NumberState)>,
-    takes: NeededAllowances,
-    /// The entry that announces the message.
-    announced: Option<Key>,
-}
+/// Those of [`Subjects`].
+type Places = [Option<Place>; 6];
 
 /// What the guard knows of a subject, and what it would decide about the next text message.
 #[derive(Debug, Clone)]
@@ -254,16 +166,76 @@ pub struct AllowanceNow {
     pub passes: Option<Timestamp>,
 }
 
-impl Guard {
-    /// `seed` is random and secret: it decides which keys collide in the tables.
-    pub fn new(bounds: Bounds, seed: u64) -> Self {
-        Self {
-            bounds,
-            allowances: Table::new(bounds.allowances, seed),
-            numbers: Table::new(bounds.numbers, seed),
-            entries: BTreeMap::new(),
-            changed_entries: Vec::new(),
+impl AllowanceNow {
+    /// An allowance with less than half of its messages, as a place without users meets it; else `None`.
+    pub fn low(
+        service: ServiceId,
+        dimension: Dimension,
+        allowance: Allowance,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let row = Row { allowance, number: None };
+        let mut place =
+            Place::new(dimension, Some((0, &row)), &Question::new(service, [None; 6], rules, now));
+        place.keep();
+        let is_low = place.allowance.level * 2.0 < place.allowance.most(&place.limit);
+        (rules.mode != Mode::Off && is_low).then(|| place.shown(service))
+    }
+
+    /// Tells those with the smallest part left, then the largest.
+    pub fn rank(&self) -> (u32, Reverse<u32>) {
+        let Figures { level, most, .. } = self.figures;
+        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+    }
+}
+
+impl Place {
+    fn new(of: Dimension, found: Option<(usize, &Row)>, question: &Question<'_>) -> Self {
+        let (limit, now) = (question.rules.limit(of), seconds(question.now));
+        let is_number = matches!(of, Dimension::Number(_));
+        let (at, allowance, number) = match found {
+            Some((at, row)) => (Some(at), row.allowance.at(&limit, now), row.number_at(now)),
+            None => (None, Allowance::new(&limit, now), is_number.then(Box::default)),
+        };
+        let cost = if is_number && question.is_known { KNOWN_COST.min(limit.floor) } else { 1.0 };
+        Self { dimension: of, at, limit, allowance, number, kept: 0.0, cost }
+    }
+
+    /// Keeps the last part for places with users. A full allowance still gives a message.
+    fn keep(&mut self) {
+        let kept = self.limit.kept + self.limit.kept_of_usual * self.allowance.usual;
+        self.kept = kept.min(self.allowance.most(&self.limit) - 1.0).max(0.0);
+    }
+
+    /// When a message passes it; `None` for now.
+    fn passes(&self) -> Option<Timestamp> {
+        self.allowance.has(&self.limit, if self.cost > 0.0 { self.kept + self.cost } else { 0.0 })
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            level: whole(self.allowance.level),
+            most: whole(self.allowance.most(&self.limit)),
+            usual: whole(self.allowance.usual.round()),
+            kept: whole(self.kept.ceil()),
         }
+    }
+
+    fn shown(&self, service: ServiceId) -> AllowanceNow {
+        let (dimension, figures, passes) = (self.dimension, self.figures(), self.passes());
+        AllowanceNow { service, dimension, figures, passes }
+    }
+
+    fn row(&mut self) -> Row {
+        Row { allowance: self.allowance, number: self.number.take() }
+    }
+}
+
+impl Guard {
+    /// With room for so many allowances. `seed` is random and secret: it decides which keys collide in the table.
+    pub fn new(most: usize, seed: u64) -> Self {
+        Self { rows: Table::new(most, seed), entries: BTreeMap::new(), changed_entries: Vec::new() }
     }
 
     /// Decides about a send, and takes its allowances if it may pass. `verified` is the record of a number that was
@@ -275,35 +247,35 @@ impl Guard {
         verified: Option<VerifiedNumber>,
         now: Timestamp,
     ) -> Assessment {
-        let Decision { findings, number, takes, announced } =
-            self.decide(&Query::of(signals), rules, verified.is_some(), now);
+        let Signals { service, number, country, number_type, channel, address, is_trusted } = *signals;
+        let (is_known, lacks_address) = (verified.is_some(), address.is_none());
+        let question = Question::new(service, subjects(number, address, country), rules, now);
+        let question = Question { is_trusted, lacks_address, is_known, ..question };
+        let broken = rules.fixed(country, number_type, channel);
+        let mut places = Places::default();
+        let (findings, announced) = self.decide(&question, broken, &mut places);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let (at, mut number) = self.number(signals.service, signals.number, rules, now);
-            // A flood of refused requests pushes out no number with messages.
-            if at.is_some() || !self.numbers.is_full() {
-                number.refuse(rule, signals.address, now);
-                self.numbers.set(signals.service, signals.number, number, false);
+            let mut place = self.place(&question, Dimension::Number(number));
+            // A flood of refused requests pushes out nothing.
+            if let Some(state) = place.number.as_mut().filter(|_| place.at.is_some() || self.rows.has_room())
+            {
+                state.refuse(rule, address, now);
+                self.rows.set(place.at, service, place.dimension, place.row(), false);
             }
             return assessment;
         }
-        if let Some((at, mut number)) = number {
-            let limit = f64::from(rules.sends_per_number);
-            let places = takes.each_ref().map(Option::is_some);
-            let ticket = number.send(signals, places, limit, verified.is_some());
-            assessment.ticket = Ticket { announced, ..ticket };
-            self.numbers.set_at(at, signals.service, signals.number, number);
+        let takes = places.each_ref().map(|place| place.as_ref().is_some_and(|place| place.cost > 0.0));
+        let ticket = Ticket { at: seconds(now), address, country, takes, is_known, announced };
+        for place in places.iter_mut().flatten() {
+            if let Some(state) = &mut place.number {
+                state.send(&ticket);
+                assessment.ticket = ticket;
+            }
+            place.allowance.take(&place.limit, place.cost);
+            self.rows.set(place.at, service, place.dimension, place.row(), true);
         }
-        for Place { dimension, at, mut allowance, .. } in takes.into_iter().flatten() {
-            allowance.take();
-            self.allowances.set_at(at, signals.service, dimension, allowance);
-        }
-        if let Some(key) = announced
-            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
-        {
-            *left = left.saturating_sub(1);
-            self.mark_entry(key);
-        }
+        self.announce(announced, |left| left.saturating_sub(1));
         assessment
     }
 
@@ -319,34 +291,20 @@ impl Guard {
         if ticket.at == 0 {
             return;
         }
-        if let Some(key) = ticket.announced
-            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
-        {
-            *left = left.saturating_add(1);
-            self.mark_entry(key);
-        }
-        let (at, mut state) = self.number(service, number, rules, now);
-        if at.is_some() {
-            let is_paid = !state.give_back(ticket, f64::from(rules.sends_per_number));
-            self.numbers.set_at(at, service, number, state);
-            if is_paid {
-                return;
+        self.announce(ticket.announced, |left| left.saturating_add(1));
+        let (subjects, is_known) = (subjects(number, ticket.address, ticket.country), ticket.is_known);
+        let question = Question { is_known, ..Question::new(service, subjects, rules, now) };
+        let mut is_paid = false;
+        for (of, takes) in subjects.into_iter().zip(ticket.takes) {
+            let Some(mut place) = of.map(|of| self.place(&question, of)) else { continue };
+            if let Some(state) = &mut place.number {
+                is_paid = state.give_back(ticket, seconds(now));
             }
-        }
-        let Ticket { address, country, places, .. } = *ticket;
-        let dimensions = [
-            Some(Dimension::prefix_of(number)),
-            address.map(Dimension::Address),
-            address.map(|address| Dimension::Network(address.network())),
-            Some(Dimension::Unproven),
-            Some(Dimension::Country(country)),
-        ];
-        let id = self.allowances.service(service);
-        for dimension in dimensions.into_iter().zip(places).filter_map(|(of, takes)| of.filter(|_| takes)) {
+            let gives = takes && !is_paid;
             // One without a row is full.
-            if let Place { at: Some(at), limit, mut allowance, .. } = self.place(id, dimension, rules, now) {
-                allowance.give_back(&limit);
-                self.allowances.set_at(Some(at), service, dimension, allowance);
+            if place.at.is_some() && (gives || place.number.is_some()) {
+                place.allowance.take(&place.limit, if gives { -place.cost } else { 0.0 });
+                self.rows.set(place.at, service, place.dimension, place.row(), true);
             }
         }
     }
@@ -368,44 +326,53 @@ impl Guard {
         if rules.mode == Mode::Off {
             return verified;
         }
-        let (at_number, mut state) = self.number(service, number, rules, now);
-        if at_number.is_none() {
-            state.country = number.region();
-        }
-        let took = f64::from(state.verify(f64::from(rules.sends_per_number), earlier.is_some()));
-        // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
-        let is_new = earlier.is_none();
-        let tolerance = f64::from(rules.tolerance);
-        let places = self.places_of(service, number, &state, rules, now);
-        for Place { dimension, at, limit, mut allowance, .. } in places.into_iter().flatten() {
-            let bonus = if dimension == Dimension::Unproven { BONUS_OF_UNPROVEN } else { BONUS };
-            let bonus = if verified.is_some() { bonus * tolerance } else { 0.0 };
-            let paid = if is_new { took + bonus } else { 0.0 };
-            allowance.verified(&limit, paid, is_counted && verified.is_some());
-            self.allowances.set_at(at, service, dimension, allowance);
-        }
-        if at_number.is_some() {
-            self.numbers.set_at(at_number, service, number, state);
+        let (is_known, has_record) = (earlier.is_some(), verified.is_some());
+        let known = self.number(service, number).map(|state| (state.address, state.country));
+        let (address, country) = known.unwrap_or_else(|| (None, number.region()));
+        let question = Question::new(service, subjects(number, address, country), rules, now);
+        let mut took = [0; 6];
+        let mut places = Places::default();
+        self.places(&question, true, &mut places);
+        for (slot, place) in places.iter_mut().enumerate() {
+            let Some(place) = place else { continue };
+            let is_number = place.number.is_some();
+            if let Some(state) = &mut place.number {
+                took = state.verify(seconds(now));
+            }
+            let is_counted = is_counted && has_record && !is_number;
+            // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
+            let bonus = if has_record && !is_known { place.limit.bonus } else { 0.0 };
+            let paid = if is_number && is_known { 0.0 } else { f64::from(took[slot]) + bonus };
+            if is_counted || paid > 0.0 || is_number {
+                place.allowance.pay(&place.limit, paid, is_counted);
+                if place.at.is_some() || !is_number {
+                    self.rows.set(place.at, service, place.dimension, place.row(), true);
+                }
+            }
         }
         verified
     }
 
+    /// Changes the messages that an entry still announces.
+    fn announce(&mut self, key: Option<Key>, change: fn(u32) -> u32) {
+        if let Some(key) = key
+            && let Some(Entry { action: EntryAction::Expect(left), .. }) = self.entries.get_mut(&key)
+        {
+            *left = change(*left);
+            self.mark_entry(key);
+        }
+    }
+
     /// Ends the refusals of one number.
     pub fn unlock(&mut self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.numbers.remove(service, &number)
+        self.rows.remove(service, Dimension::Number(number))
     }
 
     /// Forgets a number of a service, apart from its part in allowances; of all services, its manual entry.
     pub fn forget(&mut self, service: Option<ServiceId>, number: PhoneNumber, now: Timestamp) -> bool {
-        let is_known = service.is_some_and(|service| self.unlock(service, number));
         let key = Key::new(service, Dimension::Number(number));
-        let entry = self.entries.get_mut(&key).filter(|entry| now < entry.until);
-        let is_known = is_known || entry.is_some();
-        if let Some(entry) = entry {
-            entry.until = now;
-            self.mark_entry(key);
-        }
-        is_known
+        let removed = self.set_entry(key, None, now, now).is_ok_and(|entry| entry.is_some());
+        service.is_some_and(|service| self.unlock(service, number)) || removed
     }
 
     /// Adds or replaces a manual entry; with no action removes it. Returns the entry that was added or removed.
@@ -426,13 +393,18 @@ impl Guard {
             (None, Some(known)) => Entry { until: now, ..known },
             (None, None) => return Ok(None),
         };
-        let of_service = || self.entries.keys().filter(|other| other.service == key.service).count();
-        let (most, most_of_service) = (self.bounds.entries, self.bounds.entries_of_service);
-        if known.is_none() && self.entries.len() >= most {
-            return Err(TooManyEntries(most));
-        }
-        if known.is_none() && key.service.is_some() && of_service() >= most_of_service {
-            return Err(TooManyEntries(most_of_service));
+        if known.is_none() {
+            // A service may have a fifth of the places that others leave.
+            let of_services = |of: &&Key| of.service.is_some() == key.service.is_some();
+            let (all, own) =
+                self.entries.keys().filter(of_services).fold((0, 0), |(all, own), other| {
+                    (all + 1, own + usize::from(other.service == key.service))
+                });
+            let left = MOST_ENTRIES.saturating_sub(all - own);
+            let most = if key.service.is_some() { left.div_ceil(5) } else { left };
+            if own >= most {
+                return Err(TooManyEntries(own));
+            }
         }
         self.entries.insert(key, entry);
         self.mark_entry(key);
@@ -481,393 +453,186 @@ impl Guard {
         verified: Option<VerifiedNumber>,
         now: Timestamp,
     ) -> Explained {
-        let query = self.query(service, dimension, country, number_type);
-        let assessment = Assessment::of(self.decide(&query, rules, verified.is_some(), now).findings);
-        let mut allowances = Vec::new();
-        let mut refusals = None;
-        if let Dimension::Number(number) = dimension {
-            let ((_, state), most) = (self.number(service, number, rules, now), rules.sends_per_number);
-            let figures = Figures { level: whole(state.level()), most, usual: 0, kept: 0 };
-            allowances.push(AllowanceNow {
-                service,
-                dimension,
-                figures,
-                passes: state.passes(f64::from(most), verified.is_some()),
-            });
-            refusals = state.refused;
+        let known = self.rows.find(service, dimension).and_then(|(_, row)| row.number.as_deref());
+        let (unproven, of_country) = (Some(Dimension::Unproven), Some(Dimension::Country(country)));
+        let subjects = match dimension {
+            Dimension::Number(number) => subjects(number, known.and_then(|known| known.client), country),
+            Dimension::Prefix(_) => [None, Some(dimension), None, None, unproven, of_country],
+            Dimension::Address(of) => {
+                [None, None, Some(dimension), Some(Dimension::Network(of.network())), None, None]
+            }
+            Dimension::Network(_) => [None, None, None, Some(dimension), None, None],
+            Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension)],
+            Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None],
+        };
+        let (is_known, lacks_address) =
+            (verified.is_some(), known.is_some_and(|known| known.client.is_none()));
+        let question = Question { lacks_address, is_known, ..Question::new(service, subjects, rules, now) };
+        let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[5].is_some());
+        let keys = subjects.into_iter().flat_map(|of| question.keys(of));
+        let (mut places, mut taken) = (Places::default(), Places::default());
+        self.places(&question, true, &mut places);
+        Explained {
+            entries: keys.filter_map(|key| Some((key, self.entry(&key, now)?))).collect(),
+            assessment: Assessment::of(self.decide(&question, broken, &mut taken).0),
+            allowances: places.iter().flatten().map(|place| place.shown(service)).collect(),
+            refusals: known.and_then(|known| known.refused),
         }
-        let needed = self.needed(&query, rules, now);
-        allowances.extend(needed.iter().flatten().map(|place| place.shown(service)));
-        let scoped = |of| [Some(service), None].map(|scope| Key::new(scope, of));
-        let entries = query.dimensions().flat_map(scoped);
-        let entries = entries.filter_map(|key| Some((key, self.entry(&key, now)?))).collect();
-        Explained { assessment, entries, allowances, refusals }
+    }
+
+    fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
+        self.rows.find(service, Dimension::Number(number))?.1.number.as_deref()
     }
 
     /// The client address of the last message to a number.
     pub fn address(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
-        self.numbers.get(service, &number)?.address
+        self.number(service, number)?.address
     }
 
     /// The refusals of a number on the day of the last one.
     pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
-        self.numbers.get(service, &number)?.refused
+        self.number(service, number)?.refused
     }
 
-    /// At most `most` allowances of one service or of all, and where the next page begins.
-    pub fn page(
-        &self,
-        of: Option<ServiceId>,
-        start: PageStart,
-        most: usize,
-    ) -> (Vec<(ServiceId, Dimension, Allowance)>, Option<PageStart>) {
-        self.allowances.page(of, start, most)
+    /// The allowances of places among at most `most` rows of one service or of all, and where the next page begins.
+    pub fn page(&self, of: Option<ServiceId>, start: PageStart, most: usize) -> Page {
+        self.rows.page(of, start, most)
     }
 
     /// The services that have allowances, or had some until lately.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
-        self.allowances.services()
+        self.rows.services()
     }
 
-    /// Allowances and numbers that were dropped because a table was full.
+    /// Allowances that were dropped because the table was full.
     pub const fn dropped(&self) -> u64 {
-        self.allowances.dropped + self.numbers.dropped
+        self.rows.dropped
     }
 
-    /// Allowances and numbers in memory.
-    pub const fn len(&self) -> [usize; 2] {
-        [self.allowances.len(), self.numbers.len()]
+    /// Allowances in memory.
+    pub const fn held(&self) -> usize {
+        self.rows.len()
     }
 
-    /// Frees rows that say nothing any more: the next `looks` of each table are looked at.
+    /// Frees rows that say nothing any more: the next `looks` are looked at.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) {
-        self.allowances.sweep(looks, now);
-        self.numbers.sweep(looks, now);
+        self.rows.sweep(looks, now);
     }
 
     /// At most `most` changed records, whole; `None` removes one. The caller stores them in the order of the answers.
     pub fn take_changed(&mut self, most: usize) -> Vec<(RowName, Option<GuardRow>)> {
-        let mut rows = Vec::new();
-        while rows.len() < most
+        let mut changed = Vec::new();
+        while changed.len() < most
             && let Some(key) = self.changed_entries.pop()
         {
-            let row = self.entries.get(&key).map(|entry| GuardRow::Entry(key, *entry));
-            rows.push((RowName(key, RowKind::Entry), row));
+            let entry = self.entries.get(&key).map(|entry| GuardRow::Entry(key, *entry));
+            changed.push((RowName(key, true), entry));
         }
-        while rows.len() < most
-            && let Some((service, dimension, allowance)) = self.allowances.take_changed()
+        while changed.len() < most
+            && let Some((service, dimension, row)) = self.rows.take_changed()
         {
-            let key = Key::new(Some(service), dimension);
-            let row = allowance.map(|allowance| GuardRow::Allowance(key, allowance));
-            rows.push((RowName(key, RowKind::Allowance), row));
+            let name = RowName(Key::new(Some(service), dimension), false);
+            changed.push((name, row.map(|row| GuardRow::Allowance(service, dimension, row))));
         }
-        while rows.len() < most
-            && let Some((service, number, state)) = self.numbers.take_changed()
-        {
-            let key = Key::new(Some(service), Dimension::Number(number));
-            rows.push((RowName(key, RowKind::Number), state.map(|state| GuardRow::Number(key, state))));
-        }
-        rows
+        changed
     }
 
     /// A record that was taken could not be stored.
-    pub fn mark_changed(&mut self, RowName(key, kind): RowName) {
-        match (kind, key) {
-            (RowKind::Allowance, Key { service: Some(service), dimension }) => {
-                self.allowances.mark_changed(service, dimension);
-            }
-            (RowKind::Number, Key { service: Some(service), dimension: Dimension::Number(number) }) => {
-                self.numbers.mark_changed(service, number);
-            }
-            (RowKind::Entry, key) => self.mark_entry(key),
-            (RowKind::Allowance | RowKind::Number, _) => {}
+    pub fn mark_changed(&mut self, RowName(key, is_entry): RowName) {
+        match key.service {
+            Some(service) if !is_entry => self.rows.mark_changed(service, key.dimension),
+            _ => self.mark_entry(key),
         }
     }
 
     /// Takes a stored record, before the first send.
     pub fn restore(&mut self, row: GuardRow) {
         match row {
-            GuardRow::Allowance(Key { service: Some(service), dimension }, allowance) => {
-                self.allowances.set(service, dimension, allowance, false);
-            }
-            GuardRow::Number(Key { service: Some(service), dimension: Dimension::Number(number) }, state) => {
-                self.numbers.set(service, number, state, false);
+            GuardRow::Allowance(service, dimension, row) => {
+                self.rows.set(None, service, dimension, row, false);
             }
             GuardRow::Entry(key, entry) => drop(self.entries.insert(key, entry)),
-            // Every allowance and number has a service.
-            GuardRow::Allowance(..) | GuardRow::Number(..) => {}
         }
     }
 
-    fn query(
+    /// Decides about a message, and takes nothing yet: the findings, and the entry that announces it. `broken` are the lists and
+    /// types that it breaks. `places` become what it takes; none of a message that needs nothing and is not counted.
+    fn decide(
         &self,
-        service: ServiceId,
-        dimension: Dimension,
-        country: Option<Region>,
-        number_type: NumberType,
-    ) -> Query {
-        let (channel, is_trusted) = (Channel::Sms, false);
-        let of_country = Some(Dimension::Country(country));
-        let empty = Query {
-            service,
-            number: None,
-            prefix: None,
-            address: None,
-            network: None,
-            country: None,
-            is_unproven: false,
-            is_elsewhere: false,
-            number_type,
-            channel,
-            is_trusted,
-        };
-        match dimension {
-            Dimension::Number(number) => {
-                let known = self.numbers.get(service, &number);
-                let address = known.and_then(NumberState::last_address);
-                let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
-                let is_elsewhere = known.is_none() && self.has_addresses(service);
-                Query { is_elsewhere, ..Query::of(&signals) }
-            }
-            Dimension::Prefix(_) => {
-                let is_elsewhere = self.has_addresses(service);
-                Query { prefix: Some(dimension), country: of_country, is_elsewhere, ..empty }
-            }
-            Dimension::Country(_) => Query { country: Some(dimension), ..empty },
-            Dimension::Address(of) => Query { address: Some(of), network: Some(of.network()), ..empty },
-            Dimension::Network(of) => Query { network: Some(of), ..empty },
-            Dimension::Unproven => Query { is_unproven: true, ..empty },
-            Dimension::Total => empty,
+        question: &Question<'_>,
+        broken: impl Iterator<Item = (Rule, Effect)>,
+        places: &mut Places,
+    ) -> (Vec<Finding>, Option<Key>) {
+        let Question { service, subjects, is_trusted, is_known, rules, now, .. } = *question;
+        // Of the service before that of all services, and of the narrowest subject.
+        let mut keys = subjects.into_iter().flat_map(|of| question.keys(of));
+        let entry = keys.find_map(|key| {
+            let entry = self.entry(&key, now).filter(|entry| !matches!(entry.action, EntryAction::Expect(_)));
+            entry.map(|entry| (key, entry))
+        });
+        let mut findings = Vec::new();
+        if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
+            findings.push(Finding { until: Some(until), ..Finding::new(Rule::Entry, key, Effect::Refused) });
         }
-    }
-
-    /// Whether the application passes addresses, as far as a few rows tell.
-    fn has_addresses(&self, service: ServiceId) -> bool {
-        let (rows, _) = self.allowances.page(Some(service), (0, 0), COMPARED_FOR_ADDRESSES);
-        rows.iter().any(|(_, dimension, _)| matches!(dimension, Dimension::Address(_)))
-    }
-
-    /// Decides about a message, and takes nothing yet.
-    fn decide(&self, query: &Query, rules: &GuardRules, is_known: bool, now: Timestamp) -> Decision {
-        let entry = self.entry_for(query, now);
-        let findings = match entry {
-            Some((key, Entry { action: EntryAction::Block, until })) => {
-                vec![Finding { until: Some(until), ..Finding::new(Rule::Entry, key, Effect::Refused) }]
-            }
-            _ => fixed_findings(query, rules).collect(),
-        };
+        for (rule, effect) in broken {
+            let of = match rule {
+                Rule::CountryList => subjects[5],
+                // A trusted message may go to every type.
+                _ if is_trusted => None,
+                _ => subjects[0].or(subjects[5]),
+            };
+            findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), effect)));
+        }
         let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
-        let takes = NeededAllowances::default();
-        let mut decision = Decision { findings, number: None, takes, announced: None };
-        if !is_refused && !query.is_trusted && entry.is_none() && rules.mode != Mode::Off {
-            self.limited(query, rules, is_known, now, &mut decision);
+        if is_refused || is_trusted || entry.is_some() || rules.mode == Mode::Off {
+            return (findings, None);
         }
-        decision
-    }
-
-    /// The most specific manual entry that allows or blocks, of the service before that of all services.
-    fn entry_for(&self, query: &Query, now: Timestamp) -> Option<(Key, Entry)> {
-        if self.entries.is_empty() {
-            return None;
+        self.places(question, false, places);
+        let lacks = places[4..].iter().flatten().any(|place| place.passes().is_some());
+        let mut keys = question.keys(subjects[5].filter(|_| lacks));
+        let announced = keys
+            .find(|key| matches!(self.entry(key, now), Some(Entry { action: EntryAction::Expect(1..), .. })));
+        if announced.is_some() {
+            places[4..].fill_with(|| None);
         }
-        let scopes = [Some(query.service), None];
-        let mut keys = query.dimensions().flat_map(|of| scopes.map(|scope| Key::new(scope, of)));
-        keys.find_map(|key| self.entry(&key, now).filter(decides).map(|entry| (key, entry)))
-    }
-
-    /// The entry that still announces messages to a country.
-    fn announced(&self, service: ServiceId, country: Dimension, now: Timestamp) -> Option<Key> {
-        let keys = [Some(service), None].map(|scope| Key::new(scope, country));
-        keys.into_iter().find(|key| {
-            let entry = self.entry(key, now);
-            entry.is_some_and(|entry| matches!(entry.action, EntryAction::Expect(1..)))
-        })
-    }
-
-    /// The limits of a number and of its places.
-    fn limited(
-        &self,
-        query: &Query,
-        rules: &GuardRules,
-        is_known: bool,
-        now: Timestamp,
-        decision: &mut Decision,
-    ) {
-        let (service, effect) = (query.service, Effect::of(rules.mode));
         // A known number needs no allowance again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
-        decision.number = query.number.map(|number| self.number(service, number, rules, now));
-        if let (Some(number), Some((_, state))) = (query.number, &decision.number)
-            && let Some(until) = state.passes(f64::from(rules.sends_per_number), is_known)
-        {
-            let key = Key::new(Some(service), Dimension::Number(number));
-            let most = rules.sends_per_number;
-            let figures = Figures { level: whole(state.level()), most, usual: 0, kept: 0 };
-            let until = free_at.map_or(until, |free_at| until.min(free_at));
-            let finding = Finding::new(Rule::Number, key, effect);
-            decision.findings.push(Finding { figures: Some(figures), until: Some(until), ..finding });
-        }
-        if is_known && decision.number.as_ref().is_some_and(|(_, state)| state.needs_no_allowance()) {
-            return;
-        }
-        let mut needed = self.needed(query, rules, now);
-        if needed[3..].iter().flatten().any(|place| place.passes().is_some()) {
-            decision.announced = query.country.and_then(|country| self.announced(service, country, now));
-            if decision.announced.is_some() {
-                needed[3..].fill_with(|| None);
+        findings.extend(places.iter().flatten().filter_map(|place| {
+            let until = place.passes().map(|until| free_at.map_or(until, |free_at| until.min(free_at)))?;
+            let key = Key::new(Some(service), place.dimension);
+            let finding = Finding::new(place.limit.rule, key, Effect::of(rules.mode));
+            Some(Finding { figures: Some(place.figures()), until: Some(until), ..finding })
+        }));
+        (findings, announced)
+    }
+
+    /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
+    /// it needs, and that of the number.
+    fn places(&self, question: &Question<'_>, all: bool, places: &mut Places) {
+        let mut needs = 0..6;
+        for (slot, of) in question.subjects.into_iter().enumerate() {
+            let Some(of) = of.filter(|_| slot == 0 || needs.contains(&slot)) else { continue };
+            let mut place = self.place(question, of);
+            if let Some(state) = place.number.as_ref().filter(|_| question.is_known && !all) {
+                needs = state.needs();
+                place.cost = if needs.contains(&0) { place.cost } else { 0.0 };
             }
+            places[slot] = Some(place);
         }
-        for place in needed.iter().flatten() {
-            if let Some(until) = place.passes() {
-                let key = Key::new(Some(service), place.dimension);
-                let finding = Finding::new(Rule::of(place.dimension), key, effect);
-                let until = free_at.map_or(until, |free_at| until.min(free_at));
-                decision.findings.push(Finding {
-                    figures: Some(place.figures()),
-                    until: Some(until),
-                    ..finding
-                });
-            }
+        let usual = places.each_ref().map(|place| place.as_ref().map_or(0.0, |place| place.allowance.usual));
+        let [_, prefix, address, network, _, country] = usual;
+        if country >= PROVEN {
+            places[4] = None;
         }
-        decision.takes = needed;
+        let around = address.max(network);
+        let keeps_prefix = around < NO_USERS && !question.lacks_address;
+        let keeps_country = around.max(prefix) < KNOWN_PLACE;
+        let keeps = [false, keeps_prefix, false, false, country < NO_USERS, keeps_country];
+        let kept = places.iter_mut().zip(keeps).filter_map(|(place, keeps)| place.as_mut().filter(|_| keeps));
+        kept.for_each(Place::keep);
     }
 
-    /// The allowances that a message needs, with what it may not use of them.
-    fn needed(&self, query: &Query, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
-        let mut places = self.places(query, rules, now);
-        let [prefix, address, network, unproven, country] = &mut places;
-        let usual = |place: &Option<Place>| place.as_ref().map_or(0.0, |place| place.allowance.usual());
-        let around = usual(address).max(usual(network));
-        // Without an address no place can be told from others.
-        if (address.is_some() || query.is_elsewhere) && around < NO_USERS {
-            prefix.iter_mut().for_each(Place::keep);
-        }
-        if around.max(usual(prefix)) < KNOWN_PLACE {
-            country.iter_mut().for_each(Place::keep);
-        }
-        if usual(country) < NO_USERS {
-            unproven.iter_mut().for_each(Place::keep);
-        }
-        places
+    pub(super) fn place(&self, question: &Question<'_>, of: Dimension) -> Place {
+        Place::new(of, self.rows.find(question.service, of), question)
     }
-
-    /// The allowances of a send or an attempt.
-    fn places(&self, query: &Query, rules: &GuardRules, now: Timestamp) -> NeededAllowances {
-        let service = self.allowances.service(query.service);
-        let of = |dimension| self.place(service, dimension, rules, now);
-        let country = query.country.map(of);
-        let is_unproven =
-            country.as_ref().map_or(query.is_unproven, |country| country.allowance.usual() < PROVEN);
-        [
-            query.prefix.map(of),
-            query.address.map(|address| of(Dimension::Address(address))),
-            query.network.map(|network| of(Dimension::Network(network))),
-            is_unproven.then(|| of(Dimension::Unproven)),
-            country,
-        ]
-    }
-
-    /// The places of the last attempt of a number.
-    fn places_of(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        state: &NumberState,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> NeededAllowances {
-        let NumberState { address, country, .. } = *state;
-        let (number_type, channel, is_trusted) = (NumberType::Other, Channel::Sms, false);
-        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
-        self.places(&Query::of(&signals), rules, now)
-    }
-
-    pub(super) fn place(
-        &self,
-        service: Option<usize>,
-        dimension: Dimension,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> Place {
-        let (limit, now) = (rules.limit(dimension), seconds(now));
-        let (at, allowance) = match service.and_then(|service| self.allowances.find(service, &dimension)) {
-            Some((at, allowance)) => (Some(at), allowance.at(&limit, now)),
-            None => (None, Allowance::new(&limit, now)),
-        };
-        Place { dimension, at, limit, allowance, kept: 0.0 }
-    }
-
-    fn number(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> (Option<RowPosition>, NumberState) {
-        let (limit, now) = (f64::from(rules.sends_per_number), seconds(now));
-        let service = self.numbers.service(service);
-        match service.and_then(|service| self.numbers.find(service, &number)) {
-            Some((at, state)) => (Some(at), state.at(limit, now)),
-            None => (None, NumberState::new(limit, now)),
-        }
-    }
-}
-
-fn decides(entry: &Entry) -> bool {
-    !matches!(entry.action, EntryAction::Expect(_))
-}
-
-impl Place {
-    /// Keeps the last part for places with users. A full allowance still gives a message.
-    fn keep(&mut self) {
-        let most = self.allowance.most(&self.limit);
-        let kept = match self.dimension {
-            Dimension::Prefix(_) => KEPT_OF_PREFIX,
-            Dimension::Country(_) => KEPT_PART * self.limit.tolerance * self.allowance.usual(),
-            Dimension::Unproven => KEPT_PART * most,
-            Dimension::Address(_) | Dimension::Network(_) | Dimension::Number(_) | Dimension::Total => 0.0,
-        };
-        self.kept = kept.min(most - 1.0).max(0.0);
-    }
-
-    /// When a message passes it; `None` for now.
-    fn passes(&self) -> Option<Timestamp> {
-        self.allowance.passes(&self.limit, self.kept)
-    }
-
-    fn shown(&self, service: ServiceId) -> AllowanceNow {
-        AllowanceNow { service, dimension: self.dimension, figures: self.figures(), passes: self.passes() }
-    }
-
-    fn figures(&self) -> Figures {
-        Figures {
-            level: whole(self.allowance.level()),
-            most: whole(self.allowance.most(&self.limit)),
-            usual: whole(self.allowance.usual().round()),
-            kept: whole(self.kept.ceil()),
-        }
-    }
-}
-
-fn whole(messages: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-    {
-        messages as u32
-    }
-}
-
-/// The lists and types that a message breaks. A trusted one may go to every type.
-fn fixed_findings(query: &Query, rules: &GuardRules) -> impl Iterator<Item = Finding> {
-    let Query { service, number, country, number_type, channel, is_trusted, .. } = *query;
-    let region = country.and_then(|of| if let Dimension::Country(region) = of { region } else { None });
-    let broken = country.is_some().then(|| rules.fixed(region, number_type, channel));
-    broken.into_iter().flatten().filter_map(move |(rule, effect)| {
-        let of_number = number.map(Dimension::Number).or(country);
-        let dimension = match rule {
-            Rule::CountryList => country,
-            _ if is_trusted => None,
-            _ => of_number,
-        };
-        Some(Finding::new(rule, Key::new(Some(service), dimension?), effect))
-    })
 }

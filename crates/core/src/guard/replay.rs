@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::allowance::{Ticket, VerifiedNumber};
-use super::decide::{Bounds, Guard};
+use super::decide::Guard;
 use super::rules::{GuardRules, Refused};
 use super::signals::Signals;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
@@ -15,14 +15,10 @@ use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
 pub struct Replay {
     pub guard: Guard,
     pub rules: GuardRules,
-    verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
+    pub verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
 }
 
 impl Replay {
-    pub fn new(rules: GuardRules, bounds: Bounds, seed: u64) -> Self {
-        Self { guard: Guard::new(bounds, seed), rules, verified: HashMap::new() }
-    }
-
     /// # Errors
     /// The guard refuses the message.
     pub fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
@@ -36,11 +32,6 @@ impl Replay {
         let earlier = self.known(service, number, at);
         let verified = self.guard.verified(service, number, &self.rules, earlier, true, at);
         self.verified.extend(verified.map(|verified| ((service, number), verified)));
-    }
-
-    /// A message was not sent.
-    pub fn give_back(&mut self, service: ServiceId, number: PhoneNumber, ticket: &Ticket, at: Timestamp) {
-        self.guard.give_back(service, number, ticket, &self.rules, at);
     }
 
     fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {
@@ -89,24 +80,21 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
     let verified = messages.iter().filter_map(|message| Some((message.verified_at?, true, message)));
     let mut events: Vec<_> = sent.chain(verified).collect();
     events.sort_by_key(|(at, is_verified, message)| (*at, *is_verified, message.service, message.number));
-    let bounds = Bounds { allowances: usize::MAX, numbers: usize::MAX, ..Bounds::default() };
-    let mut replay = Replay::new(rules.clone(), bounds, seed);
+    let (guard, rules) = (Guard::new(usize::MAX, seed), rules.clone());
+    let mut replay = Replay { guard, rules, verified: HashMap::new() };
     let mut outcome = Outcome::default();
     // Numbers with a message that was not refused: the others cannot verify.
-    let mut reached = HashSet::new();
-    let mut refused = HashSet::new();
+    let (mut reached, mut refused) = (HashSet::new(), HashSet::new());
     for (at, is_verified, message) in events {
         let Recorded { service, number, channel, price, .. } = *message;
+        let (country, number_type) = number.region_and_type();
+        let (address, is_trusted) = (None, false);
+        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
         if is_verified {
             if reached.remove(&user(message)) {
                 replay.verify(service, number, at);
             }
-            continue;
-        }
-        let (country, number_type) = number.region_and_type();
-        let (address, is_trusted) = (None, false);
-        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
-        if replay.send(&signals, at).is_ok() {
+        } else if replay.send(&signals, at).is_ok() {
             outcome.sent += 1;
             outcome.cost += price;
             reached.insert(user(message));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::allowance::{Limit, Ticket};
+use super::allowance::Ticket;
 use super::signals::{Dimension, Key};
 use crate::domain::{Channel, NumberType, Region, Timestamp};
 
@@ -42,36 +42,15 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Every rule, and its name in metrics, answers and the log.
-    pub const NAMES: [(Self, &'static str); 11] = [
-        (Self::Entry, "entry"),
-        (Self::CountryList, "country_list"),
-        (Self::NumberType, "number_type"),
-        (Self::Landline, "landline"),
-        (Self::Number, "number"),
-        (Self::Prefix, "prefix"),
-        (Self::Address, "address"),
-        (Self::Network, "network"),
-        (Self::Country, "country"),
-        (Self::Unproven, "unproven"),
-        (Self::Budget, "budget"),
+    /// The names of all rules in metrics, answers and the log.
+    #[rustfmt::skip]
+    pub const NAMES: [&'static str; 11] = [
+        "entry", "country_list", "number_type", "landline", "number", "prefix", "address", "network", "country", "unproven",
+        "budget",
     ];
 
-    /// The rule about the allowance of a place.
-    pub(super) const fn of(place: Dimension) -> Self {
-        match place {
-            Dimension::Number(_) => Self::Number,
-            Dimension::Prefix(_) => Self::Prefix,
-            Dimension::Address(_) => Self::Address,
-            Dimension::Network(_) => Self::Network,
-            Dimension::Country(_) => Self::Country,
-            Dimension::Unproven => Self::Unproven,
-            Dimension::Total => Self::Budget,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        Self::NAMES.iter().find(|(rule, _)| *rule == self).map_or("", |(_, name)| name)
+    pub const fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
     }
 }
 
@@ -119,24 +98,32 @@ impl Default for GuardRules {
 }
 
 impl GuardRules {
-    /// How an allowance fills.
-    pub(super) fn limit(&self, dimension: Dimension) -> Limit {
-        // The refill of a day, in tenths of the floor: a prefix with one known number then gives less than 20 messages a
-        // day, with the ten that the number needs no allowance for.
-        let (floor, tenths) = match dimension {
-            Dimension::Prefix(_) => (self.prefix, 9),
-            Dimension::Network(_) => (self.network, 10),
-            Dimension::Country(_) => (self.country, 7),
-            Dimension::Unproven => (self.unproven, 10),
-            Dimension::Address(_) | Dimension::Number(_) | Dimension::Total => (self.address, 10),
+    /// How an allowance fills, and the rule about it.
+    pub(super) fn limit(&self, of: Dimension) -> Limit {
+        // Parts of the floor that refill in a day, and that are kept. With this refill, a prefix with one known number gives
+        // less than 20 messages a day, with the ten that the number needs no allowance for. Then parts of the usual messages:
+        // refilled in a day, stored and kept. Numbers of an attacker's own in many small countries would pay for those, too.
+        let (rule, floor, [refill, kept], [usual, stored, kept_of_usual], bonus) = match of {
+            Dimension::Prefix(_) => (Rule::Prefix, self.prefix, [0.9, 0.3], [1.0, 1.0, 0.0], 2.0),
+            Dimension::Address(_) => (Rule::Address, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
+            Dimension::Network(_) => (Rule::Network, self.network, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
+            Dimension::Unproven => (Rule::Unproven, self.unproven, [1.0, 0.25], [0.0, 0.0, 0.0], 0.5),
+            Dimension::Country(_) => (Rule::Country, self.country, [0.7, 0.0], [1.0, 0.33, 0.25], 2.0),
+            Dimension::Number(_) | Dimension::Total => {
+                (Rule::Number, self.sends_per_number, [1.0, 0.0], [0.0, 0.0, 0.0], f64::INFINITY)
+            }
         };
+        let (floor, tolerance) = (f64::from(floor), f64::from(self.tolerance));
         Limit {
-            floor: f64::from(floor),
-            refill: f64::from(floor) * f64::from(tenths) / 10.0,
-            // With what the users of small countries usually verify, numbers of an attacker's own in many would pay.
-            tolerance: if dimension == Dimension::Unproven { 0.0 } else { f64::from(self.tolerance) },
-            stored: if matches!(dimension, Dimension::Country(_)) { 0.33 } else { 1.0 },
-            bounds_paid: matches!(dimension, Dimension::Prefix(_)),
+            rule,
+            floor,
+            refill: refill * floor,
+            tolerance: usual * tolerance,
+            stored,
+            kept: kept * floor,
+            kept_of_usual: kept_of_usual * tolerance,
+            bonus: bonus * tolerance,
+            paid: if rule == Rule::Prefix { 2.0 * floor } else { f64::INFINITY },
         }
     }
 
@@ -159,6 +146,26 @@ impl GuardRules {
         let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);
         broken.map(|(rule, mode, _)| (rule, Effect::of(mode)))
     }
+}
+
+/// How an allowance fills, in messages and messages a day.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub(super) rule: Rule,
+    pub(super) floor: f64,
+    pub(super) refill: f64,
+    /// Messages for each usual one.
+    pub(super) tolerance: f64,
+    /// Days of its usual messages that a full allowance has.
+    pub(super) stored: f64,
+    /// Messages that are kept for places with users, and the part of the usual ones.
+    pub(super) kept: f64,
+    pub(super) kept_of_usual: f64,
+    /// What the verification of a new number pays beside what its attempt took.
+    pub(super) bonus: f64,
+    /// The most that verifications pay in a day, beside the usual ones. A user who verifies and the owner of a range who reads
+    /// the codes look alike.
+    pub(super) paid: f64,
 }
 
 /// The decision about a send and its reasons.
@@ -219,17 +226,11 @@ pub enum Effect {
 impl Effect {
     /// Its name in metrics, answers and the log.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Recorded => "recorded",
-        }
+        if matches!(self, Self::Refused) { "refused" } else { "recorded" }
     }
 
     pub(super) const fn of(mode: Mode) -> Self {
-        match mode {
-            Mode::Block => Self::Refused,
-            Mode::Record | Mode::Off => Self::Recorded,
-        }
+        if matches!(mode, Mode::Block) { Self::Refused } else { Self::Recorded }
     }
 }
 

@@ -34,11 +34,11 @@ impl ClientNet {
         Self(self.0 & !host)
     }
 
-    /// `192.0.2.0/24` or `2001:db8::/48`, for a [`Self::network`].
-    fn network_name(self) -> String {
+    /// The address with the length of its prefix, if it is one of IPv4 or of IPv6.
+    fn named(self, v4: &str, v6: &str) -> String {
         match u32::try_from(self.0 ^ V4) {
-            Ok(v4) => format!("{}/24", Ipv4Addr::from_bits(v4)),
-            Err(_) => format!("{}/48", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+            Ok(address) => format!("{}{v4}", Ipv4Addr::from_bits(address)),
+            Err(_) => format!("{}{v6}", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
         }
     }
 }
@@ -62,10 +62,7 @@ impl From<IpAddr> for ClientNet {
 impl fmt::Display for ClientNet {
     /// `192.0.2.7` or `2001:db8::/64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match u32::try_from(self.0 ^ V4) {
-            Ok(v4) => write!(f, "{}", Ipv4Addr::from_bits(v4)),
-            Err(_) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
-        }
+        f.write_str(&self.named("", "/64"))
     }
 }
 
@@ -100,7 +97,7 @@ impl fmt::Display for Dimension {
             Self::Country(None) => f.write_str("no country"),
             Self::Prefix(digits) => write!(f, "+{digits}****"),
             Self::Address(net) => write!(f, "{net}"),
-            Self::Network(net) => f.write_str(&net.network_name()),
+            Self::Network(net) => f.write_str(&net.named("/24", "/48")),
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
         }

@@ -1,19 +1,11 @@
 //! A bounded table of rows that several services share.
 
-use std::hash::Hash;
-
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
+use super::allowance::{Allowance, Row};
+use super::signals::Dimension;
 use crate::domain::{ServiceId, Timestamp};
-
-/// What a table keeps about a key.
-pub(super) trait Row {
-    /// When it can be dropped without a loss.
-    fn expires(&self) -> Timestamp;
-    /// Rows with the least of it are dropped first: what would be lost, then the time of the last use.
-    fn worth(&self) -> (f64, u32);
-}
 
 /// Rows that are compared when one is dropped.
 const COMPARED: usize = 16;
@@ -25,23 +17,22 @@ const GUARANTEED: usize = 1_000;
 /// miss of the processor's cache.
 const COMPARED_SERVICES: usize = 4;
 
-/// A row, as [`Table::page`] shows it and [`Table::take_changed`] returns it.
-pub(super) type OfService<K, R> = (ServiceId, K, R);
-
-/// Where a row is: the positions of its service and of itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RowPosition(usize, usize);
-
 /// Where a page begins: positions of a service and of a row. A row that moves meanwhile may be missed.
 pub type PageStart = (usize, usize);
 
+/// Allowances of places, and where the next page begins.
+pub type Page = (Vec<(ServiceId, Dimension, Allowance)>, Option<PageStart>);
+
+/// Rows of a service, and whether they have changed since they were last taken.
+type Rows = IndexMap<Dimension, (Row, bool), FixedState>;
+
 /// Rows of each service. A full table drops a row of a service that has more than its equal share.
 #[derive(Debug, Clone)]
-pub(super) struct Table<K, R> {
-    services: IndexMap<ServiceId, Rows<K, R>, FixedState>,
+pub(super) struct Table {
+    services: IndexMap<ServiceId, Rows, FixedState>,
     /// Rows that have changed since they were last taken, and removed ones: at most twice the rows of a full table, or the
     /// removed ones are forgotten. Their records then stay until they expire.
-    changed: Vec<(ServiceId, K)>,
+    changed: Vec<(ServiceId, Dimension)>,
     len: usize,
     most: usize,
     /// Rows that were dropped because the table was full.
@@ -49,94 +40,34 @@ pub(super) struct Table<K, R> {
     hasher: FixedState,
     /// The position of the service with the most rows, as far as it was found.
     fullest: usize,
-    /// The position at which the next look for it begins.
+    /// The position at which the next look for it, and for a row to drop, begins.
     hand: usize,
     /// The row that a sweep looks at next.
     swept: PageStart,
 }
 
-#[derive(Debug, Clone)]
-struct Rows<K, R> {
-    map: IndexMap<K, (R, bool), FixedState>,
-    /// The position at which the next look for a row to drop begins.
-    hand: usize,
-}
-
-impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
+impl Table {
     /// `seed` is secret: it decides which keys collide.
     pub(super) fn new(most: usize, seed: u64) -> Self {
-        let hasher = FixedState::with_seed(seed);
-        Self {
-            services: IndexMap::with_hasher(hasher.clone()),
-            changed: Vec::new(),
-            len: 0,
-            most: most.max(1),
-            dropped: 0,
-            hasher,
-            fullest: 0,
-            hand: 0,
-            swept: (0, 0),
-        }
+        let (hasher, most) = (FixedState::with_seed(seed), most.max(1));
+        let services = IndexMap::with_hasher(hasher.clone());
+        let (changed, swept) = (Vec::new(), (0, 0));
+        Self { services, changed, len: 0, most, dropped: 0, hasher, fullest: 0, hand: 0, swept }
     }
 
-    pub(super) fn get(&self, service: ServiceId, key: &K) -> Option<&R> {
-        self.find(self.services.get_index_of(&service)?, key).map(|(_, row)| row)
-    }
-
-    /// The position of a service, for [`Self::find`] until a row is added.
-    pub(super) fn service(&self, service: ServiceId) -> Option<usize> {
-        self.services.get_index_of(&service)
-    }
-
-    /// A row, and where it is as long as none is added or removed.
-    pub(super) fn find(&self, service: usize, key: &K) -> Option<(RowPosition, &R)> {
-        let (_, rows) = self.services.get_index(service)?;
-        let (row, _, (found, _)) = rows.map.get_full(key)?;
-        Some((RowPosition(service, row), found))
-    }
-
-    /// Writes a changed row that was found at a position. It may have moved since.
-    pub(super) fn set_at(&mut self, at: Option<RowPosition>, service: ServiceId, key: K, row: R) {
-        let found = at.and_then(|RowPosition(place, row)| {
-            let (id, rows) = self.services.get_index_mut(place).filter(|(id, _)| **id == service)?;
-            let (found, place) = rows.map.get_index_mut(row).filter(|(found, _)| **found == key)?;
-            Some((*id, *found, place))
-        });
-        let Some((id, found, (known, was_changed))) = found else {
-            return self.set(service, key, row, true);
-        };
-        *known = row;
-        if !std::mem::replace(was_changed, true) {
-            self.note_changed(id, found);
-        }
-    }
-
-    fn note_changed(&mut self, service: ServiceId, key: K) {
-        if self.changed.len() >= self.most.saturating_mul(2) {
-            let mut changed = std::mem::take(&mut self.changed);
-            // A row that was removed and came back is there twice.
-            changed.retain(|(service, key)| self.is_changed(*service, key).is_some_and(std::mem::take));
-            for (service, key) in &changed {
-                if let Some(is_changed) = self.is_changed(*service, key) {
-                    *is_changed = true;
-                }
-            }
-            self.changed = changed;
-        }
-        self.changed.push((service, key));
-    }
-
-    fn is_changed(&mut self, service: ServiceId, key: &K) -> Option<&mut bool> {
-        Some(&mut self.services.get_mut(&service)?.map.get_mut(key)?.1)
+    /// A row, and its position as long as none of the service is removed.
+    pub(super) fn find(&self, service: ServiceId, key: Dimension) -> Option<(usize, &Row)> {
+        let (position, _, (row, _)) = self.services.get(&service)?.get_full(&key)?;
+        Some((position, row))
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether a further row pushes out another one.
-    pub(super) const fn is_full(&self) -> bool {
-        self.len >= self.most
+    /// Whether half of the table is free.
+    pub(super) const fn has_room(&self) -> bool {
+        self.len < self.most / 2
     }
 
     /// The services that have rows, or had some until lately.
@@ -144,79 +75,92 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         self.services.keys().copied()
     }
 
-    /// At most `most` rows of one service or of all, and where the next page begins.
-    pub(super) fn page(
-        &self,
-        of: Option<ServiceId>,
-        (service, row): PageStart,
-        most: usize,
-    ) -> (Vec<OfService<K, R>>, Option<PageStart>) {
+    /// The places among at most `most` rows of one service or of all, and where the next page begins.
+    pub(super) fn page(&self, of: Option<ServiceId>, (service, row): PageStart, most: usize) -> Page {
         let service = of.map_or(Some(service), |of| self.services.get_index_of(&of));
-        let Some((service, (id, rows))) =
-            service.and_then(|place| Some((place, self.services.get_index(place)?)))
-        else {
-            return (Vec::new(), None);
-        };
-        let found = rows.map.iter().skip(row).take(most);
-        let page: Vec<_> = found.map(|(key, (row, _))| (*id, *key, *row)).collect();
-        let next = match row + page.len() {
-            next if next < rows.map.len() => Some((service, next)),
-            _ => of.is_none().then_some((service + 1, 0)),
-        };
-        (page, next)
+        let found = service.and_then(|service| Some((service, self.services.get_index(service)?)));
+        let Some((service, (id, rows))) = found else { return (Vec::new(), None) };
+        let found = rows.iter().skip(row).take(most).filter(|(_, (row, _))| row.number.is_none());
+        let page = found.map(|(key, (row, _))| (*id, *key, row.allowance));
+        let next = row.saturating_add(most);
+        let next = if next < rows.len() { Some((service, next)) } else { Some((service + 1, 0)) };
+        (page.collect(), next.filter(|next| next.0 == service || of.is_none()))
     }
 
-    /// Writes a row. `is_changed` has it stored.
-    pub(super) fn set(&mut self, service: ServiceId, key: K, row: R, is_changed: bool) {
-        let hasher = self.hasher.clone();
-        let empty = || Rows { map: IndexMap::with_hasher(hasher), hand: 0 };
+    /// Writes a row, of which `at` is the position if it was found, and has it stored.
+    pub(super) fn set(
+        &mut self,
+        at: Option<usize>,
+        service: ServiceId,
+        key: Dimension,
+        row: Row,
+        stores: bool,
+    ) {
         let entry = self.services.entry(service);
         let place = entry.index();
-        let rows = entry.or_insert_with(empty);
-        if let Some((known, was_changed)) = rows.map.get_mut(&key) {
-            *known = row;
-            if is_changed && !std::mem::replace(was_changed, true) {
-                self.note_changed(service, key);
-            }
-            return;
-        }
-        rows.map.insert(key, (row, is_changed));
-        if is_changed {
+        let rows = entry.or_insert_with(|| Rows::with_hasher(self.hasher.clone()));
+        let before = rows.len();
+        let at = at.filter(|at| rows.get_index(*at).is_some_and(|(found, _)| *found == key));
+        let at = at.unwrap_or_else(|| {
+            let entry = rows.entry(key);
+            let at = entry.index();
+            entry.or_default();
+            at
+        });
+        let is_new = rows.len() > before;
+        let (known, was_changed) = &mut rows[at];
+        *known = row;
+        if stores && !std::mem::replace(was_changed, true) {
             self.note_changed(service, key);
         }
-        self.len += 1;
-        if self.len > self.most {
-            self.drop_one(place);
+        if is_new {
+            self.len += 1;
+            if self.len > self.most {
+                self.drop_one(place);
+            }
         }
     }
 
-    /// Removes a row, also from the store.
-    pub(super) fn remove(&mut self, service: ServiceId, key: &K) -> bool {
-        let found = self.services.get_mut(&service).and_then(|rows| rows.map.swap_remove(key));
-        let Some((_, was_changed)) = found else { return false };
-        if !was_changed {
-            self.note_changed(service, *key);
+    fn note_changed(&mut self, service: ServiceId, key: Dimension) {
+        if self.changed.len() >= self.most.saturating_mul(2) {
+            // A row that was removed and came back is there twice.
+            self.changed.sort_unstable();
+            self.changed.dedup();
+            self.changed.retain(|(service, key)| {
+                self.services.get(service).is_some_and(|rows| rows.contains_key(key))
+            });
         }
-        self.len -= 1;
-        true
+        self.changed.push((service, key));
+    }
+
+    /// A row that was taken could not be stored.
+    pub(super) fn mark_changed(&mut self, service: ServiceId, key: Dimension) {
+        let row = self.services.get_mut(&service).and_then(|rows| rows.get_mut(&key));
+        if !row.is_some_and(|(_, is_changed)| std::mem::replace(is_changed, true)) {
+            self.note_changed(service, key);
+        }
     }
 
     /// The next changed row, `None` in it if the row is gone; `None` without one.
-    pub(super) fn take_changed(&mut self) -> Option<OfService<K, Option<R>>> {
+    pub(super) fn take_changed(&mut self) -> Option<(ServiceId, Dimension, Option<Row>)> {
         let (service, key) = self.changed.pop()?;
-        let row = self.services.get_mut(&service).and_then(|rows| rows.map.get_mut(&key));
+        let row = self.services.get_mut(&service).and_then(|rows| rows.get_mut(&key));
         let row = row.map(|(row, is_changed)| {
             *is_changed = false;
-            *row
+            row.clone()
         });
         Some((service, key, row))
     }
 
-    /// A row that was taken could not be stored.
-    pub(super) fn mark_changed(&mut self, service: ServiceId, key: K) {
-        if !self.is_changed(service, &key).is_some_and(|is_changed| std::mem::replace(is_changed, true)) {
+    /// Removes a row, also from the store.
+    pub(super) fn remove(&mut self, service: ServiceId, key: Dimension) -> bool {
+        let found = self.services.get_mut(&service).and_then(|rows| rows.swap_remove(&key));
+        let Some((_, was_changed)) = found else { return false };
+        if !was_changed {
             self.note_changed(service, key);
         }
+        self.len -= 1;
+        true
     }
 
     /// Drops the expired ones among the next `looks` rows.
@@ -224,68 +168,48 @@ impl<K: Copy + Eq + Hash, R: Row + Copy> Table<K, R> {
         for _ in 0..looks {
             let (service, row) = self.swept;
             let Some((_, rows)) = self.services.get_index_mut(service) else {
-                if service == 0 {
-                    return;
-                }
                 self.swept = (0, 0);
-                continue;
+                return;
             };
-            match rows.map.get_index(row) {
-                Some((_, (found, is_changed))) if !is_changed && found.expires() <= now => {
-                    rows.map.swap_remove_index(row);
+            match rows.get_index(row) {
+                Some((_, (found, false))) if found.expires() <= now => {
+                    rows.swap_remove_index(row);
                     self.len -= 1;
                 }
-                Some(_) => self.swept = (service, row + 1),
-                None if rows.map.is_empty() => {
+                Some(_) => self.swept.1 += 1,
+                None if rows.is_empty() => {
                     self.services.swap_remove_index(service);
-                    self.swept = (service, 0);
+                    self.swept.1 = 0;
                 }
                 None => self.swept = (service + 1, 0),
             }
         }
     }
 
-    /// Drops the row that is worth least of those that are compared. `place` is the position of the service that got a row.
+    /// Drops the row that is worth least of those that are compared. `own` is the position of the service that got a row.
     /// With more than its share it loses one of its own; with few, the fullest service does.
-    fn drop_one(&mut self, place: usize) {
-        let services = self.services.len();
-        let len = |place: usize| self.services[place].map.len();
-        let next = (0..COMPARED_SERVICES.min(services)).map(|step| (self.hand + step) % services);
-        let known = [place, self.fullest].into_iter().filter(|known| *known < services);
-        let Some(fullest) = known.chain(next).max_by_key(|place| len(*place)) else { return };
-        self.hand = (self.hand + COMPARED_SERVICES) % services;
-        self.fullest = fullest;
-        let (own, share) = (len(place), self.most / services);
-        let of = if place == fullest || own > share {
-            [Some(place), None]
+    fn drop_one(&mut self, own: usize) {
+        let (services, hand) = (self.services.len(), self.hand);
+        let len = |place: &usize| self.services.get_index(*place).map_or(0, |(_, rows)| rows.len());
+        let next = (0..COMPARED_SERVICES).map(|step| (hand + step) % services);
+        let fullest = next.chain([self.fullest, own]).max_by_key(len).unwrap_or(own);
+        let (of_own, share) = (len(&own), self.most / services);
+        let of = if own == fullest || of_own > share {
+            [None, Some(own)]
         } else {
-            [Some(fullest), (own > GUARANTEED.min(share)).then_some(place)]
+            [Some(fullest), (of_own > GUARANTEED.min(share)).then_some(own)]
         };
-        let mut least: Option<((f64, u32), usize, usize)> = None;
-        for service in of.into_iter().flatten() {
-            let rows = &mut self.services[service];
+        let least = of.into_iter().flatten().filter_map(|place| {
+            let (service, rows) = self.services.get_index(place)?;
             // The last row of the service is the new one.
-            let len = rows.map.len();
-            let len = if service == place && len > 1 { len - 1 } else { len };
-            for step in 0..COMPARED.min(len) {
-                let row = (rows.hand + step) % len;
-                let Some((_, (found, _))) = rows.map.get_index(row) else { continue };
-                let worth = found.worth();
-                let is_less = |((least, at), ..): &((f64, u32), usize, usize)| {
-                    worth.0.total_cmp(least).then(worth.1.cmp(at)).is_lt()
-                };
-                if least.as_ref().is_none_or(is_less) {
-                    least = Some((worth, service, row));
-                }
-            }
-            rows.hand = (rows.hand + COMPARED) % len.max(1);
-        }
-        let Some((_, service, row)) = least else { return };
-        let key =
-            self.services.get_index(service).and_then(|(id, rows)| Some((*id, *rows.map.get_index(row)?.0)));
-        if let Some((service, key)) = key
-            && self.remove(service, &key)
-        {
+            let len = (rows.len() - usize::from(place == own)).max(1);
+            let compared = (0..COMPARED.min(len)).filter_map(|step| rows.get_index((hand + step) % len));
+            compared.map(|(key, (row, _))| (row.worth(), *service, *key)).min()
+        });
+        let least = least.min();
+        (self.fullest, self.hand) = (fullest, hand.wrapping_add(COMPARED));
+        if let Some((_, service, key)) = least {
+            self.remove(service, key);
             self.dropped += 1;
         }
     }

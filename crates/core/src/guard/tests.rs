@@ -161,21 +161,90 @@ fn an_explanation_is_the_decision_about_the_next_message() {
 
 #[test]
 fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
-    for (passes_addresses, verdict) in [(true, false), (false, true)] {
-        let mut world = World::new();
-        for n in 0..7 {
-            let address = passes_addresses.then(|| net(&fresh(n)));
-            assert_eq!(world.assess(&Signals { address, ..World::signals(TJ + n) }), Ok(()));
-        }
-        for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
-            let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other));
-            let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
-            assert_eq!(explained.assessment.verdict.is_ok(), verdict, "{of} {passes_addresses}");
-        }
-        let address = passes_addresses.then(|| net(&fresh(50)));
-        let decided = world.assess(&Signals { address, ..World::signals(TJ + 9_000) });
-        assert_eq!(decided.is_ok(), verdict);
+    let mut world = World::new();
+    for n in 0..7 {
+        world.send_from(TJ + n, &fresh(n)).expect("sent");
     }
+    for of in [Dimension::Prefix(TJ / 10_000), Dimension::Number(number(TJ + 9_000))] {
+        let (service, country) = (ServiceId::DEFAULT, (number(TJ).region(), NumberType::Other));
+        let explained = world.guard.explain(service, of, country, &world.rules, None, world.now);
+        assert!(explained.assessment.verdict.is_err(), "{of}");
+    }
+    assert_eq!(world.send_from(TJ + 9_000, &fresh(50)), Err(Rule::Prefix));
+    assert_eq!(world.send(TJ + 9_000), Ok(()), "a service without addresses keeps nothing");
+}
+
+/// One address that sends to known numbers: the first message of each passes, and further ones as to other numbers.
+#[test]
+fn a_client_sends_known_numbers_one_message_and_further_ones_of_its_allowance() {
+    let mut world = World::new();
+    world.rules = GuardRules { country: 1_000, unproven: 1_000, ..GuardRules::default() };
+    let known = |n: u64| elsewhere(n);
+    for n in 0..50 {
+        world.send_from(known(n), &fresh(n)).expect("sent");
+        world.verify(known(n));
+    }
+    world.pass(2 * DAY);
+    for n in 0..50 {
+        assert_eq!(world.send_from(known(n), "192.0.2.7"), Ok(()), "the first one of a day");
+    }
+    let further = (0..150).filter(|n| world.send_from(known(n % 50), "192.0.2.7") == Ok(())).count();
+    assert_eq!(further, 10, "the allowance of the address");
+    assert_eq!(world.send_from(known(1), &fresh(1)), Ok(()));
+    let country = country("TJ").dimension;
+    let full = world.figures(country);
+    assert_eq!(full.level, full.most, "known numbers take nothing of their country");
+}
+
+#[test]
+fn a_known_number_that_is_verified_gives_its_address_back_what_it_took() {
+    let mut world = World::new();
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    world.verify(TJ);
+    let level = |world: &World| world.level(Dimension::Address(net("192.0.2.7")));
+    for _ in 0..3 {
+        let before = level(&world);
+        (0..3).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
+        assert_eq!(level(&world), before - 2, "the first one is free");
+        world.verify(TJ);
+        assert_eq!(level(&world), before);
+    }
+}
+
+#[test]
+fn a_dropped_message_of_a_known_number_gives_back_what_it_took() {
+    let mut world = World::new();
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    world.verify(TJ);
+    let places =
+        [Dimension::Number(number(TJ)), Dimension::Address(net("192.0.2.7")), country("TJ").dimension];
+    let levels = |world: &World| places.map(|place| world.level(place));
+    // One that needs no allowance, one of its address, and one that needs all.
+    for earlier in [0, 1, 4] {
+        (0..earlier).for_each(|_| assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(())));
+        let before = levels(&world);
+        for _ in 0..20 {
+            assert_eq!(world.send_from(TJ, "192.0.2.7"), Ok(()));
+            world.give_back(TJ);
+        }
+        assert_eq!(levels(&world), before, "after {earlier}");
+        world.verify(TJ);
+        world.pass(DAY);
+    }
+}
+
+#[test]
+fn an_announced_message_is_paid_back_only_to_what_it_took_from() {
+    let mut world = World::new();
+    world.send_while(elsewhere);
+    world.set(country("TJ"), Some(EntryAction::Expect(500)), world.now.plus(DAY));
+    let levels =
+        |world: &World| [country("TJ").dimension, Dimension::Prefix(TJ / 10_000)].map(|of| world.level(of));
+    let before = levels(&world);
+    (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
+    assert_eq!(levels(&world), [before[0], before[1] - 4]);
+    world.verify(TJ);
+    assert_eq!(levels(&world), [before[0] + 2, before[1]], "and two for a new number");
 }
 
 #[test]
@@ -217,7 +286,7 @@ fn a_number_counts_as_usual_once_in_seven_days() {
     let mut world = World::new();
     let usual = |world: &World| {
         let dimension = Dimension::Prefix(TJ / 10_000);
-        world.place(dimension).allowance.usual()
+        world.place(dimension).allowance.usual
     };
     for day in 0..8 {
         let before = usual(&world);
@@ -339,7 +408,7 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
     world.rules.mode = Mode::Off;
     (0..40).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
     world.verify(TJ);
-    assert_eq!(world.guard.len(), [0, 0]);
+    assert_eq!(world.guard.held(), 0);
     assert_eq!(world.known.len(), 1);
 }
 
@@ -451,7 +520,7 @@ fn a_message_of_a_forgotten_number_is_given_back() {
     world.give_back(TJ);
     assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 10);
     assert_eq!(world.level(Dimension::Address(net("192.0.2.7"))), 10);
-    assert_eq!(world.guard.len()[1], 0, "nothing is kept of it");
+    assert!(!world.guard.unlock(ServiceId::DEFAULT, number(TJ)), "nothing is kept of it");
 }
 
 #[test]
@@ -570,7 +639,7 @@ impl World {
     /// At midnight of UTC.
     fn new() -> Self {
         Self {
-            guard: Guard::new(Bounds::default(), 1),
+            guard: Guard::new(MOST_ALLOWANCES, 1),
             rules: GuardRules::default(),
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: std::collections::BTreeMap::new(),
@@ -671,8 +740,9 @@ impl World {
     }
 
     fn place(&self, dimension: Dimension) -> decide::Place {
-        let service = self.guard.allowances.service(ServiceId::DEFAULT);
-        self.guard.place(service, dimension, &self.rules, self.now)
+        let (service, rules, now) = (ServiceId::DEFAULT, &self.rules, self.now);
+        let question = decide::Question::new(service, [None; 6], rules, now);
+        self.guard.place(&question, dimension)
     }
 
     fn figures(&self, dimension: Dimension) -> Figures {

@@ -15,7 +15,6 @@ mod world;
 use std::time::Duration;
 
 use onceward_core::domain::ServiceId;
-use onceward_core::guard::Bounds;
 
 use attackers::{EVERYWHERE, OwnNumber, Verified};
 use countries::{FOREIGN, US};
@@ -336,8 +335,7 @@ fn an_attack_on_one_service_changes_nothing_for_another() {
 #[test]
 fn invented_allowances_push_out_none_of_another_service() {
     for seed in lines::SEEDS {
-        let bounds = Bounds { allowances: 20_000, ..Bounds::default() };
-        let mut world = World::bounded(seed, Honest::of(1_000), bounds);
+        let mut world = World::bounded(seed, Honest::of(1_000), 20_000);
         world.pass(2 * DAY);
         while !world.replay.guard.take_changed(1_000).is_empty() {}
         let honest = world.service;

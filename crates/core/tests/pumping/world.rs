@@ -1,10 +1,13 @@
 //! One service with its honest users on a manual clock, and a guard that attackers meet, too.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::replay::Replay;
-use onceward_core::guard::{Bounds, ClientNet, Dimension, EntryAction, GuardRules, Key, Signals};
+use onceward_core::guard::{
+    ClientNet, Dimension, EntryAction, Guard, GuardRules, Key, MOST_ALLOWANCES, Signals,
+};
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
 use super::dice::Dice;
@@ -133,12 +136,13 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
-        Self::bounded(seed, honest, Bounds::default())
+        Self::bounded(seed, honest, MOST_ALLOWANCES)
     }
 
-    pub fn bounded(seed: u64, honest: Honest, bounds: Bounds) -> Self {
+    pub fn bounded(seed: u64, honest: Honest, allowances: usize) -> Self {
+        let (guard, rules) = (Guard::new(allowances, seed), GuardRules::default());
         Self {
-            replay: Replay::new(GuardRules::default(), bounds, seed),
+            replay: Replay { guard, rules, verified: HashMap::new() },
             service: ServiceId::DEFAULT,
             now: START,
             honest,
@@ -292,7 +296,8 @@ impl World {
         let sent = self.replay.send(&self.signals(&Person { number, ..person }), at);
         let passes = sent.is_ok();
         if let (Ok(ticket), true) = (sent, self.is_out) {
-            self.replay.give_back(self.service, number, &ticket, at);
+            let Replay { guard, rules, .. } = &mut self.replay;
+            guard.give_back(self.service, number, &ticket, rules, at);
         }
         let user = &mut self.users[user];
         user.has_asked = true;

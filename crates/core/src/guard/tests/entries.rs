@@ -50,7 +50,7 @@ fn announced_messages_are_used_once_also_after_quiet_days() {
     world.pass(3 * DAY);
     while !world.guard.take_changed(1_000).is_empty() {}
     world.guard.sweep(10_000, world.now);
-    assert_eq!(world.guard.len(), [0, 0]);
+    assert_eq!(world.guard.held(), 0);
     assert_eq!(world.send_while(|n| elsewhere(1_000 + n)), (30, Rule::Country));
 }
 
@@ -90,32 +90,40 @@ fn to_allow_a_number_ends_its_refusals() {
 }
 
 #[test]
-fn manual_entries_are_bounded() {
+fn an_entry_that_is_replaced_or_removed_needs_no_room() {
     let mut world = World::new();
-    world.guard = Guard::new(Bounds { entries: 1, ..Bounds::default() }, 1);
     let (until, now) = (world.now.plus(HOUR), world.now);
-    let mut set = |key, action| world.guard.set_entry(key, action, until, now);
-    assert!(set(country("GB"), Some(EntryAction::Allow)).is_ok());
-    assert_eq!(set(country("FR"), Some(EntryAction::Allow)), Err(TooManyEntries(1)));
-    assert!(set(country("GB"), Some(EntryAction::Block)).is_ok(), "it replaces its entry");
-    let removed = set(country("GB"), None).expect("an entry");
+    let mut set = |n, action| world.guard.set_entry(Key::new(None, Dimension::Prefix(n)), action, until, now);
+    for n in 0..10_000 {
+        assert!(set(n, Some(EntryAction::Allow)).is_ok());
+    }
+    assert_eq!(set(10_000, Some(EntryAction::Allow)), Err(TooManyEntries(10_000)));
+    assert!(set(7, Some(EntryAction::Block)).is_ok(), "it replaces its entry");
+    let removed = set(7, None).expect("an entry");
     assert_eq!(removed.map(|entry| entry.until), Some(now));
-    assert_eq!(set(country("GB"), None), Ok(None));
+    assert_eq!(set(7, None), Ok(None));
+    assert!(set(10_000, Some(EntryAction::Allow)).is_ok());
 }
 
 #[test]
-fn a_service_cannot_fill_the_manual_entries_of_all() {
+fn ten_services_cannot_fill_the_manual_entries_of_all() {
     let mut world = World::new();
-    world.guard = Guard::new(Bounds { entries_of_service: 2, ..Bounds::default() }, 1);
-    let (until, now) = (world.now.plus(HOUR), world.now);
-    let mut set = |service, n| {
-        let key = Key::new(service, Dimension::Prefix(n));
-        world.guard.set_entry(key, Some(EntryAction::Block), until, now).map(|entry| entry.is_some())
+    let mut most = |service, most: u32| {
+        let (until, now) = (world.now.plus(HOUR), world.now);
+        (0..most)
+            .take_while(|n| {
+                let key = Key::new(service, Dimension::Prefix(u64::from(*n)));
+                world.guard.set_entry(key, Some(EntryAction::Block), until, now).is_ok()
+            })
+            .count()
     };
-    let one = Some(ServiceId::DEFAULT);
-    assert_eq!([1, 2, 3, 2].map(|n| set(one, n)), [Ok(true), Ok(true), Err(TooManyEntries(2)), Ok(true)]);
-    assert_eq!([1, 2, 3].map(|n| set(None, n)), [Ok(true); 3]);
-    assert_eq!(set(Some(ServiceId::new(7)), 3), Ok(true));
+    let service = |n| Some(ServiceId::new(n));
+    assert_eq!(most(service(0), 3_000), 2_000, "a fifth");
+    for n in 1..10 {
+        most(service(n), 3_000);
+    }
+    assert!(most(service(10), 3_000) > 200);
+    assert_eq!(most(None, 3_000), 3_000, "those for all services have a bound of their own");
 }
 
 #[test]
@@ -126,7 +134,10 @@ fn a_number_is_forgotten_with_its_manual_entry() {
     let key = Key::new(service, Dimension::Number(number(TJ)));
     world.set(key, Some(EntryAction::Block), now.plus(HOUR));
     assert!(world.guard.forget(service, number(TJ), now));
-    assert_eq!((world.guard.entry(&key, now), world.guard.len()[1]), (None, 0));
+    assert_eq!(
+        (world.guard.entry(&key, now), world.guard.unlock(ServiceId::DEFAULT, number(TJ))),
+        (None, false)
+    );
     assert!(!world.guard.forget(service, number(TJ), now));
     assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 0, "its part in allowances stays");
 }

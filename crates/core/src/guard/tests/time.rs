@@ -98,10 +98,10 @@ proptest! {
                 1 => world.verify(to),
                 _ => drop(world.send_from(to, &format!("192.0.2.{address}"))),
             }
-            let (rows, _) = world.guard.allowances.page(Some(ServiceId::DEFAULT), (0, 0), 1_000);
+            let (rows, _) = world.guard.rows.page(Some(ServiceId::DEFAULT), (0, 0), 1_000);
             for (_, dimension, _) in rows {
                 let place = world.place(dimension);
-                let (level, most) = (place.allowance.level(), place.allowance.most(&place.limit));
+                let (level, most) = (place.allowance.level, place.allowance.most(&place.limit));
                 prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
             }
         }
