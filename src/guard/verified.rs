@@ -88,9 +88,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number in 14 bytes: number (50 bits), slot and the days since it counted in eight bytes; service; day.
+/// A number in 14 bytes.
 #[derive(Clone, Copy)]
-struct Row([u16; 7]);
+#[repr(packed(2))]
+struct Row {
+    /// The number (50 bits), the slot, and the days since it counted.
+    packed: u64,
+    service: ServiceId,
+    day: u16,
+}
 
 /// Bits of a number of at most 15 digits.
 const NUMBER_BITS: u32 = 50;
@@ -100,48 +106,29 @@ impl Row {
         let [day, counted] = verified.packed();
         let since = u64::from(day.saturating_sub(counted)).min(7);
         let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
-        let word = |of: u64, place: u32| (of >> (16 * place) & 0xffff) as u16;
-        let (service, all) = (u64::from(service.get()), packed);
-        Self([
-            word(all, 0),
-            word(all, 1),
-            word(all, 2),
-            word(all, 3),
-            word(service, 0),
-            word(service, 1),
-            day,
-        ])
+        Self { packed, service, day }
     }
 
-    fn first(self) -> u64 {
-        self.0[..4].iter().rev().fold(0, |all, word| all << 16 | u64::from(*word))
+    const fn number(self) -> u64 {
+        self.packed & ((1 << NUMBER_BITS) - 1)
     }
 
-    fn number(self) -> u64 {
-        self.first() & ((1 << NUMBER_BITS) - 1)
-    }
-
-    fn slot(self) -> u8 {
-        (self.first() >> NUMBER_BITS & 0xff) as u8
-    }
-
-    fn service(self) -> ServiceId {
-        ServiceId::new(u32::from(self.0[5]) << 16 | u32::from(self.0[4]))
+    const fn slot(self) -> u8 {
+        (self.packed >> NUMBER_BITS & 0xff) as u8
     }
 
     fn verified(self) -> VerifiedNumber {
-        let since = (self.first() >> (NUMBER_BITS + 8) & 7) as u16;
-        VerifiedNumber::unpacked([self.0[6], self.0[6].saturating_sub(since)])
+        let since = (self.packed >> (NUMBER_BITS + 8)) as u16;
+        VerifiedNumber::unpacked([self.day, self.day.saturating_sub(since)])
     }
 
     fn key(self) -> RecordKey {
-        let id = record_id(self.service(), self.number());
+        let id = record_id(self.service, self.number());
         RecordKey { slot: self.slot(), kind: VerifiedRecord::KIND, id }
     }
 
     fn stored(self) -> (RecordKey, Stored) {
-        let verified = self.verified();
-        (self.key(), Stored::of(VerifiedRecord(verified)))
+        (self.key(), Stored::of(VerifiedRecord(self.verified())))
     }
 }
 
@@ -176,7 +163,7 @@ impl Rows {
         let hash = self.hash(service, number);
         let is_it = |place: &u32| {
             let row = self.all[*place as usize];
-            row.number() == number && row.service() == service
+            (row.service, row.number()) == (service, number)
         };
         self.index[part_of(hash)].find(hash, is_it).map(|place| *place as usize)
     }
@@ -200,7 +187,7 @@ impl Rows {
         let (rows, hasher) = (&self.all, &self.hasher);
         let rehash = |place: &u32| {
             let row = rows[*place as usize];
-            hasher.hash_one((row.service(), row.number()))
+            hasher.hash_one((row.service, row.number()))
         };
         let hash = hasher.hash_one((service, number));
         self.index[part_of(hash)].insert_unique(hash, place, rehash);
@@ -212,7 +199,7 @@ impl Rows {
         let last = self.all.len() - 1;
         self.all.swap_remove(place);
         if let Some(moved) = self.all.get(place).copied() {
-            let hash = self.hash(moved.service(), moved.number());
+            let hash = self.hash(moved.service, moved.number());
             if let Some(known) = self.index[part_of(hash)].find_mut(hash, |known| *known as usize == last) {
                 *known = u32::try_from(place).unwrap_or(u32::MAX);
             }
