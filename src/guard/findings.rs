@@ -65,3 +65,29 @@ impl Findings {
         self.rows.len() + self.before.len() < before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_finding_is_first_once_an_hour_and_listed_for_two() {
+        let number = PhoneNumber::parse("+992900000123", None).expect("a number");
+        let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Number(number));
+        let finding =
+            Finding { rule: Rule::Number, key, effect: Effect::Refused, figures: None, until: None };
+        let (mut findings, start) = (Findings::default(), Timestamp::from_millis(1_699_999_200_000));
+        let after = |minutes: u64| start.plus(Duration::from_secs(60 * minutes));
+        let mut note = |minutes| findings.note(ServiceId::DEFAULT, &finding, after(minutes));
+        assert_eq!([note(0), note(59), note(60)], [true, false, true]);
+        let mut listed = |minutes| findings.list(after(minutes)).map(|(_, messages, _)| messages).collect();
+        let lists: [Vec<u64>; 4] = [60, 119, 120, 180].map(&mut listed);
+        assert_eq!(lists, [vec![1, 2], vec![1, 2], vec![1], vec![]]);
+        findings.note(ServiceId::DEFAULT, &finding, after(180));
+        assert!(!findings.forget(ServiceId::new(7), number));
+        assert!(findings.forget(ServiceId::DEFAULT, number));
+        assert_eq!(findings.list(after(180)).count(), 0);
+    }
+}

@@ -290,20 +290,19 @@ impl PumpingGuard {
         let Some(service) = service else { return Ok(is_known) };
         let is_listed = inner.findings().forget(service, number);
         let subject = inner.verified_subject(service, number);
-        let is_verified = inner.verified.get(subject.slot, service, number).is_some();
-        if is_verified {
-            let removed = inner.router.decide(subject, move |view| {
-                view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
-                Ok::<_, Refusal>(())
-            });
-            removed.await.unwrap_or(Err(Refusal::Stopping))?;
-        }
-        Ok(is_known || is_listed || is_verified)
+        // Behind a verification that the shard has not decided yet.
+        let removed = inner.router.decide(subject, move |view| {
+            let is_verified = view.get::<VerifiedRecord>(subject.id).is_some();
+            view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
+            Ok::<_, Refusal>(is_verified)
+        });
+        Ok(removed.await.unwrap_or(Err(Refusal::Stopping))? || is_known || is_listed)
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are handed again later.
     pub async fn flush(&self) {
-        self.inner.flush().await;
+        // The shard logs why it refuses.
+        let _ = self.inner.write(Durability::Lazy).await;
     }
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
@@ -328,7 +327,7 @@ async fn run(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
-        inner.flush().await;
+        let _ = inner.write(Durability::Lazy).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard());
         guard.sweep(LOOKS, now);
         let dropped = guard.dropped();
@@ -371,11 +370,6 @@ impl Inner {
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
         let id = record_id(service, number.as_u64());
         Subject { slot: self.slots.of(id), id }
-    }
-
-    async fn flush(&self) {
-        // The shard logs why it refuses.
-        let _ = self.write(Durability::Lazy).await;
     }
 
     async fn write(&self, durability: Durability) -> Result<(), Refusal> {
@@ -421,7 +415,9 @@ impl Inner {
                 let written = written.await.unwrap_or(Err(Refusal::Stopping));
                 if written.is_err() {
                     let mut guard = self.guard();
-                    names.into_iter().for_each(|name| guard.mark_changed(name));
+                    for name in names {
+                        guard.mark_changed(name);
+                    }
                 }
                 result = result.and(written);
             }

@@ -37,22 +37,24 @@ parameters! {
 
 /// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
 pub async fn list_allowances(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
-    list(request, params, "allowances", |guard, service, most| guard.low_allowances(service, most, masked))
+    list(request, params.service, "allowances", |guard, service, most| {
+        guard.low_allowances(service, most, masked)
+    })
 }
 
 /// `GET` of the manual entries: those that end last first.
 pub async fn list_entries(request: &Request<'_>, params: OfService) -> Result<Response, Error> {
-    list(request, params, "entries", |guard, service, _| guard.entries(service, masked))
+    list(request, params.service, "entries", |guard, service, _| guard.entries(service, masked))
 }
 
 /// `read` is told how many items are enough.
 fn list(
     request: &Request<'_>,
-    params: OfService,
+    service: Option<ServiceSid>,
     key: &'static str,
     read: impl FnOnce(&PumpingGuard, Option<ServiceId>, usize) -> Vec<Item>,
 ) -> Result<Response, Error> {
-    let (page, scope) = (request.page()?, scope(request, params.service)?);
+    let (page, scope) = (request.page()?, scope(request, service)?);
     let most = page.skip().saturating_add(page.limit()).saturating_add(1);
     let items = read(&guard(request)?, scope.map(|service| service.id), most);
     let items: PageItems<Item> = page.of(items.into_iter(), |item| item);
