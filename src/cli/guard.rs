@@ -4,22 +4,20 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{list, one, table, text};
-use super::args::{at_least_one, parse_time};
+use super::args::at_least_one;
 use super::client::{Client, segment};
-use super::number::counted;
 use super::{CommandError, CommandOutput};
-use crate::config::{self, Pricing, Sources, StorageSettings};
+use crate::config::{self, Prices, Sources};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
-use crate::guard::operator::{Item, LONGEST, SUBJECTS, exact, subject};
+use crate::guard::operator::{MOST_MINUTES, SUBJECTS, exact, subject};
 use crate::guard::replay::{Recorded, money, replay};
 
 #[derive(Debug, Args)]
@@ -51,22 +49,24 @@ enum GuardCommand {
     Block(EntryArgs),
 
     /// Announce messages to a country, such as those of an advert: so many pass beyond its allowance.
-    Expect(ExpectArgs),
+    Expect {
+        #[command(flatten)]
+        entry: EntryArgs,
+
+        /// The messages that are expected.
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        messages: u32,
+    },
 
     /// Remove a manual entry that `allow`, `block` or `expect` made.
     Remove(SubjectArgs),
 
     /// List budgets, allowances with less than half of their messages, manual entries, and what the guard refused or would
-    /// have refused. Numbers are masked.
+    /// have refused in this hour and the one before. Numbers are masked.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
-
-        /// Only refusals since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339)
-        /// [default: a day ago].
-        #[arg(long, value_name = "TIME", value_parser = parse_time)]
-        since: Option<Timestamp>,
 
         /// At most this many of each.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
@@ -92,7 +92,7 @@ enum GuardCommand {
 struct SubjectArgs {
     /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), a client
     /// address (192.0.2.7) or a network (192.0.2.0/24).
-    #[arg(value_name = "NUMBER|PREFIX|COUNTRY|ADDRESS")]
+    #[arg(value_name = "SUBJECT")]
     subject: String,
 
     /// Of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
@@ -103,27 +103,7 @@ struct SubjectArgs {
 #[derive(Debug, Args)]
 struct EntryArgs {
     #[command(flatten)]
-    subject: SubjectArgs,
-
-    /// How long, such as 30m, 12h or 7d.
-    #[arg(long = "for", value_name = "TIME", value_parser = minutes, default_value = "12h")]
-    minutes: u64,
-}
-
-#[derive(Debug, Args)]
-struct ExpectArgs {
-    /// The country (TJ).
-    #[arg(value_name = "COUNTRY")]
-    subject: String,
-
-    /// The messages that are expected.
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    messages: u32,
-
-    /// To users of this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all
-    /// services].
-    #[arg(long, value_name = "NAME|VA..")]
-    service: Option<String>,
+    of: SubjectArgs,
 
     /// How long, such as 30m, 12h or 7d.
     #[arg(long = "for", value_name = "TIME", value_parser = minutes, default_value = "12h")]
@@ -132,154 +112,109 @@ struct ExpectArgs {
 
 /// Rounded up.
 fn minutes(text: &str) -> Result<u64, String> {
-    let length = humantime::parse_duration(text).ok();
-    let length = length.filter(|length| (Duration::from_secs(60)..=LONGEST).contains(length));
-    length
-        .map(|length| length.as_secs().div_ceil(60))
-        .ok_or_else(|| "it must be a time from 1m to 365d, such as 12h".to_owned())
-}
-
-pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
-    let ask = || Ok::<_, CommandError>(Ask { json, settings: config::load_storage(sources)? });
-    match request {
-        GuardCommand::Explain(subject) => ask()?.explain(&subject),
-        GuardCommand::Allow(EntryArgs { subject, minutes }) => ask()?.set(&subject, "allow", None, minutes),
-        GuardCommand::Block(EntryArgs { subject, minutes }) => ask()?.set(&subject, "block", None, minutes),
-        GuardCommand::Expect(ExpectArgs { subject, messages, service, minutes }) => {
-            ask()?.set(&SubjectArgs { subject, service }, "expect", Some(messages), minutes)
-        }
-        GuardCommand::Remove(subject) => ask()?.remove(&subject),
-        GuardCommand::List { service, since, limit } => ask()?.list(service, since, limit),
-        GuardCommand::Replay { file, tolerance } => replay_file(&file, tolerance, json, sources),
-    }
-}
-
-/// A question to the guard of the server.
-struct Ask {
-    json: bool,
-    settings: StorageSettings,
+    let minutes = humantime::parse_duration(text).map_or(0, |length| length.as_secs().div_ceil(60));
+    let is_accepted = (1..=u64::from(MOST_MINUTES)).contains(&minutes);
+    if is_accepted { Ok(minutes) } else { Err("it must be a time from 1m to 365d, such as 12h".to_owned()) }
 }
 
 const ALLOWANCES: [(&str, &str); 5] = [
     ("ALLOWANCE", "subject"),
-    ("LEFT", "level"),
+    ("LEFT", "messages"),
     ("FULL", "most"),
     ("USUAL", "usual"),
-    ("NEXT-MESSAGE", "date_passes"),
+    ("NEXT-MESSAGE", "date_until"),
 ];
 
-const ITEMS: [(&str, &str); 6] = [
+const ITEMS: [(&str, &str); 5] = [
     ("TYPE", "type"),
     ("SUBJECT", "subject"),
     ("SERVICE", "service"),
-    ("UNTIL", "until"),
-    ("LAST", "last"),
+    ("UNTIL", "date_until"),
     ("DETAILS", "details"),
 ];
 
-impl Ask {
-    fn explain(&self, asked: &SubjectArgs) -> Result<CommandOutput, CommandError> {
-        let (client, subject, service) = self.begin(asked)?;
-        let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
-        let answer = client.get(&path, &[("ServiceSid", service)])?;
-        let services = answer["services"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if self.json {
-            return Ok(list(&answer["services"], true, "", &[]));
+pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    Ok(match request {
+        GuardCommand::Allow(entry) => set(entry, "allow", None, json, sources)?,
+        GuardCommand::Block(entry) => set(entry, "block", None, json, sources)?,
+        GuardCommand::Expect { entry, messages } => set(entry, "expect", Some(messages), json, sources)?,
+        GuardCommand::Replay { file, tolerance } => replay_file(&file, tolerance, json, sources)?,
+        GuardCommand::Explain(of) => {
+            let (client, subject, service) = begin(of, sources)?;
+            let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
+            let services = client.get(&path, &[("ServiceSid", service)])?["services"].take();
+            if json {
+                return Ok(list(&services, true, "", &[]));
+            }
+            let explained =
+                services.as_array().into_iter().flatten().map(|service| explained(&subject, service));
+            CommandOutput::of(explained.collect::<Vec<_>>().join("\n"))
         }
-        let explained: Vec<_> = services.iter().map(|service| explained(&subject, service)).collect();
-        Ok(CommandOutput::of(explained.join("\n")))
-    }
-
-    fn set(
-        &self,
-        asked: &SubjectArgs,
-        action: &str,
-        messages: Option<u32>,
-        minutes: u64,
-    ) -> Result<CommandOutput, CommandError> {
-        let (client, subject, service) = self.begin(asked)?;
-        let fields = [
-            ("Subject", Some(subject)),
-            ("Action", Some(action.to_owned())),
-            ("Messages", messages.map(|messages| messages.to_string())),
-            ("Minutes", Some(minutes.to_string())),
-            ("ServiceSid", service),
-        ];
-        let entry = client.post("/v2/Guard/Entries", &fields)?;
-        Ok(one(&entry, self.json, |entry| {
-            let (subject, until, of) = (text(entry, "subject"), text(entry, "date_until"), asked.of());
-            let replaced = entry["replaced"].as_str();
-            let replaced = replaced.map(|action| format!("; this replaces its entry: {action}"));
-            let replaced = replaced.unwrap_or_default();
-            match action {
-                "allow" => {
-                    format!("messages {of} to or from {subject} need no allowance until {until}{replaced}\n")
-                }
-                "block" => {
-                    format!("messages {of} to or from {subject} are refused until {until}{replaced}\n")
-                }
-                _ => {
-                    let messages = &entry["messages"];
-                    format!("{messages} messages {of} to {subject} are expected until {until}{replaced}\n")
+        GuardCommand::Remove(of) => {
+            let (client, subject, service) = begin(of, sources)?;
+            let path = format!("/v2/Guard/Entries/{}", segment(&subject));
+            let removed = match client.delete(&path, &[("ServiceSid", service)]) {
+                Err(error) if error.is_not_found() => false,
+                removed => removed.map(|_| true)?,
+            };
+            one(&json!({"subject": subject, "removed": removed}), json, |_| {
+                let done = if removed {
+                    "is removed"
+                } else {
+                    "does not exist, and nothing was changed; one of a service is named with --service"
+                };
+                format!("the manual entry for {subject} {done}\n")
+            })
+        }
+        GuardCommand::List { service, limit } => {
+            let client = Client::of(&config::load_storage(sources)?.data_dir)?;
+            let fields = [("Service", service), ("Limit", Some(limit.to_string()))];
+            let mut items = client.get("/local/Guard", &fields)?["items"].take();
+            for item in items.as_array_mut().into_iter().flatten().filter(|_| !json) {
+                if let Some(action) = item["action"].as_str() {
+                    item["type"] = format!("entry: {action}").into();
                 }
             }
-        }))
-    }
-
-    fn remove(&self, asked: &SubjectArgs) -> Result<CommandOutput, CommandError> {
-        let (client, subject, service) = self.begin(asked)?;
-        let path = format!("/v2/Guard/Entries/{}", segment(&subject));
-        let removed = match client.delete(&path, &[("ServiceSid", service)]) {
-            Err(error) if error.is_not_found() => false,
-            removed => removed.map(|_| true)?,
-        };
-        Ok(one(&json!({"subject": subject, "removed": removed}), self.json, |_| {
-            if removed {
-                format!("the manual entry {} for {subject} is removed\n", asked.of())
-            } else {
-                "there is no such manual entry, and nothing was changed; one of a service is named with --service\n"
-                    .to_owned()
-            }
-        }))
-    }
-
-    fn list(
-        &self,
-        service: Option<String>,
-        since: Option<Timestamp>,
-        limit: usize,
-    ) -> Result<CommandOutput, CommandError> {
-        let fields = [
-            ("Service", service),
-            ("Since", since.map(|since| since.rfc3339_millis().to_string())),
-            ("Limit", Some(limit.to_string())),
-        ];
-        let mut answer = Client::of(&self.settings.data_dir)?.get("/local/Guard", &fields)?;
-        if !self.json {
-            let items: Vec<Item> = serde_json::from_value(answer["items"].take())?;
-            answer["items"] = items.iter().map(row).collect();
+            list(
+                &items,
+                json,
+                "no budgets, no allowances below half, no manual entries and no refusals",
+                &ITEMS,
+            )
         }
-        let none = "no budgets, no allowances below half, no manual entries and no refusals";
-        Ok(list(&answer["items"], self.json, none, &ITEMS))
-    }
-
-    /// The server, the subject as it reads it, and the id of the service.
-    fn begin(&self, asked: &SubjectArgs) -> Result<(Client, String, Option<String>), CommandError> {
-        let SubjectArgs { subject: asked, service } = asked;
-        let read = subject(asked, self.settings.default_region);
-        let read =
-            read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
-        let client = Client::of(&self.settings.data_dir)?;
-        let service = client.service_sid(service.as_deref())?;
-        Ok((client, exact(read), service))
-    }
+    })
 }
 
-impl SubjectArgs {
-    fn of(&self) -> String {
-        let of = |service| format!("of the service {service}");
-        self.service.as_ref().map_or_else(|| "of all services".to_owned(), of)
-    }
+/// The server, the subject as it reads it, and the id of the service.
+fn begin(of: SubjectArgs, sources: &Sources) -> Result<(Client, String, Option<String>), CommandError> {
+    let (settings, SubjectArgs { subject: asked, service }) = (config::load_storage(sources)?, of);
+    let read = subject(&asked, settings.default_region);
+    let read = read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
+    let client = Client::of(&settings.data_dir)?;
+    let service = client.service_sid(service.as_deref())?;
+    Ok((client, exact(read), service))
+}
+
+fn set(
+    EntryArgs { of, minutes }: EntryArgs,
+    action: &str,
+    messages: Option<u32>,
+    json: bool,
+    sources: &Sources,
+) -> Result<CommandOutput, CommandError> {
+    let (client, subject, service) = begin(of, sources)?;
+    let fields = [
+        ("Subject", Some(subject)),
+        ("Action", Some(action.to_owned())),
+        ("Messages", messages.map(|messages| messages.to_string())),
+        ("Minutes", Some(minutes.to_string())),
+        ("ServiceSid", service),
+    ];
+    Ok(one(&client.post("/v2/Guard/Entries", &fields)?, json, |entry| {
+        let [subject, service, details, until] =
+            ["subject", "service", "details", "date_until"].map(|field| text(entry, field));
+        format!("{subject}, service {service}: {details} until {until}\n")
+    }))
 }
 
 fn explained(subject: &str, explanation: &Value) -> String {
@@ -290,39 +225,10 @@ fn explained(subject: &str, explanation: &Value) -> String {
     ];
     lines.extend(all("reasons").iter().filter_map(Value::as_str).map(str::to_owned));
     let mut allowances = all("allowances");
-    for allowance in allowances.iter_mut().filter(|allowance| allowance["date_passes"].is_null()) {
-        allowance["date_passes"] = json!("now");
+    for allowance in allowances.iter_mut().filter(|allowance| allowance["date_until"].is_null()) {
+        allowance["date_until"] = json!("now");
     }
-    let line = |decision: &Value| {
-        let of = |field| text(decision, field);
-        let messages = counted(&decision["messages"], "message");
-        let (last, effect, subject, rule) = (of("date_last"), of("effect"), of("subject"), of("rule"));
-        format!("{last}  {effect}: {messages} to or from {subject} by the rule {rule}\n")
-    };
-    let decided: String = all("decisions").iter().map(line).collect();
-    let title = if decided.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
-    lines.join("\n") + "\n\n" + &table(&ALLOWANCES, &allowances) + title + &decided
-}
-
-fn row(item: &Item) -> Value {
-    match item {
-        Item::Budget(budget) => json!({
-            "type": "budget", "subject": budget.name, "service": budget.service, "details": format!("{budget} spent"),
-        }),
-        Item::Allowance(allowance) => json!({
-            "type": "allowance", "subject": allowance.subject, "service": allowance.service,
-            "until": allowance.date_passes, "details": allowance.to_string(),
-        }),
-        Item::Entry(entry) => json!({
-            "type": format!("entry: {}", entry.action), "subject": entry.subject, "service": entry.service,
-            "until": entry.date_until, "details": entry.messages.map(|messages| counted(&json!(messages), "message")),
-        }),
-        Item::Decision(decision) => json!({
-            "type": decision.effect, "subject": decision.subject, "service": decision.service,
-            "last": decision.date_last,
-            "details": format!("{} by the rule {}", counted(&json!(decision.messages), "message"), decision.rule),
-        }),
-    }
+    lines.join("\n") + "\n\n" + &table(&ALLOWANCES, &allowances)
 }
 
 const OUTCOME: [(&str, &str); 6] = [
@@ -337,12 +243,12 @@ const OUTCOME: [(&str, &str); 6] = [
 /// What a replay reads of a line.
 #[derive(Deserialize)]
 struct SentLine {
-    time: String,
+    time: Timestamp,
     #[serde(rename = "type")]
-    channel: String,
-    to: String,
+    channel: Channel,
+    to: PhoneNumber,
     send_status: String,
-    verified_at: Option<String>,
+    verified_at: Option<Timestamp>,
     attempt: String,
 }
 
@@ -353,39 +259,36 @@ fn replay_file(
     sources: &Sources,
 ) -> Result<CommandOutput, CommandError> {
     let (pricing, settings) = config::load_guard(sources)?;
-    let (messages, not_sent) = read_messages(file, pricing)?;
+    let (messages, not_sent) = read_messages(file, &pricing.prices.unwrap_or_default())?;
     let mut rules = settings.rules(&GuardRules::default());
     rules.tolerance = tolerance.unwrap_or(rules.tolerance);
-    let mut outcome = json!([]);
-    if !messages.is_empty() {
-        let replayed = replay(&messages, &rules, 1);
-        let share = u64::from(replayed.honest_refused) * 100_000 / u64::from(replayed.honest_users.max(1));
-        let share = format!("{} ({}.{:03} %)", replayed.honest_refused, share / 1_000, share % 1_000);
-        let (cost, saved) = (money(replayed.cost), money(replayed.saved));
-        let mut row = json!(replayed);
-        if !json {
-            (row["cost"], row["saved"], row["honest_refused"]) = (json!(cost), json!(saved), json!(share));
-        }
-        outcome = json!([row]);
+    let replayed = replay(&messages, &rules, 1);
+    let mut row = json!(replayed);
+    if !json {
+        let refused = replayed.honest_refused;
+        let share = u64::from(refused) * 100_000 / u64::from(replayed.honest_users.max(1));
+        (row["cost"], row["saved"]) = (money(replayed.cost).into(), money(replayed.saved).into());
+        row["honest_refused"] = format!("{refused} ({}.{:03} %)", share / 1_000, share % 1_000).into();
     }
-    let mut output = list(&outcome, json, "no messages", &OUTCOME);
-    let times = messages.iter().map(|message| message.at);
-    let hours =
-        times.clone().max().map_or(0, |last| last.since(times.min().unwrap_or(last)).as_secs() / 3_600);
-    output.err = format!(
-        "messages: {} in {} days and {} hours; rows left out because nothing was sent: {not_sent}; tolerance: {}; client \
-         addresses are not recorded\n",
-        messages.len(),
-        hours / 24,
-        hours % 24,
-        rules.tolerance
-    );
-    Ok(output)
+    let rows = if messages.is_empty() { json!([]) } else { json!([row]) };
+    let times = || messages.iter().map(|message| message.at);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let hours = last.since(first).as_secs() / 3_600;
+    Ok(CommandOutput {
+        err: format!(
+            "messages: {} in {} days and {} hours; rows left out because nothing was sent: {not_sent}; tolerance: {}; \
+             client addresses are not recorded\n",
+            messages.len(),
+            hours / 24,
+            hours % 24,
+            rules.tolerance
+        ),
+        ..list(&rows, json, "no messages", &OUTCOME)
+    })
 }
 
 /// The sent messages of a file, and the number of its other rows.
-fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize), CommandError> {
-    let prices = pricing.prices.unwrap_or_default();
+fn read_messages(path: &Path, prices: &Prices) -> Result<(Vec<Recorded>, usize), CommandError> {
     let unreadable = |source| CommandError::File { action: "read", path: path.to_owned(), source };
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -393,36 +296,26 @@ fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize)
         Box::new(BufReader::new(File::open(path).map_err(unreadable)?))
     };
     let (mut messages, mut not_sent) = (Vec::new(), 0);
-    for (place, line) in input.lines().enumerate() {
+    for (line, place) in input.lines().zip(1..) {
         let wrong = |why: String| {
+            let path = path.display();
             CommandError::Damaged(format!(
-                "line {} of {} is no line of `onceward tracker --json`: {why}",
-                place + 1,
-                path.display()
+                "line {place} of {path} is no line of `onceward tracker --json`: {why}"
             ))
         };
         let line = line.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => wrong(error.to_string()),
             _ => unreadable(error),
         })?;
-        let row: SentLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        if row.send_status != SendStatus::Sent.as_str() {
+        let SentLine { time: at, channel, to: number, send_status, verified_at, attempt } =
+            serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        if send_status != SendStatus::Sent.as_str() {
             not_sent += 1;
             continue;
         }
-        let number = PhoneNumber::parse(&row.to, None).map_err(|error| wrong(error.to_string()))?;
-        let field = |name: &str| wrong(format!("{name} is wrong"));
-        let moment = |text: &str, name| Timestamp::parse(text).ok_or_else(|| field(name));
-        let attempt = AttemptId::parse(&row.attempt).ok_or_else(|| field("attempt"))?;
-        let channel = Channel::parse(&row.channel).ok_or_else(|| field("type"))?;
-        messages.push(Recorded {
-            at: moment(&row.time, "time")?,
-            service: attempt.key.service,
-            number,
-            channel,
-            price: prices.of(number.region(), channel),
-            verified_at: row.verified_at.map(|text| moment(&text, "verified_at")).transpose()?,
-        });
+        let attempt = AttemptId::parse(&attempt).ok_or_else(|| wrong("attempt is wrong".to_owned()))?;
+        let (service, price) = (attempt.key.service, prices.of(number.region(), channel));
+        messages.push(Recorded { at, service, number, channel, price, verified_at });
     }
     Ok((messages, not_sent))
 }
@@ -500,8 +393,8 @@ mod tests {
     fn a_bad_line_is_named_with_its_number() {
         for (bad, why) in [
             ("{", "EOF"),
-            (&LINE.replace("+49", "+"), "number"),
-            (&LINE.replace("2026-03-01T10:00:20.000Z", "soon"), "verified_at is wrong"),
+            (&LINE.replace("+49", "49"), "number"),
+            (&LINE.replace("2026-03-01T10:00:20.000Z", "soon"), "column"),
             (&LINE.replace("0-0000000000000001-0", "1"), "attempt is wrong"),
         ] {
             let error = replay(format!("{LINE}\n{bad}\n")).expect_err(bad);

@@ -27,7 +27,7 @@ use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::guard::{Charge, ChargeError, ClientSignals};
+use crate::guard::{Charge, ChargeError, ClientSignals, Message};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
 use crate::trace::RequestId;
@@ -351,8 +351,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, Failure> {
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
         let is_free = gateway.name == GatewayName::Simulator;
-        let request_id = self.job.request_id.as_deref();
-        let charging = guard.charge(self.service(), self.job.number, self.channel, is_free, request_id);
+        let (service, number, channel) = (self.service(), self.job.number, self.channel);
+        let message = Message { service, number, channel, request_id: self.job.request_id.as_deref() };
+        let charging = guard.charge(message, is_free);
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
             Ok(charged) => charged.map_err(|error| match error {

@@ -7,24 +7,23 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod decisions;
+mod findings;
 pub mod operator;
 mod verified;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
 
 use crate::audit::{Author, Change};
 use crate::budgets::Budgets;
 pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
@@ -34,34 +33,24 @@ use crate::metrics::{
 use crate::registry::Registry;
 use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
 
-use self::decisions::Decisions;
-pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
+use self::findings::Findings;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
-    Ticket, TooManyEntries, replay,
+    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, replay,
 };
 use onceward_core::guard::{Guard, GuardRow, MOST_ALLOWANCES, RowName, VerifiedNumber};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Intervals between writes of the decisions.
-const DECISION_INTERVALS: u32 = 40;
-
 /// Rows that are looked at in each interval, to free those that say nothing.
 const LOOKS: usize = 64;
-
-/// Notices that a receiver may leave unread.
-const NOTICES: usize = 256;
 
 /// Records that are taken under one lock: some 100 us.
 const AT_ONCE: usize = 512;
 
-/// Records of a slot that one decision writes.
-const PER_DECISION: usize = 32;
-
-/// Records per page. Reading one blocks a shard for some 50 us.
+/// Records per page of the start. Reading one blocks a shard for some 50 us.
 const PAGE: usize = 64;
 
 /// Rows that were dropped are logged once in this time.
@@ -100,24 +89,6 @@ impl ClientSignals {
     }
 }
 
-/// Why the guard refuses a send, as far as the caller may know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuardRefusal {
-    /// By a rule, or by an entry of the operator.
-    Blocked {
-        rule: Rule,
-        /// When a message can pass; `None` for a number that gets none.
-        until: Option<Timestamp>,
-    },
-    /// The service does not send to the country.
-    Country,
-    /// A landline takes no text message.
-    Landline,
-    BudgetSpent {
-        until: Timestamp,
-    },
-}
-
 /// Why a manual entry was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
@@ -131,42 +102,44 @@ pub enum EntryError {
     Refused(#[from] Refusal),
 }
 
-/// The dependencies of [`PumpingGuard`].
-pub struct GuardDeps<'a> {
-    pub shards: &'a Shards,
-    pub server_key: &'a ServerKey,
-    /// The table that the shards keep [`VerifiedRecord`]s in.
-    pub verified: VerifiedNumbers,
+/// What the operator configured.
+#[derive(Default)]
+pub struct GuardConfig {
     /// Rules and budgets of the server.
     pub settings: GuardSettings,
     /// What services change of them.
     pub services: HashMap<ServiceId, GuardSettings>,
     pub pricing: Pricing,
-    /// Names the services in lists; `None` for no names.
-    pub registry: Option<Registry>,
-    /// Whether messages cost money: a gateway beside the simulator is in use. Otherwise there are no allowances.
-    pub pays: bool,
+    /// Whether no message costs money, because the simulator is the only gateway: then there are no allowances.
+    pub is_free: bool,
 }
 
-impl<'a> GuardDeps<'a> {
-    /// The default rules, without budgets.
-    pub fn new(shards: &'a Shards, server_key: &'a ServerKey, verified: VerifiedNumbers) -> Self {
-        let (settings, pricing) = (GuardSettings::default(), Pricing::default());
-        let (services, registry) = (HashMap::new(), None);
-        Self { shards, server_key, verified, settings, services, pricing, registry, pays: true }
-    }
+/// An empty allowance or a spent budget. Events of webhooks contain it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardAbout {
+    /// The rule, or the key of the budget.
+    pub rule: String,
+    /// `service` or `all_services`.
+    pub scope: String,
+    /// The number (masked), prefix, country, address or network, or `unproven`. `None` for a budget.
+    pub subject: Option<String>,
+    pub until: Timestamp,
+    /// Messages, or millionths of the currency.
+    pub limit: u64,
+    /// Numbers that the place usually verifies in a day. `None` for a budget.
+    pub usual: Option<u32>,
 }
 
-/// An allowance that became empty, or a budget that is spent, and the message that led to it.
-#[derive(Debug, Clone, Copy)]
-pub struct GuardNotice {
+/// A message that is to be sent.
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
     pub service: ServiceId,
     pub number: PhoneNumber,
     pub channel: Channel,
-    pub finding: Finding,
-    /// The key of the budget in the settings, and its limit.
-    pub budget: Option<(&'static str, u64)>,
+    pub request_id: Option<&'a str>,
 }
+
+type Notify = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
 
 /// A cheap handle.
 #[derive(Clone)]
@@ -177,65 +150,69 @@ pub struct PumpingGuard {
 struct Inner {
     guard: Mutex<Guard>,
     verified: VerifiedNumbers,
-    /// Verified numbers on their way to the shards.
-    newly_verified: Mutex<HashMap<(ServiceId, PhoneNumber), VerifiedNumber>>,
     default_rules: GuardRules,
     /// Of services that have their own.
     rules: HashMap<ServiceId, GuardRules>,
     budgets: Budgets,
+    /// Names the services in lists; `None` for no names.
     registry: Option<Registry>,
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     metrics: Arc<Metrics>,
-    decisions: Decisions,
-    notices: broadcast::Sender<GuardNotice>,
+    findings: Mutex<Findings>,
+    notify: OnceLock<Notify>,
     refusals: OncePerSecond,
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
 }
 
 impl PumpingGuard {
-    /// Reads the records, and writes changes from now on. Needs a tokio runtime.
+    /// Reads the records, and writes changes from now on. `verified` is the table that the shards keep
+    /// [`VerifiedRecord`]s in. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
-    pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, verified, settings, services, pricing, registry, pays } = deps;
+    pub async fn start(
+        shards: &Shards,
+        server_key: &ServerKey,
+        verified: VerifiedNumbers,
+        registry: Option<Registry>,
+        GuardConfig { settings, services, pricing, is_free }: GuardConfig,
+    ) -> Result<Self, Refusal> {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let (metrics, slots) = (Arc::clone(shards.metrics()), SlotHash::new(server_key));
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
             let rules = own.rules(base);
-            GuardRules { mode: if pays { rules.mode } else { Mode::Off }, ..rules }
+            GuardRules { mode: if is_free { Mode::Off } else { rules.mode }, ..rules }
         };
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
-        let slots = SlotHash::new(server_key);
-        let settings =
+        let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
+        router.for_each(PAGE, |GuardRecord(row)| guard.restore(row)).await?;
+        let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
-        let names = shards.metrics().service_names().clone();
-        let (known_router, known_clock) = (Arc::clone(&router), Arc::clone(&clock));
+        let names = metrics.service_names().clone();
         let budgets =
-            Budgets::start(known_router, known_clock, slots.clone(), pricing, names, settings).await?;
+            Budgets::start(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, names, limits);
         let inner = Arc::new(Inner {
-            guard: Mutex::new(Guard::new(MOST_ALLOWANCES, hash_seed(server_key))),
+            guard: Mutex::new(guard),
             verified,
-            newly_verified: Mutex::default(),
             default_rules,
             rules,
-            budgets,
+            budgets: budgets.await?,
             registry,
             router,
             clock,
             slots,
-            metrics: Arc::clone(shards.metrics()),
-            decisions: Decisions::follow(shards, SlotHash::new(server_key)),
-            notices: broadcast::Sender::new(NOTICES),
+            metrics: Arc::clone(&metrics),
+            findings: Mutex::default(),
+            notify: OnceLock::new(),
             refusals: OncePerSecond::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        shards.metrics().create_guard_refusals_at_zero(&Rule::NAMES, Effect::Refused.as_str());
-        inner.restore().await?;
-        shards.metrics().pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
+        metrics.create_guard_refusals_at_zero(&Rule::NAMES, Effect::Refused.as_str());
+        metrics.pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
@@ -250,37 +227,20 @@ impl PumpingGuard {
     /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
     pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
-        let now = self.inner.clock.now();
-        if let Some(spent) = self.inner.budgets.spent(service) {
-            self.inner.report(&spent, service, number, channel, request_id);
-            return Err(GuardRefusal::BudgetSpent { until: spent.until });
+        let (inner, now) = (&self.inner, self.inner.clock.now());
+        let message = Message { service, number, channel, request_id };
+        if let Some(spent) = inner.budgets.spent(service) {
+            inner.report(message, &spent);
+            return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
         }
-        let rules = self.inner.rules(service);
-        let verified = self.inner.known(service, number, now);
-        let assessment = self.inner.guard().assess(signals, rules, verified, now);
+        let verified = inner.known(service, number, now);
+        let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
         for finding in &assessment.findings {
-            let is_first = self.inner.record(service, number, finding, request_id);
-            if is_first && finding.effect == Effect::Refused && finding.figures.is_some() {
-                let (finding, budget) = (*finding, None);
-                let _ = self.inner.notices.send(GuardNotice { service, number, channel, finding, budget });
-            }
+            inner.record(message, finding, None);
         }
-        assessment.verdict.map(|()| assessment.ticket).map_err(|refused| {
+        assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
             if refused.rule != Rule::Landline {
-                self.inner.metrics.refused_by_guard(Recipient { service, number, is_test: false }, channel);
-            }
-            match refused.rule {
-                Rule::CountryList => GuardRefusal::Country,
-                Rule::Landline => GuardRefusal::Landline,
-                Rule::Entry
-                | Rule::NumberType
-                | Rule::Number
-                | Rule::Prefix
-                | Rule::Address
-                | Rule::Network
-                | Rule::Country
-                | Rule::Unproven
-                | Rule::Budget => GuardRefusal::Blocked { rule: refused.rule, until: refused.until },
+                inner.metrics.refused_by_guard(Recipient { service, number, is_test: false }, channel);
             }
         })
     }
@@ -292,19 +252,14 @@ impl PumpingGuard {
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
-    pub async fn charge(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        channel: Channel,
-        is_free: bool,
-        request_id: Option<&str>,
-    ) -> Result<Charge, ChargeError> {
+    pub async fn charge(&self, message: Message<'_>, is_free: bool) -> Result<Charge, ChargeError> {
+        let Message { service, number, channel, .. } = message;
         let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
-        if let Err(ChargeError::Spent(spent)) = &charged {
-            self.inner.report(spent, service, number, channel, request_id);
-        }
-        charged
+        charged.inspect_err(|error| {
+            if let ChargeError::Spent(spent) = error {
+                self.inner.report(message, spent);
+            }
+        })
     }
 
     /// The slots of numbers.
@@ -312,14 +267,10 @@ impl PumpingGuard {
         &self.inner.slots
     }
 
-    /// Empty allowances, once an hour for each, and spent budgets from now on.
-    pub fn notices(&self) -> broadcast::Receiver<GuardNotice> {
-        self.inner.notices.subscribe()
-    }
-
-    /// What the guard refused, or would have refused: the newest first, and whether more follow.
-    pub async fn decisions(&self, query: &DecisionQuery) -> Result<(Vec<GuardDecision>, bool), Refusal> {
-        self.inner.decisions.list(query).await
+    /// Calls `notify` for each empty allowance, once an hour, and for each spent budget from now on, with the message that
+    /// led to it. Only the first call has an effect.
+    pub fn on_notice(&self, notify: impl Fn(Message<'_>, GuardAbout) + Send + Sync + 'static) {
+        let _ = self.inner.notify.set(Box::new(notify));
     }
 
     /// Ends the refusals of one number.
@@ -327,101 +278,79 @@ impl PumpingGuard {
         self.inner.guard().unlock(service, number);
     }
 
-    /// Forgets a number of a service: its messages, its verification, its manual entry and the decisions about it; of all
-    /// services, its manual entry. Returns whether the guard knew it.
+    /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
+    /// manual entry. Returns whether the guard knew it.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
-        let mut is_known = self.inner.guard().forget(service, number, self.inner.clock.now());
-        self.inner.write(Durability::Durable).await?;
+        let inner = &self.inner;
+        let is_known = inner.guard().forget(service, number, inner.clock.now());
+        inner.write(Durability::Durable).await?;
         let Some(service) = service else { return Ok(is_known) };
-        let subject = self.inner.verified_subject(service, number);
-        if self.inner.verified.get(subject.slot, service, number).is_some() {
-            is_known = true;
-            let removed = self.inner.router.decide(subject, move |view| {
-                view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
-                Ok::<_, Refusal>(())
-            });
-            removed.await.unwrap_or(Err(Refusal::Stopping))?;
-        }
-        Ok(self.inner.decisions.erase(service, number).await? || is_known)
+        let is_listed = inner.findings().forget(service, number);
+        let subject = inner.verified_subject(service, number);
+        // Behind a verification that the shard has not decided yet.
+        let removed = inner.router.decide(subject, move |view| {
+            let is_verified = view.get::<VerifiedRecord>(subject.id).is_some();
+            view.put::<VerifiedRecord>(subject.id, None, Durability::Durable);
+            Ok::<_, Refusal>(is_verified)
+        });
+        Ok(removed.await.unwrap_or(Err(Refusal::Stopping))? || is_known || is_listed)
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are handed again later.
     pub async fn flush(&self) {
-        self.inner.decisions.flush().await;
-        self.inner.flush().await;
+        // The shard logs why it refuses.
+        let _ = self.inner.write(Durability::Lazy).await;
     }
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
+        let Inner { verified, budgets, .. } = &*self.inner;
         let guard = self.inner.guard();
-        let table = |name, held, limit| TableReading { name, held, limit };
-        let tables = vec![
-            table("guard allowances", guard.held(), MOST_ALLOWANCES),
-            table("verified numbers", self.inner.verified.held(), self.inner.verified.limit()),
-        ];
-        let dropped = guard.dropped();
+        let (allowances, dropped) = (guard.held(), guard.dropped());
         drop(guard);
-        (tables, dropped, self.inner.budgets.list(None))
+        let tables = [
+            ("guard allowances", allowances, MOST_ALLOWANCES),
+            ("verified numbers", verified.held(), verified.limit()),
+        ];
+        let tables = tables.map(|(name, held, limit)| TableReading { name, held, limit });
+        (tables.into(), dropped, budgets.list(None))
     }
 }
 
 /// Writes the changes until the last handle is gone.
 async fn run(inner: Weak<Inner>) {
-    let (mut dropped, mut logged) = (0, None::<Timestamp>);
-    for turn in 1_u32.. {
+    let (mut logged, mut next_log) = (0, Timestamp::EPOCH);
+    loop {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
-        inner.flush().await;
-        inner.guard().sweep(LOOKS, inner.clock.now());
-        if !turn.is_multiple_of(DECISION_INTERVALS) {
-            continue;
-        }
-        inner.decisions.flush().await;
-        let now = inner.clock.now();
-        let all = inner.guard().dropped();
-        if all > dropped && logged.is_none_or(|at| now >= at.plus(DROPS_LOGGED)) {
+        let _ = inner.write(Durability::Lazy).await;
+        let (now, mut guard) = (inner.clock.now(), inner.guard());
+        guard.sweep(LOOKS, now);
+        let dropped = guard.dropped();
+        drop(guard);
+        if dropped > logged && now >= next_log {
             tracing::warn!(
-                dropped = all - dropped,
+                dropped = dropped - logged,
                 "guard tables full; allowances of services with more than their share were dropped"
             );
-            (dropped, logged) = (all, Some(now));
+            (logged, next_log) = (dropped, now.plus(DROPS_LOGGED));
         }
     }
 }
 
-/// Records of one slot that are written together.
-#[derive(Default)]
-struct SlotWrites {
-    rows: Vec<(RowName, Id, Option<GuardRecord>)>,
-    verified: Vec<(Newly, Id)>,
-    audited: Option<(Author, Change)>,
-}
-
-/// A number that was verified, on its way to its shard.
-type Newly = ((ServiceId, PhoneNumber), VerifiedNumber);
-
-/// A write on its way, and what it writes.
-struct Written {
-    rows: Vec<RowName>,
-    verified: Vec<Newly>,
-    answer: tokio::sync::oneshot::Receiver<Result<(), Refusal>>,
-}
+/// Records of one slot that are written together, and the line of the audit log about them.
+type SlotWrites = (Vec<(RowName, Id, Option<GuardRecord>)>, Option<(Author, Change)>);
 
 impl Inner {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn newly_verified(&self) -> MutexGuard<'_, HashMap<(ServiceId, PhoneNumber), VerifiedNumber>> {
-        self.newly_verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `None` for a deleted service.
-    fn sid(&self, service: ServiceId) -> Option<Sid> {
-        self.registry.as_ref()?.service_by_id(service).map(|service| service.sid)
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rules(&self, service: ServiceId) -> &GuardRules {
@@ -433,33 +362,13 @@ impl Inner {
         if self.rules(service).mode == Mode::Off {
             return None;
         }
-        let newly = self.newly_verified().get(&(service, number)).copied();
-        let stored = || self.verified.get(self.verified_subject(service, number).slot, service, number);
-        newly.or_else(stored).filter(|verified| now < verified.expires())
+        let verified = self.verified.get(self.verified_subject(service, number).slot, service, number);
+        verified.filter(|verified| now < verified.expires())
     }
 
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
         let id = record_id(service, number.as_u64());
         Subject { slot: self.slots.of(id), id }
-    }
-
-    fn give_back(&self, Recipient { service, number, .. }: Recipient, ticket: &Ticket) {
-        self.guard().give_back(service, number, ticket, self.rules(service), self.clock.now());
-    }
-
-    async fn flush(&self) {
-        // The shard logs why it refuses.
-        let _ = self.write(Durability::Lazy).await;
-    }
-
-    async fn restore(&self) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        let visit = |GuardRecord(row): GuardRecord| {
-            if now < row.expires() {
-                self.guard().restore(row);
-            }
-        };
-        self.router.for_each(PAGE, visit).await
     }
 
     async fn write(&self, durability: Durability) -> Result<(), Refusal> {
@@ -475,144 +384,98 @@ impl Inner {
         mut audited: Option<(Author, Change)>,
     ) -> Result<(), Refusal> {
         let mut result = Ok(());
-        let newly: Vec<_> = self.newly_verified().iter().map(|(key, verified)| (*key, *verified)).collect();
-        let mut verified = newly.into_iter();
         while result.is_ok() {
-            let rows = self.guard().take_changed(AT_ONCE);
+            let changed = self.guard().take_changed(AT_ONCE);
             let mut slots = BTreeMap::<u8, SlotWrites>::new();
-            for (name, row) in rows {
+            for (name, row) in changed {
                 let Subject { slot, id } = Subject::of_name(&name, &self.slots);
-                let writes = slots.entry(slot).or_default();
-                writes.rows.push((name, id, row.map(GuardRecord)));
-                if let Some(audited) = audited.take() {
-                    writes.audited = Some(audited);
-                }
-            }
-            for newly in verified.by_ref().take(AT_ONCE) {
-                let (service, number) = newly.0;
-                let Subject { slot, id } = self.verified_subject(service, number);
-                slots.entry(slot).or_default().verified.push((newly, id));
+                let (rows, line) = slots.entry(slot).or_default();
+                rows.push((name, id, row.map(GuardRecord)));
+                *line = line.take().or_else(|| audited.take());
             }
             if slots.is_empty() {
                 break;
             }
-            let written =
-                slots.into_iter().flat_map(|(slot, writes)| self.write_slot(slot, writes, durability));
-            for Written { rows, verified, answer } in written.collect::<Vec<_>>() {
-                let answer = answer.await.unwrap_or(Err(Refusal::Stopping));
-                if answer.is_ok() {
-                    let mut waiting = self.newly_verified();
-                    for (key, verified) in verified {
-                        if waiting.get(&key) == Some(&verified) {
-                            waiting.remove(&key);
-                        }
+            let writes = slots.into_iter().filter_map(|(slot, (rows, line))| {
+                let names: Vec<_> = rows.iter().map(|(name, ..)| *name).collect();
+                let subject = Subject { slot, id: rows.first()?.1 };
+                let written = self.router.decide(subject, move |view| {
+                    for (_, id, row) in &rows {
+                        view.put(*id, row.as_ref(), durability);
                     }
-                } else {
+                    if let Some((author, change)) = line {
+                        author.record(change, view);
+                    }
+                    Ok(())
+                });
+                Some((names, written))
+            });
+            for (names, written) in writes.collect::<Vec<_>>() {
+                let written = written.await.unwrap_or(Err(Refusal::Stopping));
+                if written.is_err() {
                     let mut guard = self.guard();
-                    for name in rows {
+                    for name in names {
                         guard.mark_changed(name);
                     }
                 }
-                result = result.and(answer);
+                result = result.and(written);
             }
         }
         result
     }
 
-    fn write_slot(
-        &self,
-        slot: u8,
-        SlotWrites { mut rows, mut verified, mut audited }: SlotWrites,
-        durability: Durability,
-    ) -> Vec<Written> {
-        let mut written = Vec::new();
-        while !rows.is_empty() || !verified.is_empty() {
-            let rows: Vec<_> = rows.drain(..rows.len().min(PER_DECISION)).collect();
-            let verified: Vec<_> = verified.drain(..verified.len().min(PER_DECISION)).collect();
-            let ids = rows.iter().map(|(_, id, _)| *id).chain(verified.iter().map(|(_, id)| *id));
-            let Some(id) = ids.take(1).next() else { break };
-            let audited = audited.take();
-            let names = rows.iter().map(|(name, ..)| *name).collect();
-            let newly = verified.iter().map(|(newly, _)| *newly).collect();
-            let answer = self.router.decide(Subject { slot, id }, move |view| {
-                let now = view.now();
-                for (_, id, row) in &rows {
-                    let row = row.as_ref().filter(|row| now < row.0.expires());
-                    view.put(*id, row, durability);
-                }
-                for ((_, verified), id) in &verified {
-                    view.put(*id, Some(&VerifiedRecord(*verified)), Durability::Lazy);
-                }
-                if let Some((author, change)) = audited {
-                    author.record(change, view);
-                }
-                Ok(())
-            });
-            written.push(Written { rows: names, verified: newly, answer });
-        }
-        written
+    /// Reports that a budget has nothing left for a message.
+    fn report(&self, message: Message<'_>, spent: &SpentBudget) {
+        let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
+        let (effect, until) = (Effect::Refused, Some(spent.until));
+        self.record(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
     }
 
-    /// Counts and logs that a budget has nothing left for a message.
-    fn report(
-        &self,
-        spent: &SpentBudget,
-        service: ServiceId,
-        number: PhoneNumber,
-        channel: Channel,
-        request_id: Option<&str>,
-    ) {
-        let SpentBudget { service: scope, until, newly_spent } = *spent;
-        let finding = Finding {
-            rule: Rule::Budget,
-            key: Key::new(scope, Dimension::Total),
-            effect: Effect::Refused,
-            figures: None,
-            until: Some(until),
-        };
-        if let Some((budget, limit)) = newly_spent {
-            let scope = scope.and_then(|scope| self.metrics.service_names().of(scope));
-            tracing::warn!(budget, limit, service = scope, until = %until.rfc3339_seconds(), "budget spent");
-            let budget = Some((budget, limit));
-            let _ = self.notices.send(GuardNotice { service, number, channel, finding, budget });
-        }
-        self.record(service, number, &finding, request_id);
-    }
-
-    /// Counts and logs a broken rule. Returns whether it is the first one of its kind in the hour.
-    fn record(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        finding: &Finding,
-        request_id: Option<&str>,
-    ) -> bool {
+    /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
+    fn record(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
+        let Message { service, number, request_id, .. } = message;
+        let Finding { key: Key { service: scope, dimension: key }, figures, until, .. } = *finding;
         let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
         self.metrics.guard_finding(rule, effect);
-        let is_first = self.decisions.note(service, finding, self.clock.now());
-        let service = self.metrics.service_names().of(service);
-        let key = finding.key.dimension;
-        let figure = |of: fn(&Figures) -> u32| finding.figures.as_ref().map(of);
-        let (level, most) = (figure(|figures| figures.level), figure(|figures| figures.most));
-        let usual = figure(|figures| figures.usual);
-        let until = finding.until.map(|until| until.rfc3339_seconds().to_string());
-        if is_first && finding.figures.is_some() {
-            tracing::warn!(rule, effect, %key, service, until, level, most, usual, "guard allowance empty");
+        let is_first = self.findings().note(service, finding, self.clock.now()) && figures.is_some();
+        let names = self.metrics.service_names();
+        let name = names.of(service);
+        let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));
+        let usual = figures.map(|figures| figures.usual);
+        let shown = until.map(|until| until.rfc3339_seconds().to_string());
+        if let Some((budget, limit)) = newly_spent {
+            let service = scope.and_then(|scope| names.of(scope));
+            tracing::warn!(budget, limit, service, until = shown, "budget spent");
         }
-        if finding.effect == Effect::Refused {
-            let request_id = request_id.map(str::to_owned);
-            self.refusals.note(move |count| {
-                tracing::info!(
-                    request_id, %number, rule, %key, service, until, level, most, usual, count, "send refused by guard"
-                );
-            });
+        if is_first {
+            tracing::warn!(
+                rule, effect, %key, service = name, until = shown, level, most, usual, "guard allowance empty"
+            );
         }
-        is_first
+        if finding.effect != Effect::Refused {
+            return;
+        }
+        if (is_first || newly_spent.is_some())
+            && let Some(notify) = self.notify.get()
+        {
+            let about = GuardAbout {
+                rule: newly_spent.map_or(rule, |(budget, _)| budget).to_owned(),
+                scope: if scope.is_some() { "service" } else { "all_services" }.to_owned(),
+                subject: newly_spent.is_none().then(|| key.to_string()),
+                until: until.unwrap_or(Timestamp::EPOCH),
+                limit: newly_spent.map_or(most.unwrap_or(0).into(), |(_, limit)| limit),
+                usual,
+            };
+            notify(message, about);
+        }
+        let request_id = request_id.map(str::to_owned);
+        self.refusals.note(move |count| {
+            tracing::info!(
+                request_id, %number, rule, %key, service = name, until = shown, level, most, usual, count,
+                "send refused by guard"
+            );
+        });
     }
-}
-
-pub const fn scope_name(service: Option<ServiceId>) -> &'static str {
-    if service.is_some() { "service" } else { "all_services" }
 }
 
 /// Takes over the ends of sends and verifications.
@@ -622,25 +485,31 @@ impl FactConsumer for Facts {
     fn verification(&self, facts: &VerificationFacts) {
         let Some(inner) = self.0.upgrade().filter(|_| !facts.recipient.is_test) else { return };
         let Recipient { service, number, .. } = facts.recipient;
-        let rules = inner.rules(service);
+        let (rules, now) = (inner.rules(service), inner.clock.now());
         if facts.step != VerificationStep::Approved || rules.mode == Mode::Off {
             return;
         }
-        let now = inner.clock.now();
         let earlier = inner.known(service, number, now);
         let has_room = earlier.is_some() || inner.verified.has_room(service);
         let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
-        let verified = verified.filter(|verified| earlier != Some(*verified));
-        inner.newly_verified().extend(verified.map(|verified| ((service, number), verified)));
+        if let Some(verified) = verified.filter(|verified| earlier != Some(*verified)) {
+            let subject = inner.verified_subject(service, number);
+            // The shard decides it before the number's next command.
+            drop(inner.router.decide_unbounded(subject, move |view| {
+                view.put(subject.id, Some(&VerifiedRecord(verified)), Durability::Lazy);
+                Ok::<_, Refusal>(())
+            }));
+        }
     }
 
     fn failed_attempt(&self, _: &FailedAttemptFacts) {}
 
     fn send(&self, _: &SendFacts) {}
 
-    fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
+    fn not_sent(&self, Recipient { service, number, .. }: Recipient, ticket: &Ticket) {
         if let Some(inner) = self.0.upgrade() {
-            inner.give_back(recipient, ticket);
+            let (rules, now) = (inner.rules(service), inner.clock.now());
+            inner.guard().give_back(service, number, ticket, rules, now);
         }
     }
 }

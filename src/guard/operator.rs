@@ -1,40 +1,31 @@
 //! The guard for its operator: explanations, lists and changes. The command line, the API and the dashboard show the same
-//! views.
+//! items.
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use onceward_core::guard::{AllowanceNow, Explained, Refusals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
-    Mode, PumpingGuard, Rule, scope_name,
+    ClientNet, Dimension, Effect, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
+    Rule,
 };
 use crate::audit::{Action, Author, Change};
 pub use crate::budgets::amount;
 use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::metrics::BudgetView;
 use crate::registry::Service;
-use crate::shard::{Durability, Refusal};
-use onceward_core::guard::{AllowanceNow, Explained, Refusals};
+use crate::shard::Durability;
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
 
-/// Decisions of an explanation.
-const EXPLAINED: usize = 10;
-
-/// The length of an entry unless the operator says another.
-pub const USUAL_HOURS: u32 = 12;
-
-/// The longest manual entry.
-pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-
-/// The time before now whose decisions are listed unless the operator says another.
-const DAY: Duration = Duration::from_secs(86_400);
+/// The length of an entry in minutes unless the operator says another, and that of the longest one.
+pub const USUAL_MINUTES: u32 = 12 * 60;
+pub const MOST_MINUTES: u32 = 365 * 24 * 60;
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
@@ -78,82 +69,41 @@ pub fn exact(dimension: Dimension) -> String {
     }
 }
 
-/// An allowance of unverified messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GuardAllowance")]
-pub struct AllowanceView {
-    /// The service.
-    pub service_sid: Option<String>,
-    /// The name of the service.
-    pub service: String,
-    /// The number (masked in lists), prefix, country, address or network, or `unproven`: all unproven countries.
-    #[schemars(example = &"+99290000****")]
-    pub subject: String,
-    /// Messages that it still has, and those of a full one.
-    pub level: u32,
-    pub most: u32,
-    /// The last messages, which are kept for places where others have verified.
-    pub kept: u32,
-    /// Numbers that are usually verified in a day.
-    pub usual: u32,
-    /// When the next message from a place without users passes; null for now.
-    #[schemars(extend("format" = "date-time"))]
-    pub date_passes: Option<String>,
-}
-
-impl fmt::Display for AllowanceView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { level, most, usual, kept, .. } = *self;
-        f.write_str(&left(&Figures { level, most, usual, kept }))
-    }
-}
-
-fn left(Figures { level, most, usual, .. }: &Figures) -> String {
-    format!("{level} of {most} messages left, usually {usual} verified a day")
-}
-
-fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
-    let (last, rule) = (shown(last), rule.as_str());
-    let were = if messages == 1 { "message was" } else { "messages were" };
-    format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard.")
-}
-
-/// A manual entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GuardEntry")]
-pub struct EntryView {
+/// Something that the guard has, or did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GuardItem")]
+pub struct Item {
+    /// `budget`, `allowance`, `entry`; messages of an hour that broke a rule: `refused`, or `recorded` by one that only
+    /// records.
+    #[serde(rename = "type")]
+    #[schemars(regex(pattern = "^(budget|allowance|entry|refused|recorded)$"), example = &"allowance")]
+    pub kind: String,
     /// The service; null for all services.
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
-    /// The number (masked in lists), prefix, country, address or network.
+    /// The number (masked in lists), prefix, country, address or network; `unproven`: all unproven countries; `all`; or the
+    /// key of a budget.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
-    /// `allow`, `block` or `expect`.
-    #[schemars(regex(pattern = "^(allow|block|expect)$"), example = &"allow")]
-    pub action: String,
-    /// The announced messages that are left, of `expect`; else null.
-    pub messages: Option<u32>,
-    /// The end.
+    /// `allow`, `block` or `expect`, of an entry. Else null.
+    pub action: Option<String>,
+    /// What it does, in words.
+    pub details: String,
+    /// Messages that an allowance, a budget or an announcement still has, of money millionths of the currency; or that broke
+    /// the rule. Null for other entries.
+    pub messages: Option<u64>,
+    /// The messages of a full allowance or of the whole budget. Else null.
+    pub most: Option<u64>,
+    /// Numbers that are usually verified in a day. Null for what has no allowance.
+    pub usual: Option<u32>,
+    /// When the next message from a place without users passes, or when an entry ends; null for now.
     #[schemars(extend("format" = "date-time"))]
-    pub date_until: String,
-    /// In the answer to a new entry: the action of the one that it replaces. Else null.
-    pub replaced: Option<String>,
-}
-
-/// Something that the guard does at present, or decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Item {
-    Budget(BudgetView),
-    /// One with less than half of its messages.
-    Allowance(AllowanceView),
-    Entry(EntryView),
-    Decision(DecisionView),
+    pub date_until: Option<String>,
 }
 
 /// What the guard knows of a subject in one service, and why it refuses messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
     /// The service.
@@ -165,13 +115,11 @@ pub struct ServiceExplanation {
     /// The reasons, and what lets messages pass.
     pub reasons: Vec<String>,
     /// The subject itself first, then what contains it.
-    pub allowances: Vec<AllowanceView>,
-    /// The newest refusals and would-be refusals.
-    pub decisions: Vec<DecisionView>,
+    pub allowances: Vec<Item>,
 }
 
 /// What the guard does with messages to or from a subject.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "GuardExplanation")]
 pub struct Explanation {
     /// The number, prefix, country, address or network.
@@ -179,36 +127,6 @@ pub struct Explanation {
     pub subject: String,
     /// The service that was asked for, or the ten that refuse it or have the least left.
     pub services: Vec<ServiceExplanation>,
-}
-
-/// The messages of an hour that broke a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GuardDecision")]
-pub struct DecisionView {
-    /// The service of the messages.
-    pub service_sid: Option<String>,
-    /// The name of the service.
-    pub service: String,
-    /// The number (masked), prefix, country, address or network, `unproven`, or `all`.
-    #[schemars(example = &"+99290000****")]
-    pub subject: String,
-    /// Whose entry or budget it was: `service`, also for every other rule, or `all_services`.
-    #[schemars(regex(pattern = "^(service|all_services)$"))]
-    pub scope: String,
-    #[schemars(example = &"prefix")]
-    pub rule: String,
-    /// `refused`, or `recorded` by a rule that only records.
-    #[schemars(regex(pattern = "^(refused|recorded)$"), example = &"refused")]
-    pub effect: String,
-    pub messages: u64,
-    /// The first message of the hour.
-    #[schemars(extend("format" = "date-time"))]
-    pub date_first: String,
-    /// The last message of the hour.
-    #[schemars(extend("format" = "date-time"))]
-    pub date_last: String,
-    /// Numbers that the place usually verifies in a day; null for lists, types, numbers and budgets.
-    pub usual: Option<u32>,
 }
 
 const fn whose(service: Option<ServiceId>) -> &'static str {
@@ -224,60 +142,51 @@ const fn permitting(rule: Rule) -> &'static str {
              guard to record or off."
         }
         Rule::Landline => " To permit them, set landlines of the key guard to record or off.",
-        Rule::Entry
-        | Rule::Number
-        | Rule::Prefix
-        | Rule::Address
-        | Rule::Network
-        | Rule::Country
-        | Rule::Unproven
-        | Rule::Budget => "",
+        _ => "",
     }
+}
+
+fn left(Figures { level, most, usual, .. }: Figures) -> String {
+    format!("{level} of {most} messages left, usually {usual} verified a day")
 }
 
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
 
-/// The country and the type of a subject's numbers; `None` for an address.
-fn country_and_type(dimension: Dimension) -> Option<(Option<Region>, NumberType)> {
+/// The country and the type of a subject's numbers.
+fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
     match dimension {
-        Dimension::Number(number) => Some(number.region_and_type()),
+        Dimension::Number(number) => number.region_and_type(),
         Dimension::Prefix(digits) => {
             let number = PhoneNumber::from_u64(digits.saturating_mul(10_000));
-            Some((number.and_then(PhoneNumber::region), NumberType::Other))
+            (number.and_then(PhoneNumber::region), NumberType::Other)
         }
-        Dimension::Country(country) => Some((country, NumberType::Other)),
-        Dimension::Address(_) | Dimension::Network(_) | Dimension::Unproven | Dimension::Total => None,
+        Dimension::Country(country) => (country, NumberType::Other),
+        Dimension::Address(_) | Dimension::Network(_) | Dimension::Unproven | Dimension::Total => {
+            (None, NumberType::Other)
+        }
     }
 }
 
 impl PumpingGuard {
     /// Explains what the guard does with messages to or from a subject: of one service, or of those in which most lacks.
-    pub async fn explain(
-        &self,
-        service: Option<&Service>,
-        dimension: Dimension,
-    ) -> Result<Explanation, Refusal> {
-        let services = match service {
-            Some(service) => vec![service.id],
-            None => self.worst(dimension),
-        };
-        let mut explained = Vec::new();
-        for service in services {
-            explained.push(self.explain_in(service, dimension).await?);
-        }
+    pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
+        let services = service.map_or_else(|| self.worst(dimension), |service| vec![service.id]);
+        let explained = services.into_iter().map(|service| self.explain_in(service, dimension));
+        let mut services: Vec<_> = explained.collect();
         // The order of the sort before stays among equals.
-        explained.sort_by_key(|explanation| !explanation.refused);
-        Ok(Explanation { subject: exact(dimension), services: explained })
+        services.sort_by_key(|explanation| !explanation.refused);
+        Explanation { subject: exact(dimension), services }
     }
 
     /// The services in which a message is refused, or an allowance of the subject lacks most.
     fn worst(&self, dimension: Dimension) -> Vec<ServiceId> {
-        let now = self.now();
-        let mut services: Vec<_> = self.inner.guard().services().collect();
+        let (now, guard) = (self.now(), self.inner.guard());
+        let mut services: Vec<_> = guard.services().collect();
+        services.extend(guard.entries(now).filter_map(|(key, _)| key.service));
+        drop(guard);
         services.extend(self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]));
-        services.extend(self.inner.guard().entries(now).filter_map(|(key, _)| key.service));
         services.sort_unstable();
         services.dedup();
         services.sort_by_cached_key(|service| {
@@ -290,62 +199,64 @@ impl PumpingGuard {
     }
 
     fn explained(&self, service: ServiceId, dimension: Dimension, now: Timestamp) -> Explained {
-        let of = country_and_type(dimension).unwrap_or((None, NumberType::Other));
+        let inner = &self.inner;
         let verified = match dimension {
-            Dimension::Number(number) => self.inner.known(service, number, now),
+            Dimension::Number(number) => inner.known(service, number, now),
             _ => None,
         };
-        self.inner.guard().explain(service, dimension, of, self.inner.rules(service), verified, now)
+        let of = country_and_type(dimension);
+        inner.guard().explain(service, dimension, of, inner.rules(service), verified, now)
     }
 
-    async fn explain_in(
-        &self,
-        service: ServiceId,
-        dimension: Dimension,
-    ) -> Result<ServiceExplanation, Refusal> {
-        let (rules, now) = (self.inner.rules(service), self.now());
-        let country = country_and_type(dimension).and_then(|(country, _)| country);
+    fn explain_in(&self, service: ServiceId, dimension: Dimension) -> ServiceExplanation {
+        let (mode, now) = (self.inner.rules(service).mode, self.now());
+        let (service_sid, name) = self.named(Some(service), "default");
+        let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
+        let Explained { assessment, entries, allowances, refusals } = self.explained(service, dimension, now);
         let mut reasons = Vec::new();
-        let spent = self.inner.budgets.used_up(service, country);
+        let spent = self.inner.budgets.used_up(service, country_and_type(dimension).0);
         if let Some((budget, until)) = &spent {
-            let (whose, until) = (whose(budget.service_id), shown(*until));
-            let budget = self.budget_view(budget.clone());
-            let name = &budget.name;
+            let (name, whose, until) = (&budget.name, whose(budget.service_id), shown(*until));
             reasons.push(format!(
                 "The budget {name} of {whose} has too little left for a text message until {until}: {budget} spent. A larger \
                  {name} in config.json permits more."
             ));
         }
-        let Explained { assessment, entries, allowances, refusals } = self.explained(service, dimension, now);
-        let option =
-            self.named(Some(service), "").0.map(|sid| format!(" --service {sid}")).unwrap_or_default();
-        reasons.extend(assessment.findings.iter().filter_map(|finding| {
-            Some(match (finding.rule, finding.figures, finding.until) {
-                (Rule::Entry, ..) => return None,
+        for Finding { rule, key, effect, figures, until } in &assessment.findings {
+            reasons.push(match (rule, figures, until) {
+                // Below, with the other entries.
+                (Rule::Entry, ..) => continue,
                 (_, Some(figures), Some(until)) => {
-                    let of = finding.key.dimension;
+                    let of = key.dimension;
                     let allow = exact(if of == Dimension::Unproven { dimension } else { of });
-                    let (of, left, until) = (exact(of), left(&figures), shown(until));
+                    let (of, left, until) = (exact(of), left(*figures), shown(*until));
                     format!(
                         "The allowance of {of} lacks messages: {left}. The next message passes at {until}. If these are your \
                          users, onceward guard allow '{allow}'{option} --for 12h lets them pass."
                     )
                 }
-                (rule, ..) => {
-                    let (does, helps) = match finding.effect {
-                        Effect::Refused => ("refuses", permitting(rule)),
-                        Effect::Recorded => ("only records", ""),
-                    };
+                _ => {
+                    let is_refused = *effect == Effect::Refused;
+                    let does = if is_refused { "refuses" } else { "only records" };
+                    let helps = if is_refused { permitting(*rule) } else { "" };
                     format!("The rule {} {does} text messages to it.{helps}", rule.as_str())
                 }
-            })
-        }));
-        reasons.extend(entries.iter().map(|(key, entry)| self.entry_reason(key, entry)));
-        if rules.mode != Mode::Block {
-            let mode = if rules.mode == Mode::Off { "off" } else { "record" };
+            });
+        }
+        for (key, entry) in entries {
+            let Item { service_sid, subject, details, date_until, .. } = self.entry(key, entry, exact);
+            let option = service_sid.map(|sid| format!(" --service {sid}")).unwrap_or_default();
             reasons.push(format!(
-                "The mode of the guard is {mode}: no message is refused for want of an allowance."
+                "By a manual entry for {}, {details} to or from {subject} until {}; onceward guard remove \
+                 '{subject}'{option} ends that.",
+                whose(key.service),
+                date_until.unwrap_or_default(),
             ));
+        }
+        if mode != Mode::Block {
+            let mode = if mode == Mode::Off { "off" } else { "record" };
+            let what = "no message is refused for want of an allowance";
+            reasons.push(format!("The mode of the guard is {mode}: {what}."));
         }
         if let Dimension::Number(number) = dimension
             && self.inner.known(service, number, now).is_some()
@@ -355,20 +266,10 @@ impl PumpingGuard {
             reasons.push(known.to_owned());
         }
         reasons.extend(refusals.map(refusals_in_words));
-        let query = DecisionQuery {
-            service: Some(service),
-            keys: allowances.iter().map(|allowance| allowance.dimension).collect(),
-            limit: EXPLAINED,
-            ..DecisionQuery::default()
-        };
-        let decisions = self.decisions(&query).await?.0;
-        let decisions = decisions.iter().map(|decision| self.decision_view(decision)).collect();
+        let allowances = allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect();
         let refused = spent.is_some() || assessment.verdict.is_err();
-        let allowances =
-            allowances.into_iter().map(|allowance| self.allowance_view(allowance, exact)).collect();
-        let (service_sid, service) = self.named(Some(service), "default");
         let service_sid = service_sid.unwrap_or_default();
-        Ok(ServiceExplanation { service_sid, service, refused, reasons, allowances, decisions })
+        ServiceExplanation { service_sid, service: name, refused, reasons, allowances }
     }
 
     /// The refusals of a number in a service on the day of the last one, in a sentence.
@@ -376,80 +277,46 @@ impl PumpingGuard {
         self.inner.guard().refusals(service, number).map(refusals_in_words)
     }
 
-    fn entry_reason(&self, key: &Key, entry: &Entry) -> String {
-        let view = self.entry_view(*key, *entry, exact);
-        let EntryView { service_sid, subject, date_until, messages, .. } = &view;
-        let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
-        let does = match entry.action {
-            EntryAction::Allow => "needs no allowance".to_owned(),
-            EntryAction::Block => "is refused".to_owned(),
-            EntryAction::Expect(_) => {
-                format!("gets {} announced messages beyond its allowance", messages.unwrap_or_default())
-            }
-        };
-        format!(
-            "By a manual entry for {}, {subject} {does} until {date_until}; onceward guard remove '{subject}'{option} ends that.",
-            whose(key.service)
-        )
-    }
-
     /// The sid and the name of a service; `none` for no service.
     fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
-        let Some(id) = service else { return (None, none.to_owned()) };
-        let registry = self.inner.registry.as_ref();
-        match registry.and_then(|registry| Some((registry, registry.service_by_id(id)?))) {
-            Some((registry, service)) => (Some(service.sid.to_string()), registry.title(&service)),
-            None if registry.is_some() => (None, "a deleted service".to_owned()),
+        match service.zip(self.inner.registry.as_ref()) {
             None => (None, none.to_owned()),
+            Some((id, registry)) => match registry.service_by_id(id) {
+                Some(service) => (Some(service.sid.to_string()), registry.title(&service)),
+                None => (None, "a deleted service".to_owned()),
+            },
         }
     }
 
-    /// `named` is [`masked`] or [`exact`].
-    fn allowance_view(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> AllowanceView {
+    fn item(&self, kind: &str, service: Option<ServiceId>, subject: String, details: String) -> Item {
+        let (service_sid, service) = self.named(service, "all");
+        Item { kind: kind.to_owned(), service_sid, service, subject, details, ..Item::default() }
+    }
+
+    /// `named` is [`masked`] or [`exact`], here and below.
+    fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
         let AllowanceNow { service, dimension, figures, passes } = allowance;
-        let Figures { level, most, usual, kept } = figures;
-        let (service_sid, service) = self.named(Some(service), "default");
-        let (subject, date_passes) = (named(dimension), passes.map(shown));
-        AllowanceView { service_sid, service, subject, level, most, kept, usual, date_passes }
+        let Figures { level, most, usual, .. } = figures;
+        let (messages, most) = (Some(level.into()), Some(most.into()));
+        let item = self.item("allowance", Some(service), named(dimension), left(figures));
+        Item { messages, most, usual: Some(usual), date_until: passes.map(shown), ..item }
     }
 
-    /// `named` is [`masked`] or [`exact`].
-    pub fn entry_view(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> EntryView {
-        let (action, messages) = match entry.action {
-            EntryAction::Allow => ("allow", None),
-            EntryAction::Block => ("block", None),
-            EntryAction::Expect(messages) => ("expect", Some(messages)),
+    fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
+        let (action, details, messages) = match entry.action {
+            EntryAction::Allow => ("allow", "messages need no allowance".to_owned(), None),
+            EntryAction::Block => ("block", "messages are refused".to_owned(), None),
+            EntryAction::Expect(left) => {
+                ("expect", format!("{left} messages are announced"), Some(left.into()))
+            }
         };
-        let (service_sid, service) = self.named(key.service, "all");
-        let (subject, date_until) = (named(key.dimension), shown(entry.until));
-        let (action, replaced) = (action.to_owned(), None);
-        EntryView { service_sid, service, subject, action, messages, date_until, replaced }
-    }
-
-    fn budget_view(&self, budget: BudgetView) -> BudgetView {
-        let (service_sid, service) = self.named(budget.service_id, "all");
-        BudgetView { service_sid, service, ..budget }
-    }
-
-    pub fn decision_view(&self, decision: &GuardDecision) -> DecisionView {
-        let GuardDecision { name, sends, first, last, figures, .. } = decision;
-        let (service_sid, service) = self.named(Some(name.service), "default");
-        DecisionView {
-            service_sid,
-            service,
-            subject: masked(name.key.dimension),
-            scope: scope_name(name.key.service).to_owned(),
-            rule: name.rule.as_str().to_owned(),
-            effect: name.effect.as_str().to_owned(),
-            messages: *sends,
-            date_first: shown(*first),
-            date_last: shown(*last),
-            usual: figures.map(|figures| figures.usual),
+        let (action, date_until) = (Some(action.to_owned()), Some(shown(entry.until)));
+        Item {
+            action,
+            messages,
+            date_until,
+            ..self.item("entry", key.service, named(key.dimension), details)
         }
-    }
-
-    pub fn entry(&self, key: &Key) -> Option<Entry> {
-        self.inner.guard().entry(key, self.now())
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
@@ -460,63 +327,64 @@ impl PumpingGuard {
         &self,
         key: Key,
         action: Option<EntryAction>,
-        length: Duration,
+        minutes: u32,
         by: Author,
-    ) -> Result<Option<EntryView>, EntryError> {
-        if let (Some(EntryAction::Expect(_)), false) =
-            (action, matches!(key.dimension, Dimension::Country(_)))
-        {
-            return Err(EntryError::NotACountry);
-        }
-        // A write in between would take the entry without its line of the audit log, and not durably.
-        let _writing = self.inner.writing.lock().await;
-        let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
-        let before = self.entry(&key);
-        let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
-            return Ok(None);
-        };
+    ) -> Result<Option<Item>, EntryError> {
+        let is_country = matches!(key.dimension, Dimension::Country(_));
         let audited = match action {
+            Some(EntryAction::Expect(_)) if !is_country => return Err(EntryError::NotACountry),
             None => Action::GuardEntryRemoved,
             Some(EntryAction::Allow) => Action::GuardAllowed,
             Some(EntryAction::Block) => Action::GuardBlocked,
             Some(EntryAction::Expect(_)) => Action::GuardExpected,
         };
-        let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
-        if let Err(refusal) = self.inner.write_locked(Durability::Durable, Some((by, change))).await {
-            self.inner.guard().reset_entry(key, before);
+        let (inner, now) = (&self.inner, self.now());
+        // A write in between would take the entry without its line of the audit log, and not durably.
+        let _writing = inner.writing.lock().await;
+        let before = inner.guard().entry(&key, now);
+        let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
+        let Some(entry) = inner.guard().set_entry(key, action, until, now)? else { return Ok(None) };
+        let service = key.service.and_then(|service| inner.registry.as_ref()?.service_by_id(service));
+        let change = Change::of(audited).in_service(service.map(|service| service.sid));
+        let change = Change { number: Some(masked(key.dimension)), ..change };
+        if let Err(refusal) = inner.write_locked(Durability::Durable, Some((by, change))).await {
+            inner.guard().reset_entry(key, before);
             return Err(refusal.into());
         }
-        let replaced = before.filter(|_| action.is_some());
-        let replaced = replaced.map(|before| self.entry_view(key, before, exact).action);
-        Ok(Some(EntryView { replaced, ..self.entry_view(key, entry, exact) }))
+        let mut item = self.entry(key, entry, exact);
+        if let Some(before) = before.filter(|_| action.is_some()) {
+            let action = self.entry(key, before, exact).action.unwrap_or_default();
+            item.details = format!("{} (in place of {action})", item.details);
+        }
+        Ok(Some(item))
     }
 
     /// The budgets of a service, or of all.
     pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        self.inner.budgets.list(service).into_iter().map(|budget| self.budget_view(budget)).collect()
+        let mut budgets = self.inner.budgets.list(service);
+        for budget in &mut budgets {
+            (budget.service_sid, budget.service) = self.named(budget.service_id, "all");
+        }
+        budgets
     }
 
     /// The manual entries of a service or of all: those that end last first.
-    pub fn entries(&self, service: Option<ServiceId>) -> Vec<(Key, Entry)> {
+    pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
         let mut entries: Vec<_> = self.inner.guard().entries(self.now()).collect();
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
-        entries
+        entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
     }
 
     /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
-    /// left. `named` writes the subjects.
+    /// left.
     pub fn low_allowances(
         &self,
         service: Option<ServiceId>,
         limit: usize,
         named: fn(Dimension) -> String,
-    ) -> Vec<AllowanceView> {
+    ) -> Vec<Item> {
         let (now, mut low, mut next) = (self.now(), Vec::new(), Some((0, 0)));
-        let lowest = |low: &mut Vec<AllowanceNow>| {
-            low.sort_by_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
-            low.truncate(limit);
-        };
         while let Some(start) = next {
             let page;
             (page, next) = self.inner.guard().page(service, start, ALLOWANCES_AT_ONCE);
@@ -524,35 +392,57 @@ impl PumpingGuard {
             low.extend(page.into_iter().filter_map(|(service, dimension, allowance)| {
                 AllowanceNow::low(service, dimension, allowance, self.inner.rules(service), now)
             }));
-            if low.len() >= limit.saturating_add(2 * ALLOWANCES_AT_ONCE) {
-                lowest(&mut low);
-            }
         }
-        lowest(&mut low);
-        low.into_iter().map(|allowance| self.allowance_view(allowance, named)).collect()
+        low.sort_by_cached_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
+        low.truncate(limit);
+        low.into_iter().map(|allowance| self.allowance(allowance, named)).collect()
     }
 
-    /// Budgets, low allowances, entries, and the decisions since a moment (of the last day by default), of a service or of
-    /// all; at most `limit` of each. `named` writes the subjects of allowances and entries.
-    pub async fn overview(
+    /// The rules that messages of a service, or of all, broke in this hour and the one before, those with most messages first.
+    pub fn broken_rules(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
+        let mut found: Vec<_> = self.inner.findings().list(self.now()).collect();
+        found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
+        found.sort_by_key(|(_, messages, _)| Reverse(*messages));
+        let item = |(service, messages, Finding { rule, key, effect, figures, until })| {
+            let noun = if messages == 1 { "message" } else { "messages" };
+            let details = format!("{messages} {noun} by the rule {}", rule.as_str());
+            let item = self.item(effect.as_str(), Some(service), named(key.dimension), details);
+            let (usual, date_until) = (figures.map(|figures: Figures| figures.usual), until.map(shown));
+            Item { messages: Some(messages), usual, date_until, ..item }
+        };
+        found.into_iter().map(item).collect()
+    }
+
+    /// Budgets, low allowances, entries and broken rules of a service or of all, at most `limit` of each.
+    pub fn overview(
         &self,
-        (service, since, limit): (Option<ServiceId>, Option<Timestamp>, usize),
+        service: Option<ServiceId>,
+        limit: usize,
         named: fn(Dimension) -> String,
-    ) -> Result<Vec<Item>, Refusal> {
-        let since = since.unwrap_or_else(|| self.now().minus(DAY));
-        let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
-        let (decisions, _) = self.decisions(&query).await?;
-        let mut items: Vec<_> = self.budgets(service).into_iter().take(limit).map(Item::Budget).collect();
-        items.extend(self.low_allowances(service, limit, named).into_iter().map(Item::Allowance));
-        let entries = self.entries(service).into_iter().take(limit);
-        items.extend(entries.map(|(key, entry)| Item::Entry(self.entry_view(key, entry, named))));
-        items.extend(decisions.iter().map(|decision| Item::Decision(self.decision_view(decision))));
-        Ok(items)
+    ) -> Vec<Item> {
+        let budgets = self.budgets(service).into_iter().map(|budget| {
+            let details = format!("{budget} spent");
+            let BudgetView { service_sid, service, name, spent, limit, .. } = budget;
+            let (kind, messages, most) =
+                ("budget".to_owned(), Some(limit.saturating_sub(spent)), Some(limit));
+            Item { kind, service_sid, service, subject: name, details, messages, most, ..Item::default() }
+        });
+        let mut items: Vec<_> = budgets.take(limit).collect();
+        items.extend(self.low_allowances(service, limit, named));
+        items.extend(self.entries(service, named).into_iter().take(limit));
+        items.extend(self.broken_rules(service, named).into_iter().take(limit));
+        items
     }
 
     fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
+}
+
+fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
+    let (last, rule) = (shown(last), rule.as_str());
+    let were = if messages == 1 { "message was" } else { "messages were" };
+    format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard.")
 }
 
 #[cfg(test)]
@@ -563,7 +453,7 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::GuardSettings;
     use crate::domain::{Channel, ServerKey};
-    use crate::guard::{ClientSignals, GuardDeps, Signals, VerifiedNumbers};
+    use crate::guard::{ClientSignals, GuardConfig, Signals, VerifiedNumbers};
     use crate::registry::tests::world::start;
     use crate::store::MemoryStore;
 
@@ -575,8 +465,9 @@ mod tests {
         let budget = GuardSettings { messages_per_day: Some(1_000), ..GuardSettings::default() };
         let services = (0..10_000).map(|n| (ServiceId::new(n), budget.clone())).collect();
         let key = ServerKey::from_bytes([7; 32]);
-        let deps = GuardDeps::new(&shards, &key, VerifiedNumbers::new(10));
-        let guard = PumpingGuard::start(GuardDeps { services, ..deps }).await.expect("a guard");
+        let config = GuardConfig { services, ..GuardConfig::default() };
+        let guard = PumpingGuard::start(&shards, &key, VerifiedNumbers::new(10), None, config);
+        let guard = guard.await.expect("a guard");
         let number = PhoneNumber::parse("+992900000123", None).expect("a number");
         let signals = ClientSignals::default().about(ServiceId::DEFAULT, number, Channel::Sms);
         for service in (0..10_000).map(ServiceId::new) {
@@ -584,13 +475,12 @@ mod tests {
                 guard.assess(&Signals { service, ..signals }, None).expect("sent");
             }
         }
-        let items = guard.overview((None, None, 20_000), masked).await.expect("a list");
-        let budgets = items.iter().filter(|item| matches!(item, Item::Budget(_))).count();
-        let allowances = items.iter().filter(|item| matches!(item, Item::Allowance(_))).count();
-        assert_eq!((budgets, allowances), (10_000, 10_000));
+        let items = guard.overview(None, 20_000, masked);
+        let of = |kind| items.iter().filter(|item| item.kind == kind).count();
+        assert_eq!((of("budget"), of("allowance")), (10_000, 10_000));
         let lowest = guard.low_allowances(None, 5, masked);
         assert_eq!((lowest.len(), lowest[0].subject.as_str()), (5, "+99290000****"));
-        let explained = guard.explain(None, Dimension::Number(number)).await.expect("reasons");
+        let explained = guard.explain(None, Dimension::Number(number));
         assert_eq!(explained.services.len(), 10);
     }
 

@@ -56,7 +56,8 @@ impl VerifiedNumbers {
     /// A number with the slot of its record. Waits for no other shard.
     pub fn get(&self, slot: u8, service: ServiceId, number: PhoneNumber) -> Option<VerifiedNumber> {
         let rows = lock(self.by_slot.get(usize::from(slot))?).upgrade()?;
-        lock(&rows).get(service, number.as_u64())
+        let rows = lock(&rows);
+        rows.find((service, number.as_u64())).map(|at| rows.all[at].verified())
     }
 
     pub const fn limit(&self) -> usize {
@@ -88,60 +89,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number in 14 bytes: number (50 bits), slot and the days since it counted in eight bytes; service; day.
+/// A number in 14 bytes.
 #[derive(Clone, Copy)]
-struct Row([u16; 7]);
+#[repr(C, packed(2))]
+struct Row {
+    /// The number (50 bits), the slot, and the days since it counted.
+    packed: u64,
+    service: ServiceId,
+    day: u16,
+}
 
 /// Bits of a number of at most 15 digits.
 const NUMBER_BITS: u32 = 50;
 
+/// A service and its number.
+type Name = (ServiceId, u64);
+
 impl Row {
-    fn new(service: ServiceId, number: u64, slot: u8, verified: VerifiedNumber) -> Self {
+    fn new((service, number): Name, slot: u8, verified: VerifiedNumber) -> Self {
         let VerifiedNumber { day, counted } = verified;
         let since = u64::from(day.saturating_sub(counted)).min(7);
         let packed = number | u64::from(slot) << NUMBER_BITS | since << (NUMBER_BITS + 8);
-        let word = |of: u64, place: u32| (of >> (16 * place) & 0xffff) as u16;
-        let (service, all) = (u64::from(service.get()), packed);
-        Self([
-            word(all, 0),
-            word(all, 1),
-            word(all, 2),
-            word(all, 3),
-            word(service, 0),
-            word(service, 1),
-            day,
-        ])
+        Self { packed, service, day }
     }
 
-    fn first(self) -> u64 {
-        self.0[..4].iter().rev().fold(0, |all, word| all << 16 | u64::from(*word))
-    }
-
-    fn number(self) -> u64 {
-        self.first() & ((1 << NUMBER_BITS) - 1)
-    }
-
-    fn slot(self) -> u8 {
-        (self.first() >> NUMBER_BITS & 0xff) as u8
-    }
-
-    fn service(self) -> ServiceId {
-        ServiceId::new(u32::from(self.0[5]) << 16 | u32::from(self.0[4]))
+    const fn name(self) -> Name {
+        (self.service, self.packed & ((1 << NUMBER_BITS) - 1))
     }
 
     fn verified(self) -> VerifiedNumber {
-        let since = (self.first() >> (NUMBER_BITS + 8) & 7) as u16;
-        VerifiedNumber { day: self.0[6], counted: self.0[6].saturating_sub(since) }
+        let since = (self.packed >> (NUMBER_BITS + 8)) as u16;
+        VerifiedNumber { day: self.day, counted: self.day.saturating_sub(since) }
     }
 
     fn key(self) -> RecordKey {
-        let id = record_id(self.service(), self.number());
-        RecordKey { slot: self.slot(), kind: VerifiedRecord::KIND, id }
+        let ((service, number), slot) = (self.name(), (self.packed >> NUMBER_BITS & 0xff) as u8);
+        RecordKey { slot, kind: VerifiedRecord::KIND, id: record_id(service, number) }
     }
 
-    fn stored(self) -> (RecordKey, Stored) {
-        let verified = self.verified();
-        (self.key(), Stored::of(VerifiedRecord(verified)))
+    fn stored(self) -> Stored {
+        Stored::of(VerifiedRecord(self.verified()))
     }
 }
 
@@ -168,70 +155,52 @@ impl Default for Rows {
 }
 
 impl Rows {
-    fn hash(&self, service: ServiceId, number: u64) -> u64 {
-        self.hasher.hash_one((service, number))
+    fn find(&self, name: Name) -> Option<usize> {
+        let hash = self.hasher.hash_one(name);
+        let found = self.index[part_of(hash)].find(hash, |at| self.all[*at as usize].name() == name);
+        found.map(|at| *at as usize)
     }
 
-    fn find(&self, service: ServiceId, number: u64) -> Option<usize> {
-        let hash = self.hash(service, number);
-        let is_it = |place: &u32| {
-            let row = self.all[*place as usize];
-            row.number() == number && row.service() == service
-        };
-        self.index[part_of(hash)].find(hash, is_it).map(|place| *place as usize)
-    }
-
-    fn get(&self, service: ServiceId, number: u64) -> Option<VerifiedNumber> {
-        self.find(service, number).map(|place| self.all[place].verified())
-    }
-
-    fn set(&mut self, service: ServiceId, number: u64, row: Row) {
-        if let Some(place) = self.find(service, number) {
-            self.all[place] = row;
+    fn set(&mut self, row: Row) {
+        let name = row.name();
+        if let Some(at) = self.find(name) {
+            self.all[at] = row;
             return;
         }
-        let Ok(place) = u32::try_from(self.all.len()) else { return };
+        let Self { all, index, services, hasher } = self;
+        let Ok(at) = u32::try_from(all.len()) else { return };
         // Doubling would leave half of the memory of many numbers unused.
-        if self.all.len() == self.all.capacity() {
-            self.all.reserve_exact(self.all.len() / 16 + 1_024);
+        if all.len() == all.capacity() {
+            all.reserve_exact(all.len() / 16 + 1_024);
         }
-        self.all.push(row);
-        *self.services.entry(service).or_default() += 1;
-        let (rows, hasher) = (&self.all, &self.hasher);
-        let rehash = |place: &u32| {
-            let row = rows[*place as usize];
-            hasher.hash_one((row.service(), row.number()))
-        };
-        let hash = hasher.hash_one((service, number));
-        self.index[part_of(hash)].insert_unique(hash, place, rehash);
+        all.push(row);
+        *services.entry(name.0).or_default() += 1;
+        let hash = hasher.hash_one(name);
+        index[part_of(hash)].insert_unique(hash, at, |at| hasher.hash_one(all[*at as usize].name()));
     }
 
-    fn remove(&mut self, service: ServiceId, number: u64) -> bool {
-        let Some(place) = self.find(service, number) else { return false };
-        self.unindex(service, number, place);
-        let last = self.all.len() - 1;
-        self.all.swap_remove(place);
-        if let Some(moved) = self.all.get(place).copied() {
-            let hash = self.hash(moved.service(), moved.number());
-            if let Some(known) = self.index[part_of(hash)].find_mut(hash, |known| *known as usize == last) {
-                *known = u32::try_from(place).unwrap_or(u32::MAX);
+    fn remove(&mut self, name: Name) -> bool {
+        let Some(place) = self.find(name) else { return false };
+        let Self { all, index, services, hasher } = self;
+        let hash = hasher.hash_one(name);
+        if let Ok(found) = index[part_of(hash)].find_entry(hash, |at| *at as usize == place) {
+            found.remove();
+        }
+        all.swap_remove(place);
+        // The last row takes its place.
+        if let Some(moved) = all.get(place) {
+            let hash = hasher.hash_one(moved.name());
+            if let Some(at) = index[part_of(hash)].find_mut(hash, |at| *at as usize == all.len()) {
+                *at = u32::try_from(place).unwrap_or(u32::MAX);
             }
         }
-        if let Some(count) = self.services.get_mut(&service) {
+        if let Some(count) = services.get_mut(&name.0) {
             *count -= 1;
             if *count == 0 {
-                self.services.remove(&service);
+                services.remove(&name.0);
             }
         }
         true
-    }
-
-    fn unindex(&mut self, service: ServiceId, number: u64, place: usize) {
-        let hash = self.hash(service, number);
-        let part = &mut self.index[part_of(hash)];
-        if let Ok(found) = part.find_entry(hash, |known| *known as usize == place) {
-            found.remove();
-        }
     }
 }
 
@@ -249,13 +218,12 @@ impl Table for VerifiedTable {
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
-        let (service, number) = record_id_parts(key.id);
         let rows = lock(&self.rows);
-        rows.find(service, number).map(|place| rows.all[place].stored().1)
+        rows.find(record_id_parts(key.id)).map(|at| rows.all[at].stored())
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        lock(&self.rows).all.get(position).map(|row| row.stored())
+        lock(&self.rows).all.get(position).map(|row| (row.key(), row.stored()))
     }
 
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
@@ -268,13 +236,11 @@ impl Table for VerifiedTable {
         if !std::mem::replace(&mut self.slots[slot], true) {
             *lock(&self.by_slot[slot]) = Arc::downgrade(&self.rows);
         }
-        let (service, number) = record_id_parts(key.id);
-        lock(&self.rows).set(service, number, Row::new(service, number, key.slot, verified));
+        lock(&self.rows).set(Row::new(record_id_parts(key.id), key.slot, verified));
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let (service, number) = record_id_parts(key.id);
-        lock(&self.rows).remove(service, number)
+        lock(&self.rows).remove(record_id_parts(key.id))
     }
 }
 
@@ -360,8 +326,7 @@ mod tests {
     fn a_number_takes_at_most_24_bytes() {
         let mut rows = Rows::default();
         for number in 1..=200_000 {
-            let service = ServiceId::DEFAULT;
-            rows.set(service, number, Row::new(service, number, 0, verified(20_000, 20_000)));
+            rows.set(Row::new((ServiceId::DEFAULT, number), 0, verified(20_000, 20_000)));
         }
         let index: usize = rows.index.iter().map(HashTable::allocation_size).sum();
         let bytes = rows.all.capacity() * size_of::<Row>() + index;

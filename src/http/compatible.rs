@@ -23,7 +23,7 @@ use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
 };
-use crate::guard::{ClientSignals, GuardRefusal};
+use crate::guard::{ClientSignals, GuardRefusal, Rule};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Failure, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest,
 };
@@ -395,7 +395,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
             Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&number_refused(reply))
         }
         SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
@@ -502,12 +502,10 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 
 /// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
 fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
-    let until = match refusal {
-        GuardRefusal::Blocked { until, .. } => until,
-        GuardRefusal::Country | GuardRefusal::Landline => None,
-        GuardRefusal::BudgetSpent { .. } => return refused_by_guard(refusal, now, Response::plain),
-    };
-    let minutes = minutes_up(until.map_or(NEVER, |until| until.since(now)));
+    if refusal.rule == Rule::Budget {
+        return refused_by_guard(refusal, now, Response::plain);
+    }
+    let minutes = minutes_up(refusal.until.map_or(NEVER, |until| until.since(now)));
     let lockout = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
     let form = |status: StatusCode, message: &str| {
         Response::envelope(status, status.as_u16(), message, Some(lockout))
@@ -520,25 +518,25 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pumping guard refuses the message. Its reason is for the operator.
 fn refused_by_guard(
-    refusal: GuardRefusal,
+    GuardRefusal { rule, until }: GuardRefusal,
     now: Timestamp,
     form: impl FnOnce(StatusCode, &str) -> Response,
 ) -> Response {
-    match refusal {
-        GuardRefusal::BudgetSpent { until } => form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
-            .retry_after(seconds_up(until.since(now)))
-            .because(NotServed::RateLimited),
-        GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
-            .because(NotServed::Country)
-            .explained("the server sends no message to this country"),
-        GuardRefusal::Blocked { rule, .. } => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
-            .because(NotServed::Blocked)
-            .explained(&format!("the pumping guard refuses the message by its rule {}", rule.as_str())),
-        GuardRefusal::Landline => form(StatusCode::FORBIDDEN, NOT_PERMITTED)
-            .because(NotServed::Blocked)
-            .explained("the number is a landline, and landlines get no text messages"),
+    if rule == Rule::Budget {
+        return form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
+            .retry_after(seconds_up(until.unwrap_or(now).since(now)))
+            .because(NotServed::RateLimited);
     }
+    let why = match rule {
+        Rule::CountryList => "the server sends no message to this country".to_owned(),
+        Rule::Landline => LANDLINE.to_owned(),
+        rule => format!("the pumping guard refuses the message by its rule {}", rule.as_str()),
+    };
+    let cause = if rule == Rule::CountryList { NotServed::Country } else { NotServed::Blocked };
+    form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(cause).explained(&why)
 }
+
+const LANDLINE: &str = "the number is a landline, and landlines get no text messages";
 
 /// The sentence of a 429 because of a budget, on every route.
 pub const BUDGET_SPENT: &str =
@@ -548,8 +546,8 @@ const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitte
 
 /// Why a number was refused.
 pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
-    if reply.outcome == SendOutcome::GuardRefused(GuardRefusal::Landline) {
-        return "the number is a landline, and landlines get no text messages".to_owned();
+    if matches!(reply.outcome, SendOutcome::GuardRefused(_)) {
+        return LANDLINE.to_owned();
     }
     let reason = reply.reason.filter(|reason| reason.is_about_the_number());
     reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
@@ -563,11 +561,13 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
         }
         SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => Response::message(
-            StatusCode::BAD_REQUEST,
-            "The phone number does not exist or cannot receive messages.",
-        )
-        .explained(&number_refused(reply)),
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
+            Response::message(
+                StatusCode::BAD_REQUEST,
+                "The phone number does not exist or cannot receive messages.",
+            )
+            .explained(&number_refused(reply))
+        }
         SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, Response::message),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,

@@ -27,7 +27,7 @@ use super::v2::webhooks::WebhookView;
 use super::v2::{
     account, attempts, audit, guard, limits, lockouts, lookup, services, verifications, webhooks,
 };
-use crate::guard::operator::{AllowanceView, DecisionView, EntryView, Explanation};
+use crate::guard::operator::{Explanation, Item};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
@@ -220,19 +220,16 @@ static GUARD: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Get, "/v2/Guard/Allowances", ("ListGuardAllowance", "List low allowances"),
-            v2!(guard::list_allowances, guard::OfService), list::<AllowanceView>("allowances"))
+            v2!(guard::list_allowances, guard::OfService), list::<Item>("allowances"))
             .about("Those with less than half of their messages, the smallest part first.").others(&[404, 429]),
         Route::new(Get, "/v2/Guard/Explanations/{Subject}", ("FetchGuardExplanation", "Explain what the guard does"),
             v2!(guard::explain, guard::OfService), one::<Explanation>())
             .long().about("Without ServiceSid of the ten services that refuse it or have the least left.").others(&[404, 429]),
-        Route::new(Get, "/v2/Guard/Decisions", ("ListGuardDecision", "List refusals and would-be refusals"),
-            v2!(guard::list_decisions, guard::Filters), list::<DecisionView>("decisions"))
-            .about("Newest first. A decision counts the messages of an hour that broke one rule with one effect for one subject.").others(&[404]),
         Route::new(Post, "/v2/Guard/Entries", ("CreateGuardEntry", "Allow, block or announce messages"),
-            v2!(guard::create_entry, guard::NewEntry), made::<EntryView>())
+            v2!(guard::create_entry, guard::NewEntry), made::<Item>())
             .about("Replaces the entry of the same subject.").others(&[404, 409]),
         Route::new(Get, "/v2/Guard/Entries", ("ListGuardEntry", "List manual entries"),
-            v2!(guard::list_entries, guard::OfService), list::<EntryView>("entries"))
+            v2!(guard::list_entries, guard::OfService), list::<Item>("entries"))
             .about("Those that end last first. Numbers are masked.").others(&[404]),
         Route::new(Delete, "/v2/Guard/Entries/{Subject}", ("DeleteGuardEntry", "Remove a manual entry"),
             v2!(guard::delete_entry, guard::OfService), GONE).others(&[404]),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use onceward_core::guard::Ticket;
+
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
-use crate::guard::Ticket;
 use crate::store::StoreError;
 
 /// The number that a fact is about. A consumer must not store or show the number.

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use onceward_core::guard::Ticket;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,7 +33,6 @@ use self::labels::{
     check_outcome,
 };
 use crate::domain::{Channel, GatewayName, ServiceId};
-use crate::guard::Ticket;
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;

@@ -12,8 +12,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::process::Process;
-use serde::{Deserialize, Serialize};
-
 use crate::domain::{GatewayName, ServiceId, Timestamp};
 use crate::store::StoreSizes;
 
@@ -35,10 +33,9 @@ pub struct Reading {
 }
 
 /// A budget in the present hour or day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetView {
     /// `None` for the budget of all services.
-    #[serde(skip)]
     pub service_id: Option<ServiceId>,
     /// The sid of the service, for the operator.
     pub service_sid: Option<String>,

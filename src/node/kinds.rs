@@ -5,7 +5,7 @@ use crate::audit::AuditEntry;
 use crate::budgets::BudgetRecord;
 use crate::config::Bounds;
 use crate::engine::NumberState;
-use crate::guard::{GuardDecision, GuardRecord, VerifiedNumbers, VerifiedRecord};
+use crate::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::table::{NumberCapacity, NumberTable};
@@ -28,7 +28,6 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<history::Row>()
         .with::<AuditEntry>()
         .with::<GuardRecord>()
-        .with::<GuardDecision>()
         .with::<BudgetRecord>()
         .with_table::<VerifiedRecord>(move || verified.table())
 }

@@ -17,7 +17,7 @@ use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::guard::{GuardDeps, PumpingGuard, VerifiedNumbers};
+use crate::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::history::History;
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
@@ -115,15 +115,14 @@ impl Running {
         let bounds_of_outbox = OutboxBounds::default();
         let outbox =
             Outbox::start(shards.clone(), &server_key, subscribers, poster, bounds_of_outbox, tracer);
-        let guard = GuardDeps {
+        let guard = GuardConfig {
             settings: settings.guard,
             services: registry.ids_of_configured(guards),
             pricing: settings.history.clone(),
-            registry: Some(registry.clone()),
-            pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
-            ..GuardDeps::new(&shards, &server_key, known_numbers)
+            is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
         };
-        let guard = PumpingGuard::start(guard).await?;
+        let names = Some(registry.clone());
+        let guard = PumpingGuard::start(&shards, &server_key, known_numbers, names, guard).await?;
         let history = History::start(&shards, &server_key, settings.history);
         outbox.follow_guard(&guard);
         let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);

@@ -16,7 +16,7 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
     SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
-use crate::guard::{GuardRefusal, Ticket};
+use crate::guard::{GuardRefusal, Rule, Ticket};
 use crate::limit::RequestKey;
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -376,7 +376,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
         (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
             if let Some(Failure::BudgetSpent { until }) = reason =>
         {
-            Ok(SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: *until }))
+            Ok(SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Budget, until: Some(*until) }))
         }
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
             if reason.is_some_and(Failure::is_about_the_number) =>

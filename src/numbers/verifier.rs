@@ -26,7 +26,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard, Ticket};
+use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard, Rule, Ticket};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -227,7 +227,7 @@ impl Verifier {
             let mut signals = client.about(key.service, key.number, channel);
             let is_landline = signals.number_type == NumberType::Landline;
             let verdict = if is_landline && client.refuses_landlines && channel == Channel::Sms {
-                Err(GuardRefusal::Landline)
+                Err(GuardRefusal { rule: Rule::Landline, until: None })
             } else {
                 if guard.refuses_landline(&signals) && self.delivery.calls_instead(key.service, key.number) {
                     channel = Channel::Call;

@@ -12,7 +12,7 @@ use crate::attempts::{ListedAttempt, SendQuery};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::guard::{ClientSignals, GuardRefusal};
+use crate::guard::{ClientSignals, Rule};
 use crate::node::{ReportReceiver, Running};
 use crate::numbers::{CheckRequest, NumberKey, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
@@ -171,15 +171,15 @@ impl Otp {
             }
             SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),
-            SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until }) => {
-                Err(OtpError::BudgetSpent { remaining: until.since(reply.at) })
-            }
-            SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
-                Err(OtpError::NumberRefused)
-            }
-            SendOutcome::GuardRefused(GuardRefusal::Blocked { .. } | GuardRefusal::Country) => {
-                Err(OtpError::Blocked)
-            }
+            SendOutcome::GuardRefused(refused) => Err(match refused.rule {
+                Rule::Budget => {
+                    let remaining = refused.until.unwrap_or(reply.at).since(reply.at);
+                    OtpError::BudgetSpent { remaining }
+                }
+                Rule::Landline => OtpError::NumberRefused,
+                _ => OtpError::Blocked,
+            }),
+            SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
             SendOutcome::GatewayFailed => Err(OtpError::Gateway),
         }
     }

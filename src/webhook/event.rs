@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::guard::GuardAbout;
 use crate::registry::EventType;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,22 +60,6 @@ pub struct MessageAbout {
     pub attempt: Sid,
     pub status: String,
     pub error_code: Option<u32>,
-}
-
-/// An empty allowance or a spent budget of the pumping guard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuardAbout {
-    /// The rule, or the key of the budget.
-    pub rule: String,
-    /// `service` or `all_services`.
-    pub scope: String,
-    /// The number, prefix, country, address or network, or `unproven`. `None` for a budget.
-    pub subject: Option<String>,
-    pub until: Timestamp,
-    /// Messages, or millionths of the currency.
-    pub limit: u64,
-    /// Numbers that the place usually verifies in a day. `None` for a budget.
-    pub usual: Option<u32>,
 }
 
 /// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time

@@ -34,7 +34,7 @@ use crate::numbers::EventSink;
 use crate::shard::{RecordLog, Refusal, Shards, Usage};
 use crate::trace::Tracer;
 
-pub(crate) use self::event::{About, Detail, Event, EventId, GuardAbout, MessageAbout};
+pub(crate) use self::event::{About, Detail, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
 #[cfg(test)]

@@ -9,8 +9,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::{Detail, Event, EventId, GuardAbout, MessageAbout};
+use super::{Detail, Event, EventId, MessageAbout};
 use crate::domain::{Sid, SidKind, Timestamp};
+use crate::guard::GuardAbout;
 
 #[derive(Serialize)]
 struct Payload<'a> {

@@ -26,6 +26,25 @@ async fn premium_numbers_get_no_message_by_any_route() {
     assert_eq!(world.twilio.received().len(), 1);
 }
 
+#[tokio::test]
+async fn the_tutorials_route_names_the_rule_in_a_header() {
+    let world = World::new().await;
+    let refused = world.post("/send-code", json!({ "phoneNumber": PREMIUM }).to_string()).await;
+    let body = json!({ "message": "Sending a code to this phone number is not permitted." });
+    assert_eq!((refused.status(), refused.json()), (403, body));
+    let reason = refused.header("x-onceward-reason");
+    assert_eq!(reason, "the pumping guard refuses the message by its rule number_type");
+}
+
+#[tokio::test]
+async fn answers_as_built_have_the_data_of_a_lockout_too() {
+    let world = World::with([("redis-version-answers", json!("as-built"))]).await;
+    let refused = world.send(PREMIUM).await;
+    let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
+    assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
+    assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
+}
+
 /// A server whose guard refuses, as by default.
 async fn guarded(settings: serde_json::Value) -> World {
     World::with([("guard", settings)]).await

@@ -16,7 +16,7 @@ use crate::audit::AuditEntry;
 use crate::budgets::BudgetRecord;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::guard::{GuardDecision, GuardRecord, VerifiedRecord};
+use crate::guard::{GuardRecord, VerifiedRecord};
 use crate::history;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::NumberKey;
@@ -77,7 +77,6 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         history::Row::KIND
         | AuditEntry::KIND
         | GuardRecord::KIND
-        | GuardDecision::KIND
         | BudgetRecord::KIND
         | VerifiedRecord::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),

@@ -293,7 +293,7 @@ pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Pr
         AdminPage::Number => number::page(&request).await,
         AdminPage::Audit => audit::page(&request).await,
         AdminPage::Guard if is_post => guard::act(&request, &form).await,
-        AdminPage::Guard => guard::page(&request).await,
+        AdminPage::Guard => guard::page(&request),
     };
     Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
 }

@@ -162,13 +162,11 @@ pub async fn webhooks(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&json!({"webhooks": webhooks})))
 }
 
-/// `GET /local/Guard`: what the guard does at present, and decided. Numbers are masked.
+/// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
 pub async fn guard(request: &Request<'_>) -> Result<Response, Error> {
     let guard = local(request)?.verifying.guard().ok_or(Error::NotFound)?;
     let service = service(request)?.map(|service| service.id);
-    let asked = (service, Option::read(&request.fields, "Since")?, limit(request)?);
-    let items = guard.overview(asked, masked).await.map_err(Error::from)?;
-    Ok(Response::ok(&json!({"items": items})))
+    Ok(Response::ok(&json!({"items": guard.overview(service, limit(request)?, masked)})))
 }
 
 /// `GET /local/Services/{Name}`: the id of a service.

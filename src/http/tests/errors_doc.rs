@@ -366,13 +366,10 @@ fn sends() -> [SendOutcome; 10] {
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
-        SendOutcome::GuardRefused(GuardRefusal::Blocked {
-            rule: Rule::Prefix,
-            until: Some(Timestamp::from_millis(600_000)),
-        }),
-        SendOutcome::GuardRefused(GuardRefusal::Country),
-        SendOutcome::GuardRefused(GuardRefusal::Landline),
-        SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
+        guarded(Rule::Prefix, Some(600_000)),
+        guarded(Rule::CountryList, None),
+        guarded(Rule::Landline, None),
+        guarded(Rule::Budget, Some(29_500)),
         SendOutcome::NumberRefused,
         SendOutcome::GatewayFailed,
     ]
@@ -383,21 +380,23 @@ const LIMITED_CASE: Case = "A verification that `/v2` began for this number has 
 const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; the log says why. Do not \
                           retry: the operator can allow the number.";
 
+fn guarded(rule: Rule, until: Option<u64>) -> SendOutcome {
+    SendOutcome::GuardRefused(GuardRefusal { rule, until: until.map(Timestamp::from_millis) })
+}
+
 fn send_case(outcome: &SendOutcome) -> Case {
     match outcome {
         SendOutcome::Sent { .. } => "A gateway accepted the message.",
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::GuardRefused(GuardRefusal::Blocked { .. }) => GUARD_CASE,
-        SendOutcome::GuardRefused(GuardRefusal::Country) => {
-            "The server does not send to this country; the operator can allow it."
-        }
-        SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { .. }) => {
-            "The budget of messages or money is spent."
-        }
-        SendOutcome::GuardRefused(GuardRefusal::Landline) => {
-            "The number is a landline and cannot take text messages. Ask for a mobile number."
-        }
+        SendOutcome::GuardRefused(refusal) => match refusal.rule {
+            Rule::CountryList => "The server does not send to this country; the operator can allow it.",
+            Rule::Budget => "The budget of messages or money is spent.",
+            Rule::Landline => {
+                "The number is a landline and cannot take text messages. Ask for a mobile number."
+            }
+            _ => GUARD_CASE,
+        },
         SendOutcome::NumberRefused => {
             "The number does not exist or cannot take messages. Ask for another number."
         }

@@ -6,7 +6,7 @@ use super::VerifyingInner;
 use crate::attempts::VerifyStatus;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::fingerprint_with_code;
-use crate::guard::{ClientSignals, GuardRefusal};
+use crate::guard::{ClientSignals, Rule};
 use crate::limit::{
     BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RequestKey,
 };
@@ -212,11 +212,11 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
                 Refused::TooMany { until }
             }
         },
-        SendOutcome::GuardRefused(refusal) => match refusal {
-            GuardRefusal::Blocked { .. } => Refused::ByGuard,
-            GuardRefusal::Country => Refused::Country,
-            GuardRefusal::Landline => Refused::Landline,
-            GuardRefusal::BudgetSpent { until } => Refused::BudgetSpent { until },
+        SendOutcome::GuardRefused(refusal) => match refusal.rule {
+            Rule::CountryList => Refused::Country,
+            Rule::Landline => Refused::Landline,
+            Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
+            _ => Refused::ByGuard,
         },
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
     })

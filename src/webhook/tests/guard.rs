@@ -2,24 +2,22 @@
 
 use super::*;
 use crate::config::GuardSettings;
-use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, PumpingGuard, VerifiedNumbers};
+use crate::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers};
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_allowance_and_a_spent_budget_are_announced_once_to_the_service() {
     let world = World::new().await;
-    let guard = PumpingGuard::start(GuardDeps {
-        settings: GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() },
-        ..GuardDeps::new(&world.shards, &ServerKey::from_bytes([7; 32]), VerifiedNumbers::new(10))
-    })
-    .await
-    .expect("a guard");
+    let settings = GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() };
+    let (config, key) = (GuardConfig { settings, ..GuardConfig::default() }, ServerKey::from_bytes([7; 32]));
+    let guard = PumpingGuard::start(&world.shards, &key, VerifiedNumbers::new(10), None, config);
+    let guard = guard.await.expect("a guard");
     world.outbox.follow_guard(&guard);
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
         let signals = ClientSignals::default().about(SERVICE, number(last), Channel::Sms);
         guard.assess(&signals, None)
     };
-    let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal::Blocked { until: Some(_), .. }));
+    let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal { until: Some(_), .. }));
     assert_eq!((0..40).filter(is_refused).count(), 30);
     world.settle().await;
     let asked = world.asked();
@@ -29,7 +27,9 @@ async fn an_empty_allowance_and_a_spent_budget_are_announced_once_to_the_service
     assert_eq!((&data["subject"], &data["limit"]), (&"+99290000****".into(), &10.into()), "{data}");
 
     for _ in 0..45 {
-        if let Ok(mut charge) = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await {
+        let (number, channel) = (number(1), Channel::Sms);
+        let message = Message { service: SERVICE, number, channel, request_id: None };
+        if let Ok(mut charge) = guard.charge(message, false).await {
             charge.spend();
         }
     }

@@ -145,7 +145,6 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
             | "history"
             | "audit entries"
             | "guard records"
-            | "guard decisions"
             | "guard budgets"
             | "verified numbers" => {
                 assert_eq!(left, (Some(entry), false), "{plural}");

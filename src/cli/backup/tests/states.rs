@@ -17,7 +17,7 @@ use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, Ticket, VerifiedNumbers};
+use crate::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
 use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
@@ -71,16 +71,17 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
 
     let server_key = key();
-    let guard = GuardDeps {
-        settings: GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() },
-        ..GuardDeps::new(&shards, &server_key, VerifiedNumbers::new(10))
-    };
-    let guard = PumpingGuard::start(guard).await.expect("a guard");
+    let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
+    let config = GuardConfig { settings, ..GuardConfig::default() };
+    let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), None, config);
+    let guard = guard.await.expect("a guard");
     for to in ["+14155552671", "+19002341234"] {
         let signals = ClientSignals::default().about(shop.id, number(to), Channel::Sms);
         assert_eq!(guard.assess(&signals, None).is_err(), to.starts_with("+1900"));
     }
-    guard.charge(shop.id, number("+14155552671"), Channel::Sms, false, None).await.expect("a budget");
+    let (number_of, channel) = (number("+14155552671"), Channel::Sms);
+    let message = Message { service: shop.id, number: number_of, channel, request_id: None };
+    guard.charge(message, false).await.expect("a budget");
     let recipient = Recipient { service: shop.id, number: number("+14155552671"), is_test: false };
     let step = VerificationStep::Approved;
     let approved = VerificationFacts { recipient, channel: Channel::Sms, gateway: None, step };

@@ -11,10 +11,9 @@ use crate::audit::Actor;
 use crate::config::GuardSettings;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
-use crate::guard::operator::ServiceExplanation;
+use crate::guard::operator::{Item, ServiceExplanation, exact};
 use crate::guard::{
-    ClientSignals, DecisionQuery, Dimension, Effect, EntryAction, EntryError, GuardRefusal, Key, Mode,
-    PumpingGuard, Rule,
+    ClientSignals, Dimension, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
 use crate::store::StoreFault;
@@ -64,9 +63,14 @@ async fn verified(world: &World, to: u64) {
     world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
 }
 
-async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
-    let explanation = guard(world).explain(Some(&world.service), subject).await.expect("reasons");
+fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
+    let explanation = guard(world).explain(Some(&world.service), subject);
     explanation.services.into_iter().next().expect("the service")
+}
+
+/// What the guard refused or would have refused, of all services.
+fn broken_rules(world: &World) -> Vec<Item> {
+    guard(world).broken_rules(None, exact)
 }
 
 #[tokio::test]
@@ -75,16 +79,14 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
     assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 10);
     sends(&world, DE).await.expect("users of other prefixes are served");
     guard(&world).flush().await;
-    let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
-    let (decisions, _) = guard(&world).decisions(&all).await.expect("decisions");
-    let refused: Vec<_> = decisions.iter().map(|decision| (decision.name.rule, decision.sends)).collect();
-    assert_eq!(refused, [(Rule::Prefix, 20)]);
+    let refused = broken_rules(&world);
+    assert_eq!((refused.len(), refused[0].details.as_str()), (1, "20 messages by the rule prefix"));
     sends(&world, US).await.expect("the changes are written with the next commit");
 
     let world = world.crashes().await;
     assert_eq!(passed(&world, (40..50).map(|n| asking(phone(TJ + n)))).await, 0);
-    let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
-    assert!(prefix.refused && prefix.allowances[0].level == 0, "{prefix:?}");
+    let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+    assert!(prefix.refused && prefix.allowances[0].messages == Some(0), "{prefix:?}");
     world.advance(3 * HOUR);
     sends(&world, TJ + 60).await.expect("one message is back");
 }
@@ -107,14 +109,14 @@ async fn an_allowed_country_needs_no_allowance_of_its_prefix_as_explained() {
     let world = paid(GuardSettings::default()).await;
     passed(&world, (0..20).map(|n| asking(phone(TJ + n)))).await;
     let prefix = Dimension::prefix_of(phone(TJ));
-    let lacking = explained(&world, prefix).await;
+    let lacking = explained(&world, prefix);
     let lacks = |reason: &String| reason.starts_with("The allowance of +99290000**** lacks messages");
     assert!(lacking.refused && lacking.reasons.iter().any(lacks), "{lacking:?}");
 
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
     let by = world.registry.author(Actor::Account, None);
-    let entry = guard(&world).set_entry(country, Some(EntryAction::Allow), HOUR, by).await;
-    assert_eq!(entry.expect("room").map(|entry| entry.action).as_deref(), Some("allow"));
+    let entry = guard(&world).set_entry(country, Some(EntryAction::Allow), 60, by).await;
+    assert_eq!(entry.expect("room").and_then(|entry| entry.action).as_deref(), Some("allow"));
     sends(&world, TJ + 50).await.expect("sent");
 }
 
@@ -125,10 +127,10 @@ async fn only_a_country_can_be_announced() {
     let by = || world.registry.author(Actor::Account, None);
     let expect = Some(EntryAction::Expect(40));
     let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
-    let refused = guard(&world).set_entry(prefix, expect, HOUR, by()).await;
+    let refused = guard(&world).set_entry(prefix, expect, 60, by()).await;
     assert_eq!(refused, Err(EntryError::NotACountry));
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
-    guard(&world).set_entry(country, expect, HOUR, by()).await.expect("room");
+    guard(&world).set_entry(country, expect, 60, by()).await.expect("room");
     assert_eq!(passed(&world, (20..80).map(|n| asking(phone(TJ + n)))).await, 40);
 }
 
@@ -136,10 +138,8 @@ async fn only_a_country_can_be_announced() {
 async fn a_guard_that_records_lets_messages_pass() {
     let world = paid(GuardSettings { mode: Some(Mode::Record), ..GuardSettings::default() }).await;
     assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
-    let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
-    let (decisions, _) = guard(&world).decisions(&all).await.expect("decisions");
-    assert!(decisions.iter().any(|decision| decision.name.effect == Effect::Recorded));
-    assert!(decisions.iter().all(|decision| decision.name.effect != Effect::Refused), "{decisions:?}");
+    let broken = broken_rules(&world);
+    assert!(!broken.is_empty() && broken.iter().all(|item| item.kind == "recorded"), "{broken:?}");
 }
 
 #[tokio::test]
@@ -197,8 +197,8 @@ async fn requests_at_once_from_changing_addresses_take_nothing_unless_sent() {
             world.begins(BeginRequest { client, ..asking(phone(TJ)) })
         }));
         assert!(answers.await.into_iter().all(|answer| answer.is_err()));
-        let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
-        assert_eq!(prefix.allowances[0].level, 10, "round {round}");
+        let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+        assert_eq!(prefix.allowances[0].messages, Some(10), "round {round}");
     }
 }
 
@@ -239,8 +239,8 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
     world.advance(Duration::from_secs(31));
     world.provider.arrived(8).await;
-    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).await.allowances[0].level;
-    while left().await != 6 {
+    let left = || explained(&world, Dimension::prefix_of(phone(TJ))).allowances[0].messages;
+    while left() != Some(6) {
         tokio::task::yield_now().await;
     }
 }
@@ -268,9 +268,9 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
     world.store.fail_next([StoreFault::Unavailable]);
     let by = world.registry.author(Actor::Account, None);
-    let refused = guard(&world).set_entry(country, Some(EntryAction::Block), HOUR, by).await;
+    let refused = guard(&world).set_entry(country, Some(EntryAction::Block), 60, by).await;
     assert!(matches!(refused, Err(EntryError::Refused(_))), "{refused:?}");
-    assert_eq!(guard(&world).entry(&country), None);
+    assert_eq!(guard(&world).entries(None, exact), []);
     world.advance(Duration::from_secs(60));
     while sends(&world, US).await.is_err() {}
     sends(&world, TJ).await.expect("sent");
@@ -280,14 +280,14 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
 async fn a_new_entry_says_what_it_replaces() {
     let world = paid(GuardSettings::default()).await;
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
-    for (action, replaced) in [
-        (EntryAction::Expect(5), None),
-        (EntryAction::Expect(7), Some("expect")),
-        (EntryAction::Block, Some("expect")),
+    for (action, details) in [
+        (EntryAction::Expect(5), "5 messages are announced"),
+        (EntryAction::Expect(7), "7 messages are announced (in place of expect)"),
+        (EntryAction::Block, "messages are refused (in place of expect)"),
     ] {
         let by = world.registry.author(Actor::Account, None);
-        let entry = guard(&world).set_entry(country, Some(action), HOUR, by).await.expect("room");
-        assert_eq!(entry.expect("an entry").replaced.as_deref(), replaced);
+        let entry = guard(&world).set_entry(country, Some(action), 60, by).await.expect("room");
+        assert_eq!(entry.expect("an entry").details, details);
     }
 }
 
@@ -306,15 +306,11 @@ async fn a_flood_in_one_service_hides_nothing_of_another() {
     }
     assess(other, DE);
     assert!(assess(other, DE));
-    let of = async |service| {
-        let query = DecisionQuery { service: Some(service), limit: 1_000, ..DecisionQuery::default() };
-        guard(&world).decisions(&query).await.expect("decisions").0
-    };
-    let flooded = of(world.service.id).await;
-    let sends: u64 = flooded.iter().map(|decision| decision.sends).sum();
-    assert_eq!((flooded.len(), sends), (33, 500), "32 keys, and the others together");
-    let quiet = of(other).await;
-    assert_eq!(quiet[0].name.key.dimension, Dimension::prefix_of(phone(DE)));
+    let flooded = guard(&world).broken_rules(Some(world.service.id), exact);
+    let messages: u64 = flooded.iter().filter_map(|item| item.messages).sum();
+    assert_eq!((flooded.len(), messages), (33, 500), "32 subjects, and the others together");
+    let quiet = guard(&world).broken_rules(Some(other), exact);
+    assert_eq!(quiet[0].subject, exact(Dimension::prefix_of(phone(DE))));
 }
 
 #[tokio::test]
@@ -327,7 +323,7 @@ async fn an_unlocked_number_gets_messages_again() {
     }
     let refused = send().await;
     let until = Some(refused.at.plus(12 * HOUR));
-    let SendOutcome::GuardRefused(GuardRefusal::Blocked { until: told, .. }) = refused.outcome else {
+    let SendOutcome::GuardRefused(GuardRefusal { until: told, .. }) = refused.outcome else {
         panic!("{refused:?}")
     };
     assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");
@@ -402,11 +398,11 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
     let world = World::guarded(settings, "Mada", json!({})).await;
     sends(&world, US).await.expect("sent");
-    let explain = async |to| explained(&world, Dimension::Number(phone(to))).await;
-    let germany = explain(DE).await;
+    let explain = |to| explained(&world, Dimension::Number(phone(to)));
+    let germany = explain(DE);
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
     assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD spent. "), "{germany:?}");
-    assert!(!explain(US).await.refused, "0.03 dollars are enough");
+    assert!(!explain(US).refused, "0.03 dollars are enough");
 }
 
 #[tokio::test]
@@ -432,11 +428,10 @@ async fn an_erased_number_is_forgotten() {
     let request = || plain(number(1));
     world.verifying.send_for_default_service(request()).await.expect("sent");
     let refused = world.verifying.send_for_default_service(request()).await.expect("an answer");
-    let all = DecisionQuery { limit: 10, ..DecisionQuery::default() };
-    assert_eq!(guard(&world).decisions(&all).await.expect("decisions").0.len(), 1, "{refused:?}");
+    assert_eq!(broken_rules(&world).len(), 1, "{refused:?}");
     let by = world.registry.author(Actor::Account, None);
     world.verifying.erase(ServiceId::DEFAULT, number(1), by).await.expect("erased");
-    assert_eq!(guard(&world).decisions(&all).await.expect("decisions").0.len(), 0);
+    assert_eq!(broken_rules(&world), []);
     let sent = world.verifying.send_for_default_service(request()).await.expect("an answer");
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
 }

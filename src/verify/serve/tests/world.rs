@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
-use crate::guard::{ClientSignals, GuardDeps, PumpingGuard, VerifiedNumbers};
+use crate::guard::{ClientSignals, GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
@@ -385,8 +385,8 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key, known_numbers) };
-    let guard = PumpingGuard::start(guard).await.expect("a guard");
+    let guard = GuardConfig { settings: guard, is_free: !is_paid, ..GuardConfig::default() };
+    let guard = PumpingGuard::start(&shards, &key, known_numbers, None, guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,
