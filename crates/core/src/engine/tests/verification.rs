@@ -77,6 +77,18 @@ fn where_configured_a_further_send_has_a_new_code() {
 }
 
 #[test]
+fn a_verification_has_at_most_five_messages_in_its_first_second() {
+    let mut number = Number::of_a_new_service();
+    number.policy.sends.max = None;
+    for _ in 0..5 {
+        number.begins();
+    }
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::AtOnce));
+    number.advance(secs(1));
+    number.begins();
+}
+
+#[test]
 fn after_five_messages_there_is_none_until_the_verification_is_over() {
     let mut number = Number::of_a_new_service();
     let expires = number.begins().verification.expires;
