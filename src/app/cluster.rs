@@ -30,8 +30,8 @@ use crate::store::{Store as _, StoreError, Write, create_durably};
 /// The longest time for which a node that stops waits for etcd.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 
-/// Time between two looks at the lease.
-const LEASE_CHECKED: Duration = Duration::from_millis(50);
+/// Time between two checks of the lease.
+const LEASE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest wait for a node that a command asks.
 const NODE_WITHIN: Duration = Duration::from_secs(2);
@@ -99,7 +99,7 @@ impl Member {
     }
 
     /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true` and its lease is
-    /// valid: meanwhile requests wait, because etcd may have a leader again in a moment.
+    /// valid. While the lease is not valid, requests wait, because etcd may elect a leader soon.
     pub fn direct_requests(
         self: &Arc<Self>,
         settings: &Settings,
@@ -130,7 +130,7 @@ impl Member {
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
-                    () = sleep(LEASE_CHECKED) => Ok(()),
+                    () = sleep(LEASE_CHECK_INTERVAL) => Ok(()),
                 };
                 if changed.is_err() {
                     return;
@@ -178,8 +178,8 @@ pub enum ReleasedLease {
     /// The lease has ended now.
     Released,
     /// It had ended, or no process of this data directory has owned the records.
-    None,
-    /// The process that has it runs.
+    NoLease,
+    /// The process is still running.
     InUse,
 }
 
@@ -195,7 +195,7 @@ pub fn release_lease(
     let failed = |source| ClusterError::File { path: path.clone(), source };
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReleasedLease::None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReleasedLease::NoLease),
         Err(error) => return Err(failed(error)),
     };
     match file.try_lock() {
@@ -204,13 +204,13 @@ pub fn release_lease(
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     let text = io::read_to_string(&file).map_err(failed)?;
-    // A process that was killed while it wrote the file has begun no term that others wait for.
-    let Ok(lease) = i64::from_str_radix(text.trim(), 16) else { return Ok(ReleasedLease::None) };
+    // A process that was killed while it wrote the file left no id: other nodes wait until its lease ends.
+    let Ok(lease) = i64::from_str_radix(text.trim(), 16) else { return Ok(ReleasedLease::NoLease) };
     let (_, tls) = read_files(storage, cluster)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let released = runtime.block_on(onceward_cluster::release(&cluster.etcd, tls.as_ref(), lease))?;
     file.set_len(0).map_err(failed)?;
-    Ok(if released { ReleasedLease::Released } else { ReleasedLease::None })
+    Ok(if released { ReleasedLease::Released } else { ReleasedLease::NoLease })
 }
 
 /// Fills an etcd that has no records of a cluster.

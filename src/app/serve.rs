@@ -68,13 +68,12 @@ pub fn run(loaded: Loaded) -> ExitCode {
     runtime.shutdown_timeout(LAST_BREATH);
     if code == EXIT_LEASE_LOST {
         let error = start_again();
-        tracing::error!(%error, "standby not started; the service manager must start it");
+        tracing::error!(%error, "restart failed; the service manager must start the node");
     }
     ExitCode::from(code)
 }
 
-/// Replaces this process by a new one of the same program, with the same id: memory may be out of date. Returns only if
-/// that fails.
+/// Restarts the program in this process (`execve`): its memory may be out of date. Returns only on failure.
 fn start_again() -> io::Error {
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_else(|| "onceward".into());
@@ -192,7 +191,7 @@ async fn serve_until_end(
             store = Some(Arc::clone(&owned));
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
                 .inspect_err(
-                    |error| tracing::warn!(%error, "lease not noted; after a crash nodes wait until it ends"),
+                    |error| tracing::warn!(%error, "lease file not written; after a crash nodes wait until the lease ends"),
                 )
                 .ok();
             app.start(&settings, Some((key, owned))).await

@@ -107,9 +107,9 @@ fn through_server(
 fn directory(settings: &StorageSettings, findings: &mut Findings) -> Result<(), CommandError> {
     let directory = source::open(settings)?;
     let kinds = for_tools();
-    let examined = directory
-        .examine(&|entry: &CopiedRecord| check_record(entry, &kinds), &mut |found: Finding| {
-            findings.damage(found)
+    let examined =
+        directory.examine(&|entry: &CopiedRecord| check_record(entry, &kinds), &mut |found: Finding| {
+            findings.damage(found);
         })?;
     // Before it is complete, nothing in it was written with a key.
     if matches!(directory.is_new(), Ok(false)) {

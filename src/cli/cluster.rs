@@ -8,8 +8,8 @@ use crate::config::{ClusterSettings, StorageSettings};
 pub enum ClusterCommand {
     /// End the lease of a process of this data directory that was killed, so that another node takes over at once.
     ///
-    /// Does nothing while the process runs, and without "cluster" in the configuration. systemd runs it after each end of
-    /// the service.
+    /// Does nothing while the process runs, and without "cluster" in the configuration. The package's unit runs it whenever
+    /// the service ends.
     Release,
 }
 
@@ -31,10 +31,10 @@ pub fn run(
         ReleasedLease::Released => {
             CommandOutput::of("lease released; another node can own the records now\n")
         }
-        ReleasedLease::None => CommandOutput::of("no lease is left\n"),
+        ReleasedLease::NoLease => CommandOutput::of("no lease is left\n"),
         ReleasedLease::InUse => CommandOutput {
             code: EXIT_FAILED,
-            err: "error: the process that has the lease runs; stop it (systemctl stop onceward)\n".to_owned(),
+            err: "error: the process is still running; stop it first (systemctl stop onceward)\n".to_owned(),
             ..CommandOutput::default()
         },
     })

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::answer::one;
-use super::{CommandError, CommandOutput, EXIT_FAILED};
+use super::{CommandOutput, EXIT_FAILED};
 use crate::config::StorageSettings;
 use crate::domain::{LineType, NumberLookup};
 
@@ -18,7 +18,7 @@ pub struct LookupArgs {
 }
 
 /// Prints what is known; the exit code is 70 if no plan has the number.
-pub fn run(args: &LookupArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn run(args: &LookupArgs, settings: &StorageSettings) -> CommandOutput {
     let number = NumberLookup::of(&args.number, settings.default_region);
     let line_type = number.line_type.map(LineType::as_str);
     let region = number.region.map(|region| region.to_string());
@@ -42,5 +42,5 @@ pub fn run(args: &LookupArgs, settings: &StorageSettings) -> Result<CommandOutpu
         )
     });
     output.code = if number.problem.is_none() { 0 } else { EXIT_FAILED };
-    Ok(output)
+    output
 }

@@ -308,7 +308,7 @@ enum Command {
     /// The server must run on the data directory.
     Audit(AuditArgs),
 
-    /// Work on the lease of a node of a cluster.
+    /// End the lease of a node of a cluster that was killed.
     Cluster(ClusterArgs),
 
     /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
@@ -331,7 +331,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
             let (storage, cluster) = config::load_records(sources)?;
             number::erase(args, &storage, cluster.is_some())?
         }
-        Command::Lookup(args) => lookup::run(&args, &storage()?)?,
+        Command::Lookup(args) => lookup::run(&args, &storage()?),
         Command::Audit(args) => audit::run(args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &records_on_disk(sources)?)?,
         Command::Import(args) => {

@@ -24,7 +24,7 @@ pub struct Source {
 
 enum Records {
     /// A server's copy, which has so many records.
-    Server(CopyReader<BufReader<CopyStream>>, u64),
+    Server(Box<CopyReader<BufReader<CopyStream>>>, u64),
     Directory(Box<OfflineRecords>),
 }
 
@@ -51,7 +51,7 @@ impl Source {
             CopyNews::Failed(_) => {}
         })?;
         let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
-        Ok(Self { records: Records::Server(CopyReader::new(stream), total), key, at, served: true })
+        Ok(Self { records: Records::Server(Box::new(CopyReader::new(stream)), total), key, at, served: true })
     }
 
     /// Of a directory that no server uses. Nothing in it changes.

@@ -199,8 +199,8 @@ pub struct Inputs {
     /// does.
     #[serde(with = "As::<Flag>")]
     pub locale_by_country: bool,
-    /// Numbers that /v2 accepts: those that a numbering plan has, or all with a length that numbers of their country can
-    /// have. The compatible routes accept the latter.
+    /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length. The
+    /// compatible routes, and the simulator as the only gateway, always accept possible ones.
     #[serde(with = "As::<Choice<NumberRule>>")]
     #[default(NumberRule::Valid)]
     pub numbers: NumberRule,

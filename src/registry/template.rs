@@ -109,16 +109,19 @@ impl Registry {
             };
         }
         let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
-        let (written, locale) = match template {
-            Some(template) => choose(template, service, options),
-            None => {
-                let message = templates.checks.standard(options.locale, service.settings.locale, options.to);
-                let message = message
-                    .ok_or_else(|| TextError::OtherLanguage(options.locale.unwrap_or(Locale::ENGLISH)))?;
-                let english = message.locale.is_english().then(|| PLAIN.to_owned());
-                let text = english.unwrap_or_else(|| message.text.replace("{brand}", "{friendly_name}"));
-                (Cow::Owned(text), Some(message.locale))
-            }
+        let (written, locale) = if let Some(template) = template {
+            choose(template, service, options)
+        } else {
+            let message = templates.checks.standard(
+                options.locale,
+                service.settings.locale,
+                (options.channel, options.to),
+            );
+            let message =
+                message.ok_or_else(|| TextError::OtherLanguage(options.locale.unwrap_or(Locale::ENGLISH)))?;
+            let english = message.locale.is_english().then(|| PLAIN.to_owned());
+            let text = english.unwrap_or_else(|| message.text.replace("{brand}", "{friendly_name}"));
+            (Cow::Owned(text), Some(message.locale))
         };
         let written = &*written;
         let value = |own: &str| options.substitutions.get(own).map(String::as_str);
@@ -232,7 +235,10 @@ fn with_warning(text: &str, warning: &str) -> String {
         Some((body, line)) if line.trim_start().starts_with('@') => (body.trim_end(), Some(line)),
         _ => (text.trim_end(), None),
     };
-    let stop = if body.ends_with(['.', '!', '?', '。', '।']) { "" } else { "." };
+    // Thai sentences end without a stop, and no space follows a Chinese or Japanese one.
+    let is_thai = warning.starts_with(|first| ('\u{e00}'..='\u{e7f}').contains(&first));
+    let stop = if is_thai || body.ends_with(['.', '!', '?', '。', '।']) { "" } else { "." };
+    let space = if body.ends_with('。') { "" } else { " " };
     let line = line.map(|line| format!("\n{line}")).unwrap_or_default();
-    format!("{body}{stop} {warning}{line}")
+    format!("{body}{stop}{space}{warning}{line}")
 }

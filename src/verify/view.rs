@@ -191,7 +191,7 @@ pub enum Refused {
     },
     /// The number is a landline, and was to get a text message. 60205.
     Landline,
-    /// Too many requests for this number are being answered, or were in this second. 60212.
+    /// Too many requests for this number are being answered, or its verification had five messages in its first second. 60212.
     Concurrent,
     /// The provider blocks this range of numbers. 60410.
     Blocked,

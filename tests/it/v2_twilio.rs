@@ -90,6 +90,8 @@ async fn the_lookup_tells_what_the_plans_know() {
         ),
         (&json!("+447400123456"), &json!(true), &json!("mobile"), &Value::Null)
     );
+    let national = v2.get("/PhoneNumbers/(415)%20555-2671").await.json();
+    assert_eq!(national["phone_number"], json!("+14155552671"));
     let american = v2.get("/PhoneNumbers/%2B14155552671?Fields=line_type_intelligence").await.json();
     assert_eq!((&american["valid"], &american["line_type_intelligence"]), (&json!(true), &Value::Null));
     let wrong = v2.get("/PhoneNumbers/+1123").await;

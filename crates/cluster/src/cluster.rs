@@ -229,8 +229,8 @@ impl Cluster {
         self.owner.clone()
     }
 
-    /// Whether the lease of this node's last term is valid, as [`EtcdStore`] decides by it. Changes with time, also without a
-    /// change of the [`owner`](Self::owner).
+    /// Returns `true` while the lease of this node's term is valid. It can change without a change of the
+    /// [`owner`](Self::owner).
     pub fn has_valid_lease(&self) -> bool {
         self.state.term.borrow().as_ref().is_some_and(|term| term.is_valid())
     }
@@ -325,7 +325,7 @@ impl Cluster {
     }
 }
 
-/// Ends the term of a process that is gone, so that no node waits until its lease ends. Returns `false` if it has ended.
+/// Ends the term of a process that is gone, so that no node waits until its lease ends. Returns `false` if it had already ended.
 /// A transaction of that term changes nothing from then on.
 ///
 /// # Errors

@@ -19,8 +19,8 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Memory is trusted for this long less than the lease may last: clocks of two machines differ a little in rate.
 const MARGIN: Duration = Duration::from_millis(500);
 const VALID_FOR: Duration = TTL.saturating_sub(MARGIN);
-/// Time after the end of a lease, as far as this node knows, until the node gives it up: etcd may have heard keep-alives
-/// whose answers did not arrive, and would prolong the lease as long as they are sent.
+/// A node gives its lease up this long after it ceased to be valid. etcd may receive keep-alives although its answers do
+/// not arrive; it would then prolong the lease for ever.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
 
 pub struct Lease {
@@ -109,7 +109,7 @@ async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
         }
         if lease.until_given_up().is_zero() && !lease.has_ended() {
             lease.end();
-            tracing::warn!("lease not confirmed by etcd in time, given up");
+            tracing::debug!("lease not confirmed by etcd in time, given up");
             // If etcd hears this node, another one need not wait for the end.
             let _ = timeout(EVERY, client.revoke(lease.id)).await;
         }

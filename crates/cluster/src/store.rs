@@ -140,8 +140,8 @@ impl EtcdStore {
             let mut opener = sealing.opener();
             while let Some(records) = pages.blocking_recv() {
                 for KeyValue { key, value, .. } in records {
-                    let opened: Result<_, Unreadable> = opener.open(&key, &value);
-                    let (key, expires, record) = opened.map_err(|error| unavailable(&error))?;
+                    let found: Result<_, Unreadable> = opener.open(&key, &value);
+                    let (key, expires, record) = found.map_err(|error| unavailable(&error))?;
                     visit(key, expires, &record)?;
                 }
             }

@@ -259,6 +259,7 @@ const SECTIONS: [Section; 12] = [
             "otp-max-attempts",
             "otp-lock-timeout",
             "default-region",
+            "numbers",
             "redis-version-answers",
         ],
         before: "Rules of the service `default`, which serves `/api/*` and `/send-code`. Other services have\n[their \
@@ -272,7 +273,6 @@ const SECTIONS: [Section; 12] = [
             "otp-messages",
             "default-locale",
             "locale-by-country",
-            "numbers",
             "webotp-domain",
             "brand",
             "tutorial-message",

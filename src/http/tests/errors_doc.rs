@@ -519,7 +519,9 @@ const fn refusal_case(refused: &Refused) -> Case {
             "A budget of the key `guard` is spent. Raise it if these are your users."
         }
         Refused::Landline => "Use `Channel=call`.",
-        Refused::Concurrent => "More than 64 requests for this number are in progress.",
+        Refused::Concurrent => {
+            "More than 64 requests for this number are in progress, or its verification had five messages in its first second."
+        }
         Refused::Blocked => "The provider suspects fraud. Do not retry.",
         Refused::ByGuard => GUARD_CASE,
         Refused::Country => "The server or the provider does not send to this country. Allow it there.",

@@ -11,7 +11,7 @@ use super::params::{Fields, Null, Parameter, Url, parameters, view};
 use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
 use crate::http::response::Response;
 
-/// What Twilio sells beside the validation.
+/// The values of `Fields` that Twilio has.
 const PACKAGES: [&str; 12] = [
     "validation",
     "line_type_intelligence",
@@ -106,13 +106,13 @@ fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<
 view! {
     /// What the numbering plans tell about a number.
     LookupView as "Lookup"(frame, number: NumberLookup, wanted: &Wanted) {
-        /// Null if no country has it.
+        /// Null if the number cannot be read.
         #[schemars(example = &"44")]
         calling_country_code: Option<String> = number.calling_code.map(|code| code.to_string()),
         /// Two letters of ISO 3166-1; null if the number cannot be read.
         #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
-        /// In E.164 form; the text as it was sent, if it cannot be read.
+        /// In E.164 form; the text as it was sent, of at most 40 characters, if it cannot be read.
         #[schemars(example = &"+447400123456")]
         phone_number: String = number.number.clone(),
         /// As people of its country write it; null if the number is not valid.
@@ -127,7 +127,7 @@ view! {
         sim_swap: Null = Null,
         call_forwarding: Null = Null,
         line_status: Null = Null,
-        /// Null unless it was asked for, and where the plan does not tell, as in North America.
+        /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
         line_type_intelligence: Option<LineTypeView> = number
             .line_type
             .filter(|_| wanted.fields.as_ref().is_some_and(|fields| fields.has_line_type))
@@ -180,7 +180,7 @@ view! {
 /// The type of a line. The network is not known.
 #[derive(Default, Serialize, JsonSchema)]
 pub struct Carrier {
-    /// landline, mobile or voip; null where the plan does not tell.
+    /// landline, mobile or voip; null for other types, and where the plan does not tell.
     #[serde(rename = "type")]
     #[schemars(example = &"mobile")]
     line: Option<&'static str>,
@@ -205,6 +205,8 @@ const fn older_type(line: LineType) -> Option<&'static str> {
 /// 404 for a text that is too long for a number.
 fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup, Error> {
     let text = request.param("PhoneNumber")?;
+    // As at Twilio, a national number without a country is North American.
+    let country = country.or_else(|| Region::parse("US"));
     if text.len() > LONGEST { Err(Error::NotFound) } else { Ok(NumberLookup::of(&text, country)) }
 }
 

@@ -90,7 +90,7 @@ async fn without_a_template_the_message_is_in_the_language_of_request_or_service
     let none = BTreeMap::new();
     for (asked, words) in [
         (Some("de-AT"), "Shop: Ihr Code lautet {code}. Geben Sie ihn nicht weiter."),
-        (None, "Shop: seu código é {code}. Não compartilhe com ninguém."),
+        (None, "Shop: seu código é {code}. Não o divulgue."),
         (Some("en"), "Your Shop verification code is: {code}. Do not share it. We never ask for it."),
     ] {
         let options = TextOptions { locale: asked.map(locale), ..text_options(&none) };
@@ -99,6 +99,12 @@ async fn without_a_template_the_message_is_in_the_language_of_request_or_service
         let language = locale(asked.unwrap_or("pt-BR")).language();
         assert_eq!(spoken.map(Locale::language), Some(language), "calls are spoken in it");
     }
+    let called = TextOptions { locale: Some(locale("he")), channel: Channel::Call, ..text_options(&none) };
+    assert_eq!(
+        text(&registry, &shop, &called),
+        "Your Shop verification code is: {code}",
+        "no voice speaks it"
+    );
     let esperanto = TextOptions { locale: Some(locale("eo")), ..text_options(&none) };
     assert_eq!(registry.text(&shop, &esperanto), Err(TextError::OtherLanguage(locale("eo"))));
     let french = TextOptions { to: number("+33639980012"), ..text_options(&none) };

@@ -47,7 +47,7 @@ impl VerifyingInner {
         let test = self.test(service, number);
         let is_test = test.is_some();
         if !is_test && !self.registry.accepts(number) {
-            return Err(Refused::Invalid("`To`: no numbering plan has this number".to_owned()));
+            return Err(Refused::Invalid("`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters".to_owned()));
         }
         let supplied_code = match test {
             Some(test) => Code::parse(&test.code),

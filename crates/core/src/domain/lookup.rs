@@ -1,4 +1,4 @@
-//! What the numbering plans tell about a text that may be a phone number.
+//! Looks a number up in the numbering plans.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -21,9 +21,9 @@ pub struct NumberLookup {
     pub region: Option<Region>,
     /// As people of its country write it.
     pub national_format: Option<String>,
-    /// Why no one can own the number; `None` if its plan has it.
+    /// `None` if the plan of its country has the number.
     pub problem: Option<NumberProblem>,
-    /// `None` where the plan does not tell, as in North America.
+    /// `None` where the plan does not tell mobile numbers from landlines, as in North America.
     pub line_type: Option<LineType>,
 }
 
@@ -47,7 +47,7 @@ pub enum NumberProblem {
 pub enum LineType {
     Landline,
     Mobile,
-    /// Voice over IP. Plans do not tell fixed lines from others; most of such ranges are for nomadic use.
+    /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
     NonFixedVoip,
     Personal,
     TollFree,
@@ -95,7 +95,7 @@ impl fmt::Display for NumberProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotANumber => "it is not a number",
-            Self::InvalidCountryCode => "no country has this calling code",
+            Self::InvalidCountryCode => "it has no country calling code, or an unknown one",
             Self::TooShort => "it is too short",
             Self::TooLong => "it is too long",
             Self::InvalidLength => "no number of its country has this length",

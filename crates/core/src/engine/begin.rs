@@ -207,7 +207,7 @@ fn named_verification(
     Ok(Verification { counted: Some(counted), ..carried })
 }
 
-/// Messages of a verification in its first second.
+/// The most messages of a verification in its first second, as at Twilio (60212).
 const AT_ONCE: u8 = 5;
 
 /// Returns the rule that forbids a further message, if there is one.

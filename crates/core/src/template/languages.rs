@@ -17,13 +17,23 @@ pub struct StandardMessage {
 static ALL: LazyLock<Vec<StandardMessage>> =
     LazyLock::new(|| include_str!("languages.txt").lines().filter_map(StandardMessage::read).collect());
 
+/// Languages that the voices of Twilio speak.
+const SPOKEN: [&str; 16] =
+    ["ca", "da", "de", "en", "es", "fi", "fr", "it", "ja", "ko", "nl", "no", "pl", "pt", "ru", "sv"];
+
 impl StandardMessage {
+    /// Whether a call can be in the language; else it is in English. Chinese is spoken in each of its forms.
+    pub fn is_spoken(&self) -> bool {
+        let language = self.locale.language().to_string();
+        language == "zh" || SPOKEN.contains(&language.as_str())
+    }
+
     /// All of them, by their tags.
     pub fn all() -> &'static [Self] {
         &ALL
     }
 
-    /// The one in the language, in its nearest form: that of `de` for `de-AT`.
+    /// Finds the nearest language: `de` for `de-AT`.
     pub fn nearest(locale: Locale) -> Option<&'static Self> {
         locale.lookup().find_map(|tag| ALL.iter().find(|message| message.locale == tag))
     }

@@ -186,21 +186,27 @@ impl Templates {
     }
 
     /// The standard message for a number: in the `wanted` language, in that of the service, in that of the number's country
-    /// if the settings ask for it, else in English. `None` if there is none in the `wanted` language.
+    /// if the settings ask for it, else in English; a call in English too, if no voice speaks the language. `None` if there
+    /// is none in the `wanted` language.
     pub fn standard(
         &self,
         wanted: Option<Locale>,
         of_service: Option<Locale>,
-        to: PhoneNumber,
+        (channel, to): (Channel, PhoneNumber),
     ) -> Option<&'static StandardMessage> {
-        if let Some(wanted) = wanted {
-            return StandardMessage::nearest(wanted);
-        }
-        let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
-        of_service
-            .and_then(StandardMessage::nearest)
-            .or_else(|| of_country().and_then(StandardMessage::nearest))
-            .or_else(|| StandardMessage::nearest(Locale::ENGLISH))
+        let english = || StandardMessage::nearest(Locale::ENGLISH);
+        let found = if let Some(wanted) = wanted {
+            StandardMessage::nearest(wanted)
+        } else {
+            let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
+            of_service
+                .and_then(StandardMessage::nearest)
+                .or_else(|| of_country().and_then(StandardMessage::nearest))
+                .or_else(english)
+        };
+        found.and_then(|message| {
+            if channel == Channel::Call && !message.is_spoken() { english() } else { Some(message) }
+        })
     }
 
     /// Whether the settings have a text in the language, or the standard message is in it.
@@ -267,10 +273,12 @@ struct Local {
 }
 
 impl Texts {
-    /// The text for this channel: in the `wanted` language, in that of the number's country, in the default one, in
-    /// none; then the same among the texts for any channel; then the message, in the `wanted` language if it is the
-    /// standard one. A standard message in the `wanted` language goes before texts in other languages. Also returns the
-    /// text's language, if known.
+    /// The text for this channel, and its language, if known. The first of:
+    /// 1. the standard message in the `wanted` language, if no own text is in it;
+    /// 2. an own text for the channel: in the `wanted` language, that of the number's country, the default one, none;
+    /// 3. the same among own texts for any channel;
+    /// 4. the standard message in the language of the number's country, if the settings ask for it, or in the default one;
+    /// 5. the message.
     ///
     /// The country is computed only if there is a choice, because that costs microseconds.
     fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {
@@ -278,6 +286,11 @@ impl Texts {
             return (&self.message, self.default_locale);
         }
         let standard = |locale: Locale| {
+            let is_silent = |message: &StandardMessage| channel == Channel::Call && !message.is_spoken();
+            let is_english = locale.is_english() || StandardMessage::nearest(locale).is_some_and(is_silent);
+            if is_english && !self.standard.is_empty() {
+                return Some((&self.message, Some(Locale::ENGLISH)));
+            }
             let find = |tag| self.standard.iter().find(|local| local.locale == Some(tag));
             locale.lookup().find_map(find).map(|local| (&local.text, local.locale))
         };

@@ -59,6 +59,12 @@ impl Asking {
         self
     }
 
+    fn message_to(&self, to: &str) -> Rendered {
+        let to = PhoneNumber::parse(to, None).expect("a number");
+        let code = Code::parse("123456").expect("a code");
+        self.templates.render(&self.style, Channel::Sms, to, &code, Duration::from_secs(61))
+    }
+
     /// Fails unless a message is this text, in this language.
     #[track_caller]
     fn says(&self, channel: Channel, to: &str, expected: &str, tag: &str) {
@@ -259,9 +265,28 @@ fn each_standard_message_fits_one_text_message() {
         let Rendered { text, locale } = message(&tag, standard.locale);
         assert!(text.contains("1234567890") && text.contains("Acme Savings Bank"), "{tag}: {text}");
         assert_eq!(gsm7::size(&text).segments, 1, "{tag}: {text}");
-        if !standard.locale.is_english() {
-            assert_eq!(locale, Some(standard.locale), "{tag}");
-        }
+        assert_eq!(locale, Some(standard.locale), "{tag}");
+        let with_warning =
+            format!("{}. {}", standard.text.trim_end_matches(['.', '।', '。']), standard.warning);
+        let text = with_warning.replace("{brand}", "Twenty Characters Co").replace("{code}", "123456");
+        assert_eq!(gsm7::size(&text).segments, 1, "{tag}: {text}");
+    }
+}
+
+#[test]
+fn a_request_for_english_goes_before_the_language_of_the_country() {
+    let settings = TemplateSettings {
+        message: DEFAULT_MESSAGE.to_owned(),
+        messages: vec![text(None, "de", "own de")],
+        default_locale: Locale::parse("de"),
+        locale_by_country: true,
+        ..settings()
+    };
+    for tag in ["en", "en-GB"] {
+        let asking = with(&settings).asked_in(tag);
+        let said = asking.message_to(FRENCH);
+        assert!(said.text.starts_with("Acme: your code is"), "{tag}: {}", said.text);
+        assert_eq!(said.locale, Some(Locale::ENGLISH));
     }
 }
 

@@ -218,14 +218,13 @@ impl ReadOnly {
         };
         examined.journal = Some(records.replayed.summary.clone());
         if defects == 0 {
-            self.examine_records(records, check_record, found, &mut examined)?;
+            Self::examine_records(records, check_record, found, &mut examined)?;
         }
         Ok(examined)
     }
 
     /// Counts what a start would find.
     fn examine_records(
-        &self,
         records: LiveRecords,
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),

@@ -176,13 +176,12 @@ impl StoreReader {
         mut visit: Visitor,
     ) -> Result<(), StoreError> {
         let pinned = self.pin()?;
-        let found = match found.filter(|found| found.is_of(&pinned, slots)) {
-            Some(found) => found,
-            None => {
-                let unreadable = |error| OpenError::snapshot(&self.files.copies.directory, error);
-                let copy = self.files.copies.open(&pinned.snapshot).map_err(unreadable)?;
-                LiveRecords::find(self.files.clone(), Some(copy), slots, Some(pinned.until), &mut Err)?
-            }
+        let found = if let Some(found) = found.filter(|found| found.is_of(&pinned, slots)) {
+            found
+        } else {
+            let unreadable = |error| OpenError::snapshot(&self.files.copies.directory, error);
+            let copy = self.files.copies.open(&pinned.snapshot).map_err(unreadable)?;
+            LiveRecords::find(self.files.clone(), Some(copy), slots, Some(pinned.until), &mut Err)?
         };
         found.each(self.clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
     }
