@@ -132,9 +132,9 @@ struct Checked {
 ///
 /// Source: the parameter `Locale` in <https://www.twilio.com/docs/verify/api/verification>.
 const VERIFY: &[&str] = &[
-    "af", "ar", "ca", "cs", "da", "de", "el", "en", "en-GB", "es", "fi", "fr", "he", "hi", "hr", "hu", "id",
-    "it", "ja", "ko", "ms", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sv", "th", "tl", "tr", "vi", "zh",
-    "zh-CN", "zh-HK",
+    "af", "ar", "ca", "cs", "da", "de", "el", "en", "en-GB", "es", "et", "fi", "fr", "he", "hi", "hr", "hu",
+    "id", "it", "ja", "kn", "ko", "lt", "mr", "ms", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sk", "sv",
+    "te", "th", "tl", "tr", "uk", "vi", "zh", "zh-CN", "zh-HK",
 ];
 
 /// The value of Verify's `Locale`, if it has texts in the language.

@@ -142,7 +142,7 @@ pub(super) struct Place {
 }
 
 /// Those of [`Subjects`].
-type Places = [Option<Place>; 6];
+type PlaceSlots = [Option<Place>; 6];
 
 /// What the guard knows of a subject, and what it would decide about the next text message.
 #[derive(Debug, Clone)]
@@ -252,7 +252,7 @@ impl Guard {
         let question = Question::new(service, subjects(number, address, country), rules, now);
         let question = Question { is_trusted, lacks_address, is_known, ..question };
         let broken = rules.fixed(country, number_type, channel);
-        let mut places = Places::default();
+        let mut places = PlaceSlots::default();
         let (findings, announced) = self.decide(&question, broken, &mut places);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
@@ -331,7 +331,7 @@ impl Guard {
         let (address, country) = known.unwrap_or_else(|| (None, number.region()));
         let question = Question::new(service, subjects(number, address, country), rules, now);
         let mut took = [0; 6];
-        let mut places = Places::default();
+        let mut places = PlaceSlots::default();
         self.places(&question, true, &mut places);
         for (slot, place) in places.iter_mut().enumerate() {
             let Some(place) = place else { continue };
@@ -470,7 +470,7 @@ impl Guard {
         let question = Question { lacks_address, is_known, ..Question::new(service, subjects, rules, now) };
         let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[5].is_some());
         let keys = subjects.into_iter().flat_map(|of| question.keys(of));
-        let (mut places, mut taken) = (Places::default(), Places::default());
+        let (mut places, mut taken) = (PlaceSlots::default(), PlaceSlots::default());
         self.places(&question, true, &mut places);
         Explained {
             entries: keys.filter_map(|key| Some((key, self.entry(&key, now)?))).collect(),
@@ -561,7 +561,7 @@ impl Guard {
         &self,
         question: &Question<'_>,
         broken: impl Iterator<Item = (Rule, Effect)>,
-        places: &mut Places,
+        places: &mut PlaceSlots,
     ) -> (Vec<Finding>, Option<Key>) {
         let Question { service, subjects, is_trusted, is_known, rules, now, .. } = *question;
         // Of the service before that of all services, and of the narrowest subject.
@@ -608,7 +608,7 @@ impl Guard {
 
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
     /// it needs, and that of the number.
-    fn places(&self, question: &Question<'_>, all: bool, places: &mut Places) {
+    fn places(&self, question: &Question<'_>, all: bool, places: &mut PlaceSlots) {
         let mut needs = 0..6;
         for (slot, of) in question.subjects.into_iter().enumerate() {
             let Some(of) = of.filter(|_| slot == 0 || needs.contains(&slot)) else { continue };

@@ -15,6 +15,7 @@ fn verify_is_told_only_languages_that_it_has() {
         ("zh-Hant", None),
         ("zh-TW", None),
         ("zh-HK", Some("zh-HK")),
+        ("uk", Some("uk")),
         ("bg", None),
     ] {
         assert_eq!(of_verify(parsed(locale)), expected, "{locale}");
