@@ -39,7 +39,7 @@ pub enum CopyNews {
     Copied(u64),
     Complete {
         records: Vec<(u8, u64)>,
-        /// [`Copying::at`] in milliseconds since 1970.
+        /// The time of the copy, in milliseconds since 1970.
         at: u64,
     },
     /// No copy follows, for this reason.

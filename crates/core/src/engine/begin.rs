@@ -70,7 +70,7 @@ pub enum SendLimit {
         /// End of the wait.
         until: Timestamp,
     },
-    /// The verification began less than a second ago and has had [`AT_ONCE`] messages.
+    /// The verification began less than a second ago and has had five messages.
     AtOnce,
     /// A message with another code than the one the caller supplies is on its way.
     StillSending {
