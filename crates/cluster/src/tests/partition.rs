@@ -8,19 +8,25 @@ use tokio::time::timeout;
 use super::etcd_process::Etcd;
 use super::link::Link;
 use super::node::{START, commit, eventually, join, key, options, put, restore};
-use crate::{Cluster, release};
+use crate::{Cluster, EtcdStore, release};
 
 /// A test waits so long for what it expects.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
+/// etcd, and an owner that reaches it over the link and has committed a record.
+async fn owner_behind_a_link() -> (Etcd, Link, EtcdStore) {
     let etcd = Etcd::start(1).await;
     let link = Link::to(&etcd.urls()[0]).await;
     let mut of_a = options(&etcd, "a", 1, START);
     of_a.etcd = vec![link.url.clone()];
     let a = Cluster::join(of_a).await.expect("joined").campaign().await.unwrap();
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    (etcd, link, a)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
+    let (etcd, link, a) = owner_behind_a_link().await;
     link.cut();
     let late = timeout(Duration::from_secs(3), commit(&a, vec![put(0, 1, "late")])).await;
     assert!(late.expect("an answer in time").is_err());
@@ -37,12 +43,7 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_etcd_hears_and_that_hears_nothing_gives_up() {
-    let etcd = Etcd::start(1).await;
-    let link = Link::to(&etcd.urls()[0]).await;
-    let mut of_a = options(&etcd, "a", 1, START);
-    of_a.etcd = vec![link.url.clone()];
-    let a = Cluster::join(of_a).await.expect("joined").campaign().await.unwrap();
-    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    let (etcd, link, a) = owner_behind_a_link().await;
     link.cut_answers();
     let b = join(&etcd, "b").await;
     let b = timeout(PATIENCE, b.campaign()).await.expect("another node takes over").unwrap();

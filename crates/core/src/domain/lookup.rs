@@ -42,8 +42,7 @@ pub enum NumberProblem {
 }
 
 /// The type of a line, in Twilio's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineType {
     Landline,
     Mobile,
