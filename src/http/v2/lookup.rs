@@ -1,6 +1,9 @@
 //! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
 //! plans that the program has. No network is asked.
 
+use std::fmt::Display;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +15,7 @@ use crate::domain::{LineType, NumberLookup, NumberProblem, Region};
 use crate::http::response::Response;
 
 /// The values of `Fields` that Twilio has.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 11] = [
     "validation",
     "line_type_intelligence",
     "caller_name",
@@ -24,7 +27,6 @@ const PACKAGES: [&str; 12] = [
     "sms_pumping_risk",
     "phone_number_quality_score",
     "pre_fill",
-    "verification",
 ];
 
 /// Bytes of the longest text in a path that is read: a number with generous punctuation.
@@ -68,7 +70,7 @@ impl Parameter for Packages {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": format!("({0})(,({0}))*", PACKAGES.join("|")) })
+        json!({ "type": "string", "pattern": format!("({0})( *, *({0}))*", PACKAGES.join("|")) })
     }
 
     fn accepts() -> String {
@@ -93,7 +95,7 @@ fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<
     let names: Vec<String> = texts
         .iter()
         .flat_map(|text| text.split(','))
-        .map(str::to_owned)
+        .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
         .collect();
     if names.iter().all(|name| known.contains(&name.as_str())) {
@@ -109,7 +111,7 @@ view! {
         /// Null if the number cannot be read.
         #[schemars(example = &"44")]
         calling_country_code: Option<String> = number.calling_code.map(|code| code.to_string()),
-        /// Two letters of ISO 3166-1; null if the number cannot be read.
+        /// Two letters of ISO 3166-1; null if the number cannot be read, or is of no country.
         #[schemars(example = &"GB")]
         country_code: Option<String> = number.region.map(|region| region.to_string()),
         /// In E.164 form; the text as it was sent, of at most 40 characters, if it cannot be read.
@@ -137,7 +139,7 @@ view! {
         sms_pumping_risk: Null = Null,
         phone_number_quality_score: Null = Null,
         pre_fill: Null = Null,
-        url: Url = frame.url(&format!("/PhoneNumbers/{}", number.number)),
+        url: Url = frame.url(&format!("/PhoneNumbers/{}", in_path(&number.number))),
     }
 }
 
@@ -173,7 +175,7 @@ view! {
             .filter(|types| types.has_carrier)
             .map(|_| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
         add_ons: Null = Null,
-        url: Url = Url(format!("{}/v1/PhoneNumbers/{}", frame.base.trim_end_matches("/v2"), number.number)),
+        url: Url = Url(format!("{}/v1/PhoneNumbers/{}", frame.base.trim_end_matches("/v2"), in_path(&number.number))),
     }
 }
 
@@ -197,6 +199,13 @@ const fn older_type(line: LineType) -> Option<&'static str> {
         LineType::NonFixedVoip => Some("voip"),
         _ => None,
     }
+}
+
+/// A number, or a text that is none, as a segment of an address.
+fn in_path(number: &str) -> impl Display {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'+').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(number, ENCODED)
 }
 
 /// The number in the path.

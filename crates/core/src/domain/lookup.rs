@@ -18,6 +18,7 @@ pub struct NumberLookup {
     pub number: String,
     /// The country calling code, such as 44.
     pub calling_code: Option<i32>,
+    /// `None` for calling codes that no country has, such as 800.
     pub region: Option<Region>,
     /// As people of its country write it.
     pub national_format: Option<String>,
@@ -134,7 +135,7 @@ impl NumberLookup {
         Self {
             number: number.format_as(PhoneNumberFormat::E164).into_owned(),
             calling_code: Some(number.country_code),
-            region: super::phone::region_of(&number),
+            region: super::phone::region_of(&number).filter(|region| region.is_country()),
             national_format: is_valid.then(national),
             problem,
             line_type: LineType::of(PHONE_NUMBER_UTIL.get_number_type(&number)).filter(|_| is_valid),
@@ -181,6 +182,12 @@ mod tests {
         assert_eq!((number.problem, number.line_type), (None, Some(LineType::Mobile)));
         assert_eq!(look_up("+493012345678").line_type, Some(LineType::Landline));
         assert_eq!(look_up("+18005550123").line_type, Some(LineType::TollFree));
+    }
+
+    #[test]
+    fn a_number_of_a_shared_calling_code_has_no_country() {
+        let number = look_up("+80012345678");
+        assert_eq!((number.problem, number.calling_code, number.region), (None, Some(800), None));
     }
 
     #[test]

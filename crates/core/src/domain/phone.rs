@@ -42,6 +42,11 @@ impl Region {
         let region: rlibphonenumber::Region = text.to_ascii_uppercase().as_str().try_into().ok()?;
         PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
     }
+
+    /// Returns `false` for `001`.
+    pub fn is_country(self) -> bool {
+        self.to_string().bytes().all(|byte| byte.is_ascii_alphabetic())
+    }
 }
 
 impl fmt::Display for Region {
