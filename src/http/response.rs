@@ -20,7 +20,7 @@ pub const REFUSED_SECONDS: u64 = 1;
 /// Seconds after which a client may try again while a table is full: most records end within minutes.
 const TABLE_FULL_SECONDS: u64 = 60;
 
-/// `Retry-After` below `/v2`. Twilio sends no `Retry-After`, and clients that obey it would repeat a request that
+/// `Retry-After` below `/v2`, and where the path is not known. Twilio sends no `Retry-After`, and clients that obey it would repeat a request that
 /// sends a message.
 const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-retry-after");
 
@@ -375,6 +375,8 @@ impl Problem {
         let answer = match (self.retry_after(), shape) {
             (None, _) => answer,
             (Some(seconds), ErrorFormat::Twilio) => answer.twilio_retry_after(seconds),
+            // Nothing of the request was read: it may be for `/v2`.
+            (Some(seconds), _) if self == Self::TooManyConnections => answer.twilio_retry_after(seconds),
             (Some(seconds), _) => answer.retry_after(seconds),
         };
         match self {

@@ -305,7 +305,7 @@ mod tests {
                 "content-type: application/json",
                 "x-request-id: 1-2-0",
                 "cache-control: no-store",
-                "retry-after: 1",
+                "x-onceward-retry-after: 1",
                 "connection: close",
                 &format!("content-length: {}", body.len()),
             ]
