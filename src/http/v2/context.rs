@@ -12,10 +12,11 @@ use matchit::Params;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::V2;
 use super::error::Error;
-use super::params::{Fields, PageToken, Parameters, Url, Whole, parameters};
+use super::params::{Fields, PageToken, Parameter, Parameters, Url, Whole, is_digits, parameters};
 use crate::audit::Author;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
@@ -293,11 +294,32 @@ parameters! {
     /// The parameters of every list.
     pub struct Paging {
         /// Items on a page; the default is 50. More than 1,000 are 1,000.
-        "PageSize" = "50" => size: Option<Whole<1, { u32::MAX }>>,
+        "PageSize" = "50" => size: Option<PageSize>,
         /// The number of the page, from 0.
         "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
         /// From the address of a page. Do not make one.
         "PageToken" = "PT1700000000000" => token: Option<PageToken>,
+    }
+}
+
+/// The number of items on a page: any whole number from 1, of which at most [`LARGEST`] counts.
+pub struct PageSize(u32);
+
+impl Parameter for PageSize {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        fields.parsed_scalar(name, "a whole number from 1", |text| {
+            let digits = text.trim_start_matches('0');
+            // Only a number that is too large for its type fails to be read.
+            is_digits(digits).then(|| Self(digits.parse().unwrap_or(LARGEST).min(LARGEST)))
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 1 })
+    }
+
+    fn accepts() -> String {
+        "from 1".to_owned()
     }
 }
 
@@ -345,7 +367,7 @@ impl Page {
     pub fn read(query: &Fields) -> Result<Self, Error> {
         let Paging { size, page, token } = Paging::read(query)?;
         Ok(Self {
-            size: size.map_or(USUAL_SIZE, |Whole(size)| size.min(LARGEST)),
+            size: size.map_or(USUAL_SIZE, |PageSize(size)| size),
             number: page.map_or(0, |Whole(page)| page),
             since: token.map(|PageToken(since)| since),
         })

@@ -39,8 +39,10 @@ async fn a_page_behind_the_last_is_empty_and_50_fit_on_one() {
 #[tokio::test]
 async fn a_page_has_at_most_a_thousand_items() {
     let world = V2World::new().await;
-    let reply = world.get("/v2/Services?PageSize=5000").await;
-    assert_eq!((reply.status, &json(&reply)["meta"]["page_size"]), (200, &1_000.into()));
+    for size in ["5000", "4294967296", "99999999999999999999999999", "0001001"] {
+        let reply = world.get(&format!("/v2/Services?PageSize={size}")).await;
+        assert_eq!((reply.status, &json(&reply)["meta"]["page_size"]), (200, &1_000.into()), "{size}");
+    }
 }
 
 #[tokio::test]
@@ -48,6 +50,7 @@ async fn bad_values_are_60200() {
     let world = V2World::new().await;
     for query in [
         "PageSize=0",
+        "PageSize=000",
         "PageSize=x",
         "PageSize=%2B5",
         "Page=-1",
