@@ -14,8 +14,18 @@ use crate::numbers::Refusal;
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verify::Refused;
 
-/// The problem of a parameter that would have no effect.
-pub const NOT_SERVED: &str = "it is not served here";
+/// Features of Twilio's that are not served here, by the beginnings of their parameters.
+const NOT_SERVED: [(&str, &str); 9] = [
+    ("Push.", "push is"),
+    ("Totp.", "TOTP is"),
+    ("Whatsapp.", "a sender of the service's own is"),
+    ("Passkeys.", "passkeys are"),
+    ("Amount", "PSD2 is"),
+    ("Payee", "PSD2 is"),
+    ("Psd2", "PSD2 is"),
+    ("EnableSna", "silent network authentication is"),
+    ("Sna", "silent network authentication is"),
+];
 
 /// Longest part of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
@@ -126,7 +136,11 @@ impl Error {
     pub fn not_served_parameter(name: &str) -> Self {
         match name {
             "CustomMessage" => Self::caused(Cause::CustomMessage, "use `TemplateSid` and `CustomCode`"),
-            name => Self::parameter(name, NOT_SERVED),
+            name => {
+                let feature = NOT_SERVED.iter().find(|(beginning, _)| name.starts_with(beginning));
+                let what = feature.map_or("it is", |(_, what)| what);
+                Self::parameter(name, format_args!("{what} not served here"))
+            }
         }
     }
 

@@ -19,14 +19,16 @@ use crate::registry::{MessagingConfiguration, Service};
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
-/// Transactions are not served.
-const PSD2: &str = "Psd2Enabled";
+/// Switches of what is not served. They are shown as `false`, and may be given so.
+const OFF: [(&str, &str); 2] = [
+    ("Psd2Enabled", "Only false: transactions are not served."),
+    ("Push.IncludeDate", "Only false: push is not served."),
+];
 
 const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
 
 /// Parameters that Twilio reads and this server does not.
-const NOT_SERVED: [&str; 15] = [
-    "Push.IncludeDate",
+const NOT_SERVED: [&str; 14] = [
     "Push.ApnCredentialSid",
     "Push.FcmCredentialSid",
     "Totp.Issuer",
@@ -104,7 +106,7 @@ fn describe(is_new: bool) -> Vec<Param> {
         Some(Param { name, required, about, example, accepts, schema, json_schema: in_json })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
-    parameters.push(Param::of::<Option<Off>>(PSD2, "Only false: transactions are not served.", "false"));
+    parameters.extend(OFF.map(|(name, about)| Param::of::<Option<Off>>(name, about, "false")));
     parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
     parameters
 }
@@ -264,7 +266,9 @@ fn in_seconds(text: String) -> Value {
 /// The given parameters as members of the settings.
 fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
     fields.refuse(&NOT_SERVED)?;
-    Off::find(fields, PSD2)?;
+    for (name, _) in OFF {
+        Off::find(fields, name)?;
+    }
     let mut given = Map::new();
     for parameter in service_parameters() {
         let name = &parameter.name;
