@@ -27,6 +27,10 @@ impl Registry {
     }
 
     pub async fn add_safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
+        if !self.accepts(number) {
+            let why = "has no numbering plan; the server's setting `numbers` decides whether that matters";
+            return Err(RegistryError::invalid("phone_number")(why.to_owned()));
+        }
         let (id, now, author) = (safe_number_id(number), self.wall(), self.author.clone());
         self.decide::<SafeNumber, _, _>(id, move |view| {
             if view.get::<SafeNumber>(id).is_some() {

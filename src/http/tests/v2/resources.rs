@@ -173,6 +173,9 @@ async fn a_number_is_put_on_the_safe_list_and_taken_off() {
     let made = world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+1 415 555 2671")]).await;
     assert_eq!((made.status, &json(&made)["phone_number"]), (201, &json!("+14155552671")));
     is_error(&world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+14155552671")]).await, 400, 60411);
+    let unplanned = world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+11234567890")]).await;
+    is_error(&unplanned, 400, 60200);
+    assert!(unplanned.body.contains("`PhoneNumber`"), "{}", unplanned.body);
     for path in ["/v2/SafeList/Numbers/+14155552671", "/v2/SafeList/Numbers/%2B14155552671"] {
         assert_eq!(json(&world.get(path).await), json(&made));
     }
