@@ -113,7 +113,7 @@ pub(super) fn nearest(
     let mut subtags = full.split('-');
     let language = match subtags.next()? {
         // Norwegian is spoken of by its macrolanguage, and written in one of two forms.
-        "no" => "nb",
+        "no" | "nn" => "nb",
         // Filipino is the standard form of Tagalog.
         "fil" => "tl",
         language => language,

@@ -67,7 +67,7 @@ impl Provider for VerifyApi {
         if let Some(name) = &message.sender_name {
             form.append_pair("CustomFriendlyName", name);
         }
-        if let Some(language) = message.locale.and_then(of_verify) {
+        if let Some(language) = message.locale.and_then(|locale| of_verify(locale, message.channel)) {
             form.append_pair("Locale", language);
         }
         Ok(self.account.post(&self.verifications, &mut form))
@@ -137,9 +137,12 @@ const VERIFY: &[&str] = &[
     "te", "th", "tl", "tr", "uk", "vi", "zh", "zh-CN", "zh-HK",
 ];
 
-/// The value of Verify's `Locale`, if it has texts in the language.
-fn of_verify(locale: Locale) -> Option<&'static str> {
-    nearest(locale, VERIFY.iter().copied())
+/// The value of Verify's `Locale`, if it has texts in the language. The language of Taiwan is written as that of Hong
+/// Kong is, and not spoken so.
+fn of_verify(locale: Locale, channel: Channel) -> Option<&'static str> {
+    let traditional =
+        || (locale.language().to_string() == "zh" && channel != Channel::Call).then_some("zh-HK");
+    nearest(locale, VERIFY.iter().copied()).or_else(traditional)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::template::StandardMessage;
 
 #[test]
 fn verify_is_told_only_languages_that_it_has() {
@@ -12,20 +13,30 @@ fn verify_is_told_only_languages_that_it_has() {
         ("fil", Some("tl")),
         ("zh-CN", Some("zh-CN")),
         ("zh-Hans", Some("zh")),
-        ("zh-Hant", None),
-        ("zh-TW", None),
         ("zh-HK", Some("zh-HK")),
         ("uk", Some("uk")),
         ("bg", None),
     ] {
-        assert_eq!(of_verify(parsed(locale)), expected, "{locale}");
+        assert_eq!(of_verify(parsed(locale), Channel::Sms), expected, "{locale}");
     }
+    for locale in ["zh-Hant", "zh-TW", "zh-Hant-TW"] {
+        assert_eq!(of_verify(parsed(locale), Channel::Sms), Some("zh-HK"), "the same characters: {locale}");
+        assert_eq!(of_verify(parsed(locale), Channel::Call), None, "another spoken language: {locale}");
+    }
+}
+
+#[test]
+fn verify_is_told_every_language_of_the_standard_message() {
+    for message in StandardMessage::all() {
+        assert!(of_verify(message.locale, Channel::Sms).is_some(), "{}", message.locale);
+    }
+    assert_eq!(of_verify(parsed("nn"), Channel::Sms), Some("nb"));
 }
 
 #[test]
 fn every_listed_language_is_found_by_its_own_name() {
     for tag in VERIFY {
-        assert_eq!(of_verify(parsed(tag)), Some(*tag));
+        assert_eq!(of_verify(parsed(tag), Channel::Sms), Some(*tag));
     }
 }
 
