@@ -27,6 +27,7 @@ use crate::domain::{
     ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, Timestamp,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
+use crate::template::StandardMessage;
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
 /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
@@ -68,7 +69,8 @@ pub struct ServiceSettings {
     /// Whether a further message has to wait: 30, 60, 120, then 300 s.
     #[serde(with = "Stored::<Flag>")]
     pub cooling_down: bool,
-    /// Language where neither the request nor the number's country leads to one.
+    /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
+    /// service's template.
     #[serde(with = "Stored::<Option<LocaleTag>>")]
     pub locale: Option<Locale>,
     /// Channels in order; by default those of the key `workflow`.
@@ -77,7 +79,7 @@ pub struct ServiceSettings {
     /// Whether a request may bring its own code.
     #[serde(with = "Stored::<Flag>")]
     pub custom_code: bool,
-    /// Whether text messages warn that the code is not to be shared.
+    /// Whether text messages warn that the code is not to be shared, where that needs no further message.
     #[serde(with = "Stored::<Flag>")]
     pub do_not_share_warning: bool,
     /// Name or id of the template where a request names none.
@@ -162,6 +164,7 @@ impl ServiceSettings {
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
             ("code-life", life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
+            ("locale", self.check_locale(templates)),
             ("lockout", self.check_lockout(test_numbers)),
         ];
         let wrong =
@@ -182,6 +185,19 @@ impl ServiceSettings {
             resend: if policy.sends.keeps_code { Resend::Keep } else { Resend::New },
             cooling_down: policy.sends.cools_down,
             ..Self::default()
+        }
+    }
+
+    /// Checks that the service's template or the standard message is in its language: else its messages would be in
+    /// another one.
+    fn check_locale(&self, templates: &[&Template]) -> Result<(), String> {
+        let own = templates.iter().find(|template| self.default_template == Some(template.sid));
+        let has = |tag| own.is_some_and(|template| template.has(tag));
+        match self.locale {
+            Some(locale) if StandardMessage::nearest(locale).is_none() && !locale.lookup().any(has) => {
+                Err("must be a language of the standard message, or of the service's template".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 

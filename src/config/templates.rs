@@ -95,6 +95,11 @@ impl Template {
         self.default_locale.or_else(only)
     }
 
+    /// Whether it has a text under this tag.
+    pub fn has(&self, locale: Locale) -> bool {
+        self.translations.iter().any(|text| text.locale == locale)
+    }
+
     /// Checks the texts with those of messages. A member's name, its text if it has one, and what is wrong.
     fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
         let mut problems = Vec::new();
@@ -113,9 +118,8 @@ impl Template {
         if self.translations.is_empty() {
             problems.push(("translations".to_owned(), None, format!("it must be {TEXTS}")));
         }
-        let has = |language| self.translations.iter().any(|text| text.locale == language);
         let locale = match self.default_locale {
-            Some(language) if !has(language) => "it must be one of the languages of translations",
+            Some(language) if !self.has(language) => "it must be one of the languages of translations",
             None if self.translations.len() > 1 => "it is missing, and there are several languages",
             _ => return problems,
         };

@@ -207,18 +207,6 @@ impl Delivery {
         self.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
     }
 
-    /// Whether a gateway that words its messages itself, in languages of its own, may send to this number.
-    pub fn may_be_worded_by_gateway(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        channel: Channel,
-    ) -> bool {
-        let order: Vec<_> = self.order_of(service, number).collect();
-        let mut serving = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
-        serving.any(|gateway| gateway.holding(channel).is_some())
-    }
-
     /// The states of the gateways that may send, in the order of the configuration. A gateway that only checks codes
     /// that it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {

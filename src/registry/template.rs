@@ -4,14 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Item, Origin, Registry, RegistryError, Service, Template};
+use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
 use crate::config::templates::{Place, places};
 use crate::config::values::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
-use crate::template::{CODE_PLACES, StandardMessage, Templates, Wording, of_country};
-
-/// The text of a message without a template, in English.
-const PLAIN: &str = "Your {friendly_name} verification code is: {code}";
+use crate::template::{AppHash, CODE_PLACES, StandardMessage, Templates, Wording, of_country};
 
 /// The longest value of a place, in characters.
 const VALUE_LONGEST: usize = 128;
@@ -66,6 +63,10 @@ pub struct TextOptions<'a> {
     pub channel: Channel,
     /// The recipient, whose country may decide the language.
     pub to: PhoneNumber,
+    /// Makes a text message longer.
+    pub app_hash: Option<AppHash>,
+    /// The characters of the caller's own code; `None` for a code of the service.
+    pub code_length: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,8 +110,9 @@ impl Registry {
             };
         }
         let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
-        let (written, locale) = if let Some(template) = template {
-            choose(template, service, options)
+        let chosen = template.and_then(|template| choose(template, service, options));
+        let (written, locale) = if let Some(chosen) = chosen {
+            (Cow::Borrowed(&*chosen.text), chosen.locale)
         } else {
             let message = templates.checks.standard(
                 options.locale,
@@ -119,9 +121,7 @@ impl Registry {
             );
             let message =
                 message.ok_or_else(|| TextError::OtherLanguage(options.locale.unwrap_or(Locale::ENGLISH)))?;
-            let english = message.locale.is_english().then(|| PLAIN.to_owned());
-            let text = english.unwrap_or_else(|| message.text.replace("{brand}", "{friendly_name}"));
-            (Cow::Owned(text), Some(message.locale))
+            (Cow::Owned(message.text.replace("{brand}", "{friendly_name}")), message.locale)
         };
         let written = &*written;
         let value = |own: &str| options.substitutions.get(own).map(String::as_str);
@@ -132,12 +132,18 @@ impl Registry {
             return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }
         if service.settings.do_not_share_warning && options.channel == Channel::Sms {
-            let language = locale.and_then(StandardMessage::nearest);
+            let language = StandardMessage::nearest(locale);
             let warning = language.or_else(|| StandardMessage::nearest(Locale::ENGLISH));
-            text = with_warning(&text, warning.map_or("", |message| message.warning));
+            let warned = with_warning(&text, warning.map_or("", |message| message.warning));
+            let code_length = options.code_length.unwrap_or(service.settings.code_length.get().into());
+            let parts = |text: &str| templates.checks.parts(text, options.app_hash.as_ref(), code_length);
+            // The warning is not worth another text message.
+            if parts(&warned) == parts(&text) {
+                text = warned;
+            }
         }
         templates.checks.check_custom(&text).map_err(TextError::Text)?;
-        Ok((Wording::Custom(Arc::from(text)), locale))
+        Ok((Wording::Custom(Arc::from(text)), Some(locale)))
     }
 }
 
@@ -194,10 +200,10 @@ fn choose<'a>(
     template: &'a Template,
     service: &Service,
     options: &TextOptions<'_>,
-) -> (Cow<'a, str>, Option<Locale>) {
+) -> Option<&'a Translation> {
     let in_locale = |locale: Locale| template.translations.iter().find(|text| text.locale == locale);
     let nearest = |locale: Locale| locale.lookup().find_map(in_locale);
-    let chosen = options
+    options
         .locale
         .and_then(nearest)
         // The country costs microseconds, and says nothing where there is one language.
@@ -206,9 +212,7 @@ fn choose<'a>(
         })
         .or_else(|| service.settings.locale.and_then(nearest))
         .or_else(|| template.default_locale().and_then(in_locale))
-        .or_else(|| template.translations.first());
-    let words = chosen.map_or(PLAIN, |translation| &translation.text);
-    (Cow::Borrowed(words), chosen.map(|translation| translation.locale))
+        .or_else(|| template.translations.first())
 }
 
 /// Refuses values that would become a place, or a line, of their own in our text.

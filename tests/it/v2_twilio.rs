@@ -94,6 +94,18 @@ async fn the_lookup_tells_what_the_plans_know() {
     assert_eq!(national["phone_number"], json!("+14155552671"));
     let american = v2.get("/PhoneNumbers/%2B14155552671?Fields=line_type_intelligence").await.json();
     assert_eq!((&american["valid"], &american["line_type_intelligence"]), (&json!(true), &Value::Null));
+    let spaced =
+        v2.get("/PhoneNumbers/+447400123456?Fields=caller_name,%20line_type_intelligence%20").await.json();
+    assert_eq!(spaced["line_type_intelligence"]["type"], json!("mobile"));
+    let shared = v2.get("/PhoneNumbers/+80012345678").await.json();
+    assert_eq!(
+        (&shared["valid"], &shared["calling_country_code"], &shared["country_code"]),
+        (&json!(true), &json!("800"), &Value::Null)
+    );
+    let unreadable = v2.get("/PhoneNumbers/no%20number%3F").await.json();
+    assert_eq!(unreadable["phone_number"], json!("no number?"));
+    let url = unreadable["url"].as_str().expect("an address");
+    assert!(url.ends_with("/v2/PhoneNumbers/no%20number%3F"), "{url}");
     let wrong = v2.get("/PhoneNumbers/+1123").await;
     assert_eq!((wrong.status(), &wrong.json()["validation_errors"]), (200, &json!(["TOO_SHORT"])));
     for (query, parameter) in [("Fields=shoe_size", "Fields"), ("CountryCode=england", "CountryCode")] {
@@ -119,7 +131,7 @@ async fn the_lookup_tells_what_the_plans_know() {
 /// Twilio's Java library waits for `Retry-After` and repeats the POST by itself.
 #[tokio::test]
 async fn a_client_that_obeys_retry_after_sends_every_request_once() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let world = World::of(V2::account(Setup::new().config("max-numbers", 4))).await;
     let v2 = V2::of(&world);
     let limited = v2.service(&[]).await;
     let limit = v2.made(&format!("{limited}/RateLimits"), &[("UniqueName", "end_user_ip")]).await;
@@ -154,7 +166,13 @@ async fn a_client_that_obeys_retry_after_sends_every_request_once() {
         last = ask(&format!("{limited}/Verifications"), &limited_form).await;
     }
     assert_eq!(last, (429, "20429".to_owned()));
-    assert_eq!((requests, posts), (14, 14));
+    let full = v2.service(&[]).await;
+    let numbers: [String; 8] = std::array::from_fn(|_| world.number());
+    for number in &numbers {
+        last = ask(&format!("{full}/Verifications"), &[("To", number), ("Channel", "sms")]).await;
+    }
+    assert_eq!(last, (503, "20503".to_owned()));
+    assert_eq!((requests, posts), (22, 22));
 }
 
 #[tokio::test]
@@ -207,6 +225,9 @@ async fn a_language_is_served_or_refused_and_never_ignored() {
         assert_eq!(answer, (201, "pending".to_owned()), "{locale}");
         assert!(sent.as_deref().is_some_and(|sent| sent.contains(words)), "{locale}: {sent:?}");
     }
+    let esperanto = v2.post("/Services", &[("FriendlyName", "Esperanto"), ("Locale", "eo")]).await;
+    assert_eq!(told(&esperanto), (400, "60200".to_owned()), "{}", esperanto.text());
+    assert!(esperanto.text().contains("`Locale`"), "{}", esperanto.text());
     let listed = v2.get("/Templates?FriendlyName=login").await.json();
     let login = listed["templates"][0]["sid"].as_str().expect("an id");
     assert!(begins("de-AT", Some(login)).await.1.expect("a message").ends_with("öffnet"));

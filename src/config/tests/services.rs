@@ -98,6 +98,11 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),
         (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
         (r#""locale": "german""#, &["services.shop.locale", "BCP 47"]),
+        (r#""locale": "eo""#, &["services.shop.locale = \"eo\"", "a language of the standard message"]),
+        (
+            r#""locale": "eo", "default-template": "onceward-plain""#,
+            &["services.shop.locale = \"eo\"", "of the service's template"],
+        ),
         (r#""workflow": "mail""#, &["services.shop.workflow", "a list of at most"]),
         (r#""default-template": "x""#, &["services.shop.default-template = \"x\"", "onceward-plain"]),
         (r#""friendly-name": "Call 012345""#, &["services.shop.friendly-name", "more than 4 digits"]),
@@ -114,6 +119,17 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
     }
     let error = World::with_config(r#"{"services": {"shop12345": {}}}"#).error();
     says(&error, &["services.shop12345.friendly-name", "Without a friendly-name the service's name is it"]);
+}
+
+#[test]
+fn a_service_may_have_the_language_of_its_own_template() {
+    let world = World::with_config(
+        r#"{
+            "templates": {"own": {"translations": {"eo": "{code}", "en": "{code}"}, "default-locale": "en"}},
+            "services": {"shop": {"locale": "eo", "default-template": "own"}, "club": {"locale": "de-AT"}}
+        }"#,
+    );
+    assert_eq!(world.loads().settings.registry.services.len(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{World, given, locale, number, template};
 use crate::domain::{Channel, Locale, Sid, SidKind};
 use crate::registry::{Item, Registry, RegistryError, Service, TextError, TextOptions, template_sid};
-use crate::template::Wording;
+use crate::template::{AppHash, Wording};
 
 const US: &str = "+14155550123";
 
@@ -52,6 +52,23 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
     let chosen = TextOptions { template: Some(&sid), ..text_options(&none) };
     let words = "Code {code}! Do not share it. We never ask for it.\n@example.com #{code}";
     assert_eq!(text(&registry, &shop, &chosen), words);
+}
+
+#[tokio::test]
+async fn the_warning_is_left_out_where_it_needs_a_further_text_message() {
+    let registry = World::new().open().await;
+    let fields = given(json!({ "friendly-name": "Shop", "do-not-share-warning": true, "locale": "th" }));
+    let shop = registry.create_service(fields).await.expect("a service");
+    let none = BTreeMap::new();
+    let short = TextOptions { friendly_name: Some("Twenty Characters Co"), ..text_options(&none) };
+    let long = TextOptions { friendly_name: Some("A Name Of Thirty Characters Co"), ..short };
+    let longer_code = TextOptions { code_length: Some(10), ..short };
+    let for_an_app = TextOptions { app_hash: AppHash::parse("FA+9qCX9VSu"), ..short };
+    let is_warned = |options: &TextOptions<'_>| text(&registry, &shop, options).contains(" ห้ามบอก");
+    assert!(is_warned(&short) && is_warned(&TextOptions { code_length: Some(4), ..short }));
+    for options in [long, longer_code, for_an_app] {
+        assert!(!is_warned(&options), "{options:?}");
+    }
 }
 
 #[tokio::test]
@@ -231,6 +248,8 @@ fn text_options(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
         locale: None,
         channel: Channel::Sms,
         to: number(US),
+        app_hash: None,
+        code_length: None,
     }
 }
 

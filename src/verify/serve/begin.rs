@@ -14,7 +14,7 @@ use crate::numbers::{
     Failure, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
     VerificationSummary,
 };
-use crate::registry::{Service, TextError, TextOptions};
+use crate::registry::{Service, TextOptions};
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
@@ -157,17 +157,10 @@ impl VerifyingInner {
             locale: begin.locale,
             channel,
             to: begin.to,
+            app_hash: begin.app_hash,
+            code_length: begin.code.as_ref().map(|code| code.expose().len()),
         };
-        let (wording, locale) = match self.registry.text(service, &options) {
-            Err(TextError::OtherLanguage(other))
-                if self.verifier.delivery().may_be_worded_by_gateway(service.id, begin.to, channel) =>
-            {
-                let text = self.registry.text(service, &TextOptions { locale: None, ..options });
-                text.map(|(wording, _)| (wording, Some(other)))
-            }
-            text => text,
-        }
-        .map_err(Refused::Text)?;
+        let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         Ok(MessageStyle {
             wording,
             locale,

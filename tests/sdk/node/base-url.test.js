@@ -4,7 +4,9 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const twilio = require("twilio");
-const { accountSid, authToken, codeFor, number, url } = require("./own-server");
+const own = require("./own-server");
+
+const { accountSid, authToken, codeFor, number, url } = own;
 
 const client = twilio(accountSid, authToken);
 client.verify.baseUrl = url;
@@ -30,6 +32,11 @@ test("a number is looked up", async () => {
   assert.deepEqual([found.valid, found.countryCode, found.lineTypeIntelligence.type], [true, "GB", "mobile"]);
   const wrong = await client.lookups.v2.phoneNumbers("+11234567890").fetch();
   assert.deepEqual([wrong.valid, wrong.validationErrors], [false, ["INVALID_BUT_POSSIBLE"]]);
+});
+
+test("the HTTP client leads to Lookup too", async () => {
+  const found = await own.client().lookups.v2.phoneNumbers("+447400123456").fetch();
+  assert.ok(found.url.startsWith(url), found.url);
 });
 
 test("further pages come from the server", async (t) => {

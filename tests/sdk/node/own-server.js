@@ -10,9 +10,9 @@ const twilio = require("twilio");
 const url = process.env.ONCEWARD_URL.replace(/\/$/, "");
 const accountSid = process.env.ONCEWARD_ACCOUNT_SID;
 const authToken = process.env.ONCEWARD_AUTH_TOKEN;
-const TWILIO = "https://verify.twilio.com";
+const TWILIO = /^https:\/\/(verify|lookups)\.twilio\.com/;
 
-/** Sends what is meant for Twilio Verify to another address. This is all that a program has to change. */
+/** Sends what is meant for Twilio Verify and Lookup to another address. This is all that a program has to change. */
 class OwnServer extends twilio.RequestClient {
   constructor(baseUrl, options) {
     super(options);
@@ -21,7 +21,7 @@ class OwnServer extends twilio.RequestClient {
 
   request(options) {
     // The addresses of further pages come from the server, and are its own already.
-    const uri = options.uri.startsWith(TWILIO) ? this.baseUrl + options.uri.slice(TWILIO.length) : options.uri;
+    const uri = options.uri.replace(TWILIO, () => this.baseUrl);
     return super.request({ ...options, uri });
   }
 }

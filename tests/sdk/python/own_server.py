@@ -7,6 +7,7 @@ ONCEWARD_URL, ONCEWARD_ACCOUNT_SID, ONCEWARD_AUTH_TOKEN.
 import itertools
 import json
 import os
+import re
 import urllib.parse
 import urllib.request
 
@@ -19,9 +20,9 @@ AUTH_TOKEN = os.environ["ONCEWARD_AUTH_TOKEN"]
 
 
 class OwnServer(TwilioHttpClient):
-    """Sends Twilio Verify's requests to another address. A program needs no other change."""
+    """Sends Twilio Verify's and Lookup's requests to another address. A program needs no other change."""
 
-    TWILIO = "https://verify.twilio.com"
+    TWILIO = re.compile("^https://(verify|lookups)[.]twilio[.]com")
 
     def __init__(self, base_url, **options):
         super().__init__(**options)
@@ -29,8 +30,7 @@ class OwnServer(TwilioHttpClient):
 
     def request(self, method, url, *args, **kwargs):
         # The addresses of further pages come from the server, and are its own already.
-        if url.startswith(self.TWILIO):
-            url = self.base_url + url[len(self.TWILIO) :]
+        url = self.TWILIO.sub(lambda _: self.base_url, url)
         return super().request(method, url, *args, **kwargs)
 
 

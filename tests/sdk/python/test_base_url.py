@@ -4,7 +4,7 @@ import unittest
 
 from twilio.rest import Client
 
-from own_server import ACCOUNT_SID, AUTH_TOKEN, URL, code_for, number
+from own_server import ACCOUNT_SID, AUTH_TOKEN, URL, client, code_for, number
 
 
 class BaseUrl(unittest.TestCase):
@@ -33,6 +33,10 @@ class BaseUrl(unittest.TestCase):
         self.assertEqual((wrong.valid, wrong.validation_errors), (False, ["INVALID_BUT_POSSIBLE"]))
         older = self.client.lookups.v1.phone_numbers("07400123456").fetch(country_code="GB", type=["carrier"])
         self.assertEqual((older.phone_number, older.carrier["type"]), ("+447400123456", "mobile"))
+
+    def test_the_http_client_leads_to_lookup_too(self):
+        found = client().lookups.v2.phone_numbers("+447400123456").fetch()
+        self.assertTrue(found.url.startswith(URL), found.url)
 
     def test_further_pages_come_from_the_server(self):
         made = {self.service(name).sid for name in ("one", "two", "three")}

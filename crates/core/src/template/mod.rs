@@ -215,6 +215,12 @@ impl Templates {
         StandardMessage::nearest(locale).is_some() || locale.lookup().any(is_own)
     }
 
+    /// The text messages that one with this text is sent as, with a code of `length` characters.
+    pub fn parts(&self, text: &str, app_hash: Option<&AppHash>, length: usize) -> usize {
+        let (text, _) = Text::new(text, &self.context.brand, self.context.domain.as_ref());
+        gsm7::size(&text.finish(Channel::Sms, app_hash, &"0".repeat(length), self.context.life)).segments
+    }
+
     /// Renders the message for now.
     pub fn render(
         &self,
