@@ -34,6 +34,9 @@ const LONGEST: usize = 64;
 
 const CARRIER: &str = "carrier";
 
+/// The values of the older `Type` that Twilio has.
+const TYPES: [&str; 2] = [CARRIER, "caller-name"];
+
 parameters! {
     pub struct Wanted {
         /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
@@ -70,7 +73,7 @@ impl Parameter for Packages {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": format!("({0})( *, *({0}))*", PACKAGES.join("|")) })
+        names_schema(&PACKAGES)
     }
 
     fn accepts() -> String {
@@ -80,13 +83,22 @@ impl Parameter for Packages {
 
 impl Parameter for Types {
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let names = names(fields, name, &[CARRIER, "caller-name"])?;
+        let names = names(fields, name, &TYPES)?;
         Ok(names.map(|names| Self { has_carrier: names.iter().any(|name| name == CARRIER) }))
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "enum": [CARRIER, "caller-name"] })
+        names_schema(&TYPES)
     }
+
+    fn accepts() -> String {
+        TYPES.join(" | ")
+    }
+}
+
+fn names_schema(known: &[&str]) -> Value {
+    let names = known.join("|");
+    json!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
 }
 
 /// The names in a parameter, which may be repeated or have several with commas between.
@@ -95,7 +107,7 @@ fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<
     let names: Vec<String> = texts
         .iter()
         .flat_map(|text| text.split(','))
-        .map(|name| name.trim().to_owned())
+        .map(|name| name.trim_matches(' ').to_owned())
         .filter(|name| !name.is_empty())
         .collect();
     if names.iter().all(|name| known.contains(&name.as_str())) {
