@@ -223,12 +223,18 @@ fn explained(subject: &str, explanation: &Value) -> String {
         format!("{subject} in the service {}", text(explanation, "service")),
         format!("messages: {}", if explanation["refused"] == true { "refused" } else { "pass" }),
     ];
+    if let Some(client) = explanation["client"].as_str() {
+        lines.push(format!("assumed client: {client}"));
+    }
     lines.extend(all("reasons").iter().filter_map(Value::as_str).map(str::to_owned));
     let mut allowances = all("allowances");
     for allowance in allowances.iter_mut().filter(|allowance| allowance["date_until"].is_null()) {
         allowance["date_until"] = json!("now");
     }
-    lines.join("\n") + "\n\n" + &table(&ALLOWANCES, &allowances)
+    lines.join("\n")
+        + "\n\n"
+        + &table(&ALLOWANCES, &allowances)
+        + "Next messages are those of a client without users.\n"
 }
 
 const OUTCOME: [(&str, &str); 6] = [

@@ -67,27 +67,17 @@ pub struct GuardSettings {
 impl GuardSettings {
     /// These rules, with what is given here.
     pub fn rules(&self, base: &GuardRules) -> GuardRules {
-        GuardRules {
-            mode: self.mode.unwrap_or(base.mode),
-            number_types: self.number_types.unwrap_or(base.number_types),
-            landlines: self.landlines.unwrap_or(base.landlines),
-            allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
-            blocked_countries: self
-                .blocked_countries
-                .clone()
-                .unwrap_or_else(|| base.blocked_countries.clone()),
-            sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
-            tolerance: self.tolerance.unwrap_or(base.tolerance),
-            prefix: self.prefix.unwrap_or(base.prefix),
-            address: self.address.unwrap_or(base.address),
-            network: self.network.unwrap_or(base.network),
-            country: self.country.unwrap_or(base.country),
-            unproven: self.unproven.unwrap_or(base.unproven),
+        macro_rules! rules {
+            ($($key:ident)*) => {
+                GuardRules {
+                    allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
+                    $($key: self.$key.clone().unwrap_or_else(|| base.$key.clone())),*
+                }
+            };
         }
+        rules!(mode number_types landlines blocked_countries sends_per_number tolerance prefix address network country unproven)
     }
-}
 
-impl GuardSettings {
     /// What the guard refuses and the Redis version sent, for an operator who comes from there.
     pub fn unlike_redis_version(&self) -> String {
         let rules = self.rules(&GuardRules::default());

@@ -162,7 +162,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
     notify: OnceLock<Notify>,
-    refusals: OncePerSecond,
+    /// Of each rule.
+    refusals: [OncePerSecond; Rule::NAMES.len()],
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -208,7 +209,7 @@ impl PumpingGuard {
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
             notify: OnceLock::new(),
-            refusals: OncePerSecond::default(),
+            refusals: Default::default(),
             writing: tokio::sync::Mutex::default(),
         });
         metrics.create_guard_refusals_at_zero(&Rule::NAMES, Effect::Refused.as_str());
@@ -309,7 +310,7 @@ impl PumpingGuard {
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Inner { verified, budgets, .. } = &*self.inner;
         let guard = self.inner.guard();
-        let (allowances, dropped) = (guard.held(), guard.dropped());
+        let (allowances, dropped) = (guard.rows.held(), guard.rows.dropped);
         drop(guard);
         let tables = [
             ("guard allowances", allowances, MOST_ALLOWANCES),
@@ -328,8 +329,8 @@ async fn run(inner: Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let _ = inner.write(Durability::Lazy).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard());
-        guard.sweep(LOOKS, now);
-        let dropped = guard.dropped();
+        guard.rows.sweep(LOOKS, now);
+        let dropped = guard.rows.dropped;
         drop(guard);
         if dropped > logged && now >= next_log {
             tracing::warn!(
@@ -468,8 +469,13 @@ impl Inner {
             };
             notify(message, about);
         }
-        let request_id = request_id.map(str::to_owned);
-        self.refusals.note(move |count| {
+        let first = Mutex::new(Some((request_id.map(str::to_owned), number)));
+        self.refusals[finding.rule as usize].note(move |count| {
+            // The later lines are about several numbers.
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((request_id, number)) = first.filter(|_| count == 1) else {
+                return tracing::info!(rule, count, "send refused by guard");
+            };
             tracing::info!(
                 request_id, %number, rule, %key, service = name, until = shown, level, most, usual, count,
                 "send refused by guard"

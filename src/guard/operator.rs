@@ -2,6 +2,7 @@
 //! items.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -110,8 +111,10 @@ pub struct ServiceExplanation {
     pub service_sid: String,
     /// The name of the service.
     pub service: String,
-    /// Whether a text message from a place without users is refused now.
+    /// Whether a text message from the assumed client is refused now.
     pub refused: bool,
+    /// The client that the message is assumed to come from, in words. Null for an address or a network.
+    pub client: Option<String>,
     /// The reasons, and what lets messages pass.
     pub reasons: Vec<String>,
     /// The subject itself first, then what contains it.
@@ -170,50 +173,60 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
 }
 
 impl PumpingGuard {
-    /// Explains what the guard does with messages to or from a subject: of one service, or of those in which most lacks.
+    /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
+    /// an allowance of the subject lacks most.
     pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
-        let services = service.map_or_else(|| self.worst(dimension), |service| vec![service.id]);
-        let explained = services.into_iter().map(|service| self.explain_in(service, dimension));
-        let mut services: Vec<_> = explained.collect();
-        // The order of the sort before stays among equals.
+        let (inner, now) = (&self.inner, self.now());
+        let services = service.map_or_else(|| self.services(now), |service| [service.id].into());
+        let explained = services.into_iter().map(|service| {
+            let verified = match dimension {
+                Dimension::Number(number) => inner.known(service, number, now),
+                _ => None,
+            };
+            let (of, rules) = (country_and_type(dimension), inner.rules(service));
+            let explained = inner.guard().explain(service, dimension, of, rules, verified, now);
+            let least = explained.allowances.iter().map(AllowanceNow::rank).min();
+            ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
+        });
+        let mut explained: Vec<_> = explained.collect();
+        explained.sort_by_key(|(rank, ..)| *rank);
+        explained.truncate(EXPLAINED_SERVICES);
+        let mut services: Vec<_> = explained
+            .into_iter()
+            .map(|((.., service), is_known, explained)| {
+                self.in_words(service, dimension, is_known, explained)
+            })
+            .collect();
+        // A budget may refuse messages, too.
         services.sort_by_key(|explanation| !explanation.refused);
         Explanation { subject: exact(dimension), services }
     }
 
-    /// The services in which a message is refused, or an allowance of the subject lacks most.
-    fn worst(&self, dimension: Dimension) -> Vec<ServiceId> {
-        let (now, guard) = (self.now(), self.inner.guard());
-        let mut services: Vec<_> = guard.services().collect();
-        services.extend(guard.entries(now).filter_map(|(key, _)| key.service));
-        drop(guard);
-        services.extend(self.inner.rules.keys().copied().chain([ServiceId::DEFAULT]));
-        services.sort_unstable();
-        services.dedup();
-        services.sort_by_cached_key(|service| {
-            let explained = self.explained(*service, dimension, now);
-            let least = explained.allowances.iter().map(AllowanceNow::rank).min();
-            (explained.assessment.verdict.is_ok(), least, *service)
-        });
-        services.truncate(EXPLAINED_SERVICES);
-        services
+    /// The services that have allowances, entries or rules of their own, and the default one.
+    fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
+        let guard = self.inner.guard();
+        let of_entries = guard.entries(now).filter_map(|(key, _)| key.service);
+        let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
+        all.chain([ServiceId::DEFAULT]).collect()
     }
 
-    fn explained(&self, service: ServiceId, dimension: Dimension, now: Timestamp) -> Explained {
-        let inner = &self.inner;
-        let verified = match dimension {
-            Dimension::Number(number) => inner.known(service, number, now),
-            _ => None,
-        };
-        let of = country_and_type(dimension);
-        inner.guard().explain(service, dimension, of, inner.rules(service), verified, now)
-    }
-
-    fn explain_in(&self, service: ServiceId, dimension: Dimension) -> ServiceExplanation {
-        let (mode, now) = (self.inner.rules(service).mode, self.now());
+    fn in_words(
+        &self,
+        service: ServiceId,
+        dimension: Dimension,
+        is_known: bool,
+        Explained { assessment, entries, allowances, client, refusals }: Explained,
+    ) -> ServiceExplanation {
+        let mode = self.inner.rules(service).mode;
         let (service_sid, name) = self.named(Some(service), "default");
         let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
-        let Explained { assessment, entries, allowances, refusals } = self.explained(service, dimension, now);
         let mut reasons = Vec::new();
+        let refuses = |number| self.inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number));
+        let is_in_no_plan = matches!(dimension, Dimension::Number(number) if refuses(number));
+        if is_in_no_plan {
+            let no_plan = "No numbering plan has this number: /v2 refuses it with 60200. The setting numbers decides that.";
+            reasons.push(no_plan.to_owned());
+        }
         let spent = self.inner.budgets.used_up(service, country_and_type(dimension).0);
         if let Some((budget, until)) = &spent {
             let (name, whose, until) = (&budget.name, whose(budget.service_id), shown(*until));
@@ -258,18 +271,22 @@ impl PumpingGuard {
             let what = "no message is refused for want of an allowance";
             reasons.push(format!("The mode of the guard is {mode}: {what}."));
         }
-        if let Dimension::Number(number) = dimension
-            && self.inner.known(service, number, now).is_some()
-        {
+        if is_known {
             let known = "It was verified in the last 30 days: its next message of a day passes, and up to ten, four of them \
                  unverified, need only allowances of its client.";
             reasons.push(known.to_owned());
         }
         reasons.extend(refusals.map(refusals_in_words));
         let allowances = allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect();
-        let refused = spent.is_some() || assessment.verdict.is_err();
+        let refused = is_in_no_plan || spent.is_some() || assessment.verdict.is_err();
+        let client = match (dimension, client) {
+            (Dimension::Address(_) | Dimension::Network(_), _) => None,
+            (_, Some(Some(client))) => Some(format!("{client}, as in the last request")),
+            (_, Some(None)) => Some("one without an address, as in the last request".to_owned()),
+            (_, None) => Some("one in a network without users".to_owned()),
+        };
         let service_sid = service_sid.unwrap_or_default();
-        ServiceExplanation { service_sid, service: name, refused, reasons, allowances }
+        ServiceExplanation { service_sid, service: name, refused, client, reasons, allowances }
     }
 
     /// The refusals of a number in a service on the day of the last one, in a sentence.
@@ -387,10 +404,12 @@ impl PumpingGuard {
         let (now, mut low, mut next) = (self.now(), Vec::new(), Some((0, 0)));
         while let Some(start) = next {
             let page;
-            (page, next) = self.inner.guard().page(service, start, ALLOWANCES_AT_ONCE);
+            (page, next) = self.inner.guard().rows.page(service, start, ALLOWANCES_AT_ONCE);
             // No send waits for this: the lock is free.
             low.extend(page.into_iter().filter_map(|(service, dimension, allowance)| {
-                AllowanceNow::low(service, dimension, allowance, self.inner.rules(service), now)
+                let rules = self.inner.rules(service);
+                let allowance = AllowanceNow::new(service, dimension, allowance, rules, now);
+                (rules.mode != Mode::Off && allowance.is_low()).then_some(allowance)
             }));
         }
         low.sort_by_cached_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));

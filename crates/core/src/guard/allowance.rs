@@ -228,8 +228,8 @@ pub struct Row {
 
 impl Row {
     /// The state of the number at `now`.
-    pub(super) fn number_at(&self, now: u32) -> Option<Box<NumberState>> {
-        let mut state = self.number.clone()?;
+    pub(super) fn number_at(&self, now: u32) -> Option<NumberState> {
+        let mut state = **self.number.as_ref()?;
         if day(now) > day(self.allowance.at) {
             (state.messages, state.unverified) = (0, 0);
         }

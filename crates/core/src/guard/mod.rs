@@ -35,4 +35,4 @@ pub use decide::{
 };
 pub use rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
 pub use signals::{ClientNet, Dimension, Key, Signals};
-pub use table::{Page, PageStart};
+pub use table::{Page, PageStart, Table};

@@ -22,7 +22,7 @@ impl Replay {
     /// # Errors
     /// The guard refuses the message.
     pub fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
-        self.guard.sweep(2, at);
+        self.guard.rows.sweep(2, at);
         let verified = self.known(signals.service, signals.number, at);
         let assessment = self.guard.assess(signals, &self.rules, verified, at);
         assessment.verdict.map(|()| assessment.ticket)

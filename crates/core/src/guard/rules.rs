@@ -243,6 +243,4 @@ pub struct Figures {
     pub most: u32,
     /// Numbers that are verified in a day.
     pub usual: u32,
-    /// The last part of the level, for places with users.
-    pub kept: u32,
 }

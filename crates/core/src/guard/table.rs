@@ -28,7 +28,7 @@ type Rows = IndexMap<Dimension, (Row, bool), FixedState>;
 
 /// Rows of each service. A full table drops a row of a service that has more than its equal share.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub struct Table {
     services: IndexMap<ServiceId, Rows, FixedState>,
     /// Rows that have changed since they were last taken, and removed ones: at most twice the rows of a full table, or the
     /// removed ones are forgotten. Their records then stay until they expire.
@@ -36,7 +36,7 @@ pub(super) struct Table {
     len: usize,
     most: usize,
     /// Rows that were dropped because the table was full.
-    pub(super) dropped: u64,
+    pub dropped: u64,
     hasher: FixedState,
     /// The position of the service with the most rows, as far as it was found.
     fullest: usize,
@@ -55,13 +55,19 @@ impl Table {
         Self { services, changed, len: 0, most, dropped: 0, hasher, fullest: 0, hand: 0, swept }
     }
 
-    /// A row, and its position as long as none of the service is removed.
-    pub(super) fn find(&self, service: ServiceId, key: Dimension) -> Option<(usize, &Row)> {
-        let (position, _, (row, _)) = self.services.get(&service)?.get_full(&key)?;
+    /// The position of a service until the next sweep.
+    pub(super) fn position(&self, service: ServiceId) -> Option<usize> {
+        self.services.get_index_of(&service)
+    }
+
+    /// A row of the service at this position, and its position as long as none of the service is removed.
+    pub(super) fn find(&self, service: Option<usize>, key: Dimension) -> Option<(usize, &Row)> {
+        let (_, rows) = self.services.get_index(service?)?;
+        let (position, _, (row, _)) = rows.get_full(&key)?;
         Some((position, row))
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub const fn held(&self) -> usize {
         self.len
     }
 
@@ -71,12 +77,12 @@ impl Table {
     }
 
     /// The services that have rows, or had some until lately.
-    pub(super) fn services(&self) -> impl Iterator<Item = ServiceId> {
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.services.keys().copied()
     }
 
     /// The places among at most `most` rows of one service or of all, and where the next page begins.
-    pub(super) fn page(&self, of: Option<ServiceId>, (service, row): PageStart, most: usize) -> Page {
+    pub fn page(&self, of: Option<ServiceId>, (service, row): PageStart, most: usize) -> Page {
         let service = of.map_or(Some(service), |of| self.services.get_index_of(&of));
         let found = service.and_then(|service| Some((service, self.services.get_index(service)?)));
         let Some((service, (id, rows))) = found else { return (Vec::new(), None) };
@@ -87,37 +93,42 @@ impl Table {
         (page.collect(), next.filter(|next| next.0 == service || of.is_none()))
     }
 
-    /// Writes a row, of which `at` is the position if it was found, and has it stored.
-    pub(super) fn set(
+    /// Changes a row, a new one if there is none. `place` and `at` are the positions of its service and of it, if they were
+    /// found.
+    pub(super) fn change(
         &mut self,
-        at: Option<usize>,
-        service: ServiceId,
-        key: Dimension,
-        row: Row,
+        (place, at): (Option<usize>, Option<usize>),
+        (service, key): (ServiceId, Dimension),
         stores: bool,
+        change: impl FnOnce(&mut Row),
     ) {
-        let entry = self.services.entry(service);
-        let place = entry.index();
-        let rows = entry.or_insert_with(|| Rows::with_hasher(self.hasher.clone()));
-        let before = rows.len();
-        let at = at.filter(|at| rows.get_index(*at).is_some_and(|(found, _)| *found == key));
-        let at = at.unwrap_or_else(|| {
-            let entry = rows.entry(key);
-            let at = entry.index();
-            entry.or_default();
-            at
+        let place = place.unwrap_or_else(|| {
+            let entry = self.services.entry(service);
+            let place = entry.index();
+            entry.or_insert_with(|| Rows::with_hasher(self.hasher.clone()));
+            place
         });
-        let is_new = rows.len() > before;
-        let (known, was_changed) = &mut rows[at];
-        *known = row;
+        let rows = &mut self.services[place];
+        // A new row may have taken the place of one of the service.
+        let found = at.and_then(|at| rows.get_index_mut(at)).filter(|(found, _)| **found == key);
+        let (row, was_changed) = match found {
+            Some((_, row)) => row,
+            None => {
+                if self.len >= self.most && !rows.contains_key(&key) {
+                    self.drop_one(place);
+                }
+                let rows = &mut self.services[place];
+                let before = rows.len();
+                let entry = rows.entry(key);
+                let at = entry.index();
+                entry.or_default();
+                self.len += rows.len() - before;
+                &mut rows[at]
+            }
+        };
+        change(row);
         if stores && !std::mem::replace(was_changed, true) {
             self.note_changed(service, key);
-        }
-        if is_new {
-            self.len += 1;
-            if self.len > self.most {
-                self.drop_one(place);
-            }
         }
     }
 
@@ -164,7 +175,7 @@ impl Table {
     }
 
     /// Drops the expired ones among the next `looks` rows.
-    pub(super) fn sweep(&mut self, looks: usize, now: Timestamp) {
+    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
         for _ in 0..looks {
             let (service, row) = self.swept;
             let Some((_, rows)) = self.services.get_index_mut(service) else {
@@ -186,23 +197,22 @@ impl Table {
         }
     }
 
-    /// Drops the row that is worth least of those that are compared. `own` is the position of the service that got a row.
-    /// With more than its share it loses one of its own; with few, the fullest service does.
+    /// Drops the row that is worth least of those that are compared, before the service at `own` gets one. With its share or
+    /// more it loses one of its own; with few, the fullest service does.
     fn drop_one(&mut self, own: usize) {
         let (services, hand) = (self.services.len(), self.hand);
         let len = |place: &usize| self.services.get_index(*place).map_or(0, |(_, rows)| rows.len());
         let next = (0..COMPARED_SERVICES).map(|step| (hand + step) % services);
         let fullest = next.chain([self.fullest, own]).max_by_key(len).unwrap_or(own);
         let (of_own, share) = (len(&own), self.most / services);
-        let of = if own == fullest || of_own > share {
+        let of = if own == fullest || of_own >= share {
             [None, Some(own)]
         } else {
-            [Some(fullest), (of_own > GUARANTEED.min(share)).then_some(own)]
+            [Some(fullest), (of_own >= GUARANTEED.min(share)).then_some(own)]
         };
         let least = of.into_iter().flatten().filter_map(|place| {
             let (service, rows) = self.services.get_index(place)?;
-            // The last row of the service is the new one.
-            let len = (rows.len() - usize::from(place == own)).max(1);
+            let len = rows.len();
             let compared = (0..COMPARED.min(len)).filter_map(|step| rows.get_index((hand + step) % len));
             compared.map(|(key, (row, _))| (row.worth(), *service, *key)).min()
         });

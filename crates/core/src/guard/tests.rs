@@ -408,7 +408,7 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
     world.rules.mode = Mode::Off;
     (0..40).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
     world.verify(TJ);
-    assert_eq!(world.guard.held(), 0);
+    assert_eq!(world.guard.rows.held(), 0);
     assert_eq!(world.known.len(), 1);
 }
 
@@ -741,8 +741,8 @@ impl World {
 
     fn place(&self, dimension: Dimension) -> decide::Place {
         let (service, rules, now) = (ServiceId::DEFAULT, &self.rules, self.now);
-        let question = decide::Question::new(service, [None; 6], rules, now);
-        self.guard.place(&question, dimension)
+        let question = self.guard.question(service, [None; 6], rules, now);
+        self.guard.place(&question, dimension).0
     }
 
     fn figures(&self, dimension: Dimension) -> Figures {

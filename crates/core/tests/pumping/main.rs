@@ -347,7 +347,7 @@ fn invented_allowances_push_out_none_of_another_service() {
             }
         }
         let guard = &mut world.replay.guard;
-        assert!(guard.dropped() > 5_000, "{}", guard.dropped());
+        assert!(guard.rows.dropped > 5_000, "{}", guard.rows.dropped);
         let changed = guard.take_changed(usize::MAX);
         let lost = changed.iter().filter(|(name, row)| name.0.service == Some(honest) && row.is_none());
         assert_eq!(lost.count(), 0);

@@ -9,11 +9,12 @@ use serde_json::json;
 use super::world::{START, World, asking, number};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::delivery::tests::log_capture::LogCapture;
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::guard::operator::{Item, ServiceExplanation, exact};
 use crate::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard,
+    ClientSignals, Dimension, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard, Signals,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
 use crate::store::StoreFault;
@@ -161,6 +162,73 @@ async fn messages_without_an_address_need_no_allowance_of_one() {
     assert_eq!(passed(&world, (0..12).map(|n| from(Some("192.0.2.7"), n))).await, 10);
     assert_eq!(passed(&world, (40..45).map(|n| from(None, n))).await, 5);
     assert_eq!(passed(&world, (60..65).map(|n| from(Some("192.0.2.8"), n))).await, 5);
+}
+
+#[tokio::test]
+async fn a_list_and_an_explanation_tell_one_time_and_the_assumed_client() {
+    let world = paid(GuardSettings::default()).await;
+    let client = |address: Option<[u8; 4]>| ClientSignals {
+        address: address.map(IpAddr::from),
+        ..ClientSignals::default()
+    };
+    let from = |address, n: u64| BeginRequest { client: client(address), ..asking(phone(TJ + n)) };
+    assert_eq!(passed(&world, (0..10).map(|n| from(None, n))).await, 10);
+    world.advance(6 * HOUR);
+    assert_eq!(passed(&world, [from(Some([192, 0, 2, 7]), 11)].into_iter()).await, 0);
+    let prefix = Dimension::prefix_of(phone(TJ));
+    let listed = guard(&world).low_allowances(None, 100, exact);
+    let listed = listed.into_iter().find(|item| item.subject == exact(prefix)).expect("the prefix");
+    assert!(listed.date_until.is_some());
+    for (subject, client, refused) in [
+        (prefix, Some("one in a network without users"), true),
+        (Dimension::Number(phone(TJ + 7_000)), Some("one in a network without users"), true),
+        (Dimension::Number(phone(TJ + 1)), Some("one without an address, as in the last request"), false),
+        (Dimension::Number(phone(TJ + 11)), Some("192.0.2.7, as in the last request"), true),
+    ] {
+        let explained = explained(&world, subject);
+        assert_eq!((explained.client.as_deref(), explained.refused), (client, refused), "{subject}");
+        assert!(explained.allowances.contains(&listed), "{subject}: {:?}", explained.allowances);
+    }
+    let address = explained(&world, Dimension::Address(IpAddr::from([192, 0, 2, 7]).into()));
+    assert_eq!(address.client, None);
+}
+
+#[tokio::test]
+async fn a_number_of_no_plan_is_explained_as_refused() {
+    let world = paid(GuardSettings::default()).await;
+    let no_plan = phone(10_115_550_000);
+    assert!(matches!(world.begins(asking(no_plan)).await, Err(Refused::Invalid(_))));
+    let explained = explained(&world, Dimension::Number(no_plan));
+    assert!(explained.refused && explained.reasons[0].contains("60200"), "{explained:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_second_are_logged_for_each_rule_without_a_number() {
+    let log = LogCapture::default();
+    let scenario = async || {
+        let world = paid(GuardSettings { prefix: Some(1), ..GuardSettings::default() }).await;
+        let assess = |to, number_type| {
+            let signals = ClientSignals::default().about(world.service.id, phone(to), Channel::Sms);
+            guard(&world).assess(&Signals { number_type, ..signals }, None).is_err()
+        };
+        assert!(!assess(TJ, NumberType::Other));
+        for n in 1..=20 {
+            assert!(assess(TJ + n, NumberType::Other));
+            assert!(assess(US + n, NumberType::Special));
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    let _capturing = log.start(&scenario).await;
+    scenario().await;
+    let text = log.take();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("send refused by guard")).collect();
+    for rule in ["prefix", "number_type"] {
+        let of_rule: Vec<_> =
+            lines.iter().filter(|line| line.contains(&format!("rule=\"{rule}\""))).collect();
+        assert_eq!(of_rule.len(), 2, "{lines:?}");
+        assert!(of_rule[0].contains("count=1") && of_rule[0].contains("number="), "{lines:?}");
+        assert!(of_rule[1].contains("count=19") && !of_rule[1].contains("number="), "{lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -49,8 +49,8 @@ fn announced_messages_are_used_once_also_after_quiet_days() {
     assert_eq!(world.send_while(elsewhere), (530, Rule::Country));
     world.pass(3 * DAY);
     while !world.guard.take_changed(1_000).is_empty() {}
-    world.guard.sweep(10_000, world.now);
-    assert_eq!(world.guard.held(), 0);
+    world.guard.rows.sweep(10_000, world.now);
+    assert_eq!(world.guard.rows.held(), 0);
     assert_eq!(world.send_while(|n| elsewhere(1_000 + n)), (30, Rule::Country));
 }
 

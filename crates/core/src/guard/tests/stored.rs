@@ -26,7 +26,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
             restored.restore(postcard::from_bytes(&bytes).expect("a row"));
         }
     }
-    let places = |guard: &Guard| guard.page(Some(ServiceId::DEFAULT), (0, 0), usize::MAX).0.len();
+    let places = |guard: &Guard| guard.rows.page(Some(ServiceId::DEFAULT), (0, 0), usize::MAX).0.len();
     assert_eq!(places(&restored), places(&world.guard));
     let mut copy = World { guard: restored, ..world.clone() };
     let numbers = [TJ, TJ + 1, TJ + 90_000, DE + 1, DE + 10_000, US, 447_400_000_000];
@@ -60,12 +60,12 @@ fn a_full_table_drops_what_is_full_and_old_first() {
         let to = DE + 10_000 * (n % 1_000) + n;
         world.send_from(to, &fresh(n)).expect("sent");
         world.verify(to);
-        assert!(world.guard.held() <= 500);
+        assert!(world.guard.rows.held() <= 500);
         if n == 120 {
             assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 0);
         }
     }
-    assert!(world.guard.dropped() > 1_000);
+    assert!(world.guard.rows.dropped > 1_000);
     let germany = world.figures(country("DE").dimension);
     assert!(germany.usual > 100, "{germany:?}");
 }
@@ -84,9 +84,9 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
     }
     world.rules = GuardRules { country: 100_000, unproven: 100_000, ..GuardRules::default() };
     (0..2_000).for_each(|n| assert_eq!(world.assess(&of(99, n)), Ok(())));
-    assert!(world.guard.dropped() > 3_000);
+    assert!(world.guard.rows.dropped > 3_000);
     for service in 1..=30 {
-        let rows = world.guard.page(Some(ServiceId::new(service)), (0, 0), 100).0.len();
+        let rows = world.guard.rows.page(Some(ServiceId::new(service)), (0, 0), 100).0.len();
         assert_eq!(rows, 3 * 3 + 2, "service {service}");
     }
 }
@@ -106,13 +106,13 @@ fn refused_requests_push_out_no_number_with_messages() {
         let special = Signals { number_type: NumberType::Special, ..World::signals(US + n) };
         assert_eq!(world.assess(&special), Err(Rule::NumberType));
     }
-    assert_eq!((world.guard.held(), world.guard.dropped()), (250, 0), "half of the table");
+    assert_eq!((world.guard.rows.held(), world.guard.rows.dropped), (250, 0), "half of the table");
     // Places and numbers with messages take the places of refused ones.
     let rules = GuardRules { country: 1_000, unproven: 1_000, ..GuardRules::default() };
     let rules = std::mem::replace(&mut world.rules, rules);
     (0..200).for_each(|n| world.send(elsewhere(n)).expect("sent"));
     world.rules = rules;
-    assert_eq!((world.guard.held(), world.guard.dropped()), (500, 150));
+    assert_eq!((world.guard.rows.held(), world.guard.rows.dropped), (500, 150));
     let further = (0..100).take_while(|_| world.send(TJ) == Ok(()) && (world.verify(TJ), true).1).count();
     assert_eq!(further, 8, "its ten of the day are used");
 }
@@ -120,7 +120,7 @@ fn refused_requests_push_out_no_number_with_messages() {
 #[test]
 fn a_small_service_pushes_out_no_users_of_a_large_one() {
     let mut world = World::with_users();
-    let honest = world.guard.held();
+    let honest = world.guard.rows.held();
     let mut full = Guard::new(honest, 1);
     for row in world.guard.take_changed(usize::MAX).into_iter().filter_map(|(_, row)| row) {
         full.restore(row);
@@ -131,9 +131,9 @@ fn a_small_service_pushes_out_no_users_of_a_large_one() {
         let (service, address) = (ServiceId::new(99), Some(net(&fresh(n))));
         let signals = Signals { service, address, ..World::signals(elsewhere(n)) };
         assert_eq!(world.assess(&signals), Ok(()));
-        assert!(world.guard.held() <= honest);
+        assert!(world.guard.rows.held() <= honest);
     }
-    let (rows, _) = world.guard.page(Some(ServiceId::DEFAULT), (0, 0), usize::MAX);
+    let (rows, _) = world.guard.rows.page(Some(ServiceId::DEFAULT), (0, 0), usize::MAX);
     // The first rows of the new service take places, and none later.
     assert!(rows.len() + 1_000 >= honest, "{} of {honest}", rows.len());
     let germany = world.figures(country("DE").dimension);
@@ -187,7 +187,7 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
     assert!(changed.len() <= 2 * 500, "{}", changed.len());
     let names: std::collections::BTreeSet<_> =
         changed.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| *name).collect();
-    assert_eq!(names.len(), world.guard.held(), "each row is there");
+    assert_eq!(names.len(), world.guard.rows.held(), "each row is there");
 }
 
 #[test]
@@ -201,11 +201,11 @@ fn allowances_of_ten_thousand_services_are_read_in_pages() {
     let (mut found, mut next) = (std::collections::BTreeSet::new(), Some((0, 0)));
     while let Some(start) = next {
         let page;
-        (page, next) = world.guard.page(None, start, 2);
+        (page, next) = world.guard.rows.page(None, start, 2);
         assert!(page.len() <= 2);
         found.extend(page.into_iter().map(|(service, dimension, _)| (service, dimension)));
     }
-    assert_eq!((found.len(), world.guard.held()), (30_000, 40_000));
+    assert_eq!((found.len(), world.guard.rows.held()), (30_000, 40_000));
 }
 
 #[test]
@@ -216,10 +216,10 @@ fn a_sweep_looks_at_no_more_rows_than_it_is_told() {
     }
     while !world.guard.take_changed(100).is_empty() {}
     let later = world.now.plus(2 * DAY);
-    world.guard.sweep(50, later);
-    assert!(world.guard.held() >= 250, "{:?}", world.guard.held());
-    (0..20).for_each(|_| world.guard.sweep(50, later));
-    assert_eq!((world.guard.held(), world.guard.services().count()), (0, 0));
+    world.guard.rows.sweep(50, later);
+    assert!(world.guard.rows.held() >= 250, "{:?}", world.guard.rows.held());
+    (0..20).for_each(|_| world.guard.rows.sweep(50, later));
+    assert_eq!((world.guard.rows.held(), world.guard.rows.services().count()), (0, 0));
 }
 
 #[test]
@@ -227,10 +227,10 @@ fn rows_that_say_nothing_are_swept() {
     let mut world = World::new();
     world.send_from(TJ, "192.0.2.7").expect("sent");
     while !world.guard.take_changed(100).is_empty() {}
-    world.guard.sweep(100, world.now.plus(DAY));
-    assert_eq!(world.guard.held(), 6);
-    world.guard.sweep(100, world.now.plus(2 * DAY));
-    assert_eq!(world.guard.held(), 0);
+    world.guard.rows.sweep(100, world.now.plus(DAY));
+    assert_eq!(world.guard.rows.held(), 6);
+    world.guard.rows.sweep(100, world.now.plus(2 * DAY));
+    assert_eq!(world.guard.rows.held(), 0);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn what_a_place_usually_verifies_outlives_its_level() {
     let mut world = World::with_users();
     while !world.guard.take_changed(1_000).is_empty() {}
     world.pass(10 * DAY);
-    world.guard.sweep(10_000, world.now);
+    world.guard.rows.sweep(10_000, world.now);
     let germany = world.figures(country("DE").dimension);
     assert!(germany.usual > 5, "{germany:?}");
 }
