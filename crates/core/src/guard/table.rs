@@ -111,20 +111,19 @@ impl Table {
         let rows = &mut self.services[place];
         // A new row may have taken the place of one of the service.
         let found = at.and_then(|at| rows.get_index_mut(at)).filter(|(found, _)| **found == key);
-        let (row, was_changed) = match found {
-            Some((_, row)) => row,
-            None => {
-                if self.len >= self.most && !rows.contains_key(&key) {
-                    self.drop_one(place);
-                }
-                let rows = &mut self.services[place];
-                let before = rows.len();
-                let entry = rows.entry(key);
-                let at = entry.index();
-                entry.or_default();
-                self.len += rows.len() - before;
-                &mut rows[at]
+        let (row, was_changed) = if let Some((_, row)) = found {
+            row
+        } else {
+            if self.len >= self.most && !rows.contains_key(&key) {
+                self.drop_one(place);
             }
+            let rows = &mut self.services[place];
+            let before = rows.len();
+            let entry = rows.entry(key);
+            let at = entry.index();
+            entry.or_default();
+            self.len += rows.len() - before;
+            &mut rows[at]
         };
         change(row);
         if stores && !std::mem::replace(was_changed, true) {
