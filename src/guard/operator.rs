@@ -221,8 +221,9 @@ impl PumpingGuard {
         let (service_sid, name) = self.named(Some(service), "default");
         let option = service_sid.as_ref().map(|sid| format!(" --service {sid}")).unwrap_or_default();
         let mut reasons = Vec::new();
-        let refuses = |number| self.inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number));
-        let is_in_no_plan = matches!(dimension, Dimension::Number(number) if refuses(number));
+        let registry = self.inner.registry.as_ref();
+        let is_in_no_plan = matches!(dimension, Dimension::Number(number)
+            if registry.is_some_and(|registry| !registry.accepts(number)));
         if is_in_no_plan {
             let no_plan = "No numbering plan has this number: /v2 refuses it with 60200. The setting numbers decides that.";
             reasons.push(no_plan.to_owned());

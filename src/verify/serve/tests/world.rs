@@ -386,8 +386,8 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
     let guard = GuardConfig { settings: guard, is_free: !is_paid, ..GuardConfig::default() };
-    let named = Some(registry.clone());
-    let guard = PumpingGuard::start(&shards, &key, known_numbers, named, guard).await.expect("a guard");
+    let of_registry = Some(registry.clone());
+    let guard = PumpingGuard::start(&shards, &key, known_numbers, of_registry, guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,
