@@ -21,7 +21,7 @@ async fn the_readme_leads_to_a_verified_number() {
     let (&[credentials, _, code, ..], &[send, check]) = (&quickstart[..], &readme[..]) else {
         panic!("{quickstart:#?} {readme:#?}");
     };
-    let send = format!(r#"VERIFICATION=$({send} | grep -o 'VE[0-9a-f]*' | head -n 1)"#, send = send.trim());
+    let send = format!("VERIFICATION=$({} | grep -o 'VE[0-9a-f]*' | head -n 1)", send.trim());
     let Some(output) = run(&[credentials, &send, code, check]).await else { return };
     assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
 }
