@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use onceward_core::named;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -41,57 +42,32 @@ pub struct Author {
     pub keep_for: Duration,
 }
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    ServiceCreated,
-    /// Its settings, or something that belongs to it and has no action of its own.
-    ServiceChanged,
-    ServiceDeleted,
-    KeyCreated,
-    KeyRevoked,
-    AccountTokenReplaced,
-    WebhookCreated,
-    WebhookChanged,
-    WebhookDeleted,
-    SafeNumberAdded,
-    SafeNumberRemoved,
-    /// A lockout ended, counts cleared, the code voided.
-    NumberUnlocked,
-    NumberErased,
-    VerificationCanceled,
-    VerificationApproved,
-    GuardAllowed,
-    GuardBlocked,
-    GuardEntryRemoved,
-    GuardExpected,
-}
-
-impl Action {
-    /// The name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceCreated => "service.created",
-            Self::ServiceChanged => "service.changed",
-            Self::ServiceDeleted => "service.deleted",
-            Self::KeyCreated => "key.created",
-            Self::KeyRevoked => "key.revoked",
-            Self::AccountTokenReplaced => "account_token.replaced",
-            Self::WebhookCreated => "webhook.created",
-            Self::WebhookChanged => "webhook.changed",
-            Self::WebhookDeleted => "webhook.deleted",
-            Self::SafeNumberAdded => "safe_number.added",
-            Self::SafeNumberRemoved => "safe_number.removed",
-            Self::NumberUnlocked => "number.unlocked",
-            Self::NumberErased => "number.erased",
-            Self::VerificationCanceled => "verification.canceled",
-            Self::VerificationApproved => "verification.approved",
-            Self::GuardAllowed => "guard.entry_allowed",
-            Self::GuardBlocked => "guard.entry_blocked",
-            Self::GuardEntryRemoved => "guard.entry_removed",
-            Self::GuardExpected => "guard.entry_expected",
-        }
+named! {
+    /// What was done.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Action {
+        ServiceCreated = "service.created",
+        /// Its settings, or something that belongs to it and has no action of its own.
+        ServiceChanged = "service.changed",
+        ServiceDeleted = "service.deleted",
+        KeyCreated = "key.created",
+        KeyRevoked = "key.revoked",
+        AccountTokenReplaced = "account_token.replaced",
+        WebhookCreated = "webhook.created",
+        WebhookChanged = "webhook.changed",
+        WebhookDeleted = "webhook.deleted",
+        SafeNumberAdded = "safe_number.added",
+        SafeNumberRemoved = "safe_number.removed",
+        /// A lockout ended, counts cleared, the code voided.
+        NumberUnlocked = "number.unlocked",
+        NumberErased = "number.erased",
+        VerificationCanceled = "verification.canceled",
+        VerificationApproved = "verification.approved",
+        GuardAllowed = "guard.entry_allowed",
+        GuardBlocked = "guard.entry_blocked",
+        GuardEntryRemoved = "guard.entry_removed",
+        GuardExpected = "guard.entry_expected",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
@@ -65,19 +66,22 @@ pub struct PlannedSend {
     pub follow_up: FollowUp,
 }
 
-/// The status of a verification. Records contain the position in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VerifyStatus {
-    /// No code was submitted yet.
-    New,
-    /// The right code was.
-    Success,
-    /// A wrong code was.
-    InvalidCode,
-    /// A code was submitted too late.
-    Expired,
-    /// The gateway that holds the code could not be asked.
-    GatewayError,
+named! {
+    ALL:
+    /// The status of a verification. Records contain the position in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum VerifyStatus {
+        /// No code was submitted yet.
+        New = "new",
+        /// The right code was.
+        Success = "success",
+        /// A wrong code was.
+        InvalidCode = "invalid_code",
+        /// A code was submitted too late.
+        Expired = "expired",
+        /// The gateway that holds the code could not be asked.
+        GatewayError = "gateway_error",
+    }
 }
 
 /// A send that ended.

@@ -1,26 +1,11 @@
 //! The names of statuses, and how a list is narrowed to one.
 
+use onceward_core::named;
+
 use super::list::ListedAttempt;
 use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
-
-impl VerifyStatus {
-    /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::New, Self::Success, Self::InvalidCode, Self::Expired, Self::GatewayError];
-
-    /// The name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Success => "success",
-            Self::InvalidCode => "invalid_code",
-            Self::Expired => "expired",
-            Self::GatewayError => "gateway_error",
-        }
-    }
-}
 
 /// Which rows are wanted: those with a certain status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +14,17 @@ pub struct StatusFilter {
     name: &'static str,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Send,
-    Verify,
-    Receipt,
+named! {
+    ALL:
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Column {
+        Send = "send",
+        Verify = "verify",
+        Receipt = "receipt",
+    }
 }
 
 impl Column {
-    const ALL: [Self; 3] = [Self::Send, Self::Verify, Self::Receipt];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Verify => "verify",
-            Self::Receipt => "receipt",
-        }
-    }
-
     fn names(self) -> Vec<&'static str> {
         match self {
             Self::Send => SendStatus::ALL.map(SendStatus::as_str).to_vec(),

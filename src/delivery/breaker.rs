@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use onceward_core::named;
+
 use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
@@ -68,28 +70,17 @@ pub(super) enum CircuitChange {
     StillOpen(Duration),
 }
 
-/// The shown state of a circuit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Circuit {
-    /// The gateway is asked.
-    Closed,
-    /// It is not asked.
-    Open,
-    /// The next message may try whether it works again.
-    HalfOpen,
-}
-
-impl Circuit {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
-    /// The name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half-open",
-        }
+named! {
+    ALL:
+    /// The shown state of a circuit.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Circuit {
+        /// The gateway is asked.
+        Closed = "closed",
+        /// It is not asked.
+        Open = "open",
+        /// The next message may try whether it works again.
+        HalfOpen = "half-open",
     }
 }
 

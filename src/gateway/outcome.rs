@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttemptId, GatewayName};
@@ -87,21 +88,14 @@ impl GatewayError {
     }
 }
 
-/// The part of an account that a request without a message examines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountPart {
-    /// The credentials, and the account as a whole.
-    Credentials,
-    /// The number or service that messages come from.
-    Sender,
-}
-
-impl AccountPart {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Credentials => "credentials",
-            Self::Sender => "sender",
-        }
+named! {
+    /// The part of an account that a request without a message examines.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AccountPart {
+        /// The credentials, and the account as a whole.
+        Credentials = "credentials",
+        /// The number or service that messages come from.
+        Sender = "sender",
     }
 }
 
@@ -138,40 +132,25 @@ pub struct Receipt {
     pub class: Option<ErrorClass>,
 }
 
-/// The progress of a message or call, the furthest last. It only moves forward. Records contain the position in
-/// this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ReceiptStatus {
-    /// Waits at the provider.
-    Queued,
-    /// On its way to the network, or the telephone rings.
-    Sending,
-    /// The network took it.
-    Sent,
-    /// A person has picked up.
-    Answered,
-    /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
-    Failed,
-    /// It arrived, or the call was held.
-    Delivered,
-    /// It was opened by its recipient.
-    Read,
-}
-
-impl ReceiptStatus {
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::Sending, Self::Sent, Self::Answered, Self::Failed, Self::Delivered, Self::Read];
-
-    /// The name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Answered => "answered",
-            Self::Failed => "failed",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-        }
+named! {
+    ALL:
+    /// The progress of a message or call, the furthest last. It only moves forward. Records contain the position in
+    /// this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    pub enum ReceiptStatus {
+        /// Waits at the provider.
+        Queued = "queued",
+        /// On its way to the network, or the telephone rings.
+        Sending = "sending",
+        /// The network took it.
+        Sent = "sent",
+        /// A person has picked up.
+        Answered = "answered",
+        /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
+        Failed = "failed",
+        /// It arrived, or the call was held.
+        Delivered = "delivered",
+        /// It was opened by its recipient.
+        Read = "read",
     }
 }

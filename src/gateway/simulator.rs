@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use onceward_core::named;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
@@ -46,31 +47,20 @@ impl InboxMessage {
     }
 }
 
-/// The status of a message's code, as far as gateways learn of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeStatus {
-    Live,
-    /// It verified the number.
-    Used,
-    /// A later message brought another code.
-    Replaced,
-    /// A client or an operator ended the verification.
-    Canceled,
-    /// Too many wrong codes were submitted.
-    LockedOut,
-    Expired,
-}
-
-impl CodeStatus {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Used => "used",
-            Self::Replaced => "replaced",
-            Self::Canceled => "canceled",
-            Self::LockedOut => "locked out",
-            Self::Expired => "expired",
-        }
+named! {
+    /// The status of a message's code, as far as gateways learn of it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CodeStatus {
+        Live = "live",
+        /// It verified the number.
+        Used = "used",
+        /// A later message brought another code.
+        Replaced = "replaced",
+        /// A client or an operator ended the verification.
+        Canceled = "canceled",
+        /// Too many wrong codes were submitted.
+        LockedOut = "locked out",
+        Expired = "expired",
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use hyper::Method;
 use indexmap::IndexMap;
 use matchit::Params;
+use onceward_core::named;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::response::{ErrorFormat, Problem, Response};
@@ -85,12 +86,14 @@ pub struct Route {
     pub is_long: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
-    /// `GET`, and `HEAD`, which is answered as `GET` without its body.
-    Get,
-    Post,
-    Delete,
+named! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Verb {
+        /// `GET`, and `HEAD`, which is answered as `GET` without its body.
+        Get = "GET",
+        Post = "POST",
+        Delete = "DELETE",
+    }
 }
 
 impl Verb {
@@ -100,14 +103,6 @@ impl Verb {
             Method::POST => Some(Self::Post),
             Method::DELETE => Some(Self::Delete),
             _ => None,
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
         }
     }
 }
@@ -359,18 +354,8 @@ static ROUTER: LazyLock<matchit::Router<Resource>> = LazyLock::new(|| {
 
 /// The name of a method for logs: a method that a client made up is not repeated.
 pub fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "other",
-    }
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 #[cfg(test)]

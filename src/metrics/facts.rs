@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onceward_core::guard::Ticket;
+use onceward_core::named;
 
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::CheckOutcome;
@@ -52,27 +53,29 @@ pub struct SendFacts {
     pub error: Option<ErrorClass>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendEnd {
-    Accepted,
-    /// No gateway accepted it yet; a retry is planned.
-    Postponed,
-    /// The number does not exist or takes no such messages.
-    NumberRefused,
-    /// No gateway accepted it.
-    Failed,
-    /// No gateway accepted it, and one may have sent it.
-    Unknown,
-    /// The code was used, replaced, locked or expired before a gateway was asked.
-    Obsolete,
-    /// Too many messages were waiting for the gateway.
-    Overloaded,
-    /// A test number: nothing is sent.
-    Test,
-    /// Refused: the number is locked out.
-    Locked,
-    /// Refused by a rule of the verification, or by a spent budget.
-    Limited,
+named! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SendEnd {
+        Accepted = "accepted",
+        /// No gateway accepted it yet; a retry is planned.
+        Postponed = "postponed",
+        /// The number does not exist or takes no such messages.
+        NumberRefused = "number_refused",
+        /// No gateway accepted it.
+        Failed = "failed",
+        /// No gateway accepted it, and one may have sent it.
+        Unknown = "unknown",
+        /// The code was used, replaced, locked or expired before a gateway was asked.
+        Obsolete = "obsolete",
+        /// Too many messages were waiting for the gateway.
+        Overloaded = "overloaded",
+        /// A test number: nothing is sent.
+        Test = "test",
+        /// Refused: the number is locked out.
+        Locked = "locked",
+        /// Refused by a rule of the verification, or by a spent budget.
+        Limited = "limited",
+    }
 }
 
 /// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
@@ -117,13 +120,15 @@ pub struct GatewayFacts {
     pub took: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatewayOperation {
-    Send,
-    /// Asks about a code that the gateway holds.
-    Check,
-    /// Tells the gateway that its message led to a verified number.
-    Confirm,
+named! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum GatewayOperation {
+        Send = "send",
+        /// Asks about a code that the gateway holds.
+        Check = "check",
+        /// Tells the gateway that its message led to a verified number.
+        Confirm = "confirm",
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,60 +149,45 @@ pub struct CommitFacts<'a> {
     pub took: Duration,
 }
 
-/// The result of an attempt to deliver a webhook's event, or the decision not to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookEnd {
-    Delivered,
-    /// To be tried again.
-    Retried,
-    /// Given up.
-    Failed,
-    /// Not recorded: too many deliveries are pending.
-    Dropped,
-}
-
-/// The state of a node of a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeState {
-    /// This node owns the records and answers requests.
-    Owner,
-    /// Another node owns them.
-    Standby,
-    /// No node owns them, this node is the owner and loads them or stops, or etcd does not answer.
-    NoOwner,
-}
-
-impl NodeState {
-    pub const ALL: [Self; 3] = [Self::Owner, Self::Standby, Self::NoOwner];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Standby => "standby",
-            Self::NoOwner => "no_owner",
-        }
+named! {
+    ALL:
+    /// The result of an attempt to deliver a webhook's event, or the decision not to.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum WebhookEnd {
+        Delivered = "delivered",
+        /// To be tried again.
+        Retried = "retried",
+        /// Given up.
+        Failed = "failed",
+        /// Not recorded: too many deliveries are pending.
+        Dropped = "dropped",
     }
 }
 
-/// The end of a request that reached another node of a cluster than the owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForwardEnd {
-    /// The owner answered.
-    Answered,
-    /// The owner may have carried it out, and did not answer.
-    Unanswered,
-    /// No node took it in time, or too many are in flight.
-    NotForwarded,
+named! {
+    ALL:
+    /// The state of a node of a cluster.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NodeState {
+        /// This node owns the records and answers requests.
+        Owner = "owner",
+        /// Another node owns them.
+        Standby = "standby",
+        /// No node owns them, this node is the owner and loads them or stops, or etcd does not answer.
+        NoOwner = "no_owner",
+    }
 }
 
-impl ForwardEnd {
-    pub const ALL: [Self; 3] = [Self::Answered, Self::Unanswered, Self::NotForwarded];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Unanswered => "unanswered",
-            Self::NotForwarded => "not_forwarded",
-        }
+named! {
+    ALL:
+    /// The end of a request that reached another node of a cluster than the owner.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ForwardEnd {
+        /// The owner answered.
+        Answered = "answered",
+        /// The owner may have carried it out, and did not answer.
+        Unanswered = "unanswered",
+        /// No node took it in time, or too many are in flight.
+        NotForwarded = "not_forwarded",
     }
 }

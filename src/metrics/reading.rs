@@ -1,11 +1,9 @@
 //! Gauges that are read at each scrape: lengths of queues, tables, sizes.
 
-use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -75,30 +73,25 @@ pub struct GatewayReading {
     pub last_error: Option<(Timestamp, String)>,
 }
 
-type Gauges<const N: usize> = Family<[(&'static str, &'static str); N], Gauge<u64, AtomicU64>>;
+type Gauges<L> = Family<L, Gauge<u64, AtomicU64>>;
 
-/// Gauges of one scrape.
-struct Gathered(Registry);
+/// Registers metrics of one scrape: the name and the help text of a family, and its values.
+macro_rules! register {
+    ($registry:ident: $($name:literal: $help:literal => $metric:expr;)+) => {
+        $($registry.register($name, $help, $metric);)+
+    };
+}
 
-impl Gathered {
-    fn one(&mut self, name: &str, help: &str, value: u64) {
-        self.0.register(name, help, ConstGauge::new(value));
+fn each<L: Clone + Hash + Eq>(values: impl IntoIterator<Item = (L, u64)>) -> Gauges<L> {
+    let family = Gauges::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).set(value);
     }
+    family
+}
 
-    fn each<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = ([(&'static str, &'static str); N], usize)>,
-    ) where
-        [(&'static str, &'static str); N]: EncodeLabelSet + Clone + Hash + Eq + Debug,
-    {
-        let family = Gauges::<N>::default();
-        for (labels, value) in values {
-            family.get_or_create(&labels).set(count(value));
-        }
-        self.0.register(name, help, family);
-    }
+fn one(value: usize) -> ConstGauge<u64> {
+    ConstGauge::new(count(value))
 }
 
 fn count(value: usize) -> u64 {
@@ -109,110 +102,59 @@ impl Reading {
     pub(super) fn gauges(&self) -> Registry {
         let Self { is_ready, gateways, tables, commands, webhook_backlog, store, budgets, guard_dropped } =
             self;
-        let mut all = Gathered(Registry::default());
-        all.one("onceward_ready", "1 while /readyz answers 200, else 0", u64::from(*is_ready));
+        let mut all = Registry::default();
         let circuits = gateways.iter().flat_map(|gateway| {
-            let states = gateway.circuit.iter();
-            states.map(|(state, is)| {
-                ([("gateway", gateway.name.as_str()), ("state", *state)], usize::from(*is))
-            })
+            let labels = |state| [("gateway", gateway.name.as_str()), ("state", state)];
+            gateway.circuit.iter().map(move |(state, is)| (labels(*state), u64::from(*is)))
         });
-        all.each(
-            "onceward_gateway_circuit",
-            "1 for the state of the gateway's circuit breaker, else 0",
-            circuits,
-        );
-        let of_each = |value: fn(&GatewayReading) -> usize| {
-            gateways.iter().map(move |gateway| ([("gateway", gateway.name.as_str())], value(gateway)))
+        let of_gateways = |value: fn(&GatewayReading) -> usize| {
+            each(gateways.iter().map(|gateway| ([("gateway", gateway.name.as_str())], count(value(gateway)))))
         };
-        all.each(
-            "onceward_gateway_in_flight",
-            "Requests that the gateway has not answered yet",
-            of_each(|gateway| gateway.in_flight),
-        );
-        all.each(
-            "onceward_gateway_waiting",
-            "Requests that wait because too many are in flight to the gateway",
-            of_each(|gateway| gateway.waiting),
-        );
-        let held = tables.iter().map(|table| ([("table", table.name)], table.held));
-        all.each("onceward_table_records", "Records in a table with a limit", held);
-        let limit = tables.iter().map(|table| ([("table", table.name)], table.limit));
-        all.each(
-            "onceward_table_limit_records",
-            "Records that one service may have in the table; all services together may have a quarter more. Attempts have one limit for all",
-            limit,
-        );
-        all.one("onceward_commands", "Sends and checks that have no answer yet", count(*commands));
-        all.one(
-            "onceward_webhook_backlog",
-            "Deliveries of events to webhooks that are still to be made",
-            count(*webhook_backlog),
-        );
-        if let Some(store) = store {
-            all.one("onceward_journal_bytes", "Journal since the last snapshot", store.journal_bytes);
-            all.one("onceward_snapshot_bytes", "Size of the last snapshot", store.snapshot_bytes);
-            all.one(
-                "onceward_snapshot_timestamp_seconds",
-                "Time of the last snapshot, since 1970",
-                store.snapshot_time.as_millis() / 1000,
-            );
-        }
+        let of_tables = |value: fn(&TableReading) -> usize| {
+            each(tables.iter().map(|table| ([("table", table.name)], count(value(table)))))
+        };
         let of_budgets = |value: fn(&BudgetView) -> u64| {
-            let family = Family::<BudgetLabels, Gauge<u64, AtomicU64>>::default();
-            for reading in budgets {
-                let (service, budget) = (reading.service.clone(), reading.name.clone());
-                family.get_or_create(&BudgetLabels { service, budget }).set(value(reading));
-            }
-            family
+            each(budgets.iter().map(|budget| {
+                let labels = [("service", budget.service.clone()), ("budget", budget.name.clone())];
+                (labels, value(budget))
+            }))
         };
-        all.0.register(
-            "onceward_guard_budget_limit",
-            "Limit of a budget in its hour or day: messages, or millionths of the currency",
-            of_budgets(|budget| budget.limit),
-        );
-        all.0.register(
-            "onceward_guard_budget_left",
-            "What is left of the limit",
-            of_budgets(|budget| budget.limit.saturating_sub(budget.spent)),
-        );
-        all.0.register(
-            "onceward_guard_rows_dropped",
-            "Allowances and numbers of the pumping guard that were dropped because its tables were full",
-            ConstCounter::new(*guard_dropped),
-        );
-        all.0
+        register! { all:
+            "onceward_ready": "1 while /readyz answers 200, else 0" => one(usize::from(*is_ready));
+            "onceward_gateway_circuit": "1 for the state of the gateway's circuit breaker, else 0" => each(circuits);
+            "onceward_gateway_in_flight": "Requests that the gateway has not answered yet" => of_gateways(|gateway| gateway.in_flight);
+            "onceward_gateway_waiting": "Requests that wait because too many are in flight to the gateway" => of_gateways(|gateway| gateway.waiting);
+            "onceward_table_records": "Records in a table with a limit" => of_tables(|table| table.held);
+            "onceward_table_limit_records": "Records that one service may have in the table; all services together may have a quarter more. Attempts have one limit for all" => of_tables(|table| table.limit);
+            "onceward_commands": "Sends and checks that have no answer yet" => one(*commands);
+            "onceward_webhook_backlog": "Deliveries of events to webhooks that are still to be made" => one(*webhook_backlog);
+            "onceward_guard_budget_limit": "Limit of a budget in its hour or day: messages, or millionths of the currency" => of_budgets(|budget| budget.limit);
+            "onceward_guard_budget_left": "What is left of the limit" => of_budgets(|budget| budget.limit.saturating_sub(budget.spent));
+            "onceward_guard_rows_dropped": "Allowances and numbers of the pumping guard that were dropped because its tables were full" => ConstCounter::new(*guard_dropped);
+        }
+        if let Some(StoreSizes { journal_bytes, snapshot_bytes, snapshot_time, .. }) = store {
+            register! { all:
+                "onceward_journal_bytes": "Journal since the last snapshot" => ConstGauge::new(*journal_bytes);
+                "onceward_snapshot_bytes": "Size of the last snapshot" => ConstGauge::new(*snapshot_bytes);
+                "onceward_snapshot_timestamp_seconds": "Time of the last snapshot, since 1970" => ConstGauge::new(snapshot_time.as_millis() / 1000);
+            }
+        }
+        all
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BudgetLabels {
-    service: String,
-    budget: String,
 }
 
 /// The usual metrics of a process, under their usual names.
 pub(super) fn process() -> Registry {
-    let mut all = Gathered(Registry::default());
-    let Some(Process { cpu_seconds, resident_bytes, open_files, most_files, start_seconds }) =
-        Process::read()
-    else {
-        return all.0;
-    };
-    all.0.register(
-        "process_cpu_seconds",
-        "Processor time in user mode and in the kernel",
-        ConstCounter::new(cpu_seconds),
-    );
-    all.one("process_resident_memory_bytes", "Resident memory", resident_bytes);
-    all.one("process_open_fds", "Open file descriptors", open_files);
-    if let Some(most_files) = most_files {
-        all.one("process_max_fds", "Limit on open file descriptors", most_files);
+    let mut all = Registry::default();
+    let Some(process) = Process::read() else { return all };
+    register! { all:
+        "process_cpu_seconds": "Processor time in user mode and in the kernel" => ConstCounter::new(process.cpu_seconds);
+        "process_resident_memory_bytes": "Resident memory" => ConstGauge::new(process.resident_bytes);
+        "process_open_fds": "Open file descriptors" => ConstGauge::new(process.open_files);
+        "process_start_time_seconds": "Start of the process, since 1970" => ConstGauge::new(process.start_seconds);
     }
-    all.0.register(
-        "process_start_time_seconds",
-        "Start of the process, since 1970",
-        ConstGauge::new(start_seconds),
-    );
-    all.0
+    if let Some(most_files) = process.most_files {
+        all.register("process_max_fds", "Limit on open file descriptors", ConstGauge::new(most_files));
+    }
+    all
 }

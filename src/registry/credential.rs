@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -11,28 +12,21 @@ use super::Registry;
 use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 
-/// A group of routes that a key may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// To send and check codes.
-    Verify,
-    /// To change services and what belongs to them.
-    Admin,
-    /// To read metrics, and nothing else.
-    Metrics,
+named! {
+    ALL:
+    /// A group of routes that a key may be used for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Scope {
+        /// To send and check codes.
+        Verify = "verify",
+        /// To change services and what belongs to them.
+        Admin = "admin",
+        /// To read metrics, and nothing else.
+        Metrics = "metrics",
+    }
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Verify, Self::Admin, Self::Metrics];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Admin => "admin",
-            Self::Metrics => "metrics",
-        }
-    }
-
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }

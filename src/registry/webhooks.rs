@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -157,62 +158,33 @@ fn address(text: &str) -> Result<String, String> {
     })
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum EventType {
-    Created,
-    Sent,
-    /// The code was right, or the caller approved it.
-    Approved,
-    Canceled,
-    /// No check of it is left.
-    MaxAttemptsReached,
-    /// A fixed lockout or a hard stop begins.
-    NumberLocked,
-    Failed,
-    Expired,
-    MessageDelivered,
-    MessageFailed,
-    /// The pumping guard has begun a block.
-    GuardBlocked,
-    /// A budget of the pumping guard is spent.
-    GuardBudgetSpent,
+named! {
+    ALL:
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum EventType {
+        Created = "verification.created",
+        Sent = "verification.sent",
+        /// The code was right, or the caller approved it.
+        Approved = "verification.approved",
+        Canceled = "verification.canceled",
+        /// No check of it is left.
+        MaxAttemptsReached = "verification.max_attempts_reached",
+        /// A fixed lockout or a hard stop begins.
+        NumberLocked = "number.locked",
+        Failed = "verification.failed",
+        Expired = "verification.expired",
+        MessageDelivered = "message.delivered",
+        MessageFailed = "message.failed",
+        /// The pumping guard has begun a block.
+        GuardBlocked = "guard.blocked",
+        /// A budget of the pumping guard is spent.
+        GuardBudgetSpent = "guard.budget_spent",
+    }
 }
 
 impl EventType {
-    pub const ALL: [Self; 12] = [
-        Self::Created,
-        Self::Sent,
-        Self::Approved,
-        Self::Canceled,
-        Self::MaxAttemptsReached,
-        Self::NumberLocked,
-        Self::Failed,
-        Self::Expired,
-        Self::MessageDelivered,
-        Self::MessageFailed,
-        Self::GuardBlocked,
-        Self::GuardBudgetSpent,
-    ];
-
     /// The name that stands for all types.
     pub const EVERY: &'static str = "*";
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "verification.created",
-            Self::Sent => "verification.sent",
-            Self::Approved => "verification.approved",
-            Self::Canceled => "verification.canceled",
-            Self::MaxAttemptsReached => "verification.max_attempts_reached",
-            Self::NumberLocked => "number.locked",
-            Self::Failed => "verification.failed",
-            Self::Expired => "verification.expired",
-            Self::MessageDelivered => "message.delivered",
-            Self::MessageFailed => "message.failed",
-            Self::GuardBlocked => "guard.blocked",
-            Self::GuardBudgetSpent => "guard.budget_spent",
-        }
-    }
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.as_str() == text)

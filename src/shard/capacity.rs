@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use onceward_core::named;
 use tracing::{info, warn};
 
 use super::Shards;
@@ -79,17 +80,19 @@ impl Shares {
     }
 }
 
-/// A table in which each service may have a limited number of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitedTable {
-    /// Numbers with an outstanding code, a count or a lockout.
-    Numbers,
-    /// Numbers with a fixed code, to which no message goes.
-    TestNumbers,
-    /// Requests with an idempotency key.
-    IdempotencyKeys,
-    /// Values of rate limits.
-    Counters,
+named! {
+    /// A table in which each service may have a limited number of records.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LimitedTable {
+        /// Numbers with an outstanding code, a count or a lockout.
+        Numbers = "numbers",
+        /// Numbers with a fixed code, to which no message goes.
+        TestNumbers = "test numbers",
+        /// Requests with an idempotency key.
+        IdempotencyKeys = "idempotency keys",
+        /// Values of rate limits.
+        Counters = "rate limit counters",
+    }
 }
 
 impl LimitedTable {
@@ -101,16 +104,6 @@ impl LimitedTable {
             Self::Numbers => !is_test,
             Self::TestNumbers => is_test,
             Self::IdempotencyKeys | Self::Counters => true,
-        }
-    }
-
-    /// Its name in messages, logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Numbers => "numbers",
-            Self::TestNumbers => "test numbers",
-            Self::IdempotencyKeys => "idempotency keys",
-            Self::Counters => "rate limit counters",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Views of verifications and attempts for callers.
 
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::ListedAttempt;
@@ -29,31 +30,19 @@ pub struct Verification {
     pub attempts: Vec<SealedAttempt>,
 }
 
-/// The status of a verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Status {
-    /// The code can be checked.
-    Pending,
-    /// The code was right.
-    Approved,
-    /// The caller ended it.
-    Canceled,
-    /// No check is left.
-    MaxAttemptsReached,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
-
-    /// Twilio's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Canceled => "canceled",
-            Self::MaxAttemptsReached => "max_attempts_reached",
-        }
+named! {
+    ALL:
+    /// The status of a verification.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum Status {
+        /// The code can be checked.
+        Pending = "pending",
+        /// The code was right.
+        Approved = "approved",
+        /// The caller ended it.
+        Canceled = "canceled",
+        /// No check is left.
+        MaxAttemptsReached = "max_attempts_reached",
     }
 }
 
@@ -127,32 +116,21 @@ pub struct VerificationStatus {
     pub wrong_codes: Option<u8>,
 }
 
-/// How far a verification has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VerificationStage {
-    /// The code can be checked.
-    Pending,
-    /// The code was right.
-    Approved,
-    /// The caller ended it.
-    Canceled,
-    /// Its code has expired, or was voided.
-    Expired,
-    /// No check is left.
-    MaxAttemptsReached,
-}
-
-impl VerificationStage {
-    /// The name in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Canceled => "canceled",
-            Self::Expired => "expired",
-            Self::MaxAttemptsReached => "max_attempts_reached",
-        }
+named! {
+    /// How far a verification has come.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum VerificationStage {
+        /// The code can be checked.
+        Pending = "pending",
+        /// The code was right.
+        Approved = "approved",
+        /// The caller ended it.
+        Canceled = "canceled",
+        /// Its code has expired, or was voided.
+        Expired = "expired",
+        /// No check is left.
+        MaxAttemptsReached = "max_attempts_reached",
     }
 }
 

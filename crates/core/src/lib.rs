@@ -8,4 +8,5 @@ pub mod clock;
 pub mod domain;
 pub mod engine;
 pub mod guard;
+mod named;
 pub mod template;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -36,26 +37,17 @@ use crate::shard::Capacity;
 
 pub use self::rules::CurrentRules;
 
-/// The state of a number before an operator cleared it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cleared {
-    /// The server had no record of it.
-    Unknown,
-    /// There was a record, and no lockout.
-    NotLocked,
-    /// A lockout or a wait after wrong codes has ended.
-    Locked,
-}
-
-impl Cleared {
-    /// The name in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::NotLocked => "not locked",
-            Self::Locked => "locked",
-        }
+named! {
+    /// The state of a number before an operator cleared it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Cleared {
+        /// The server had no record of it.
+        Unknown = "unknown",
+        /// There was a record, and no lockout.
+        NotLocked = "not locked",
+        /// A lockout or a wait after wrong codes has ended.
+        Locked = "locked",
     }
 }
 
