@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -13,11 +13,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::admin::Admin;
-use super::connection::{self, Connection, OpenConnection, Server, Tls, refuse_tls, respond_and_close};
+use super::connection::{self, Connection, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::long_answers::LongAnswers;
@@ -179,15 +179,12 @@ const IDLEST: usize = 64;
 pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
     let mut shutdown = pin!(shutdown);
     let mut connections = Connections::new(deps);
-    let mut ticks = tokio::time::interval(connections.server.limits.tick);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = connections.open.join_next_with_id() => connections.note_end(ended),
             Some(ended) = connections.refused.join_next() => log_panic(ended),
-            _ = ticks.tick() => connections.tick(),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     connections.admit(stream, peer.ip());
@@ -196,7 +193,7 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>, de
                     }
                 }
                 Err(error) => {
-                    if connections.trouble.note(&error) {
+                    if needs_pause(&error, &mut connections.is_in_trouble) {
                         tokio::select! {
                             () = &mut shutdown => break,
                             () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -221,7 +218,7 @@ const LOCAL_CONNECTIONS: usize = 16;
 /// do everything without a credential, and have no time limits; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps>) {
     let (server, mut open, mut accepted) = (Arc::new(Server::new(deps)), JoinSet::new(), 0);
-    let (mut shutdown, mut trouble) = (pin!(shutdown), AcceptTrouble::default());
+    let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
     loop {
         let stream = tokio::select! {
             () = &mut shutdown => return,
@@ -234,18 +231,18 @@ pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output =
         let peer = match stream.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
             Ok(peer) => peer,
             Err(error) => {
-                if trouble.note(&error) {
+                if needs_pause(&error, &mut is_in_trouble) {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 continue;
             }
         };
-        trouble.is_over();
+        is_in_trouble = false;
         let (uid, stream) = peer;
         if uid == 0 || uid == rustix::process::geteuid().as_raw() {
             accepted += 1;
-            let connection = Connection::new(Arc::clone(&server), accepted, Ipv4Addr::LOCALHOST.into());
-            open.spawn(connection::serve(stream, connection.of_user(LocalUser(uid))));
+            let connection = Connection::of_user(Arc::clone(&server), accepted, LocalUser(uid));
+            open.spawn(connection::serve(stream, connection));
         } else {
             warn!(uid, "connection to the control socket refused; it is of another user");
         }
@@ -256,16 +253,16 @@ struct Connections {
     server: Arc<Server>,
     open: JoinSet<()>,
     /// Those of `open` that are not being closed.
-    kept: HashMap<task::Id, OpenConnection>,
+    kept: HashMap<task::Id, Arc<Connection>>,
     /// The connections of `kept` that were unused for longest when all were last looked at, the longest one last, with
-    /// what [`OpenConnection::idle_since`] said.
-    idlest: Vec<(u64, task::Id)>,
+    /// what [`Connection::idle_since`] said.
+    idlest: Vec<(Instant, task::Id)>,
     /// Until so many connections were accepted, none is looked for that could be closed, because there was none.
     next_search: u64,
     refused: JoinSet<()>,
     accepted: u64,
     is_full: bool,
-    trouble: AcceptTrouble,
+    is_in_trouble: bool,
 }
 
 impl Connections {
@@ -279,7 +276,7 @@ impl Connections {
             refused: JoinSet::new(),
             accepted: 0,
             is_full: false,
-            trouble: AcceptTrouble::default(),
+            is_in_trouble: false,
         }
     }
 
@@ -289,13 +286,6 @@ impl Connections {
         self.next_search = 0;
         log_panic(ended);
         self.server.note_open(self.open.len());
-    }
-
-    /// Closes the connections whose time is over.
-    fn tick(&mut self) {
-        self.server.tick();
-        let Self { server, kept, .. } = self;
-        kept.retain(|_, connection| !connection.close_if_over(server));
     }
 
     /// Closes the connection that was unused for longest. Returns `false` if every one is in use.
@@ -309,7 +299,7 @@ impl Connections {
             }
             while let Some((since, id)) = self.idlest.pop() {
                 if self.kept.get(&id).is_some_and(|connection| connection.idle_since() == Some(since)) {
-                    self.kept.remove(&id).iter().for_each(OpenConnection::close);
+                    self.kept.remove(&id).iter().for_each(|connection| connection.close());
                     return true;
                 }
             }
@@ -321,7 +311,9 @@ impl Connections {
     /// Serves a connection. Beyond the limit the one that was unused for longest gives way; if all are in use, the new
     /// one is refused.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
-        self.trouble.is_over();
+        if std::mem::take(&mut self.is_in_trouble) {
+            info!("connections accepted again");
+        }
         self.accepted += 1;
         let limit = self.server.deps.bounds.connections;
         // Logged again only after a real relief, not for each connection that ends and is replaced.
@@ -339,7 +331,7 @@ impl Connections {
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer);
-            let open = connection.open();
+            let open = Arc::clone(&connection);
             let task = match &deps.tls {
                 None => self.open.spawn(connection::serve(stream, connection)),
                 Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), connection)),
@@ -375,7 +367,7 @@ impl Connections {
 }
 
 /// The connections that were unused for longest, the longest one last.
-fn idlest(kept: &HashMap<task::Id, OpenConnection>) -> Vec<(u64, task::Id)> {
+fn idlest(kept: &HashMap<task::Id, Arc<Connection>>) -> Vec<(Instant, task::Id)> {
     let mut idle: Vec<_> =
         kept.iter().filter_map(|(id, connection)| Some((connection.idle_since()?, *id))).collect();
     if idle.len() > IDLEST {
@@ -393,36 +385,14 @@ fn log_panic<T>(ended: Result<T, JoinError>) {
     }
 }
 
-/// Errors of `accept`, each logged when it begins and when it is over, not each time it is met.
-#[derive(Debug, Default)]
-struct AcceptTrouble {
-    present: Option<(io::ErrorKind, Option<i32>)>,
-}
-
-impl AcceptTrouble {
-    /// Notes an error. Whether to pause: not for a peer that left before it was accepted.
-    fn note(&mut self, error: &io::Error) -> bool {
-        let kind = error.kind();
-        if matches!(
-            kind,
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-        ) {
-            return false;
-        }
-        let present = Some((kind, error.raw_os_error()));
-        if self.present != present {
-            self.present = present;
-            error!(%error, "connections not accepted; check the limit on open files");
-        }
-        true
+/// Whether to pause after an error of `accept`: not for a peer that left before it was accepted. Logs the first error.
+fn needs_pause(error: &io::Error, is_in_trouble: &mut bool) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    let needs_pause = !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted);
+    if needs_pause && !std::mem::replace(is_in_trouble, true) {
+        error!(%error, "connections not accepted; check the limit on open files");
     }
-
-    /// Notes a success.
-    fn is_over(&mut self) {
-        if self.present.take().is_some() {
-            info!("connections accepted again");
-        }
-    }
+    needs_pause
 }
 
 #[cfg(test)]
@@ -431,14 +401,10 @@ mod tests {
 
     #[test]
     fn a_peer_that_left_is_no_reason_to_pause_and_a_lack_of_files_is() {
-        let mut trouble = AcceptTrouble::default();
-        assert!(!trouble.note(&io::ErrorKind::ConnectionAborted.into()));
-        assert_eq!(trouble.present, None);
-        let no_files = io::Error::from_raw_os_error(24);
-        assert!(trouble.note(&no_files));
-        assert!(trouble.note(&no_files));
-        assert_eq!(trouble.present, Some((no_files.kind(), Some(24))));
-        trouble.is_over();
-        assert_eq!(trouble.present, None);
+        let mut is_in_trouble = false;
+        assert!(!needs_pause(&io::ErrorKind::ConnectionAborted.into(), &mut is_in_trouble));
+        assert!(!is_in_trouble);
+        assert!(needs_pause(&io::Error::from_raw_os_error(24), &mut is_in_trouble));
+        assert!(is_in_trouble);
     }
 }

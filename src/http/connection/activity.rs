@@ -1,25 +1,24 @@
-//! What a connection is doing, and for how long it may.
-//!
-//! A request costs no timer and no look at a clock: the server looks at all connections at each tick. Every limit is
-//! exceeded by one tick at most.
+//! What a connection is doing, since when, and for how long it may.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::config::Bounds;
 
-/// Counters that the socket and the requests write. The connection's task and the server's ticks read them; `Relaxed` is
-/// enough, because each later tick sees what one has missed.
-#[derive(Debug, Default)]
+/// The socket and the requests write it. The connection's task and the server read it; `Relaxed` is enough, because each
+/// later look sees what one has missed.
+#[derive(Debug)]
 pub struct Activity {
+    start: Instant,
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Microseconds from the start to the first byte of the head that is due, or to the end of the last request.
+    since: AtomicU64,
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
     reading: AtomicBool,
-    is_late: AtomicBool,
-    /// The server's count of ended requests when one of this connection last ended; 0 before.
-    last_use: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,24 +31,40 @@ enum Phase {
 }
 
 impl Activity {
+    /// The activity of a connection that begins now.
+    #[expect(clippy::disallowed_methods, reason = "time limits are those of the runtime's timers")]
+    pub fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            has_new_bytes: AtomicBool::new(false),
+            unread_body: AtomicBool::new(false),
+            reading: AtomicBool::new(false),
+        }
+    }
+
     /// Notes that a request begins. Returns its number on this connection, from 1.
     pub fn begin(&self) -> u64 {
         self.has_new_bytes.store(false, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Notes that a request has ended, answered or not: the `count`th of the server.
-    pub fn end(&self, count: u64) {
-        self.last_use.store(count, Ordering::Relaxed);
+    /// Notes that a request has ended, answered or not.
+    pub fn end(&self) {
+        self.note_time();
         self.reading.store(false, Ordering::Relaxed);
         // The bytes that arrived meanwhile were its body.
         self.has_new_bytes.store(false, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that bytes have arrived.
+    /// Notes that bytes have arrived. The time for the first head has begun before.
     pub fn note_input(&self) {
-        self.has_new_bytes.store(true, Ordering::Relaxed);
+        if !self.has_new_bytes.swap(true, Ordering::Relaxed) && self.begun.load(Ordering::Relaxed) > 0 {
+            self.note_time();
+        }
     }
 
     /// Whether bytes have arrived since a request last began or ended.
@@ -75,18 +90,37 @@ impl Activity {
         self.reading.load(Ordering::Relaxed)
     }
 
-    /// When an idle connection was last used, as a number that grows with time; `None` for one that is not idle.
-    pub fn idle_since(&self) -> Option<u64> {
-        (self.phase() == Phase::Idle).then(|| self.last_use.load(Ordering::Relaxed))
+    /// When an idle connection was last used; `None` for one that is not idle.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.phase() == Phase::Idle).then(|| self.start + self.since())
     }
 
     pub fn is_busy(&self) -> bool {
         self.phase() == Phase::Busy
     }
 
-    /// Whether the connection is to end because a head is late.
-    pub fn is_late(&self) -> bool {
-        self.is_late.load(Ordering::Relaxed) && self.phase() == Phase::Head
+    /// Whether the head of a request is late.
+    pub fn is_late(&self, bounds: &Bounds) -> bool {
+        self.phase() == Phase::Head && self.time_left(bounds) == Some(Duration::ZERO)
+    }
+
+    /// The time until the connection is to end; `None` while a request is being answered.
+    pub fn time_left(&self, bounds: &Bounds) -> Option<Duration> {
+        let limit = match self.phase() {
+            Phase::Busy => return None,
+            Phase::Head => bounds.header_timeout,
+            Phase::Idle => bounds.idle_timeout,
+        };
+        Some((self.since() + limit).saturating_sub(self.start.elapsed()))
+    }
+
+    fn note_time(&self) {
+        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.since.store(micros, Ordering::Relaxed);
+    }
+
+    fn since(&self) -> Duration {
+        Duration::from_micros(self.since.load(Ordering::Relaxed))
     }
 
     fn phase(&self) -> Phase {
@@ -101,134 +135,46 @@ impl Activity {
     }
 }
 
-/// The time limits of connections, in ticks.
-#[derive(Debug)]
-pub struct Limits {
-    pub tick: Duration,
-    head: u64,
-    idle: u64,
-}
-
-impl Limits {
-    pub fn of(bounds: &Bounds) -> Self {
-        let shortest = bounds.header_timeout.min(bounds.idle_timeout);
-        let tick = (shortest / 8).clamp(Duration::from_millis(10), Duration::from_millis(250));
-        let ticks =
-            |limit: Duration| u64::try_from(limit.as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u64::MAX);
-        Self { tick, head: ticks(bounds.header_timeout), idle: ticks(bounds.idle_timeout) }
-    }
-}
-
-/// What the ticks have seen of a connection.
-#[derive(Debug)]
-pub struct Watch {
-    phase: Phase,
-    requests: u64,
-    /// The tick from which its time counts.
-    since: u64,
-}
-
-impl Watch {
-    /// Watches a connection that began after the tick `now`.
-    pub const fn new(now: u64) -> Self {
-        Self { phase: Phase::Head, requests: 0, since: now + 1 }
-    }
-
-    /// Looks at the connection. Returns `true` if it is to end: it is idle, or the head of a request is late.
-    pub fn is_over(&mut self, now: u64, activity: &Activity, limits: &Limits) -> bool {
-        let requests = activity.begun.load(Ordering::Relaxed) + activity.ended.load(Ordering::Relaxed);
-        let phase = activity.phase();
-        if (phase, requests) != (self.phase, self.requests) {
-            *self = Self { phase, requests, since: now };
-        }
-        let ticks = now.saturating_sub(self.since);
-        let is_late = phase == Phase::Head && ticks >= limits.head;
-        activity.is_late.store(is_late, Ordering::Relaxed);
-        is_late || phase == Phase::Idle && ticks >= limits.idle
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_connection_is_busy_until_its_last_request_has_ended() {
-        let activity = Activity::default();
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_busy_until_its_last_request_has_ended() {
+        let activity = Activity::start();
         assert_eq!(activity.phase(), Phase::Head, "the first request is due");
         activity.note_input();
         assert_eq!([activity.begin(), activity.begin()], [1, 2]);
-        activity.end(7);
+        activity.end();
         assert_eq!((activity.phase(), activity.idle_since()), (Phase::Busy, None));
         activity.note_input();
-        activity.end(9);
-        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Idle, Some(9)));
+        activity.end();
+        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Idle, Some(activity.start)));
         activity.note_input();
         assert_eq!(activity.phase(), Phase::Head, "the next request has begun to arrive");
     }
 
-    #[test]
-    fn each_request_gives_a_connection_its_time_anew() {
-        let (activity, mut world) = (Activity::default(), World::default());
-        assert_eq!(world.ticks_left(&activity), Some(41), "the first head");
+    #[tokio::test(start_paused = true)]
+    async fn each_request_gives_a_connection_its_time_anew() {
+        let secs = Duration::from_secs;
+        let bounds = Bounds { header_timeout: secs(10), idle_timeout: secs(80), ..Bounds::default() };
+        let activity = Activity::start();
+        let left = || activity.time_left(&bounds).map(|left| left.as_secs());
+        tokio::time::sleep(secs(4)).await;
+        activity.note_input();
+        assert_eq!(left(), Some(6), "the first head");
         for _ in 0..5 {
             activity.begin();
-            assert_eq!(world.ticks_left(&activity), None, "it is being answered");
-            activity.end(1);
-            world.pass(319, &activity);
+            tokio::time::sleep(secs(100)).await;
+            assert_eq!(left(), None, "it is being answered");
+            activity.end();
+            tokio::time::sleep(secs(79)).await;
+            assert_eq!(left(), Some(1), "it is idle");
         }
-        assert_eq!(world.ticks_left(&activity), Some(1), "it is idle");
-        assert!(!activity.is_late());
         activity.note_input();
-        assert_eq!(world.ticks_left(&activity), Some(41), "a later head, which the next tick sees");
-        assert!(activity.is_late());
+        tokio::time::sleep(secs(10)).await;
+        assert!(activity.is_late(&bounds), "a later head");
         activity.begin();
-        assert!(!activity.is_late(), "the head has arrived after all");
-    }
-
-    #[test]
-    fn short_limits_have_short_ticks() {
-        let limits = |millis| {
-            let limit = Duration::from_millis(millis);
-            let bounds = Bounds { header_timeout: limit, idle_timeout: limit, ..Bounds::default() };
-            let Limits { tick, head, idle } = Limits::of(&bounds);
-            (tick.as_millis(), head, idle)
-        };
-        assert_eq!([limits(1), limits(300), limits(60_000)], [(10, 1, 1), (37, 8, 8), (250, 240, 240)]);
-    }
-
-    struct World {
-        limits: Limits,
-        watch: Watch,
-        now: u64,
-    }
-
-    impl Default for World {
-        /// Ten seconds for a head and eighty for an idle connection.
-        fn default() -> Self {
-            let secs = Duration::from_secs;
-            let bounds = Bounds { header_timeout: secs(10), idle_timeout: secs(80), ..Bounds::default() };
-            Self { limits: Limits::of(&bounds), watch: Watch::new(7), now: 7 }
-        }
-    }
-
-    impl World {
-        fn pass(&mut self, ticks: u64, activity: &Activity) {
-            for _ in 0..=ticks {
-                self.now += 1;
-                assert!(!self.watch.is_over(self.now, activity, &self.limits));
-            }
-        }
-
-        /// The ticks until the connection is to end.
-        fn ticks_left(&mut self, activity: &Activity) -> Option<u64> {
-            let start = self.now;
-            (start + 1..start + 1_000)
-                .find(|tick| {
-                    self.now = *tick;
-                    self.watch.is_over(*tick, activity, &self.limits)
-                })
-                .map(|tick| tick - start)
-        }
+        assert!(!activity.is_late(&bounds), "the head has arrived after all");
     }
 }

@@ -4,26 +4,15 @@
 //! read different requests. [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of
 //! heads from bodies.
 
-/// Bytes of a line that are kept when it arrives in parts: those of the longest line that decides where a body ends.
-const KEPT: usize = 128;
-
 /// The lines of one connection.
 #[derive(Debug, Default)]
 pub struct Lines {
     state: State,
-    /// The beginning of a line whose end has not arrived, and whether its last byte is a carriage return.
+    /// The beginning of a line whose end has not arrived. hyper limits its length: it refuses long heads and chunks with long
+    /// extensions, and then reads no more.
     line: Vec<u8>,
-    is_cut: bool,
-    after_cr: bool,
-    /// What the head says of its body; `None` before its first line.
-    head: Option<BodyLength>,
-}
-
-/// What a head says of its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyLength {
-    Bytes(u64),
-    Chunked,
+    /// The state after the head; `None` before its first line.
+    after_head: Option<State>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,84 +34,53 @@ impl Lines {
     /// Reads the next bytes of the connection.
     ///
     /// # Errors
-    /// The number of bytes before the line, or the rest of the line, that ends without a carriage return, or that gives a
-    /// length in more bytes than are kept.
+    /// The number of bytes before the line, or the rest of the line, that ends without a carriage return.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            match self.state {
+            at += match self.state {
                 State::Unreadable => return Ok(()),
-                State::Body(left) => {
-                    let taken = taken(left, rest);
-                    at += taken;
-                    self.state = match left - taken as u64 {
-                        0 => State::Head,
-                        left => State::Body(left),
+                State::Body(left) | State::Chunk(left) => {
+                    let taken = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+                    let left = left - taken as u64;
+                    self.state = match self.state {
+                        State::Body(_) if left == 0 => State::Head,
+                        State::Body(_) => State::Body(left),
+                        _ if left == 0 => State::ChunkEnd,
+                        _ => State::Chunk(left),
                     };
-                }
-                State::Chunk(left) => {
-                    let taken = taken(left, rest);
-                    at += taken;
-                    self.state = match left - taken as u64 {
-                        0 => State::ChunkEnd,
-                        left => State::Chunk(left),
-                    };
+                    taken
                 }
                 State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers => {
                     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-                        self.keep(rest);
-                        self.after_cr = rest.last() == Some(&b'\r');
+                        self.line.extend_from_slice(rest);
                         return Ok(());
                     };
-                    let has_cr = if end == 0 { self.after_cr } else { rest[end - 1] == b'\r' };
-                    if !has_cr {
+                    let mut line = std::mem::take(&mut self.line);
+                    line.extend_from_slice(&rest[..end]);
+                    let Some(line) = line.strip_suffix(b"\r") else {
                         self.state = State::Unreadable;
                         return Err(at);
-                    }
-                    self.after_cr = false;
-                    let has_ended = if self.line.is_empty() {
-                        self.end_line(&rest[..end.saturating_sub(1)], false)
-                    } else {
-                        self.keep(&rest[..end]);
-                        let line = std::mem::take(&mut self.line);
-                        let is_cut = std::mem::take(&mut self.is_cut);
-                        self.end_line(line.strip_suffix(b"\r").unwrap_or(&line), is_cut)
                     };
-                    if !has_ended {
-                        self.state = State::Unreadable;
-                        return Err(at);
-                    }
-                    at += end + 1;
+                    self.state = self.after(line);
+                    end + 1
                 }
-            }
+            };
         }
         Ok(())
     }
 
-    fn keep(&mut self, part: &[u8]) {
-        let room = KEPT.saturating_sub(self.line.len());
-        self.is_cut |= part.len() > room;
-        self.line.extend_from_slice(&part[..part.len().min(room)]);
-    }
-
-    /// Takes a line without its end. `is_cut`: its rest is missing. Returns `false` if the rest would matter.
-    fn end_line(&mut self, line: &[u8], is_cut: bool) -> bool {
-        self.state = match self.state {
+    /// The state after a line without its end.
+    fn after(&mut self, line: &[u8]) -> State {
+        match self.state {
             // Empty lines before a request are passed over.
-            State::Head if line.is_empty() => match self.head.take() {
-                None | Some(BodyLength::Bytes(0)) => State::Head,
-                Some(BodyLength::Bytes(length)) => State::Body(length),
-                Some(BodyLength::Chunked) => State::ChunkSize,
-            },
-            State::Head if self.head.is_none() => {
-                self.head = Some(BodyLength::Bytes(0));
+            State::Head if line.is_empty() => self.after_head.take().unwrap_or_default(),
+            State::Head if self.after_head.is_none() => {
+                self.after_head = Some(State::Head);
                 State::Head
             }
-            State::Head => match self.header(line, is_cut) {
-                Some(state) => state,
-                None => return false,
-            },
+            State::Head => self.header(line),
             State::ChunkSize => match chunk_size(line) {
                 Some(0) => State::Trailers,
                 Some(size) => State::Chunk(size),
@@ -131,36 +89,28 @@ impl Lines {
             State::ChunkEnd => State::ChunkSize,
             State::Trailers if line.is_empty() => State::Head,
             other => other,
-        };
-        true
+        }
     }
 
-    fn header(&mut self, line: &[u8], is_cut: bool) -> Option<State> {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Some(State::Head) };
+    fn header(&mut self, line: &[u8]) -> State {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return State::Head };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.head = Some(BodyLength::Chunked);
-        } else if name.eq_ignore_ascii_case(b"content-length") && self.head != Some(BodyLength::Chunked) {
-            if is_cut {
-                return None;
-            }
+            self.after_head = Some(State::ChunkSize);
+        } else if name.eq_ignore_ascii_case(b"content-length") && self.after_head != Some(State::ChunkSize) {
             let lengths = std::str::from_utf8(value).ok().and_then(|value| {
                 let mut lengths = value.split(',').map(|length| digits(length.trim(), 10));
                 let first = lengths.next()??;
                 lengths.all(|length| length == Some(first)).then_some(first)
             });
             match lengths {
-                Some(length) => self.head = Some(BodyLength::Bytes(length)),
-                None => return Some(State::Unreadable),
+                Some(0) => self.after_head = Some(State::Head),
+                Some(length) => self.after_head = Some(State::Body(length)),
+                None => return State::Unreadable,
             }
         }
-        Some(State::Head)
+        State::Head
     }
-}
-
-/// The bytes of `rest` that belong to `left`.
-fn taken(left: u64, rest: &[u8]) -> usize {
-    usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()))
 }
 
 /// The size of a chunk in the line before it, which may have an extension.
@@ -232,6 +182,6 @@ mod tests {
         }
         let long = format!("POST / HTTP/1.1\r\ncontent-length: {}4\r\n\r\nabcd\n", " ".repeat(200));
         assert_eq!(in_parts(&long, &[]), Err(long.len() - 1));
-        assert!(in_parts(&long, &[30]).is_err(), "a length that was not kept");
+        assert!(in_parts(&long, &[30]).is_err(), "a line in parts");
     }
 }

@@ -10,8 +10,8 @@ mod serve;
 mod tls;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,10 +20,11 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::activity::{Activity, Limits, Watch};
+use self::activity::Activity;
 use super::body_places::BodyPlaces;
 use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
@@ -53,11 +54,6 @@ pub struct Server {
     pub out_of_service: OncePerSecond,
     pub failed_handshakes: OncePerSecond,
     pub body_places: Arc<BodyPlaces>,
-    pub limits: Limits,
-    /// Ticks since the start, see [`Limits`].
-    ticks: AtomicU64,
-    /// Requests that have ended.
-    ended_requests: AtomicU64,
     /// Whether each answer is the last one of its connection.
     pub is_leaving: AtomicBool,
     http1: http1::Builder,
@@ -76,18 +72,10 @@ impl Server {
             out_of_service: OncePerSecond::default(),
             failed_handshakes: OncePerSecond::default(),
             body_places: Arc::new(BodyPlaces::new(deps.bounds.connections)),
-            limits: Limits::of(&deps.bounds),
-            ticks: AtomicU64::new(0),
-            ended_requests: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
             http1: serve::http1_builder(),
             deps,
         }
-    }
-
-    /// Counts a tick. Afterwards [`OpenConnection::close_if_over`] must be called for each connection.
-    pub fn tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how many connections are open.
@@ -101,7 +89,7 @@ impl Server {
 /// The state that the requests of one connection share.
 pub struct Connection {
     server: Arc<Server>,
-    activity: Arc<Activity>,
+    activity: Activity,
     number: u64,
     peer: IpAddr,
     /// At the control socket, the administrator of this machine at the other end.
@@ -113,16 +101,25 @@ pub struct Connection {
     bodies: Arc<Semaphore>,
 }
 
-/// A connection as the table of all connections sees it.
-pub struct OpenConnection {
-    activity: Arc<Activity>,
-    stop: CancellationToken,
-    watch: Watch,
-}
+impl Connection {
+    /// The connection with this number, counted from the start of the program, from the address `peer`.
+    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Arc<Self> {
+        Self::of(server, number, peer, None)
+    }
 
-impl OpenConnection {
+    /// A connection to the control socket, from this user.
+    pub fn of_user(server: Arc<Server>, number: u64, user: LocalUser) -> Arc<Self> {
+        Self::of(server, number, Ipv4Addr::LOCALHOST.into(), Some(user))
+    }
+
+    fn of(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
+        let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
+        let (activity, peer) = (Activity::start(), peer.to_canonical());
+        Arc::new(Self { server, activity, number, peer, user, stop, bodies })
+    }
+
     /// See [`Activity::idle_since`].
-    pub fn idle_since(&self) -> Option<u64> {
+    pub fn idle_since(&self) -> Option<Instant> {
         self.activity.idle_since()
     }
 
@@ -131,33 +128,17 @@ impl OpenConnection {
         self.stop.cancel();
     }
 
-    /// Closes the connection if a time limit has passed. Returns `true` if it did.
-    pub fn close_if_over(&mut self, server: &Server) -> bool {
-        let now = server.ticks.load(Ordering::Relaxed);
-        let is_over = self.watch.is_over(now, &self.activity, &server.limits);
-        if is_over {
-            self.close();
+    /// Returns when the connection is to end: the server says so, or a time limit has passed. The control socket has no
+    /// limits. The timer is looked after once in the shortest limit: a request costs none.
+    async fn over(&self) {
+        let bounds = &self.server.deps.bounds;
+        let shortest = bounds.header_timeout.min(bounds.idle_timeout);
+        loop {
+            let left = self.activity.time_left(bounds).filter(|_| self.user.is_none()).unwrap_or(shortest);
+            if left.is_zero() || timeout(left.min(shortest), self.stop.cancelled()).await.is_ok() {
+                return;
+            }
         }
-        is_over
-    }
-}
-
-impl Connection {
-    /// The connection with this number, counted from the start of the program, from the address `peer`.
-    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr) -> Self {
-        let (stop, bodies) = (server.stop.child_token(), Arc::new(Semaphore::new(BodyPlaces::OF_CONNECTION)));
-        let peer = peer.to_canonical();
-        Self { server, activity: Arc::default(), number, peer, user: None, stop, bodies }
-    }
-
-    /// The same of the control socket, from this user.
-    pub fn of_user(self, user: LocalUser) -> Self {
-        Self { user: Some(user), ..self }
-    }
-
-    pub fn open(&self) -> OpenConnection {
-        let watch = Watch::new(self.server.ticks.load(Ordering::Relaxed));
-        OpenConnection { activity: Arc::clone(&self.activity), stop: self.stop.clone(), watch }
     }
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
@@ -215,8 +196,7 @@ impl ActiveRequest {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let count = self.connection.server.ended_requests.fetch_add(1, Ordering::Relaxed);
-        self.connection.activity.end(count + 1);
+        self.connection.activity.end();
     }
 }
 
@@ -256,7 +236,7 @@ pub async fn linger(stream: &mut impl Stream) {
         while let Ok(1..) = rest.read(&mut sink).await {}
     };
     // Reaching a bound is no error: the client had time to read the response.
-    let _ = tokio::time::timeout(LINGER_TIME, drain).await;
+    let _ = timeout(LINGER_TIME, drain).await;
 }
 
 /// Sends a response and closes the connection.

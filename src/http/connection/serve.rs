@@ -53,7 +53,7 @@ pub fn http1_builder() -> http1::Builder {
     builder
         // A client may close its side and still wait for the answer to a request that changes something.
         .half_close(true)
-        // hyper would set a timer for each request, and take an idle connection for a slow head.
+        // hyper would take an idle connection for a slow head.
         .header_read_timeout(None)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES);
@@ -69,13 +69,12 @@ pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
 }
 
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
-pub async fn serve(stream: impl Stream, connection: Connection) {
+pub async fn serve(stream: impl Stream, connection: Arc<Connection>) {
     serve_http1(with_write_timeout(stream), connection).await;
 }
 
 /// Serves HTTP/1.0 and HTTP/1.1.
-pub async fn serve_http1<I: Stream>(stream: I, connection: Connection) {
-    let connection = Arc::new(connection);
+pub async fn serve_http1<I: Stream>(stream: I, connection: Arc<Connection>) {
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
@@ -114,18 +113,17 @@ pub async fn serve_http1<I: Stream>(stream: I, connection: Connection) {
 }
 
 /// Serves HTTP/2. The requests run in tasks of their own, which end with the connection.
-pub async fn serve_http2<I: Stream>(stream: I, connection: Connection) {
+pub async fn serve_http2<I: Stream>(stream: I, connection: Arc<Connection>) {
     // hyper keeps the stream. A client that never sends a request gets its goodbye before hyper gets the stream.
     let mut stream = BufReader::with_capacity(1, stream);
     let has_begun = tokio::select! {
         biased;
         first = stream.fill_buf() => first.is_ok_and(|bytes| !bytes.is_empty()),
-        () = connection.stop.cancelled() => false,
+        () = connection.over() => false,
     };
     if !has_begun {
         return close_without_waiting(&mut stream);
     }
-    let connection = Arc::new(connection);
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| respond_boxed(ActiveRequest::begin(Arc::clone(&connection)), request))
@@ -168,9 +166,9 @@ where
         // A request that has arrived is processed before a limit or a stop.
         biased;
         result = &mut *http => return End::Over(result),
-        () = connection.stop.cancelled() => {}
+        () = connection.over() => {}
     }
-    if connection.activity.is_late() {
+    if connection.activity.is_late(&connection.server.deps.bounds) {
         return End::HeadTooSlow;
     }
     Pin::new(&mut *http).graceful_shutdown();

@@ -132,13 +132,13 @@ enum Opening<I> {
 
 /// Serves an encrypted connection until it ends. The time for the first head begins here: a client cannot have it
 /// twice by dragging out the handshake.
-pub async fn serve_tls<I: Stream>(stream: I, acceptor: TlsAcceptor, connection: Connection) {
+pub async fn serve_tls<I: Stream>(stream: I, acceptor: TlsAcceptor, connection: Arc<Connection>) {
     let server = Arc::clone(&connection.server);
     let opening = tokio::select! {
         biased;
         // Boxed, so that its memory is free again after the handshake.
         opening = Box::pin(open(with_write_timeout(stream), acceptor)) => opening,
-        () = connection.stop.cancelled() => return,
+        () = connection.over() => return,
     };
     match opening {
         Ok(Opening::Encrypted(stream)) => {

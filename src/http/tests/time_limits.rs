@@ -220,11 +220,11 @@ impl Memory {
     }
 
     pub fn with(deps: Deps) -> Self {
-        Self(ticking(deps))
+        Self(Arc::new(Server::new(Arc::new(deps))))
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        let connection = watched(&self.0, Ipv4Addr::LOCALHOST.into());
+        let connection = Connection::new(Arc::clone(&self.0), 1, Ipv4Addr::LOCALHOST.into());
         tokio::spawn(connection::serve(stream, connection))
     }
 
@@ -233,7 +233,8 @@ impl Memory {
     }
 
     pub fn serve_http2_from(&self, stream: DuplexStream, peer: IpAddr) -> JoinHandle<()> {
-        tokio::spawn(serve_http2(with_write_timeout(stream), watched(&self.0, peer)))
+        let connection = Connection::new(Arc::clone(&self.0), 1, peer);
+        tokio::spawn(serve_http2(with_write_timeout(stream), connection))
     }
 
     pub fn client(&self) -> Client<DuplexStream> {
@@ -251,33 +252,6 @@ impl Memory {
         tokio::spawn(connection);
         (sender, ended)
     }
-}
-
-/// A server that counts ticks, as one with a listener does.
-pub fn ticking(deps: Deps) -> Arc<Server> {
-    let server = Arc::new(Server::new(Arc::new(deps)));
-    each_tick(&server, |server| {
-        server.tick();
-        true
-    });
-    server
-}
-
-/// A connection that ends when its time is over.
-pub fn watched(server: &Arc<Server>, peer: IpAddr) -> Connection {
-    let connection = Connection::new(Arc::clone(server), 1, peer);
-    let mut open = connection.open();
-    each_tick(server, move |server| !open.close_if_over(server));
-    connection
-}
-
-fn each_tick(server: &Arc<Server>, mut act: impl FnMut(&Server) -> bool + Send + 'static) {
-    let (server, tick) = (Arc::downgrade(server), server.limits.tick);
-    tokio::spawn(async move {
-        while server.upgrade().is_some_and(|server| act(&server)) {
-            tokio::time::sleep(tick).await;
-        }
-    });
 }
 
 async fn healthz(client: &mut SendRequest<Full<Bytes>>) -> StatusCode {

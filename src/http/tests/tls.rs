@@ -15,10 +15,10 @@ use tokio_rustls::client::TlsStream;
 use super::client::{Client, get, post};
 use super::script::Script;
 use super::time_limits::{
-    LATE_HEAD, half_a_head_gets_408_after_10_s, now, requests_with_open_windows, since, ticking, watched,
+    LATE_HEAD, half_a_head_gets_408_after_10_s, now, requests_with_open_windows, since,
 };
 use super::world::deps;
-use crate::http::connection::{Server, refuse_tls, serve_tls};
+use crate::http::connection::{Connection, Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
 
 /// A handshake record, of which one byte has arrived: RFC 8446, section 5.1.
@@ -190,12 +190,12 @@ impl Memory {
         let certificate = cert.der().clone();
         let identity = Identity::new(vec![certificate.clone()], &signing_key.into()).expect("an identity");
         let health = || CertificateHealth { expires: String::new(), problem: None };
-        let server = ticking(deps(Script::panics()));
+        let server = Arc::new(Server::new(Arc::new(deps(Script::panics()))));
         Self { server, tls: Arc::new(Tls::new(identity, health)), certificate }
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        let connection = watched(&self.server, Ipv4Addr::LOCALHOST.into());
+        let connection = Connection::new(Arc::clone(&self.server), 1, Ipv4Addr::LOCALHOST.into());
         tokio::spawn(serve_tls(stream, self.tls.acceptor(), connection))
     }
 
