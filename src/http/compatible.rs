@@ -29,36 +29,18 @@ use crate::numbers::{
 };
 use crate::template::{AppHash, MessageStyle, Wording};
 
-/// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and
-/// the Redis version, which reads names in any case, understood them.
+/// The body of `POST /api/send-otp` and of `POST /send-code`. Go programs that marshal a struct without tags spell its
+/// fields with capitals, and the Redis version, which reads names in any case, understood them.
 #[derive(Deserialize)]
-struct SendOtp<'a> {
+struct SendBody<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
     #[serde(default, alias = "Channel", deserialize_with = "string_or_none")]
     channel: Option<String>,
     #[serde(default, alias = "Locale", deserialize_with = "string_or_none")]
     locale: Option<String>,
-    #[serde(
-        default,
-        rename = "appHash",
-        alias = "AppHash",
-        alias = "apphash",
-        deserialize_with = "string_or_none"
-    )]
-    app_hash: Option<String>,
-}
-
-/// The body of `POST /send-code`.
-#[derive(Deserialize)]
-struct SendCode<'a> {
-    #[serde(borrow, rename = "phoneNumber")]
-    phone_number: Cow<'a, str>,
+    #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
     #[serde(default, deserialize_with = "string_or_none")]
-    channel: Option<String>,
-    #[serde(default, deserialize_with = "string_or_none")]
-    locale: Option<String>,
-    #[serde(default, rename = "appHash", deserialize_with = "string_or_none")]
     app_hash: Option<String>,
 }
 
@@ -143,10 +125,9 @@ pub fn read_send_otp(
     region: Option<Region>,
     channels: &[Channel],
 ) -> Result<SendRequest, Problem> {
-    let SendOtp { phone_number, channel, locale, app_hash } = read(body)?;
-    let number = number(&phone_number, region)?;
-    let (channel, style) = send_options(NewFields { channel, locale, app_hash }, channels, Wording::Api)?;
-    Ok(send_request(number, None, channel, style))
+    let body: SendBody<'_> = read(body)?;
+    let (channel, style) = body.options(channels, Wording::Api)?;
+    Ok(send_request(number(&body.phone_number, region)?, None, channel, style))
 }
 
 /// A send as `POST /api/send-otp` asks for it without options.
@@ -168,10 +149,9 @@ fn send_request(
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
 pub async fn send_code(call: &mut Call<'_>) -> Result<Response, Problem> {
     let body = call.read_body().await?;
-    let SendCode { phone_number, channel, locale, app_hash } = read(&body)?;
-    let number = number(&phone_number, call.deps.default_region)?;
-    let fields = NewFields { channel, locale, app_hash };
-    let (channel, style) = send_options(fields, &call.deps.channels, Wording::Tutorial)?;
+    let body: SendBody<'_> = read(&body)?;
+    let number = number(&body.phone_number, call.deps.default_region)?;
+    let (channel, style) = body.options(&call.deps.channels, Wording::Tutorial)?;
     let request = send_request(number, Some(call.deps.tutorial_code), channel, style);
     let reply = call.send(request).await?;
     Ok(tutorial_send(&reply))
@@ -213,27 +193,22 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
     Ok(CheckRequest { key, code, named: None, request_id: None })
 }
 
-/// The fields of a send that the older servers did not know.
-struct NewFields {
-    channel: Option<String>,
-    locale: Option<String>,
-    app_hash: Option<String>,
-}
-
-/// Reads the options of a send. A field that cannot be understood may be a client's own, and is ignored.
-fn send_options(
-    fields: NewFields,
-    served: &[Channel],
-    wording: Wording,
-) -> Result<(Option<Channel>, MessageStyle), Problem> {
-    let NewFields { channel, locale, app_hash } = fields;
-    let channel = channel.as_deref().and_then(Channel::parse);
-    if let Some(channel) = channel.filter(|channel| !served.contains(channel)) {
-        return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
+impl SendBody<'_> {
+    /// The options, which the older servers did not know. One that cannot be understood may be a client's own, and is
+    /// ignored.
+    fn options(
+        &self,
+        served: &[Channel],
+        wording: Wording,
+    ) -> Result<(Option<Channel>, MessageStyle), Problem> {
+        let channel = self.channel.as_deref().and_then(Channel::parse);
+        if let Some(channel) = channel.filter(|channel| !served.contains(channel)) {
+            return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
+        }
+        let locale = self.locale.as_deref().and_then(Locale::parse);
+        let app_hash = self.app_hash.as_deref().and_then(AppHash::parse);
+        Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None }))
     }
-    let locale = locale.as_deref().and_then(Locale::parse);
-    let app_hash = app_hash.as_deref().and_then(AppHash::parse);
-    Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None }))
 }
 
 /// A string; `None` for any other value.
@@ -309,68 +284,76 @@ impl Call<'_> {
     }
 }
 
-/// Logs a failed send at info level. The lines about the gateways have the same request id.
+/// Logs a failed send at info level. The lines of the gateway, which has the provider's id, and of the guard have the same
+/// request id.
 fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
-    match outcome {
+    let outcome = match outcome {
         Ok(SendOutcome::Sent { postponed: true, .. }) => {
-            debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
+            let outcome = "postponed";
+            return debug!(request_id, %number, outcome, "code not sent yet, retried in the background");
         }
-        // The line of the gateway has the provider's id.
-        Ok(SendOutcome::Sent { .. }) => {
-            debug!(request_id, %number, outcome = "sent", "code sent");
-        }
-        Ok(SendOutcome::Locked { .. }) => {
-            debug!(request_id, %number, outcome = "locked", "code not sent");
-        }
-        Ok(SendOutcome::Limited(_)) => {
-            debug!(request_id, %number, outcome = "limited", "code not sent");
-        }
-        // The guard logs its refusals.
-        Ok(SendOutcome::GuardRefused(_)) => {
-            debug!(request_id, %number, outcome = "refused-by-guard", "code not sent");
-        }
+        Ok(SendOutcome::Sent { .. }) => return debug!(request_id, %number, outcome = "sent", "code sent"),
         Ok(SendOutcome::NumberRefused) => {
-            info!(request_id, %number, outcome = "number-refused", "code not sent");
+            return info!(request_id, %number, outcome = "number-refused", "code not sent");
         }
         Ok(SendOutcome::GatewayFailed) => {
-            info!(request_id, %number, outcome = "gateway-failed", "code not sent, as far as is known");
+            let outcome = "gateway-failed";
+            return info!(request_id, %number, outcome, "code not sent, as far as is known");
         }
-        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not sent"),
-    }
+        Ok(SendOutcome::Locked { .. }) => "locked",
+        Ok(SendOutcome::Limited(_)) => "limited",
+        Ok(SendOutcome::GuardRefused(_)) => "refused-by-guard",
+        Err(refusal) => return debug!(request_id, %number, outcome = %refusal, "code not sent"),
+    };
+    debug!(request_id, %number, outcome, "code not sent");
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
 fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome, &Refusal>) {
-    match outcome {
-        Ok(CheckOutcome::Approved) => debug!(request_id, %number, outcome = "approved", "code checked"),
+    let outcome = match outcome {
+        Ok(CheckOutcome::Approved) => {
+            return debug!(request_id, %number, outcome = "approved", "code checked");
+        }
         Ok(CheckOutcome::Wrong { attempts_left, live }) => {
-            debug!(request_id, %number, outcome = "wrong", attempts_left, live, "code checked");
+            return debug!(request_id, %number, outcome = "wrong", attempts_left, live, "code checked");
         }
         Ok(CheckOutcome::LockedNow { live, .. }) => {
-            info!(request_id, %number, outcome = "locked-now", live, "number locked out after too many wrong codes");
-        }
-        Ok(CheckOutcome::Locked { .. }) => {
-            debug!(request_id, %number, outcome = "locked", "code not checked");
-        }
-        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
-            debug!(request_id, %number, outcome = "limited", "code not checked");
+            let outcome = "locked-now";
+            return info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
         }
         Ok(CheckOutcome::GatewayFailed) => {
-            info!(request_id, %number, outcome = "gateway-failed", "code not checked by the provider");
+            let outcome = "gateway-failed";
+            return info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not checked"),
-    }
+        Ok(CheckOutcome::Locked { .. }) => "locked",
+        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => "limited",
+        Err(refusal) => return debug!(request_id, %number, outcome = %refusal, "code not checked"),
+    };
+    debug!(request_id, %number, outcome, "code not checked");
 }
 
 /// The answer of the compatible routes when a verification that `/v2` began for the same number has no message or no
 /// check left. They have no words for such limits.
 const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
 
-/// The answer of `/api/send-otp`.
+/// The answer of `/api/send-otp`: as the Redis version's README documents it, or byte for byte as its code answers.
+/// Spelling and spacing are meant to be like this.
 pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    match set {
-        AnswerSet::Documented => documented_send(reply, number),
-        AnswerSet::AsBuilt => as_built_send(reply, number),
+    match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
+            let message = match set {
+                AnswerSet::Documented => "OTP send successfully.",
+                AnswerSet::AsBuilt => "Successfully send OTP message",
+            };
+            api(StatusCode::OK, message, Data::trials(number, attempts_left))
+        }
+        SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
+        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&number_refused(reply))
+        }
+        SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
+        SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }
 
@@ -381,43 +364,41 @@ pub fn api_check(
     number: PhoneNumber,
     lockout: Duration,
 ) -> Response {
-    match set {
-        AnswerSet::Documented => documented_check(reply, number),
-        AnswerSet::AsBuilt => as_built_check(reply, number, lockout),
-    }
-}
-
-/// `/api/send-otp`, as the Redis version's README documents it.
-fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    match reply.outcome {
-        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
-            api(StatusCode::OK, "OTP send successfully.", Data::trials(number, attempts_left))
+    const AS_BUILT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    match (reply.outcome, set) {
+        (CheckOutcome::Approved, _) => {
+            let message = match set {
+                AnswerSet::Documented => "OTP verified successfully.",
+                AnswerSet::AsBuilt => "Successfully verified user",
+            };
+            api(StatusCode::OK, message, Data::Number(number.e164()))
         }
-        SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
-        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&number_refused(reply))
-        }
-        SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
-        SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
-    }
-}
-
-/// `/api/verify-otp`, documented.
-fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Response {
-    match reply.outcome {
-        CheckOutcome::Approved => {
-            api(StatusCode::OK, "OTP verified successfully.", Data::Number(number.e164()))
-        }
-        CheckOutcome::Wrong { attempts_left, live: _ } => {
+        (CheckOutcome::Wrong { attempts_left, live: _ }, AnswerSet::Documented) => {
             let data = Data::trials(number, attempts_left);
             api(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", data)
         }
-        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
-            documented_lock(number, until.since(reply.at))
+        (CheckOutcome::Wrong { attempts_left, live }, AnswerSet::AsBuilt) => {
+            let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
+            Response::envelope(AS_BUILT, 401, message, Some(Data::trials(number, attempts_left)))
         }
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Envelope),
-        CheckOutcome::GatewayFailed => gateway_failed(),
+        (CheckOutcome::LockedNow { until: _, live }, AnswerSet::AsBuilt) => {
+            let minutes = minutes_up(lockout);
+            let beginning = if live {
+                "Incorrect OTP and Max Limit Reached"
+            } else {
+                "OTP Expired and Max Limit Reached,"
+            };
+            let message = format!("{beginning} Try after {minutes} min");
+            let data = Data::Ttl { user: number.into(), ttl: Some(minutes) };
+            Response::envelope(AS_BUILT, 403, &message, Some(data))
+        }
+        (CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until }, _) => {
+            api_lock(set, number, until.since(reply.at))
+        }
+        (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound, _) => {
+            LIMITED.answer(ErrorFormat::Envelope)
+        }
+        (CheckOutcome::GatewayFailed, _) => gateway_failed(),
     }
 }
 
@@ -435,61 +416,16 @@ fn gateway_failed() -> Response {
     Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
 }
 
-/// Both fields are the minutes until the number may ask again: the contract says so, whatever the
-/// second one's name suggests.
-fn documented_lock(number: PhoneNumber, remaining: Duration) -> Response {
-    let minutes = minutes_up(remaining);
-    let data = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
-    api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", data)
-}
-
-/// `/api/send-otp`, as the Redis version's code answers, byte for byte. Spelling and spacing are meant to be like this.
-fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    match reply.outcome {
-        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
-            api(StatusCode::OK, "Successfully send OTP message", Data::trials(number, attempts_left))
-        }
-        SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
-        SendOutcome::Limited(_)
-        | SendOutcome::GuardRefused(_)
-        | SendOutcome::NumberRefused
-        | SendOutcome::GatewayFailed => documented_send(reply, number),
+/// The answer of a number that is locked out. As documented, both fields are the minutes until it may ask again: the
+/// contract says so, whatever the second one's name suggests. As built, Redis rounds a time to live to the second, and the
+/// Go code rounds the seconds down to minutes.
+fn api_lock(set: AnswerSet, number: PhoneNumber, remaining: Duration) -> Response {
+    if set == AnswerSet::Documented {
+        let minutes = minutes_up(remaining);
+        let data = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
+        return api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", data);
     }
-}
-
-/// `/api/verify-otp`, as built. The texts of the last trial name the configured `lockout`.
-fn as_built_check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Duration) -> Response {
-    const STATUS: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
-    match reply.outcome {
-        CheckOutcome::Approved => {
-            api(StatusCode::OK, "Successfully verified user", Data::Number(number.e164()))
-        }
-        CheckOutcome::Wrong { attempts_left, live } => {
-            let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
-            Response::envelope(STATUS, 401, message, Some(Data::trials(number, attempts_left)))
-        }
-        CheckOutcome::LockedNow { until: _, live } => {
-            let minutes = minutes_up(lockout);
-            let beginning = if live {
-                "Incorrect OTP and Max Limit Reached"
-            } else {
-                "OTP Expired and Max Limit Reached,"
-            };
-            let message = format!("{beginning} Try after {minutes} min");
-            let data = Data::Ttl { user: number.into(), ttl: Some(minutes) };
-            Response::envelope(STATUS, 403, &message, Some(data))
-        }
-        CheckOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed => {
-            documented_check(reply, number)
-        }
-    }
-}
-
-fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Response {
-    // Redis rounds a time to live to the second, and the Go code rounds the seconds down to minutes.
-    let minutes = (remaining.as_millis() + 500) / 60_000;
-    let minutes = u64::try_from(minutes).unwrap_or(u64::MAX);
+    let minutes = u64::try_from((remaining.as_millis() + 500) / 60_000).unwrap_or(u64::MAX);
     let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
     let data = Data::Ttl { user: number.into(), ttl: (minutes > 0).then_some(minutes) };
     api(StatusCode::FORBIDDEN, &message, data)

@@ -15,7 +15,8 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 use reqwest::Request;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::warn;
 use url::Url;
@@ -160,18 +161,6 @@ pub struct NodeStatus {
     owner: Option<String>,
 }
 
-/// The part of the owner's `/readyz` that a standby reads.
-#[derive(Deserialize)]
-struct Readiness {
-    data: Option<Reasons>,
-}
-
-#[derive(Default, Deserialize)]
-struct Reasons {
-    #[serde(default)]
-    reasons: Vec<String>,
-}
-
 /// A request that went to the owner and has no answer.
 enum Failed {
     /// The owner has not begun it. The reason, if the owner could not be reached.
@@ -284,16 +273,18 @@ impl Forwarder {
         let reason = match answer {
             Ok(Ok(answer)) if answer.status.is_success() => return Ok(()),
             Ok(Ok(GatewayResponse { status, body, .. })) => {
-                let said = body.and_then(|body| serde_json::from_slice::<Readiness>(&body).ok()?.data);
-                let reason = match said.unwrap_or_default().reasons {
-                    reasons if reasons.is_empty() => format!("it answers HTTP {}", status.as_u16()),
-                    reasons => reasons.join("; "),
+                let said = body.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
+                let said = said.unwrap_or_default();
+                let reasons = said["data"]["reasons"].as_array().into_iter().flatten();
+                let reasons: Vec<&str> = reasons.filter_map(Value::as_str).collect();
+                let reason = match reasons[..] {
+                    [] => format!("it answers HTTP {}", status.as_u16()),
+                    _ => reasons.join("; "),
                 };
                 return Err(format!(
                     "node {owner} at {address} owns the records of the cluster and is not ready: {reason}"
                 ));
             }
-            Ok(Err(NoResponse::NotConnected(reason))) => reason.clone(),
             Ok(Err(no_answer)) => no_answer.into_reason(),
             Err(_) => "it does not answer within a second".to_owned(),
         };

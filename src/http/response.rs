@@ -84,6 +84,7 @@ impl NotServed {
 
 /// A response without the headers that all responses share.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Response {
     pub status: StatusCode,
     pub content_type: HeaderValue,
@@ -157,40 +158,34 @@ impl Response {
         Self::json(StatusCode::CREATED, resource)
     }
 
-    #[must_use]
     pub fn allowing(mut self, methods: &'static str) -> Self {
         self.headers.push((ALLOW, HeaderValue::from_static(methods)));
         self
     }
 
-    #[must_use]
     pub fn with_challenge(mut self) -> Self {
         self.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\"")));
         self
     }
 
     /// Adds the reason as a header. The reason is the server's own text and repeats nothing that the client sent.
-    #[must_use]
     pub fn explained(mut self, reason: &str) -> Self {
         let reason = HeaderValue::from_str(reason).unwrap_or(HeaderValue::from_static("unknown"));
         self.headers.push((X_ONCEWARD_REASON, reason));
         self
     }
 
-    #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((RETRY_AFTER, seconds.into()));
         self
     }
 
     /// As [`Response::retry_after`], below `/v2`.
-    #[must_use]
     pub fn twilio_retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((X_ONCEWARD_RETRY_AFTER, seconds.into()));
         self
     }
 
-    #[must_use]
     pub fn because(mut self, reason: NotServed) -> Self {
         self.not_served = Some(reason);
         self

@@ -1,6 +1,8 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The
 //! handlers of the routes that neither send nor check codes are here.
 
+#![expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
@@ -31,7 +33,7 @@ use tracing::{Level, debug, enabled, error, info};
 
 use super::body_places::limited_address;
 use super::connection::{ActiveRequest, CertificateHealth, Server};
-use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder, NodeStatus};
+use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, NodeStatus};
 use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
@@ -204,8 +206,11 @@ async fn forward<'a>(
     body.note_admitted();
     let read = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
     let result = forwarder.forward(head, &read, active.peer(), id).await;
-    if let Some(end) = forward_end(&result) {
-        deps.metrics.forwarded(end);
+    match &result {
+        Ok(ForwardResult::Response(..)) => deps.metrics.forwarded(ForwardEnd::Answered),
+        // This node answers it in the end.
+        Ok(ForwardResult::BecameOwner(_)) => {}
+        Err(error) => deps.metrics.forwarded(error.end),
     }
     result.inspect(|_| body.put_back(read)).map_err(Problem::from)
 }
@@ -219,15 +224,6 @@ pub fn respond_boxed(
     request: Request<Incoming>,
 ) -> BoxFuture<'static, Result<hyper::Response<Body>, Infallible>> {
     respond(active, request).boxed()
-}
-
-/// `None` for a request that this node answers in the end.
-const fn forward_end(forwarded: &Result<ForwardResult<'_>, ForwardError>) -> Option<ForwardEnd> {
-    match forwarded {
-        Ok(ForwardResult::Response(..)) => Some(ForwardEnd::Answered),
-        Ok(ForwardResult::BecameOwner(_)) => None,
-        Err(error) => Some(error.end),
-    }
 }
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until
@@ -526,14 +522,12 @@ const READYZ: &str = "/readyz";
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn hello_world(_: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world")))
 }
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn index(call: &Call<'_>) -> Result<Response, Problem> {
     if accepts(&call.head.headers, "text/html") {
         return Ok(pages::start(call.deps.inbox.is_some()));
@@ -557,7 +551,6 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn description(_: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::json_text(StatusCode::OK, openapi::text()))
 }
@@ -580,7 +573,6 @@ struct Details {
 }
 
 /// `GET /healthz`: the process lives.
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn alive(_: &Call<'_>) -> Result<Response, Problem> {
     Ok(Response::plain(StatusCode::OK, "alive"))
 }
