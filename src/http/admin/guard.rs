@@ -13,9 +13,8 @@ use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::numbers::Refusal;
 
-/// Items of each type, and the newest services to choose from.
+/// Items of each type.
 const MOST_ITEMS: usize = 100;
-const MOST_SERVICES: usize = 200;
 
 const PATH: &str = "/admin/guard";
 
@@ -41,9 +40,7 @@ pub fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
 
 fn shown(request: &AdminRequest<'_>, explanation: Option<Explanation>) -> Result<Response, Refusal> {
     let items = guard(request)?.overview(None, MOST_ITEMS, exact);
-    let services = request.v2.registry.services(0, MOST_SERVICES);
-    let titles = request.v2.registry.titles(&services);
-    let services = services.iter().map(|service| service.sid).zip(titles).collect();
+    let services = request.services();
     Ok(request.render(PATH, |frame, header| GuardPage { frame, header, explanation, services, items }))
 }
 

@@ -16,6 +16,7 @@ mod overview;
 mod plot;
 mod session;
 
+use std::borrow::Borrow;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ use super::server::Deps;
 use super::service::Call;
 use super::v2::{V2, masked_user};
 use crate::audit::Author;
-use crate::domain::{PhoneNumber, Timestamp, seconds_up};
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, seconds_up};
 use crate::history::History;
 use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
@@ -91,6 +92,9 @@ impl Admin {
 
 /// Time between two events of the overview.
 const EVENTS_EVERY: Duration = Duration::from_secs(2);
+
+/// The most services to choose from.
+const SERVICES: usize = 200;
 
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 200;
@@ -203,6 +207,19 @@ impl AdminRequest<'_> {
 
     fn title(&self, service: &Service) -> String {
         self.v2.registry.title(service)
+    }
+
+    /// The title of a service that may have been deleted.
+    fn name_of(&self, service: ServiceId) -> String {
+        let service = self.v2.registry.service_by_id(service);
+        service.map_or_else(|| "removed".to_owned(), |service| self.title(&service))
+    }
+
+    /// Services to choose from, the newest.
+    fn services(&self) -> Vec<(Sid, String)> {
+        let services = self.v2.registry.services(0, SERVICES);
+        let titles = self.v2.registry.titles(&services);
+        services.iter().map(|service| service.sid).zip(titles).collect()
     }
 
     /// Renders a page. Takes the notice: a page that failed before leaves it to the next one.
@@ -461,8 +478,8 @@ fn events(deps: &Deps, admin: &Admin, id: SessionId) -> Result<Response, Problem
 }
 
 /// A moment, to the second: `2027-01-31 12:00:00`.
-fn moment(at: Timestamp) -> String {
-    readable(&at.rfc3339_seconds().to_string())
+fn moment(at: impl Borrow<Timestamp>) -> String {
+    readable(&at.borrow().rfc3339_seconds().to_string())
 }
 
 /// A moment in the form of RFC 3339, as the pages show it.

@@ -1,5 +1,6 @@
 //! The overview: counts over time, gateways, webhooks and lockouts.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,6 @@ use crate::http::response::Response;
 use crate::http::server::GatewayHealth;
 use crate::metrics::GatewayReading;
 use crate::numbers::{LockedNumber, Refusal};
-use crate::registry::Service;
 use crate::verify::Verifying;
 
 /// Lockouts that are listed.
@@ -28,65 +28,44 @@ const LOCKOUTS: usize = 20;
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 15;
 
-/// Services to choose from, the newest.
-const SERVICES: usize = 200;
-
-/// A time span up to now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Range {
-    Hour,
-    Day,
-    Fortnight,
+/// A time span up to now, in buckets.
+#[derive(Debug, PartialEq, Eq)]
+struct Range {
+    /// In addresses.
+    id: &'static str,
+    title: &'static str,
+    /// What one bar is.
+    bucket: &'static str,
+    resolution: Resolution,
+    buckets: u32,
+    /// The part of a moment that names a bucket.
+    label: std::ops::Range<usize>,
 }
 
+static RANGES: [Range; 3] = [
+    Range::new("hour", "Last hour", ("minute", Resolution::Minute, 60), 11..16),
+    Range::new("day", "Last day", ("hour", Resolution::Hour, 24), 11..16),
+    Range::new("14d", "14 days", ("day", Resolution::Day, 14), 5..10),
+];
+
 impl Range {
-    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Fortnight];
-
-    /// In addresses.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Fortnight => "14d",
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Hour => "Last hour",
-            Self::Day => "Last day",
-            Self::Fortnight => "14 days",
-        }
-    }
-
-    /// What one bar is.
-    const fn bucket(self) -> &'static str {
-        match self {
-            Self::Hour => "minute",
-            Self::Day => "hour",
-            Self::Fortnight => "day",
-        }
-    }
-
-    const fn buckets(self) -> (Resolution, u32) {
-        match self {
-            Self::Hour => (Resolution::Minute, 60),
-            Self::Day => (Resolution::Hour, 24),
-            Self::Fortnight => (Resolution::Day, 14),
-        }
+    const fn new(
+        id: &'static str,
+        title: &'static str,
+        (bucket, resolution, buckets): (&'static str, Resolution, u32),
+        label: std::ops::Range<usize>,
+    ) -> Self {
+        Self { id, title, bucket, resolution, buckets, label }
     }
 
     /// The starts of its buckets.
-    fn starts(self, now: Timestamp) -> Vec<Timestamp> {
-        let (resolution, count) = self.buckets();
-        let last = resolution.bucket(now);
-        (0..count).rev().map(|back| last.minus(resolution.length() * back)).collect()
+    fn starts(&self, now: Timestamp) -> Vec<Timestamp> {
+        let last = self.resolution.bucket(now);
+        (0..self.buckets).rev().map(|back| last.minus(self.resolution.length() * back)).collect()
     }
 
-    fn label(self, start: Timestamp) -> String {
-        let text = moment(start);
-        let part = if self == Self::Fortnight { 5..10 } else { 11..16 };
-        text.get(part).unwrap_or_default().to_owned()
+    fn label(&self, start: Timestamp) -> String {
+        moment(start).get(self.label.clone()).unwrap_or_default().to_owned()
     }
 }
 
@@ -99,60 +78,33 @@ struct OverviewPage {
     /// Why the server is not ready.
     reasons: Vec<String>,
     spent_budgets: Vec<String>,
-    range: Range,
-    /// Addresses and titles of all ranges, and whether one is this one.
-    ranges: [(String, &'static str, bool); 3],
-    now_ms: u64,
-    services: Vec<Choice>,
-    sums: Sums,
+    range: &'static Range,
+    now: Timestamp,
+    services: Vec<(Sid, String)>,
+    /// The service that is shown alone.
+    chosen: Option<Sid>,
+    all: Counts,
     currency: String,
-    /// Whether the guard refused messages.
-    is_guarded: bool,
     plots: [Plot; 3],
     causes: Vec<(&'static str, String)>,
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
-    backlog: String,
-    lockouts: Vec<LockoutLine>,
+    backlog: u64,
+    /// Each with the address of the number, the name of the service and the time that is left.
+    lockouts: Vec<(LockedNumber, [String; 3])>,
     locked: usize,
 }
 
-/// The address of the overview of a range, and perhaps of one service.
-fn address(range: Range, service: Option<Sid>) -> String {
-    let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
-    format!("/admin?range={}{service}", range.as_str())
-}
-
-struct Choice {
-    sid: Sid,
-    title: String,
-    is_chosen: bool,
-}
-
-/// Counts as a person reads them.
-struct Sums {
-    sent: String,
-    verified: String,
-    conversion: String,
-    failed: String,
-    guarded: String,
-    saved: String,
-    cost: String,
-}
-
-impl Sums {
-    /// `of` is what the verified share is a share of.
-    fn new(counts: &Counts, of: u64) -> Self {
-        Self {
-            sent: grouped(counts.accepted),
-            verified: grouped(counts.verified),
-            conversion: share(counts.verified, of),
-            failed: grouped(counts.failed.total()),
-            guarded: grouped(counts.guarded),
-            saved: money(counts.saved_micros),
-            cost: money(counts.cost_micros),
-        }
+impl OverviewPage {
+    fn is_chosen(&self, service: &Sid) -> bool {
+        self.chosen.as_ref() == Some(service)
     }
+}
+
+/// The address of the overview of a range, and perhaps of one service.
+fn address(range: &Range, service: Option<&Sid>) -> String {
+    let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
+    format!("/admin?range={}{service}", range.id)
 }
 
 /// A table of counts by one property.
@@ -166,7 +118,9 @@ struct BreakdownRow {
     name: String,
     /// Where the counts of the row alone are shown.
     address: Option<String>,
-    sums: Sums,
+    counts: Counts,
+    /// What the verified share is a share of.
+    whole: u64,
 }
 
 struct GatewayLine {
@@ -219,27 +173,17 @@ impl GatewayLine {
     }
 }
 
-struct LockoutLine {
-    path: String,
-    number: String,
-    service: String,
-    until: String,
-    left: String,
-    wrong_codes: u8,
-}
-
 /// `GET /admin?range=&service=`.
 pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, Refusal> {
     let (registry, now) = (&request.v2.registry, request.now());
     let range = request.query("range").unwrap_or_default();
-    let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);
+    let range = RANGES.iter().find(|known| known.id == range).unwrap_or(&RANGES[1]);
     let chosen = request.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
     let chosen = chosen.and_then(|sid| registry.service(&sid).ok());
-    let (starts, (resolution, _)) = (range.starts(now), range.buckets());
+    let (starts, resolution) = (range.starts(now), range.resolution);
     let from = starts.first().copied().unwrap_or(now);
     let mut rows = request.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
     rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
-    let chosen = chosen.map(|service| service.sid);
     let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
@@ -257,18 +201,17 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
         reasons: (deps.readiness)().err().unwrap_or_default(),
         spent_budgets,
         range,
-        ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
-        now_ms: now.as_millis(),
-        services: choices(request, chosen),
-        sums: Sums::new(&all, all.begun),
+        now,
+        services: request.services(),
+        chosen: chosen.map(|service| service.sid),
+        all,
         currency: request.admin.history.currency().to_owned(),
-        is_guarded: all.guarded > 0,
         plots: plots(range, &starts, &rows),
         causes: causes(&all),
         tables: breakdowns(request, range, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
-        backlog: pending_deliveries(reading.webhook_backlog as u64),
-        lockouts: locked.iter().map(|locked| lockout_line(request, locked, now)).collect(),
+        backlog: reading.webhook_backlog as u64,
+        lockouts: locked.iter().map(|locked| lockout(request, locked, now)).collect(),
         locked: *count,
     };
     Ok(request.render("/admin", page))
@@ -279,17 +222,12 @@ fn spent(budget: &BudgetView) -> String {
     format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
 }
 
-fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
-    let services = request.v2.registry.services(0, SERVICES);
-    let titles = request.v2.registry.titles(&services);
-    let choice = |(service, title): (&Arc<Service>, String)| {
-        let is_chosen = chosen == Some(service.sid);
-        Choice { sid: service.sid, title, is_chosen }
-    };
-    services.iter().zip(titles).map(choice).collect()
+fn lockout(request: &AdminRequest<'_>, locked: &LockedNumber, now: Timestamp) -> (LockedNumber, [String; 3]) {
+    let left = time_left(locked.until.since(now));
+    (*locked, [request.path_of(locked.number), request.name_of(locked.service), left])
 }
 
-fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
+fn plots(range: &Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
     let by_time = totals(rows, |series| series.start);
     let values =
         |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
@@ -300,10 +238,10 @@ fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
         values(|counts| counts.failed.total()),
         values(|counts| counts.guarded),
     ];
-    let sum = |values: &[u64]| grouped(values.iter().sum());
-    let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket());
-    let failures = format!("{} failed, by {}.", sum(&failed), range.bucket());
-    let refusals = format!("{} refused by the guard, by {}.", sum(&guarded), range.bucket());
+    let sum = |values: &[u64]| grouped(values.iter().sum::<u64>());
+    let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket);
+    let failures = format!("{} failed, by {}.", sum(&failed), range.bucket);
+    let refusals = format!("{} refused by the guard, by {}.", sum(&guarded), range.bucket);
     let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
     [
         Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of),
@@ -325,12 +263,12 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(request: &AdminRequest<'_>, range: Range, rows: &[Row]) -> Vec<Breakdown> {
+fn breakdowns(request: &AdminRequest<'_>, range: &Range, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
-        let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| request.title(service));
-        (name, service.map(|service| address(range, Some(service.sid))))
+        let name = id.map_or_else(String::new, |id| request.name_of(id));
+        (name, service.map(|service| address(range, Some(&service.sid))))
     };
     let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
     let begun = |counts: &Counts| counts.begun;
@@ -376,31 +314,17 @@ impl Breakdown {
             std::cmp::Reverse(counts.accepted + counts.failed.total() + counts.begun)
         });
         let others = totals.split_off(totals.len().min(ROWS));
-        let row = |(name, address), counts: &Counts| {
-            let sums = Sums::new(counts, of(counts));
-            BreakdownRow { name, address, sums }
-        };
-        let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), &counts)).collect();
+        let row =
+            |(name, address), counts: Counts| BreakdownRow { name, address, whole: of(&counts), counts };
+        let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), counts)).collect();
         if !others.is_empty() {
             let mut sum = Counts::default();
             for (_, counts) in &others {
                 sum += *counts;
             }
-            rows.push(row((format!("{} others", others.len()), None), &sum));
+            rows.push(row((format!("{} others", others.len()), None), sum));
         }
         Self { id, title, rows }
-    }
-}
-
-fn lockout_line(request: &AdminRequest<'_>, locked: &LockedNumber, now: Timestamp) -> LockoutLine {
-    let service = request.v2.registry.service_by_id(locked.service);
-    LockoutLine {
-        path: request.path_of(locked.number),
-        number: locked.number.to_string(),
-        service: service.map_or_else(|| "removed".to_owned(), |service| request.title(&service)),
-        until: moment(locked.until),
-        left: time_left(locked.until.since(now)),
-        wrong_codes: locked.wrong_codes,
     }
 }
 
@@ -436,14 +360,9 @@ impl LockoutScan {
     }
 }
 
-fn pending_deliveries(count: u64) -> String {
-    let noun = if count == 1 { "delivery" } else { "deliveries" };
-    format!("{} webhook {noun} pending", grouped(count))
-}
-
 /// A count with its thousands set apart: `1,234,567`.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
+pub fn grouped(count: impl Borrow<u64>) -> String {
+    let digits = count.borrow().to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -455,14 +374,15 @@ pub fn grouped(count: u64) -> String {
 }
 
 /// A share in percent, `–` of nothing. More can be verified than began in a short time.
-fn share(part: u64, whole: u64) -> String {
+fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
+    let (part, whole) = (*part.borrow(), *whole.borrow());
     let tenths = (u128::from(part) * 1_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
     tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
 }
 
 /// An amount, as [`amount`] writes it, with its thousands set apart.
-fn money(micros: u64) -> String {
-    let (whole, text) = (micros / 1_000_000, amount(micros));
+fn money(micros: impl Borrow<u64>) -> String {
+    let (whole, text) = (micros.borrow() / 1_000_000, amount(*micros.borrow()));
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
     format!("{}{rest}", grouped(whole))
 }
@@ -485,12 +405,15 @@ mod tests {
 
     #[test]
     fn figures_are_written_for_people() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(share(0, 0), "–");
-        assert_eq!([share(2, 3), share(7, 7), share(0, 9)], ["66.7 %", "100.0 %", "0.0 %"]);
-        assert_eq!(money(0), "0.00");
-        assert_eq!([25_000, 300_000].map(money), ["0.0250", "0.30"]);
-        assert_eq!(money(1_234_567_890), "1,234.56");
+        assert_eq!([0_u64, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(share(0_u64, 0_u64), "–");
+        assert_eq!(
+            [(2_u64, 3_u64), (7, 7), (0, 9)].map(|(part, whole)| share(part, whole)),
+            ["66.7 %", "100.0 %", "0.0 %"]
+        );
+        assert_eq!(money(0_u64), "0.00");
+        assert_eq!([25_000_u64, 300_000].map(money), ["0.0250", "0.30"]);
+        assert_eq!(money(1_234_567_890_u64), "1,234.56");
         let spans =
             [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
         assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
@@ -499,11 +422,9 @@ mod tests {
     #[test]
     fn a_range_ends_with_the_bucket_of_now() {
         let now = Timestamp::parse_day_or_moment("2027-01-31T12:34:56Z").expect("a moment");
-        for (range, first, last) in [
-            (Range::Hour, "11:35", "12:34"),
-            (Range::Day, "13:00", "12:00"),
-            (Range::Fortnight, "01-18", "01-31"),
-        ] {
+        for (range, first, last) in
+            [(&RANGES[0], "11:35", "12:34"), (&RANGES[1], "13:00", "12:00"), (&RANGES[2], "01-18", "01-31")]
+        {
             let starts = range.starts(now);
             let labels = [starts.first(), starts.last()].map(|start| range.label(*start.expect("a bucket")));
             assert_eq!(labels, [first, last]);
