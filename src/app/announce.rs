@@ -26,17 +26,12 @@ impl App {
         self.announce_open_routes(settings);
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
-            if settings.gateways.only_simulator() {
-                tracing::info!(
-                    inbox,
-                    "simulator mode; messages go to the inbox page, nothing leaves this machine"
-                );
+            let message = if settings.gateways.only_simulator() {
+                "simulator mode; messages go to the inbox page, nothing leaves this machine"
             } else {
-                tracing::info!(
-                    inbox,
-                    "simulator in use; its messages go to the inbox page, all others leave this machine"
-                );
-            }
+                "simulator in use; its messages go to the inbox page, all others leave this machine"
+            };
+            tracing::info!(inbox, "{message}");
             let credentials = if self.needs_key() { "-u KEY:SECRET " } else { "" };
             let number = PhoneNumber::EXAMPLE;
             let command =

@@ -45,23 +45,10 @@ Examples:
   onceward doctor                            look for problems
   onceward --print-config                    print each value and its origin
   onceward tracker --number +14155552671     list the messages to this number
-  onceward tracker --status send:unsendable  list messages that were given up
-  onceward tracker --since 2h --totals       count the messages of two hours
   onceward status +14155552671               show the state of a number
-  onceward unlock +14155552671               end a lockout
-  onceward erase +14155552671                erase a number
-  onceward audit --since 7d                  list who changed what
   onceward guard explain +992900000123       say why messages are refused
-  onceward guard allow TJ --for 12h          let messages to a country pass
-  onceward guard list                        list what the guard refuses
-  onceward guard replay sent.jsonl           try the guard on recorded messages
   onceward export --out backup.jsonl         write a backup
-  onceward import backup.jsonl --data-dir d  make a data directory of a backup
-  onceward check-data                        check every record
-  onceward health                            ask the server whether it is ready
-  onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key
-  onceward webhooks secret YW..              show the secret of a webhook
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.

@@ -10,7 +10,7 @@ use super::args::CheckDataArgs;
 use super::backup::{check, name};
 use super::findings::{Findings, Verdict};
 use super::source::{self, Progress, Source};
-use super::{CommandError, CommandOutput, EXIT_DAMAGED, in_three};
+use super::{CommandError, CommandOutput, EXIT_DAMAGED, absolute, in_three};
 use crate::config::StorageSettings;
 use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
@@ -188,7 +188,7 @@ fn check_key(
     findings.figure("key", json!(key));
     if let Some(what) = what {
         let path = server_key::place(&settings.data_dir, file);
-        let path = std::path::absolute(&path).unwrap_or(path);
+        let path = absolute(&path);
         findings.damage(Finding { path, at: None, what: what.to_owned(), advice: PUT_BACK });
     }
     Ok(())

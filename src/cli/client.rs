@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::CommandError;
+use super::{CommandError, absolute};
 use crate::app::control::{ControlError, socket_in};
 use crate::domain::{Sid, SidKind};
 use crate::http::CopyNews;
@@ -173,7 +173,7 @@ impl Client {
     }
 
     fn shown(&self) -> PathBuf {
-        std::path::absolute(&self.socket).unwrap_or_else(|_| self.socket.clone())
+        absolute(&self.socket)
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::args::DoctorArgs;
 use super::findings::{Findings, Verdict};
-use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, missing_key_warning};
+use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Sources};
@@ -110,7 +110,7 @@ fn valid(sources: &Sources) -> String {
     if sources.config_file.is_some() || file.exists() {
         return "valid".to_owned();
     }
-    let file = std::path::absolute(&file).unwrap_or(file);
+    let file = absolute(&file);
     let directory = file.parent().unwrap_or(&file).display();
     format!(
         "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \

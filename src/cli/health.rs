@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::client::runtime;
 use super::{CommandError, CommandOutput, EXIT_FAILED};
@@ -10,19 +10,6 @@ use crate::config::{ListenAddress, ListenSettings};
 
 /// A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
-/// The part of `/readyz` that is shown.
-#[derive(Deserialize)]
-struct Readiness {
-    message: String,
-    data: Option<Details>,
-}
-
-#[derive(Default, Deserialize)]
-struct Details {
-    #[serde(default)]
-    reasons: Vec<String>,
-}
 
 #[derive(Debug, clap::Args)]
 pub struct HealthArgs {
@@ -40,16 +27,19 @@ pub fn run(args: &HealthArgs, settings: &ListenSettings) -> Result<CommandOutput
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         failed(format!("the server does not answer: {error}{cause}"))
     })?;
-    let readiness = serde_json::from_slice(&body);
-    let Readiness { message, data } = readiness.map_err(|_| failed("another program answers".to_owned()))?;
+    let readiness: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let Some(message) = readiness["message"].as_str() else {
+        return Err(failed("another program answers".to_owned()));
+    };
     if args.json {
         let (code, out) = (if status.is_success() { 0 } else { EXIT_FAILED }, String::from_utf8_lossy(&body));
         return Ok(CommandOutput { code, ..CommandOutput::of(out + "\n") });
     }
     if status.is_success() {
-        return Ok(CommandOutput::of(message + "\n"));
+        return Ok(CommandOutput::of(format!("{message}\n")));
     }
-    Err(failed(format!("{message}: {}", data.unwrap_or_default().reasons.join("; "))))
+    let reasons = readiness["data"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    Err(failed(format!("{message}: {}", reasons.collect::<Vec<_>>().join("; "))))
 }
 
 async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::Error> {

@@ -1,15 +1,13 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
 //! the directory itself when none does.
 
-use std::path::{Path, PathBuf};
-
 use clap::{Arg, ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::answer::{list, one, text};
 use super::client::{Client, runtime, segment};
 use super::source::each_record;
-use super::{CommandError, CommandOutput, refuse_root};
+use super::{CommandError, CommandOutput, absolute, refuse_root};
 use crate::audit::Actor;
 use crate::config::KeysSettings;
 use crate::http::Keys;
@@ -221,10 +219,6 @@ async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> 
         records.push(Write { key, expires, put: Some(record) });
     })?;
     Ok(Offline::of_copy(records, at, settings).await?)
-}
-
-fn absolute(data_dir: &Path) -> PathBuf {
-    std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned())
 }
 
 fn revoked(key: &Value) -> String {

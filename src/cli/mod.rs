@@ -426,6 +426,11 @@ fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
     Err(CommandError::RootRefused { path: data_dir.to_owned(), owner })
 }
 
+/// The full path, for a message.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn listed(warnings: &[String]) -> String {
     warnings.iter().flat_map(|warning| ["warning: ", warning, "\n"]).collect()
 }

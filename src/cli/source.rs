@@ -4,8 +4,8 @@ use std::io::{BufReader, IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::CommandError;
 use super::client::{Client, CopyStream};
+use super::{CommandError, absolute};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
@@ -118,8 +118,7 @@ pub fn open(settings: &StorageSettings) -> Result<ReadOnly, CommandError> {
 }
 
 fn explained(data_dir: &Path, error: OpenError) -> CommandError {
-    let shown =
-        || std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
+    let shown = || absolute(data_dir).display().to_string();
     match error {
         OpenError::InUse { .. } => CommandError::NoSocket(shown()),
         OpenError::Io { ref path, ref source, .. }

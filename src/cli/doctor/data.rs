@@ -5,10 +5,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::CommandError;
 use super::super::answer::text;
 use super::super::client::{Client, ClientError};
 use super::super::source::open;
+use super::super::{CommandError, absolute};
 use super::Findings;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{StorageSettings, is_readable_by_others};
@@ -64,7 +64,7 @@ const UNWRITABLE: &str =
 /// The first start makes the directory, and those above it that are missing.
 fn absent(data_dir: &Path, findings: &mut Findings) {
     let shown = data_dir.display();
-    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let data_dir = absolute(data_dir);
     let above = data_dir.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
     match try_to_write(above) {
         Ok(()) => {
