@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use onceward_core::named;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
+use crate::named::named;
 use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.

@@ -72,6 +72,7 @@ pub mod http;
 pub mod limit;
 pub mod log_limit;
 pub mod metrics;
+mod named;
 pub mod net;
 pub mod node;
 pub mod numbers;

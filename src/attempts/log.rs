@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
@@ -10,6 +9,7 @@ use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
+use crate::named::named;
 use crate::shard::{Id, LogRecord, Record, service_of};
 use crate::template::MessageStyle;
 

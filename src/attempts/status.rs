@@ -1,11 +1,10 @@
 //! The names of statuses, and how a list is narrowed to one.
 
-use onceward_core::named;
-
 use super::list::ListedAttempt;
 use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
+use crate::named::named;
 
 /// Which rows are wanted: those with a certain status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

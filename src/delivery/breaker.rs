@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use onceward_core::named;
-
 use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
+use crate::named::named;
 
 /// The state of one gateway.
 #[derive(Debug)]

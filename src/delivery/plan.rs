@@ -1,10 +1,10 @@
 //! Planned messages: the later send, and the progress of an attempt.
 
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, Timestamp};
 use crate::guard::Ticket;
+use crate::named::named;
 
 named! {
     ALL:

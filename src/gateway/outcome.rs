@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttemptId, GatewayName};
+use crate::named::named;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {

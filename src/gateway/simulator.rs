@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use onceward_core::named;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use crate::named::named;
 
 /// One message in the inbox. Has no `Debug`: it contains a code.
 #[derive(Clone)]

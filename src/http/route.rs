@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use hyper::Method;
 use indexmap::IndexMap;
 use matchit::Params;
-use onceward_core::named;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::response::{ErrorFormat, Problem, Response};
@@ -16,6 +15,7 @@ use super::service::Call;
 use super::v2;
 use super::v2::Paging;
 use super::v2::params::{Param, Parameters as _};
+use crate::named::named;
 use crate::registry::Scope;
 
 /// Routes that belong together: they read and refuse alike.

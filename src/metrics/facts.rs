@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use onceward_core::guard::Ticket;
-use onceward_core::named;
 
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
+use crate::named::named;
 use crate::store::StoreError;
 
 /// The number that a fact is about. A consumer must not store or show the number.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -11,6 +10,7 @@ use subtle::ConstantTimeEq;
 use super::Registry;
 use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
+use crate::named::named;
 
 named! {
     ALL:

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -11,6 +10,7 @@ use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
+use crate::named::named;
 
 /// Webhooks of a service: each event is sent to each.
 const MOST: usize = 10;

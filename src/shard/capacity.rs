@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use onceward_core::named;
 use tracing::{info, warn};
 
 use super::Shards;
@@ -14,6 +13,7 @@ use super::stored::Stored;
 use super::table::Index;
 use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
+use crate::named::named;
 
 /// The places that each service holds in a limited table.
 ///

@@ -1,11 +1,11 @@
 //! Views of verifications and attempts for callers.
 
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::LockoutState;
+use crate::named::named;
 use crate::numbers::Refusal;
 use crate::registry::TextError;
 

@@ -8,5 +8,4 @@ pub mod clock;
 pub mod domain;
 pub mod engine;
 pub mod guard;
-mod named;
 pub mod template;

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use onceward_core::named;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -31,6 +30,7 @@ use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
 use crate::limit::{IdempotencyKeys, Limits};
+use crate::named::named;
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::Capacity;

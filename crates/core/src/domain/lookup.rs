@@ -10,7 +10,6 @@ use rlibphonenumber::{
 use serde::Serialize;
 
 use super::phone::{Region, TEXT_MAX};
-use crate::named;
 
 /// A text as the numbering plans read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,25 +42,38 @@ pub enum NumberProblem {
     InvalidButPossible,
 }
 
-named! {
-    /// The type of a line, in Twilio's words.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum LineType {
-        Landline = "landline",
-        Mobile = "mobile",
-        /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
-        NonFixedVoip = "nonFixedVoip",
-        Personal = "personal",
-        TollFree = "tollFree",
-        Premium = "premium",
-        SharedCost = "sharedCost",
-        Uan = "uan",
-        Voicemail = "voicemail",
-        Pager = "pager",
-    }
+/// The type of a line, in Twilio's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineType {
+    Landline,
+    Mobile,
+    /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
+    NonFixedVoip,
+    Personal,
+    TollFree,
+    Premium,
+    SharedCost,
+    Uan,
+    Voicemail,
+    Pager,
 }
 
 impl LineType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Landline => "landline",
+            Self::Mobile => "mobile",
+            Self::NonFixedVoip => "nonFixedVoip",
+            Self::Personal => "personal",
+            Self::TollFree => "tollFree",
+            Self::Premium => "premium",
+            Self::SharedCost => "sharedCost",
+            Self::Uan => "uan",
+            Self::Voicemail => "voicemail",
+            Self::Pager => "pager",
+        }
+    }
+
     const fn of(plan: PhoneNumberType) -> Option<Self> {
         Some(match plan {
             PhoneNumberType::FixedLine => Self::Landline,

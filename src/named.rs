@@ -1,10 +1,10 @@
-/// Declares an enum whose variants have names, and `as_str`, which tells them. With `ALL:` in front it has the list of its
+//! Enums whose variants have names, in records, answers, metrics and logs.
+
+/// Declares an enum with a name for each variant, and `as_str`, which tells it. With `ALL:` in front it has the list of its
 /// variants too.
-#[doc(hidden)]
-#[macro_export]
 macro_rules! named {
     (ALL: $(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
-        $crate::named! { $(#[$meta])* $vis enum $name { $($(#[$about])* $variant = $text,)+ } }
+        $crate::named::named! { $(#[$meta])* $vis enum $name { $($(#[$about])* $variant = $text,)+ } }
 
         impl $name {
             /// Every one, in this order.
@@ -27,3 +27,4 @@ macro_rules! named {
         }
     };
 }
+pub(crate) use named;
