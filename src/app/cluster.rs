@@ -139,7 +139,7 @@ impl Member {
         });
     }
 
-    /// Gives up the node's name and address, within half a second.
+    /// Gives up the node's address, within half a second.
     pub async fn release_reservation(&self) {
         let _ = tokio::time::timeout(RELEASE_WITHIN, self.cluster.release_reservation()).await;
     }

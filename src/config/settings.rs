@@ -109,7 +109,7 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     #[serde(flatten)]
     pub bounds: Bounds,
-    /// Shards that the numbers are spread over. Without it, half the number of processors.
+    /// Shards that the numbers are spread over. Without it, half the number of processors; in a cluster always 1.
     #[serde(with = "As::<Shards>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }

@@ -137,7 +137,7 @@ impl Core {
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
-            limits: StoreLimits { records_per_batch: usize::MAX, keeps_expired: false },
+            limits: StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false },
             owns_records: true,
         }
     }

@@ -110,7 +110,8 @@ impl Shards {
     /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode.
     pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
         let ShardDeps { store, clock, shards, kinds, settings, rng, metrics } = deps;
-        let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
+        let router = Arc::new(Router::new(shards.min(store.limits().owners)));
+        let followers = RwLock::default();
         let shared = Arc::new(Shared { store, clock, router, metrics, followers });
         let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, rng };
         let spawned = Supervisor::spawn(None, Supervisor, args).await;

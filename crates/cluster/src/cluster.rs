@@ -13,15 +13,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, ClientError, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
-use crate::messages::{KeyValue, TxnRequest, TxnResponse};
+use crate::messages::{KeyValue, TxnRequest};
 use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
 use crate::writer::sequence_key;
 
 /// Longest time until a change of the owner that the watch did not report is noticed.
 const POLL: Duration = Duration::from_millis(500);
-/// Attempts to reserve the node's name and address before the log warns, or the start is refused. An earlier process of
-/// the node, which was killed, holds them for up to two seconds.
+/// Attempts to reserve the node's address before the log warns, or the start is refused. An earlier process of the node,
+/// which was killed, holds it for up to two seconds.
 const QUIET_ATTEMPTS: u32 = 8;
 /// By this time after the join, the lease of an earlier process of this node has ended. etcd ends a lease up to half a
 /// second late.
@@ -32,7 +32,7 @@ pub struct ClusterOptions {
     /// URLs of etcd's members.
     pub etcd: Vec<String>,
     pub tls: Option<EtcdTls>,
-    /// This node's name, which no other node has.
+    /// This node's name.
     pub name: String,
     /// The host and port at which other nodes reach this one. No other node has it.
     pub advertise: String,
@@ -123,32 +123,17 @@ pub struct MemberState {
     changes: watch::Sender<u64>,
 }
 
-/// Whether this node has its name and its address for itself.
+/// Whether this node has its address for itself.
 #[derive(Clone, Default)]
 enum Reservation {
     /// The campaign has not begun.
     #[default]
     NotRequested,
-    /// Another process may have them.
+    /// Another process may have it.
     Pending,
     Held(Arc<Lease>),
-    /// When this node started, another one had its address.
-    AddressTaken {
-        node: String,
-    },
-}
-
-/// The result of an attempt to reserve this node's name and address.
-enum ReservationAttempt {
-    Held(Arc<Lease>),
-    /// Another process has the name, at this address.
-    NameTaken {
-        address: String,
-    },
-    /// The node of this name has the address.
-    AddressTaken {
-        node: String,
-    },
+    /// When this node started, the node of this name had it.
+    Taken(String),
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -156,25 +141,20 @@ pub fn import_key() -> Vec<u8> {
     system_key("import")
 }
 
-/// The key that reserves a node's name. Its value is the node's address.
-fn name_key(name: &str) -> Vec<u8> {
-    system_key(&format!("node/{name}"))
+/// The key that reserves a node's address. Its value is the node's name.
+fn address_key(address: &str) -> Vec<u8> {
+    system_key(&format!("address/{address}"))
 }
 
-/// The first of the keys that reserve names, which is their prefix, and the key after the last one.
-pub fn node_names() -> (Vec<u8>, Vec<u8>) {
+/// The first of the keys that reserve addresses, which is their prefix, and the key after the last one.
+pub fn addresses() -> (Vec<u8>, Vec<u8>) {
     // `0` follows `/`.
-    (name_key(""), system_key("node0"))
+    (address_key(""), system_key("address0"))
 }
 
 /// The key that identifies the server key of the records.
 pub fn server_key_key() -> Vec<u8> {
     system_key("server-key")
-}
-
-/// The key that reserves a node's address. Its value is the node's name.
-fn address_key(address: &str) -> Vec<u8> {
-    system_key(&format!("address/{address}"))
 }
 
 /// The key of the owner. Its value is the node's name, its address and [`Sealing::owner_proof`], with line feeds between
@@ -236,7 +216,7 @@ impl Cluster {
     }
 
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
-    /// campaign goes on. A node whose name another process has waits for the name.
+    /// campaign goes on.
     ///
     /// # Errors
     /// [`CampaignError::AddressTaken`], within four seconds if etcd answers.
@@ -252,16 +232,16 @@ impl Cluster {
         });
         if begins {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(reserve_name_and_address(Arc::clone(&self.state)));
+            tasks.spawn(reserve_address(Arc::clone(&self.state)));
         }
         let mut is_reported = false;
         loop {
             let is_decided = |reservation: &Reservation| {
-                matches!(reservation, Reservation::Held(_) | Reservation::AddressTaken { .. })
+                matches!(reservation, Reservation::Held(_) | Reservation::Taken(_))
             };
             // The sender lives as long as `self`.
             if let Ok(decided) = reservation.wait_for(is_decided).await
-                && let Reservation::AddressTaken { node } = &*decided
+                && let Reservation::Taken(node) = &*decided
             {
                 let address = self.state.options.advertise.clone();
                 return Err(CampaignError::AddressTaken { node: node.clone(), address });
@@ -282,7 +262,7 @@ impl Cluster {
         }
     }
 
-    /// Gives up the node's name and address. Otherwise they stay reserved for two seconds.
+    /// Gives up the node's address. Otherwise it stays reserved for two seconds.
     pub async fn release_reservation(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let former = self.state.reservation.send_replace(Reservation::NotRequested);
@@ -391,41 +371,29 @@ impl MemberState {
         store.map(Some)
     }
 
-    async fn try_to_reserve(&self) -> Result<ReservationAttempt, ClientError> {
+    /// Reserves this node's address, or returns the name of the node that has it.
+    async fn try_to_reserve(&self) -> Result<Result<Arc<Lease>, String>, ClientError> {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
-        let (name_at, address_at) = (name_key(name), address_key(advertise));
-        let reads = vec![get(name_at.clone()), get(address_at.clone())];
-        let taken = |response: TxnResponse, lease| {
-            // A repeated transaction finds its own keys.
-            let other = found(response).flatten().find(|found| found.lease != lease)?;
-            let value = String::from_utf8_lossy(&other.value).into_owned();
-            Some(if other.key == name_at {
-                ReservationAttempt::NameTaken { address: value }
-            } else {
-                ReservationAttempt::AddressTaken { node: value }
-            })
-        };
-        let look = TxnRequest { success: reads.clone(), ..TxnRequest::default() };
-        if let Some(taken) = taken(self.client.txn(look).await?, 0) {
-            return Ok(taken);
+        let key = address_key(advertise);
+        let node = |holder: KeyValue| String::from_utf8_lossy(&holder.value).into_owned();
+        if let Some(holder) = self.client.read(key.clone()).await? {
+            return Ok(Err(node(holder)));
         }
         let sent = uptime.now();
-        let lease = Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent);
+        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
         let txn = TxnRequest {
-            compare: vec![version_is(name_at.clone(), 0), version_is(address_at.clone(), 0)],
-            success: vec![
-                put(name_at.clone(), advertise.clone().into_bytes(), lease.id),
-                put(address_at, name.clone().into_bytes(), lease.id),
-            ],
-            failure: reads,
+            compare: vec![version_is(key.clone(), 0)],
+            success: vec![put(key.clone(), name.clone().into_bytes(), lease.id)],
+            failure: vec![get(key)],
         };
-        if let Some(taken) = taken(self.client.txn(txn).await?, lease.id) {
+        // A repeated transaction finds its own key.
+        let holder = found(self.client.txn(txn).await?).flatten().find(|found| found.lease != lease.id);
+        if let Some(holder) = holder {
             let _ = self.client.revoke(lease.id).await;
-            return Ok(taken);
+            return Ok(Err(node(holder)));
         }
-        let lease = Arc::new(lease);
         lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
-        Ok(ReservationAttempt::Held(lease))
+        Ok(Ok(lease))
     }
 
     async fn read_owner(&self) -> Owner {
@@ -467,26 +435,23 @@ fn no_thread(error: &io::Error) -> ClientError {
     ClientError::Local(format!("the thread that keeps the lease alive cannot start: {error}"))
 }
 
-/// Holds the node's name and address from the beginning of the campaign on.
-async fn reserve_name_and_address(state: Arc<MemberState>) {
+/// Holds the node's address from the beginning of the campaign on.
+async fn reserve_address(state: Arc<MemberState>) {
     let mut attempts = 0;
     let mut has_held = false;
     loop {
         match state.try_to_reserve().await {
-            Ok(ReservationAttempt::Held(lease)) => {
-                if attempts >= QUIET_ATTEMPTS {
-                    tracing::info!(node = state.options.name, "node name reserved");
-                }
+            Ok(Ok(lease)) => {
                 (attempts, has_held) = (0, true);
                 state.reservation.send_replace(Reservation::Held(Arc::clone(&lease)));
                 lease.wait_until_ended().await;
                 state.reservation.send_replace(Reservation::Pending);
                 continue;
             }
-            Ok(ReservationAttempt::AddressTaken { node }) => {
+            Ok(Err(node)) => {
                 attempts += 1;
                 if attempts >= QUIET_ATTEMPTS && !has_held {
-                    state.reservation.send_replace(Reservation::AddressTaken { node });
+                    state.reservation.send_replace(Reservation::Taken(node));
                     return;
                 }
                 if attempts == QUIET_ATTEMPTS {
@@ -498,17 +463,7 @@ async fn reserve_name_and_address(state: Arc<MemberState>) {
                     );
                 }
             }
-            Ok(ReservationAttempt::NameTaken { address }) => {
-                attempts += 1;
-                if attempts == QUIET_ATTEMPTS {
-                    tracing::warn!(
-                        node = state.options.name,
-                        address,
-                        "node name in use by another process, this node cannot own the records; give every node its own \"node\" and \"advertise\" in \"cluster\""
-                    );
-                }
-            }
-            Err(error) => tracing::debug!(%error, "node name and address not reserved"),
+            Err(error) => tracing::debug!(%error, "address not reserved"),
         }
         sleep(POLL).await;
     }

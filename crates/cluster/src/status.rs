@@ -1,6 +1,6 @@
 //! What an operator asks of etcd: the state of its members, the owner and the nodes. Changes nothing.
 
-use crate::cluster::{import_key, node_names, owner_key, owner_of, server_key_key};
+use crate::cluster::{addresses, import_key, owner_key, owner_of, server_key_key};
 use crate::etcd::{Client, ClientError, EtcdTls, found, get, get_range};
 use crate::messages::{StatusResponse, TxnRequest};
 
@@ -49,7 +49,7 @@ pub async fn member_status(url: &str, tls: Option<&EtcdTls>) -> Result<MemberSta
 /// [`ClientError`].
 pub async fn view(urls: &[String], tls: Option<&EtcdTls>) -> Result<ClusterView, ClientError> {
     let client = Client::new(urls, tls).map_err(ClientError::Local)?;
-    let (first, end) = node_names();
+    let (first, end) = addresses();
     let success =
         vec![get(owner_key()), get_range(first.clone(), end), get(import_key()), get(server_key_key())];
     let response = client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
@@ -62,8 +62,8 @@ pub async fn view(urls: &[String], tls: Option<&EtcdTls>) -> Result<ClusterView,
             view.is_importing = true;
         } else if entry.key == server_key_key() {
             view.key_fingerprint = Some(entry.value.to_vec());
-        } else if let Some(name) = entry.key.strip_prefix(&first[..]) {
-            view.nodes.push((text(name), text(&entry.value)));
+        } else if let Some(address) = entry.key.strip_prefix(&first[..]) {
+            view.nodes.push((text(&entry.value), text(address)));
         }
     }
     Ok(view)

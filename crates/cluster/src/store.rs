@@ -16,13 +16,13 @@ use crate::etcd::{Client, ClientError, DEADLINE};
 use crate::lease::Lease;
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
-use crate::writer::{Batch, MOST_OPERATIONS, Writer, time_key};
+use crate::writer::{Batch, Writer, time_key};
 
 /// The stored decision time is at most this old.
 const TIME_STEP: Duration = Duration::from_secs(1);
 
-/// Records of a batch, besides the decision time.
-const MOST_RECORDS: usize = MOST_OPERATIONS - 2;
+/// Records of a batch, besides those of its last decision. So many of 1 KiB fit a transaction.
+const MOST_RECORDS: usize = 1_000;
 
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
@@ -223,7 +223,7 @@ impl Store for EtcdStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        StoreLimits { records_per_batch: MOST_RECORDS, keeps_expired: true }
+        StoreLimits { owners: 1, records_per_batch: MOST_RECORDS, keeps_expired: true }
     }
 
     fn newest_time(&self) -> Timestamp {

@@ -2,7 +2,7 @@
 //!
 //! A term has a key in etcd, the sequence, which is attached to the node's lease. Each transaction compares the key's
 //! version and writes the key. A transaction that arrives late, a second time, or after the end of the lease changes
-//! nothing. Batches that wait for the same transaction share the next one.
+//! nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::messages::{RequestOp, TxnRequest};
 use crate::sealed::{Sealer, Sealing, system_key};
 
 /// Operations of one transaction; etcd's default limit is 128.
-pub const MOST_OPERATIONS: usize = 120;
+const MOST_OPERATIONS: usize = 120;
 /// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
 /// of the limit.
 const PART: usize = 60;
@@ -76,30 +76,8 @@ impl Writer {
     }
 
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
-        let mut next = None;
-        loop {
-            let first = match next.take() {
-                Some(batch) => batch,
-                None => match queue.recv().await {
-                    Some(batch) => batch,
-                    None => return,
-                },
-            };
-            // The first batch has the earliest deadline. It holds for all.
-            let Batch { mut writes, done, deadline } = first;
-            let mut waiting = vec![done];
-            while let Ok(batch) = queue.try_recv() {
-                if writes.len() + batch.writes.len() >= MOST_OPERATIONS {
-                    next = Some(batch);
-                    break;
-                }
-                writes.extend(batch.writes);
-                waiting.push(batch.done);
-            }
-            let committed = self.commit(&writes, deadline).await;
-            for done in waiting {
-                done(committed.clone());
-            }
+        while let Some(Batch { writes, done, deadline }) = queue.recv().await {
+            done(self.commit(&writes, deadline).await);
         }
     }
 

@@ -128,6 +128,8 @@ pub struct StoreSizes {
 /// What a store asks of the owners of its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
+    /// Owners at most. A store whose commits are slow gathers more in each batch of one owner than in those of several.
+    pub owners: usize,
     /// Records of a batch: with so many, the next decision waits for the next batch. One decision may have more.
     pub records_per_batch: usize,
     /// Whether expired records stay until their owner removes them.
@@ -196,7 +198,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the owners must observe.
     fn limits(&self) -> StoreLimits {
-        StoreLimits { records_per_batch: usize::MAX, keeps_expired: false }
+        StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false }
     }
 
     /// Sizes of the files, for metrics. `None` if the store has no files.

@@ -33,7 +33,7 @@ const LONGER_PAUSE: Duration = Duration::from_millis(50);
 /// The outcomes that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// 503, or no answer.
+    /// 503, or no answer. A refused connection may be retried at another node.
     Trouble,
     /// Only an answer. A refused connection may be retried at another node.
     Answers,
@@ -53,6 +53,8 @@ struct Shared {
     is_over: AtomicBool,
     answers: AtomicU64,
     unanswered: AtomicU64,
+    /// When a process was killed last; `None` while one is being killed.
+    last_failure: watch::Sender<Option<Instant>>,
     /// Every second caller does not ask this node.
     avoided: AtomicUsize,
     /// When the owner failed last.
@@ -64,6 +66,8 @@ struct Shared {
 pub struct Seen {
     pub answers: u64,
     pub unanswered: u64,
+    /// Why requests were not answered that began after the last kill, and ended before the next.
+    pub survivors_failures: Vec<String>,
     pub messages: usize,
     /// For each failure and caller: the time until the caller got an answer again.
     pub gaps: Vec<Duration>,
@@ -76,6 +80,7 @@ struct Caller {
     is_balanced: bool,
     subjects: Vec<Subject>,
     gaps: Vec<Duration>,
+    survivors_failures: Vec<String>,
     /// The failure after which this caller has got an answer.
     last_answered_failure: Option<Instant>,
 }
@@ -99,6 +104,7 @@ impl Load {
             is_over: AtomicBool::new(false),
             answers: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
+            last_failure: watch::Sender::default(),
             avoided: AtomicUsize::new(usize::MAX),
             failure: watch::Sender::default(),
         });
@@ -113,6 +119,16 @@ impl Load {
     /// The owner fails now.
     pub fn owner_fails(&self) {
         self.shared.failure.send_replace(Some(now()));
+    }
+
+    /// A process is being killed. Requests that it has begun may fail until [`Load::process_was_killed`].
+    pub fn process_is_killed(&self) {
+        self.shared.last_failure.send_replace(None);
+    }
+
+    /// Later requests meet only the other processes.
+    pub fn process_was_killed(&self) {
+        self.shared.last_failure.send_replace(Some(now()));
     }
 
     /// From now on every second caller does not ask this node, and the gaps of these callers count.
@@ -146,6 +162,7 @@ impl Load {
             caller.ask_again().await;
             seen.messages += caller.messages();
             seen.gaps.append(&mut caller.gaps);
+            seen.survivors_failures.append(&mut caller.survivors_failures);
         }
         seen.answers = self.shared.answers.load(Ordering::Relaxed);
         seen.unanswered = self.shared.unanswered.load(Ordering::Relaxed);
@@ -172,6 +189,7 @@ impl Seen {
     pub fn and(mut self, other: Self) -> Self {
         self.answers += other.answers;
         self.unanswered += other.unanswered;
+        self.survivors_failures.extend(other.survivors_failures);
         self.messages += other.messages;
         self.gaps.extend(other.gaps);
         self.gaps.sort_unstable();
@@ -181,11 +199,11 @@ impl Seen {
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { answers, unanswered, messages, gaps } = self;
+        let Self { answers, unanswered, survivors_failures, messages, gaps } = self;
         let (median, longest, measured) = (self.median_gap(), self.longest_gap(), gaps.len());
         write!(
             to,
-            "{answers} answers, {unanswered} unanswered, {messages} messages; gap {median:.1?} in the median, {longest:.1?} at \
+            "{answers} answers, {unanswered} unanswered, by survivors {survivors_failures:?}, {messages} messages; gap {median:.1?} in the median, {longest:.1?} at \
              most, {measured} measured"
         )
     }
@@ -193,7 +211,15 @@ impl std::fmt::Display for Seen {
 
 impl Caller {
     fn new(shared: Arc<Shared>, rng: StdRng, is_balanced: bool) -> Self {
-        Self { shared, rng, is_balanced, subjects: Vec::new(), gaps: Vec::new(), last_answered_failure: None }
+        Self {
+            shared,
+            rng,
+            is_balanced,
+            subjects: Vec::new(),
+            gaps: Vec::new(),
+            survivors_failures: Vec::new(),
+            last_answered_failure: None,
+        }
     }
 
     fn node(&mut self) -> usize {
@@ -264,11 +290,17 @@ impl Caller {
             }
             requests => vec![self.shared.answer(nodes[0], number, &requests[0]).await],
         };
+        let failure = *self.shared.last_failure.borrow();
+        if failure.is_some_and(|failure| began > failure) {
+            let unanswered = answers.iter().filter_map(|answer| answer.as_ref().err());
+            self.survivors_failures
+                .extend(unanswered.map(|why| format!("{:.1?}: {why}", began - failure.unwrap())));
+        }
         let exchanges: Vec<_> = requests
             .into_iter()
             .zip(answers)
             .map(|(request, answer)| {
-                (request, answer.map(|answer| ObservedReply::in_answer(&answer, number)))
+                (request, answer.ok().map(|answer| ObservedReply::in_answer(&answer, number)))
             })
             .collect();
         for (request, heard) in &exchanges {
@@ -300,8 +332,8 @@ impl Caller {
 }
 
 impl Shared {
-    /// The answer of this node; `None` if there was none, or 503.
-    async fn answer(&self, mut node: usize, number: &str, request: &Request) -> Option<HttpResponse> {
+    /// The answer of this node; an error if there was none, or 503.
+    async fn answer(&self, mut node: usize, number: &str, request: &Request) -> Result<HttpResponse, String> {
         loop {
             let client = &self.nodes[node];
             let answer = match request {
@@ -312,19 +344,19 @@ impl Shared {
                 (Ok(answer), Expect::Trouble) => {
                     if answer.status() == 503 {
                         answer.expects_retry_after();
-                        return None;
+                        return Err(format!("node {node}: {}", answer.text()));
                     }
-                    return Some(answer);
+                    return Ok(answer);
                 }
-                (Err(_), Expect::Trouble) => return None,
                 (Ok(answer), Expect::Answers) => {
                     assert_ne!(answer.status(), 503, "node {node}: {}", answer.text());
-                    return Some(answer);
+                    return Ok(answer);
                 }
-                (Err(error), Expect::Answers) => {
-                    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "node {node}: {error:?}");
+                (Err(error), _) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     node = (node + 1) % self.nodes.len();
                 }
+                (Err(error), Expect::Trouble) => return Err(format!("node {node}: {error:?}")),
+                (Err(error), Expect::Answers) => panic!("node {node}: {error:?}"),
             }
         }
     }

@@ -145,46 +145,28 @@ async fn a_copy_of_a_running_owner_takes_it_for_another_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_name_another_one_has_does_not_own_the_records() {
-    let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await;
-    let store = a.campaign().await.unwrap();
-    let namesake = join_elsewhere(&etcd, "a").await;
-    namesake.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
-    store.close().await.unwrap();
-    assert!(timeout(Duration::from_secs(3), namesake.campaign()).await.is_err());
-    kill(a, store);
-    timeout(Duration::from_secs(10), namesake.campaign()).await.expect("the name is free by then").unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_address_another_one_has_is_refused() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
     let store = a.campaign().await.unwrap();
-    let of_b = || {
-        let mut of_b = options(&etcd, "b", 1, START);
-        of_b.advertise = "a.example:3000".to_owned();
-        of_b
-    };
-    let b = Cluster::join(of_b()).await.unwrap();
+    let b = join_at_the_address_of_a(&etcd).await;
     let refused = timeout(Duration::from_secs(10), b.campaign()).await.expect("refused in time");
     let Err(CampaignError::AddressTaken { node, address }) = refused else { panic!("not refused") };
     assert_eq!((node.as_str(), address.as_str()), ("a", "a.example:3000"));
     // A node may soon use the address of a killed one.
     kill(a, store);
-    let b = Cluster::join(of_b()).await.unwrap();
+    let b = join_at_the_address_of_a(&etcd).await;
     timeout(Duration::from_secs(10), b.campaign()).await.expect("won").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_name_of_a_node_that_leaves_is_free_at_once() {
+async fn the_address_of_a_node_that_leaves_is_free_at_once() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
     let store = a.campaign().await.unwrap();
     store.close().await.unwrap();
     a.release_reservation().await;
-    let next = join_elsewhere(&etcd, "a").await;
+    let next = join_at_the_address_of_a(&etcd).await;
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), next.campaign()).await;
     won.expect("won before the lease could end").unwrap();
@@ -209,8 +191,9 @@ async fn the_log_says_that_the_owner_is_missing_but_not_at_a_first_start() {
     assert!(is_logged());
 }
 
-async fn join_elsewhere(etcd: &Etcd, node: &str) -> Cluster {
-    let mut elsewhere = options(etcd, node, 1, START);
-    elsewhere.advertise = "elsewhere.example:3000".to_owned();
-    Cluster::join(elsewhere).await.expect("joined")
+/// A node "b" with the address of the node "a".
+async fn join_at_the_address_of_a(etcd: &Etcd) -> Cluster {
+    let mut of_b = options(etcd, "b", 1, START);
+    of_b.advertise = "a.example:3000".to_owned();
+    Cluster::join(of_b).await.expect("joined")
 }

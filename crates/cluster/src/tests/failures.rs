@@ -73,9 +73,9 @@ async fn a_batch_that_waits_behind_an_unknown_one_fails_with_it() {
     let a = cluster.campaign().await.unwrap();
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.kill(0);
-    // Too many for one transaction: each batch has its own.
-    let batch = |slot| commit(&a, (0..118).map(|id| put(slot, id, "x")).collect());
-    let all = timeout(Duration::from_secs(3), async { tokio::join!(batch(1), batch(2), batch(3)) }).await;
+    // Of one lane, and too many for one transaction: each batch has its own.
+    let batch = |slot| commit(&a, (0..2_000).map(|id| put(slot, id, "x")).collect());
+    let all = timeout(Duration::from_secs(3), async { tokio::join!(batch(1), batch(5), batch(9)) }).await;
     let (first, second, third) = all.expect("answers after two seconds");
     assert!(matches!(first, Err(StoreError::Unknown(_))), "{first:?}");
     assert!(matches!((&second, &third), (Err(StoreError::Unavailable(_)), Err(StoreError::Unavailable(_)))));
