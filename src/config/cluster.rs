@@ -53,39 +53,32 @@ const fn default_wait() -> Duration {
 const MOST: usize = 9;
 
 kinds! {
-    EtcdUrls -> Vec<String> {
-        accepted: "a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, \
-                   a name or a password, such as [\"http://10.0.0.11:2379\"]",
-        schema: json_schema!({
+    EtcdUrls -> Vec<String>,
+        "a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a path, a name or a \
+         password, such as [\"http://10.0.0.11:2379\"]",
+        json_schema!({
             "type": "array", "minItems": 1, "maxItems": MOST, "uniqueItems": true, "items": { "type": "string" },
-        }),
-        of: |value| {
+        });
+        any |value| {
             let urls: Vec<String> = serde_json::from_value(value.clone()).ok()?;
             let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
             // `HTTP://host` and `http://host:80/` are the same member.
             let different: HashSet<_> = urls.iter().map(|url| Url::parse(url).ok()).collect();
-            ((1..=MOST).contains(&urls.len())
-                && different.len() == urls.len()
-                && (are_all("http") || are_all("https")))
-            .then_some(urls)
-        },
-    }
+            let fits = (1..=MOST).contains(&urls.len()) && different.len() == urls.len();
+            (fits && (are_all("http") || are_all("https"))).then_some(urls)
+        };
 
-    NodeName -> String {
-        accepted: "1 to 64 letters, digits, - and _",
-        schema: json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
-        read: |text| is_name(text).then(|| text.to_owned()),
-    }
+    NodeName -> String, "1 to 64 letters, digits, - and _",
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" });
+        raw |text| is_name(text).then(|| text.to_owned());
 
-    NodeAddress -> String {
-        accepted: "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface",
-        schema: json_schema!({ "type": "string" }),
-        read: |text| {
+    NodeAddress -> String,
+        "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface";
+        raw |text| {
             let address = HostPort::read(text).flatten()?;
             let is_every = address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
             (!address.host.is_empty() && !is_every && address.port != 0).then(|| text.to_owned())
-        },
-    }
+        };
 }
 
 fn is_member(url: &str, scheme: &str) -> bool {

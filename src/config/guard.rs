@@ -115,63 +115,53 @@ const OFF: u64 = u64::MAX;
 const MOST: u64 = 1_000_000_000;
 
 kinds! {
-    Limit -> u64 {
-        accepted: "a whole number from 1 to 1000000000, or \"off\"",
-        schema: json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": 1, "maximum": MOST },
-            { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
-        ]}),
-        read: |text| match text.trim() {
-            text if text.eq_ignore_ascii_case("off") => Some(OFF),
-            text => text.parse().ok().filter(|limit| (1..=MOST).contains(limit)),
-        },
-        shown: |limit| if *limit == OFF { json!("off") } else { json!(limit) },
-    }
+    Limit -> u64, "a whole number from 1 to 1000000000, or \"off\"", json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": MOST },
+        { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
+    ]});
+        text |text| if text.eq_ignore_ascii_case("off") {
+            Some(OFF)
+        } else {
+            text.parse().ok().filter(|limit| (1..=MOST).contains(limit))
+        };
+        |limit| if *limit == OFF { json!("off") } else { json!(limit) };
 
     /// In millionths.
-    Money -> u64 {
-        accepted: "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"",
-        schema: json_schema!({ "anyOf": [
-            { "type": "number", "exclusiveMinimum": 0 },
-            { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
-        ]}),
-        read: |text| match text.trim() {
-            text if text.eq_ignore_ascii_case("off") => Some(OFF),
-            text => micros(text).filter(|limit| *limit > 0),
-        },
-        shown: |limit| if *limit == OFF {
-            json!("off")
+    Money -> u64, "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"", json_schema!({ "anyOf": [
+        { "type": "number", "exclusiveMinimum": 0 },
+        { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
+    ]});
+        text |text| if text.eq_ignore_ascii_case("off") { Some(OFF) } else { micros(text).filter(|limit| *limit > 0) };
+        |limit| if *limit == OFF {
+            "off".to_owned()
         } else {
-            json!(format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000))
-        },
-    }
+            format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000)
+        };
 
-    Countries -> BTreeSet<Region> {
-        accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
-        schema: json_schema!({ "anyOf": [
+    Countries -> BTreeSet<Region>,
+        "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
+        json_schema!({ "anyOf": [
             { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
             { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },
-        ]}),
-        of: |value| match value {
+        ]});
+        any |value| match value {
             Value::Array(items) => items.iter().map(|item| Region::parse(text_of(item)?.trim())).collect(),
             Value::String(text) => text.split(',').map(|item| Region::parse(item.trim())).collect(),
             _ => None,
-        },
-        shown: |countries| json!(countries.iter().map(Region::to_string).collect::<Vec<_>>().join(",")),
-    }
+        };
+        |countries| countries.iter().map(Region::to_string).collect::<Vec<_>>().join(",");
 
     /// An empty list would refuse every message.
-    AllowedCountries -> BTreeSet<Region> {
-        accepted: "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" \
-                   (GB, not UK); without the key, every country gets messages",
-        schema: {
+    AllowedCountries -> BTreeSet<Region>,
+        "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK); without \
+         the key, every country gets messages",
+        {
             let mut schema = Countries::schema();
             if let Some(list) = schema.pointer_mut("/anyOf/0") {
                 list["minItems"] = json!(1);
             }
             schema
-        },
-        of: |value| Countries::of(value).filter(|countries| !countries.is_empty()),
-        shown: |countries| Countries::shown(countries),
-    }
+        };
+        any |value| Countries::of(value).filter(|countries| !countries.is_empty());
+        |countries| Countries::shown(countries);
 }

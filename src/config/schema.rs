@@ -1,7 +1,5 @@
 //! The names that keys and variables have, and the JSON Schema of config.json: both are made from the types that read them.
 
-use std::collections::BTreeSet;
-
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -28,7 +26,7 @@ pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {
 pub const ALIASES: [(&str, &str); 13] = [
     ("otp-max-trials", "otp-max-attempts"),
     ("authentication.otp_length", "otp-length"),
-    ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
+    (AUTHTOKEN, "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.sid", "TWILIO_ACCOUNT_SID"),
     ("sms.twilio.token", "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
@@ -40,6 +38,14 @@ pub const ALIASES: [(&str, &str); 13] = [
     ("sms.mada.url", "MADA_URL"),
     ("sms.mada.source_name", "MADA_SOURCE_NAME"),
 ];
+
+/// A variable of that name has another name too.
+const AUTHTOKEN: &str = "TWILIO_AUTHTOKEN";
+
+/// Those that config.json may have.
+fn aliases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALIASES.into_iter().filter(|(alias, _)| *alias != AUTHTOKEN)
+}
 
 /// Keys of config.json that no variable can set: an editor's, and objects whose members have variables of their own.
 const OBJECTS: [(&str, &str); 2] = [
@@ -59,18 +65,26 @@ pub fn schema_of<T: JsonSchema>() -> Schema {
 /// The members of a settings struct, each with its schema.
 pub fn properties<T: JsonSchema>() -> Map<String, Value> {
     let mut properties = schema_of::<T>().remove("properties").unwrap_or_default();
-    drop_defaults(&mut properties, &|default| {
-        default.is_null() || default.is_object() || *default == json!([])
-    });
+    drop_defaults(&mut properties);
     if let Value::Object(properties) = properties { properties } else { Map::new() }
 }
 
 /// Takes out defaults of nothing, at every depth.
-fn drop_defaults(value: &mut Value, is_nothing: &impl Fn(&Value) -> bool) {
+fn drop_defaults(value: &mut Value) {
     if let Value::Object(members) = value {
+        let is_nothing = |default: &Value| default.is_null() || default.is_object() || *default == json!([]);
         members.retain(|name, value| name != "default" || !is_nothing(value));
-        members.values_mut().for_each(|value| drop_defaults(value, is_nothing));
+        members.values_mut().for_each(drop_defaults);
     }
+}
+
+/// The schema of a member: a named one, one of objects by name, or an item of a list (`[0]`).
+pub fn member<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    if name.starts_with('[') {
+        return schema.get("items");
+    }
+    let by_name = || schema.get("additionalProperties").filter(|by_name| by_name.is_object());
+    schema["properties"].get(name).or_else(by_name)
 }
 
 pub struct Names {
@@ -78,6 +92,8 @@ pub struct Names {
     pub keys: Map<String, Value>,
     /// Variables of gateways, of the account and about traces, with the schemas of their values.
     pub variables: Map<String, Value>,
+    /// The schema of config.json: keys and their other names, each where its path leads.
+    root: Value,
 }
 
 impl Names {
@@ -90,7 +106,24 @@ impl Names {
         for (_, mut schema) in gateways::declared() {
             variables.extend(schema["properties"].as_object_mut().map(std::mem::take).unwrap_or_default());
         }
-        Self { keys: properties::<K>(), variables }
+        let mut names = Self { keys: properties::<K>(), variables, root: Value::Null };
+        for (key, mut schema) in names.keys.clone() {
+            if let Some(default) = default_of(&schema) {
+                schema["default"] = default;
+            }
+            place(&mut names.root, &key, schema);
+        }
+        for (alias, name) in aliases() {
+            let mut schema = names.schema(name).cloned().unwrap_or_default();
+            let about = schema["description"].as_str().unwrap_or_default();
+            schema["description"] = json!(format!("Another name of {name}. {about}"));
+            schema.as_object_mut().and_then(|schema| schema.remove("default"));
+            place(&mut names.root, alias, schema);
+        }
+        for (object, about) in OBJECTS {
+            names.root["properties"][object]["description"] = json!(about);
+        }
+        names
     }
 
     pub fn schema(&self, name: &str) -> Option<&Value> {
@@ -102,17 +135,19 @@ impl Names {
         self.schema(name).is_some_and(|schema| schema["writeOnly"] == true)
     }
 
-    /// Every path of config.json that has a value: keys, and aliases that are no variables.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let aliases = ALIASES.iter().map(|(alias, _)| *alias).filter(|alias| *alias != "TWILIO_AUTHTOKEN");
-        self.keys.keys().map(String::as_str).chain(aliases)
+    /// The key or variable that a path leads to, and the members behind it.
+    pub fn split<'a>(&self, path: &'a str) -> (&'a str, &'a str) {
+        let whole = (path, "");
+        if self.schema(path).is_some() { whole } else { path.split_once('.').unwrap_or(whole) }
     }
 
     /// Whether a path has a value: that of a key, of an alias, or of a member of a key that is an object.
     pub fn is_value(&self, path: &str) -> bool {
-        let is_object = |key: &str| self.keys.get(key).is_some_and(|schema| schema["type"] == "object");
-        self.paths().any(|known| known == path)
-            || path.split_once('.').is_some_and(|(key, member)| is_object(key) && !member.is_empty())
+        let (key, members) = self.split(path);
+        let is_object = || self.keys.get(key).is_some_and(|schema| schema["type"] == "object");
+        self.keys.contains_key(path)
+            || aliases().any(|(alias, _)| alias == path)
+            || !members.is_empty() && is_object()
     }
 
     /// The members of keys that are objects, at every depth; of objects by name, with `NAME` for the name.
@@ -132,23 +167,22 @@ impl Names {
             || self.keys.keys().chain(&members).find(|known| known.rsplit('.').next() == Some(name)).cloned();
         let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
         let beside = |least| {
-            likest(name, self.children(group).into_iter(), least).map(|known| format!("{prefix}{known}"))
+            likest(name, self.children(group), least).map(|known| format!("{prefix}{known}"))
         };
         beside(0.85).or_else(at_another_level).or_else(|| beside(SIMILAR))
     }
 
     /// The names right below a path of config.json; `""` for its keys.
-    pub fn children(&self, group: &str) -> BTreeSet<&str> {
-        let below = |path| match group {
-            "" => Some(path),
-            _ => str::strip_prefix(path, group).and_then(|rest| rest.strip_prefix('.')),
-        };
-        self.paths().filter_map(|path| below(path)?.split('.').next()).collect()
+    pub fn children(&self, group: &str) -> impl Iterator<Item = &str> {
+        let place = group.replace('[', ".[");
+        let mut names = place.split('.').filter(|name| !name.is_empty());
+        let schema = names.try_fold(&self.root, member);
+        schema.and_then(|schema| schema["properties"].as_object()).into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
     /// Keys and their members that a variable can set, each with the variable's name.
     pub fn own_variables(&self) -> impl Iterator<Item = (String, String)> {
-        let aliases = self.paths().filter(|path| !path.contains('.') && !self.keys.contains_key(*path));
+        let aliases = aliases().map(|(alias, _)| alias).filter(|alias| !alias.contains('.'));
         let keys = self.keys.keys().map(String::as_str).filter(|key| *key != "$schema");
         let members = self.members().into_iter().filter(|path| !path.contains(&format!(".{BY_NAME}.")));
         let paths = keys.chain(aliases).map(str::to_owned).chain(members);
@@ -157,7 +191,7 @@ impl Names {
 
     /// The variables whose values may be in files: those of gateways, of the account and about traces.
     pub fn credentials(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str).chain(["TWILIO_AUTHTOKEN"])
+        self.variables.keys().map(String::as_str).chain([AUTHTOKEN])
     }
 }
 
@@ -216,30 +250,8 @@ pub fn default_of(schema: &Value) -> Option<Value> {
 
 /// The schema as a document, with a line break at the end. `docs/reference/config.schema.json` is this text.
 pub fn json_schema() -> String {
-    let mut root = schema_of::<Keys>();
-    let names = Names::known();
-    let mut top = Map::new();
-    for (key, mut schema) in names.keys.clone() {
-        drop_defaults(&mut schema, &|default| *default == "");
-        if let Some(default) = default_of(&names.keys[&key]) {
-            schema["default"] = default;
-        }
-        place(&mut top, &key, schema);
-    }
-    for (alias, name) in ALIASES.into_iter().filter(|(alias, _)| *alias != "TWILIO_AUTHTOKEN") {
-        let mut schema = names.schema(name).cloned().unwrap_or_default();
-        let about = schema["description"].as_str().map(str::to_owned).unwrap_or_default();
-        schema["description"] = json!(format!("Another name of {name}. {about}"));
-        if let Value::Object(schema) = &mut schema {
-            schema.remove("default");
-        }
-        place(&mut top, alias, schema);
-    }
-    for (object, about) in OBJECTS {
-        top[object]["description"] = json!(about);
-    }
-    root.insert("properties".to_owned(), Value::Object(top));
-    let mut root = root.to_value();
+    let mut root = schema_of::<Keys>().to_value();
+    root["properties"] = Names::known().root["properties"].take();
     tidy(&mut root);
     // A schema is made of strings, numbers and objects with text keys: it always serialises.
     let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
@@ -256,7 +268,7 @@ fn tidy(schema: &mut Value) {
                 Some(_) => " A bare number is seconds.",
                 None => "",
             };
-            members.retain(|name, _| !name.starts_with("x-"));
+            members.retain(|name, value| !name.starts_with("x-") && (name != "default" || value != ""));
             for (name, member) in members {
                 match member {
                     Value::String(text) if name == "description" => {
@@ -272,17 +284,13 @@ fn tidy(schema: &mut Value) {
 }
 
 /// Puts a schema where its path leads, through objects.
-fn place(properties: &mut Map<String, Value>, path: &str, schema: Value) {
+fn place(root: &mut Value, path: &str, schema: Value) {
     match path.split_once('.') {
-        None => {
-            properties.insert(path.to_owned(), schema);
-        }
+        None => root["properties"][path] = schema,
         Some((group, rest)) => {
-            let group =
-                properties.entry(group).or_insert_with(|| json!({ "type": "object", "properties": {} }));
-            if let Some(Value::Object(members)) = group.get_mut("properties") {
-                place(members, rest, schema);
-            }
+            let group = &mut root["properties"][group];
+            group["type"] = json!("object");
+            place(group, rest, schema);
         }
     }
 }

@@ -20,13 +20,11 @@ pub mod values;
 pub trait Kind {
     type Value;
 
-    /// Reads a text; `None` when it is not accepted. Kinds that are lists or objects have [`Kind::of`] alone.
+    /// Reads a value; `None` when it is not accepted.
+    fn of(value: &Value) -> Option<Self::Value>;
+
     fn read(text: &str) -> Option<Self::Value> {
         Self::of(&Value::from(text))
-    }
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        text_of(value).as_deref().and_then(Self::read)
     }
 
     /// The value as `--print-config` and the schema's defaults show it. Secrets are masked.
@@ -122,10 +120,6 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
 impl<K: Kind> Kind for Option<K> {
     type Value = Option<K::Value>;
 
-    fn read(text: &str) -> Option<Self::Value> {
-        K::read(text).map(Some)
-    }
-
     fn of(value: &Value) -> Option<Self::Value> {
         K::of(value).map(Some)
     }
@@ -190,31 +184,29 @@ pub fn object_of(value: &Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// Declares kinds: what is accepted, the schema if it is not that of any text, how a text (`read`) or any value (`of`) is
-/// read, and how it is shown where that is not as serde does.
+/// Declares kinds: the value, what is accepted, the schema if it is not that of any text; then how a trimmed `text`, a
+/// `raw` one or `any` value is read, and how it is shown where that is not as serde does.
 macro_rules! kinds {
+    (@of $from:ident any) => { Some($from) };
+    (@of $from:ident raw) => { $crate::setting::text_of($from).as_deref() };
+    (@of $from:ident text) => { $crate::setting::text_of($from).as_deref().map(str::trim) };
+    (@given any) => { serde_json::Value };
+    (@given $text:ident) => { str };
     (@shown) => { |value| serde_json::json!(value) };
-    (@shown |$it:ident| $shown:expr) => { |$it| $shown };
-    ($($(#[$doc:meta])* $name:ident -> $value:ty {
-        accepted: $accepted:expr,
-        $(schema: $schema:expr,)?
-        $(read: |$text:ident| $read:expr,)?
-        $(of: |$given:ident| $of:expr,)?
-        $(shown: |$it:ident| $shown:expr,)?
-    })*) => {$(
+    (@shown |$it:ident| $shown:expr) => { |$it| serde_json::json!($shown) };
+    ($($(#[$doc:meta])* $name:ident -> $value:ty, $accepted:expr $(, $schema:expr)?;
+        $how:ident |$given:ident| $read:expr; $(|$it:ident| $shown:expr;)?
+    )*) => {$(
         $(#[$doc])*
         pub struct $name;
 
         impl $crate::setting::Kind for $name {
             type Value = $value;
 
-            $(fn read($text: &str) -> Option<Self::Value> {
-                $read
-            })?
-
-            $(fn of($given: &serde_json::Value) -> Option<Self::Value> {
-                $of
-            })?
+            fn of(from: &serde_json::Value) -> Option<Self::Value> {
+                let read: fn(&$crate::setting::kinds!(@given $how)) -> Option<Self::Value> = |$given| $read;
+                $crate::setting::kinds!(@of from $how).and_then(read)
+            }
 
             fn shown(value: &Self::Value) -> serde_json::Value {
                 let shown: fn(&Self::Value) -> serde_json::Value =
@@ -268,20 +260,14 @@ impl<K: Kind> Kind for List<K> {
 }
 
 kinds! {
-    Flag -> bool {
-        accepted: "true or false",
-        schema: json_schema!({ "anyOf": [
-            { "type": "boolean" },
-            { "type": "string", "pattern": "^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\\s*$" },
-        ]}),
-        read: |text| text.trim().to_ascii_lowercase().parse().ok(),
-    }
+    Flag -> bool, "true or false", json_schema!({ "anyOf": [
+        { "type": "boolean" },
+        { "type": "string", "pattern": "^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\\s*$" },
+    ]});
+        text |text| text.to_ascii_lowercase().parse().ok();
 
-    Text -> String {
-        accepted: "a text",
-        schema: json_schema!({ "type": ["string", "number", "boolean"] }),
-        read: |text| Some(text.to_owned()),
-    }
+    Text -> String, "a text", json_schema!({ "type": ["string", "number", "boolean"] });
+        raw |text| Some(text.to_owned());
 }
 
 pub trait Named: Copy + PartialEq + 'static {
@@ -294,7 +280,8 @@ pub struct Choice<T>(PhantomData<T>);
 impl<T: Named> Kind for Choice<T> {
     type Value = T;
 
-    fn read(text: &str) -> Option<T> {
+    fn of(value: &Value) -> Option<T> {
+        let text = text_of(value)?;
         T::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, value)| *value)
     }
 
@@ -329,8 +316,8 @@ pub struct Whole<const MIN: u64, const MAX: u64, T = u64>(PhantomData<T>);
 impl<const MIN: u64, const MAX: u64, T: TryFrom<u64> + Serialize> Kind for Whole<MIN, MAX, T> {
     type Value = T;
 
-    fn read(text: &str) -> Option<T> {
-        text.trim().parse().ok().filter(|number| (MIN..=MAX).contains(number))?.try_into().ok()
+    fn of(value: &Value) -> Option<T> {
+        text_of(value)?.trim().parse().ok().filter(|number| (MIN..=MAX).contains(number))?.try_into().ok()
     }
 
     fn shown(number: &T) -> Value {
@@ -408,7 +395,8 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
 impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Kind for Span<MIN, MAX, UNIT_SECONDS> {
     type Value = Duration;
 
-    fn read(text: &str) -> Option<Duration> {
+    fn of(value: &Value) -> Option<Duration> {
+        let text = text_of(value)?;
         let text = text.trim();
         let span = if text.bytes().all(|b| b.is_ascii_digit()) {
             Duration::from_secs(UNIT_SECONDS.checked_mul(text.parse().ok()?)?)

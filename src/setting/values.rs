@@ -35,6 +35,15 @@ impl ListenAddress {
     pub fn is_loopback(&self) -> bool {
         is_loopback_host(&self.host)
     }
+
+    /// `host:port`, or `:port` for every address.
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        // Without brackets nothing says where an IPv6 address ends and the port begins.
+        let is_split = !host.contains(':') || host.starts_with('[');
+        let is_port = is_split && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        Some(Self { host: Host::read(host)?, port: port.parse().ok().filter(|_| is_port)? })
+    }
 }
 
 impl fmt::Display for ListenAddress {
@@ -77,453 +86,305 @@ const VERIFICATION: &str = "verification";
 
 kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
-    FilePath -> PathBuf {
-        accepted: "a path",
-        read: |text| (!text.trim().is_empty() && !text.contains('\0')).then(|| text.into()),
-        shown: |path| json!(path.to_string_lossy()),
-    }
+    FilePath -> PathBuf, "a path";
+        raw |text| (!text.trim().is_empty() && !text.contains('\0')).then(|| text.into());
+        |path| path.to_string_lossy();
 
     /// The name that messages speak in. Empty where none is given.
-    Brand -> String {
-        accepted: "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)",
-        schema: json_schema!({ "type": ["string", "number"], "maxLength": 100 }),
-        read: |text| {
-            let text = text.trim();
-            let usable = text.chars().count() <= 100
-                && !text.contains("_CODE_")
-                && !text.chars().any(|c| c.is_control() || matches!(c, '{' | '}'));
-            usable.then(|| text.to_owned())
-        },
-    }
+    Brand -> String, "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)",
+        json_schema!({ "type": ["string", "number"], "maxLength": 100 });
+        text |text| (text.is_empty() || short_name(text, 100).is_ok()).then(|| text.to_owned());
 
-    RegionChoice -> Option<Region> {
-        accepted: "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"",
-        read: |text| {
-            let text = text.trim();
-            if text.eq_ignore_ascii_case("off") { Some(None) } else { Region::parse(text).map(Some) }
-        },
-        shown: |region| json!(region.map_or_else(|| "off".to_owned(), |region| region.to_string())),
-    }
+    RegionChoice -> Option<Region>, "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"";
+        text |text| if text.eq_ignore_ascii_case("off") { Some(None) } else { Region::parse(text).map(Some) };
+        |region| region.map_or_else(|| "off".to_owned(), |region| region.to_string());
 
     /// A host: a name, an address, or nothing for every address. Kept without brackets.
-    Host -> String {
-        accepted: "a host name or an address such as \"localhost\", \"127.0.0.1\" or \"::1\", without a scheme or a port; \
-                   empty means every address of the machine",
-        read: |text| {
-            let text = text.trim();
+    Host -> String, "a host name or an address such as \"localhost\", \"127.0.0.1\" or \"::1\", without a scheme or a port; \
+                     empty means every address of the machine";
+        text |text| {
             let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-            if bare.parse::<Ipv6Addr>().is_ok() {
-                return Some(bare.to_owned());
-            }
-            let name = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
-            name.then(|| text.to_owned())
-        },
-    }
+            let is_address = bare.parse::<Ipv6Addr>().is_ok();
+            let is_name = || text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+            (is_address || is_name()).then(|| bare.to_owned())
+        };
 
-    HostPort -> Option<ListenAddress> {
-        accepted: "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
-                   scheme",
-        read: |text| {
-            let text = text.trim();
-            if text.is_empty() {
-                return Some(None);
-            }
-            let (host, port) = text.rsplit_once(':')?;
-            // Without brackets nothing says where an IPv6 address ends and the port begins.
-            if host.contains(':') && !host.starts_with('[') {
-                return None;
-            }
-            let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-            let port = port.parse().ok().filter(|_| digits)?;
-            Some(Some(ListenAddress { host: Host::read(host)?, port }))
-        },
-        shown: |address| json!(address.as_ref().map(ToString::to_string).unwrap_or_default()),
-    }
+    HostPort -> Option<ListenAddress>, "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \
+                                        \"[::1]:3000\" or \":3000\", without a scheme";
+        text |text| if text.is_empty() { Some(None) } else { ListenAddress::parse(text).map(Some) };
+        |address| address.as_ref().map(ToString::to_string).unwrap_or_default();
 
     /// An address: scheme, host and perhaps a path, without a slash at the end.
-    BaseUrl -> Arc<str> {
-        accepted: "a URL that begins with http:// or https://, without a user name, a query or a fragment",
-        schema: json_schema!({ "type": "string", "format": "uri" }),
-        read: |text| {
-            let url = Url::parse(text.trim()).ok()?;
-            let fits = matches!(url.scheme(), "http" | "https")
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.query().is_none()
-                && url.fragment().is_none();
+    BaseUrl -> Arc<str>, "a URL that begins with http:// or https://, without a user name, a query or a fragment",
+        json_schema!({ "type": "string", "format": "uri" });
+        text |text| {
+            let url = Url::parse(text).ok()?;
+            let is_plain = url.username().is_empty() && url.password().is_none();
+            let ends = url.query().is_none() && url.fragment().is_none();
+            let fits = matches!(url.scheme(), "http" | "https") && is_plain && ends;
             fits.then(|| url.as_str().trim_end_matches('/').into())
-        },
-        shown: |url| json!(url.as_ref()),
-    }
+        };
+        |url| url.as_ref();
 
     /// An origin as browsers spell it: scheme, host, and the port unless it is the scheme's.
-    Origin -> String {
-        accepted: "origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
-                   scheme, host and perhaps a port, without a path and without wildcards. Name every host",
-        read: |text| origin(text),
-    }
+    Origin -> String, "origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": scheme, host \
+                       and perhaps a port, without a path and without wildcards. Name every host";
+        text |text| {
+            let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+            (url.origin().ascii_serialization() == text && !text.contains('*')).then(|| text.to_owned())
+        };
 
-    Header -> HeaderName {
-        accepted: "the name of a header, such as X-Forwarded-For",
-        read: |text| text.trim().parse().ok(),
-        shown: |header| json!(header.as_str()),
-    }
+    Header -> HeaderName, "the name of a header, such as X-Forwarded-For";
+        text |text| text.parse().ok();
+        |header| header.as_str();
 
-    Network -> IpNet {
-        accepted: "addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"",
-        read: |text| network(text),
-        shown: |network| json!(network.to_string()),
-    }
+    /// A network, or a single address.
+    Network -> IpNet, "addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"";
+        text |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        |network| network.to_string();
 
     /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
     /// given.
-    PlainUrl -> String {
-        accepted: format!(
-            "host, port and path such as \"sms.example.com:8080/soap\" (http:// is added), or {}", BaseUrl::accepted()
-        ),
-        schema: json_schema!({ "type": "string", "format": "uri-reference" }),
-        read: |text| BaseUrl::read(&with_scheme(text.trim())).map(|_| text.trim().to_owned()),
-    }
+    PlainUrl -> String,
+        format!("host, port and path such as \"sms.example.com:8080/soap\" (http:// is added), or {}", BaseUrl::accepted()),
+        json_schema!({ "type": "string", "format": "uri-reference" });
+        text |text| BaseUrl::read(&with_scheme(text)).map(|_| text.to_owned());
 
     /// The text of a message, before it is checked.
-    MessageText -> String {
-        accepted: "a text that contains {code}",
-        schema: json_schema!({ "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST }),
-        read: |text| Some(text.to_owned()),
-    }
+    MessageText -> String, "a text that contains {code}",
+        json_schema!({ "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST });
+        raw |text| Some(text.to_owned());
 
-    LocaleTag -> Locale {
-        accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
-        schema: json_schema!({
-            "type": "string",
-            "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
-            IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
-        }),
-        read: |text| Locale::parse(text.trim()),
-        shown: |locale| json!(locale.to_string()),
-    }
+    LocaleTag -> Locale, "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)", json_schema!({
+        "type": "string",
+        "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
+        IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
+    });
+        text |text| Locale::parse(text);
+        |locale| locale.to_string();
 
-    WebDomain -> String {
-        accepted: "the host name of a web site such as \"example.com\", without a scheme, a port or a path (a name with \
-                   other letters in its xn-- form)",
-        read: |text| {
-            let text = text.trim().to_ascii_lowercase();
+    WebDomain -> String, "the host name of a web site such as \"example.com\", without a scheme, a port or a path (a name with \
+                          other letters in its xn-- form)";
+        text |text| {
+            let text = text.to_ascii_lowercase();
             let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
             let plain = !text.is_empty() && text.len() <= 253 && text.chars().all(of_name);
             // A numeric address is no name, and a browser binds no code to it.
             let host = Url::parse(&format!("https://{text}/")).ok()?.domain().map(str::to_owned);
             (plain && host.as_deref() == Some(text.as_str())).then_some(text)
-        },
-    }
+        };
 
     /// The base address of a collector, read as the address of its spans.
-    SpansUrl -> Url {
-        accepted: BaseUrl::accepted(),
-        schema: BaseUrl::schema(),
-        read: |text| Url::parse(&format!("{}{SPANS_PATH}", BaseUrl::read(text)?)).ok(),
-        shown: |url| json!(url.as_str().trim_end_matches(SPANS_PATH)),
-    }
+    SpansUrl -> Url, BaseUrl::accepted(), BaseUrl::schema();
+        text |text| Url::parse(&format!("{}{SPANS_PATH}", BaseUrl::read(text)?)).ok();
+        |url| url.as_str().trim_end_matches(SPANS_PATH);
 
     /// Headers as OpenTelemetry's libraries take them, values percent-encoded.
-    OtlpHeaders -> HeaderMap {
-        accepted: "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded",
-        schema: hidden(),
-        read: |text| headers(text),
-        shown: |_headers| json!(NOT_SHOWN),
-    }
+    OtlpHeaders -> HeaderMap, "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded", hidden();
+        text |text| headers(text);
+        |_headers| NOT_SHOWN;
 
-    TraceName -> String {
-        accepted: "a name of 1 to 256 characters without line breaks",
-        read: |text| is_line(text).then(|| text.trim().to_owned()),
-    }
+    TraceName -> String, "a name of 1 to 256 characters without line breaks";
+        text |text| is_line(text).then(|| text.to_owned());
 
-    Share -> f64 {
-        accepted: "a number from 0 to 1",
-        schema: json_schema!({ "type": ["number", "string"], "minimum": 0, "maximum": 1 }),
-        read: |text| text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)),
-    }
+    Share -> f64, "a number from 0 to 1", json_schema!({ "type": ["number", "string"], "minimum": 0, "maximum": 1 });
+        text |text| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
 
     /// The id of this server's own account. No secret, but a token is easily pasted into the wrong variable.
-    AccountSid -> Sid {
-        accepted: "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them",
-        schema: hidden(),
-        read: |text| Sid::parse(SidKind::Account, text.trim()),
-        shown: |sid| json!(sid.to_string()),
-    }
+    AccountSid -> Sid, "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them", hidden();
+        text |text| Sid::parse(SidKind::Account, text);
+        |sid| sid.to_string();
 
     /// Whom a message comes from: the longest address of a short message (3GPP TS 23.040, 9.1.2.5) has 20 digits.
-    SourceName -> String {
-        accepted: "a sender of 1 to 20 characters, such as a name",
-        schema: json_schema!({ "type": ["string", "number"], "minLength": 1, "maxLength": 20 }),
-        read: |text| {
-            let text = text.trim();
-            let fits = (1..=20).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-            fits.then(|| text.to_owned())
-        },
-    }
+    SourceName -> String, "a sender of 1 to 20 characters, such as a name",
+        json_schema!({ "type": ["string", "number"], "minLength": 1, "maxLength": 20 });
+        text |text| note(text, 20).ok();
 
     /// A whole phone number of ours.
-    OwnNumber -> PhoneNumber {
-        accepted: "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix",
-        schema: hidden(),
-        read: |text| own_number(text.trim()),
-        shown: |number| json!(number.to_string()),
-    }
+    OwnNumber -> PhoneNumber,
+        "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix", hidden();
+        text |text| own_number(text);
+        |number| number.to_string();
 
     /// Whom messages of Twilio come from. A number is masked, a name is shown as it is.
-    SenderNumber -> String {
-        accepted: "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix",
-        schema: hidden(),
-        read: |text| {
-            let text = text.trim();
-            let fits = (1..=40).contains(&text.len()) && !text.contains(':') && !text.chars().any(char::is_control);
-            fits.then(|| text.to_owned())
-        },
-        shown: |sender| json!(own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string())),
-    }
+    SenderNumber -> String,
+        "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix", hidden();
+        text |text| note(text, 40).ok().filter(|text| text.len() <= 40 && !text.contains(':'));
+        |sender| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
 
     /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
-    Login -> String {
-        accepted: "a name of 1 to 256 characters without colons and line breaks",
-        schema: hidden(),
-        read: |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().to_owned()),
-        shown: |_name| json!(NOT_SHOWN),
-    }
+    Login -> String, "a name of 1 to 256 characters without colons and line breaks", hidden();
+        text |text| (is_line(text) && !text.contains(':')).then(|| text.to_owned());
+        |_name| NOT_SHOWN;
 
     /// The public half of a pair of key and secret.
-    Identifier -> String {
-        accepted: "an id of at most 256 printable ASCII characters without spaces and colons",
-        schema: hidden(),
-        read: |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().to_owned()),
-        shown: |_id| json!(NOT_SHOWN),
-    }
+    Identifier -> String, "an id of at most 256 printable ASCII characters without spaces and colons", hidden();
+        text |text| (is_word(text, 1, 256) && !text.contains(':')).then(|| text.to_owned());
+        |_id| NOT_SHOWN;
 
     /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
-    FriendlyName -> String {
-        accepted: "a text",
-        schema: json_schema!({
-            "type": ["string", "number"],
-            "maxLength": NAME_LONGEST,
-            IN_REQUESTS: { "type": "string", "maxLength": NAME_LONGEST, "pattern": NAME, "example": "Owl Bank" },
-        }),
-        read: |text| Some(text.trim().to_owned()),
-    }
+    FriendlyName -> String, "a text", json_schema!({
+        "type": ["string", "number"],
+        "maxLength": NAME_LONGEST,
+        IN_REQUESTS: { "type": "string", "maxLength": NAME_LONGEST, "pattern": NAME, "example": "Owl Bank" },
+    });
+        text |text| Some(text.to_owned());
 
     /// The name of an alternative voice.
-    TtsName -> String {
-        accepted: format!(
-            "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark \
-             places in messages"
-        ),
-        schema: json_schema!({
+    TtsName -> String,
+        format!("a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark \
+                 places in messages"),
+        json_schema!({
             "type": "string",
             "maxLength": TTS_NAME_LONGEST,
             IN_REQUESTS: { "type": "string", "maxLength": TTS_NAME_LONGEST, "pattern": LINE, "example": "Owl Bank" },
-        }),
-        read: |text| short_name(text, TTS_NAME_LONGEST).ok(),
-    }
+        });
+        text |text| short_name(text, TTS_NAME_LONGEST).ok();
 
-    CodeDigits -> CodeLength {
-        accepted: Digits::accepted(),
-        schema: json_schema!({ "anyOf": spellings::<Digits>() }),
-        read: |text| CodeLength::new(Digits::read(text)?.try_into().ok()?),
-        shown: |length| json!(length.get()),
-    }
+    CodeDigits -> CodeLength, Digits::accepted(), json_schema!({ "anyOf": spellings::<Digits>() });
+        any |value| CodeLength::new(Digits::of(value)?.try_into().ok()?);
+        |length| length.get();
 
     /// The lifetime of a code. The default service may have a life that others may not have.
-    CodeLife -> Duration {
-        accepted: ServiceTime::accepted(),
-        schema: json_schema!({
-            "anyOf": spellings::<ServiceTime>(),
-            UNIT: 1,
-            IN_REQUESTS: {
-                "type": "integer",
-                "minimum": 30,
-                "maximum": 3_600,
-                "example": 600,
-                ACCEPTED: ServiceTime::in_seconds(),
-            },
-        }),
-        read: |text| CodeTime::read(text),
-        shown: |life| CodeTime::shown(life),
-    }
+    CodeLife -> Duration, ServiceTime::accepted(), json_schema!({
+        "anyOf": spellings::<ServiceTime>(),
+        UNIT: 1,
+        IN_REQUESTS: {
+            "type": "integer", "minimum": 30, "maximum": 3_600, "example": 600, ACCEPTED: ServiceTime::in_seconds(),
+        },
+    });
+        any |value| CodeTime::of(value);
+        |life| CodeTime::shown(life);
 
-    LockoutKind -> LockoutRule {
-        accepted: format!("\"verification\" or {}", LockoutTime::accepted()),
-        schema: json_schema!({
-            "anyOf": ([vec![json!({ "enum": [VERIFICATION] })], spellings::<LockoutTime>()].concat()),
-            UNIT: 60,
-            IN_REQUESTS: {
-                "type": "string",
-                "pattern": "^(verification|[0-9]{1,7})?$",
-                "example": VERIFICATION,
-                ACCEPTED: format!("\"verification\" or {}", LockoutTime::in_seconds()),
-            },
-        }),
-        read: |text| if text.trim().eq_ignore_ascii_case(VERIFICATION) {
+    LockoutKind -> LockoutRule, format!("\"verification\" or {}", LockoutTime::accepted()), json_schema!({
+        "anyOf": ([vec![json!({ "enum": [VERIFICATION] })], spellings::<LockoutTime>()].concat()),
+        UNIT: 60,
+        IN_REQUESTS: {
+            "type": "string",
+            "pattern": "^(verification|[0-9]{1,7})?$",
+            "example": VERIFICATION,
+            ACCEPTED: format!("\"verification\" or {}", LockoutTime::in_seconds()),
+        },
+    });
+        text |text| if text.eq_ignore_ascii_case(VERIFICATION) {
             Some(LockoutRule::Verification)
         } else {
             LockoutTime::read(text).map(LockoutRule::Fixed)
-        },
-        shown: |rule| match rule {
+        };
+        |rule| match rule {
             LockoutRule::Verification => json!(VERIFICATION),
             LockoutRule::Fixed(span) => LockoutTime::shown(span),
-        },
-    }
+        };
 
     /// The id of a template. A user may write the template's name as well.
-    TemplateId -> Sid {
-        accepted: "the name or the id of a template",
-        schema: json_schema!({
+    TemplateId -> Sid, "the name or the id of a template", json_schema!({
+        "type": "string",
+        IN_REQUESTS: {
             "type": "string",
-            IN_REQUESTS: {
-                "type": "string",
-                "pattern": "^(HJ[0-9a-fA-F]{32})?$",
-                "example": "HJ0123456789abcdef0123456789abcdef",
-            },
-        }),
-        read: |text| {
-            let text = text.trim();
-            let id = || Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text));
-            (!text.is_empty()).then(id)
+            "pattern": "^(HJ[0-9a-fA-F]{32})?$",
+            "example": "HJ0123456789abcdef0123456789abcdef",
         },
-        shown: |sid| json!(sid.to_string()),
-    }
+    });
+        text |text| (!text.is_empty())
+            .then(|| Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text)));
+        |sid| sid.to_string();
 
     /// A moment, or a day: its beginning.
-    Moment -> Timestamp {
-        accepted: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
-        read: |text| Timestamp::parse_day_or_moment(text.trim()),
-    }
+    Moment -> Timestamp, "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"";
+        text |text| Timestamp::parse_day_or_moment(text);
 
     /// A key that only another system has a use for: anything, and never shown.
-    Ignored -> String {
-        accepted: "anything",
-        schema: Text::schema(),
-        of: |_value| Some(String::new()),
-        shown: |_text| Value::Null,
-    }
+    Ignored -> String, "anything", Text::schema();
+        any |_value| Some(String::new());
+        |_text| ();
 
     /// Texts by channel and language, before their names and they themselves are checked.
-    MessageTexts -> Map<String, Value> {
-        accepted: "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}",
-        schema: {
+    MessageTexts -> Map<String, Value>,
+        "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}",
+        {
             let text = MessageText::schema();
             let of_channel =
                 json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
             json_schema!({ "type": "object", "additionalProperties": false, "properties": {
                 "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
             }})
-        },
-        of: |value| object_of(value),
-    }
+        };
+        any |value| object_of(value);
 
-    Currency -> String {
-        accepted: "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)",
-        read: |text| {
-            let text = text.trim();
-            let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic());
-            is_code.then(|| text.to_ascii_uppercase())
-        },
-    }
+    Currency -> String, "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)";
+        text |text| (text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase());
 
     /// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
-    WorkflowText -> String {
-        accepted: Workflow::accepted(),
-        schema: {
-            let mut schema = Workflow::schema();
-            let in_requests = json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" });
-            schema.insert(IN_REQUESTS.to_owned(), in_requests);
-            schema
-        },
-        of: |value| Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps)),
-    }
+    WorkflowText -> String, Workflow::accepted(), {
+        let mut schema = Workflow::schema();
+        schema.insert(IN_REQUESTS.to_owned(), json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" }));
+        schema
+    };
+        any |value| Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps));
 
     /// One channel or a list of them.
-    Channels -> Vec<Channel> {
-        accepted: "one or more of \"sms\", \"call\" and \"whatsapp\"",
-        schema: {
-            let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
-            json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
-        },
-        of: |value| {
+    Channels -> Vec<Channel>, "one or more of \"sms\", \"call\" and \"whatsapp\"", {
+        let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
+        json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
+    };
+        any |value| {
             let given = List::<ChannelName>::of(value).filter(|channels| !channels.is_empty())?;
             Some(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
-        },
-        shown: |channels| channels.iter().map(|channel| channel.as_str()).collect(),
-    }
+        };
+        |channels| channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>();
 
     /// One text or number, or a list of them.
-    Texts -> Vec<String> {
-        accepted: "a list of texts or numbers, or one of them",
-        schema: {
-            let text = Text::schema();
-            json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
-        },
-        of: |value| match value {
+    Texts -> Vec<String>, "a list of texts or numbers, or one of them",
+        json_schema!({ "anyOf": [Text::schema(), { "type": "array", "items": Text::schema() }] });
+        any |value| match value {
             Value::Array(values) => values.iter().map(text_of).collect(),
             value => text_of(value).map(|text| vec![text]),
-        },
-    }
+        };
 
     /// A channel, perhaps with the time to wait for a receipt: `sms` or `sms:20s`.
-    Step -> WorkflowStep {
-        accepted: "a channel",
-        read: |text| {
+    Step -> WorkflowStep, "a channel";
+        text |text| {
             let (channel, timeout) = text.split_once(':').unwrap_or((text, "20s"));
             let timeout = Span::<SECOND, HOUR>::read(timeout)?;
             Some(WorkflowStep { channel: ChannelName::read(channel)?, timeout })
-        },
-        shown: |step| json!(step_text(step)),
-    }
+        };
+        |step| step_text(step);
 
-    ChannelName -> Channel {
-        accepted: "\"sms\", \"call\" or \"whatsapp\"",
-        read: |text| Channel::parse(text.trim()),
-        shown: |channel| json!(channel.as_str()),
-    }
+    ChannelName -> Channel, "\"sms\", \"call\" or \"whatsapp\"";
+        text |text| Channel::parse(text);
+        |channel| channel.as_str();
 
     /// Channels that are tried one after another; none when it is empty.
-    Workflow -> Vec<WorkflowStep> {
-        accepted: format!(
+    Workflow -> Vec<WorkflowStep>,
+        format!(
             "a list of at most {} channels (\"sms\", \"call\", \"whatsapp\"), each perhaps with the time to wait for a \
              receipt from 1s to 1h, such as [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
             Workflow::LONGEST
         ),
-        schema: {
+        {
             let step =
                 "\\s*([Ss][Mm][Ss]|[Cc][Aa][Ll][Ll]|[Ww][Hh][Aa][Tt][Ss][Aa][Pp][Pp])\\s*(:[0-9A-Za-z\\s]+)?";
             json_schema!({ "anyOf": [
                 { "type": "array", "maxItems": Workflow::LONGEST, "items": { "type": "string", "pattern": format!("^{step}$") } },
                 { "type": "string", "pattern": format!("^({step}(,{step})*|\\s*)$") },
             ]})
-        },
-        of: |value| List::<Step>::of(value).filter(|steps| steps.len() <= Workflow::LONGEST),
-        shown: |steps| json!(Workflow::text(steps)),
-    }
-}
+        };
+        any |value| List::<Step>::of(value).filter(|steps| steps.len() <= Workflow::LONGEST);
+        |steps| Workflow::text(steps);
 
-/// Declares kinds of secrets: the accepted values, and how a text is read.
-macro_rules! secrets {
-    ($($(#[$doc:meta])* $name:ident: $accepted:literal, |$text:ident| $read:expr;)*) => { kinds! {$(
-        $(#[$doc])*
-        $name -> SecretString {
-            accepted: $accepted,
-            schema: hidden(),
-            read: |$text| $read,
-            shown: |_secret| json!(NOT_SHOWN),
-        }
-    )*} };
-}
+    Password -> SecretString, "a secret of 1 to 256 characters without line breaks", hidden();
+        raw |text| is_line(text).then(|| text.into());
+        |_secret| NOT_SHOWN;
 
-secrets! {
-    Password: "a secret of 1 to 256 characters without line breaks", |text| is_line(text).then(|| text.into());
-
-    Token: "a token of at most 256 printable ASCII characters without spaces", |text| is_word(text.trim(), 1, 256).then(|| text.trim().into());
+    Token -> SecretString, "a token of at most 256 printable ASCII characters without spaces", hidden();
+        text |text| is_word(text, 1, 256).then(|| text.into());
+        |_secret| NOT_SHOWN;
 
     /// The auth token of this server's own account.
-    AccountToken: "16 to 128 visible ASCII characters without spaces, such as `openssl rand -hex 16` makes them; it is \
-                   compared by a fast hash, so it must be random", |text| is_word(text.trim(), 16, 128).then(|| text.trim().into());
+    AccountToken -> SecretString, "16 to 128 visible ASCII characters without spaces, such as `openssl rand -hex 16` makes them; \
+                                   it is compared by a fast hash, so it must be random", hidden();
+        text |text| is_word(text, 16, 128).then(|| text.into());
+        |_secret| NOT_SHOWN;
 }
 
 /// The schema of a value that no message repeats.
@@ -541,8 +402,8 @@ pub struct TwilioSid<const A: char, const B: char>;
 impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     type Value = String;
 
-    fn read(text: &str) -> Option<String> {
-        Some(text.trim()).filter(|text| is_name(text)).map(str::to_owned)
+    fn of(value: &Value) -> Option<String> {
+        text_of(value).map(|text| text.trim().to_owned()).filter(|text| is_name(text))
     }
 
     /// Enough of an id to recognise it.
@@ -593,20 +454,6 @@ const NAME_LONGEST: usize = 30;
 
 /// Twilio refuses names with more digits: they could be taken for a code.
 const NAME_DIGITS: usize = 4;
-
-/// A network, or a single address.
-fn network(text: &str) -> Option<IpNet> {
-    let text = text.trim();
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-/// An origin, if it is spelled as browsers spell it.
-fn origin(text: &str) -> Option<String> {
-    let text = text.trim();
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let origin = url.origin().ascii_serialization();
-    (origin == text && !origin.contains('*')).then_some(origin)
-}
 
 /// A name for people on one line, which is no placeholder in a message.
 pub fn short_name(text: &str, longest: usize) -> Result<String, String> {
@@ -733,7 +580,7 @@ pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
         if let Some(host) = Host::read(text) {
             return Some((host, None)).filter(|(host, _)| !host.is_empty());
         }
-        let address = HostPort::read(text)?.filter(|address| !address.host.is_empty())?;
+        let address = ListenAddress::parse(text).filter(|address| !address.host.is_empty())?;
         return Some((address.host, Some(address.port)));
     }
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
