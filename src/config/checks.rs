@@ -17,46 +17,28 @@ use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
-/// The setting by which other machines reach the server, as errors name it.
-pub struct Exposure {
-    subject: String,
-    given: Option<String>,
-    origin: String,
-    because: &'static str,
-}
-
-/// Returns `None` if only this machine reaches the server. `listen` is the address with its origin.
-pub fn exposure(production: bool, listen: Option<&(ListenAddress, String)>, c: &Context) -> Option<Exposure> {
-    if production {
-        return Some(Exposure {
-            subject: "production".to_owned(),
-            given: Some("true".to_owned()),
-            origin: c.origin("production"),
-            because: "in production",
-        });
-    }
-    let (listen, origin) = listen.filter(|(listen, _)| !listen.is_loopback())?;
-    Some(Exposure {
-        subject: format!("listen address {listen}"),
-        given: None,
-        origin: origin.clone(),
-        because: "on an address that is not loopback",
-    })
-}
-
 /// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
-/// provider's variable it would show them codes.
+/// provider's variable it would show them codes. `origin` is that of the gateways, and `listen` the address with its own.
 pub fn simulator(
     gateways: &GatewaySettings,
     origin: &str,
-    exposure: Exposure,
+    production: bool,
+    listen: Option<&(ListenAddress, String)>,
     allowed: bool,
     c: &mut Context,
 ) {
-    if !gateways.has_simulator() {
-        return;
-    }
-    let Exposure { subject, given, origin: place, because } = exposure;
+    let outside = listen.filter(|(listen, _)| !listen.is_loopback());
+    let (subject, given, place, because) = match outside {
+        _ if !gateways.has_simulator() => return,
+        _ if production => {
+            ("production".to_owned(), Some("true".to_owned()), c.origin("production"), "in production")
+        }
+        Some((listen, origin)) => {
+            let because = "on an address that is not loopback";
+            (format!("listen address {listen}"), None, origin.clone(), because)
+        }
+        None => return,
+    };
     let only = gateways.only_simulator();
     if allowed {
         let what = if only { "no message leaves" } else { "some messages do not leave" };
@@ -175,19 +157,20 @@ pub fn delivery_with(
 /// Every channel must have a gateway that serves it.
 fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &mut Context) {
     for channel in Channel::ALL {
-        if !delivery.workflow.iter().any(|step| step.channel == channel) {
-            continue;
-        }
-        let problem = if channel == Channel::Call && !delivery.voice {
-            "it has the channel \"call\", and calls are not allowed: set \"voice\" to true".to_owned()
-        } else if gateways.serves(channel) || channel == Channel::Call {
+        let problem = match channel {
+            _ if !delivery.workflow.iter().any(|step| step.channel == channel) => continue,
+            Channel::Call if !delivery.voice => {
+                "it has the channel \"call\", and calls are not allowed: set \"voice\" to true".to_owned()
+            }
             // The error about `voice` already covers a call that no gateway makes.
-            continue;
-        } else {
-            format!(
-                "it has the channel {:?}, and no gateway of otp-sms-provider serves that",
-                channel.as_str()
-            )
+            Channel::Call => continue,
+            _ if gateways.serves(channel) => continue,
+            _ => {
+                format!(
+                    "it has the channel {:?}, and no gateway of otp-sms-provider serves that",
+                    channel.as_str()
+                )
+            }
         };
         c.wrong("workflow", Some(quoted(&Workflow::text(&delivery.workflow))), problem);
     }
@@ -314,27 +297,22 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
         webotp_domain: inputs.webotp_domain.clone(),
     };
     let place = |source: TextSource| match source {
-        TextSource::Message => ("otp-message", "otp-message", settings.message.as_str()),
-        TextSource::TutorialMessage => {
-            ("tutorial-message", "tutorial-message", settings.tutorial_message.as_str())
+        TextSource::Message => ("otp-message", settings.message.as_str()),
+        TextSource::TutorialMessage => ("tutorial-message", settings.tutorial_message.as_str()),
+        TextSource::Local(index) => {
+            let text = settings.messages.get(index).map(|local| local.text.as_str()).unwrap_or_default();
+            (paths.get(index).map_or("otp-messages", String::as_str), text)
         }
-        TextSource::Local(index) => (
-            "otp-messages",
-            paths.get(index).map_or("otp-messages", String::as_str),
-            settings.messages.get(index).map(|local| local.text.as_str()).unwrap_or_default(),
-        ),
-        TextSource::WebOtpDomain => {
-            ("webotp-domain", "webotp-domain", settings.webotp_domain.as_deref().unwrap_or_default())
-        }
+        TextSource::WebOtpDomain => ("webotp-domain", settings.webotp_domain.as_deref().unwrap_or_default()),
     };
     let checked = Templates::check(&settings);
     for Finding { source, words } in checked.as_ref().map_or_else(|findings| findings, |(_, found)| found) {
-        let (key, path, text) = place(*source);
-        let origin = c.origin(key);
+        let (path, text) = place(*source);
         if checked.is_ok() {
+            let origin = c.origin(path);
             c.report.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
         } else {
-            c.report.wrong(path, quoted(text), words, origin);
+            c.wrong(path, quoted(text), words);
         }
     }
     checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
@@ -343,41 +321,38 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
 /// The texts of `otp-messages`, each with its path. Wrong ones are reported and omitted, and the rest is still checked.
 fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, LocalText)> {
     let mut local: Vec<(String, LocalText)> = Vec::new();
-    let origin = c.origin("otp-messages");
-    let mut wrong = |path: &str, given: Option<String>, problem: &str| {
-        c.report.wrong(path, given, problem, origin.clone());
-    };
     for (name, value) in channels {
         let path = format!("otp-messages.{name}");
         let channel = Channel::parse(name);
         if channel.is_none() && !name.eq_ignore_ascii_case(ANY) {
-            wrong(&path, None, "a channel is \"sms\", \"call\", \"whatsapp\" or \"any\"");
+            c.wrong(&path, None, "a channel is \"sms\", \"call\", \"whatsapp\" or \"any\"");
             continue;
         }
-        let texts: Vec<(Option<&str>, &Value)> = match value {
+        let texts: Vec<(String, Option<&String>, &Value)> = match value {
             Value::Object(languages) => {
-                languages.iter().map(|(tag, text)| (Some(tag.as_str()), text)).collect()
+                languages.iter().map(|(tag, text)| (format!("{path}.{tag}"), Some(tag), text)).collect()
             }
-            text => vec![(None, text)],
+            text => vec![(path, None, text)],
         };
-        for (tag, text) in texts {
-            let path = tag.map_or_else(|| path.clone(), |tag| format!("{path}.{tag}"));
-            let locale = tag.map(Locale::parse);
-            if locale == Some(None) {
-                wrong(&path, None, "a language is a tag such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)");
-                continue;
+        for (path, tag, text) in texts {
+            let locale = tag.and_then(|tag| Locale::parse(tag));
+            let same = local.iter().find(|(_, other)| (other.channel, other.locale) == (channel, locale));
+            match (text, same) {
+                _ if tag.is_some() != locale.is_some() => {
+                    let problem = "a language is a tag such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
+                    c.wrong(&path, None, problem);
+                }
+                (Value::String(_), Some((first, _))) => {
+                    c.wrong(&path, None, format!("it means the same as {first}. Remove one of them"));
+                }
+                (Value::String(text), None) => {
+                    local.push((path, LocalText { channel, locale, text: text.clone() }));
+                }
+                (other, _) => {
+                    let problem = "it must be a text, or an object with one text for each language";
+                    c.wrong(&path, shown_json(other), problem);
+                }
             }
-            let locale = locale.flatten();
-            let Value::String(text) = text else {
-                let problem = "it must be a text, or an object with one text for each language";
-                wrong(&path, Some(shown_json(text)), problem);
-                continue;
-            };
-            if let Some((first, _)) = local.iter().find(|(_, t)| t.channel == channel && t.locale == locale) {
-                wrong(&path, None, &format!("it means the same as {first}. Remove one of them"));
-                continue;
-            }
-            local.push((path, LocalText { channel, locale, text: text.clone() }));
         }
     }
     local

@@ -147,7 +147,7 @@ mod tests {
             overrides,
             parallelism: 1,
         };
-        let mut c = Context::of(&sources, Names::known(), true);
+        let mut c = Context::of(&sources, &Names::known(), true);
         let settings = c.read::<Inputs>().cluster;
         if let (Some(settings), 0) = (&settings, c.report.error_count()) {
             check(settings, &mut c);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use super::kind::{ACCEPTED, NOT_SHOWN, shortened, shown_json, text_of};
-use super::schema::{Names, nearest, properties, suggestion};
+use super::schema::{Names, member, properties};
 use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::{is_name, may_hold_password};
 
@@ -94,9 +94,8 @@ impl fmt::Display for ConfigErrors {
 pub struct Report {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
-    /// Names and values without an effect are errors, which end no phase.
+    /// Names and values without an effect are errors.
     strict: bool,
-    without_effect: Vec<ConfigError>,
 }
 
 impl Report {
@@ -124,7 +123,7 @@ impl Report {
     pub fn unknown(&mut self, name: impl Into<String>, hint: &str) {
         let name = name.into();
         if self.strict {
-            self.has_no_effect(name, format!("it is unknown{hint}"));
+            self.wrong(name, None, format!("it is unknown{hint}"), None);
         } else {
             self.warn(format!("{name} is unknown and ignored{hint}"));
         }
@@ -133,14 +132,15 @@ impl Report {
     /// Notes a value that has no effect, and the remedy.
     pub fn ignored(&mut self, name: &str, problem: &str) {
         if self.strict {
-            self.has_no_effect(name.to_owned(), problem.to_owned());
+            self.wrong(name, None, problem, None)
         } else {
-            self.warn(format!("{name}: {problem}"));
+            self.warn(format!("{name}: {problem}"))
         }
     }
 
-    fn has_no_effect(&mut self, subject: String, problem: String) {
-        self.without_effect.push(ConfigError { subject, given: None, problem, origin: None });
+    pub fn extend(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
     }
 
     pub const fn error_count(&self) -> usize {
@@ -154,8 +154,7 @@ impl Report {
 
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
-        let Self { mut errors, warnings, without_effect, .. } = self;
-        errors.extend(without_effect);
+        let Self { errors, warnings, .. } = self;
         if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
     }
 }
@@ -163,7 +162,6 @@ impl Report {
 /// The values of all sources, and everything that is found while they are read.
 pub struct Context {
     pub raw: RawValues,
-    pub names: Names,
     pub report: Report,
     pub rows: Vec<Effective>,
     /// Gateways of a program that embeds the library.
@@ -173,15 +171,10 @@ pub struct Context {
 impl Context {
     /// With everything that the sources say. Without `credentials`, errors in the environment do not count: a command
     /// beside a server may not be allowed to read the server's credentials.
-    pub fn of(sources: &Sources, names: Names, credentials: bool) -> Self {
-        let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
-        if credentials {
-            report.errors.extend(of_environment.errors);
-            report.warnings.extend(of_environment.warnings);
-            report.without_effect.extend(of_environment.without_effect);
-        }
+    pub fn of(sources: &Sources, names: &Names, credentials: bool) -> Self {
+        let (raw, report) = RawValues::merge(sources, names, credentials);
         let own_gateways = sources.overrides.program.gateways.clone();
-        Self { raw, names, report, rows: Vec::new(), own_gateways }
+        Self { raw, report, rows: Vec::new(), own_gateways }
     }
 
     pub fn origin(&self, path: &str) -> String {
@@ -254,9 +247,7 @@ impl Context {
     pub fn read_given<T: DeserializeOwned + Serialize + JsonSchema>(&mut self) -> Option<T> {
         let known = properties::<T>();
         let given = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
-        let mut values: Map<String, Value> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
-        values.retain(|key, value| known[key]["type"] != "object" || self.prepare(key, value, &known[key]));
-        self.raw.values.extend(values.clone());
+        let values = given.map(|(key, value)| (key.clone(), value.clone())).collect();
         let read: Option<T> = read_all(Value::Object(values), |place, value, problem| {
             let path = path_of(place);
             if value.is_none() && known.contains_key(&path) {
@@ -286,63 +277,15 @@ impl Context {
                 let below = format!("{key}.");
                 let of_members = self.raw.origins.iter().filter(|(path, _)| path.starts_with(&below));
                 let mut origins = vec![self.origin(&key)];
-                origins.extend(of_members.map(|(_, origin)| origin.clone()));
-                origins.dedup();
+                for (_, origin) in of_members {
+                    if !origins.contains(origin) {
+                        origins.push(origin.clone());
+                    }
+                }
                 self.row(&key, value, &origins.join("; "));
             }
         }
         read
-    }
-
-    /// Makes the JSON text of a variable an object, and takes out members that are unknown or null, at every depth. Returns
-    /// `false` for null.
-    fn prepare(&mut self, path: &str, value: &mut Value, schema: &Value) -> bool {
-        if let (Value::Null, Some(accepted)) = (&value, schema[ACCEPTED].as_str()) {
-            self.wrong(path, "null".to_owned(), format!("it must be {accepted}"));
-            return false;
-        }
-        if let (Value::String(text), "object") = (&value, schema["type"].as_str().unwrap_or_default())
-            && let Ok(object @ Value::Object(_)) = serde_json::from_str(text)
-        {
-            *value = object;
-        }
-        match (value, schema["properties"].as_object()) {
-            (Value::Array(items), _) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.prepare(&format!("{path}[{index}]"), item, &schema["items"]);
-                }
-            }
-            // A value that checks its members by itself.
-            (_, Some(_)) if schema["additionalProperties"] == false && schema.get(ACCEPTED).is_some() => {}
-            (Value::Object(members), Some(known)) => {
-                members.retain(|name, value| {
-                    let member = format!("{path}.{name}");
-                    if let Some(schema) = known.get(name) {
-                        return self.prepare(&member, value, schema);
-                    }
-                    let near = nearest(name, known.keys()).map(|near| format!("{path}.{near}"));
-                    let hint = suggestion(near.or_else(|| self.names.meant(name)));
-                    self.report.unknown(format!("{}: {member:?}", self.origin(path)), &hint);
-                    false
-                });
-            }
-            (Value::Object(objects), None) => {
-                for (name, object) in objects {
-                    let schema = &schema["additionalProperties"];
-                    // As in requests, an empty text or list is a missing value.
-                    let is_missing = |name: &str, value: &Value| {
-                        let is_empty = value == "" || value.as_array().is_some_and(Vec::is_empty);
-                        is_empty && schema["properties"][name].get("default").is_none()
-                    };
-                    if let (Value::Object(members), true) = (&mut *object, schema.is_object()) {
-                        members.retain(|name, value| !is_missing(name, value));
-                    }
-                    self.prepare(&format!("{path}.{name}"), object, schema);
-                }
-            }
-            _ => {}
-        }
-        true
     }
 }
 
@@ -435,12 +378,9 @@ fn path_of(place: &[String]) -> String {
 
 /// The schema of a place below keys; null where none is known.
 fn schema_at<'a>(known: &'a Map<String, Value>, place: &[String]) -> &'a Value {
-    let Some((key, members)) = place.split_first() else { return &Value::Null };
-    members.iter().fold(known.get(key).unwrap_or(&Value::Null), |schema, name| {
-        let inner =
-            if index_of(name).is_some() { &schema["items"] } else { &schema["properties"][name.as_str()] };
-        if inner.is_null() { &schema["additionalProperties"] } else { inner }
-    })
+    let mut place = place.iter();
+    let key = place.next().and_then(|key| known.get(key));
+    key.and_then(|schema| place.try_fold(schema, |schema, name| member(schema, name))).unwrap_or(&Value::Null)
 }
 
 /// Whether messages may not show the value at a place: a secret, a URL with a password, or a text where an object or a list is meant.

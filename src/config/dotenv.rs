@@ -50,25 +50,21 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
             EnvLine::Variable(name, value) => {
                 variables.insert(name.to_owned(), value);
             }
-            EnvLine::OpenQuote(name, quote) if is_used(name) => report.wrong(
-                name, None,
-                format!(
-                    "its value begins with {quote} and no {quote} ends it on that line. Close it, or put another \
-                     kind of quotes around the whole value; a line break in \"...\" is written \\n"
-                ),
-                place,
-            ),
-            EnvLine::OpenQuote(name, quote) => report.warn(format!(
-                "{place}: {name} is ignored: its value begins with {quote} and no {quote} ends it on that line"
-            )),
-            EnvLine::Other(word) if is_used(word) => {
-                report.wrong(word, None, "no = follows the name; it must be NAME=value", place);
+            EnvLine::OpenQuote(name, quote) => {
+                let problem = format!("its value begins with {quote} and no {quote} ends it on that line");
+                if is_used(text) {
+                    let remedy = "Close it, or put another kind of quotes around the whole value; a line break in \
+                                  \"...\" is written \\n";
+                    report.wrong(name, None, format!("{problem}. {remedy}"), place);
+                } else {
+                    report.warn(format!("{place}: {name} is ignored: {problem}"));
+                }
             }
-            EnvLine::Other(_) if mentions_used(text) => {
+            EnvLine::Other if is_used(text) => {
                 let problem = "it must be NAME=value, and a name has only letters, digits, _, . and -";
                 report.wrong(place, None, problem, None);
             }
-            EnvLine::Other(_) => ignored.push(number),
+            EnvLine::Other => ignored.push(number),
         }
     }
     if !ignored.is_empty() {
@@ -77,19 +73,11 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
     variables
 }
 
-fn is_used(name: &str) -> bool {
-    prefixes().any(|prefix| name.starts_with(prefix)) || ["HOST", "PORT"].contains(&name)
-}
-
-/// Whether a line that assigns nothing has one of our names where a name could be.
-fn mentions_used(line: &str) -> bool {
-    let front = line.split('=').next().unwrap_or_default();
-    prefixes().any(|prefix| front.contains(prefix))
-}
-
-/// The prefixes of variables that are used.
-fn prefixes() -> impl Iterator<Item = &'static str> {
-    [PREFIX].into_iter().chain(shared_prefixes())
+/// Whether a line has the name of a used variable where a name could be.
+fn is_used(line: &str) -> bool {
+    let front = line.split(['=', ':']).next().unwrap_or_default();
+    let has_prefix = [PREFIX].into_iter().chain(shared_prefixes()).any(|prefix| front.contains(prefix));
+    has_prefix || front.split_whitespace().any(|word| ["HOST", "PORT"].contains(&word))
 }
 
 /// `line 3` or `lines 3, 4 and 5`; of many, the first ones and how many more.
@@ -111,8 +99,8 @@ enum EnvLine<'a> {
     Variable(&'a str, String),
     /// A name whose value begins with a quote that does not end.
     OpenQuote(&'a str, char),
-    /// No assignment. The first word, if it could be a name.
-    Other(&'a str),
+    /// No assignment.
+    Other,
 }
 
 fn read_line(line: &str) -> EnvLine<'_> {
@@ -130,7 +118,7 @@ fn read_line(line: &str) -> EnvLine<'_> {
             Ok(value) => EnvLine::Variable(name, value),
             Err(quote) => EnvLine::OpenQuote(name, quote),
         },
-        _ => EnvLine::Other(name),
+        _ => EnvLine::Other,
     }
 }
 

@@ -8,14 +8,14 @@ use std::sync::{Arc, LazyLock};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use super::context::Context;
 use super::http_gateway;
-use super::kind::{As, Choice, Kind as _};
+use super::kind::{As, Choice, Kind as _, settings};
 use super::schema::{properties, schema_of};
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::OwnGateway;
@@ -76,68 +76,50 @@ fn variables_of(schema: &Value) -> (Vec<&str>, Vec<&str>) {
     (needed, further)
 }
 
-/// The variables whose values may be in files. A field is a variable.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
-pub struct Variables {
-    /// The gateways that have variables and nothing else.
-    #[serde(skip)]
-    pub providers: Vec<ProviderSettings>,
-    /// SID of this server's own account, which API clients may authenticate with.
-    #[serde(with = "As::<Option<AccountSid>>")]
-    pub onceward_account_sid: Option<Sid>,
-    /// Auth token of this server's own account.
-    #[serde(with = "As::<Option<AccountToken>>")]
-    pub onceward_auth_token: Option<SecretString>,
-    /// The account's SID.
-    #[serde(with = "As::<Option<TwilioSid<'A', 'C'>>>")]
-    twilio_account_sid: Option<String>,
-    /// The account's auth token.
-    #[serde(with = "As::<Option<Token>>")]
-    twilio_auth_token: Option<SecretString>,
-    /// Whom messages come from.
-    #[serde(with = "As::<Option<SenderNumber>>")]
-    twilio_phone_number: Option<String>,
-    /// A messaging service instead of a number.
-    #[serde(with = "As::<Option<TwilioSid<'M', 'G'>>>")]
-    twilio_messaging_service_sid: Option<String>,
-    /// The SID of a Verify service.
-    #[serde(with = "As::<Option<TwilioSid<'V', 'A'>>>")]
-    twilio_services_id: Option<String>,
-    /// The number that calls.
-    #[serde(with = "As::<Option<OwnNumber>>")]
-    twilio_voice_number: Option<PhoneNumber>,
-    /// The number of WhatsApp messages.
-    #[serde(with = "As::<Option<OwnNumber>>")]
-    twilio_whatsapp_number: Option<PhoneNumber>,
-    /// Where Twilio's APIs answer.
-    #[serde(with = "As::<Option<BaseUrl>>")]
-    twilio_base_url: Option<Arc<str>>,
-    /// Replaces `{username}`.
-    #[serde(with = "As::<Option<Password>>")]
-    pub http_gateway_username: Option<SecretString>,
-    /// Replaces `{password}`.
-    #[serde(with = "As::<Option<Password>>")]
-    pub http_gateway_password: Option<SecretString>,
-    /// Replaces `{token}`.
-    #[serde(with = "As::<Option<Password>>")]
-    pub http_gateway_token: Option<SecretString>,
-    /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
-    /// it. Without it no request is traced.
-    #[serde(with = "As::<Option<SpansUrl>>")]
-    pub otel_exporter_otlp_endpoint: Option<Url>,
-    /// Headers of requests to the collector, such as its key.
-    #[serde(with = "As::<Option<OtlpHeaders>>")]
-    pub otel_exporter_otlp_headers: Option<HeaderMap>,
-    /// Name of this server in traces. Without it `onceward`.
-    #[serde(with = "As::<Option<TraceName>>")]
-    pub otel_service_name: Option<String>,
-    /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
-    #[serde(with = "As::<Option<Choice<TraceSampler>>>")]
-    pub otel_traces_sampler: Option<TraceSampler>,
-    /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
-    #[serde(with = "As::<Option<Share>>")]
-    pub otel_traces_sampler_arg: Option<f64>,
+settings! {
+    /// The variables whose values may be in files. A field is a variable.
+    pub struct Variables {
+        /// The gateways that have variables and nothing else.
+        #[serde(skip)]
+        pub providers: Vec<ProviderSettings>,
+        /// SID of this server's own account, which API clients may authenticate with.
+        "ONCEWARD_ACCOUNT_SID" pub onceward_account_sid: Option<Sid> as "As::<Option<AccountSid>>",
+        /// Auth token of this server's own account.
+        "ONCEWARD_AUTH_TOKEN" pub onceward_auth_token: Option<SecretString> as "As::<Option<AccountToken>>",
+        /// The account's SID.
+        "TWILIO_ACCOUNT_SID" twilio_account_sid: Option<String> as "As::<Option<TwilioSid<'A', 'C'>>>",
+        /// The account's auth token.
+        "TWILIO_AUTH_TOKEN" twilio_auth_token: Option<SecretString> as "As::<Option<Token>>",
+        /// Whom messages come from.
+        "TWILIO_PHONE_NUMBER" twilio_phone_number: Option<String> as "As::<Option<SenderNumber>>",
+        /// A messaging service instead of a number.
+        "TWILIO_MESSAGING_SERVICE_SID" twilio_messaging_service_sid: Option<String> as "As::<Option<TwilioSid<'M', 'G'>>>",
+        /// The SID of a Verify service.
+        "TWILIO_SERVICES_ID" twilio_services_id: Option<String> as "As::<Option<TwilioSid<'V', 'A'>>>",
+        /// The number that calls.
+        "TWILIO_VOICE_NUMBER" twilio_voice_number: Option<PhoneNumber> as "As::<Option<OwnNumber>>",
+        /// The number of WhatsApp messages.
+        "TWILIO_WHATSAPP_NUMBER" twilio_whatsapp_number: Option<PhoneNumber> as "As::<Option<OwnNumber>>",
+        /// Where Twilio's APIs answer.
+        "TWILIO_BASE_URL" twilio_base_url: Option<Arc<str>> as "As::<Option<BaseUrl>>",
+        /// Replaces `{username}`.
+        "HTTP_GATEWAY_USERNAME" pub http_gateway_username: Option<SecretString> as "As::<Option<Password>>",
+        /// Replaces `{password}`.
+        "HTTP_GATEWAY_PASSWORD" pub http_gateway_password: Option<SecretString> as "As::<Option<Password>>",
+        /// Replaces `{token}`.
+        "HTTP_GATEWAY_TOKEN" pub http_gateway_token: Option<SecretString> as "As::<Option<Password>>",
+        /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
+        /// it. Without it no request is traced.
+        "OTEL_EXPORTER_OTLP_ENDPOINT" pub otel_exporter_otlp_endpoint: Option<Url> as "As::<Option<SpansUrl>>",
+        /// Headers of requests to the collector, such as its key.
+        "OTEL_EXPORTER_OTLP_HEADERS" pub otel_exporter_otlp_headers: Option<HeaderMap> as "As::<Option<OtlpHeaders>>",
+        /// Name of this server in traces. Without it `onceward`.
+        "OTEL_SERVICE_NAME" pub otel_service_name: Option<String> as "As::<Option<TraceName>>",
+        /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
+        "OTEL_TRACES_SAMPLER" pub otel_traces_sampler: Option<TraceSampler> as "As::<Option<Choice<TraceSampler>>>",
+        /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
+        "OTEL_TRACES_SAMPLER_ARG" pub otel_traces_sampler_arg: Option<f64> as "As::<Option<Share>>",
+    }
 }
 
 /// Where APIs answer, unless another address is given.
@@ -151,37 +133,25 @@ const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
 
-/// Gateways with what configures them, and without what they cannot be used.
-const NEEDS: [(GatewayName, &str, &str); 4] = [
-    (
-        GatewayName::TwilioMessages,
-        "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
-        "a TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
-    ),
-    (
-        GatewayName::TwilioVoice,
-        VOICE_NUMBER,
-        "a TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code, beside TWILIO_ACCOUNT_SID and \
-         TWILIO_AUTH_TOKEN",
-    ),
-    (
-        GatewayName::TwilioVerify,
-        SERVICES_ID,
-        "a TWILIO_SERVICES_ID beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
-    ),
-    (GatewayName::Http, "http-gateway", "\"http-gateway\" in config.json"),
-];
-
 /// What configures a gateway, and without what it cannot be used.
 fn needs(name: GatewayName) -> (String, String) {
-    if let Some((_, what, needs)) = NEEDS.iter().find(|(known, ..)| *known == name) {
-        return ((*what).to_owned(), (*needs).to_owned());
+    let of_twilio =
+        |what: &str| (what.to_owned(), format!("a {what} beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"));
+    match name {
+        GatewayName::TwilioMessages => of_twilio("TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+        GatewayName::TwilioVoice => {
+            of_twilio("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
+        }
+        GatewayName::TwilioVerify => of_twilio(SERVICES_ID),
+        GatewayName::Http => ("http-gateway".to_owned(), "\"http-gateway\" in config.json".to_owned()),
+        _ => {
+            let schema = declared().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
+            let needed = schema.as_ref().map(|schema| variables_of(schema).0).unwrap_or_default();
+            let all = needed.join(", ");
+            let listed = all.rsplit_once(", ").map(|(others, last)| format!("{others} and {last}"));
+            (needed.first().copied().unwrap_or_default().to_owned(), listed.unwrap_or(all))
+        }
     }
-    let schema = declared().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
-    let schema = schema.unwrap_or_default();
-    let (needed, _) = variables_of(&schema);
-    let (last, others) = needed.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
-    (needed.first().copied().unwrap_or_default().to_owned(), format!("{} and {last}", others.join(", ")))
 }
 
 /// The remedy where no gateway of Twilio's is configured.
@@ -207,14 +177,17 @@ impl Variables {
             self.check_forms(inputs, c);
         }
         let (api, of_verify) = self.addresses(c);
-        let whatsapp = self.whatsapp(inputs.whatsapp_content_sid.as_deref(), c);
+        // A messaging service comes before a number.
+        let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
+        let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
+        let whatsapp = self.whatsapp(sender.is_some(), inputs.whatsapp_content_sid.as_deref(), c);
         let (Some(sid), Some(token)) = (&self.twilio_account_sid, &self.twilio_auth_token) else {
             return Vec::new();
         };
         let account =
             |base_url| TwilioAccount { account_sid: sid.clone(), auth_token: token.clone(), base_url };
         let mut providers = Vec::new();
-        if let Some(sender) = self.sender() {
+        if let Some(sender) = sender {
             providers.push(ProviderSettings::TwilioMessages(TwilioSettings {
                 account: account(api.clone()),
                 sender,
@@ -222,7 +195,8 @@ impl Variables {
                 feedback: inputs.conversion_feedback,
             }));
         }
-        if let Some(from) = self.calls_from() {
+        let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
+        if let Some(from) = self.twilio_voice_number.or_else(of_texts) {
             providers.push(ProviderSettings::TwilioVoice(TwilioVoiceSettings {
                 account: account(api),
                 from: from.e164(),
@@ -271,21 +245,14 @@ impl Variables {
         }
     }
 
-    /// Where text messages come from: a messaging service before a number.
-    fn sender(&self) -> Option<TwilioSender> {
-        let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
-        service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number))
-    }
-
-    /// The number of calls: its own, or that of text messages.
-    fn calls_from(&self) -> Option<PhoneNumber> {
-        let of_texts = || self.twilio_phone_number.as_ref().and_then(|number| own_number(number));
-        self.twilio_voice_number.or_else(of_texts)
-    }
-
-    fn whatsapp(&self, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {
+    fn whatsapp(
+        &self,
+        has_sender: bool,
+        content_sid: Option<&str>,
+        c: &mut Context,
+    ) -> Option<WhatsAppSender> {
         let problem = match (self.twilio_whatsapp_number, content_sid) {
-            (Some(_), _) if self.sender().is_none() => Some(
+            (Some(_), _) if !has_sender => Some(
                 "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
                  TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
             ),
@@ -324,11 +291,6 @@ fn check_token(token: &str, c: &mut Context) {
              look there (secrets of API keys do not work here); given by {origin}"
         ));
     }
-}
-
-/// A secret on its way to its user.
-pub fn exposed(secret: &SecretString) -> String {
-    secret.expose_secret().to_owned()
 }
 
 fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
@@ -389,13 +351,6 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], inputs: &Inputs,
     true
 }
 
-/// The gateways that are configured, and whether calls are allowed.
-struct Configured {
-    providers: Vec<ProviderSettings>,
-    own: Vec<OwnGateway>,
-    calls: bool,
-}
-
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &mut Inputs,
@@ -415,47 +370,47 @@ pub fn assemble(
     providers.append(&mut variables.providers);
     providers
         .extend(http_gateway::read(inputs.http_gateway.take(), variables, c).map(ProviderSettings::Http));
-    let configured = Configured { providers, own: c.own_gateways.clone(), calls };
-    configured.check_own(c);
+    let own = c.own_gateways.clone();
+    let mut gateways = GatewaySettings { providers, own, ..GatewaySettings::simulator() };
+    gateways.check_own(c);
     // Of a gateway that is wrong nothing else follows.
     if c.report.error_count() > before {
         return None;
     }
-    let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
-    let settings = configured.routed(routing, variables, c);
-    check_channels(&settings, calls, inputs.voice_gate, c);
-    Some((settings, origin))
+    let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
+    gateways.leave_out_unused(variables, calls, c);
+    check_channels(&gateways, calls, inputs.voice_gate, c);
+    Some((gateways, origin))
 }
 
-impl Configured {
-    /// Which gateway is tried after which, and where that came from.
-    fn order(&self, given: Option<&str>, c: &mut Context) -> Option<(Routing, String)> {
-        if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
-            let read = Routing::parse(text).and_then(|parsed| parsed.resolve(|name| self.stands_for(name)));
+impl GatewaySettings {
+    /// Decides which gateway is tried after which. Returns where that came from.
+    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Context) -> Option<String> {
+        let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
+        let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
+            let read = Routing::parse(text);
+            let read = read.and_then(|parsed| parsed.resolve(|name| self.stands_for(name, calls)));
             let noted = read.map_err(|problem| {
                 c.wrong("otp-sms-provider", None, problem.to_string().replace('\n', "\n    "));
             });
-            return Some((noted.ok()?, c.origin("otp-sms-provider")));
-        }
-        if !self.own.is_empty() {
+            (noted.ok()?, c.origin("otp-sms-provider"))
+        } else if !self.own.is_empty() {
             let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };
-            return Some((Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned()));
-        }
-        let is_twilio = |provider: &ProviderSettings| {
-            let name = provider.name();
-            matches!(name, GatewayName::TwilioMessages | GatewayName::TwilioVoice | GatewayName::TwilioVerify)
+            (Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned())
+        } else if twilio.into_iter().any(|name| self.is_configured(name)) {
+            let gateway = self.stands_for(ProviderName::Twilio, calls).map_err(|problem| {
+                c.report.wrong("Twilio", None, format!("it cannot send text messages: {problem}"), None);
+            });
+            (Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned())
+        } else {
+            (Routing::only(GatewayName::Simulator), "no provider is configured".to_owned())
         };
-        if !self.providers.iter().any(is_twilio) {
-            return Some((Routing::only(GatewayName::Simulator), "no provider is configured".to_owned()));
-        }
-        let gateway = self.stands_for(ProviderName::Twilio).map_err(|problem| {
-            c.report.wrong("Twilio", None, format!("it cannot send text messages: {problem}"), None);
-        });
-        Some((Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned()))
+        self.routing = routing;
+        Some(origin)
     }
 
     /// The gateway that a name in the setting means, or why it cannot be used.
-    fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
+    fn stands_for(&self, provider: ProviderName, calls: bool) -> Result<GatewayName, String> {
         let name = match provider {
             ProviderName::Gateway(name) => name,
             ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
@@ -467,14 +422,14 @@ impl Configured {
                 ));
             }
         };
-        if name == GatewayName::TwilioVoice && !self.calls {
-            let problem = "it calls, and calls are not allowed: set \"voice\" to true";
-            return Err(format!("{name} is not configured: {problem}"));
-        }
-        if self.has(name) {
+        let problem = if name == GatewayName::TwilioVoice && !calls {
+            "it calls, and calls are not allowed: set \"voice\" to true".to_owned()
+        } else if self.has(name) {
             return Ok(name);
-        }
-        Err(format!("{name} is not configured: it needs {}", needs(name).1))
+        } else {
+            format!("it needs {}", needs(name).1)
+        };
+        Err(format!("{name} is not configured: {problem}"))
     }
 
     fn has(&self, name: GatewayName) -> bool {
@@ -496,21 +451,20 @@ impl Configured {
         }
     }
 
-    /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
-    fn routed(self, routing: Routing, variables: &Variables, c: &mut Context) -> GatewaySettings {
-        let is_idle = |name: &GatewayName| {
-            let always = [GatewayName::Simulator, GatewayName::TwilioVoice].contains(name);
-            !always && self.is_configured(*name) && !routing.names(*name)
-        };
-        for name in GatewayName::ALL.into_iter().filter(is_idle) {
-            let (what, _) = needs(name);
-            c.report.warn(format!(
-                "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
-            ));
+    /// What is configured and not named is kept: codes that it holds can still be checked.
+    fn leave_out_unused(&mut self, variables: &Variables, calls: bool, c: &mut Context) {
+        let Self { routing, providers, .. } = self;
+        for name in providers.iter().map(ProviderSettings::name) {
+            if name != GatewayName::TwilioVoice && !routing.names(name) {
+                c.report.warn(format!(
+                    "{name} is configured ({}) but sends nothing: otp-sms-provider does not name it",
+                    needs(name).0
+                ));
+            }
         }
-        let calls_through_twilio = self.calls
-            && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
-        let is_used = |provider: &ProviderSettings| match provider {
+        let calls_through_twilio =
+            calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
+        providers.retain(|provider| match provider {
             ProviderSettings::TwilioVoice(_) => calls_through_twilio,
             ProviderSettings::TwilioVerify(verify) if variables.is_twilio() => {
                 if routing.names(GatewayName::TwilioVerify) {
@@ -519,9 +473,7 @@ impl Configured {
                 is_twilio_sid("VA", &verify.service_sid)
             }
             _ => true,
-        };
-        let providers = self.providers.into_iter().filter(is_used).collect();
-        GatewaySettings { routing, providers, own: self.own }
+        });
     }
 }
 

@@ -3,65 +3,50 @@
 use std::collections::BTreeSet;
 
 use onceward_core::guard::{GuardRules, Mode};
-use schemars::{JsonSchema, json_schema};
-use serde::{Deserialize, Serialize};
+use schemars::json_schema;
 use serde_json::{Value, json};
 
-use super::kind::{As, Choice, Named, Whole, kinds, text_of};
+use super::kind::{As, Choice, Named, Whole, kinds, settings, text_of};
 use super::prices::micros;
 use crate::domain::Region;
 
-/// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct GuardSettings {
-    /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
-    /// `off` keeps no allowances.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub mode: Option<Mode>,
-    /// Unverified messages a day for each number that a place usually verifies. 2 where fewer than 40 % verify: an attack
-    /// then costs twice as much.
-    #[serde(with = "As::<Option<Whole<0, 10, u32>>>")]
-    pub tolerance: Option<u32>,
-    /// The floor of the allowance of a prefix: a number without its last four digits.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub prefix: Option<u32>,
-    /// The same of a client address.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub address: Option<u32>,
-    /// The same of a client's network: an IPv4 /24 or IPv6 /48.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub network: Option<u32>,
-    /// The same of a country.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub country: Option<u32>,
-    /// The same of all unproven countries together: those that verify fewer than 10 a day.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub unproven: Option<u32>,
-    /// Unverified messages to one number. They come back over a day.
-    #[serde(with = "As::<Option<Whole<1, 1_000_000, u32>>>")]
-    pub sends_per_number: Option<u32>,
-    /// Messages in an hour of UTC.
-    #[serde(with = "As::<Option<Limit>>")]
-    pub messages_per_hour: Option<u64>,
-    /// Messages in a day of UTC.
-    #[serde(with = "As::<Option<Limit>>")]
-    pub messages_per_day: Option<u64>,
-    /// Money in a day of UTC, by the key `prices`, with at most six decimals.
-    #[serde(with = "As::<Option<Money>>")]
-    pub money_per_day: Option<u64>,
-    /// The only countries that get messages, by their two letters. By default all.
-    #[serde(with = "As::<Option<AllowedCountries>>")]
-    pub allowed_countries: Option<BTreeSet<Region>>,
-    /// Countries that get no messages, by their two letters.
-    #[serde(with = "As::<Option<Countries>>")]
-    pub blocked_countries: Option<BTreeSet<Region>>,
-    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub number_types: Option<Mode>,
-    /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
-    #[serde(with = "As::<Option<Choice<Mode>>>")]
-    pub landlines: Option<Mode>,
+settings! {
+    /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct GuardSettings {
+        /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
+        /// `off` keeps no allowances.
+        pub mode: Option<Mode> as "As::<Option<Choice<Mode>>>",
+        /// Unverified messages a day for each number that a place usually verifies. 2 where fewer than 40 % verify: an attack
+        /// then costs twice as much.
+        pub tolerance: Option<u32> as "As::<Option<Whole<0, 10, u32>>>",
+        /// The floor of the allowance of a prefix: a number without its last four digits.
+        pub prefix: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// The same of a client address.
+        pub address: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// The same of a client's network: an IPv4 /24 or IPv6 /48.
+        pub network: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// The same of a country.
+        pub country: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// The same of all unproven countries together: those that verify fewer than 10 a day.
+        pub unproven: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// Unverified messages to one number. They come back over a day.
+        pub sends_per_number: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
+        /// Messages in an hour of UTC.
+        pub messages_per_hour: Option<u64> as "As::<Option<Limit>>",
+        /// Messages in a day of UTC.
+        pub messages_per_day: Option<u64> as "As::<Option<Limit>>",
+        /// Money in a day of UTC, by the key `prices`, with at most six decimals.
+        pub money_per_day: Option<u64> as "As::<Option<Money>>",
+        /// The only countries that get messages, by their two letters. By default all.
+        pub allowed_countries: Option<BTreeSet<Region>> as "As::<Option<AllowedCountries>>",
+        /// Countries that get no messages, by their two letters.
+        pub blocked_countries: Option<BTreeSet<Region>> as "As::<Option<Countries>>",
+        /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
+        pub number_types: Option<Mode> as "As::<Option<Choice<Mode>>>",
+        /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
+        pub landlines: Option<Mode> as "As::<Option<Choice<Mode>>>",
+    }
 }
 
 impl GuardSettings {

@@ -7,7 +7,6 @@ use super::context::Context;
 use super::gateways::Variables;
 use super::kind::text_of;
 use super::values::is_exposed;
-use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings};
 use crate::template::placeholder::{PieceKind, pieces};
 
@@ -32,16 +31,7 @@ pub fn read(
         return None;
     };
     let before = c.report.error_count();
-    if settings.method.is_empty() {
-        settings.method.push_str(if settings.body == HttpBody::Empty { "GET" } else { "POST" });
-    }
-    settings.method = settings.method.trim().to_ascii_uppercase();
-    if settings.channels.is_empty() {
-        settings.channels = vec![Channel::Sms];
-    }
-    if settings.success.contains.as_deref() == Some("") {
-        settings.success.contains = None;
-    }
+    settings.complete();
     settings.username.clone_from(&variables.http_gateway_username);
     settings.password.clone_from(&variables.http_gateway_password);
     settings.token.clone_from(&variables.http_gateway_token);
@@ -80,14 +70,24 @@ fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
     let has = |text: &str| {
         pieces(text).any(|piece| matches!(piece.kind, PieceKind::Single(name) if is_meant(name)))
     };
-    let of_pair = |(_, value): &(String, String)| has(value);
-    has(&settings.url)
-        || settings.headers.iter().any(of_pair)
-        || match &settings.body {
-            HttpBody::Empty => false,
-            HttpBody::Json(json) => leaves(json, "", "").iter().any(|(.., text)| has(text)),
-            HttpBody::Form(fields) => fields.iter().any(of_pair),
-        }
+    has(&settings.url) || texts(settings).iter().any(|(.., text)| has(text))
+}
+
+/// Every text of headers and body: its path, the name of its field, and itself.
+fn texts(settings: &HttpGatewaySettings) -> Vec<(String, &str, String)> {
+    fn fields<'a>(member: &str, fields: &'a [(String, String)]) -> Vec<(String, &'a str, String)> {
+        let field =
+            |(name, value): &'a (String, String)| (format!("{member}.{name}"), name.as_str(), value.clone());
+        fields.iter().map(field).collect()
+    }
+
+    let mut all = fields("headers", &settings.headers);
+    match &settings.body {
+        HttpBody::Empty => {}
+        HttpBody::Json(json) => all.extend(leaves(json, "json", "")),
+        HttpBody::Form(form) => all.extend(fields("form", form)),
+    }
+    all
 }
 
 /// Whether a member cannot hold a credential.
@@ -97,25 +97,11 @@ fn is_open(path: &str) -> bool {
 
 /// Refuses credentials that are written out, and warns of a URL that shows them.
 fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
-    let HttpGatewaySettings { url, headers, body, .. } = settings;
-    let mut found = vec![("url".to_owned(), secret_in_url(url))];
-    if url.is_empty() {
-        let problem = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
-        found = vec![("url".to_owned(), Some(problem))];
-    }
-    found.extend(headers.iter().map(|(name, value)| (format!("headers.{name}"), plain_secret(name, value))));
-    match body {
-        HttpBody::Empty => {}
-        HttpBody::Json(json) => {
-            let leaves = leaves(json, "json", "").into_iter();
-            found.extend(leaves.map(|(path, name, text)| (path, plain_secret(name, &text))));
-        }
-        HttpBody::Form(form) => {
-            found
-                .extend(form.iter().map(|(name, value)| (format!("form.{name}"), plain_secret(name, value))));
-        }
-    }
-    for (member, problem) in found {
+    let url = &settings.url;
+    let missing = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
+    let of_url = if url.is_empty() { Some(missing) } else { secret_in_url(url) };
+    let others = texts(settings).into_iter().map(|(path, name, text)| (path, plain_secret(name, &text)));
+    for (member, problem) in others.chain([("url".to_owned(), of_url)]) {
         if let Some(problem) = problem {
             c.wrong(&format!("{KEY}.{member}"), None, problem);
         }
@@ -138,20 +124,9 @@ const ELSEWHERE: &str = "this looks like a credential, and credentials do not be
 /// The problem with a value that should be a placeholder, by the name of its field.
 fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
     /// Names of credentials end with one of these. Only letters count.
-    const NAMES: [&str; 10] = [
-        "authorization",
-        "cookie",
-        "password",
-        "passwd",
-        "pass",
-        "pwd",
-        "secret",
-        "apikey",
-        "token",
-        "accesskey",
-    ];
+    const NAMES: &str = "authorization cookie password passwd pass pwd secret apikey token accesskey";
     let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-    let named = NAMES.iter().any(|secret| name.to_ascii_lowercase().ends_with(secret));
+    let named = NAMES.split(' ').any(|secret| name.to_ascii_lowercase().ends_with(secret));
     (named && !value.is_empty() && !value.contains('{')).then_some(ELSEWHERE)
 }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
 use super::checks;
 use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
@@ -61,7 +63,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 
 /// Every key and variable by itself. `credentials` says whether errors in the environment count.
 fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variables), ConfigErrors> {
-    let mut c = Context::of(sources, Names::known(), credentials);
+    let mut c = Context::of(sources, &Names::known(), credentials);
     if credentials && dotenv::is_denied(&sources.working_dir) {
         // Any value that seems to be missing may be in the file.
         c.report.check()?;
@@ -79,7 +81,7 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
 
 /// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of(sources, Names::known(), false);
+    let mut c = Context::of(sources, &Names::known(), false);
     let mut storage: StorageSettings = c.read();
     c.report.finish()?;
     storage.below(&sources.working_dir);
@@ -161,17 +163,11 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     settings.traces = traces::read(&variables, c);
     settings.policy = inputs.policy();
     settings.guard = std::mem::take(&mut inputs.guard);
-    let headers = [
-        ("client-address-header", &settings.proxies.client_address_header),
-        ("risk-check-header", &settings.proxies.risk_check_header),
-    ];
-    for (key, header) in headers {
-        if let Some(header) = header
-            && settings.proxies.trusted_proxies.is_empty()
-        {
+    for key in ["client-address-header", "risk-check-header"] {
+        if let Some(header) = c.raw.given(key).filter(|_| settings.proxies.trusted_proxies.is_empty()) {
             let problem = "it is believed only from trusted-proxies, and there are none. List the addresses of your \
                            proxies in trusted-proxies, such as [\"127.0.0.1\"], or take it out";
-            c.wrong(key, Some(quoted(header.as_str())), problem);
+            c.wrong(key, header, problem);
         }
     }
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
@@ -181,9 +177,8 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         gateways::warn_of_stand_ins(c);
     }
     if let Some((gateways, origin)) = gateways {
-        if let Some(exposure) = checks::exposure(settings.production, listen.as_ref(), c) {
-            checks::simulator(&gateways, &origin, exposure, inputs.simulator_in_production, c);
-        }
+        let allowed = inputs.simulator_in_production;
+        checks::simulator(&gateways, &origin, settings.production, listen.as_ref(), allowed, c);
         checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         settings.gateways = gateways;
@@ -206,12 +201,13 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;
     }
-    if settings.storage.server_key_file.is_none() {
-        let origin = "the default: server.key in data-dir, made at the first start";
-        c.row("key-file", NOT_SET, origin);
-    }
-    if settings.storage.scratch.is_none() {
-        c.row("scratch", NOT_SET, "the default: the directory that TMPDIR names");
+    for (key, file, default) in [
+        ("key-file", &settings.storage.server_key_file, "server.key in data-dir, made at the first start"),
+        ("scratch", &settings.storage.scratch, "the directory that TMPDIR names"),
+    ] {
+        if file.is_none() {
+            c.row(key, NOT_SET, &format!("the default: {default}"));
+        }
     }
     settings.storage.below(directory);
     settings
@@ -275,6 +271,6 @@ fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings>
     for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
         c.needs(other, name, || format!("it is missing, and {other} is given. Set both, or neither"));
     }
-    let token = gateways::exposed(variables.onceward_auth_token.as_ref()?);
-    Some(AccountSettings { sid: variables.onceward_account_sid?, token: ApiSecret::new(token) })
+    let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());
+    Some(AccountSettings { sid: variables.onceward_account_sid?, token })
 }

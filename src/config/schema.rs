@@ -39,7 +39,7 @@ pub const ALIASES: [(&str, &str); 13] = [
     ("sms.mada.source_name", "MADA_SOURCE_NAME"),
 ];
 
-/// A variable of that name has another name too.
+/// What the Redis version calls `TWILIO_AUTH_TOKEN`.
 const AUTHTOKEN: &str = "TWILIO_AUTHTOKEN";
 
 /// Those that config.json may have.
@@ -65,16 +65,17 @@ pub fn schema_of<T: JsonSchema>() -> Schema {
 /// The members of a settings struct, each with its schema.
 pub fn properties<T: JsonSchema>() -> Map<String, Value> {
     let mut properties = schema_of::<T>().remove("properties").unwrap_or_default();
-    drop_defaults(&mut properties);
+    drop_defaults(&mut properties, &|default| {
+        default.is_null() || default.is_object() || *default == json!([])
+    });
     if let Value::Object(properties) = properties { properties } else { Map::new() }
 }
 
 /// Takes out defaults of nothing, at every depth.
-fn drop_defaults(value: &mut Value) {
+fn drop_defaults(value: &mut Value, is_nothing: &impl Fn(&Value) -> bool) {
     if let Value::Object(members) = value {
-        let is_nothing = |default: &Value| default.is_null() || default.is_object() || *default == json!([]);
         members.retain(|name, value| name != "default" || !is_nothing(value));
-        members.values_mut().for_each(drop_defaults);
+        members.values_mut().for_each(|value| drop_defaults(value, is_nothing));
     }
 }
 
@@ -108,7 +109,9 @@ impl Names {
         }
         let mut names = Self { keys: properties::<K>(), variables, root: Value::Null };
         for (key, mut schema) in names.keys.clone() {
-            if let Some(default) = default_of(&schema) {
+            let default = default_of(&schema);
+            drop_defaults(&mut schema, &|default| *default == "");
+            if let Some(default) = default {
                 schema["default"] = default;
             }
             place(&mut names.root, &key, schema);
@@ -166,9 +169,8 @@ impl Names {
         let at_another_level =
             || self.keys.keys().chain(&members).find(|known| known.rsplit('.').next() == Some(name)).cloned();
         let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
-        let beside = |least| {
-            likest(name, self.children(group), least).map(|known| format!("{prefix}{known}"))
-        };
+        let beside =
+            |least| likest(name, self.children(group), least).map(|known| format!("{prefix}{known}"));
         beside(0.85).or_else(at_another_level).or_else(|| beside(SIMILAR))
     }
 
@@ -177,7 +179,11 @@ impl Names {
         let place = group.replace('[', ".[");
         let mut names = place.split('.').filter(|name| !name.is_empty());
         let schema = names.try_fold(&self.root, member);
-        schema.and_then(|schema| schema["properties"].as_object()).into_iter().flatten().map(|(name, _)| name.as_str())
+        schema
+            .and_then(|schema| schema["properties"].as_object())
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
     }
 
     /// Keys and their members that a variable can set, each with the variable's name.
@@ -268,7 +274,7 @@ fn tidy(schema: &mut Value) {
                 Some(_) => " A bare number is seconds.",
                 None => "",
             };
-            members.retain(|name, value| !name.starts_with("x-") && (name != "default" || value != ""));
+            members.retain(|name, _| !name.starts_with("x-"));
             for (name, member) in members {
                 match member {
                     Value::String(text) if name == "description" => {

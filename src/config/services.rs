@@ -9,12 +9,11 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use smart_default::SmartDefault;
 
 use super::context::{ConfigErrors, Context};
 use super::guard::GuardSettings;
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Messages, Named, ServiceTime, Stored, Text, UNIT,
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Messages, Named, ServiceTime, Stored, Text, UNIT, settings,
 };
 use super::schema::properties;
 use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
@@ -29,78 +28,55 @@ use crate::domain::{
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::template::StandardMessage;
 
-/// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
-/// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
-/// (`code_length`). Its doc comment describes all of them.
-#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Serialize, Deserialize, JsonSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ServiceSettings {
-    /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
-    /// the service's own name in config.json.
-    #[serde(with = "Stored::<FriendlyName>")]
-    pub friendly_name: String,
-    /// Digits of a code.
-    #[serde(with = "Stored::<CodeDigits>")]
-    #[default(SendOptions::DEFAULT.length)]
-    pub code_length: CodeLength,
-    /// The lifetime of a code.
-    #[serde(with = "Stored::<CodeLife>")]
-    #[default(SendOptions::DEFAULT.life)]
-    pub code_life: Duration,
-    /// Wrong codes of one verification, or of a number where the lockout is fixed.
-    #[serde(with = "Stored::<Attempts>")]
-    #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
-    pub max_checks: u8,
-    /// Messages of one verification.
-    // The default service has no limit.
-    #[serde(with = "Stored::<Option<Messages<u8>>>")]
-    #[default(Some(SendRules::DEFAULT_MAX))]
-    pub max_sends: Option<u8>,
-    /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
-    /// codes lock a number: a bare number is seconds in requests.
-    #[serde(with = "Stored::<LockoutKind>")]
-    #[default(LockoutRule::Verification)]
-    pub lockout: LockoutRule,
-    /// keep: a further message has the same code. new: it has a new one.
-    #[serde(with = "Stored::<Choice<Resend>>")]
-    #[default(Resend::Keep)]
-    pub resend: Resend,
-    /// Whether a further message has to wait: 30, 60, 120, then 300 s.
-    #[serde(with = "Stored::<Flag>")]
-    pub cooling_down: bool,
-    /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
-    /// service's template.
-    #[serde(with = "Stored::<Option<LocaleTag>>")]
-    pub locale: Option<Locale>,
-    /// Channels in order; by default those of the key `workflow`.
-    #[serde(with = "Stored::<Option<WorkflowText>>")]
-    pub workflow: Option<String>,
-    /// Whether a request may bring its own code.
-    #[serde(with = "Stored::<Flag>")]
-    pub custom_code: bool,
-    /// Whether text messages warn that the code is not to be shared, where that needs no further message.
-    #[serde(with = "Stored::<Flag>")]
-    pub do_not_share_warning: bool,
-    /// Name or id of the template where a request names none.
-    #[serde(with = "Stored::<Option<TemplateId>>")]
-    pub default_template: Option<Sid>,
-    /// Whether text messages to numbers known to be landlines are refused.
-    #[serde(with = "Stored::<Flag>")]
-    pub skip_sms_to_landlines: bool,
-    /// Kept and shown without effect.
-    #[serde(with = "Stored::<Flag>")]
-    pub lookup_enabled: bool,
-    /// Kept and shown without effect: see the key voice-gate.
-    #[serde(with = "Stored::<Flag>")]
-    #[default(true)]
-    pub dtmf_input_required: bool,
-    /// Kept and shown without effect.
-    #[serde(with = "Stored::<Option<TtsName>>")]
-    pub tts_name: Option<String>,
-    /// Kept and shown without effect.
-    #[serde(with = "Stored::<Flag>")]
-    pub verify_event_subscription_enabled: bool,
+settings! {
+    /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
+    /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
+    /// (`code_length`). Its doc comment describes all of them.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+    #[serde(deny_unknown_fields)]
+    pub struct ServiceSettings {
+        /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
+        /// the service's own name in config.json.
+        pub friendly_name: String as "Stored::<FriendlyName>",
+        /// Digits of a code.
+        pub code_length: CodeLength as "Stored::<CodeDigits>" = SendOptions::DEFAULT.length,
+        /// The lifetime of a code.
+        pub code_life: Duration as "Stored::<CodeLife>" = SendOptions::DEFAULT.life,
+        /// Wrong codes of one verification, or of a number where the lockout is fixed.
+        pub max_checks: u8 as "Stored::<Attempts>" = Policy::DEFAULT_MAX_ATTEMPTS,
+        /// Messages of one verification.
+        // The default service has no limit.
+        pub max_sends: Option<u8> as "Stored::<Option<Messages<u8>>>" = Some(SendRules::DEFAULT_MAX),
+        /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
+        /// codes lock a number: a bare number is seconds in requests.
+        pub lockout: LockoutRule as "Stored::<LockoutKind>" = LockoutRule::Verification,
+        /// keep: a further message has the same code. new: it has a new one.
+        pub resend: Resend as "Stored::<Choice<Resend>>" = Resend::Keep,
+        /// Whether a further message has to wait: 30, 60, 120, then 300 s.
+        pub cooling_down: bool as "Stored::<Flag>",
+        /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
+        /// service's template.
+        pub locale: Option<Locale> as "Stored::<Option<LocaleTag>>",
+        /// Channels in order; by default those of the key `workflow`.
+        pub workflow: Option<String> as "Stored::<Option<WorkflowText>>",
+        /// Whether a request may bring its own code.
+        pub custom_code: bool as "Stored::<Flag>",
+        /// Whether text messages warn that the code is not to be shared, where that needs no further message.
+        pub do_not_share_warning: bool as "Stored::<Flag>",
+        /// Name or id of the template where a request names none.
+        pub default_template: Option<Sid> as "Stored::<Option<TemplateId>>",
+        /// Whether text messages to numbers known to be landlines are refused.
+        pub skip_sms_to_landlines: bool as "Stored::<Flag>",
+        /// Kept and shown without effect.
+        pub lookup_enabled: bool as "Stored::<Flag>",
+        /// Kept and shown without effect: see the key voice-gate.
+        pub dtmf_input_required: bool as "Stored::<Flag>" = true,
+        /// Kept and shown without effect.
+        pub tts_name: Option<String> as "Stored::<Option<TtsName>>",
+        /// Kept and shown without effect.
+        pub verify_event_subscription_enabled: bool as "Stored::<Flag>",
+    }
 }
 
 /// Keys whose name in requests and answers is not theirs in other letters: Twilio chose it.
@@ -286,13 +262,9 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
         accepted,
         schema,
         is_time: property.get(UNIT).is_some(),
-        is_removable: is_removable(property),
+        // max-sends has a default, and may not be without a value.
+        is_removable: property.get("default").is_none(),
     }
-}
-
-/// Whether a setting may be without a value. max-sends has a default, and may not.
-fn is_removable(property: &Value) -> bool {
-    property.get("default").is_none()
 }
 
 /// Numbers that are never sent anything, and whose code is known.
@@ -375,7 +347,7 @@ pub struct ConfiguredService {
 }
 
 /// The configuration of the registry.
-#[derive(Debug, Clone, SmartDefault)]
+#[derive(Debug, Clone)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
     pub templates: Vec<Template>,
@@ -391,8 +363,25 @@ pub struct RegistrySettings {
     /// Which numbers verifications are sent to. With the simulator as the only gateway, all possible ones.
     pub numbers: NumberRule,
     /// Retention of the audit log.
-    #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
+}
+
+impl Default for RegistrySettings {
+    fn default() -> Self {
+        let (numbers, audit_retention) = (NumberRule::default(), DEFAULT_AUDIT_RETENTION);
+        let (services, templates, account) = Default::default();
+        let (unless_keys, local_only, allows_unauthenticated) = Default::default();
+        Self {
+            services,
+            templates,
+            account,
+            unless_keys,
+            local_only,
+            allows_unauthenticated,
+            numbers,
+            audit_retention,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

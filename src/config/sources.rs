@@ -13,8 +13,8 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::context::Report;
-use super::kind::{quoted, shown_json, text_of};
-use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, nearest, shared_prefixes, suggestion};
+use super::kind::{ACCEPTED, quoted, shown_json, text_of};
+use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, member, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
 use super::{dotenv, gateways};
 use crate::domain::{Channel, GatewayName, ServerKey};
@@ -103,17 +103,21 @@ pub fn is_server_key(text: &str) -> bool {
 }
 
 impl RawValues {
-    /// Merges all sources, from the lowest to the highest. Also returns the reports about config.json and about the
-    /// environment.
-    pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
-        let (mut of_file, mut of_environment) = (Report::of(sources), Report::of(sources));
+    /// Merges all sources, from the lowest to the highest. Also returns the report; without `credentials` errors in the
+    /// environment do not count.
+    pub fn merge(sources: &Sources, names: &Names, credentials: bool) -> (Self, Report) {
+        let mut report = Report::of(sources);
         let mut merged = Self::default();
         if !sources.overrides.program.alone {
-            merged.add_file(sources, names, &mut of_file);
+            merged.add_file(sources, names, &mut report);
+            let mut of_environment = Report::of(sources);
             merged.add_environment(sources, names, &mut of_environment);
+            if credentials {
+                report.extend(of_environment);
+            }
         }
         let members = sources.overrides.program.values.clone().into_iter().collect();
-        Source::new(PROGRAM, names, &mut of_file, &mut merged).add_object(members);
+        Source::new(PROGRAM, names, &mut report, &mut merged).add_object(members);
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
         merged.redis.extend(keys.into_iter().filter(|key| merged.values.contains_key(*key)));
         let Overrides { data_dir, scratch, listen, log_level, log_format, .. } = &sources.overrides;
@@ -128,37 +132,18 @@ impl RawValues {
                 merged.put(key, value.as_str(), format!("the command line, {flag}"));
             }
         }
-        merged.refuse_server_key(&mut of_file);
-        (merged, of_file, of_environment)
+        // The server key, where its file should be named, is removed before a message shows it.
+        if merged.values.get("key-file").and_then(Value::as_str).is_some_and(is_server_key) {
+            merged.values.remove("key-file");
+            report.wrong("key-file", None, NOT_THE_KEY, merged.origins.remove("key-file"));
+        }
+        (merged, report)
     }
 
-    /// Sets a key or a variable, with all its members.
+    /// Sets a key or a variable that has no members.
     pub fn put(&mut self, key: &str, value: impl Into<Value>, origin: impl Into<String>) {
-        let below = format!("{key}.");
-        self.origins.retain(|path, _| !path.starts_with(&below));
         self.values.insert(key.to_owned(), value.into());
         self.origins.insert(key.to_owned(), origin.into());
-    }
-
-    /// Sets a member of the object that a key is.
-    fn put_member(&mut self, path: &str, value: Value, origin: String) {
-        let (key, member) = path.split_once('.').unwrap_or((path, ""));
-        let object = self.values.entry(key).or_insert_with(|| json!({}));
-        // A variable spells an object as a text.
-        if let Some(members) = object.as_str().and_then(|text| serde_json::from_str(text).ok()) {
-            *object = Value::Object(members);
-        }
-        put_member(object, member, value);
-        self.origins.entry(key.to_owned()).or_insert_with(|| origin.clone());
-        self.origins.insert(path.to_owned(), origin);
-    }
-
-    /// Removes the server key, where its file should be named, before a message shows it.
-    fn refuse_server_key(&mut self, report: &mut Report) {
-        if self.values.get("key-file").and_then(Value::as_str).is_some_and(is_server_key) {
-            self.values.remove("key-file");
-            report.wrong("key-file", None, NOT_THE_KEY, self.origins.remove("key-file"));
-        }
     }
 
     /// Where a key, a variable, or a member of an object came from.
@@ -180,19 +165,17 @@ impl RawValues {
         let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
         let path = sources.working_dir.join(file);
         let shown = path.display().to_string();
-        match read_text(&path) {
-            Ok(Some(text)) => match file_members(&text) {
-                Ok(members) => Source::new(&shown, names, report, self).add_object(members),
-                Err(error) if error.is_data() => {
-                    let problem = format!("it must be one JSON object, {{ ... }}: {error}");
-                    report.wrong(shown, None, problem, None);
-                }
-                Err(error) => report.wrong(shown, None, format!("it is not valid JSON: {error}"), None),
-            },
-            Ok(None) if sources.config_file.is_none() => {}
-            Ok(None) => report.wrong(shown, None, "there is no such file; --config names it", None),
-            Err(reason) => report.wrong(shown, None, reason, None),
-        }
+        let problem = match read_text(&path).map(|text| text.map(|text| file_members(&text))) {
+            Ok(Some(Ok(members))) => return Source::new(&shown, names, report, self).add_object(members),
+            Ok(Some(Err(error))) if error.is_data() => {
+                format!("it must be one JSON object, {{ ... }}: {error}")
+            }
+            Ok(Some(Err(error))) => format!("it is not valid JSON: {error}"),
+            Ok(None) if sources.config_file.is_none() => return,
+            Ok(None) => "there is no such file; --config names it".to_owned(),
+            Err(reason) => reason,
+        };
+        report.wrong(shown, None, problem, None);
     }
 
     /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
@@ -204,25 +187,19 @@ impl RawValues {
         if file.keys().any(|name| names.is_secret(usual_name(name))) && is_readable_by_others(&path) {
             report.warn(readable_by_others(&path));
         }
-        file.retain(|name, _| !hides(process, name, names));
+        // A credential may also be given by a file or instead of one.
+        let credential = |name: &str| names.credentials().find(|known| *known == name).map(str::to_owned);
+        file.retain(|name, _| {
+            let plain = credential(name.strip_suffix(FILE_SUFFIX).unwrap_or(name));
+            let by_file =
+                plain.as_ref().is_some_and(|plain| process.contains_key(&format!("{plain}{FILE_SUFFIX}")));
+            !by_file && !process.contains_key(plain.as_ref().unwrap_or(name))
+        });
         for (name, variables) in [(".env", &file), (PROCESS, process)] {
             let variables = variables.iter().filter(|(_, value)| !value.is_empty());
             let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let directory = &sources.working_dir;
-            let mut source = Source::new(name, names, report, self);
-            Environment { variables, directory, source: &mut source }.add();
+            Source::new(name, names, report, self).add_variables(&variables, &sources.working_dir);
         }
-    }
-}
-
-/// Sets a member of an object; of a value that is none, nothing.
-fn put_member(object: &mut Value, path: &str, value: Value) {
-    let Value::Object(members) = object else { return };
-    match path.split_once('.') {
-        None => {
-            members.insert(path.to_owned(), value);
-        }
-        Some((name, rest)) => put_member(members.entry(name).or_insert_with(|| json!({})), rest, value),
     }
 }
 
@@ -239,13 +216,14 @@ struct Source<'a> {
     merged: &'a mut RawValues,
     /// What this source has given: by the usual name, the name and the value.
     given: BTreeMap<String, (String, Value)>,
-    /// Credentials that the file may have, though they are better kept elsewhere.
-    credentials: Vec<(String, &'static str)>,
 }
+
+/// Variables by their names.
+type Variables<'a> = BTreeMap<&'a str, &'a str>;
 
 impl<'a> Source<'a> {
     const fn new(name: &'a str, names: &'a Names, report: &'a mut Report, merged: &'a mut RawValues) -> Self {
-        Self { name, names, report, merged, given: BTreeMap::new(), credentials: Vec::new() }
+        Self { name, names, report, merged, given: BTreeMap::new() }
     }
 
     /// Reads the keys of config.json, or of a program.
@@ -253,27 +231,28 @@ impl<'a> Source<'a> {
         for (key, value) in members {
             self.add(&key, value);
         }
-        if self.credentials.is_empty() {
-            return;
+        // Credentials that the file may have, though they are better kept elsewhere.
+        let secrets =
+            self.given.iter().filter(|(name, (path, _))| path != *name && self.names.is_secret(name));
+        let (paths, variables): (Vec<String>, Vec<&str>) =
+            secrets.map(|(variable, (path, _))| (format!("{path:?}"), variable.as_str())).unzip();
+        if !paths.is_empty() {
+            self.report.warn(format!(
+                "{}, {} {}: works, but credentials are better kept in the environment or .env, as {}",
+                self.name,
+                if paths.len() == 1 { "key" } else { "keys" },
+                paths.join(", "),
+                variables.join(", ")
+            ));
         }
-        let paths: Vec<String> = self.credentials.iter().map(|(path, _)| format!("{path:?}")).collect();
-        let variables: Vec<&str> = self.credentials.iter().map(|(_, variable)| *variable).collect();
-        self.report.warn(format!(
-            "{}, {} {}: works, but credentials are better kept in the environment or .env, as {}",
-            self.name,
-            if paths.len() == 1 { "key" } else { "keys" },
-            paths.join(", "),
-            variables.join(", ")
-        ));
     }
 
     fn add(&mut self, path: &str, value: Value) {
         let origin = format!("{}, key {path:?}", self.name);
-        if self.name == PROGRAM && self.names.credentials().any(|known| known == path) {
-            self.put(path, value, format!("{PROGRAM}, {path}"));
-        } else if self.names.is_value(path) {
+        let names = self.names;
+        if names.is_value(path) || self.name == PROGRAM && names.credentials().any(|known| known == path) {
             self.add_value(path, value, origin);
-        } else if !path.is_empty() && !self.names.children(path).is_empty() {
+        } else if !path.is_empty() && names.children(path).next().is_some() {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {
@@ -288,24 +267,22 @@ impl<'a> Source<'a> {
                     self.report.wrong(path, None, problem, origin);
                 }
             }
-        } else if is_credential(path, self.names) {
+        } else if is_credential(path, names) {
             let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
                            that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
             self.report.wrong(path, None, problem, origin);
+        } else if path == "listen" {
+            let hint =
+                "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true";
+            self.report.unknown(origin, hint);
         } else {
-            let hint = if path == "listen" {
-                "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true"
-                    .to_owned()
-            } else {
-                suggestion(self.names.meant(path))
-            };
-            self.report.unknown(origin, &hint);
+            self.report.unknown(origin, &suggestion(names.meant(path)));
         }
     }
 
     fn add_value(&mut self, path: &str, value: Value, origin: String) {
-        let stands_for = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, name)| *name);
-        if let Some(variable) = stands_for.filter(|name| self.names.variables.contains_key(*name)) {
+        let name = usual_name(path);
+        if name != path && self.names.variables.contains_key(name) {
             // An empty alias of a variable counts as not given, as the variable does.
             match &value {
                 Value::Null => return,
@@ -316,11 +293,8 @@ impl<'a> Source<'a> {
                 }
                 Value::String(_) | Value::Bool(_) | Value::Number(_) => {}
             }
-            if self.names.is_secret(variable) {
-                self.credentials.push((path.to_owned(), variable));
-            }
         }
-        if self.given.get(usual_name(path)).is_some_and(|(name, _)| name == path) {
+        if self.given.get(name).is_some_and(|(name, _)| name == path) {
             self.report.warn(format!("{origin} is given twice; the last one counts"));
         }
         self.put(path, value, origin);
@@ -329,33 +303,212 @@ impl<'a> Source<'a> {
     /// Sets a value under its usual name. A source that gives two names of one setting must mean the same.
     fn put(&mut self, path: &str, value: Value, origin: String) {
         let name = usual_name(path);
-        match self.given.get(name) {
-            Some((other, first)) if other != path && text_of(first) != text_of(&value) => {
-                let is_secret = self.names.is_secret(name);
-                let shown = (!is_secret).then(|| format!("{} and {}", shown_json(first), shown_json(&value)));
+        if let Some((other, first)) = self.given.get(name).filter(|(other, _)| other != path) {
+            if text_of(first) != text_of(&value) {
+                let shown = format!("{} and {}", shown_json(first), shown_json(&value));
+                let shown = (!self.names.is_secret(name)).then_some(shown);
                 let origin = format!("{} and {origin}", self.merged.origin(name).unwrap_or_default());
                 let problem = "these are two names of one setting and differ. Remove one of them";
                 self.report.wrong(format!("{other} and {path}"), shown, problem, origin);
             }
-            Some((other, _)) if other != path => {}
-            _ => {
-                self.given.insert(name.to_owned(), (path.to_owned(), value.clone()));
-                let below = format!("{name}.");
-                match value {
-                    _ if !self.names.keys.contains_key(name) && name.contains('.') => {
-                        self.merged.put_member(name, value, origin);
+            return;
+        }
+        let (key, members) = self.names.split(name);
+        let below = format!("{name}.");
+        let mut whole = self.merged.values.remove(key).unwrap_or_default();
+        // A value as a whole replaces that of a lower source; members that the same source gave by themselves stay.
+        if !self.given.keys().any(|given| given.starts_with(&below)) {
+            self.merged.origins.retain(|known, _| known != name && !known.starts_with(&below));
+            let mut members = members.split('.').filter(|member| !member.is_empty());
+            if let Some(replaced) = members.try_fold(&mut whole, |outer, member| outer.get_mut(member)) {
+                *replaced = Value::Null;
+            }
+        }
+        self.given.insert(name.to_owned(), (path.to_owned(), value.clone()));
+        let inner = members.rsplit('.').filter(|member| !member.is_empty());
+        let value = inner.fold(value, |value, member| json!({ member: value }));
+        let schema = self.names.schema(key).unwrap_or(&Value::Null);
+        self.merge(&mut whole, key, schema, value, &origin);
+        if !whole.is_null() || self.merged.origins.contains_key(key) {
+            self.merged.values.insert(key.to_owned(), whole);
+        }
+    }
+
+    /// Puts a value in its place; of an object the known members that are not null, each by itself. A variable spells an
+    /// object or a list as a text.
+    fn merge(&mut self, place: &mut Value, path: &str, schema: &Value, mut value: Value, origin: &str) {
+        if let Value::String(text) = &value
+            && let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
+            && schema["type"] == if json.is_object() { "object" } else { "array" }
+        {
+            value = json;
+        }
+        let accepted = schema[ACCEPTED].as_str();
+        // Some check their members by themselves.
+        let is_whole = schema["additionalProperties"] == false && accepted.is_some();
+        match (value, accepted) {
+            (Value::Null, Some(accepted)) if schema["type"] == "object" || path.contains('.') => {
+                let problem = format!("it must be {accepted}");
+                return self.report.wrong(path, "null".to_owned(), problem, origin.to_owned());
+            }
+            (Value::Array(items), _) if schema["items"].is_object() => {
+                let mut merged = vec![Value::Null; items.len()];
+                for (index, (place, item)) in merged.iter_mut().zip(items).enumerate() {
+                    self.merge(place, &format!("{path}[{index}]"), &schema["items"], item, origin);
+                }
+                *place = merged.into();
+            }
+            (Value::Object(members), _) if schema["type"] == "object" && !is_whole => {
+                if place.is_null() {
+                    *place = json!({});
+                }
+                let Value::Object(places) = place else { return };
+                let is_by_name = schema["properties"].is_null();
+                for (name, value) in members {
+                    let path = format!("{path}.{name}");
+                    let Some(schema) = member(schema, &name) else {
+                        let hint = suggestion(self.names.meant(&path));
+                        self.report.unknown(format!("{origin}: {path:?}"), &hint);
+                        continue;
+                    };
+                    let mut inner = places.remove(&name).unwrap_or_default();
+                    self.merge(&mut inner, &path, schema, value, origin);
+                    if let (true, Value::Object(members)) = (is_by_name, &mut inner) {
+                        // As in requests, an empty text or list is a missing value.
+                        let has_default = |name: &str| schema["properties"][name].get("default").is_some();
+                        let is_empty = |value: &Value| value == "" || *value == json!([]);
+                        members.retain(|name, value| has_default(name) || !is_empty(value));
                     }
-                    // Members that the same source gave by themselves stay.
-                    Value::Object(members) if self.given.keys().any(|given| given.starts_with(&below)) => {
-                        for (member, value) in members {
-                            self.merged.put_member(&format!("{below}{member}"), value, origin.clone());
-                        }
+                    places.extend((!inner.is_null()).then_some((name, inner)));
+                }
+            }
+            (value, _) => *place = value,
+        }
+        if self.merged.origin(path) != Some(origin)
+            && (!place.is_object() || self.merged.origin(path).is_none())
+        {
+            self.merged.origins.insert(path.to_owned(), origin.to_owned());
+        }
+    }
+
+    fn add_variables(mut self, variables: &Variables<'_>, directory: &Path) {
+        self.add_tutorial(variables);
+        for (path, variable) in self.names.own_variables() {
+            if let Some(text) = variables.get(variable.as_str()) {
+                let origin = self.origin(&variable);
+                self.put(&path, Value::from(*text), origin);
+            }
+        }
+        for variable in self.names.credentials() {
+            self.add_credential(variable, variables, directory);
+        }
+        self.merged.redis.extend(REDIS.into_iter().filter(|name| variables.contains_key(*name)));
+        self.warn_of_unknown(variables);
+    }
+
+    /// `HOST` and `PORT`, as the tutorial's project sets them.
+    fn add_tutorial(&mut self, variables: &Variables<'_>) {
+        if let Some(host) = variables.get("HOST") {
+            let origin = self.origin("HOST");
+            match host_variable(host) {
+                // Shells and build tools export a variable of this name too.
+                Some((host, _)) if self.name == PROCESS && !is_own_host(&host) => {
+                    let problem = format!(
+                        "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
+                         test-hostname",
+                        quoted(&host)
+                    );
+                    self.report.ignored(&origin, &problem);
+                }
+                Some((host, port)) => {
+                    self.merged.put("test-hostname", host, origin.clone());
+                    if let Some(port) = port {
+                        self.merged.put("test-port", port, origin);
                     }
-                    value => self.merged.put(name, value, origin),
+                }
+                None => {
+                    let problem = "it must be a host name or an address, perhaps with a port, or a URL such as \
+                                   http://localhost";
+                    self.report.wrong("HOST", quoted(host), problem, origin);
                 }
             }
         }
+        if let Some(port) = variables.get("PORT") {
+            self.merged.put("test-port", *port, self.origin("PORT"));
+        }
     }
+
+    /// A variable whose value may be in a file instead.
+    fn add_credential(&mut self, variable: &str, variables: &Variables<'_>, directory: &Path) {
+        let by_file = format!("{variable}{FILE_SUFFIX}");
+        let origin = self.origin(&by_file);
+        let problem = match (variables.get(variable), variables.get(by_file.as_str())) {
+            (None, None) => return,
+            (Some(value), None) => {
+                let origin = self.origin(variable);
+                return self.put(variable, Value::from(*value), origin);
+            }
+            (Some(_), Some(_)) => format!("{variable} is given as well. Remove one of them"),
+            (None, Some(path)) => {
+                let path = directory.join(path);
+                let file = path.display();
+                match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
+                    Ok(Some(text)) if !text.is_empty() => {
+                        if is_readable_by_others(&path) {
+                            self.report.warn(format!("{origin}: {}", readable_by_others(&path)));
+                        }
+                        return self.put(
+                            variable,
+                            text.into(),
+                            format!("the file {file}, named by {origin}"),
+                        );
+                    }
+                    Ok(Some(_)) => format!("the file {file} is empty"),
+                    Ok(None) => format!("there is no file {file}"),
+                    Err(reason) => format!("the file {file}: {reason}"),
+                }
+            }
+        };
+        self.report.wrong(by_file, None, problem, origin);
+    }
+
+    /// Misspelt names would otherwise look as if they worked.
+    fn warn_of_unknown(&mut self, variables: &Variables<'_>) {
+        let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
+        let (own, gateways): (Vec<String>, Vec<String>) =
+            self.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
+        let known: Vec<String> =
+            self.names.own_variables().map(|(_, variable)| variable).chain(own).collect();
+        for name in variables.keys() {
+            let meant = if let Some(plain) = name.strip_prefix(PREFIX) {
+                if known.iter().any(|known| known == name) {
+                    continue;
+                }
+                // At another level, else the nearest: the prefix is right and would make everything look alike.
+                let below = format!("_{plain}");
+                let near = || nearest(plain, known.iter().map(|known| &known[PREFIX.len()..]));
+                let inner = known.iter().find(|known| known.ends_with(&below)).cloned();
+                inner.or_else(|| near().map(|near| format!("{PREFIX}{near}")))
+            } else {
+                // Other programs have variables of these gateways too: only a likely slip is worth a word.
+                let Some(slip) = nearest(name, gateways.iter()).filter(|known| is_slip(name, known)) else {
+                    continue;
+                };
+                Some(slip.clone())
+            };
+            self.report.unknown(self.origin(name), &suggestion(meant));
+        }
+    }
+
+    fn origin(&self, variable: &str) -> String {
+        format!("{}, {variable}", self.name)
+    }
+}
+
+fn is_slip(name: &str, known: &str) -> bool {
+    // The last character may be the slip.
+    let ours = shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
+    ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
 /// Whether a key of config.json is a variable of a gateway, or of the account, in any spelling.
@@ -385,157 +538,6 @@ fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
     let mut file = serde_json::Deserializer::from_str(text);
     let members = file.deserialize_map(InOrder)?;
     file.end().map(|()| members)
-}
-
-/// Whether the process gives a variable; a credential also by a file or instead of one.
-fn hides(process: &BTreeMap<String, String>, name: &str, names: &Names) -> bool {
-    let is_credential = |name: &str| names.credentials().any(|known| known == name);
-    let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| is_credential(plain)).unwrap_or(name);
-    let by_file = is_credential(plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
-    by_file || process.contains_key(plain)
-}
-
-/// One of the two places that have variables.
-struct Environment<'a, 'b> {
-    variables: BTreeMap<&'a str, &'a str>,
-    directory: &'a Path,
-    source: &'a mut Source<'b>,
-}
-
-impl Environment<'_, '_> {
-    fn add(&mut self) {
-        self.tutorial();
-        self.own();
-        self.warn_of_unknown();
-    }
-
-    /// `HOST` and `PORT`, as the tutorial's project sets them.
-    fn tutorial(&mut self) {
-        if let Some(host) = self.variables.get("HOST") {
-            let origin = self.origin("HOST");
-            match host_variable(host) {
-                // Shells and build tools export a variable of this name too.
-                Some((host, _)) if self.source.name == PROCESS && !is_own_host(&host) => {
-                    let problem = format!(
-                        "{} is no address of this machine and is ignored. If you did not mean it, unset HOST; else set \
-                         test-hostname",
-                        quoted(&host)
-                    );
-                    self.source.report.ignored(&origin, &problem);
-                }
-                Some((host, port)) => {
-                    self.source.merged.put("test-hostname", host, origin.clone());
-                    if let Some(port) = port {
-                        self.source.merged.put("test-port", port, origin);
-                    }
-                }
-                None => {
-                    let problem = "it must be a host name or an address, perhaps with a port, or a URL such as \
-                                   http://localhost";
-                    self.source.report.wrong("HOST", quoted(host), problem, origin);
-                }
-            }
-        }
-        if let Some(port) = self.variables.get("PORT") {
-            let origin = self.origin("PORT");
-            self.source.merged.put("test-port", *port, origin);
-        }
-    }
-
-    /// `ONCEWARD_*` and the gateways' variables.
-    fn own(&mut self) {
-        let names = self.source.names;
-        for (path, variable) in names.own_variables() {
-            if let Some(text) = self.variables.get(variable.as_str()) {
-                let is_member = !names.keys.contains_key(&path) && path.contains('.');
-                // A list or an object of a member, as the file would spell it.
-                let json = Some(text).filter(|text| is_member && text.trim_start().starts_with(['[', '{']));
-                let json = json.and_then(|text| serde_json::from_str(text).ok());
-                let origin = self.origin(&variable);
-                self.source.put(&path, json.unwrap_or_else(|| Value::from(*text)), origin);
-            }
-        }
-        for variable in names.credentials() {
-            self.credential(variable);
-        }
-        let redis = REDIS.into_iter().filter(|name| self.variables.contains_key(*name));
-        self.source.merged.redis.extend(redis);
-    }
-
-    /// A variable whose value may be in a file instead.
-    fn credential(&mut self, variable: &str) {
-        let by_file = format!("{variable}{FILE_SUFFIX}");
-        let origin = self.origin(&by_file);
-        match (self.variables.get(variable), self.variables.get(by_file.as_str())) {
-            (None, None) => {}
-            (Some(value), None) => {
-                let origin = self.origin(variable);
-                self.source.put(variable, Value::from(*value), origin);
-            }
-            (Some(_), Some(_)) => {
-                let problem = format!("{variable} is given as well. Remove one of them");
-                self.source.report.wrong(by_file, None, problem, origin);
-            }
-            (None, Some(path)) => {
-                let path = self.directory.join(path);
-                let file = path.display();
-                match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
-                    Ok(Some(text)) if text.is_empty() => {
-                        self.source.report.wrong(by_file, None, format!("the file {file} is empty"), origin);
-                    }
-                    Ok(Some(text)) => {
-                        if is_readable_by_others(&path) {
-                            self.source.report.warn(format!("{origin}: {}", readable_by_others(&path)));
-                        }
-                        let origin = format!("the file {file}, named by {origin}");
-                        self.source.put(variable, text.into(), origin);
-                    }
-                    Ok(None) => {
-                        self.source.report.wrong(by_file, None, format!("there is no file {file}"), origin);
-                    }
-                    Err(reason) => {
-                        self.source.report.wrong(by_file, None, format!("the file {file}: {reason}"), origin);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Misspelt names would otherwise look as if they worked.
-    fn warn_of_unknown(&mut self) {
-        let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
-        let (own, gateways): (Vec<String>, Vec<String>) =
-            self.source.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
-        let known: Vec<String> = self.source.names.own_variables().map(|(_, variable)| variable).collect();
-        for name in self.variables.keys() {
-            let origin = self.origin(name);
-            let is_known = known.iter().chain(&own).any(|known| known == name);
-            if name.starts_with(PREFIX) && !is_known {
-                // At another level, else the nearest: the prefix is right and would make everything look alike.
-                let plain = &name[PREFIX.len()..];
-                let below = format!("_{plain}");
-                let meant = known.iter().find(|known| known.ends_with(&below)).cloned();
-                let near = || nearest(plain, known.iter().map(|known| &known[PREFIX.len()..]));
-                let hint = suggestion(meant.or_else(|| near().map(|near| format!("{PREFIX}{near}"))));
-                self.source.report.unknown(&origin, &hint);
-            }
-            // Other programs have variables of these gateways too: only a likely slip is worth a word.
-            let slip = nearest(name, gateways.iter()).filter(|known| is_slip(name, known));
-            if let Some(known) = slip {
-                self.source.report.unknown(&origin, &suggestion(Some(known)));
-            }
-        }
-    }
-
-    fn origin(&self, variable: &str) -> String {
-        format!("{}, {variable}", self.source.name)
-    }
-}
-
-fn is_slip(name: &str, known: &str) -> bool {
-    // The last character may be the slip.
-    let ours = shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
-    ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
 /// Whether users other than the owner and the group of a file can read it.

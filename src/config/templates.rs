@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-use smart_default::SmartDefault;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::context::Context;
-use super::kind::{ACCEPTED, As, Text, quoted};
+use super::kind::{ACCEPTED, As, Text, quoted, settings};
 use super::values::{Channels, LocaleTag, note, template_sid};
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -29,37 +28,33 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
-/// A text for some channels, in one or more languages.
-#[derive(Debug, Clone, PartialEq, SmartDefault, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Template {
-    /// Its name in config.json, from which its id is made.
-    #[serde(skip)]
-    pub name: String,
-    /// `HJ`.
-    #[serde(skip, default = "Template::no_sid")]
-    #[default(Self::no_sid())]
-    pub sid: Sid,
-    /// The name shown to people, by default the template's.
-    #[serde(with = "As::<Text>")]
-    pub friendly_name: String,
-    /// Channels that it is for: sms, call, whatsapp.
-    #[serde(with = "As::<Channels>")]
-    #[default(vec![Channel::Sms])]
-    pub channels: Vec<Channel>,
-    /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
-    #[serde(deserialize_with = "translations")]
-    #[schemars(schema_with = "translations_schema")]
-    pub translations: Vec<Translation>,
-    /// Language where no other fits. Needed where there are several.
-    #[serde(with = "As::<Option<LocaleTag>>")]
-    pub default_locale: Option<Locale>,
-    #[serde(skip)]
-    #[default(Timestamp::EPOCH)]
-    pub created: Timestamp,
+settings! {
+    /// A text for some channels, in one or more languages.
+    #[derive(Debug, Clone, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    pub struct Template {
+        /// Its name in config.json, from which its id is made.
+        #[serde(skip)]
+        pub name: String,
+        /// `HJ`.
+        #[serde(skip, default = "Template::no_sid")]
+        pub sid: Sid = Self::no_sid(),
+        /// The name shown to people, by default the template's.
+        pub friendly_name: String as "As::<Text>",
+        /// Channels that it is for: sms, call, whatsapp.
+        pub channels: Vec<Channel> as "As::<Channels>" = vec![Channel::Sms],
+        /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
+        #[serde(deserialize_with = "translations")]
+        #[schemars(schema_with = "translations_schema")]
+        pub translations: Vec<Translation>,
+        /// Language where no other fits. Needed where there are several.
+        pub default_locale: Option<Locale> as "As::<Option<LocaleTag>>",
+        #[serde(skip)]
+        pub created: Timestamp = Timestamp::EPOCH,
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Translation {
     pub locale: Locale,
     pub text: String,

@@ -24,40 +24,23 @@ pub struct TraceSettings {
     pub ratio: f64,
 }
 
-/// The samplers that every library of OpenTelemetry knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TraceSampler {
-    AlwaysOn,
-    AlwaysOff,
-    Ratio,
-    ParentElseOn,
-    ParentElseOff,
-    ParentElseRatio,
+/// A sampler that every library of OpenTelemetry knows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TraceSampler {
+    follows_caller: bool,
+    /// `None` for the share that is given by itself.
+    ratio: Option<f64>,
 }
 
 impl Named for TraceSampler {
     const NAMES: &'static [(&'static str, Self)] = &[
-        ("always_on", Self::AlwaysOn),
-        ("always_off", Self::AlwaysOff),
-        ("traceidratio", Self::Ratio),
-        ("parentbased_always_on", Self::ParentElseOn),
-        ("parentbased_always_off", Self::ParentElseOff),
-        ("parentbased_traceidratio", Self::ParentElseRatio),
+        ("always_on", Self { follows_caller: false, ratio: Some(1.0) }),
+        ("always_off", Self { follows_caller: false, ratio: Some(0.0) }),
+        ("traceidratio", Self { follows_caller: false, ratio: None }),
+        ("parentbased_always_on", Self { follows_caller: true, ratio: Some(1.0) }),
+        ("parentbased_always_off", Self { follows_caller: true, ratio: Some(0.0) }),
+        ("parentbased_traceidratio", Self { follows_caller: true, ratio: None }),
     ];
-}
-
-impl TraceSampler {
-    /// Whether the caller's decision counts, and the share of the other requests.
-    const fn with(self, ratio: f64) -> (bool, f64) {
-        match self {
-            Self::AlwaysOn => (false, 1.0),
-            Self::AlwaysOff => (false, 0.0),
-            Self::Ratio => (false, ratio),
-            Self::ParentElseOn => (true, 1.0),
-            Self::ParentElseOff => (true, 0.0),
-            Self::ParentElseRatio => (true, ratio),
-        }
-    }
 }
 
 /// The settings, if there is an endpoint.
@@ -67,13 +50,13 @@ pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
     if headers.is_some() && is_exposed(endpoint.as_str()) {
         c.report.warn(format!("{ENDPOINT} begins with http: the collector's credentials travel unencrypted"));
     }
-    let sampler = variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn);
-    let (follows_caller, ratio) = sampler.with(variables.otel_traces_sampler_arg.unwrap_or(1.0));
+    let parent_else_on = TraceSampler { follows_caller: true, ratio: Some(1.0) };
+    let sampler = variables.otel_traces_sampler.unwrap_or(parent_else_on);
     Some(TraceSettings {
         endpoint,
         headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
-        follows_caller,
-        ratio,
+        follows_caller: sampler.follows_caller,
+        ratio: sampler.ratio.or(variables.otel_traces_sampler_arg).unwrap_or(1.0),
     })
 }

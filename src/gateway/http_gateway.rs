@@ -172,6 +172,18 @@ pub struct HttpSuccess {
 }
 
 impl HttpGatewaySettings {
+    /// Puts in what is not given: the method, and the channel.
+    pub fn complete(&mut self) {
+        if self.method.is_empty() {
+            self.method.push_str(if self.body == HttpBody::Empty { "GET" } else { "POST" });
+        }
+        self.method = self.method.trim().to_ascii_uppercase();
+        if self.channels.is_empty() {
+            self.channels = vec![Channel::Sms];
+        }
+        self.success.contains.take_if(|text| text.is_empty());
+    }
+
     /// The problems of the description, without where it comes from. Empty when `HttpGateway::new` takes it, as far
     /// as that depends on the description.
     pub fn problems(&self) -> Vec<GatewaySettingsError> {

@@ -1,7 +1,7 @@
 //! Kinds of values: how each is read, what is accepted, and how it is shown.
 //!
-//! A field of a settings struct names its kind once, `#[serde(with = "As::<Digits>")]`: serde reads and shows
-//! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
+//! A field of `settings!` names its kind once, `as "As::<Digits>"`: serde reads and shows the value through it, and
+//! schemars describes it. Every value may be a text or the proper JSON type.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -225,6 +225,30 @@ macro_rules! kinds {
     )*};
 }
 pub(crate) use kinds;
+
+/// Declares structs of settings: of each field its key, where that is not its name in kebab-case, its name, its type, its
+/// kind and its default.
+macro_rules! settings {
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$about:meta])* $($key:literal)? $seen:vis $field:ident: $type:ty $(as $kind:literal)? $(= $default:expr)?,)*
+    }) => {
+        #[derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+        #[serde(default, rename_all = "kebab-case")]
+        $(#[$meta])*
+        $vis struct $name {
+            $($(#[$about])* $(#[serde(rename = $key)])? $(#[serde(with = $kind)])? $seen $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $crate::setting::settings!(@default $($default)?),)* }
+            }
+        }
+    };
+}
+pub(crate) use settings;
 
 /// Items between commas, or a JSON list of them.
 pub struct List<K>(PhantomData<K>);

@@ -252,7 +252,7 @@ fn a_guard_that_would_refuse_all_or_know_no_address_stops_the_start() {
         ),
         (
             r#"{"client-address-header": "X-Forwarded-For"}"#,
-            ["client-address-header = \"x-forwarded-for\"", "trusted-proxies"],
+            ["client-address-header = \"X-Forwarded-For\"", "trusted-proxies"],
         ),
         (
             r#"{"client-address-header": "X-Forwarded-For", "trusted-proxies": []}"#,

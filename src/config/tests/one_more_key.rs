@@ -1,29 +1,23 @@
 //! A new key needs only one field.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use smart_default::SmartDefault;
-
 use super::*;
 use crate::config::context::Context;
-use crate::config::kind::{As, Attempts};
+use crate::config::kind::{As, Attempts, settings};
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
-#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case")]
-struct WithOneMore {
-    #[serde(flatten)]
-    keys: Keys,
-    /// The number of owls that carry a letter.
-    #[serde(with = "As::<Attempts>")]
-    #[default(3)]
-    letter_owls: u8,
+settings! {
+    struct WithOneMore {
+        #[serde(flatten)]
+        keys: Keys,
+        /// The number of owls that carry a letter.
+        letter_owls: u8 as "As::<Attempts>" = 3,
+    }
 }
 
 /// The key's value, the errors, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
-    let mut context = Context::of(&world.sources, Names::of::<WithOneMore>(), true);
+    let mut context = Context::of(&world.sources, &Names::of::<WithOneMore>(), true);
     let read: WithOneMore = context.read();
     let row = context.rows.iter().find(|row| row.key == "letter-owls").expect("a row");
     let row = format!("{} # {}", row.value, row.origin);
