@@ -240,21 +240,17 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
 
 /// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
 fn brand(inputs: &Inputs, c: &mut Context) -> String {
-    match &inputs.brand {
-        Some(brand) if !brand.is_empty() => return brand.clone(),
-        _ => {}
+    if let Some(brand) = inputs.brand.as_ref().filter(|brand| !brand.is_empty()) {
+        return brand.clone();
     }
     let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
-    let Some(service) = service else {
-        c.row("brand", OWN_BRAND, "the default");
-        return OWN_BRAND.to_owned();
-    };
-    let Some(brand) = Brand::read(service) else {
+    let brand = service.and_then(Brand::read);
+    if let (Some(service), None) = (service, &brand) {
         let problem = format!("without a \"brand\" it is the brand, and that must be {}", Brand::accepted());
         c.wrong("service_name", Some(quoted(service)), problem);
-        return OWN_BRAND.to_owned();
-    };
-    let origin = c.origin("service_name");
+    }
+    let origin = if brand.is_some() { c.origin("service_name") } else { "the default".to_owned() };
+    let brand = brand.unwrap_or_else(|| OWN_BRAND.to_owned());
     c.row("brand", brand.as_str(), &origin);
     brand
 }

@@ -195,9 +195,8 @@ impl RawValues {
                 plain.as_ref().is_some_and(|plain| process.contains_key(&format!("{plain}{FILE_SUFFIX}")));
             !by_file && !process.contains_key(plain.as_ref().unwrap_or(name))
         });
-        for (name, variables) in [(".env", &file), (PROCESS, process)] {
-            let variables = variables.iter().filter(|(_, value)| !value.is_empty());
-            let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        for (name, mut variables) in [(".env", file), (PROCESS, process.clone())] {
+            variables.retain(|_, value| !value.is_empty());
             Source::new(name, names, report, self).add_variables(&variables, &sources.working_dir);
         }
     }
@@ -219,7 +218,7 @@ struct Source<'a> {
 }
 
 /// Variables by their names.
-type Variables<'a> = BTreeMap<&'a str, &'a str>;
+type Variables = BTreeMap<String, String>;
 
 impl<'a> Source<'a> {
     const fn new(name: &'a str, names: &'a Names, report: &'a mut Report, merged: &'a mut RawValues) -> Self {
@@ -391,12 +390,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn add_variables(mut self, variables: &Variables<'_>, directory: &Path) {
+    fn add_variables(mut self, variables: &Variables, directory: &Path) {
         self.add_tutorial(variables);
         for (path, variable) in self.names.own_variables() {
-            if let Some(text) = variables.get(variable.as_str()) {
+            if let Some(text) = variables.get(&variable) {
                 let origin = self.origin(&variable);
-                self.put(&path, Value::from(*text), origin);
+                self.put(&path, Value::from(text.as_str()), origin);
             }
         }
         for variable in self.names.credentials() {
@@ -407,7 +406,7 @@ impl<'a> Source<'a> {
     }
 
     /// `HOST` and `PORT`, as the tutorial's project sets them.
-    fn add_tutorial(&mut self, variables: &Variables<'_>) {
+    fn add_tutorial(&mut self, variables: &Variables) {
         if let Some(host) = variables.get("HOST") {
             let origin = self.origin("HOST");
             match host_variable(host) {
@@ -434,19 +433,19 @@ impl<'a> Source<'a> {
             }
         }
         if let Some(port) = variables.get("PORT") {
-            self.merged.put("test-port", *port, self.origin("PORT"));
+            self.merged.put("test-port", port.as_str(), self.origin("PORT"));
         }
     }
 
     /// A variable whose value may be in a file instead.
-    fn add_credential(&mut self, variable: &str, variables: &Variables<'_>, directory: &Path) {
+    fn add_credential(&mut self, variable: &str, variables: &Variables, directory: &Path) {
         let by_file = format!("{variable}{FILE_SUFFIX}");
         let origin = self.origin(&by_file);
-        let problem = match (variables.get(variable), variables.get(by_file.as_str())) {
+        let problem = match (variables.get(variable), variables.get(&by_file)) {
             (None, None) => return,
             (Some(value), None) => {
                 let origin = self.origin(variable);
-                return self.put(variable, Value::from(*value), origin);
+                return self.put(variable, Value::from(value.as_str()), origin);
             }
             (Some(_), Some(_)) => format!("{variable} is given as well. Remove one of them"),
             (None, Some(path)) => {
@@ -473,7 +472,7 @@ impl<'a> Source<'a> {
     }
 
     /// Misspelt names would otherwise look as if they worked.
-    fn warn_of_unknown(&mut self, variables: &Variables<'_>) {
+    fn warn_of_unknown(&mut self, variables: &Variables) {
         let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
         let (own, gateways): (Vec<String>, Vec<String>) =
             self.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));

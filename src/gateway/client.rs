@@ -259,7 +259,7 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::W
 }
 
 /// Whether a URL names this machine: `localhost` or a loopback address.
-pub(super) fn is_this_machine(url: &Url) -> bool {
+fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
 }
 

@@ -14,7 +14,7 @@ use reqwest::{Method, Request};
 use serde_json::Value;
 use url::Url;
 
-use super::client::{GatewayResponse, HttpClient, NoResponse, is_this_machine};
+use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{
     Accepted, AccountFinding, AccountPart, BoxFuture, Checker, CodeEnd, ErrorClass, Gateway, GatewayError,
     GatewaySettingsError, OutgoingMessage, Verdict,
@@ -85,16 +85,8 @@ pub struct HttpProvider<P> {
 }
 
 impl<P: Provider> HttpProvider<P> {
-    /// Sends nothing. Warns when secrets would cross a network unprotected. The clock dates a refusal of the account,
-    /// for readiness.
+    /// Sends nothing. The clock dates a refusal of the account, for readiness.
     pub(super) fn of(provider: P, target: &Url, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        if target.scheme() == "http" && !is_this_machine(target) {
-            tracing::warn!(
-                gateway = P::NAME.as_str(),
-                host = target.host_str(),
-                "gateway URL not https; codes and credentials cross the network unprotected"
-            );
-        }
         let client = HttpClient::for_target(target).map_err(|error| {
             GatewaySettingsError::new(P::NAME, P::URL_SETTING, format!("cannot be used: {error}"))
         })?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::Level;
 
 pub mod values;
@@ -116,27 +116,6 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
     }
 }
 
-/// A key that may be missing.
-impl<K: Kind> Kind for Option<K> {
-    type Value = Option<K::Value>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        K::of(value).map(Some)
-    }
-
-    fn shown(value: &Self::Value) -> Value {
-        value.as_ref().map_or(Value::Null, K::shown)
-    }
-
-    fn accepted() -> String {
-        K::accepted()
-    }
-
-    fn schema() -> Schema {
-        K::schema()
-    }
-}
-
 /// A text, a number or a truth value as text; `None` for anything else.
 pub fn text_of(value: &Value) -> Option<String> {
     match value {
@@ -185,8 +164,11 @@ pub fn object_of(value: &Value) -> Option<Map<String, Value>> {
 }
 
 /// Declares kinds: the value, what is accepted, the schema if it is not that of any text; then how a trimmed `text`, a
-/// `raw` one or `any` value is read, and how it is shown where that is not as serde does.
+/// `raw` one or `any` value is read, and how it is shown where that is not as serde does. The struct of a kind with
+/// parameters is declared by itself.
 macro_rules! kinds {
+    (@struct $(#[$doc:meta])* $name:ident) => { $(#[$doc])* pub struct $name; };
+    (@struct $name:ident [$($param:tt)*]) => {};
     (@of $from:ident any) => { Some($from) };
     (@of $from:ident raw) => { $crate::setting::text_of($from).as_deref() };
     (@of $from:ident text) => { $crate::setting::text_of($from).as_deref().map(str::trim) };
@@ -194,13 +176,12 @@ macro_rules! kinds {
     (@given $text:ident) => { str };
     (@shown) => { |value| serde_json::json!(value) };
     (@shown |$it:ident| $shown:expr) => { |$it| serde_json::json!($shown) };
-    ($($(#[$doc:meta])* $name:ident -> $value:ty, $accepted:expr $(, $schema:expr)?;
+    ($($(#[$doc:meta])* $([$($param:tt)*])? $name:ident $(<$($arg:ident),*>)? -> $value:ty, $accepted:expr $(, $schema:expr)?;
         $how:ident |$given:ident| $read:expr; $(|$it:ident| $shown:expr;)?
     )*) => {$(
-        $(#[$doc])*
-        pub struct $name;
+        $crate::setting::kinds!(@struct $(#[$doc])* $name $([$($param)*])?);
 
-        impl $crate::setting::Kind for $name {
+        impl<$($($param)*)?> $crate::setting::Kind for $name $(<$($arg),*>)? {
             type Value = $value;
 
             fn of(from: &serde_json::Value) -> Option<Self::Value> {
@@ -253,35 +234,19 @@ pub(crate) use settings;
 /// Items between commas, or a JSON list of them.
 pub struct List<K>(PhantomData<K>);
 
-impl<K: Kind> Kind for List<K> {
-    type Value = Vec<K::Value>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        match value {
-            Value::Array(items) => items.iter().map(K::of).collect(),
-            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
-            // In a variable the list may be spelled as in the file.
-            Value::String(text) if text.trim_start().starts_with('[') => {
-                Self::of(&serde_json::from_str::<Vec<Value>>(text).ok()?.into())
-            }
-            Value::String(text) => text.split(',').map(K::read).collect(),
-            one => K::of(one).map(|one| vec![one]),
-        }
-    }
-
-    fn shown(items: &Self::Value) -> Value {
-        let shown = items.iter().map(|item| text_of(&K::shown(item)).unwrap_or_default());
-        json!(shown.collect::<Vec<_>>().join(","))
-    }
-
-    fn accepted() -> String {
-        format!("a list of {}", K::accepted())
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "anyOf": [{ "type": "array", "items": K::schema() }, { "type": "string" }] })
-    }
+pub trait Named: Copy + PartialEq + 'static {
+    /// The names, in lower case, and what they stand for.
+    const NAMES: &'static [(&'static str, Self)];
 }
+
+/// One of several names.
+pub struct Choice<T>(PhantomData<T>);
+
+/// A whole number within limits.
+pub struct Whole<const MIN: u64, const MAX: u64, T = u64>(PhantomData<T>);
+
+/// A time within limits, in milliseconds: a bare number of the unit, in seconds, or a text with units.
+pub struct Span<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64 = 1>;
 
 kinds! {
     Flag -> bool, "true or false", json_schema!({ "anyOf": [
@@ -292,36 +257,63 @@ kinds! {
 
     Text -> String, "a text", json_schema!({ "type": ["string", "number", "boolean"] });
         raw |text| Some(text.to_owned());
-}
 
-pub trait Named: Copy + PartialEq + 'static {
-    /// The names, in lower case, and what they stand for.
-    const NAMES: &'static [(&'static str, Self)];
-}
+    // A key that may be missing.
+    [K: Kind] Option<K> -> Option<K::Value>, K::accepted(), K::schema();
+        any |value| K::of(value).map(Some);
+        |value| value.as_ref().map(K::shown);
 
-pub struct Choice<T>(PhantomData<T>);
+    [K: Kind] List<K> -> Vec<K::Value>,
+        format!("a list of {}", K::accepted()),
+        json_schema!({ "anyOf": [{ "type": "array", "items": K::schema() }, { "type": "string" }] });
+        any |value| match value {
+            Value::Array(items) => items.iter().map(K::of).collect(),
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            // In a variable the list may be spelled as in the file.
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                Self::of(&serde_json::from_str::<Vec<Value>>(text).ok()?.into())
+            }
+            Value::String(text) => text.split(',').map(K::read).collect(),
+            one => K::of(one).map(|one| vec![one]),
+        };
+        |items| items.iter().filter_map(|item| text_of(&K::shown(item))).collect::<Vec<_>>().join(",");
 
-impl<T: Named> Kind for Choice<T> {
-    type Value = T;
+    [T: Named] Choice<T> -> T,
+        format!("one of {}", T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ")),
+        json_schema!({ "type": "string", "enum": (T::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>()) });
+        text |text| T::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
+        |value| T::NAMES.iter().find(|(_, named)| named == value).map(|(name, _)| name);
 
-    fn of(value: &Value) -> Option<T> {
-        let text = text_of(value)?;
-        T::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, value)| *value)
-    }
+    [const MIN: u64, const MAX: u64, T: TryFrom<u64> + Serialize] Whole<MIN, MAX, T> -> T,
+        format!("a whole number from {MIN} to {MAX}"),
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": MIN, "maximum": MAX },
+            { "type": "string", "pattern": "^\\s*[0-9]+\\s*$" },
+        ]});
+        text |text| text.parse().ok().filter(|number| (MIN..=MAX).contains(number))?.try_into().ok();
 
-    fn shown(value: &T) -> Value {
-        T::NAMES.iter().find(|(_, named)| named == value).map_or(Value::Null, |(name, _)| json!(name))
-    }
-
-    fn accepted() -> String {
-        let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
-        format!("one of {}", names.join(", "))
-    }
-
-    fn schema() -> Schema {
-        let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
-        json_schema!({ "type": "string", "enum": names })
-    }
+    [const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64] Span<MIN, MAX, UNIT_SECONDS> -> Duration,
+        format!(
+            "{}: a number of {}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \"500ms\"",
+            Self::limits(),
+            if UNIT_SECONDS == 60 { "minutes" } else { "seconds" }
+        ),
+        {
+            let [min, max] = [MIN, MAX].map(|limit| limit.div_ceil(UNIT_SECONDS * SECOND));
+            json_schema!({ UNIT: UNIT_SECONDS, "anyOf": [
+                { "type": "integer", "minimum": min, "maximum": max },
+                { "type": "string", "pattern": "^\\s*[0-9][0-9A-Za-z\\s]*$" },
+            ]})
+        };
+        text |text| {
+            let span = if text.bytes().all(|b| b.is_ascii_digit()) {
+                Duration::from_secs(UNIT_SECONDS.checked_mul(text.parse().ok()?)?)
+            } else {
+                humantime::parse_duration(text).ok()?
+            };
+            Self::has(span).then_some(span)
+        };
+        |span| time_text(*span);
 }
 
 impl Named for Level {
@@ -332,32 +324,6 @@ impl Named for Level {
         ("debug", Self::DEBUG),
         ("trace", Self::TRACE),
     ];
-}
-
-/// A whole number within limits.
-pub struct Whole<const MIN: u64, const MAX: u64, T = u64>(PhantomData<T>);
-
-impl<const MIN: u64, const MAX: u64, T: TryFrom<u64> + Serialize> Kind for Whole<MIN, MAX, T> {
-    type Value = T;
-
-    fn of(value: &Value) -> Option<T> {
-        text_of(value)?.trim().parse().ok().filter(|number| (MIN..=MAX).contains(number))?.try_into().ok()
-    }
-
-    fn shown(number: &T) -> Value {
-        json!(number)
-    }
-
-    fn accepted() -> String {
-        format!("a whole number from {MIN} to {MAX}")
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": MIN, "maximum": MAX },
-            { "type": "string", "pattern": "^\\s*[0-9]+\\s*$" },
-        ]})
-    }
 }
 
 /// Wrong codes: NIST SP 800-63B-4, 3.2.2, allows at most 100 in a row.
@@ -386,9 +352,6 @@ pub const MINUTE: u64 = 60 * SECOND;
 pub const HOUR: u64 = 60 * MINUTE;
 pub const DAY: u64 = 24 * HOUR;
 
-/// A time within limits, in milliseconds: a bare number of the unit, in seconds, or a text with units.
-pub struct Span<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64 = 1>;
-
 /// The life of a code of the default service.
 pub type CodeTime = Span<SECOND, DAY>;
 
@@ -413,42 +376,5 @@ impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Span<MIN, MAX, UNI
     pub fn in_seconds() -> String {
         let [min, max] = [MIN, MAX].map(|limit| limit / SECOND);
         format!("a number of seconds from {min} to {max}, or a time such as \"90s\" or \"5m\"")
-    }
-}
-
-impl<const MIN: u64, const MAX: u64, const UNIT_SECONDS: u64> Kind for Span<MIN, MAX, UNIT_SECONDS> {
-    type Value = Duration;
-
-    fn of(value: &Value) -> Option<Duration> {
-        let text = text_of(value)?;
-        let text = text.trim();
-        let span = if text.bytes().all(|b| b.is_ascii_digit()) {
-            Duration::from_secs(UNIT_SECONDS.checked_mul(text.parse().ok()?)?)
-        } else {
-            humantime::parse_duration(text).ok()?
-        };
-        Self::has(span).then_some(span)
-    }
-
-    fn shown(span: &Duration) -> Value {
-        json!(time_text(*span))
-    }
-
-    fn accepted() -> String {
-        let unit = if UNIT_SECONDS == 60 { "minutes" } else { "seconds" };
-        format!(
-            "{}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \"500ms\"",
-            Self::limits()
-        )
-    }
-
-    fn schema() -> Schema {
-        let [min, max] = [MIN, MAX].map(|limit| limit.div_ceil(UNIT_SECONDS * SECOND));
-        let mut schema = json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": min, "maximum": max },
-            { "type": "string", "pattern": "^\\s*[0-9][0-9A-Za-z\\s]*$" },
-        ]});
-        schema.insert(UNIT.to_owned(), json!(UNIT_SECONDS));
-        schema
     }
 }

@@ -399,31 +399,17 @@ pub type Networks = List<Network>;
 /// easily pasted into the wrong variable. It becomes part of a URL; therefore it must not be able to change the path.
 pub struct TwilioSid<const A: char, const B: char>;
 
-impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
-    type Value = String;
-
-    fn of(value: &Value) -> Option<String> {
-        text_of(value).map(|text| text.trim().to_owned()).filter(|text| is_name(text))
-    }
-
-    /// Enough of an id to recognise it.
-    fn shown(sid: &String) -> Value {
-        match (sid.get(..6), sid.get(sid.len().saturating_sub(4)..)) {
-            (Some(head), Some(tail)) if sid.len() > 16 => json!(format!("{head}...{tail}")),
-            _ => json!(NOT_SHOWN),
-        }
-    }
-
-    fn accepted() -> String {
-        format!(
-            "{A}{B} and 32 hexadecimal digits, as Twilio's console shows it (behind another TWILIO_BASE_URL at most 64 \
-             letters, digits, hyphens and underscores)"
-        )
-    }
-
-    fn schema() -> Schema {
-        hidden()
-    }
+kinds! {
+    // Enough of an id is shown to recognise it.
+    [const A: char, const B: char] TwilioSid<A, B> -> String,
+        format!("{A}{B} and 32 hexadecimal digits, as Twilio's console shows it (behind another TWILIO_BASE_URL at most 64 letters, \
+                 digits, hyphens and underscores)"),
+        hidden();
+        text |text| Some(text).filter(|text| is_name(text)).map(str::to_owned);
+        |sid| match (sid.get(..6), sid.get(sid.len().saturating_sub(4)..)) {
+            (Some(head), Some(tail)) if sid.len() > 16 => format!("{head}...{tail}"),
+            _ => NOT_SHOWN.to_owned(),
+        };
 }
 
 fn step_text(step: &WorkflowStep) -> String {
