@@ -132,9 +132,9 @@ impl Report {
     /// Notes a value that has no effect, and the remedy.
     pub fn ignored(&mut self, name: &str, problem: &str) {
         if self.strict {
-            self.wrong(name, None, problem, None)
+            self.wrong(name, None, problem, None);
         } else {
-            self.warn(format!("{name}: {problem}"))
+            self.warn(format!("{name}: {problem}"));
         }
     }
 

@@ -33,7 +33,6 @@ settings! {
     /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
     /// (`code_length`). Its doc comment describes all of them.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
     #[serde(deny_unknown_fields)]
     pub struct ServiceSettings {
         /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default

@@ -120,7 +120,6 @@ pub const OWN_BRAND: &str = "onceward";
 
 settings! {
     /// Keys from which other settings are worked out together.
-    #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
     pub struct Inputs {
         /// Where an editor finds the schema.
         "$schema" schema: String as "As::<Ignored>",

@@ -250,7 +250,7 @@ impl<'a> Source<'a> {
         let origin = format!("{}, key {path:?}", self.name);
         let names = self.names;
         if names.is_value(path) || self.name == PROGRAM && names.credentials().any(|known| known == path) {
-            self.add_value(path, value, origin);
+            self.add_value(path, value, &origin);
         } else if !path.is_empty() && names.children(path).next().is_some() {
             match value {
                 Value::Object(members) => {
@@ -279,7 +279,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn add_value(&mut self, path: &str, value: Value, origin: String) {
+    fn add_value(&mut self, path: &str, value: Value, origin: &str) {
         let name = usual_name(path);
         if name != path && self.names.variables.contains_key(name) {
             // An empty alias of a variable counts as not given, as the variable does.
@@ -288,7 +288,7 @@ impl<'a> Source<'a> {
                 Value::String(text) if text.trim().is_empty() => return,
                 Value::Array(_) | Value::Object(_) => {
                     let problem = format!("it must be a text, not {}", shown_json(&value));
-                    return self.report.wrong(path, None, problem, origin);
+                    return self.report.wrong(path, None, problem, origin.to_owned());
                 }
                 Value::String(_) | Value::Bool(_) | Value::Number(_) => {}
             }
@@ -300,7 +300,7 @@ impl<'a> Source<'a> {
     }
 
     /// Sets a value under its usual name. A source that gives two names of one setting must mean the same.
-    fn put(&mut self, path: &str, value: Value, origin: String) {
+    fn put(&mut self, path: &str, value: Value, origin: &str) {
         let name = usual_name(path);
         if let Some((other, first)) = self.given.get(name).filter(|(other, _)| other != path) {
             if text_of(first) != text_of(&value) {
@@ -327,7 +327,7 @@ impl<'a> Source<'a> {
         let inner = members.rsplit('.').filter(|member| !member.is_empty());
         let value = inner.fold(value, |value, member| json!({ member: value }));
         let schema = self.names.schema(key).unwrap_or(&Value::Null);
-        self.merge(&mut whole, key, schema, value, &origin);
+        self.merge(&mut whole, key, schema, value, origin);
         if !whole.is_null() || self.merged.origins.contains_key(key) {
             self.merged.values.insert(key.to_owned(), whole);
         }
@@ -395,7 +395,7 @@ impl<'a> Source<'a> {
         for (path, variable) in self.names.own_variables() {
             if let Some(text) = variables.get(&variable) {
                 let origin = self.origin(&variable);
-                self.put(&path, Value::from(text.as_str()), origin);
+                self.put(&path, Value::from(text.as_str()), &origin);
             }
         }
         for variable in self.names.credentials() {
@@ -445,7 +445,7 @@ impl<'a> Source<'a> {
             (None, None) => return,
             (Some(value), None) => {
                 let origin = self.origin(variable);
-                return self.put(variable, Value::from(value.as_str()), origin);
+                return self.put(variable, Value::from(value.as_str()), &origin);
             }
             (Some(_), Some(_)) => format!("{variable} is given as well. Remove one of them"),
             (None, Some(path)) => {
@@ -459,7 +459,7 @@ impl<'a> Source<'a> {
                         return self.put(
                             variable,
                             text.into(),
-                            format!("the file {file}, named by {origin}"),
+                            &format!("the file {file}, named by {origin}"),
                         );
                     }
                     Ok(Some(_)) => format!("the file {file} is empty"),
