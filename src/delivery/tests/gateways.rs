@@ -97,14 +97,14 @@ pub struct ScriptedGateway {
 }
 
 impl ScriptedGateway {
-    /// Each gateway has the real one's channels; Verify and Sinch hold the code.
+    /// Each gateway of the tests has the real one's channels; Verify and Sinch hold the code.
     pub fn new(name: GatewayName, clock: Arc<TokioClock>, record: Record) -> Arc<Self> {
         let channels = match name {
             GatewayName::Simulator | GatewayName::TwilioVerify => Channel::ALL.to_vec(),
             GatewayName::TwilioMessages => vec![Channel::Sms, Channel::WhatsApp],
             GatewayName::TwilioVoice => vec![Channel::Call],
             GatewayName::Sinch => vec![Channel::Sms, Channel::Call],
-            GatewayName::Mada | GatewayName::Http => vec![Channel::Sms],
+            _ => vec![Channel::Sms],
         };
         Arc::new(Self {
             name,
