@@ -165,7 +165,7 @@ impl RawValues {
         let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
         let path = sources.working_dir.join(file);
         let shown = path.display().to_string();
-        let problem = match read_text(&path).map(|text| text.map(|text| file_members(&text))) {
+        let problem = match read_text(&path).map(|text| text.map(|text| json_members(text.as_bytes()))) {
             Ok(Some(Ok(members))) => return Source::new(&shown, names, report, self).add_object(members),
             Ok(Some(Err(error))) if error.is_data() => {
                 format!("it must be one JSON object, {{ ... }}: {error}")
@@ -518,15 +518,15 @@ fn is_credential(key: &str, names: &Names) -> bool {
         || gateways::PREFIXES.iter().any(|(prefix, _)| key.starts_with(prefix.as_str()))
 }
 
-/// The members of config.json in their order, doubles included.
-fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
+/// The members of a JSON object in their order, doubles included.
+pub(crate) fn json_members(text: &[u8]) -> serde_json::Result<Vec<(String, Value)>> {
     struct InOrder;
 
     impl<'de> Visitor<'de> for InOrder {
         type Value = Vec<(String, Value)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
+            f.write_str("a JSON object")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -534,9 +534,9 @@ fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
         }
     }
 
-    let mut file = serde_json::Deserializer::from_str(text);
-    let members = file.deserialize_map(InOrder)?;
-    file.end().map(|()| members)
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let members = json.deserialize_map(InOrder)?;
+    json.end().map(|()| members)
 }
 
 /// Whether users other than the owner and the group of a file can read it.

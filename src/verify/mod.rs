@@ -10,8 +10,7 @@ mod view;
 pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, CurrentRules, Verifying};
 pub use view::{
-    AttemptPage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
-    VerificationStage, VerificationStatus,
+    Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification, VerificationStatus,
 };
 
 use futures_util::future::BoxFuture;
@@ -21,21 +20,20 @@ use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::engine::LockoutState;
 use crate::guard::PumpingGuard;
 
+/// The answer to a request about verifications.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refused>>;
+
 /// Serves verifications.
 pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>>;
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification>;
 
     /// Checks a code. A wrong one is no error: the verification is then not approved.
-    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>>;
+    fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification>;
 
     /// The verification that is under way: pending, or with no attempts left.
-    fn fetch(
-        &self,
-        service: ServiceId,
-        target: VerificationTarget,
-    ) -> BoxFuture<'_, Result<Verification, Refused>>;
+    fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification>;
 
     /// Ends a verification by decision of the caller. The audit log has an entry if it has an author.
     fn end(
@@ -44,30 +42,16 @@ pub trait Verifications: Send + Sync + 'static {
         target: VerificationTarget,
         ending: Ending,
         by: Option<Author>,
-    ) -> BoxFuture<'_, Result<Verification, Refused>>;
+    ) -> Answer<'_, Verification>;
 
     /// The lockout and the counts of a number.
-    fn lockout(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-    ) -> BoxFuture<'_, Result<LockoutState, Refused>>;
+    fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState>;
 
     /// Ends them, and voids the number's code.
-    fn unlock(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> BoxFuture<'_, Result<(), Refused>>;
+    fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()>;
 
     /// Erases what is kept of a number in the service.
-    fn erase(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> BoxFuture<'_, Result<Erasure, Refused>>;
+    fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, Erasure>;
 
     /// The pumping guard.
     fn guard(&self) -> Option<PumpingGuard> {
@@ -75,11 +59,11 @@ pub trait Verifications: Send + Sync + 'static {
     }
 
     /// Attempts to deliver messages, the newest first.
-    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>>;
 
     /// One of them.
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>>;
+    fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt>;
 
     /// The number of those that led to a verified number.
-    fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>>;
+    fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary>;
 }

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempts::ListedAttempt;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::LockoutState;
-use crate::named::named;
-use crate::numbers::Refusal;
+use crate::numbers::{Refusal, VerificationSummary};
 use crate::registry::TextError;
 
 /// A verification.
@@ -30,19 +29,44 @@ pub struct Verification {
     pub attempts: Vec<SealedAttempt>,
 }
 
-named! {
-    ALL:
-    /// The status of a verification.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    pub enum Status {
-        /// The code can be checked.
-        Pending = "pending",
-        /// The code was right.
-        Approved = "approved",
-        /// The caller ended it.
-        Canceled = "canceled",
-        /// No check is left.
-        MaxAttemptsReached = "max_attempts_reached",
+/// The status of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The code can be checked.
+    Pending,
+    /// The code was right.
+    Approved,
+    /// The caller ended it.
+    Canceled,
+    /// No check is left.
+    MaxAttemptsReached,
+    /// Its code has expired, or was voided. The API has no such verification: it is not found.
+    Expired,
+}
+
+impl Status {
+    /// Every status that the API shows.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
+
+    /// Twilio's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Canceled => "canceled",
+            Self::MaxAttemptsReached => "max_attempts_reached",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// That of a verification that is kept.
+    pub const fn of(summary: &VerificationSummary) -> Self {
+        match summary {
+            VerificationSummary { canceled: true, .. } => Self::Canceled,
+            VerificationSummary { spent: true, .. } => Self::MaxAttemptsReached,
+            _ => Self::Pending,
+        }
     }
 }
 
@@ -55,15 +79,6 @@ pub struct SealedAttempt {
     pub verification: Sid,
     /// The attempt.
     pub listed: ListedAttempt,
-}
-
-/// A part of a list of attempts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptPage {
-    /// The newest first.
-    pub attempts: Vec<SealedAttempt>,
-    /// Whether there are more behind them.
-    pub has_more: bool,
 }
 
 /// The number of attempts that led to a verified number.
@@ -105,7 +120,7 @@ pub struct VerificationStatus {
     /// `VE`.
     pub sid: Sid,
     /// How far it has come.
-    pub status: VerificationStage,
+    pub status: Status,
     /// When it began; of one that ended, the time of its first message that is known.
     pub begun: Timestamp,
     /// When its code expires, or when it was approved. `None` if that is not known any more.
@@ -114,24 +129,6 @@ pub struct VerificationStatus {
     pub sends: u8,
     /// Its wrong codes. `None` if they are not known any more.
     pub wrong_codes: Option<u8>,
-}
-
-named! {
-    /// How far a verification has come.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum VerificationStage {
-        /// The code can be checked.
-        Pending = "pending",
-        /// The code was right.
-        Approved = "approved",
-        /// The caller ended it.
-        Canceled = "canceled",
-        /// Its code has expired, or was voided.
-        Expired = "expired",
-        /// No check is left.
-        MaxAttemptsReached = "max_attempts_reached",
-    }
 }
 
 /// Why a request was not served.

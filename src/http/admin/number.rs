@@ -12,8 +12,7 @@ use crate::http::response::Response;
 use crate::numbers::Refusal;
 use crate::registry::Service;
 use crate::verify::{
-    Cleared, Ending, Erasure, NumberStatus, Refused, VerificationStage, VerificationStatus,
-    VerificationTarget,
+    Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
 use askama::Template;
 
@@ -57,8 +56,7 @@ struct Entry {
 impl State {
     fn new(service: &Service, title: String, status: NumberStatus, now: Timestamp) -> Self {
         let NumberStatus { verification, lockout, messages, .. } = status;
-        let pending =
-            verification.as_ref().filter(|verification| verification.status == VerificationStage::Pending);
+        let pending = verification.as_ref().filter(|verification| verification.status == Status::Pending);
         let expires = pending.and_then(|pending| pending.ends).map(moment);
         let wrong = pending.and_then(|pending| pending.wrong_codes);
         let mut timeline: Vec<Entry> = messages.iter().flat_map(Entry::of).collect();
@@ -82,14 +80,14 @@ impl State {
     fn stage(&self) -> &'static str {
         match self.verification.as_ref().map(|known| known.status) {
             None => "none",
-            Some(VerificationStage::MaxAttemptsReached) => "no checks left",
-            Some(VerificationStage::Expired) => "expired, or voided",
+            Some(Status::MaxAttemptsReached) => "no checks left",
+            Some(Status::Expired) => "expired, or voided",
             Some(stage) => stage.as_str(),
         }
     }
 
     fn is_pending(&self) -> bool {
-        self.verification.as_ref().is_some_and(|known| known.status == VerificationStage::Pending)
+        self.verification.as_ref().is_some_and(|known| known.status == Status::Pending)
     }
 
     fn can_be_unlocked(&self) -> bool {
@@ -142,7 +140,7 @@ impl Entry {
             badge,
             detail: sid.to_string(),
         };
-        let approved = ends.filter(|_| *status == VerificationStage::Approved);
+        let approved = ends.filter(|_| *status == Status::Approved);
         [
             approved.map(|at| entry(at, "ended", Some(("good", "approved")))),
             Some(entry(*begun, "begun", None)),

@@ -94,11 +94,11 @@ pub async fn totals(request: &Request<'_>) -> Result<Response, Error> {
 fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
     let fields = &request.fields;
     Ok(SendQuery {
-        number: Option::read(fields, "Number")?,
+        number: PhoneNumber::find(fields, "Number")?,
         service: service(request)?.map(|service| service.id),
         status: fields.parsed("Status", StatusFilter::accepted(), StatusFilter::parse)?,
-        since: Option::read(fields, "Since")?.unwrap_or(Timestamp::EPOCH),
-        until: Option::read(fields, "Until")?,
+        since: Timestamp::find(fields, "Since")?.unwrap_or(Timestamp::EPOCH),
+        until: Timestamp::find(fields, "Until")?,
         limit: limit(request)?,
     })
 }

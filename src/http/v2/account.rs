@@ -124,9 +124,9 @@ pub async fn list_templates(
 ) -> Result<Response, Error> {
     let page = request.page()?;
     let mut templates = request.v2.registry.templates();
-    templates.retain(|template| name.as_ref().is_none_or(|Note(name)| *name == template.friendly_name));
+    templates.retain(|template| name.as_ref().is_none_or(|name| *name == template.friendly_name));
     let frame = request.frame();
-    let listed = page.of(templates.iter(), |template| TemplateView::new(&frame, template));
+    let listed = page.of(templates.iter().skip(page.skip()), |template| TemplateView::new(&frame, template));
     Ok(request.page_response("templates", listed, TemplateFilters::NAMES))
 }
 
@@ -163,7 +163,7 @@ pub async fn list_test_numbers(request: &Request<'_>) -> Result<Response, Error>
 /// `POST` of a test number. One with the same pattern is replaced.
 pub async fn create_test_number(request: &Request<'_>, params: TestNumber) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = params;
+    let TestNumber { pattern, code, expires, force } = params;
     let force = force.unwrap_or(false);
     if force && !request.is_for_all_services() {
         let error = "Force needs the account's credentials, or a key for all services";

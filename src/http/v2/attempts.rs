@@ -1,10 +1,10 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::context::{PageItems, Request};
+use super::context::Request;
 use super::error::Error;
 use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
-    ServiceSid, Url, VerificationSid, parameters, view,
+    ServiceSid, Url, VerificationSid, nulls, parameters, view,
 };
 use crate::attempts::ListedAttempt;
 use crate::delivery::SendStatus;
@@ -73,12 +73,8 @@ view! {
     }
 }
 
-view! {
-    /// The price of a message, which only the provider knows.
-    Price as "Price"(_frame) {
-        value: Null = Null,
-        currency: Null = Null,
-    }
+nulls! {
+    Price as "Price": value, currency;
 }
 
 view! {
@@ -150,14 +146,14 @@ fn percentage(part: u64, whole: u64) -> String {
 pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let wanted = AttemptQuery {
-        services: services(request, filters.service.as_ref()),
+        services: services(request, filters.service),
         after: filters.after,
         before: Some(filters.before.map_or(began, |before| before.min(began))),
         to: filters.to,
         country: filters.country,
         channel: filters.channel,
-        verification: filters.verification.map(|Id(sid)| sid),
-        converted: filters.converted.map(|Converted(converted)| converted),
+        verification: filters.verification,
+        converted: filters.converted,
         prefix: None,
         skip: page.skip(),
         limit: page.limit(),
@@ -167,9 +163,7 @@ pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, E
     let view = |attempt: &SealedAttempt| {
         AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
     };
-    let items = found.attempts.iter().map(view).collect();
-    let attempts = PageItems { page, items, has_more: found.has_more };
-    Ok(request.page_response("attempts", attempts, Filters::NAMES))
+    Ok(request.page_response("attempts", page.of(&found, view), Filters::NAMES))
 }
 
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
@@ -185,12 +179,12 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
 
 pub async fn summary(request: &Request<'_>, filters: SummaryFilters) -> Result<Response, Error> {
     let wanted = AttemptQuery {
-        services: services(request, filters.service.as_ref()),
+        services: services(request, filters.service),
         after: filters.after,
         before: filters.before,
         country: filters.country,
         channel: filters.channel,
-        prefix: filters.prefix.map(|NumberPrefix(digits)| digits),
+        prefix: filters.prefix,
         limit: usize::MAX,
         ..AttemptQuery::default()
     };
@@ -199,10 +193,10 @@ pub async fn summary(request: &Request<'_>, filters: SummaryFilters) -> Result<R
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.
-fn services(request: &Request<'_>, asked: Option<&ServiceSid>) -> Option<Vec<ServiceId>> {
+fn services(request: &Request<'_>, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
-    let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
-    let asked = request.service_id(sid).filter(|id| own.is_none_or(|own| own == *id));
+    let Some(sid) = asked else { return own.map(|own| vec![own]) };
+    let asked = request.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
     Some(asked.into_iter().collect())
 }
 

@@ -1,6 +1,6 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
-use super::context::{PageItems, Request};
+use super::context::Request;
 use super::error::Error;
 use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
 use crate::audit::{Actor, AuditEntry, AuditQuery};
@@ -76,20 +76,18 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let own = request.own_service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
-    let asked = service.map(|Id(sid)| sid);
-    if own.is_some_and(|own| asked.is_some_and(|asked| asked != own)) {
-        let none = PageItems::<AuditEntryView> { page, items: Vec::new(), has_more: false };
-        return Ok(request.page_response("entries", none, Filters::NAMES));
+    if own.is_some_and(|own| service.is_some_and(|service| service != own)) {
+        return Ok(request.page_response("entries", page.of::<(), ()>([], |none| none), Filters::NAMES));
     }
     let query = AuditQuery {
-        service: asked.or(own),
+        service: service.or(own),
         since: after.unwrap_or(Timestamp::EPOCH),
         until: Some(before.map_or(began, |before| before.min(began))),
         skip: page.skip(),
         limit: page.limit(),
     };
-    let (entries, has_more) = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
+    let (entries, _) = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
     let frame = request.frame();
-    let items = entries.iter().map(|entry| AuditEntryView::new(&frame, entry)).collect();
-    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES))
+    let items = page.of(&entries, |entry| AuditEntryView::new(&frame, entry));
+    Ok(request.page_response("entries", items, Filters::NAMES))
 }

@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
             query.append_pair("Page", &number.to_string());
             // The first page fixes the time anew.
             if let Some(since) = page.since.filter(|_| number > 0) {
-                query.append_pair("PageToken", &PageToken(since).to_string());
+                query.append_pair("PageToken", &format!("PT{}", since.as_millis()));
             }
             Url(format!("{list}?{}", query.finish()))
         };
@@ -127,11 +127,12 @@ impl<'a> Request<'a> {
     pub fn list<T, W: Serialize>(
         &self,
         key: &'static str,
-        all: impl ExactSizeIterator<Item = T>,
+        all: impl Iterator<Item = T>,
         view: impl Fn(&Frame<'_>, T) -> W,
     ) -> Result<Response, Error> {
         let frame = self.frame();
-        Ok(self.page_response(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
+        let page = self.page()?;
+        Ok(self.page_response(key, page.of(all.skip(page.skip()), |item| view(&frame, item)), &[]))
     }
 
     /// A variable segment of the path, percent-decoded.
@@ -237,6 +238,15 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Those of the examples in `/openapi.json`.
+    pub fn example() -> Self {
+        Self { base: "https://codes.example/v2", account: Self::example_sid(SidKind::Account) }
+    }
+
+    pub fn example_sid(kind: SidKind) -> Sid {
+        Sid::new(kind, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes())
+    }
+
     pub fn url(&self, path: &str) -> Url {
         Url(format!("{}{path}", self.base))
     }
@@ -303,14 +313,16 @@ parameters! {
 }
 
 /// The number of items on a page: any whole number from 1, of which at most [`LARGEST`] counts.
-pub struct PageSize(u32);
+pub struct PageSize;
 
 impl Parameter for PageSize {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = u32;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<u32>, Error> {
         fields.parsed_scalar(name, "a whole number from 1", |text| {
             let digits = text.trim_start_matches('0');
             // Only a number that is too large for its type fails to be read.
-            is_digits(digits).then(|| Self(digits.parse().unwrap_or(LARGEST).min(LARGEST)))
+            is_digits(digits).then(|| digits.parse().unwrap_or(LARGEST).min(LARGEST))
         })
     }
 
@@ -366,19 +378,16 @@ pub struct Listed<T> {
 impl Page {
     pub fn read(query: &Fields) -> Result<Self, Error> {
         let Paging { size, page, token } = Paging::read(query)?;
-        Ok(Self {
-            size: size.map_or(USUAL_SIZE, |PageSize(size)| size),
-            number: page.map_or(0, |Whole(page)| page),
-            since: token.map(|PageToken(since)| since),
-        })
+        Ok(Self { size: size.unwrap_or(USUAL_SIZE), number: page.unwrap_or(0), since: token })
     }
 
     pub fn skip(self) -> usize {
         self.number as usize * self.size as usize
     }
 
+    /// The items of this page, and one more, which tells that there is a further page.
     pub const fn limit(self) -> usize {
-        self.size as usize
+        self.size as usize + 1
     }
 
     /// Fixes the time of the first request for all pages, and returns that time; `now` for the first page.
@@ -387,14 +396,11 @@ impl Page {
         (Self { since: Some(since), ..self }, since)
     }
 
-    /// This page of all shown items.
-    pub fn of<T, V>(self, all: impl ExactSizeIterator<Item = T>, view: impl FnMut(T) -> V) -> PageItems<V> {
-        let has_more = all.len() > self.skip() + self.limit();
-        PageItems {
-            page: self,
-            items: all.skip(self.skip()).take(self.limit()).map(view).collect(),
-            has_more,
-        }
+    /// This page of items that begin with its first one.
+    pub fn of<T, V>(self, items: impl IntoIterator<Item = T>, view: impl FnMut(T) -> V) -> PageItems<V> {
+        let mut rest = items.into_iter();
+        let items = rest.by_ref().take(self.size as usize).map(view).collect();
+        PageItems { page: self, items, has_more: rest.next().is_some() }
     }
 }
 

@@ -92,28 +92,21 @@ pub enum Error {
     },
 }
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
+macro_rules! from {
+    ($($source:ty => $make:expr;)+) => {$(
+        impl From<$source> for Error {
+            fn from(source: $source) -> Self {
+                $make(source)
+            }
+        }
+    )+};
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Problem(Problem::Refused(refusal))
-    }
-}
-
-impl From<RegistryError> for Error {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(error)
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
+from! {
+    Problem => Self::Problem;
+    Refusal => |refusal| Self::Problem(Problem::Refused(refusal));
+    RegistryError => Self::Registry;
+    Refused => Self::Refused;
 }
 
 impl Error {

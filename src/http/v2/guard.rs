@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::context::{PageItems, Request};
+use super::context::Request;
 use super::error::Error;
-use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
-use crate::domain::ServiceId;
+use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
+use crate::domain::{ServiceId, Sid};
 use crate::guard::operator::{Item, USUAL_MINUTES, masked, subject};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
@@ -50,22 +50,22 @@ pub async fn list_entries(request: &Request<'_>, params: OfService) -> Result<Re
 /// `read` is told how many items are enough.
 fn list(
     request: &Request<'_>,
-    service: Option<ServiceSid>,
+    service: Option<Sid>,
     key: &'static str,
     read: impl FnOnce(&PumpingGuard, Option<ServiceId>, usize) -> Vec<Item>,
 ) -> Result<Response, Error> {
     let (page, scope) = (request.page()?, scope(request, service)?);
-    let most = page.skip().saturating_add(page.limit()).saturating_add(1);
+    let most = page.skip().saturating_add(page.limit());
     let items = read(&guard(request)?, scope.map(|service| service.id), most);
-    let items: PageItems<Item> = page.of(items.into_iter(), |item| item);
+    let items = page.of(items.into_iter().skip(page.skip()), |item| item);
     Ok(request.page_response(key, items, OfService::NAMES))
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Response, Error> {
-    let NewEntry { subject: GuardSubject(subject), action, messages, minutes, service } = params;
+    let NewEntry { subject, action, messages, minutes, service } = params;
     let action = match (action, messages) {
-        (EntryAction::Expect(_), Some(Whole(messages))) => EntryAction::Expect(messages),
+        (EntryAction::Expect(_), Some(messages)) => EntryAction::Expect(messages),
         (EntryAction::Expect(_), None) => return Err(Error::missing("Messages")),
         (EntryAction::Allow | EntryAction::Block, Some(_)) => {
             return Err(Error::parameter("Messages", "only Action=expect announces messages"));
@@ -73,7 +73,7 @@ pub async fn create_entry(request: &Request<'_>, params: NewEntry) -> Result<Res
         (action, None) => action,
     };
     let key = Key::new(scope(request, service)?.map(|service| service.id), subject);
-    let minutes = minutes.map_or(USUAL_MINUTES, |Whole(minutes)| minutes);
+    let minutes = minutes.unwrap_or(USUAL_MINUTES);
     Ok(Response::created(&set(request, key, Some(action), minutes).await?))
 }
 
@@ -112,9 +112,9 @@ fn guard(request: &Request<'_>) -> Result<PumpingGuard, Error> {
 }
 
 /// The service that the caller asks for; `None` for all services, which a key for one service may not ask for.
-fn scope(request: &Request<'_>, asked: Option<ServiceSid>) -> Result<Option<Arc<Service>>, Error> {
+fn scope(request: &Request<'_>, asked: Option<Sid>) -> Result<Option<Arc<Service>>, Error> {
     let registry = &request.v2.registry;
-    let asked = asked.map(|Id(sid)| registry.service(&sid)).transpose()?;
+    let asked = asked.map(|sid| registry.service(&sid)).transpose()?;
     let Some(own) = request.own_service() else { return Ok(asked) };
     if asked.is_some_and(|asked| asked.id != own) {
         return Err(Error::NotFound);

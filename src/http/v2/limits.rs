@@ -1,6 +1,6 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
-use super::context::Request;
+use super::context::{Frame, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url,
@@ -58,9 +58,7 @@ view! {
 }
 
 view! {
-    #[schemars(example = serde_json::json!({
-        "buckets": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits/RK0123456789abcdef0123456789abcdef/Buckets",
-    }))]
+    #[schemars(example = RateLimitLinks::new(&Frame::example(), Frame::example_sid(SidKind::Service), Frame::example_sid(SidKind::RateLimit)))]
     RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
         buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
     }
@@ -94,10 +92,9 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
 
 pub async fn create(
     request: &Request<'_>,
-    NewRateLimit { name: UniqueName(name), description }: NewRateLimit,
+    NewRateLimit { name, description }: NewRateLimit,
 ) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let description = description.map(|Note(text)| text);
     let made = request.registry().create_rate_limit(service, name, description).await?;
     Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))
 }
@@ -114,10 +111,7 @@ pub async fn update(
 ) -> Result<Response, Error> {
     let service = request.service()?;
     let limit = limit(request, &service, "Sid")?;
-    let description = match description {
-        Some(Removable(text)) => text.map(|Note(text)| text),
-        None => limit.description.clone(),
-    };
+    let description = description.unwrap_or_else(|| limit.description.clone());
     let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
@@ -139,7 +133,7 @@ pub async fn list_buckets(request: &Request<'_>) -> Result<Response, Error> {
 
 pub async fn create_bucket(
     request: &Request<'_>,
-    NewBucket { max: Count(max), interval: Count(interval) }: NewBucket,
+    NewBucket { max, interval }: NewBucket,
 ) -> Result<Response, Error> {
     let service = request.service()?;
     let limit = limit(request, &service, "RateLimitSid")?.sid;
@@ -161,7 +155,7 @@ pub async fn update_bucket(
 ) -> Result<Response, Error> {
     let service = request.service()?;
     let (limit, bucket) = (limit(request, &service, "RateLimitSid")?.sid, bucket(request)?);
-    let wanted = BucketFields { max: max.map(|Count(max)| max), interval: interval.map(|Count(span)| span) };
+    let wanted = BucketFields { max, interval };
     let changed = request.registry().update_bucket(service.sid, limit, bucket, wanted).await?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }

@@ -32,15 +32,13 @@ const PACKAGES: [&str; 11] = [
 /// Bytes of the longest text in a path that is read: a number with generous punctuation.
 const LONGEST: usize = 64;
 
-const CARRIER: &str = "carrier";
-
 /// The values of the older `Type` that Twilio has.
-const TYPES: [&str; 2] = [CARRIER, "caller-name"];
+const TYPES: [&str; 2] = ["carrier", "caller-name"];
 
 parameters! {
     pub struct Wanted {
         /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
-        "Fields" = "line_type_intelligence" => fields: Option<Packages>,
+        "Fields" = "line_type_intelligence" => fields: Option<Names<false>>,
         /// The country of a number in national form, two letters of ISO 3166-1.
         "CountryCode" = "US" => country: Option<Region>,
     }
@@ -49,71 +47,41 @@ parameters! {
 parameters! {
     pub struct OlderWanted {
         /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
-        "Type" = "carrier" => types: Option<Types>,
+        "Type" = "carrier" => types: Option<Names<true>>,
         /// The country of a number in national form, two letters of ISO 3166-1.
         "CountryCode" = "US" => country: Option<Region>,
     }
 }
 
-/// Names of packages.
-pub struct Packages {
-    has_line_type: bool,
+/// Names, which may be repeated or have commas between: whether the one that has data here is among them.
+pub struct Names<const IS_OLDER: bool>;
+
+impl<const IS_OLDER: bool> Names<IS_OLDER> {
+    const KNOWN: &'static [&'static str] = if IS_OLDER { &TYPES } else { &PACKAGES };
+    const SERVED: &'static str = if IS_OLDER { "carrier" } else { "line_type_intelligence" };
 }
 
-/// Names of the older types.
-pub struct Types {
-    has_carrier: bool,
-}
+impl<const IS_OLDER: bool> Parameter for Names<IS_OLDER> {
+    type Value = bool;
 
-impl Parameter for Packages {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let names = names(fields, name, &PACKAGES)?;
-        Ok(names
-            .map(|names| Self { has_line_type: names.iter().any(|name| name == "line_type_intelligence") }))
+    fn find(fields: &Fields, name: &str) -> Result<Option<bool>, Error> {
+        let texts = fields.texts(name)?;
+        let names = texts.iter().flat_map(|text| text.split(',')).map(|name| name.trim_matches(' '));
+        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        if names.iter().all(|name| Self::KNOWN.contains(name)) {
+            Ok(Some(names.contains(&Self::SERVED)))
+        } else {
+            Err(Error::parameter(name, format_args!("each must be one of {}", Self::KNOWN.join(", "))))
+        }
     }
 
     fn schema() -> Value {
-        names_schema(&PACKAGES)
+        let names = Self::KNOWN.join("|");
+        json!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
     }
 
     fn accepts() -> String {
-        PACKAGES.join(" | ")
-    }
-}
-
-impl Parameter for Types {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let names = names(fields, name, &TYPES)?;
-        Ok(names.map(|names| Self { has_carrier: names.iter().any(|name| name == CARRIER) }))
-    }
-
-    fn schema() -> Value {
-        names_schema(&TYPES)
-    }
-
-    fn accepts() -> String {
-        TYPES.join(" | ")
-    }
-}
-
-fn names_schema(known: &[&str]) -> Value {
-    let names = known.join("|");
-    json!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
-}
-
-/// The names in a parameter, which may be repeated or have several with commas between.
-fn names(fields: &Fields, parameter: &str, known: &[&str]) -> Result<Option<Vec<String>>, Error> {
-    let texts = fields.texts(parameter)?;
-    let names: Vec<String> = texts
-        .iter()
-        .flat_map(|text| text.split(','))
-        .map(|name| name.trim_matches(' ').to_owned())
-        .filter(|name| !name.is_empty())
-        .collect();
-    if names.iter().all(|name| known.contains(&name.as_str())) {
-        Ok(Some(names).filter(|names| !names.is_empty()))
-    } else {
-        Err(Error::parameter(parameter, format_args!("each must be one of {}", known.join(", "))))
+        Self::KNOWN.join(" | ")
     }
 }
 
@@ -144,7 +112,7 @@ view! {
         /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
         line_type_intelligence: Option<LineTypeView> = number
             .line_type
-            .filter(|_| wanted.fields.as_ref().is_some_and(|fields| fields.has_line_type))
+            .filter(|_| wanted.fields == Some(true))
             .map(|line| LineTypeView::new(frame, line.as_str())),
         identity_match: Null = Null,
         reassigned_number: Null = Null,
@@ -181,11 +149,8 @@ view! {
         national_format: Option<String> = number.national_format.clone(),
         caller_name: Null = Null,
         /// Null unless it was asked for.
-        carrier: Option<Carrier> = wanted
-            .types
-            .as_ref()
-            .filter(|types| types.has_carrier)
-            .map(|_| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
+        carrier: Option<Carrier> = (wanted.types == Some(true))
+            .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
         add_ons: Null = Null,
         url: Url = Url(format!("{}/v1/PhoneNumbers/{}", frame.base.trim_end_matches("/v2"), in_path(&number.number))),
     }

@@ -5,16 +5,15 @@
 //! is refused: a proxy in front could have read the other one.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use hyper::HeaderMap;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
 pub use super::types::*;
+use crate::config::json_members;
 use crate::http::response::BadBody;
 
 pub trait Parameters: Sized {
@@ -70,7 +69,7 @@ macro_rules! parameters {
     })? $(not_served $refused:expr)?) => {
         $(#[$meta])*
         $visibility struct $struct {
-            $(pub $field: $type,)*
+            $(pub $field: <$type as $crate::http::v2::params::Parameter>::Value,)*
         }
 
         impl $crate::http::v2::params::Parameters for $struct {
@@ -79,7 +78,7 @@ macro_rules! parameters {
             fn read(fields: &$crate::http::v2::params::Fields) -> Result<Self, $crate::http::v2::Error> {
                 $(fields.refuse(&$refused)?;)?
                 $($(<$checked_type as $crate::http::v2::params::Parameter>::read(fields, $checked)?;)*)?
-                Ok(Self { $($field: $crate::http::v2::params::Parameter::read(fields, $name)?,)* })
+                Ok(Self { $($field: <$type as $crate::http::v2::params::Parameter>::read(fields, $name)?,)* })
             }
 
             fn describe() -> Vec<$crate::http::v2::params::Param> {
@@ -194,7 +193,10 @@ fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> V
 }
 
 /// A type that a parameter can have.
-pub trait Parameter: Sized {
+pub trait Parameter {
+    /// The value that a handler gets.
+    type Value;
+
     /// Whether a request without it is refused.
     const REQUIRED: bool = true;
 
@@ -202,7 +204,7 @@ pub trait Parameter: Sized {
     ///
     /// # Errors
     /// 60200, with what it must be.
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error>;
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error>;
 
     /// Its values. A pattern is without `^` and `$`.
     fn schema() -> Value;
@@ -216,15 +218,17 @@ pub trait Parameter: Sized {
     ///
     /// # Errors
     /// As `find`, and if it is absent and required.
-    fn read(fields: &Fields, name: &str) -> Result<Self, Error> {
+    fn read(fields: &Fields, name: &str) -> Result<Self::Value, Error> {
         Self::find(fields, name)?.ok_or_else(|| Error::missing(name))
     }
 }
 
 impl<T: Parameter> Parameter for Option<T> {
+    type Value = Option<T::Value>;
+
     const REQUIRED: bool = false;
 
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
         Self::read(fields, name).map(Some)
     }
 
@@ -236,7 +240,7 @@ impl<T: Parameter> Parameter for Option<T> {
         T::accepts()
     }
 
-    fn read(fields: &Fields, name: &str) -> Result<Self, Error> {
+    fn read(fields: &Fields, name: &str) -> Result<Self::Value, Error> {
         T::find(fields, name)
     }
 }
@@ -258,7 +262,7 @@ impl Fields {
         if !essence.eq_ignore_ascii_case(JSON) {
             return Err(Error::media_type());
         }
-        let Members(pairs) = serde_json::from_slice(body).map_err(|error| {
+        let pairs = json_members(body).map_err(|error| {
             let reason = BadBody::from(error);
             Error::invalid(format!("The body is not a JSON object: {reason}"))
         })?;
@@ -354,7 +358,7 @@ impl Fields {
         let pairs = match self.only(name)? {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) if text.is_empty() => return Ok(None),
-            Some(Value::String(text)) => serde_json::from_str::<Members>(text).map_err(|_| wrong())?.0,
+            Some(Value::String(text)) => json_members(text.as_bytes()).map_err(|_| wrong())?,
             Some(Value::Object(map)) => map.clone().into_iter().collect(),
             Some(_) => return Err(wrong()),
         };
@@ -426,32 +430,5 @@ fn canonical(value: &Value) -> String {
             _ => text.clone(),
         },
         other => other.to_string(),
-    }
-}
-
-/// The members of a JSON object, repeated ones too.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
     }
 }

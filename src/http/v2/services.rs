@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::context::{PageItems, Request};
+use super::context::{Frame, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
-    ServiceSid, Url, accepted, is_digits, parameters, view,
+    ServiceSid, Url, accepted, is_digits, nulls, parameters, view,
 };
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::domain::Sid;
+use crate::domain::{Sid, SidKind};
 use crate::http::response::Response;
 use crate::registry::{MessagingConfiguration, Service};
 
@@ -45,34 +45,26 @@ const NOT_SERVED: [&str; 14] = [
     "Passkeys.UserVerification",
 ];
 
-/// The settings of a new service, by their keys.
-pub struct New(Map<String, Value>);
+/// Settings of a service, by their keys; those of a new one have its name.
+pub struct Given<const IS_NEW: bool>(Map<String, Value>);
 
-/// Changed settings of a service, by their keys.
-pub struct Changed(Map<String, Value>);
+pub type New = Given<true>;
+pub type Changed = Given<false>;
 
-impl Parameters for New {
+impl<const IS_NEW: bool> Parameters for Given<IS_NEW> {
     const NAMES: &'static [&'static str] = &[];
 
     fn read(fields: &Fields) -> Result<Self, Error> {
         let given = given(fields)?;
-        if given.contains_key(NAME) { Ok(Self(given)) } else { Err(Error::missing("FriendlyName")) }
+        if IS_NEW && !given.contains_key(NAME) {
+            Err(Error::missing("FriendlyName"))
+        } else {
+            Ok(Self(given))
+        }
     }
 
     fn describe() -> Vec<Param> {
-        describe(true)
-    }
-}
-
-impl Parameters for Changed {
-    const NAMES: &'static [&'static str] = &[];
-
-    fn read(fields: &Fields) -> Result<Self, Error> {
-        given(fields).map(Self)
-    }
-
-    fn describe() -> Vec<Param> {
-        describe(false)
+        describe(IS_NEW)
     }
 }
 
@@ -162,22 +154,10 @@ view! {
     }
 }
 
-view! {
-    /// Not served.
-    Totp as "ServiceTotp"(_frame) {
-        issuer: Null = Null,
-        time_step: Null = Null,
-        code_length: Null = Null,
-        skew: Null = Null,
-    }
-}
-
-view! {
-    /// The gateway sets it, not the service.
-    Whatsapp as "ServiceWhatsapp"(_frame) {
-        msg_service_sid: Null = Null,
-        from: Null = Null,
-    }
+nulls! {
+    Totp as "ServiceTotp": issuer, time_step, code_length, skew;
+    Whatsapp as "ServiceWhatsapp": msg_service_sid, from;
+    RelyingParty as "ServiceRelyingParty": id, name, origins;
 }
 
 view! {
@@ -191,25 +171,8 @@ view! {
 }
 
 view! {
-    RelyingParty as "ServiceRelyingParty"(_frame) {
-        id: Null = Null,
-        name: Null = Null,
-        origins: Null = Null,
-    }
-}
-
-view! {
     /// The addresses of what belongs to a service. Entities and access tokens are not served.
-    #[schemars(example = serde_json::json!({
-        "verification_checks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck",
-        "verifications": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Verifications",
-        "rate_limits": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits",
-        "messaging_configurations":
-            "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/MessagingConfigurations",
-        "entities": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Entities",
-        "webhooks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Webhooks",
-        "access_tokens": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/AccessTokens",
-    }))]
+    #[schemars(example = Links::new(&Frame::example(), Frame::example_sid(SidKind::Service)))]
     Links as "ServiceLinks"(frame, service: Sid) {
         verification_checks: Url = frame.url(&format!("/Services/{service}/VerificationCheck")),
         verifications: Url = frame.url(&format!("/Services/{service}/Verifications")),
@@ -227,17 +190,14 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
     let registry = &request.v2.registry;
     let frame = request.frame();
     let view = |service: &Arc<Service>| ServiceView::new(&frame, service);
-    let listed = if let Some(own) = request.own_service() {
-        page.of(registry.service_by_id(own).iter(), view)
-    } else {
-        let services = registry.services(page.skip(), page.limit() + 1);
-        let items = services.iter().take(page.limit()).map(view).collect();
-        PageItems { page, items, has_more: services.len() > page.limit() }
+    let services = match request.own_service() {
+        Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
+        None => registry.services(page.skip(), page.limit()),
     };
-    Ok(request.page_response("services", listed, &[]))
+    Ok(request.page_response("services", page.of(&services, view), &[]))
 }
 
-pub async fn create(request: &Request<'_>, New(settings): New) -> Result<Response, Error> {
+pub async fn create(request: &Request<'_>, Given(settings): New) -> Result<Response, Error> {
     let made = request.registry().create_service(settings).await?;
     Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
 }
@@ -246,7 +206,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
 }
 
-pub async fn update(request: &Request<'_>, Changed(settings): Changed) -> Result<Response, Error> {
+pub async fn update(request: &Request<'_>, Given(settings): Changed) -> Result<Response, Error> {
     let service = request.service_at("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))
@@ -333,7 +293,7 @@ pub async fn list_messaging(request: &Request<'_>) -> Result<Response, Error> {
 
 pub async fn create_messaging(request: &Request<'_>, params: NewMessaging) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let NewMessaging { country: Country(country), gateway: Id(gateway) } = params;
+    let NewMessaging { country, gateway } = params;
     let made = request.registry().create_messaging(service, country, gateway).await?;
     Ok(Response::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
@@ -346,7 +306,7 @@ pub async fn fetch_messaging(request: &Request<'_>) -> Result<Response, Error> {
 
 pub async fn update_messaging(
     request: &Request<'_>,
-    ChangedMessaging { gateway: Id(gateway) }: ChangedMessaging,
+    ChangedMessaging { gateway }: ChangedMessaging,
 ) -> Result<Response, Error> {
     let service = request.service()?.sid;
     let country = country(request)?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::str::FromStr as _;
 
@@ -38,11 +38,13 @@ fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
     json!({ "type": "string", "enum": words.into_iter().collect::<Vec<_>>() })
 }
 
-/// Types whose values are texts: what they must be, how they are read, and their pattern.
+/// Types whose values are texts: what a handler gets, what they must be, how they are read, and their schema.
 macro_rules! texts {
-    ($($type:ty: $must_be:expr, $parse:expr, $schema:expr;)+) => {$(
-        impl Parameter for $type {
-            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    ($($type:ident $(<$(const $generic:ident),+>)? => $value:ty: $must_be:expr, $parse:expr, $schema:expr;)+) => {$(
+        impl$(<$(const $generic: usize),+>)? Parameter for $type$(<$($generic),+>)? {
+            type Value = $value;
+
+            fn find(fields: &Fields, name: &str) -> Result<Option<$value>, Error> {
                 fields.parsed(name, $must_be, $parse)
             }
 
@@ -59,119 +61,152 @@ macro_rules! texts {
 
 /// Types with a few values, each with its word.
 macro_rules! words {
-    ($($type:ty: $($word:literal => $value:expr),+;)+) => {$(
-        impl Parameter for $type {
-            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-                fields.parsed(name, [$($word),+].join(" or "), |text| match text {
-                    $($word => Some($value),)+
-                    _ => None,
-                })
-            }
-
-            fn schema() -> Value {
-                one_of([$($word),+])
-            }
-        }
-    )+};
+    ($($type:ident => $value:ty: $($word:literal => $is:expr),+;)+) => {texts! {$(
+        $type => $value: [$($word),+].join(" or "), |text| match text {
+            $($word => Some($is),)+
+            _ => None,
+        }, one_of([$($word),+]);
+    )+}};
 }
 
 const NUMBER: &str = r"\+[1-9][0-9]{6,14}";
 
+/// The number of digits from which a sender's name could be a code, or a number to call.
+const DIGITS_IN_A_NAME: usize = 5;
+/// Longest name of a sender in a message.
+const LONGEST_NAME: usize = 30;
+/// E.164's fifteen digits.
+const LONGEST_PREFIX: usize = 15;
+
 texts! {
-    PhoneNumber: "a phone number in E.164 form, such as +14155552671", phone, matching(NUMBER);
-    Timestamp: "a date such as 2015-07-30T20:00:00Z", Timestamp::parse_day_or_moment, matching(
+    PhoneNumber => Self: "a phone number in E.164 form, such as +14155552671", phone, matching(NUMBER);
+    Timestamp => Self: "a date such as 2015-07-30T20:00:00Z", Self::parse_day_or_moment, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
     );
-    Locale: "a language tag such as de or pt-BR", Locale::parse, matching(
+    Locale => Self: "a language tag such as de or pt-BR", Self::parse, matching(
         "[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?"
     );
-    AppHash: "11 characters of A-Z, a-z, 0-9, + and /", AppHash::parse, matching("[A-Za-z0-9+/]{11}");
-    Region: "two letters of ISO 3166-1", Region::parse, matching("[A-Za-z]{2}");
-    GuardSubject: operator::SUBJECTS, |text| operator::subject(text, None).map(Self), matching(
+    AppHash => Self: "11 characters of A-Z, a-z, 0-9, + and /", Self::parse, matching("[A-Za-z0-9+/]{11}");
+    Region => Self: "two letters of ISO 3166-1", Self::parse, matching("[A-Za-z]{2}");
+    IpAddr => Self: "an IP address", |text| Self::from_str(text).ok(), at_most(45);
+    Channel => Self: "sms, call or whatsapp", Self::parse, one_of(Self::ALL.map(Self::as_str));
+    Code => Self: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Self::parse_alphanumeric,
+        matching(digits("[A-Za-z0-9]"));
+    SendDigits => Self: format_args!("at most {} of 0-9, w, W, * and #", Self::MOST), Self::parse, matching(
+        format!("[0-9w*#]{{1,{}}}", Self::MOST)
+    );
+    EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
+    EventType => Self: "the name of an event", Self::parse, at_most(64);
+    Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].prefix()),
+        |text| Sid::parse(SidKind::ALL[KIND], text), matching(sid_pattern(SidKind::ALL[KIND]));
+    GuardSubject => Dimension: operator::SUBJECTS, |text| operator::subject(text, None), matching(
         "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"
     );
-    IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), at_most(45);
-    Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
-    Code: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Code::parse_alphanumeric, matching(
-        digits("[A-Za-z0-9]")
-    );
-    SendDigits: format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST), SendDigits::parse, matching(
-        format!("[0-9w*#]{{1,{}}}", SendDigits::MOST)
-    );
-    IdOrNumber: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
+    IdOrNumber => VerificationTarget: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
     );
-    EventId: "evt_ and 32 hexadecimal digits", EventId::parse, matching("evt_[0-9a-f]{32}");
-    EventType: "the name of an event", EventType::parse, at_most(64);
-    NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
-        format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
+    NumberPrefix => String: format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +"), prefix, matching(
+        format!(r"\+?[0-9]{{1,{LONGEST_PREFIX}}}")
     );
-    PageToken: "PT and digits, from the address of a page", PageToken::parse, matching("PT[0-9]{1,19}");
+    PageToken => Timestamp: "PT and digits, from the address of a page", page_token, matching("PT[0-9]{1,19}");
+    Note<const LONGEST> => String: format_args!("at most {LONGEST} characters, without control characters"),
+        |text| is_note(text, LONGEST).then(|| text.to_owned()), text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*");
+    SenderName => String: format_args!(
+        "at most {LONGEST_NAME} characters, fewer than {DIGITS_IN_A_NAME} of them digits, without control characters"
+    ), sender_name, name_schema();
+    UniqueName => String: "a text of at most 64 characters", any, text_of(64, "[A-Za-z0-9._-]*");
+    Text<const LONGEST> => String: format_args!("a text of at most {LONGEST} characters"), any, at_most(LONGEST);
+    Country => String: "two letters of ISO 3166-1", any, matching("[A-Za-z]{2}");
+    Pattern => String: "a number in E.164 form, in which x is any digit", any, matching("\\+[0-9xX]{7,15}");
+    TestCode => String: "digits", any, matching(digits("[0-9]"));
 }
 
 words! {
-    Ending: "canceled" => Self::Canceled, "approved" => Self::Approved;
-    DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
-    WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
-    WebhookVersion: "v2" => Self;
-    EntryAction: "allow" => Self::Allow, "block" => Self::Block, "expect" => Self::Expect(0);
-    RiskCheck: "enable" => Self(true), "disable" => Self(false);
-    Converted: "converted" => Self(true), "unconverted" => Self(false), "CONVERTED" => Self(true),
-        "UNCONVERTED" => Self(false);
+    Ending => Self: "canceled" => Self::Canceled, "approved" => Self::Approved;
+    DeliveryState => Self: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
+    WebhookStatus => Self: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
+    EntryAction => Self: "allow" => Self::Allow, "block" => Self::Block, "expect" => Self::Expect(0);
+    WebhookVersion => (): "v2" => ();
+    RiskCheck => bool: "enable" => true, "disable" => false;
+    Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
+
+/// A subject of the pumping guard.
+pub struct GuardSubject;
+
+/// The last segment of a verification's path: its id or its number.
+pub struct IdOrNumber;
+
+/// The first digits of numbers.
+pub struct NumberPrefix;
+
+/// The moment at which the first page of a list was requested.
+pub struct PageToken;
+
+/// A text of at most `LONGEST` characters, without control characters.
+pub struct Note<const LONGEST: usize>;
+
+/// The sender's name for one message.
+pub struct SenderName;
+
+/// A text that the registry checks: a name that can stand in a path.
+pub struct UniqueName;
+
+/// A text that the registry checks: at most `LONGEST` characters.
+pub struct Text<const LONGEST: usize>;
+
+/// A text that the registry checks: a country that it knows.
+pub struct Country;
+
+/// A text that the registry checks: a number in which `x` is any digit.
+pub struct Pattern;
+
+/// A text that the registry checks: the code of a test number.
+pub struct TestCode;
 
 /// The form of a webhook's events: there is one.
 pub struct WebhookVersion;
 
-/// A subject of the pumping guard.
-pub struct GuardSubject(pub Dimension);
-
 /// Whether to check a request for fraud.
-pub struct RiskCheck(pub bool);
+pub struct RiskCheck;
 
 /// Whether an attempt led to a verified number.
-pub struct Converted(pub bool);
-
-/// The last segment of a verification's path: its id or its number.
-pub struct IdOrNumber(pub VerificationTarget);
+pub struct Converted;
 
 impl IdOrNumber {
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<VerificationTarget> {
         let sid = Sid::parse(SidKind::Verification, text).map(VerificationTarget::Sid);
-        let number = || PhoneNumber::parse(text, None).ok().map(VerificationTarget::Number);
-        sid.or_else(number).map(Self)
+        sid.or_else(|| PhoneNumber::parse(text, None).ok().map(VerificationTarget::Number))
     }
 }
 
-/// The first digits of numbers.
-pub struct NumberPrefix(pub String);
-
-impl NumberPrefix {
-    /// E.164's fifteen digits.
-    const LONGEST: usize = 15;
-
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix(['+', ' ']).unwrap_or(text);
-        let fits = (1..=Self::LONGEST).contains(&digits.len());
-        (fits && is_digits(digits)).then(|| Self(digits.to_owned()))
-    }
+fn any(text: &str) -> Option<String> {
+    Some(text.to_owned())
 }
 
-/// The moment at which the first page of a list was requested.
-#[derive(Clone, Copy)]
-pub struct PageToken(pub Timestamp);
-
-impl PageToken {
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("PT")?;
-        digits.parse().ok().filter(|_| is_digits(digits)).map(|millis| Self(Timestamp::from_millis(millis)))
-    }
+fn prefix(text: &str) -> Option<String> {
+    let digits = text.strip_prefix(['+', ' ']).unwrap_or(text);
+    (digits.len() <= LONGEST_PREFIX && is_digits(digits)).then(|| digits.to_owned())
 }
 
-impl Display for PageToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PT{}", self.0.as_millis())
-    }
+fn page_token(text: &str) -> Option<Timestamp> {
+    let digits = text.strip_prefix("PT").filter(|digits| is_digits(digits))?;
+    digits.parse().ok().map(Timestamp::from_millis)
+}
+
+/// Whether a text has at most `longest` characters and no control characters.
+fn is_note(text: &str, longest: usize) -> bool {
+    text.chars().take(longest + 1).count() <= longest && !text.chars().any(char::is_control)
+}
+
+fn sender_name(text: &str) -> Option<String> {
+    let fits = text.chars().filter(|c| c.is_numeric()).count() < DIGITS_IN_A_NAME;
+    (fits && is_note(text, LONGEST_NAME)).then(|| text.to_owned())
+}
+
+fn name_schema() -> Value {
+    let other = r"[^0-9\x00-\x1f\x7f-\x9f{}]*";
+    text_of(LONGEST_NAME, &format!("{other}([0-9]{other}){{0,{}}}", DIGITS_IN_A_NAME - 1))
 }
 
 fn digits(class: &str) -> String {
@@ -267,6 +302,17 @@ macro_rules! view {
 }
 pub(in crate::http) use view;
 
+/// Declares views of what Twilio has and this server does not serve: every field is null.
+macro_rules! nulls {
+    ($($view:ident as $schema:literal: $($field:ident),+;)+) => {$(
+        $crate::http::v2::params::view! {
+            /// Not served.
+            $view as $schema(_frame) { $($field: $crate::http::v2::params::Null = $crate::http::v2::params::Null,)+ }
+        }
+    )+};
+}
+pub(in crate::http) use nulls;
+
 /// Declares values in responses that are written as a word. The last word is the example.
 macro_rules! word_views {
     ($($name:ident($type:ty) $schema:literal: $as_str:expr, $all:expr, $example:literal;)+) => {$(
@@ -295,108 +341,8 @@ word_views! {
     ChannelName(Channel) "Channel": Channel::as_str, Channel::ALL, "sms";
 }
 
-impl<const KIND: usize> Parameter for Id<KIND> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let kind = SidKind::ALL[KIND];
-        let must_be = format_args!("{} and 32 hexadecimal digits", kind.prefix());
-        fields.parsed(name, must_be, |text| Sid::parse(kind, text).map(Self))
-    }
-
-    fn schema() -> Value {
-        matching(sid_pattern(SidKind::ALL[KIND]))
-    }
-
-    fn accepts() -> String {
-        format!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].prefix())
-    }
-}
-
-/// A text of at most `LONGEST` characters, without control characters.
-pub struct Note<const LONGEST: usize>(pub String);
-
-/// Whether a text has at most `longest` characters and no control characters.
-fn is_note(text: &str, longest: usize) -> bool {
-    text.chars().take(longest + 1).count() <= longest && !text.chars().any(char::is_control)
-}
-
-impl<const LONGEST: usize> Parameter for Note<LONGEST> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let must_be = format_args!("at most {LONGEST} characters, without control characters");
-        fields.parsed(name, must_be, |text| is_note(text, LONGEST).then(|| Self(text.to_owned())))
-    }
-
-    fn schema() -> Value {
-        text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*")
-    }
-}
-
-/// A text that the registry checks: a name that can stand in a path.
-pub struct UniqueName(pub String);
-
-/// A text that the registry checks: at most `LONGEST` characters.
-pub struct Text<const LONGEST: usize>(pub String);
-
-/// A text that the registry checks: a number in which `x` is any digit.
-pub struct Pattern(pub String);
-
-/// A text that the registry checks: a country that it knows.
-pub struct Country(pub String);
-
-/// A text that the registry checks: the code of a test number.
-pub struct TestCode(pub String);
-
-/// Longest name of a sender in a message.
-const NAME: usize = 30;
-/// The number of digits from which a sender's name could be a code, or a number to call.
-const DIGITS_IN_A_NAME: usize = 5;
-
-fn name_schema() -> Value {
-    let other = r"[^0-9\x00-\x1f\x7f-\x9f{}]*";
-    text_of(NAME, &format!("{other}([0-9]{other}){{0,{}}}", DIGITS_IN_A_NAME - 1))
-}
-
-/// Texts that the registry checks.
-macro_rules! checked_by_the_registry {
-    ($([$($generic:tt)*] $type:ty: $schema:expr;)+) => {$(
-        impl $($generic)* Parameter for $type {
-            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-                Ok(fields.text(name)?.map(Self))
-            }
-
-            fn schema() -> Value {
-                $schema
-            }
-        }
-    )+};
-}
-
-checked_by_the_registry! {
-    [] UniqueName: text_of(64, "[A-Za-z0-9._-]*");
-    [<const LONGEST: usize>] Text<LONGEST>: at_most(LONGEST);
-    [] Country: matching("[A-Za-z]{2}");
-    [] Pattern: matching("\\+[0-9xX]{7,15}");
-    [] TestCode: matching(digits("[0-9]"));
-}
-
-/// The sender's name for one message.
-pub struct SenderName(pub String);
-
-impl Parameter for SenderName {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        let Some(Note(text)) = Note::<NAME>::find(fields, name)? else { return Ok(None) };
-        if text.chars().filter(|c| c.is_numeric()).count() >= DIGITS_IN_A_NAME {
-            return Err(Error::parameter(name, format!("it must have fewer than {DIGITS_IN_A_NAME} digits")));
-        }
-        Ok(Some(Self(text)))
-    }
-
-    fn schema() -> Value {
-        name_schema()
-    }
-}
-
 /// The way of delivery of a verification; `None` for `auto`.
-pub struct BeginChannel(pub Option<Channel>);
+pub struct BeginChannel;
 
 impl BeginChannel {
     const AUTO: &str = "auto";
@@ -405,13 +351,13 @@ impl BeginChannel {
 }
 
 impl Parameter for BeginChannel {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = Option<Channel>;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
         let Some(text) = fields.text(name)? else { return Ok(None) };
-        if text == Self::AUTO {
-            return Ok(Some(Self(None)));
-        }
-        if let Some(channel) = Channel::parse(&text) {
-            return Ok(Some(Self(Some(channel))));
+        let channel = Channel::parse(&text);
+        if channel.is_some() || text == Self::AUTO {
+            return Ok(Some(channel));
         }
         // Twilio's answer to a service without an email integration, as each service here is.
         if text == "email" {
@@ -428,44 +374,33 @@ impl Parameter for BeginChannel {
 }
 
 /// A submitted code. A text of the right length that cannot be a code is a wrong code: `None`.
-pub struct SubmittedCode(pub Option<Code>);
+pub struct SubmittedCode;
 
-impl Parameter for SubmittedCode {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+texts! {
+    SubmittedCode => Option<Code>: format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX), |text| {
         let lengths = usize::from(CodeLength::MIN)..=usize::from(CodeLength::MAX);
-        match fields.text(name)? {
-            None => Ok(None),
-            Some(text) if lengths.contains(&text.chars().count()) => {
-                Ok(Some(Self(Code::parse_alphanumeric(&text))))
-            }
-            Some(_) => {
-                let (least, most) = (CodeLength::MIN, CodeLength::MAX);
-                Err(Error::parameter(name, format!("it must have {least} to {most} characters")))
-            }
-        }
-    }
-
-    fn schema() -> Value {
-        matching(digits("."))
-    }
+        lengths.contains(&text.chars().count()).then(|| Code::parse_alphanumeric(text))
+    }, matching(digits("."));
 }
 
 /// A whole number from `LEAST` to `MOST`.
-pub struct Whole<const LEAST: u32, const MOST: u32>(pub u32);
+pub struct Whole<const LEAST: u32, const MOST: u32>;
 
 /// A whole number from `LEAST` to `MOST`, which the registry checks.
-pub struct Count<const LEAST: u32, const MOST: u32>(pub u64);
+pub struct Count<const LEAST: u32, const MOST: u32>;
 
 fn whole_schema(least: u32, most: u32) -> Value {
     json!({ "type": "integer", "minimum": least, "maximum": most })
 }
 
 impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = u32;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<u32>, Error> {
         let must_be = format_args!("a whole number from {LEAST} to {MOST}");
         fields.parsed_scalar(name, must_be, |text| {
             let value = text.parse().ok().filter(|_| is_digits(text))?;
-            (LEAST..=MOST).contains(&value).then_some(Self(value))
+            (LEAST..=MOST).contains(&value).then_some(value)
         })
     }
 
@@ -475,10 +410,10 @@ impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
 }
 
 impl<const LEAST: u32, const MOST: u32> Parameter for Count<LEAST, MOST> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        fields.parsed_scalar(name, "a whole number", |text| {
-            text.parse().ok().filter(|_| is_digits(text)).map(Self)
-        })
+    type Value = u64;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<u64>, Error> {
+        fields.parsed_scalar(name, "a whole number", |text| text.parse().ok().filter(|_| is_digits(text)))
     }
 
     fn schema() -> Value {
@@ -488,14 +423,10 @@ impl<const LEAST: u32, const MOST: u32> Parameter for Count<LEAST, MOST> {
 
 /// `true` or `false`, in any case.
 impl Parameter for bool {
+    type Value = Self;
+
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        fields.parsed_scalar(name, "true or false", |text| {
-            if text.eq_ignore_ascii_case("true") {
-                Some(true)
-            } else {
-                text.eq_ignore_ascii_case("false").then_some(false)
-            }
-        })
+        fields.parsed_scalar(name, "true or false", |text| text.to_ascii_lowercase().parse().ok())
     }
 
     fn schema() -> Value {
@@ -507,10 +438,12 @@ impl Parameter for bool {
 pub struct Off;
 
 impl Parameter for Off {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = ();
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<()>, Error> {
         match bool::find(fields, name)? {
             Some(true) => Err(Error::not_served_parameter(name)),
-            given => Ok(given.map(|_| Self)),
+            given => Ok(given.map(|_| ())),
         }
     }
 
@@ -520,11 +453,13 @@ impl Parameter for Off {
 }
 
 /// Names of events, or `*` for all: repeated, or an array in JSON.
-pub struct Events(pub Vec<String>);
+pub struct Events;
 
 impl Parameter for Events {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
-        Ok(Some(fields.texts(name)?).filter(|names| !names.is_empty()).map(Self))
+    type Value = Vec<String>;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
+        Ok(Some(fields.texts(name)?).filter(|names| !names.is_empty()))
     }
 
     fn schema() -> Value {
@@ -535,11 +470,12 @@ impl Parameter for Events {
 
 /// Names and texts: at most `MOST`, each of at most `LONGEST` characters. A JSON object, as a text or, in a JSON body,
 /// as it is.
-#[derive(Default)]
-pub struct Pairs<const MOST: usize, const LONGEST: usize>(pub BTreeMap<String, String>);
+pub struct Pairs<const MOST: usize, const LONGEST: usize>;
 
 impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = BTreeMap<String, String>;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
         let Some(pairs) = fields.object(name)? else { return Ok(None) };
         if pairs.len() > MOST {
             return Err(Error::parameter(name, format!("it must have at most {MOST} names")));
@@ -551,7 +487,7 @@ impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST>
             );
             return Err(Error::parameter(name, problem));
         }
-        Ok(Some(Self(pairs)))
+        Ok(Some(pairs))
     }
 
     fn schema() -> Value {
@@ -560,14 +496,16 @@ impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST>
 }
 
 /// A value that an empty text removes.
-pub struct Removable<T>(pub Option<T>);
+pub struct Removable<T>(PhantomData<T>);
 
 impl<T: Parameter> Parameter for Removable<T> {
-    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = Option<T::Value>;
+
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error> {
         if fields.only(name)?.is_some_and(|value| value == "") {
-            return Ok(Some(Self(None)));
+            return Ok(Some(None));
         }
-        Ok(T::find(fields, name)?.map(|value| Self(Some(value))))
+        Ok(T::find(fields, name)?.map(Some))
     }
 
     fn schema() -> Value {

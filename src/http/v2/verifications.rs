@@ -201,12 +201,9 @@ pub async fn update(request: &Request<'_>, End { ending }: End) -> Result<Respon
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(
-    request: &Request<'_>,
-    Check { code: SubmittedCode(code), to, sid }: Check,
-) -> Result<Response, Error> {
+pub async fn check(request: &Request<'_>, Check { code, to, sid }: Check) -> Result<Response, Error> {
     let service = request.service()?;
-    let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
+    let target = checked(request, service.id, to, sid).await?;
     let check = CheckCode { target, code, request_id: Some(request.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
     let (number, status) = (verification.to, verification.status);
@@ -250,11 +247,11 @@ fn shown(
 /// The last segment of the path: an id or a number.
 fn target(request: &Request<'_>) -> Result<VerificationTarget, Error> {
     let segment = request.param("Sid")?;
-    IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Error::NotFound)
+    IdOrNumber::parse(&segment).ok_or(Error::NotFound)
 }
 
 fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Error> {
-    let BeginChannel(channel) = begin.channel;
+    let channel = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
@@ -270,20 +267,20 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
         to: begin.to,
         channel,
         locale: begin.locale,
-        friendly_name: begin.friendly_name.map(|SenderName(name)| name),
+        friendly_name: begin.friendly_name,
         code: begin.code,
         app_hash: begin.app_hash,
-        template: begin.template.map(|Id(sid)| sid),
-        substitutions: begin.substitutions.unwrap_or_default().0,
-        rate_limits: begin.rate_limits.unwrap_or_default().0,
-        tags: begin.tags.unwrap_or_default().0,
+        template: begin.template,
+        substitutions: begin.substitutions.unwrap_or_default(),
+        rate_limits: begin.rate_limits.unwrap_or_default(),
+        tags: begin.tags.unwrap_or_default(),
         send_digits: begin.send_digits,
         client: ClientSignals {
             address: begin.device_ip,
-            is_trusted: matches!(begin.risk_check, Some(RiskCheck(false))),
+            is_trusted: begin.risk_check == Some(false),
             refuses_landlines: false,
         },
-        idempotency_key: key.map(|IdempotencyKey(key)| key),
+        idempotency_key: key,
         // The number is as it was sent: another spelling of it is another request.
         fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),
         request_id: Some(request.traced_id()),
@@ -291,14 +288,16 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
 }
 
 /// The key that makes a repetition of a request harmless.
-pub struct IdempotencyKey(String);
+pub struct IdempotencyKey;
 
 impl IdempotencyKey {
     const LONGEST: usize = 255;
 }
 
 impl Parameter for IdempotencyKey {
-    fn find(headers: &Fields, name: &str) -> Result<Option<Self>, Error> {
+    type Value = String;
+
+    fn find(headers: &Fields, name: &str) -> Result<Option<String>, Error> {
         let names = [name];
         let mut values = headers.given(&names).map(|(_, key)| key);
         let Some(key) = values.next() else { return Ok(None) };
@@ -310,7 +309,7 @@ impl Parameter for IdempotencyKey {
                 "Invalid header `{name}`: it must be given once, with 1 to {most} visible ASCII characters"
             )));
         }
-        Ok(Some(Self(key.to_owned())))
+        Ok(Some(key.to_owned()))
     }
 
     fn schema() -> Value {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tracing::error;
 
-use super::context::{Listed, PageItems, Request};
+use super::context::{Listed, Request};
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
@@ -147,9 +147,9 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
 /// `POST`: the response has the secret.
 pub async fn create(request: &Request<'_>, params: New) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } = params;
-    let wanted =
-        WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
+    let New { friendly_name, event_types, url, status } = params;
+    let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
+    let wanted = WebhookFields { friendly_name, event_types, url, status };
     let made = request.registry().create_webhook(service, wanted).await?;
     let secret = Some(made.secret_text());
     Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
@@ -171,12 +171,8 @@ pub async fn secret(request: &Request<'_>) -> Result<Response, Error> {
 pub async fn update(request: &Request<'_>, changed: Changed) -> Result<Response, Error> {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
-    let wanted = WebhookFields {
-        friendly_name: changed.friendly_name.map(|Note(name)| name),
-        event_types: changed.event_types.map(|Events(events)| events),
-        url: changed.url.map(|Text(url)| url),
-        status: changed.status.flatten(),
-    };
+    let Changed { friendly_name, event_types, url, status } = changed;
+    let wanted = WebhookFields { friendly_name, event_types, url, status: status.flatten() };
     let changed = request.registry().update_webhook(service, webhook, wanted).await?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
@@ -201,8 +197,7 @@ pub async fn deliveries(
     let found = found.map_err(|refusal| unavailable(request, refusal))?;
     let frame = request.frame();
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
-    let items = found.deliveries.iter().map(view).collect();
-    let deliveries = PageItems { page, items, has_more: found.has_more };
+    let deliveries = page.of(&found.deliveries, view);
     let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
     Ok(Response::ok(&Deliveries {
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),

@@ -4,19 +4,17 @@ use super::VerifyingInner;
 use crate::attempts::{AttemptScope, ListedAttempt, attempts_of};
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, VerificationAddress};
-use crate::verify::{AttemptPage, AttemptQuery, Refused, SealedAttempt, Summary};
+use crate::verify::{AttemptQuery, Refused, SealedAttempt, Summary};
 
 impl VerifyingInner {
-    pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
+    pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<Vec<SealedAttempt>, Refused> {
         let (skip, limit) = (query.skip, query.limit);
-        let most = skip.saturating_add(limit).saturating_add(1);
+        let most = skip.saturating_add(limit);
         let filter = AttemptFilter::new(query, &self.sealer);
         let fits = |listed: &ListedAttempt| filter.matches(listed);
         let rows = self.verifier.attempts().newest(&filter.scope, filter.since(), fits, most).await;
         let rows = rows.map_err(Refused::Unavailable)?;
-        let has_more = rows.len() == most;
-        let shown = rows.into_iter().skip(skip).take(limit);
-        Ok(AttemptPage { attempts: shown.map(|listed| self.sealed(listed)).collect(), has_more })
+        Ok(rows.into_iter().skip(skip).map(|listed| self.sealed(listed)).collect())
     }
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {

@@ -51,12 +51,7 @@ impl VerifyingInner {
             Some(name) => name == VerificationName::of(summary.id),
         };
         let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
-        let status = match summary {
-            VerificationSummary { canceled: true, .. } => Status::Canceled,
-            VerificationSummary { spent: true, .. } => Status::MaxAttemptsReached,
-            _ => Status::Pending,
-        };
-        self.shown(service.id, number, &summary, status, None).await
+        self.shown(service.id, number, &summary, Status::of(&summary), None).await
     }
 
     /// A verification as callers see it. `ended` is the moment of the request that ended it.

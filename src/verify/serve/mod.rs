@@ -14,14 +14,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
-    SealedAttempt, Summary, Verification, VerificationTarget, Verifications,
+    Answer, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Summary,
+    Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
@@ -131,7 +130,30 @@ impl Verifying {
         number: PhoneNumber,
         by: Author,
     ) -> Result<Cleared, Refusal> {
-        self.0.clear(service, number, by).await
+        let inner = &self.0;
+        let known = inner.registry.service_by_id(service);
+        let key = match &known {
+            Some(known) => inner.key(known, number),
+            None => NumberKey::new(service, number),
+        };
+        let before = inner.verifier.lockout(key).await?;
+        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
+        let request =
+            EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
+        inner.verifier.end(request).await?;
+        if let Some(guard) = inner.verifier.guard() {
+            guard.unlock(service, number);
+        }
+        let cleared = match before {
+            None => Cleared::Unknown,
+            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
+            Some(LockoutState { until: None, .. }) => Cleared::NotLocked,
+        };
+        if cleared != Cleared::Unknown {
+            let service = known.map(|known| known.name());
+            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
+        }
+        Ok(cleared)
     }
 
     /// Erases what is kept of a number in a service.
@@ -144,7 +166,28 @@ impl Verifying {
         number: PhoneNumber,
         by: Author,
     ) -> Result<Erasure, Refusal> {
-        self.0.erase(service, number, by).await
+        let inner = &self.0;
+        let Some(service) = inner.registry.service_by_id(service) else { return Ok(Erasure::default()) };
+        let mut locked_until = None;
+        let mut has_erased = inner.verifier.attempts().erase(service.id, number).await?;
+        if let Some(guard) = inner.verifier.guard() {
+            has_erased |= guard.erase(Some(service.id), number).await?;
+        }
+        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
+        for is_test in [true, false] {
+            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
+            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
+            let ending = engine::Ending::Erased;
+            let request = EndRequest { key, ending, named: None, audited, was_erased: has_erased };
+            has_erased |= inner.verifier.end(request).await?.has_effect;
+            let lockout = inner.verifier.lockout(key).await?;
+            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
+        }
+        if has_erased {
+            tracing::info!(%number, service = service.name(), "number erased by operator");
+        }
+        number.forget_lookup();
+        Ok(Erasure { has_erased, locked_until })
     }
 
     /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
@@ -176,18 +219,6 @@ impl Verifying {
     /// The time of decisions.
     pub fn now(&self) -> Timestamp {
         self.0.now()
-    }
-
-    /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn status(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-    ) -> Result<Option<NumberStatus>, Refusal> {
-        self.0.status(service, number).await
     }
 
     /// The numbers that are locked out: [`Verifier::lockouts`].
@@ -226,15 +257,12 @@ impl Verifying {
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
-    fn carried_out<T, W>(
-        &self,
-        work: impl FnOnce(Arc<VerifyingInner>) -> W,
-    ) -> BoxFuture<'static, Result<T, Refused>>
+    fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Answer<'static, T>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Refused>> + Send + 'static,
     {
-        let task = tokio::spawn(work(Arc::clone(&self.0)));
+        let task = tokio::spawn(work(self.clone()));
         // The task panicked, or the runtime ends: the outcome is unknown.
         Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
     }
@@ -249,56 +277,6 @@ impl VerifyingInner {
     /// Records a report, unless its send has not ended: then it returns `true`.
     async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
-    }
-
-    async fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Erasure, Refusal> {
-        let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
-        let mut locked_until = None;
-        let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
-        if let Some(guard) = self.verifier.guard() {
-            has_erased |= guard.erase(Some(service.id), number).await?;
-        }
-        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
-        for is_test in [true, false] {
-            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
-            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
-            let ending = engine::Ending::Erased;
-            let request = EndRequest { key, ending, named: None, audited, was_erased: has_erased };
-            has_erased |= self.verifier.end(request).await?.has_effect;
-            let lockout = self.verifier.lockout(key).await?;
-            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
-        }
-        if has_erased {
-            tracing::info!(%number, service = service.name(), "number erased by operator");
-        }
-        number.forget_lookup();
-        Ok(Erasure { has_erased, locked_until })
-    }
-
-    async fn clear(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Cleared, Refusal> {
-        let known = self.registry.service_by_id(service);
-        let key = match &known {
-            Some(known) => self.key(known, number),
-            None => NumberKey::new(service, number),
-        };
-        let before = self.verifier.lockout(key).await?;
-        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
-        let request =
-            EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
-        self.verifier.end(request).await?;
-        if let Some(guard) = self.verifier.guard() {
-            guard.unlock(service, number);
-        }
-        let cleared = match before {
-            None => Cleared::Unknown,
-            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
-            Some(LockoutState { until: None, .. }) => Cleared::NotLocked,
-        };
-        if cleared != Cleared::Unknown {
-            let service = known.map(|known| known.name());
-            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
-        }
-        Ok(cleared)
     }
 
     /// The lockout and the counts of a number, if it has any.
@@ -317,19 +295,15 @@ impl VerifyingInner {
 }
 
 impl Verifications for Verifying {
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.carried_out(|inner| async move { inner.begin(service, begin).await })
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
+        self.carried_out(|this| async move { this.0.begin(service, begin).await })
     }
 
-    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.carried_out(|inner| async move { inner.check(service, check).await })
+    fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
+        self.carried_out(|this| async move { this.0.check(service, check).await })
     }
 
-    fn fetch(
-        &self,
-        service: ServiceId,
-        target: VerificationTarget,
-    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
         Box::pin(self.0.fetch(service, target))
     }
 
@@ -339,53 +313,39 @@ impl Verifications for Verifying {
         target: VerificationTarget,
         ending: Ending,
         by: Option<Author>,
-    ) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.carried_out(move |inner| async move { inner.end(service, target, ending, by).await })
+    ) -> Answer<'_, Verification> {
+        self.carried_out(move |this| async move { this.0.end(service, target, ending, by).await })
     }
 
     fn guard(&self) -> Option<PumpingGuard> {
         self.0.verifier.guard().cloned()
     }
 
-    fn lockout(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-    ) -> BoxFuture<'_, Result<LockoutState, Refused>> {
+    fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState> {
         Box::pin(self.0.lockout(service, number))
     }
 
-    fn unlock(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> BoxFuture<'_, Result<(), Refused>> {
-        self.carried_out(move |inner| async move {
-            inner.lockout(service, number).await?;
-            inner.clear(service, number, by).await?;
+    fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()> {
+        self.carried_out(move |this| async move {
+            this.0.lockout(service, number).await?;
+            this.clear(service, number, by).await?;
             Ok(())
         })
     }
 
-    fn erase(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> BoxFuture<'_, Result<Erasure, Refused>> {
-        self.carried_out(move |inner| async move { Ok(inner.erase(service, number, by).await?) })
+    fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, Erasure> {
+        self.carried_out(move |this| async move { Ok(Self::erase(&this, service, number, by).await?) })
     }
 
-    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
         Box::pin(self.0.attempts(query))
     }
 
-    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
+    fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
         Box::pin(self.0.attempt(sid))
     }
 
-    fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
+    fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary> {
         Box::pin(self.0.summary(query))
     }
 }

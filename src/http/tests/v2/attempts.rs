@@ -67,7 +67,7 @@ async fn every_filter_is_read() {
             verification: Some(ve()),
             converted: Some(true),
             skip: 21,
-            limit: 7,
+            limit: 8,
         }
     );
     world.get("/v2/Attempts/Summary?DestinationPrefix=%2B57&Channel=call").await;

@@ -13,8 +13,8 @@ use crate::domain::{
 use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::verify::{
-    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status,
-    Summary, Verification, VerificationTarget, Verifications,
+    AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status, Summary,
+    Verification, VerificationTarget, Verifications,
 };
 
 /// A call of the fake, with readable secrets.
@@ -210,12 +210,10 @@ impl Verifications for Fake {
         Box::pin(async { Ok(Erasure::default()) })
     }
 
-    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Vec<SealedAttempt>, Refused>> {
         self.note(Call::Attempts(query.clone()));
         let all = self.attempts.lock().expect("not poisoned").clone();
-        let has_more = all.len() > query.skip + query.limit;
-        let attempts = all.into_iter().skip(query.skip).take(query.limit).collect();
-        self.answer(AttemptPage { attempts, has_more })
+        self.answer(all.into_iter().skip(query.skip).take(query.limit).collect())
     }
 
     fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
