@@ -114,11 +114,11 @@ texts! {
     SenderName => String: format_args!(
         "at most {LONGEST_NAME} characters, fewer than {DIGITS_IN_A_NAME} of them digits, without control characters"
     ), sender_name, name_schema();
-    UniqueName => String: "a text of at most 64 characters", any, text_of(64, "[A-Za-z0-9._-]*");
-    Text<const LONGEST> => String: format_args!("a text of at most {LONGEST} characters"), any, at_most(LONGEST);
-    Country => String: "two letters of ISO 3166-1", any, matching("[A-Za-z]{2}");
-    Pattern => String: "a number in E.164 form, in which x is any digit", any, matching("\\+[0-9xX]{7,15}");
-    TestCode => String: "digits", any, matching(digits("[0-9]"));
+    UniqueName => String: "a text of at most 64 characters", |text| Some(text.to_owned()), text_of(64, "[A-Za-z0-9._-]*");
+    Text<const LONGEST> => String: format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned()), at_most(LONGEST);
+    Country => String: "two letters of ISO 3166-1", |text| Some(text.to_owned()), matching("[A-Za-z]{2}");
+    Pattern => String: "a number in E.164 form, in which x is any digit", |text| Some(text.to_owned()), matching("\\+[0-9xX]{7,15}");
+    TestCode => String: "digits", |text| Some(text.to_owned()), matching(digits("[0-9]"));
 }
 
 words! {
@@ -178,10 +178,6 @@ impl IdOrNumber {
         let sid = Sid::parse(SidKind::Verification, text).map(VerificationTarget::Sid);
         sid.or_else(|| PhoneNumber::parse(text, None).ok().map(VerificationTarget::Number))
     }
-}
-
-fn any(text: &str) -> Option<String> {
-    Some(text.to_owned())
 }
 
 fn prefix(text: &str) -> Option<String> {

@@ -15,8 +15,8 @@ use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
 use onceward::verify::{
-    AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status,
-    Summary, Verification, VerificationTarget, Verifications,
+    AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status, Summary,
+    Verification, VerificationTarget, Verifications,
 };
 use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
@@ -119,11 +119,8 @@ impl Verifications for Notes {
         Box::pin(async { Ok(Erasure::default()) })
     }
 
-    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
-        self.note(
-            Call::Attempts { limit: query.limit },
-            Ok(AttemptPage { attempts: Vec::new(), has_more: true }),
-        )
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Vec<SealedAttempt>, Refused>> {
+        self.note(Call::Attempts { limit: query.limit }, Ok(Vec::new()))
     }
 
     fn attempt(&self, _sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
