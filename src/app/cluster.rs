@@ -12,20 +12,19 @@ use onceward_cluster::{
     CampaignError, ClientError, Cluster, ClusterOptions, ClusterView, EtcdStore, EtcdTls, ImportError,
     JoinError, MemberStatus, Owner,
 };
-use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use url::Url;
 
 use super::tls::{self, TlsError};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
-use crate::domain::{ServerKey, Timestamp};
+use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
 use crate::gateway::{HttpClient, NoResponse, PeerAuthorities};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
-use crate::store::{Store as _, StoreError, Write, create_durably};
+use crate::store::create_durably;
 
 /// The longest time for which a node that stops waits for etcd.
 const RELEASE_WITHIN: Duration = Duration::from_millis(500);
@@ -59,8 +58,6 @@ pub enum ClusterError {
     Campaign(#[from] CampaignError),
     #[error(transparent)]
     Import(#[from] ImportError),
-    #[error("a record was not written to etcd: {0}")]
-    Write(#[source] StoreError),
     #[error("requests cannot be passed on to other nodes: {0}")]
     Forwarding(String),
 }
@@ -213,63 +210,18 @@ pub fn release_lease(
     Ok(if released { ReleasedLease::Released } else { ReleasedLease::NoLease })
 }
 
-/// Fills an etcd that has no records of a cluster.
-pub struct ClusterImport {
-    runtime: Runtime,
-    cluster: Cluster,
-    store: EtcdStore,
-    batch: Vec<Write>,
-}
-
-impl ClusterImport {
-    /// Times of decisions are at least `at`.
-    ///
-    /// # Errors
-    /// [`ClusterError`].
-    pub fn begin(
-        storage: &StorageSettings,
-        cluster: &ClusterSettings,
-        at: Timestamp,
-    ) -> Result<Self, ClusterError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            ImportError::Etcd(ClientError::Local(format!("threads cannot start: {error}")))
-        })?;
-        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        clock.at_least(at);
-        let options = options(storage, cluster, &clock)?;
-        let (cluster, store) = runtime.block_on(async {
-            let cluster = Cluster::join(options).await?;
-            let store = cluster.begin_import().await?;
-            Ok::<_, ClusterError>((cluster, store))
-        })?;
-        Ok(Self { runtime, cluster, store, batch: Vec::new() })
-    }
-
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// [`ClusterError::Write`].
-    pub fn add(&mut self, write: Write) -> Result<(), ClusterError> {
-        self.batch.push(write);
-        if self.batch.len() >= self.store.limits().records_per_batch { self.commit() } else { Ok(()) }
-    }
-
-    /// Lets nodes own the records.
-    ///
-    /// # Errors
-    /// [`ClusterError`].
-    pub fn finish(mut self) -> Result<(), ClusterError> {
-        self.commit()?;
-        Ok(self.runtime.block_on(self.cluster.finish_import(self.store))?)
-    }
-
-    fn commit(&mut self) -> Result<(), ClusterError> {
-        let (done, committed) = oneshot::channel();
-        self.store.commit(std::mem::take(&mut self.batch), Box::new(|result| drop(done.send(result))));
-        let committed = self.runtime.block_on(committed);
-        committed.unwrap_or(Err(StoreError::Closed)).map_err(ClusterError::Write)
-    }
+/// Owns the records of an etcd that has none, to fill it. No node owns them before [`Cluster::finish_import`].
+///
+/// # Errors
+/// [`ClusterError`].
+pub async fn begin_import(
+    storage: &StorageSettings,
+    cluster: &ClusterSettings,
+    clock: &Arc<EngineClock>,
+) -> Result<(Cluster, EtcdStore), ClusterError> {
+    let cluster = Cluster::join(options(storage, cluster, clock)?).await?;
+    let store = cluster.begin_import().await?;
+    Ok((cluster, store))
 }
 
 fn options(

@@ -37,7 +37,7 @@ use cluster::Member;
 use control::Control;
 
 pub use bind::bind;
-pub use cluster::{ClusterError, ClusterImport, ClusterReport, ReleasedLease, ask_all, release_lease};
+pub use cluster::{ClusterError, ClusterReport, ReleasedLease, ask_all, begin_import, release_lease};
 pub use front_end::LateBoundVerifier;
 pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};

@@ -152,6 +152,8 @@ enum CommandError {
     ExportLine(#[from] serde_json::Error),
     #[error("close the store: {0}")]
     Close(#[from] StoreError),
+    #[error("a record was not written: {0}")]
+    Write(#[source] StoreError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]

@@ -5,25 +5,32 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write, stdin, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_cluster::{Cluster, EtcdStore};
 use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
-use crate::app::ClusterImport;
-use crate::clock::{Clock, SystemClock};
+use crate::app::{ClusterError, begin_import};
+use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, StorageSettings, is_server_key};
-use crate::domain::ServerKey;
+use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
-use crate::store::{self, CopiedRecord, NewStore, RecordCounts, check_new};
+use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_new};
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes that an import commits at once.
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// A clock that is further behind the export than this gets a warning.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
@@ -173,26 +180,76 @@ struct Imported {
     behind: Duration,
 }
 
-/// Where an import goes.
-enum Target {
-    Directory(Box<NewStore>),
-    Cluster(Box<ClusterImport>),
+/// A store without records, which an import fills. No server uses it before [`Target::finish`].
+struct Target {
+    runtime: Runtime,
+    store: TargetStore,
+    /// Records that are not committed yet.
+    batch: Vec<store::Write>,
+    batch_bytes: usize,
+}
+
+enum TargetStore {
+    Directory(EmbeddedStore),
+    Etcd(Box<(Cluster, EtcdStore)>),
 }
 
 impl Target {
-    fn add(&mut self, CopiedRecord { key, expires, record }: &CopiedRecord) -> Result<(), CommandError> {
-        match self {
-            Self::Directory(store) => Ok(store.add(*key, *expires, record)?),
-            Self::Cluster(import) => {
-                Ok(import.add(store::Write { key: *key, put: Some(record.clone()), expires: *expires })?)
-            }
+    /// Times of decisions are at least `at`.
+    fn begin(
+        storage: &StorageSettings,
+        cluster: Option<&ClusterSettings>,
+        key: &ServerKey,
+        at: Timestamp,
+    ) -> Result<Self, CommandError> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| CommandError::Failed(format!("threads cannot start: {error}")))?;
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        clock.at_least(at);
+        let store = if let Some(cluster) = cluster {
+            TargetStore::Etcd(Box::new(runtime.block_on(begin_import(storage, cluster, &clock))?))
+        } else {
+            let mut options = store::OpenOptions::new(&storage.data_dir, key_fingerprint(key), clock);
+            options.importing = true;
+            TargetStore::Directory(EmbeddedStore::open(&options)?)
+        };
+        Ok(Self { runtime, store, batch: Vec::new(), batch_bytes: 0 })
+    }
+
+    fn store(&self) -> &dyn Store {
+        match &self.store {
+            TargetStore::Directory(store) => store,
+            TargetStore::Etcd(of_cluster) => &of_cluster.1,
         }
     }
 
-    fn finish(self) -> Result<(), CommandError> {
-        match self {
-            Self::Directory(store) => Ok(store.finish()?),
-            Self::Cluster(import) => Ok(import.finish()?),
+    fn add(&mut self, CopiedRecord { key, expires, record }: CopiedRecord) -> Result<(), CommandError> {
+        self.batch_bytes += size_of::<store::Write>() + record.len();
+        self.batch.push(store::Write { key, put: Some(record), expires });
+        let is_full =
+            self.batch_bytes >= BATCH_BYTES || self.batch.len() >= self.store().limits().records_per_batch;
+        if is_full { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), CommandError> {
+        let (done, committed) = oneshot::channel();
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.store().commit(batch, Box::new(|result| drop(done.send(result))));
+        committed.blocking_recv().unwrap_or(Err(StoreError::Closed)).map_err(CommandError::Write)
+    }
+
+    fn finish(mut self) -> Result<(), CommandError> {
+        self.commit()?;
+        match self.store {
+            TargetStore::Directory(store) => {
+                self.runtime.block_on(store.close()).map_err(CommandError::Write)
+            }
+            TargetStore::Etcd(of_cluster) => {
+                let (cluster, store) = *of_cluster;
+                Ok(self.runtime.block_on(cluster.finish_import(store)).map_err(ClusterError::from)?)
+            }
         }
     }
 }
@@ -327,10 +384,7 @@ fn read(
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let at = header.exported_at.max(now);
-    let mut target = match cluster {
-        None => Target::Directory(Box::new(NewStore::begin(data_dir, key_fingerprint(&key), at)?)),
-        Some(cluster) => Target::Cluster(Box::new(ClusterImport::begin(storage, cluster, at)?)),
-    };
+    let mut target = Target::begin(storage, cluster, &key, at)?;
     *begun = true;
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         progress.at(reader.line());
@@ -341,7 +395,7 @@ fn read(
             imported.ended += 1;
         } else {
             imported.counts.add(entry.key.kind);
-            target.add(&entry)?;
+            target.add(entry)?;
         }
     }
     progress.now("finishing");

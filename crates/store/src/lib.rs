@@ -21,7 +21,7 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
-    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, NewStore, OfflineRecords,
+    CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, OfflineRecords,
     OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
     key_fingerprint_in, reading,
 };

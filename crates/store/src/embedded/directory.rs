@@ -148,9 +148,11 @@ impl Directory {
     fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), OpenError> {
         let (says, used) = match state {
             DirectoryState::Complete => return Ok(()),
-            DirectoryState::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
-            // An import may have been interrupted after its last record.
-            DirectoryState::Importing => ("an import into it goes on", self.was_used()?),
+            DirectoryState::Creating => {
+                ("it is still being made", self.has_checkpoint()? || self.has_journal()?)
+            }
+            // An import writes the journal and makes no checkpoint.
+            DirectoryState::Importing => ("an import into it goes on", self.has_checkpoint()?),
         };
         if !used {
             return Ok(());
@@ -159,27 +161,19 @@ impl Directory {
         Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
     }
 
-    /// Whether the journal has more in it than the empty segment that the making of a directory leaves, or there is a
-    /// snapshot of a journal.
-    fn was_used(&self) -> Result<bool, OpenError> {
+    /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
+    fn has_journal(&self) -> Result<bool, OpenError> {
         let written = |(name, bytes): &(String, u64)| {
             *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
-        let of_a_journal = self.sealed()?.last().is_some_and(|covered| *covered > 0);
-        Ok(of_a_journal || files(&self.journal)?.iter().any(written))
+        Ok(files(&self.journal)?.iter().any(written))
     }
 
-    /// Whether there is a snapshot with a database: not the one that the making of a directory leaves.
-    fn has_records(&self) -> Result<bool, OpenError> {
-        let has_database =
-            |covered: &u64| snapshot::database_in(&snapshot::sealed_path(&self.snapshot, *covered)).exists();
-        Ok(self.sealed()?.iter().any(has_database))
-    }
-
-    fn sealed(&self) -> Result<Vec<u64>, OpenError> {
+    /// Whether there is a snapshot of a journal: not the one that the making of a directory leaves.
+    fn has_checkpoint(&self) -> Result<bool, OpenError> {
         match Listing::of(&self.snapshot) {
-            Ok(listing) => Ok(listing.sealed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Ok(listing) => Ok(listing.sealed.last().is_some_and(|covered| *covered > 0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(OpenError::io("read", &self.snapshot)(error)),
         }
     }
@@ -245,9 +239,9 @@ impl Directory {
         write().map_err(OpenError::io("write", &self.format))
     }
 
-    /// Creates empty directories for the journal and the snapshot of a directory that is being created. They replace
-    /// the remains of an interrupted attempt on the disk before `FORMAT` can say that they are complete.
-    pub(super) fn clear(&self, disk: &dyn Disk) -> Result<(), OpenError> {
+    /// Gives a directory that is being created an empty first segment and the first snapshot. They replace the remains of
+    /// an interrupted attempt on the disk before `FORMAT` can say that they are complete.
+    pub(super) fn fill(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
         for path in [&self.journal, &self.snapshot] {
             match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -258,19 +252,15 @@ impl Directory {
                 _ => create_private(path).map_err(OpenError::io("create", path))?,
             }
         }
-        disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))
-    }
-
-    /// Seals the first snapshot from the directory of attempt 0, and marks the data as complete.
-    pub(super) fn seal(&self, key: [u8; 16], manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
-        let not_created = |detail: String| OpenError::not_created(&self.snapshot, detail);
+        disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))?;
         let (new, _) = snapshot::attempt_paths(&self.snapshot, 0, 0);
-        create_private(&new).map_err(|error| not_created(error.to_string()))?;
-        Snapshot::seal(disk, &self.snapshot, &new, manifest).map_err(not_created)?;
-        // Creates an empty first segment. Therefore a journal without segments always means a loss.
+        let sealed = create_private(&new)
+            .and_then(|()| Snapshot::seal(disk, &self.snapshot, &new, manifest).map_err(io::Error::other));
+        sealed.map_err(OpenError::io("create the first snapshot in", &self.snapshot))?;
+        // Therefore a journal without segments always means a loss.
         Segment::create(disk, &self.journal, 1, 0)
-            .map_err(OpenError::io("create the first segment in", &self.journal))?;
-        self.write_state(DirectoryState::Complete, key, disk)
+            .map(drop)
+            .map_err(OpenError::io("create the first segment in", &self.journal))
     }
 
     fn warn_of_other_users(&self) {
@@ -291,6 +281,26 @@ impl Directory {
             );
         }
     }
+}
+
+/// Names that an empty directory may contain: the server key, and files of the file system and of this program.
+const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
+
+/// Succeeds if `dir` can be filled: it does not exist, contains a server key at most, or is the remainder of an
+/// interrupted import or first start. Changes nothing.
+///
+/// # Errors
+/// [`OpenError::NotEmpty`], and those of reading.
+pub fn check_new(dir: &Path) -> Result<(), OpenError> {
+    let directory = Directory::existing(dir);
+    let has_data = match directory.peek() {
+        Ok(file) => file.state == DirectoryState::Complete,
+        Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            files(&directory.root)?.iter().any(|(name, _)| !NOT_DATA.contains(&name.as_str()))
+        }
+        Err(error) => return Err(error),
+    };
+    if has_data { Err(OpenError::NotEmpty { directory: directory.root }) } else { Ok(()) }
 }
 
 /// The fingerprint of the server key of the data in `dir`, in 32 hex digits. Can be read while a server runs.

@@ -87,12 +87,6 @@ pub enum OpenError {
         offset: u64,
         detail: String,
     },
-    /// A new snapshot could not be made.
-    #[error(
-        "cannot create the snapshot in {}: {detail}; see that the disk works and has space{}",
-        path.display(), advice(detail)
-    )]
-    NotCreated { path: PathBuf, detail: String },
     /// The system refused to read or write the snapshot, which may be undamaged.
     #[error("the snapshot in {} cannot be opened: {detail}{}", path.display(), advice(detail))]
     SnapshotRefused { path: PathBuf, detail: String },
@@ -132,11 +126,6 @@ impl OpenError {
             SnapshotError::Failed(detail) => Self::SnapshotRefused { path: directory.to_owned(), detail },
             SnapshotError::NoRoom { bytes, refused } => Self::NoRoom { bytes, refused },
         }
-    }
-
-    /// For one that could not be made.
-    pub(super) fn not_created(directory: &Path, detail: impl Into<String>) -> Self {
-        Self::NotCreated { path: directory.to_owned(), detail: detail.into() }
     }
 }
 

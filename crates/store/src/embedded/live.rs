@@ -64,6 +64,12 @@ impl LiveRecords {
         Ok(Self { files, copy, slots, latest, replayed })
     }
 
+    /// The number of records, of which some may have expired or been replaced.
+    pub(super) fn most(&self) -> u64 {
+        let in_snapshot = self.copy.as_ref().map_or(0, |copy| copy.snapshot.manifest.records);
+        in_snapshot + self.latest.len() as u64
+    }
+
     /// The newest time in the snapshot and the journal.
     pub(super) fn newest_time(&self) -> Timestamp {
         let of_snapshot = self.copy.as_ref().map(|copy| copy.snapshot.manifest.time);

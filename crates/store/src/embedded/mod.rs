@@ -5,7 +5,6 @@
 //! has grown, the owners stream their records into a new snapshot, and the segments that it replaces go.
 //! `docs/operate/data-directory.md` describes what is on the disk.
 
-mod bulk;
 mod checkpoint;
 mod chunk;
 mod database;
@@ -40,8 +39,7 @@ use self::live::{Files, LiveRecords};
 use self::writer::{Batch, Pinned, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
-pub use self::bulk::{NewStore, check_new};
-pub use self::directory::{FORMAT, create_durably, key_fingerprint_in};
+pub use self::directory::{FORMAT, check_new, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, OfflineRecords, ReadOnly};
 pub use self::open::{OpenOptions, StoreSettings};
@@ -64,7 +62,7 @@ pub struct EmbeddedStore {
     /// What the start has found, for the first restore.
     found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,
-    /// Records in the snapshot that the start has opened.
+    /// At most so many records were alive at the start.
     records_at_start: u64,
     closed: OnceCell<Result<(), StoreError>>,
 }

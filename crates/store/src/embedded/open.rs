@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, DirectoryState, FORMAT, Lock};
+use super::directory::{Directory, DirectoryState, FORMAT, Lock, check_new};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::health::{Health, ThreadWatch};
@@ -27,9 +27,9 @@ use super::progress::Loading;
 use super::replay::{self, Covered, Replayed};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
-use super::writer::{Grown, Writer, WriterDeps, WriterEnd, WriterMessage};
+use super::writer::{Grown, MAX_THRESHOLDS, Writer, WriterDeps, WriterEnd, WriterMessage};
 use super::{EmbeddedStore, StoreReader};
-use crate::Slots;
+use crate::{Slots, StoreError};
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -90,13 +90,16 @@ pub struct OpenOptions {
     pub scratch: Option<PathBuf>,
     /// Receives the progress of the open and of a restore.
     pub loading: Arc<Loading>,
+    /// Fills a directory without data ([`check_new`](super::check_new)). No server starts on it before the store is closed
+    /// in order. An import that was interrupted begins again.
+    pub importing: bool,
     pub settings: StoreSettings,
 }
 
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
         let (loading, settings) = (Arc::default(), StoreSettings::default());
-        Self { dir: dir.into(), key_fingerprint, clock, scratch: None, loading, settings }
+        Self { dir: dir.into(), key_fingerprint, clock, scratch: None, loading, importing: false, settings }
     }
 }
 
@@ -118,15 +121,26 @@ impl EmbeddedStore {
         backend: Arc<dyn SledBackend>,
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
+        if options.importing {
+            check_new(&options.dir)?;
+        }
         let directory = Directory { newest: options.settings.format, ..Directory::at(&options.dir)? };
         let lock = directory.lock()?;
-        let (state, format) = directory.state(options.key_fingerprint)?;
+        let (state, format) = if options.importing {
+            // Another import may have been faster.
+            check_new(&options.dir)?;
+            (DirectoryState::Importing, directory.newest)
+        } else {
+            directory.state(options.key_fingerprint)?
+        };
         match state {
-            DirectoryState::Creating => create(&directory, options, &*disk)?,
-            DirectoryState::Importing => {
+            DirectoryState::Complete => {}
+            DirectoryState::Importing if !options.importing => {
                 return Err(OpenError::ImportInterrupted { directory: directory.root });
             }
-            DirectoryState::Complete => {}
+            DirectoryState::Creating | DirectoryState::Importing => {
+                create(&directory, options, state, &*disk)?;
+            }
         }
         let scratch = options.scratch.clone();
         let copies = Copies::of(&directory, scratch, backend.clone(), options.settings.deadline)?;
@@ -152,19 +166,25 @@ impl EmbeddedStore {
             pause: options.settings.pause,
             deadline: options.settings.deadline,
         };
-        let is_new = state == DirectoryState::Creating;
+        let is_new = state != DirectoryState::Complete;
         Opened { directory, snapshots, files, snapshot, found, is_new, lock }.start(options)
     }
 }
 
-/// Creates a new data directory. Until the last step `FORMAT` marks it as being created, and an interrupted creation
-/// begins again. It has an empty snapshot from the beginning. Therefore a missing snapshot is always a lost one.
-fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Result<(), OpenError> {
-    directory.write_state(DirectoryState::Creating, options.key_fingerprint, disk)?;
-    directory.clear(disk)?;
-    let manifest = Manifest::empty(Covered::default(), options.clock.now());
-    directory.seal(options.key_fingerprint, manifest, disk)?;
-    tracing::info!(directory = %options.dir.display(), "data directory created");
+/// Creates a new data directory. Until the last step, or the end of the import, `FORMAT` has `state`, and an interrupted
+/// creation begins again. It has an empty snapshot from the beginning. Therefore a missing snapshot is always a lost one.
+fn create(
+    directory: &Directory,
+    options: &OpenOptions,
+    state: DirectoryState,
+    disk: &dyn Disk,
+) -> Result<(), OpenError> {
+    directory.write_state(state, options.key_fingerprint, disk)?;
+    directory.fill(Manifest::empty(Covered::default(), options.clock.now()), disk)?;
+    if !options.importing {
+        directory.write_state(DirectoryState::Complete, options.key_fingerprint, disk)?;
+        tracing::info!(directory = %options.dir.display(), "data directory created");
+    }
     Ok(())
 }
 
@@ -314,7 +334,11 @@ impl Opened {
     fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
         let Self { directory, snapshots, files, snapshot, found, is_new, lock } = self;
         let replayed = &found.replayed;
-        let (health, settings) = (Arc::new(Health::new(options.clock.clone())), options.settings.clone());
+        let (health, mut settings) = (Arc::new(Health::new(options.clock.clone())), options.settings.clone());
+        if options.importing {
+            // No server waits for a checkpoint: the next start makes one.
+            settings.checkpoint_bytes = u64::MAX / MAX_THRESHOLDS;
+        }
         let disk = snapshots.disk.clone();
         // On a full disk the store serves reads and refuses commits. The thread that reserves segments tries again.
         let reserve = |number| {
@@ -337,7 +361,7 @@ impl Opened {
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, requested) = mpsc::channel();
         let newest_time = found.newest_time();
-        let records_at_start = snapshot.manifest.records;
+        let records_at_start = found.most();
         let next = Start {
             active,
             spare,
@@ -356,7 +380,7 @@ impl Opened {
         let grown = Grown { bytes: replayed.bytes, records: replayed.summary.records };
         let writer = Writer::new(Journal::new(next, to_preparer), snapshot, grown, deps);
         let preparer = Preparer {
-            disk,
+            disk: disk.clone(),
             journal: directory.journal.clone(),
             segment_bytes: settings.segment_bytes,
             requested,
@@ -365,7 +389,14 @@ impl Opened {
             spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
             spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
         ];
-        spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
+        let key = options.key_fingerprint;
+        let importing = options.importing.then(|| (directory.clone(), disk));
+        let complete = move || {
+            let Some((directory, disk)) = importing else { return Ok(()) };
+            Ok(directory.write_state(DirectoryState::Complete, key, &*disk)?)
+        };
+        let run = journal_thread(writer, messages, helpers, (lock, complete), &health);
+        spawn("journal", &directory.root, run)?;
         Ok(EmbeddedStore {
             reader: StoreReader { writer: to_writer, files, clock: options.clock.clone() },
             in_flight: Arc::new(AtomicUsize::new(0)),
@@ -382,7 +413,7 @@ fn journal_thread(
     writer: Writer,
     messages: Receiver<WriterMessage>,
     helpers: [JoinHandle<()>; 2],
-    lock: Lock,
+    (lock, complete): (Lock, impl FnOnce() -> Result<(), StoreError> + Send + 'static),
     health: &Arc<Health>,
 ) -> impl FnOnce() + Send + 'static {
     let health = health.clone();
@@ -395,8 +426,9 @@ fn journal_thread(
         for helper in helpers {
             let _ = helper.join();
         }
-        drop(lock);
         if let WriterEnd::Closed(replies, result) = ending {
+            let result = result.and_then(|()| complete());
+            drop(lock);
             for reply in replies {
                 let _ = reply.send(result.clone());
             }

@@ -173,6 +173,8 @@ async fn make(into: &Path) {
     fs::create_dir_all(into).expect("a directory");
     let (snapshot, journal) = all.split_at(all.len() / 2);
     fill(&data, snapshot);
+    let (shards, store) = start(&data, FORMAT, for_tools()).await;
+    stop(shards, store).await;
     let options = OpenOptions::new(&data, key_fingerprint(&key()), clock());
     let store = EmbeddedStore::open(&options).expect("a store");
     let write = |entry: &CopiedRecord| Write {

@@ -5,19 +5,23 @@ mod states;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::runtime::Builder;
 
 use self::states::{entries, of_every_kind, of_number, some};
 use super::*;
+use crate::clock::ManualClock;
 use crate::domain::ServerKey;
 use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
-use crate::store::{FORMAT, NewStore, OpenError, ReadOnly};
+use crate::store::{EmbeddedStore, FORMAT, OpenError, OpenOptions, ReadOnly, Store as _, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -310,7 +314,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     };
     let examined =
         directory.examine(&check_record, &mut |finding| found.push(finding.what)).expect("examined");
-    assert_eq!(examined.snapshot_records, Some(6));
+    assert_eq!(examined.journal.map(|journal| journal.records), Some(6));
     assert_eq!(found.len(), 4, "{found:?}");
     for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
         assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
@@ -387,11 +391,21 @@ fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportE
 
 /// Makes a data directory whose newest time is [`AT`].
 fn fill(dir: &Path, entries: &[CopiedRecord]) {
-    let mut store = NewStore::begin(dir, key_fingerprint(&key()), AT).expect("a directory");
-    for CopiedRecord { key, expires, record } in entries {
-        store.add(*key, *expires, record).expect("added");
-    }
-    store.finish().expect("complete");
+    let clock = Arc::new(ManualClock::starting_at(AT));
+    let mut options = OpenOptions::new(dir, key_fingerprint(&key()), clock);
+    options.importing = true;
+    let store = EmbeddedStore::open(&options).expect("a directory");
+    let write = |CopiedRecord { key, expires, record }: &CopiedRecord| Write {
+        key: *key,
+        put: Some(record.clone()),
+        expires: *expires,
+    };
+    store.commit(entries.iter().map(write).collect(), Box::new(|result| result.expect("committed")));
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    // The caller may be in a runtime of its own.
+    thread::scope(|scope| scope.spawn(|| runtime.block_on(store.close())).join())
+        .expect("no panic")
+        .expect("complete");
 }
 
 fn exported(dir: &Path) -> Vec<u8> {

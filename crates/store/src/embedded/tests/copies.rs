@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use super::*;
-use crate::{Copied, CopyReader, NewStore, ReadOnly};
+use crate::{Copied, CopyReader, ReadOnly};
 
 #[test]
 fn a_copy_has_every_record_that_is_alive_once() {
@@ -144,34 +144,50 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
 fn what_is_imported_is_there_at_the_next_start() {
     let world = World::new();
     let dir = world.home.path().join("imported");
-    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
     let expected: Contents = (0..1000).map(|number| (number, format!("text {number}"))).collect();
-    for (number, text) in &expected {
-        import.add(key(*number), START.plus(LONG), text.as_bytes()).unwrap();
-    }
+    let import = world.import(&dir, &expected).unwrap();
     let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
-    import.finish().unwrap();
-    assert!(matches!(NewStore::begin(&dir, [7; 16], START), Err(OpenError::NotEmpty { .. })));
+    world.runtime.block_on(import.close()).unwrap();
+    let refused = world.import(&dir, &expected).unwrap_err();
+    assert!(matches!(refused, OpenError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
+    assert_eq!((store.newest_time(), store.expected_records()), (START, 1000));
     assert_eq!(world.contents_of(&store), expected);
-    assert_eq!(store.newest_time(), START);
+    world.runtime.block_on(store.close()).unwrap();
 }
 
 #[test]
 fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     let world = World::new();
     let dir = world.home.path().join("imported");
-    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
-    import.add(key(1), START.plus(LONG), b"one").unwrap();
-    drop(import);
+    let interrupted = world.import(&dir, &Contents::from([(1, "one".to_owned())])).unwrap();
+    let copy = copy_of(&dir);
+    let dir = copy.path().join("data");
+    drop(interrupted);
     let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
     assert!(matches!(refused, OpenError::ImportInterrupted { .. }), "{refused}");
-    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
-    import.add(key(2), START.plus(LONG), b"two").unwrap();
-    import.finish().unwrap();
+    let two = Contents::from([(2, "two".to_owned())]);
+    let import = world.import(&dir, &two).unwrap();
+    world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    assert_eq!(world.contents_of(&store), Contents::from([(2, "two".to_owned())]));
+    assert_eq!(world.contents_of(&store), two);
+}
+
+#[test]
+fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
+    let world = World::with_sizes(64 * 1024, 64 * 1024);
+    let dir = world.home.path().join("imported");
+    let long = "long".repeat(20_000);
+    let mut expected: Contents = (0..20).map(|number| (number, long.clone())).collect();
+    let import = world.import(&dir, &expected).unwrap();
+    world.runtime.block_on(import.close()).unwrap();
+    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
+    let (to, done) = mpsc::channel();
+    store.commit(vec![write(20, Some("one more"))], Box::new(move |result| to.send(result).unwrap()));
+    done.recv().unwrap().unwrap();
+    expected.insert(20, "one more".to_owned());
+    assert_eq!(world.contents_of(&store), expected);
 }
 
 fn read(offline: ReadOnly) -> Result<Contents, OpenError> {

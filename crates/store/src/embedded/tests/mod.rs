@@ -220,6 +220,17 @@ impl World {
         Ok(contents)
     }
 
+    /// Fills a new directory, except for the last step.
+    fn import(&self, dir: &Path, contents: &Contents) -> Result<EmbeddedStore, OpenError> {
+        let store = EmbeddedStore::open(&OpenOptions { importing: true, ..self.options(dir) })?;
+        for (number, text) in contents {
+            let (to, done) = mpsc::channel();
+            store.commit(vec![write(*number, Some(text))], Box::new(move |result| to.send(result).unwrap()));
+            done.recv().unwrap().unwrap();
+        }
+        Ok(store)
+    }
+
     fn assert_as_expected(&self) {
         assert_eq!(self.contents(), self.expected);
     }

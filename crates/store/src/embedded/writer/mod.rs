@@ -31,7 +31,7 @@ const JOINED_BYTES: u64 = 4 * 1024 * 1024;
 const FRAMES_PER_SEGMENT: u64 = 4;
 
 /// Commits are refused once the journal has grown to this multiple of [`Writer::checkpoint_threshold`].
-const MAX_THRESHOLDS: u64 = 4;
+pub(super) const MAX_THRESHOLDS: u64 = 4;
 
 /// Batches in flight. One owner has one at a time.
 const MOST_BATCHES: usize = 1024;
@@ -198,6 +198,8 @@ pub(super) struct Writer {
     snapshot: Arc<Snapshot>,
     /// The part of the journal after the snapshot.
     grown: Grown,
+    /// Its length at the start, until the first checkpoint: an import may leave more than the limit.
+    found_bytes: u64,
     deps: WriterDeps,
     /// Batches that are not written yet, in order.
     waiting: VecDeque<Batch>,
@@ -231,6 +233,7 @@ impl Writer {
             journal,
             snapshot,
             grown,
+            found_bytes: grown.bytes,
             deps,
             waiting: VecDeque::new(),
             owners: Vec::new(),
@@ -387,14 +390,17 @@ impl Writer {
         (!batches.is_empty()).then_some((batches, bytes))
     }
 
+    /// The size of the journal at which commits are refused.
+    fn most_bytes(&self) -> u64 {
+        let threshold = self.checkpoint_threshold();
+        (MAX_THRESHOLDS * threshold).max(self.found_bytes.saturating_add(threshold))
+    }
+
     /// Makes room for a frame, as far as possible at once. A journal that is too long accepts only frames that the
     /// running checkpoint waits for.
     fn prepare_append(&mut self, bytes: usize, is_for_checkpoint: bool) -> AppendState {
         let is_accepted = is_for_checkpoint && self.running.is_some();
-        if !is_accepted
-            && (self.is_full
-                || self.grown.bytes + bytes as u64 > MAX_THRESHOLDS * self.checkpoint_threshold())
-        {
+        if !is_accepted && (self.is_full || self.grown.bytes + bytes as u64 > self.most_bytes()) {
             return self.too_long();
         }
         loop {
