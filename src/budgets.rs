@@ -373,9 +373,9 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::domain::ServerKey;
     use crate::registry::tests::world::start;
-    use crate::store::MemoryStore;
+    use crate::shard::tests::FaultyStore;
 
-    async fn budgets(store: &MemoryStore, messages_per_hour: u64) -> Budgets {
+    async fn budgets(store: &FaultyStore, messages_per_hour: u64) -> Budgets {
         let clock: Arc<dyn Clock> =
             Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let shards = start(store, &clock, 1).await.expect("shards");
@@ -394,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_charge_is_given_back_unless_it_is_spent() {
-        let budgets = budgets(&MemoryStore::new(), 2).await;
+        let budgets = budgets(&FaultyStore::new(), 2).await;
         for _ in 0..5 {
             drop(charge(&budgets).await.expect("a charge"));
         }
@@ -406,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_leaves_while_a_share_is_drawn_loses_nothing() {
-        let store = MemoryStore::new();
+        let store = FaultyStore::new();
         let budgets = budgets(&store, 1).await;
         store.hold();
         assert!(tokio::time::timeout(Duration::from_millis(50), charge(&budgets)).await.is_err());

@@ -1,14 +1,14 @@
-//! The input and the output of a delivery run.
+//! The input and the output of a delivery run, and messages that are planned.
 
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::plan::{Allowance, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, ReceiptStatus};
+use crate::guard::Ticket;
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
 
@@ -178,4 +178,84 @@ pub enum PlanChange {
     Set(FollowUp),
     /// Removes the plan. For a planned message that was certainly not sent: the reason.
     End(Option<Failure>),
+}
+
+/// The progress of an attempt. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SendStatus {
+    /// Not tried yet.
+    New,
+    /// The gateway refused it, failed, or did not answer.
+    GatewayError,
+    /// The gateway took it.
+    Sent,
+    /// It is not tried any more.
+    Unsendable,
+}
+
+impl SendStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::New, Self::GatewayError, Self::Sent, Self::Unsendable];
+
+    /// The name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::GatewayError => "gateway_error",
+            Self::Sent => "sent",
+            Self::Unsendable => "unsendable",
+        }
+    }
+}
+
+/// What the pumping guard has taken for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Allowance {
+    /// Nothing: the request asked for no check.
+    Exempt,
+    /// This, and no message may have left. It is given back if none leaves.
+    Held(Ticket),
+    /// One message, and one may have left. The next step takes its own.
+    Spent,
+}
+
+impl Allowance {
+    /// What the guard gets back if no message leaves any more.
+    pub const fn held(&self) -> Option<Ticket> {
+        match self {
+            Self::Held(ticket) => Some(*ticket),
+            Self::Exempt | Self::Spent => None,
+        }
+    }
+}
+
+/// A message that is to be sent later, while no client waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// When.
+    pub due: Timestamp,
+    /// The channel of the next attempt.
+    pub channel: Channel,
+    /// Why.
+    pub reason: Reason,
+    /// The step of the workflow that it belongs to, from 0.
+    pub step: u8,
+    /// Messages that gateways have taken for this verification so far.
+    pub sent: u8,
+    /// What the guard has taken for it.
+    pub allowance: Allowance,
+}
+
+/// Why a message is sent later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// No gateway took it yet.
+    Retry {
+        /// The number of the attempt that is repeated.
+        attempt: u8,
+        /// Retries made so far.
+        retries: u32,
+    },
+    /// It is the next step's turn, unless the message before it arrives.
+    NextStep,
 }

@@ -7,10 +7,9 @@
 //! own: before and after one of them a new code begins.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
+//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `next_step`, `workflow`,
 //! `breaker`.
 
-mod backoff;
 mod breaker;
 mod budget;
 mod checks;
@@ -20,7 +19,6 @@ mod job;
 mod limiter;
 mod log;
 mod next_step;
-mod plan;
 mod run;
 mod workflow;
 
@@ -44,8 +42,10 @@ pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
-pub use job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
-pub use plan::{Allowance, FollowUp, Reason, SendStatus};
+pub use job::{
+    Allowance, Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason,
+    SendStatus,
+};
 
 use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;

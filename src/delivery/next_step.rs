@@ -1,9 +1,9 @@
-//! The step after a gateway's error.
+//! The step after a gateway's error, and when a message that no gateway took is tried again.
 
 use std::time::Duration;
 
-use crate::config::OnAmbiguous;
-use crate::domain::Channel;
+use crate::config::{OnAmbiguous, RetrySettings};
+use crate::domain::{Channel, Timestamp};
 use crate::gateway::ErrorClass;
 
 /// The wait before a gateway is asked once more when it did not ask for one.
@@ -53,9 +53,82 @@ pub(super) fn once_more(after: Option<Duration>, left: Duration, least: Duration
     (wait.saturating_add(least) <= left).then_some(wait)
 }
 
+/// The inputs of the decision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    /// Retries made so far.
+    pub retries: u32,
+    /// The earliest moment at which a gateway can be expected to accept it: the wait that the provider asked for, or
+    /// the end of an open circuit.
+    pub not_before: Timestamp,
+    /// When the code expires.
+    pub expires: Timestamp,
+    /// The longest duration of this step of the workflow; `None` if no step follows.
+    pub patience: Option<Duration>,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Whether it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// At this moment.
+    At(Timestamp),
+    /// It was tried as often as is allowed.
+    AsOftenAsAllowed,
+    /// The code, or the patience of the workflow, ends before.
+    TooLate,
+}
+
+/// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
+/// that failed together are not retried together. `random` is any number.
+pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32) -> Retry {
+    let Situation { retries, not_before, expires, patience, now } = situation;
+    if retries >= settings.max_retries {
+        return Retry::AsOftenAsAllowed;
+    }
+    let half = nominal(settings, retries) / 2;
+    let least = half.max(not_before.since(now));
+    let wait = least.saturating_add(half.mul_f64(f64::from(random) / f64::from(u32::MAX)));
+    let due = now.plus(wait);
+    let waited = || spent(settings, retries).saturating_add(wait);
+    if due >= expires || patience.is_some_and(|patience| waited() > patience) {
+        return Retry::TooLate;
+    }
+    Retry::At(due)
+}
+
+/// The wait after `retries` retries, without the random part and the provider's retry-after time.
+fn nominal(settings: &RetrySettings, retries: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(retries);
+    settings.first_wait.saturating_mul(factor).min(settings.longest_wait)
+}
+
+/// All waits before this one: how long the message has been tried, roughly.
+fn spent(settings: &RetrySettings, retries: u32) -> Duration {
+    // The waits stop growing long before; the rest of them only adds up.
+    (0..retries.min(64)).fold(Duration::ZERO, |sum, n| sum.saturating_add(nominal(settings, n)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SETTINGS: RetrySettings = RetrySettings {
+        max_retries: 20,
+        first_wait: Duration::from_millis(500),
+        longest_wait: Duration::from_secs(60),
+    };
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn after_ms(ms: u64) -> Timestamp {
+        NOW.plus(Duration::from_millis(ms))
+    }
+
+    fn situation(retries: u32) -> Situation {
+        Situation { retries, not_before: NOW, expires: after_ms(600_000), patience: None, now: NOW }
+    }
 
     #[test]
     fn the_class_and_the_setting_say_what_comes_next() {
@@ -107,5 +180,69 @@ mod tests {
         ] {
             assert_eq!(once_more(after, ms(left_ms), ms(1_000)), expected, "{after:?}, {left_ms} ms left");
         }
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_the_cap_and_half_of_it_is_random() {
+        for (retries, shortest, longest) in [
+            (0, 250, 500),
+            (1, 500, 1_000),
+            (2, 1_000, 2_000),
+            (6, 16_000, 32_000),
+            (7, 30_000, 60_000),
+            (19, 30_000, 60_000),
+        ] {
+            assert_eq!(retry(&SETTINGS, situation(retries), 0), Retry::At(after_ms(shortest)));
+            assert_eq!(retry(&SETTINGS, situation(retries), u32::MAX), Retry::At(after_ms(longest)));
+            let Retry::At(due) = retry(&SETTINGS, situation(retries), u32::MAX / 3) else {
+                panic!("a retry")
+            };
+            assert!(due > after_ms(shortest) && due < after_ms(longest));
+        }
+    }
+
+    #[test]
+    fn it_is_never_tried_before_the_moment_that_the_provider_names() {
+        let not_before = after_ms(90_000);
+        for (random, due) in [(0, 90_000), (u32::MAX, 90_250)] {
+            let situation = Situation { not_before, ..situation(0) };
+            assert_eq!(retry(&SETTINGS, situation, random), Retry::At(after_ms(due)));
+        }
+        let past = Situation { not_before: Timestamp::EPOCH, ..situation(0) };
+        assert_eq!(retry(&SETTINGS, past, 0), Retry::At(after_ms(250)));
+    }
+
+    #[test]
+    fn it_is_tried_only_so_often() {
+        assert!(matches!(retry(&SETTINGS, situation(19), 0), Retry::At(_)));
+        assert_eq!(retry(&SETTINGS, situation(20), 0), Retry::AsOftenAsAllowed);
+        assert_eq!(retry(&SETTINGS, situation(u32::MAX), 0), Retry::AsOftenAsAllowed);
+        let never = RetrySettings { max_retries: 0, ..SETTINGS };
+        assert_eq!(retry(&never, situation(0), 0), Retry::AsOftenAsAllowed);
+    }
+
+    #[test]
+    fn a_code_that_has_expired_by_then_is_not_tried_again() {
+        let expiring = |ms| Situation { expires: after_ms(ms), ..situation(0) };
+        assert_eq!(retry(&SETTINGS, expiring(251), 0), Retry::At(after_ms(250)));
+        assert_eq!(retry(&SETTINGS, expiring(250), 0), Retry::TooLate);
+        assert_eq!(retry(&SETTINGS, expiring(0), 0), Retry::TooLate);
+        let in_years = Situation { not_before: Timestamp::from_millis(u64::MAX), ..situation(0) };
+        assert_eq!(retry(&SETTINGS, in_years, u32::MAX), Retry::TooLate);
+    }
+
+    #[test]
+    fn a_step_with_another_behind_it_is_tried_no_longer_than_it_may_take() {
+        let patient =
+            |retries, secs| Situation { patience: Some(Duration::from_secs(secs)), ..situation(retries) };
+        // 0.5 s have passed, and the next wait is 0.5 s at least.
+        assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Retry::At(after_ms(500)));
+        assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), Retry::TooLate);
+        // 7.5 s have passed, and the next wait is 4 s at least.
+        assert_eq!(retry(&SETTINGS, patient(4, 12), 0), Retry::At(after_ms(4_000)));
+        assert_eq!(retry(&SETTINGS, patient(4, 11), 0), Retry::TooLate);
+        let boundless = RetrySettings { max_retries: u32::MAX, ..SETTINGS };
+        let late = retry(&boundless, patient(u32::MAX - 1, 1_800), 0);
+        assert_eq!(late, Retry::TooLate);
     }
 }

@@ -13,14 +13,15 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::backoff::{Retry, Situation, retry};
 use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{Attempt, CodeLiveness, CodeState, Delivered, Job, PlanChange, Purpose};
+use super::job::{
+    Allowance, Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason,
+    SendStatus,
+};
 use super::limiter::GatewayPermit;
-use super::next_step::{NextStep, next_step, once_more, stand_in};
-use super::plan::{Allowance, FollowUp, Reason, SendStatus};
+use super::next_step::{NextStep, Retry, Situation, next_step, once_more, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;

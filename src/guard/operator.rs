@@ -475,13 +475,13 @@ mod tests {
     use crate::domain::{Channel, ServerKey};
     use crate::guard::{ClientSignals, GuardConfig, Signals, VerifiedNumbers};
     use crate::registry::tests::world::start;
-    use crate::store::MemoryStore;
+    use crate::shard::tests::FaultyStore;
 
     #[tokio::test]
     async fn ten_thousand_services_are_listed() {
         let clock: Arc<dyn Clock> =
             Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let shards = start(&MemoryStore::new(), &clock, 1).await.expect("shards");
+        let shards = start(&FaultyStore::new(), &clock, 1).await.expect("shards");
         let budget = GuardSettings { messages_per_day: Some(1_000), ..GuardSettings::default() };
         let services = (0..10_000).map(|n| (ServiceId::new(n), budget.clone())).collect();
         let key = ServerKey::from_bytes([7; 32]);

@@ -18,7 +18,7 @@ use crate::metrics::{
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
 use crate::shard::ShardDeps;
-use crate::store::MemoryStore;
+use crate::shard::tests::FaultyStore;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -195,7 +195,7 @@ async fn a_region_without_a_country_is_kept_in_records_and_exports() {
 }
 
 struct World {
-    store: MemoryStore,
+    store: FaultyStore,
     clock: Arc<ManualClock>,
     shards: Shards,
     history: History,
@@ -208,11 +208,11 @@ impl World {
     }
 
     async fn with_records(most_records: usize) -> Self {
-        let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
         Self::over(store, clock, most_records).await
     }
 
-    async fn over(store: MemoryStore, clock: Arc<ManualClock>, most_records: usize) -> Self {
+    async fn over(store: FaultyStore, clock: Arc<ManualClock>, most_records: usize) -> Self {
         let shards = Shards::start(ShardDeps {
             store: Arc::new(store.clone()),
             clock: Arc::clone(&clock) as _,

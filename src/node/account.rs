@@ -203,7 +203,7 @@ fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
 mod tests {
     use super::*;
     use crate::registry::tests::world::World;
-    use crate::store::StoreFault;
+    use crate::shard::tests::StoreFault;
 
     #[tokio::test]
     async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {

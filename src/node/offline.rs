@@ -46,7 +46,7 @@ impl Offline {
     ) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         clock.at_least(at);
-        let store = MemoryStore::new();
+        let store = MemoryStore::default();
         // A store in memory takes every record.
         store.commit(records, Box::new(drop));
         Self::over(Arc::new(store), clock, settings).await

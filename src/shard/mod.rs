@@ -20,7 +20,7 @@ mod stored;
 mod supervisor;
 mod table;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod transaction;
 
 use std::sync::{Arc, PoisonError, RwLock};

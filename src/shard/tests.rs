@@ -1,6 +1,8 @@
 //! An example of the code that a new kind of record needs. The two kinds here, vouchers and the counts of their
 //! requests, exist only in these tests, on real shards over a store in memory and a stopped clock.
 
+mod faulty_store;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +19,9 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::{MemoryStore, StoreError, StoreFault, StoreLimits};
+use crate::store::{StoreError, StoreLimits};
+
+pub use self::faulty_store::{FaultyStore, StoreFault};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
@@ -127,17 +131,17 @@ impl Command for VoucherCommand {
 }
 
 struct World {
-    store: MemoryStore,
+    store: FaultyStore,
     clock: Arc<ManualClock>,
     shards: Shards,
 }
 
 impl World {
     async fn new() -> Self {
-        Self::over(MemoryStore::new()).await
+        Self::over(FaultyStore::new()).await
     }
 
-    async fn over(store: MemoryStore) -> Self {
+    async fn over(store: FaultyStore) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let shards = start(&store, &clock).await.expect("shards");
         Self { store, clock, shards }
@@ -181,7 +185,7 @@ impl World {
     }
 }
 
-async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, ShardStartError> {
+async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, ShardStartError> {
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock) as _,
@@ -504,7 +508,7 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
         (99, b"\x01\0", "a record has kind 99"),
     ];
     for (kind, bytes, says) in damaged {
-        let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
         let key = RecordKey { slot: ONE.slot, kind, id: ONE.id };
         let (put, expires) = (Some(Bytes::from_static(bytes)), Timestamp::MAX);
         store.commit(vec![Write { key, put, expires }], Box::new(|done| assert_eq!(done, Ok(()))));
@@ -545,7 +549,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
 
 #[tokio::test]
 async fn a_batch_has_no_more_records_than_the_store_takes() {
-    let store = MemoryStore::new();
+    let store = FaultyStore::new();
     store.limit(StoreLimits { owners: usize::MAX, records_per_batch: 4, keeps_expired: false });
     let world = World::over(store).await;
     world.store.hold();
@@ -566,7 +570,7 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
-    let store = MemoryStore::new();
+    let store = FaultyStore::new();
     store.limit(StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: true });
     let world = World::over(store).await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");

@@ -25,8 +25,8 @@ pub use embedded::{
     OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
     key_fingerprint_in, reading,
 };
-pub use memory::{Kept, MemoryStore, StoreFault};
-pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};
+pub use memory::MemoryStore;
+pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS, Sink, decode as decode_record};
 
 /// The longest record, in bytes.
 pub const LONGEST_RECORD: usize = 1024 * 1024;
@@ -117,7 +117,7 @@ pub struct Write {
 }
 
 /// The sizes of a store's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreSizes {
     /// The journal after the snapshot.
     pub journal_bytes: u64,

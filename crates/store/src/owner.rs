@@ -33,18 +33,18 @@ pub struct RecordStream {
     finished: Option<Slots>,
 }
 
-/// Where the records go.
-pub(crate) trait Sink: Send + Sync {
+/// Where the records go: a checkpoint.
+pub trait Sink: Send + Sync {
     /// Whether there is room for another slice.
     fn ready(&self) -> Pushed;
-    /// Takes a slice of records, as [`encode`] wrote them.
+    /// Takes a slice of encoded records. See [`decode`].
     fn push(&self, records: Vec<u8>) -> Pushed;
     /// One owner has given all records of these slots, or `None`: it was dropped before that.
     fn end(&self, finished: Option<Slots>);
 }
 
 impl RecordStream {
-    pub(crate) fn new(to: Arc<dyn Sink>) -> Self {
+    pub fn new(to: Arc<dyn Sink>) -> Self {
         Self { to, finished: None }
     }
 
@@ -116,8 +116,8 @@ pub(crate) fn decode_head(head: &[u8; RECORD_HEAD]) -> (Key, Timestamp, usize) {
     (key, Timestamp::from_millis(u64::from_be_bytes(expires)), length)
 }
 
-/// Takes the first record off `from`.
-pub(crate) fn decode<'a>(from: &mut &'a [u8]) -> Option<(Key, Timestamp, &'a [u8])> {
+/// Takes the first record off `from`; `None` if there is no whole one.
+pub fn decode<'a>(from: &mut &'a [u8]) -> Option<(Key, Timestamp, &'a [u8])> {
     let (head, rest) = from.split_first_chunk::<RECORD_HEAD>()?;
     let (key, expires, length) = decode_head(head);
     let (record, rest) = rest.split_at_checked(length)?;

@@ -18,8 +18,9 @@ use crate::engine::Salt;
 use crate::guard::Ticket;
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
+use crate::shard::tests::FaultyStore;
 use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
-use crate::store::{MemoryStore, Store};
+use crate::store::Store;
 use crate::template::MessageStyle;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -50,7 +51,7 @@ impl World {
     }
 
     async fn new() -> Self {
-        Self::over(Arc::new(MemoryStore::new()), AttemptLogSettings::default()).await
+        Self::over(Arc::new(FaultyStore::new()), AttemptLogSettings::default()).await
     }
 
     /// Keeps a record, as a decision about its number would.
@@ -189,7 +190,7 @@ async fn a_verification_is_found_in_every_slot() {
 #[tokio::test]
 async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
     let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
-    let store = MemoryStore::new();
+    let store = FaultyStore::new();
     let world = World::over(Arc::new(store.clone()), settings).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
     for id in 2..=8 {
@@ -209,7 +210,7 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
 #[tokio::test]
 async fn a_flood_of_one_service_removes_no_record_of_another() {
     let settings = AttemptLogSettings { keep_at_most: 10, ..AttemptLogSettings::default() };
-    let world = World::over(Arc::new(MemoryStore::new()), settings).await;
+    let world = World::over(Arc::new(FaultyStore::new()), settings).await;
     let of_another = AttemptLogKey { service: ServiceId::new(2), ..key(1) };
     world.keeps(of_another, sent(1, START)).await;
     for id in 2..=40 {
@@ -252,7 +253,7 @@ async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
 
 #[tokio::test]
 async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
-    let store = MemoryStore::new();
+    let store = FaultyStore::new();
     let world = World::over(Arc::new(store.clone()), AttemptLogSettings::default()).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
     world.keeps(key(2), sent(2, START)).await;

@@ -18,8 +18,8 @@ use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
+use crate::shard::tests::{FaultyStore, StoreFault};
 use crate::shard::{ShardDeps, ShardStartError, Shards};
-use crate::store::{MemoryStore, StoreFault};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -50,7 +50,7 @@ pub fn reached(until: Timestamp) -> Result<Charged, LimitRefusal> {
 }
 
 pub struct World {
-    pub store: MemoryStore,
+    pub store: FaultyStore,
     pub clock: Arc<ManualClock>,
     pub bounds: Bounds,
 }
@@ -58,7 +58,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        Self { store: MemoryStore::new(), clock, bounds: Bounds::default() }
+        Self { store: FaultyStore::new(), clock, bounds: Bounds::default() }
     }
 
     pub fn with_records(records: usize) -> Self {

@@ -8,7 +8,7 @@ use super::{World, bucket, charge_of};
 use crate::domain::Timestamp;
 use crate::limit::{BucketRule, Charged, LimitRefusal};
 use crate::shard::Refusal;
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 
 /// The limits of the model: one bucket, two buckets, and one bucket so large that it counts requests together.
 const LIMITS: [&[BucketRule]; 3] =

@@ -4,7 +4,7 @@ use super::{START, World, bucket, charge, reached, secs};
 use crate::domain::Timestamp;
 use crate::limit::LimitRefusal;
 use crate::shard::Refusal;
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 
 #[tokio::test]
 async fn when_a_commit_is_refused_nothing_is_counted() {

@@ -8,7 +8,7 @@ use crate::registry::{
     BucketFields, EventType, Item, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 
 #[tokio::test]
 async fn a_limit_has_a_name_of_its_own_in_its_service() {

@@ -8,7 +8,7 @@ use crate::registry::{
     AccountCredentials, Caller, Item, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError,
     Scope, Unauthenticated,
 };
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "a token of twenty.."; // as long as one must be

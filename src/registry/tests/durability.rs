@@ -8,7 +8,8 @@ use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
 use crate::registry::{BucketFields, EventType, KeyOptions, RegistryError, Scope, TestNumber, WebhookFields};
-use crate::store::{Key, Store as _, StoreFault, Write};
+use crate::shard::tests::StoreFault;
+use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {

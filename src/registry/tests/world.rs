@@ -18,8 +18,8 @@ use crate::registry::{
     OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
     Translation,
 };
+use crate::shard::tests::FaultyStore;
 use crate::shard::{ShardDeps, Shards};
-use crate::store::MemoryStore;
 use crate::template::Templates;
 
 pub(crate) use crate::registry::services::blank;
@@ -31,7 +31,7 @@ pub(crate) const TWILIOS: &str = "MG0123456789abcdef0123456789abcdef";
 
 /// The inputs of a registry.
 pub(crate) struct World {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: FaultyStore,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) settings: RegistrySettings,
     pub(crate) default: ServiceSettings,
@@ -41,10 +41,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::over(&MemoryStore::new())
+        Self::over(&FaultyStore::new())
     }
 
-    pub(crate) fn over(store: &MemoryStore) -> Self {
+    pub(crate) fn over(store: &FaultyStore) -> Self {
         Self {
             store: store.clone(),
             clock: Arc::new(ManualClock::starting_at(START)),
@@ -109,7 +109,7 @@ pub(crate) fn contract(life: Duration) -> Policy {
 
 /// One shard over a store.
 pub(crate) async fn start(
-    store: &MemoryStore,
+    store: &FaultyStore,
     clock: &Arc<dyn Clock>,
     seed: u64,
 ) -> Result<Shards, ShardStartError> {

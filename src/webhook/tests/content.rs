@@ -151,7 +151,7 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let mut world = World::new().await;
     let decisions = Arc::new(EngineClock::over(world.clock.clone()));
     decisions.at_least(START.plus(HOUR));
-    let shards = shards(&MemoryStore::new(), &(decisions as Arc<dyn Clock>)).await;
+    let shards = shards(&FaultyStore::new(), &(decisions as Arc<dyn Clock>)).await;
     world.outbox = open(&shards, &world.subscribers, &world.receivers, &world.bounds);
     world.shards = shards;
     world.emit(1, EventType::Approved);

@@ -1,7 +1,7 @@
 //! Crashes and a failing store.
 
 use super::*;
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {

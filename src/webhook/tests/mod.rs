@@ -20,7 +20,8 @@ use crate::engine::SlotHash;
 use crate::registry::tests::world::{blank, start};
 use crate::registry::{Origin, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::Refusal;
-use crate::store::{BoxFuture, MemoryStore};
+use crate::shard::tests::FaultyStore;
+use crate::store::BoxFuture;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -34,7 +35,7 @@ const OTHER: ServiceId = ServiceId::new(8);
 /// An outbox over a store in memory, a stopped clock, and receivers with a test's script. The runtime's time stands
 /// still too, and passes when all tasks wait.
 struct World {
-    store: MemoryStore,
+    store: FaultyStore,
     clock: Arc<ManualClock>,
     subscribers: Arc<Directory>,
     receivers: Arc<Receivers>,
@@ -54,7 +55,7 @@ impl World {
         let subscribers = Arc::new(Directory::default());
         *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
         let receivers = Arc::new(Receivers::default());
-        let store = MemoryStore::new();
+        let store = FaultyStore::new();
         let shards = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
         let outbox = open(&shards, &subscribers, &receivers, &bounds);
         Self { store, clock, subscribers, receivers, bounds, shards, outbox }
@@ -119,7 +120,7 @@ impl World {
 }
 
 /// One shard over a store.
-async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> Shards {
+async fn shards(store: &FaultyStore, clock: &Arc<dyn Clock>) -> Shards {
     start(store, clock, 42).await.expect("shards")
 }
 

@@ -10,7 +10,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let subscribers = Arc::new(Directory::default());
     let url = format!("{}/hooks", receiver.base_url());
     subscribers.hooks.lock().expect("the hooks").push(Webhook { url, ..hook(1) });
-    let shards = shards(&MemoryStore::new(), &(clock as Arc<dyn Clock>)).await;
+    let shards = shards(&FaultyStore::new(), &(clock as Arc<dyn Clock>)).await;
     let outbox = Outbox::start(
         shards,
         &ServerKey::from_bytes([7; 32]),
@@ -51,7 +51,7 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
         status: None,
     };
     let webhook = registry.create_webhook(service.sid, fields).await.expect("a webhook");
-    let shards = shards(&MemoryStore::new(), &(services.clock.clone() as Arc<dyn Clock>)).await;
+    let shards = shards(&FaultyStore::new(), &(services.clock.clone() as Arc<dyn Clock>)).await;
     let outbox = Outbox::start(
         shards,
         &ServerKey::from_bytes([7; 32]),

@@ -4,7 +4,6 @@
 //! the attempt is discarded, and the journal still has every record.
 
 use std::fs::{File, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,9 +218,19 @@ impl Snapshots {
             pause: self.pause,
             control: control.clone(),
         };
-        let StartedAttempt { result: proved, thread } = attempt
-            .start("snapshot-write", checkpoint, self.deadline)
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let ((to, proved), deadline) = (mpsc::sync_channel(1), self.deadline);
+        let run = move || {
+            yield_to_other_threads();
+            let mut writer = None;
+            let result = attempt.run(&mut writer, &checkpoint, deadline);
+            // Owners that have not finished need not continue.
+            attempt.control.stop();
+            // Before it closes a database that failed: after a failed write, sled may hang when it is closed.
+            let _ = to.send(result);
+            drop(to);
+        };
+        let thread = thread::Builder::new().name("snapshot-write".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
         let mut hangs = false;
         let result = loop {
             let before = control.steps.load(Ordering::Relaxed);
@@ -274,48 +283,17 @@ pub(super) enum Ended {
 }
 
 /// One attempt to write a snapshot.
-pub(super) struct Attempt {
-    pub(super) backend: Arc<dyn SledBackend>,
-    pub(super) disk: Arc<dyn Disk>,
+struct Attempt {
+    backend: Arc<dyn SledBackend>,
+    disk: Arc<dyn Disk>,
     /// The directory of the snapshot, and that of the copy that proves it.
-    pub(super) new: PathBuf,
-    pub(super) copy: PathBuf,
-    pub(super) pause: Duration,
-    pub(super) control: Arc<CheckpointControl>,
-}
-
-/// An attempt on its thread.
-pub(super) struct StartedAttempt {
-    /// Receives the result.
-    pub(super) result: Receiver<Result<Manifest, String>>,
-    pub(super) thread: JoinHandle<()>,
+    new: PathBuf,
+    copy: PathBuf,
+    pause: Duration,
+    control: Arc<CheckpointControl>,
 }
 
 impl Attempt {
-    /// Runs the attempt on a thread of its own. An owner may be silent for as long as `deadline`. The thread sends the
-    /// result before it closes a database that failed: after a failed write, sled may hang when it is closed.
-    pub(super) fn start(
-        self,
-        name: &str,
-        checkpoint: Checkpoint,
-        deadline: Duration,
-    ) -> io::Result<StartedAttempt> {
-        let (to, proved) = mpsc::sync_channel(1);
-        let run = move || {
-            yield_to_other_threads();
-            let mut writer = None;
-            let result = self.run(&mut writer, &checkpoint, deadline);
-            // Owners that have not finished need not continue.
-            self.control.stop();
-            let _ = to.send(result);
-            drop(to);
-        };
-        Ok(StartedAttempt {
-            result: proved,
-            thread: thread::Builder::new().name(name.to_owned()).spawn(run)?,
-        })
-    }
-
     /// Reserves room for the snapshot, writes to it, and removes it again: this finds a full or failing disk before
     /// sled does.
     fn probe(&self) -> Result<(), String> {
@@ -330,7 +308,7 @@ impl Attempt {
     }
 
     /// Writes the owners' records, closes the database, syncs it and proves it. After an error the database is still
-    /// open.
+    /// open. An owner may be silent for as long as `deadline`.
     fn run<'a>(
         &'a self,
         writer: &mut Option<DatabaseWriter<'a>>,

@@ -34,26 +34,9 @@ pub(super) const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     /// It carries records.
-    Batch,
+    Batch = 1,
     /// The store was closed in order here; nothing follows in this segment.
-    Closed,
-}
-
-impl FrameKind {
-    const fn to_u8(self) -> u8 {
-        match self {
-            Self::Batch => 1,
-            Self::Closed => 2,
-        }
-    }
-
-    const fn from_u8(kind: u8) -> Option<Self> {
-        match kind {
-            1 => Some(Self::Batch),
-            2 => Some(Self::Closed),
-            _ => None,
-        }
-    }
+    Closed = 2,
 }
 
 /// The size of `writes` in a frame's body, in bytes.
@@ -73,7 +56,7 @@ pub(super) fn encode<'a>(
     let start = buffer.len();
     buffer.extend_from_slice(&MAGIC);
     buffer.extend_from_slice(&[0; 8]);
-    buffer.push(kind.to_u8());
+    buffer.push(kind as u8);
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&sequence.to_le_bytes());
     buffer.extend_from_slice(&time.as_millis().to_le_bytes());
@@ -137,7 +120,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     }
     let checksum = u32::from_le_bytes(rest.array()?);
     let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
-    let kind = rest.array::<1>()?[0];
+    let kind = match rest.array()? {
+        [1] => FrameKind::Batch,
+        [2] => FrameKind::Closed,
+        _ => return None,
+    };
     let records = u32::from_le_bytes(rest.array()?);
     let sequence = Some(u64::from_le_bytes(rest.array()?)).filter(|sequence| *sequence <= LAST_NUMBER)?;
     let time = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
@@ -146,7 +133,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     if crc32c::crc32c(&bytes[CHECKED_FROM..total]) != checksum {
         return None;
     }
-    Some(Frame { kind: FrameKind::from_u8(kind)?, sequence, time, bytes: total, records, body })
+    Some(Frame { kind, sequence, time, bytes: total, records, body })
 }
 
 /// The first whole frame at or after `from` with a sequence of at least `sequence`, and its offset. It distinguishes

@@ -32,10 +32,7 @@ pub(super) struct Health {
     /// Since when batches wait for room in the journal, in the same way.
     waiting_since: AtomicU64,
     hang: Mutex<Option<LastingCondition>>,
-    journal_bytes: AtomicU64,
-    snapshot_bytes: AtomicU64,
-    /// In milliseconds of the clock.
-    snapshot_time: AtomicU64,
+    pub(super) sizes: Mutex<StoreSizes>,
 }
 
 impl Health {
@@ -50,25 +47,7 @@ impl Health {
             writing_since: AtomicU64::default(),
             waiting_since: AtomicU64::default(),
             hang: Mutex::default(),
-            journal_bytes: AtomicU64::default(),
-            snapshot_bytes: AtomicU64::default(),
-            snapshot_time: AtomicU64::default(),
-        }
-    }
-
-    /// The sizes of the files have perhaps changed.
-    pub(super) fn note_sizes(&self, sizes: StoreSizes) {
-        let StoreSizes { journal_bytes, snapshot_bytes, snapshot_time } = sizes;
-        self.journal_bytes.store(journal_bytes, Ordering::Relaxed);
-        self.snapshot_bytes.store(snapshot_bytes, Ordering::Relaxed);
-        self.snapshot_time.store(snapshot_time.as_millis(), Ordering::Relaxed);
-    }
-
-    pub(super) fn sizes(&self) -> StoreSizes {
-        StoreSizes {
-            journal_bytes: self.journal_bytes.load(Ordering::Relaxed),
-            snapshot_bytes: self.snapshot_bytes.load(Ordering::Relaxed),
-            snapshot_time: Timestamp::from_millis(self.snapshot_time.load(Ordering::Relaxed)),
+            sizes: Mutex::default(),
         }
     }
 
@@ -248,8 +227,8 @@ impl<F: FnOnce()> Drop for ThreadWatch<F> {
     }
 }
 
-fn locked(trouble: &Mutex<Option<LastingCondition>>) -> MutexGuard<'_, Option<LastingCondition>> {
-    trouble.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

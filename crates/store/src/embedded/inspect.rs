@@ -3,7 +3,7 @@
 //! The directory is not locked, so that a server can start meanwhile, for example after a crash. The result is then
 //! discarded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -91,7 +91,7 @@ impl ReadOnly {
     /// Fails if a server has used the directory since it was opened here. Every starting server makes new segments.
     fn undisturbed(&self) -> Result<(), OpenError> {
         self.directory.is_free()?;
-        if files_of(&self.directory)? == self.before {
+        if files_of(&self.directory)?.keys().eq(self.before.keys()) {
             return Ok(());
         }
         Err(OpenError::InUse { directory: self.directory.root.clone() })
@@ -193,8 +193,8 @@ impl ReadOnly {
             }
             DirectoryState::Complete => {}
         }
-        examined.journal_bytes = size_of(&directory.journal)?;
-        examined.snapshot_bytes = size_of(&directory.snapshot)?;
+        examined.journal_bytes = size_of(&self.before, &directory.journal);
+        examined.snapshot_bytes = size_of(&self.before, &directory.snapshot);
         let mut defects = 0_u64;
         let mut report = |error: OpenError| {
             defects += 1;
@@ -328,49 +328,39 @@ impl OpenError {
     }
 }
 
-/// The disk usage of the files below `path`, in bytes; 0 if it does not exist.
-fn size_of(path: &Path) -> Result<u64, OpenError> {
-    let failed = || OpenError::io("look at", path);
-    let mut size = 0;
-    if !path.exists() {
-        return Ok(size);
-    }
-    for entry in fs::read_dir(path).map_err(failed())? {
-        let entry = entry.map_err(failed())?;
-        let metadata = entry.metadata().map_err(failed())?;
-        // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
-        size += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.blocks() * 512 };
-    }
-    Ok(size)
+/// The disk usage of some files, in bytes.
+fn size_of(files: &FileTimes, directory: &Path) -> u64 {
+    let within = files.iter().filter(|((path, ..), _)| path.starts_with(directory));
+    // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
+    within.map(|(_, blocks)| blocks * 512).sum()
 }
 
-/// Every file that holds data, with its length, the number of its inode and when it was changed last.
-type FileTimes = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
+/// The blocks of every file that holds data, by its path, its length, the number of its inode and when it was changed last.
+/// The system may allocate the blocks later.
+type FileTimes = BTreeMap<(PathBuf, u64, u64, i64, i64), u64>;
 
 fn files_of(directory: &Directory) -> Result<FileTimes, OpenError> {
     let mut files = FileTimes::new();
     for path in [&directory.journal, &directory.snapshot] {
-        // The reader reports missing files.
-        if path.exists() {
-            add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
-        }
+        add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
     }
     Ok(files)
 }
 
-fn add_files(directory: &Path, files: &mut FileTimes) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let found = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            found => found?,
-        };
-        // Temporary copies of the snapshot are ignored.
-        if found.is_dir() && path.extension().is_none() {
-            add_files(&path, files)?;
-        } else if !found.is_dir() {
-            files.insert((path, found.len(), found.ino(), found.mtime(), found.mtime_nsec()));
+fn add_files(path: &Path, files: &mut FileTimes) -> io::Result<()> {
+    let found = match fs::metadata(path) {
+        // The reader reports missing files.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    // Temporary copies of the snapshot are ignored.
+    if found.is_dir() && path.extension().is_none() {
+        for entry in fs::read_dir(path)? {
+            add_files(&entry?.path(), files)?;
         }
+    } else if !found.is_dir() {
+        let times = (found.mtime(), found.mtime_nsec());
+        files.insert((path.to_owned(), found.len(), found.ino(), times.0, times.1), found.blocks());
     }
     Ok(())
 }

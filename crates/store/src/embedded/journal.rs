@@ -2,13 +2,11 @@
 //! disk.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::path::Path;
+use std::sync::mpsc::Sender;
 
 use onceward_core::domain::Timestamp;
 
-use super::disk::Disk;
 use super::frame::{self, FrameKind};
 use super::segment::Segment;
 use super::snapshot::failed;
@@ -60,7 +58,7 @@ pub(super) struct Journal {
     newest: u64,
     /// Reserved in advance: switching to it costs nothing, and a full disk cannot take it away.
     spare: Option<Segment>,
-    /// Requests the spare with this number from the [`Preparer`].
+    /// Requests the spare with this number from the thread that reserves segments.
     prepare: Sender<u64>,
     preparing: bool,
     next_sequence: u64,
@@ -252,24 +250,4 @@ impl Journal {
 /// The health report about a segment that could not be reserved.
 pub(super) fn not_reserved(bytes: u64, journal: &Path, error: &io::Error) -> String {
     format!("cannot reserve a journal segment of {bytes} bytes in {}: {error}", journal.display())
-}
-
-/// Reserves the next segment, on a thread of its own, before it is needed.
-pub(super) struct Preparer {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) journal: PathBuf,
-    pub(super) segment_bytes: u64,
-    /// The numbers of the requested segments.
-    pub(super) requested: Receiver<u64>,
-}
-
-impl Preparer {
-    /// Runs until the journal's writer ends.
-    pub(super) fn run(self, mut deliver: impl FnMut(io::Result<Segment>) -> bool) {
-        for number in self.requested {
-            if !deliver(Segment::create(&*self.disk, &self.journal, number, self.segment_bytes)) {
-                break;
-            }
-        }
-    }
 }

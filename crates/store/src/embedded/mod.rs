@@ -28,13 +28,13 @@ mod writer;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::{OnceCell, oneshot};
 
-use self::health::Health;
+use self::health::{Health, locked};
 use self::live::{Files, LiveRecords};
 use self::writer::{Batch, Pinned, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
@@ -91,7 +91,7 @@ impl EmbeddedStore {
     }
 
     fn take_found_at_start(&self) -> Option<LiveRecords> {
-        self.found_at_start.lock().unwrap_or_else(PoisonError::into_inner).take()
+        locked(&self.found_at_start).take()
     }
 }
 
@@ -125,7 +125,7 @@ impl Store for EmbeddedStore {
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
-        Some(self.health.sizes())
+        Some(*locked(&self.health.sizes))
     }
 
     fn newest_time(&self) -> Timestamp {

@@ -21,7 +21,7 @@ use super::directory::{Directory, DirectoryState, FORMAT, Lock, check_new};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::health::{Health, ThreadWatch};
-use super::journal::{Journal, Preparer, Start, not_reserved};
+use super::journal::{Journal, Start, not_reserved};
 use super::live::{Files, LiveRecords};
 use super::progress::Loading;
 use super::replay::{self, Covered, Replayed};
@@ -379,15 +379,16 @@ impl Opened {
         };
         let grown = Grown { bytes: replayed.bytes, records: replayed.summary.records };
         let writer = Writer::new(Journal::new(next, to_preparer), snapshot, grown, deps);
-        let preparer = Preparer {
-            disk: disk.clone(),
-            journal: directory.journal.clone(),
-            segment_bytes: settings.segment_bytes,
-            requested,
-        };
+        let (disk_of_segments, journal) = (disk.clone(), directory.journal.clone());
+        let create =
+            move |number| Segment::create(&*disk_of_segments, &journal, number, settings.segment_bytes);
         let helpers = [
             spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
-            spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
+            spawn(
+                "journal-reserve",
+                &directory.root,
+                reserve_thread(requested, create, to_writer.clone(), &health),
+            )?,
         ];
         let key = options.key_fingerprint;
         let importing = options.importing.then(|| (directory.clone(), disk));
@@ -455,8 +456,10 @@ fn snapshot_thread(
     }
 }
 
+/// Reserves the requested segments before they are needed.
 fn reserve_thread(
-    preparer: Preparer,
+    requested: Receiver<u64>,
+    create: impl Fn(u64) -> io::Result<Segment> + Send + 'static,
     writer: Sender<WriterMessage>,
     health: &Arc<Health>,
 ) -> impl FnOnce() + Send + 'static {
@@ -465,7 +468,8 @@ fn reserve_thread(
         let failed =
             || WriterMessage::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
         let watch = ThreadWatch::over("journal-reserve", &health, || drop(writer.send(failed())));
-        preparer.run(|segment| writer.send(WriterMessage::Prepared(segment)).is_ok());
+        // Until the journal's writer ends.
+        let _ = requested.iter().try_for_each(|number| writer.send(WriterMessage::Prepared(create(number))));
         watch.ends_in_order();
     }
 }

@@ -70,7 +70,11 @@ pub(super) fn path(journal: &Path, number: u64) -> PathBuf {
 
 /// The number that a file of the journal's directory is named after, if it is a segment's name.
 pub(super) fn number_in(file_name: &str) -> Option<u64> {
-    let digits = file_name.strip_suffix(".seg")?;
+    file_name.strip_suffix(".seg").and_then(parse_number)
+}
+
+/// A number as the names of segments and snapshots have it.
+pub(super) fn parse_number(digits: &str) -> Option<u64> {
     let number = digits.parse().ok()?;
     (format!("{number:010}") == digits).then_some(number)
 }

@@ -7,6 +7,7 @@
 //! snapshot/0000000058-1.copy/..    a copy that is opened and read: both worthless after a crash
 //! ```
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -25,7 +26,7 @@ use super::chunk;
 use super::database::{Database, SledBackend};
 use super::disk::Disk;
 use super::replay::Covered;
-use super::segment::LAST_NUMBER;
+use super::segment::{self, LAST_NUMBER};
 
 pub(super) const MANIFEST: &str = "MANIFEST";
 const DATABASE: &str = "db";
@@ -175,7 +176,7 @@ impl Listing {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            match number_in(&path) {
+            match path.file_name().and_then(OsStr::to_str).and_then(segment::parse_number) {
                 Some(number) => listing.sealed.push(number),
                 None if path.extension().is_some_and(|ending| ending == NEW || ending == COPY) => {
                     listing.leftovers.push(path);
@@ -202,12 +203,6 @@ pub(super) fn attempt_paths(directory: &Path, segment: u64, attempt: u64) -> (Pa
 /// The database in the directory of a snapshot.
 pub(super) fn database_in(snapshot: &Path) -> PathBuf {
     snapshot.join(DATABASE)
-}
-
-fn number_in(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
-    let number = name.parse().ok()?;
-    (format!("{number:010}") == name).then_some(number)
 }
 
 impl Snapshot {

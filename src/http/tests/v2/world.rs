@@ -16,7 +16,8 @@ use crate::http::{Base, Deps, V2};
 use crate::registry::tests::world::named;
 use crate::registry::tests::world::{World as RegistryWorld, start};
 use crate::registry::{KeyOptions, Registry, Scope, Service, gateway_sid};
-use crate::store::{BoxFuture, MemoryStore};
+use crate::shard::tests::FaultyStore;
+use crate::store::BoxFuture;
 use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -62,7 +63,7 @@ pub async fn outbox(registry: &Registry) -> Outbox {
     let key = ServerKey::from_bytes([7; 32]);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
     Outbox::start(
-        start(&MemoryStore::new(), &clock, 21).await.expect("shards"),
+        start(&FaultyStore::new(), &clock, 21).await.expect("shards"),
         &key,
         Arc::new(registry.clone()),
         Arc::new(Silence),

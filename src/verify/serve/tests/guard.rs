@@ -17,7 +17,7 @@ use crate::guard::{
     ClientSignals, Dimension, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard, Signals,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
-use crate::store::StoreFault;
+use crate::shard::tests::StoreFault;
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
 

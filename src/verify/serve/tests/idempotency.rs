@@ -10,8 +10,8 @@ use crate::domain::{Channel, Code};
 use crate::gateway::ErrorClass;
 use crate::limit::KeyedRequest;
 use crate::registry::TestNumber;
+use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Record as _, Refusal};
-use crate::store::StoreFault;
 use crate::verify::{
     BeginRequest, Ending, Refused, Status, Verification, VerificationTarget, Verifications as _,
 };

@@ -26,8 +26,9 @@ use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
 use crate::registry::tests::world::given;
 use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
+use crate::shard::tests::FaultyStore;
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{BoxFuture, MemoryStore};
+use crate::store::BoxFuture;
 use crate::template::Templates;
 use crate::verify::{
     BeginRequest, CheckCode, CurrentRules, Ending, Refused, Verification, VerificationTarget,
@@ -170,7 +171,7 @@ pub struct World {
     pub verifying: Verifying,
     pub outbox: Outbox,
     pub registry: Registry,
-    pub store: MemoryStore,
+    pub store: FaultyStore,
     pub service: Arc<Service>,
     pub provider: FakeProvider,
     deps: RestartDeps,
@@ -201,7 +202,7 @@ impl World {
             guard,
             keys: 1_000,
         };
-        let (registry, verifying, outbox, store) = open(MemoryStore::new(), &deps).await;
+        let (registry, verifying, outbox, store) = open(FaultyStore::new(), &deps).await;
         let mut settings = given(settings);
         settings.entry("friendly-name").or_insert("Owl Bank".into());
         let service = registry.create_service(settings).await.expect("a service");
@@ -333,7 +334,7 @@ fn account() -> AccountSettings {
     }
 }
 
-async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, MemoryStore) {
+async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, FaultyStore) {
     let RestartDeps { clock, provider, hook, routing, guard, keys } = deps.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());

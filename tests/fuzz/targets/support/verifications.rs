@@ -144,7 +144,7 @@ impl V2FrontEnd {
         let notes = Notes::default();
         let front_end = FrontEnd::start();
         let (registry, outbox, service) = front_end.block_on(async {
-            let shards = shards(&Arc::new(MemoryStore::new()), NOW).await;
+            let shards = shards(&Arc::new(MemoryStore::default()), NOW).await;
             let account = AccountSettings {
                 sid: Sid::new(SidKind::Account, [0xac; 16]),
                 token: ApiSecret::new(TOKEN.to_owned()),

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::{CheckpointControl, Ended, Job};
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
-use super::health::Health;
+use super::health::{Health, locked};
 use super::journal::{AppendError, AppendState, Journal, not_reserved};
 use super::open::StoreSettings;
 use super::replay::Covered;
@@ -256,11 +256,11 @@ impl Writer {
         let mut deferred = None;
         loop {
             let Snapshot { manifest, .. } = &*self.snapshot;
-            self.deps.health.note_sizes(StoreSizes {
+            *locked(&self.deps.health.sizes) = StoreSizes {
                 journal_bytes: self.grown.bytes,
                 snapshot_bytes: manifest.bytes(),
                 snapshot_time: manifest.time,
-            });
+            };
             let message = match deferred.take() {
                 Some(message) => Ok(message),
                 None => messages.recv_timeout(self.turn()),

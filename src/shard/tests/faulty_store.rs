@@ -1,0 +1,465 @@
+//! A store in memory that keeps all promises of the trait and injects faults on request.
+//!
+//! A "restart" is [`FaultyStore::reopen`]: the new store has all applied writes. The old one, like a killed process,
+//! changes nothing any more, even if commits are in flight. `done` is called within [`Store::commit`], unless the
+//! commit is held or hangs: then within [`FaultyStore::release`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::domain::Timestamp;
+use crate::store::{
+    BoxFuture, Done, Key, Owner, Pushed, RecordStream, Sink, Slots, Store, StoreError, StoreLimits, Visitor,
+    Write, decode_record,
+};
+
+/// The fault of one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// It is refused, and nothing is applied.
+    Unavailable,
+    /// The write is applied, but the caller does not learn that.
+    UnknownApplied,
+    /// The write is not applied, but the caller does not learn that.
+    UnknownNotApplied,
+    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit, and no write from the 65th
+    /// on. The caller learns nothing.
+    Torn(u64),
+    /// It hangs until the next [`FaultyStore::release`] and then succeeds. Later commits overtake it.
+    Hang,
+}
+
+/// One record as [`FaultyStore::snapshot`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub record: Bytes,
+    /// From then on it no longer matters. This store keeps it nevertheless.
+    pub expires: Timestamp,
+}
+
+/// A store in memory. Clones are handles on the same store.
+#[derive(Debug, Clone)]
+pub struct FaultyStore {
+    /// The state that survives a restart.
+    contents: Arc<Mutex<Contents>>,
+    /// Generation of this handle. Handles of older generations can no longer write.
+    generation: u64,
+    /// The state that does not survive one.
+    control: Arc<MemoryControl>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    records: BTreeMap<Key, Kept>,
+    generation: u64,
+}
+
+#[derive(Debug, Default)]
+struct MemoryControl {
+    state: Mutex<MemoryState>,
+    /// The number of commits that wait.
+    waiting: watch::Sender<usize>,
+    has_lost_records: AtomicBool,
+}
+
+#[derive(Default)]
+struct MemoryState {
+    faults: VecDeque<StoreFault>,
+    trouble: Option<String>,
+    commits: u64,
+    closed: bool,
+    held: bool,
+    full: bool,
+    limits: Option<StoreLimits>,
+    waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
+    owners: Vec<Arc<dyn Owner>>,
+    checkpointed: Option<BTreeMap<Key, Kept>>,
+}
+
+impl fmt::Debug for MemoryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryState")
+            .field("commits", &self.commits)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for FaultyStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FaultyStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self { contents: Arc::default(), generation: 0, control: Arc::default() }
+    }
+
+    /// The next commits meet these faults, one each, in this order.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
+        self.state().faults.extend(faults);
+    }
+
+    /// From now on applies only commits for a checkpoint, like a journal that is too long.
+    pub fn fill(&self) {
+        self.state().full = true;
+    }
+
+    /// From now on asks this of the owners.
+    pub fn limit(&self, limits: StoreLimits) {
+        self.state().limits = Some(limits);
+    }
+
+    /// Sets what [`owns_records`](Store::owns_records) returns.
+    pub fn set_owns_records(&self, owns: bool) {
+        self.control.has_lost_records.store(!owns, Ordering::Relaxed);
+    }
+
+    /// Makes later commits wait before they are applied.
+    pub fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Lets the waiting commits continue in their order, and later ones pass.
+    pub fn release(&self) {
+        self.state().held = false;
+        loop {
+            let next = self.state().waiting.pop_front();
+            let Some((writes, fault, done)) = next else { break };
+            self.control.waiting.send_modify(|waiting| *waiting -= 1);
+            done(self.apply(&writes, fault));
+        }
+    }
+
+    /// Returns when at least `commits` commits are waiting, held or hanging.
+    pub async fn waiting(&self, commits: usize) {
+        let mut waiting = self.control.waiting.subscribe();
+        // The sender lives as long as `self`.
+        let _ = waiting.wait_for(|waiting| *waiting >= commits).await;
+    }
+
+    /// The number of applied commits, whether or not their callers learned it.
+    pub fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// All durable records.
+    pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
+        self.contents().records.clone()
+    }
+
+    /// Makes a checkpoint. See [`FaultyStore::checkpointed`].
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        drop(self.open()?);
+        let owners = self.state().owners.clone();
+        let sink = Arc::new(Collected::default());
+        let mut ended = sink.ended.subscribe();
+        for owner in &owners {
+            owner.stream(RecordStream::new(sink.clone()));
+        }
+        // The sender lives as long as `sink`.
+        let _ = ended.wait_for(|ended| ended.dropped || ended.owners == owners.len()).await;
+        if ended.borrow().dropped || ended.borrow().slots != Slots::all() {
+            return Err(unavailable("the owners did not give every slot to the checkpoint"));
+        }
+        let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state().checkpointed = Some(records);
+        Ok(())
+    }
+
+    /// The records that the owners gave to the last completed checkpoint.
+    pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
+        self.state().checkpointed.clone()
+    }
+
+    /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
+    /// of this handle and its clones that are not applied yet never will be.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let generation = {
+            let mut contents = self.contents();
+            contents.generation += 1;
+            contents.generation
+        };
+        Self { contents: self.contents.clone(), generation, control: Arc::default() }
+    }
+
+    fn apply(&self, writes: &[Write], fault: Option<StoreFault>) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        let mut state = self.state();
+        if state.closed || contents.generation != self.generation {
+            return Err(StoreError::Closed);
+        }
+        let unknown = || StoreError::Unknown("an injected fault".into());
+        let (applied, answer) = match fault {
+            Some(StoreFault::Unavailable) => (0, Err(unavailable("an injected fault"))),
+            Some(StoreFault::UnknownNotApplied) => (0, Err(unknown())),
+            Some(StoreFault::UnknownApplied) => (usize::MAX, Err(unknown())),
+            Some(StoreFault::Torn(_)) => (64, Err(unknown())),
+            Some(StoreFault::Hang) | None => (usize::MAX, Ok(())),
+        };
+        let mask = if let Some(StoreFault::Torn(mask)) = fault { mask } else { u64::MAX };
+        for (index, write) in writes.iter().take(applied).enumerate() {
+            if mask >> (index % 64) & 1 == 1 {
+                contents.apply(write);
+            }
+        }
+        state.commits += u64::from(applied > 0);
+        state.trouble = answer.as_ref().err().map(ToString::to_string);
+        answer
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.contents();
+        if self.state().closed || contents.generation != self.generation {
+            return Err(StoreError::Closed);
+        }
+        Ok(contents)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
+        self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn apply(&mut self, write: &Write) {
+        match write.put.clone() {
+            Some(record) => drop(self.records.insert(write.key, Kept { record, expires: write.expires })),
+            None => drop(self.records.remove(&write.key)),
+        }
+    }
+}
+
+impl Store for FaultyStore {
+    fn commit(&self, writes: Vec<Write>, done: Done) {
+        let fault = {
+            let mut state = self.state();
+            let fault = state.faults.pop_front().or(state.full.then_some(StoreFault::Unavailable));
+            if state.held || fault == Some(StoreFault::Hang) {
+                state.waiting.push_back((writes, fault, done));
+                drop(state);
+                return self.control.waiting.send_modify(|waiting| *waiting += 1);
+            }
+            fault
+        };
+        done(self.apply(&writes, fault));
+    }
+
+    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
+        done(self.apply(&writes, None));
+    }
+
+    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let records = self.open()?.records.clone();
+            for (key, kept) in records.iter().filter(|(key, _)| slots.contains(key.slot)) {
+                visit(*key, kept.expires, &kept.record)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn expected_records(&self) -> u64 {
+        self.contents().records.len() as u64
+    }
+
+    fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
+        self.state().owners = owners;
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn owns_records(&self) -> bool {
+        !self.control.has_lost_records.load(Ordering::Relaxed)
+    }
+
+    fn limits(&self) -> StoreLimits {
+        let unlimited = StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
+        self.state().limits.unwrap_or(unlimited)
+    }
+
+    fn newest_time(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.state().closed = true;
+            // The owners have no further part in it; and their handles may lead back to this store.
+            self.state().owners.clear();
+            Ok(())
+        })
+    }
+}
+
+/// The records that the owners gave to a checkpoint.
+#[derive(Default)]
+struct Collected {
+    records: Mutex<BTreeMap<Key, Kept>>,
+    ended: watch::Sender<EndedOwners>,
+}
+
+/// The owners that have come to their end.
+#[derive(Default)]
+struct EndedOwners {
+    owners: usize,
+    /// The slots whose records were given.
+    slots: Slots,
+    /// Whether one went away before it had given its records.
+    dropped: bool,
+}
+
+impl Sink for Collected {
+    fn ready(&self) -> Pushed {
+        if self.ended.borrow().dropped { Pushed::Aborted } else { Pushed::Accepted }
+    }
+
+    fn push(&self, records: Vec<u8>) -> Pushed {
+        let mut kept = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = &records[..];
+        while let Some((key, expires, record)) = decode_record(&mut rest) {
+            kept.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
+        }
+        Pushed::Accepted
+    }
+
+    fn end(&self, finished: Option<Slots>) {
+        self.ended.send_modify(|ended| {
+            ended.owners += 1;
+            match finished {
+                Some(slots) => ended.slots.extend(slots),
+                None => ended.dropped = true,
+            }
+        });
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}
+
+#[test]
+fn queued_faults_meet_the_next_commits_in_order() {
+    let store = FaultyStore::new();
+    store.fail_next([StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied]);
+    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unavailable(_)))));
+    assert!(store.health().is_err());
+    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
+    assert_eq!((store.commits(), store.snapshot().len()), (0, 0));
+    assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
+    assert_eq!((store.commits(), store.snapshot().len()), (1, 1));
+    assert_eq!(commit(&store, [2]), Some(Ok(())));
+    assert_eq!((store.commits(), store.health()), (2, Ok(())));
+}
+
+#[test]
+fn held_commits_are_applied_in_order_once_released() {
+    let store = FaultyStore::new();
+    store.hold();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for n in [1, 2] {
+        let order = order.clone();
+        store.commit(vec![put(1, n)], Box::new(move |done| order.lock().expect("it works").push((n, done))));
+    }
+    assert!(store.snapshot().is_empty() && order.lock().expect("it works").is_empty());
+    store.release();
+    assert_eq!(*order.lock().expect("it works"), [(1, Ok(())), (2, Ok(()))]);
+    assert_eq!(store.snapshot()[&key(1)].record, Bytes::from("2"));
+}
+
+#[test]
+fn later_commits_overtake_a_hanging_one() {
+    let store = FaultyStore::new();
+    store.fail_next([StoreFault::Hang]);
+    assert_eq!(commit(&store, [1]), None);
+    assert_eq!(commit(&store, [2]), Some(Ok(())));
+    assert_eq!(store.snapshot().len(), 1);
+    store.release();
+    assert_eq!(store.snapshot().len(), 2);
+}
+
+#[test]
+fn commits_in_flight_at_a_restart_are_never_applied() {
+    let store = FaultyStore::new();
+    commit(&store, [1]);
+    store.hold();
+    commit(&store, [2]);
+    let restarted = store.reopen();
+    store.release();
+    assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
+    assert_eq!(restarted.snapshot().into_keys().collect::<Vec<_>>(), [key(1)]);
+    commit(&restarted, [2]);
+    assert_eq!(restarted.snapshot().len(), 2);
+}
+
+#[test]
+fn a_torn_commit_applies_some_writes() {
+    let store = FaultyStore::new();
+    store.fail_next([StoreFault::Torn(0b101)]);
+    assert!(matches!(commit(&store, [1, 2, 3]), Some(Err(StoreError::Unknown(_)))));
+    assert_eq!(store.snapshot().into_keys().collect::<Vec<_>>(), [key(1), key(3)]);
+}
+
+#[tokio::test]
+async fn a_restore_visits_the_records_of_its_slots_only() {
+    let store = FaultyStore::new();
+    commit(&store, [1, 2]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let visitor = seen.clone();
+    let visit: Visitor = Box::new(move |key, _, _| {
+        visitor.lock().expect("it works").push(key);
+        Ok(())
+    });
+    store.restore(Slots::one(2), visit).await.expect("it works");
+    assert_eq!(*seen.lock().expect("it works"), [key(2)]);
+    store.close().await.expect("it works");
+    assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_checkpoint_has_what_the_owners_gave_and_needs_all_of_them() {
+    struct Gives(bool);
+    impl Owner for Gives {
+        fn stream(&self, mut to: RecordStream) {
+            assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Accepted);
+            if self.0 {
+                to.finish(Slots::all());
+            }
+        }
+    }
+    let store = FaultyStore::new();
+    store.attach(vec![Arc::new(Gives(true))]);
+    store.checkpoint().await.expect("it works");
+    assert_eq!(store.checkpointed().expect("it works")[&key(1)].record, Bytes::from("one"));
+    store.attach(vec![Arc::new(Gives(true)), Arc::new(Gives(false))]);
+    assert!(store.checkpoint().await.is_err());
+}
+
+fn key(n: u8) -> Key {
+    Key { slot: n, kind: 1, id: [n; 12] }
+}
+
+fn put(n: u8, text: u8) -> Write {
+    Write { key: key(n), put: Some(Bytes::from(text.to_string())), expires: Timestamp::from_millis(1) }
+}
+
+/// The argument of `done`, if it was called.
+fn commit<const N: usize>(store: &FaultyStore, keys: [u8; N]) -> Option<Result<(), StoreError>> {
+    let (to, answer) = std::sync::mpsc::channel();
+    store.commit(keys.map(|n| put(n, n)).to_vec(), Box::new(move |done| drop(to.send(done))));
+    answer.try_recv().ok()
+}
