@@ -445,8 +445,9 @@ fn json_line(value: &impl serde::Serialize) -> String {
 
 /// Numbers, sends, and records of every other kind.
 fn in_three(counts: &RecordCounts) -> (u64, u64, u64) {
-    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(AttemptLog::KIND));
-    (numbers, sends, counts.total() - numbers - sends)
+    let of = |kind| counts.get(&kind).copied().unwrap_or_default();
+    let (numbers, sends) = (of(NumberState::KIND), of(AttemptLog::KIND));
+    (numbers, sends, counts.values().sum::<u64>() - numbers - sends)
 }
 
 #[cfg(test)]

@@ -60,8 +60,9 @@ impl Source {
         if directory.is_new()? {
             return Err(CommandError::NoData(settings.data_dir.display().to_string()));
         }
+        let key = directory.key_fingerprint().to_owned();
         let records = directory.records()?;
-        let (key, at) = (records.key_fingerprint().to_owned(), records.at());
+        let at = records.at();
         Ok(Self { records: Records::Directory(Box::new(records)), key, at, served: false })
     }
 
@@ -75,7 +76,7 @@ impl Source {
         let mut take = |entry: CopiedRecord, progress: &mut Progress| {
             read += 1;
             progress.at(read);
-            counts.add(entry.key.kind);
+            *counts.entry(entry.key.kind).or_default() += 1;
             visit(entry)
         };
         match self.records {

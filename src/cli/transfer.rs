@@ -394,7 +394,7 @@ fn read(
         if entry.expires <= now {
             imported.ended += 1;
         } else {
-            imported.counts.add(entry.key.kind);
+            *imported.counts.entry(entry.key.kind).or_default() += 1;
             target.add(entry)?;
         }
     }

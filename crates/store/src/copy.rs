@@ -46,34 +46,7 @@ pub struct Copied {
 }
 
 /// The number of records of each kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordCounts(BTreeMap<u8, u64>);
-
-impl RecordCounts {
-    pub fn add(&mut self, kind: u8) {
-        *self.0.entry(kind).or_default() += 1;
-    }
-
-    pub fn of(&self, kind: u8) -> u64 {
-        self.0.get(&kind).copied().unwrap_or(0)
-    }
-
-    /// Kinds and their numbers, in the order of the kinds.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
-        self.0.iter().map(|(kind, count)| (*kind, *count))
-    }
-
-    /// Of all kinds.
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-}
-
-impl FromIterator<(u8, u64)> for RecordCounts {
-    fn from_iter<I: IntoIterator<Item = (u8, u64)>>(counts: I) -> Self {
-        Self(counts.into_iter().collect())
-    }
-}
+pub type RecordCounts = BTreeMap<u8, u64>;
 
 /// Copies every live record into a file of `directory`, as of one moment: every batch acknowledged before the call is in
 /// it, and of every other batch all or nothing. `progress` is the number of records so far; the copy is cancelled when
@@ -95,7 +68,7 @@ pub async fn copy(
         buffer.push(ENTRY);
         owner::encode(&mut buffer, key, expires, record);
         file.write_all(&buffer).map_err(|error| not_written(&error))?;
-        counts.add(key.kind);
+        *counts.entry(key.kind).or_default() += 1;
         total += 1;
         progress.store(total, Ordering::Relaxed);
         if Arc::strong_count(&progress) == 1 { Err(not_written(&"it was cancelled")) } else { Ok(()) }
@@ -104,7 +77,7 @@ pub async fn copy(
     let (file, counts) = &mut *to.lock().unwrap_or_else(PoisonError::into_inner);
     let mut finish = || {
         file.write_all(&[END])?;
-        file.write_all(&counts.total().to_be_bytes())?;
+        file.write_all(&counts.values().sum::<u64>().to_be_bytes())?;
         file.rewind()?;
         file.get_ref().try_clone()
     };

@@ -150,13 +150,6 @@ pub enum StoreError {
     Closed,
 }
 
-impl StoreError {
-    /// Whether some or all of the batch may be, or become, durable.
-    pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown(_))
-    }
-}
-
 /// Callback with the result of a batch.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 

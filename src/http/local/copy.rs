@@ -93,7 +93,8 @@ async fn next(stage: Stage, copied: u64, at: Timestamp) -> io::Result<Option<(By
             Err(_) => (CopyNews::Copied(copied), Stage::Making(making)),
             Ok(made) => match made? {
                 Ok(Copied { file, counts }) => {
-                    let news = CopyNews::Complete { records: counts.iter().collect(), at: at.as_millis() };
+                    let news =
+                        CopyNews::Complete { records: counts.into_iter().collect(), at: at.as_millis() };
                     (news, Stage::Sending(File::from_std(file)))
                 }
                 Err(error) => (CopyNews::Failed(error.to_string()), Stage::Ended),

@@ -50,24 +50,16 @@ pub(super) struct FormatFile {
     pub(super) state: DirectoryState,
 }
 
-/// The state of a data directory, as `FORMAT` records it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DirectoryState {
-    /// The directory is empty, or a first start was interrupted. It was never used.
-    Creating,
-    /// An import is filling it, or was interrupted.
-    Importing,
-    /// It holds data.
-    Complete,
-}
-
-impl DirectoryState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "creating",
-            Self::Importing => "importing",
-            Self::Complete => "complete",
-        }
+onceward_core::named! {
+    /// The state of a data directory, as `FORMAT` records it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum DirectoryState {
+        /// The directory is empty, or a first start was interrupted. It was never used.
+        Creating = "creating",
+        /// An import is filling it, or was interrupted.
+        Importing = "importing",
+        /// It holds data.
+        Complete = "complete",
     }
 }
 
@@ -209,8 +201,7 @@ impl Directory {
         if format == 0 || lines.next().is_some() {
             return Err(damaged("its format is 0, or it goes on after its fifth line"));
         }
-        let states = [DirectoryState::Creating, DirectoryState::Importing, DirectoryState::Complete];
-        match states.into_iter().find(|known| known.as_str() == state) {
+        match DirectoryState::ALL.into_iter().find(|known| known.as_str() == state) {
             Some(state) => Ok(FormatFile { format, key: key.to_owned(), state }),
             None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
         }

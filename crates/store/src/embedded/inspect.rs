@@ -105,11 +105,6 @@ pub struct OfflineRecords {
 }
 
 impl OfflineRecords {
-    /// The fingerprint of the server key of the data, in hex digits.
-    pub fn key_fingerprint(&self) -> &str {
-        self.directory.key_fingerprint()
-    }
-
     /// The newest time in the directory: the records are those that are alive then.
     pub fn at(&self) -> Timestamp {
         self.found.newest_time()
@@ -242,7 +237,7 @@ impl ReadOnly {
                     };
                     found(Finding { at, ..Finding::new(place.path, what, RESTORE) });
                 }
-                alive.add(key.kind);
+                *alive.entry(key.kind).or_default() += 1;
                 let version = entry.record.first().copied().unwrap_or_default();
                 *examined.versions.entry((key.kind, version)).or_default() += 1;
                 Ok(())

@@ -2,16 +2,18 @@
 //! export and `onceward check-data` all read with this.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use onceward_core::domain::Timestamp;
 
 use super::error::OpenError;
 use super::frame::RecordRef;
+use super::health::locked;
 use super::open::Copies;
-use super::progress::Loading;
 use super::replay::{self, OnDamage, Place, Replayed};
 use super::snapshot::OpenCopy;
 use super::writer::Pinned;
@@ -156,3 +158,37 @@ impl LiveRecords {
 
 /// Ends a reading whose visitor has failed. The visitor's error is returned in its place.
 const STOPPED: &str = "the reading was stopped";
+
+/// The progress of reading a data directory, as text for people.
+#[derive(Debug, Default)]
+pub struct Loading {
+    step: Mutex<&'static str>,
+    records: AtomicU64,
+    all: AtomicU64,
+}
+
+impl Loading {
+    /// Begins a step, such as "reading the journal". `all` is the expected number of records, or 0.
+    pub(super) fn begin(&self, step: &'static str, all: u64) {
+        *locked(&self.step) = step;
+        self.all.store(all, Ordering::Relaxed);
+        self.records.store(0, Ordering::Relaxed);
+    }
+
+    /// Sets the number of records so far.
+    pub(super) fn at(&self, records: u64) {
+        self.records.store(records, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Display for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = *locked(&self.step);
+        let (records, all) = (self.records.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
+        match (step, all) {
+            ("", _) => f.write_str("opening the data directory"),
+            (step, 0) => write!(f, "{step}, {records} records so far"),
+            (step, all) => write!(f, "{step}, {records} of {all} records"),
+        }
+    }
+}

@@ -17,7 +17,6 @@ mod inspect;
 mod journal;
 mod live;
 mod open;
-mod progress;
 pub mod reading;
 mod replay;
 mod segment;
@@ -42,8 +41,8 @@ use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visito
 pub use self::directory::{FORMAT, check_new, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, OfflineRecords, ReadOnly};
+pub use self::live::Loading;
 pub use self::open::{OpenOptions, StoreSettings};
-pub use self::progress::Loading;
 pub use self::replay::JournalSummary;
 
 /// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
