@@ -86,6 +86,7 @@ pub mod trace;
 pub mod verify;
 pub mod webhook;
 
+pub use onceward_core::named;
 pub use onceward_core::{domain, engine, template};
 pub use onceward_store as store;
 

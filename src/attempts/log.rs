@@ -66,8 +66,7 @@ pub struct PlannedSend {
     pub follow_up: FollowUp,
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The status of a verification. Records contain the position in this order.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     pub enum VerifyStatus {

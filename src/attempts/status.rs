@@ -4,7 +4,6 @@ use super::list::ListedAttempt;
 use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
-use crate::named::named;
 
 /// Which rows are wanted: those with a certain status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +12,7 @@ pub struct StatusFilter {
     name: &'static str,
 }
 
-named! {
-    ALL:
+crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Column {
         Send = "send",

@@ -69,8 +69,7 @@ pub(super) enum CircuitChange {
     StillOpen(Duration),
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The shown state of a circuit.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Circuit {

@@ -180,31 +180,18 @@ pub enum PlanChange {
     End(Option<Failure>),
 }
 
-/// The progress of an attempt. Records contain the position in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SendStatus {
-    /// Not tried yet.
-    New,
-    /// The gateway refused it, failed, or did not answer.
-    GatewayError,
-    /// The gateway took it.
-    Sent,
-    /// It is not tried any more.
-    Unsendable,
-}
-
-impl SendStatus {
-    /// Every status.
-    pub const ALL: [Self; 4] = [Self::New, Self::GatewayError, Self::Sent, Self::Unsendable];
-
-    /// The name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::GatewayError => "gateway_error",
-            Self::Sent => "sent",
-            Self::Unsendable => "unsendable",
-        }
+crate::named! {
+    /// The progress of an attempt. Records contain the position in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum SendStatus {
+        /// Not tried yet.
+        New = "new",
+        /// The gateway refused it, failed, or did not answer.
+        GatewayError = "gateway_error",
+        /// The gateway took it.
+        Sent = "sent",
+        /// It is not tried any more.
+        Unsendable = "unsendable",
     }
 }
 

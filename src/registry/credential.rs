@@ -12,8 +12,7 @@ use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 use crate::named::named;
 
-named! {
-    ALL:
+crate::named! {
     /// A group of routes that a key may be used for.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Scope {

@@ -158,8 +158,7 @@ fn address(text: &str) -> Result<String, String> {
     })
 }
 
-named! {
-    ALL:
+crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub enum EventType {
         Created = "verification.created",

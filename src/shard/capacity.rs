@@ -1,7 +1,6 @@
 //! The limit on the records of a kind over all shards, and the share of each service in it.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
@@ -80,7 +79,7 @@ impl Shares {
     }
 }
 
-named! {
+crate::named! {
     /// A table in which each service may have a limited number of records.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum LimitedTable {
@@ -105,12 +104,6 @@ impl LimitedTable {
             Self::TestNumbers => is_test,
             Self::IdempotencyKeys | Self::Counters => true,
         }
-    }
-}
-
-impl fmt::Display for LimitedTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -255,7 +255,7 @@ impl Core {
                 self.answer(command, now);
             }
         } else {
-            let is_unknown = result.as_ref().err().is_none_or(StoreError::is_unknown);
+            let is_unknown = matches!(result, Ok(()) | Err(StoreError::Unknown(_)));
             if self.lazy_commit == LazyCommit::InFlight {
                 self.lazy_commit = LazyCommit::Wanted;
             }

@@ -4,23 +4,12 @@ use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-const SECOND: u64 = 1;
-const MINUTE: u64 = 60 * SECOND;
+const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
 /// The waits after each failed attempt, in seconds: about three days in all, as Standard Webhooks recommends.
-const WAITS: [u64; 10] = [
-    5 * SECOND,
-    30 * SECOND,
-    2 * MINUTE,
-    10 * MINUTE,
-    HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    24 * HOUR,
-    24 * HOUR,
-];
+const WAITS: [u64; 10] =
+    [5, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR];
 
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
@@ -51,8 +40,7 @@ pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
 
 /// The pause of a webhook after this number of failures in a row.
 pub(super) fn pause(failures: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled =
-        Duration::from_secs(SECOND).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     doubled.max(retry_after.unwrap_or_default()).min(PAUSE_MAX)
 }
 

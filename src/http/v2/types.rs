@@ -247,13 +247,13 @@ impl<const KIND: usize> JsonSchema for Id<KIND> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let prefix = SidKind::ALL[KIND].prefix();
+        let prefix = SidKind::ALL[KIND].as_str();
         json_schema!({ "type": "string", "pattern": format!("^{prefix}[0-9a-f]{{32}}$") })
     }
 }
 
 fn sid_pattern(kind: SidKind) -> String {
-    format!("{}[0-9a-fA-F]{{32}}", kind.prefix())
+    format!("{}[0-9a-fA-F]{{32}}", kind.as_str())
 }
 
 /// A moment in responses.

@@ -36,7 +36,7 @@ use crate::shard::Capacity;
 
 pub use self::rules::CurrentRules;
 
-named! {
+crate::named! {
     /// The state of a number before an operator cleared it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]

@@ -55,7 +55,7 @@ fn read(written: &str) {
         kinds += 1;
         assert!(sid.kind() == kind && written.len() == Sid::LEN);
         let shown = sid.to_string();
-        assert!(shown.eq_ignore_ascii_case(written) && written.starts_with(kind.prefix()), "{written}");
+        assert!(shown.eq_ignore_ascii_case(written) && written.starts_with(kind.as_str()), "{written}");
         assert_eq!(Sid::parse(kind, &shown), Some(sid));
     }
     assert!(kinds <= 1, "{written} is of {kinds} kinds");

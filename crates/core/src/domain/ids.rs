@@ -108,64 +108,32 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// The kind of thing that an id names. Records have the number of the variant: a new kind comes last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SidKind {
-    /// `AC`: the account, that is this installation.
-    Account,
-    /// `SK`: an API key.
-    ApiKey,
-    /// `VA`: a service.
-    Service,
-    /// `VE`: a verification.
-    Verification,
-    /// `VL`: one attempt to deliver a verification's message.
-    Attempt,
-    /// `RK`: a rate limit.
-    RateLimit,
-    /// `BL`: a bucket of a rate limit.
-    Bucket,
-    /// `HJ`: a template.
-    Template,
-    /// `YW`: a webhook.
-    Webhook,
-    /// `GN`: a number on the safe list.
-    SafeNumber,
-    /// `MG`: a messaging service, here one of the gateways.
-    MessagingService,
-}
-
-impl SidKind {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::Account,
-        Self::ApiKey,
-        Self::Service,
-        Self::Verification,
-        Self::Attempt,
-        Self::RateLimit,
-        Self::Bucket,
-        Self::Template,
-        Self::Webhook,
-        Self::SafeNumber,
-        Self::MessagingService,
-    ];
-
-    /// The two letters.
-    pub const fn prefix(self) -> &'static str {
-        match self {
-            Self::Account => "AC",
-            Self::ApiKey => "SK",
-            Self::Service => "VA",
-            Self::Verification => "VE",
-            Self::Attempt => "VL",
-            Self::RateLimit => "RK",
-            Self::Bucket => "BL",
-            Self::Template => "HJ",
-            Self::Webhook => "YW",
-            Self::SafeNumber => "GN",
-            Self::MessagingService => "MG",
-        }
+named! {
+    /// The kind of thing that an id names. Records have the number of the variant: a new kind comes last.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum SidKind {
+        /// `AC`: the account, that is this installation.
+        Account = "AC",
+        /// `SK`: an API key.
+        ApiKey = "SK",
+        /// `VA`: a service.
+        Service = "VA",
+        /// `VE`: a verification.
+        Verification = "VE",
+        /// `VL`: one attempt to deliver a verification's message.
+        Attempt = "VL",
+        /// `RK`: a rate limit.
+        RateLimit = "RK",
+        /// `BL`: a bucket of a rate limit.
+        Bucket = "BL",
+        /// `HJ`: a template.
+        Template = "HJ",
+        /// `YW`: a webhook.
+        Webhook = "YW",
+        /// `GN`: a number on the safe list.
+        SafeNumber = "GN",
+        /// `MG`: a messaging service, here one of the gateways.
+        MessagingService = "MG",
     }
 }
 
@@ -195,7 +163,7 @@ impl Sid {
 
     /// Reads an id of this kind: the letters as they are, the digits in either case. `None` for anything else.
     pub fn parse(kind: SidKind, text: &str) -> Option<Self> {
-        let digits = text.strip_prefix(kind.prefix())?;
+        let digits = text.strip_prefix(kind.as_str())?;
         let mut bytes = [0; 16];
         let read = base16ct::mixed::decode(digits, &mut bytes).ok()?;
         (read.len() == 16).then_some(Self { kind, bytes })
@@ -214,7 +182,7 @@ impl Sid {
 
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.prefix())?;
+        f.write_str(self.kind.as_str())?;
         f.write_str(&base16ct::lower::encode_string(&self.bytes))
     }
 }

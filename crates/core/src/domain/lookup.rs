@@ -2,8 +2,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::fmt;
-
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError,
 };
@@ -29,51 +27,44 @@ pub struct NumberLookup {
 }
 
 /// Why a text is no number of a plan, in Twilio's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum NumberProblem {
+    #[error("it is not a number")]
     NotANumber,
+    #[error("it has no country calling code, or an unknown one")]
     InvalidCountryCode,
+    #[error("it is too short")]
     TooShort,
+    #[error("it is too long")]
     TooLong,
     /// Between the shortest and the longest of its country, and no number has this length.
+    #[error("no number of its country has this length")]
     InvalidLength,
     /// Numbers of its country can have this length, but the plan has no such number.
+    #[error("no numbering plan has it")]
     InvalidButPossible,
 }
 
-/// The type of a line, in Twilio's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineType {
-    Landline,
-    Mobile,
-    /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
-    NonFixedVoip,
-    Personal,
-    TollFree,
-    Premium,
-    SharedCost,
-    Uan,
-    Voicemail,
-    Pager,
+crate::named! {
+    /// The type of a line, in Twilio's words.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LineType {
+        Landline = "landline",
+        Mobile = "mobile",
+        /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
+        NonFixedVoip = "nonFixedVoip",
+        Personal = "personal",
+        TollFree = "tollFree",
+        Premium = "premium",
+        SharedCost = "sharedCost",
+        Uan = "uan",
+        Voicemail = "voicemail",
+        Pager = "pager",
+    }
 }
 
 impl LineType {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Landline => "landline",
-            Self::Mobile => "mobile",
-            Self::NonFixedVoip => "nonFixedVoip",
-            Self::Personal => "personal",
-            Self::TollFree => "tollFree",
-            Self::Premium => "premium",
-            Self::SharedCost => "sharedCost",
-            Self::Uan => "uan",
-            Self::Voicemail => "voicemail",
-            Self::Pager => "pager",
-        }
-    }
-
     const fn of(plan: PhoneNumberType) -> Option<Self> {
         Some(match plan {
             PhoneNumberType::FixedLine => Self::Landline,
@@ -87,19 +78,6 @@ impl LineType {
             PhoneNumberType::UAN => Self::Uan,
             PhoneNumberType::VoiceMail => Self::Voicemail,
             PhoneNumberType::FixedLineOrMobile | PhoneNumberType::Unknown => return None,
-        })
-    }
-}
-
-impl fmt::Display for NumberProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotANumber => "it is not a number",
-            Self::InvalidCountryCode => "it has no country calling code, or an unknown one",
-            Self::TooShort => "it is too short",
-            Self::TooLong => "it is too long",
-            Self::InvalidLength => "no number of its country has this length",
-            Self::InvalidButPossible => "no numbering plan has it",
         })
     }
 }

@@ -3,6 +3,36 @@
 //! Nothing here does I/O, reads a clock or draws randomness. Personal data and secrets cannot be
 //! printed by accident: their `Debug` and `Display` are masked.
 
+/// Declares an enum whose variants have names.
+#[macro_export]
+macro_rules! named {
+    (
+        $(#[$of_type:meta])*
+        $visibility:vis enum $type:ident { $($(#[$of_variant:meta])* $variant:ident = $name:literal,)+ }
+    ) => {
+        $(#[$of_type])*
+        $visibility enum $type { $($(#[$of_variant])* $variant,)+ }
+
+        impl $type {
+            /// Every variant, in the order of the declaration.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// The name in settings, lists and logs, and on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
 mod code;
 mod gateway;
 mod ids;
