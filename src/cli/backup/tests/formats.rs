@@ -248,7 +248,7 @@ fn checked(data: &Path, kinds: &Kinds) -> BTreeMap<u8, u64> {
     let check_record = |entry: &CopiedRecord| check(entry, kinds);
     let examined = directory.examine(&check_record, &mut |finding| found.push(finding)).expect("examined");
     assert_eq!(found, []);
-    examined.alive.expect("records").iter().collect()
+    examined.alive.expect("records")
 }
 
 fn exported(entries: &[CopiedRecord], kinds: &Kinds) -> Vec<u8> {

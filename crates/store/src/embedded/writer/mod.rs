@@ -198,7 +198,7 @@ pub(super) struct Writer {
     snapshot: Arc<Snapshot>,
     /// The part of the journal after the snapshot.
     grown: Grown,
-    /// Its length at the start, until the first checkpoint: an import may leave more than the limit.
+    /// Its length at the start, before the first checkpoint ever: an import may leave more than the limit.
     found_bytes: u64,
     deps: WriterDeps,
     /// Batches that are not written yet, in order.
@@ -229,11 +229,12 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(journal: Journal, snapshot: Arc<Snapshot>, grown: Grown, deps: WriterDeps) -> Self {
+        let is_first = snapshot.manifest.covered.segment == 0;
         Self {
             journal,
             snapshot,
             grown,
-            found_bytes: grown.bytes,
+            found_bytes: if is_first { grown.bytes } else { 0 },
             deps,
             waiting: VecDeque::new(),
             owners: Vec::new(),
