@@ -401,11 +401,9 @@ fn fill(dir: &Path, entries: &[CopiedRecord]) {
         expires: *expires,
     };
     store.commit(entries.iter().map(write).collect(), Box::new(|result| result.expect("committed")));
-    let runtime = Builder::new_current_thread().build().expect("a runtime");
     // The caller may be in a runtime of its own.
-    thread::scope(|scope| scope.spawn(|| runtime.block_on(store.close())).join())
-        .expect("no panic")
-        .expect("complete");
+    let close = || Builder::new_current_thread().build().expect("a runtime").block_on(store.close());
+    thread::scope(|scope| scope.spawn(close).join()).expect("no panic").expect("complete");
 }
 
 fn exported(dir: &Path) -> Vec<u8> {
