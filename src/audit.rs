@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::named::named;
 use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
@@ -42,7 +41,7 @@ pub struct Author {
     pub keep_for: Duration,
 }
 
-named! {
+crate::named! {
     /// What was done.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]

@@ -72,7 +72,6 @@ pub mod http;
 pub mod limit;
 pub mod log_limit;
 pub mod metrics;
-mod named;
 pub mod net;
 pub mod node;
 pub mod numbers;

@@ -7,7 +7,6 @@ use std::path::Path;
 /// The modules of the server from the bottom up. A module uses only those before it. The compiler orders the crates
 /// below `crates/`.
 const MODULES: &[&str] = &[
-    "named",
     "clock",
     "net",
     "log_limit",

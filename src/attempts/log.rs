@@ -9,7 +9,6 @@ use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::named::named;
 use crate::shard::{Id, LogRecord, Record, service_of};
 use crate::template::MessageStyle;
 

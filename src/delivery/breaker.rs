@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
-use crate::named::named;
 
 /// The state of one gateway.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttemptId, GatewayName};
-use crate::named::named;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
@@ -88,7 +87,7 @@ impl GatewayError {
     }
 }
 
-named! {
+crate::named! {
     /// The part of an account that a request without a message examines.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum AccountPart {
@@ -132,8 +131,7 @@ pub struct Receipt {
     pub class: Option<ErrorClass>,
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The progress of a message or call, the furthest last. It only moves forward. Records contain the position in
     /// this order.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

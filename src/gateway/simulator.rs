@@ -15,7 +15,6 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
-use crate::named::named;
 
 /// One message in the inbox. Has no `Debug`: it contains a code.
 #[derive(Clone)]
@@ -47,7 +46,7 @@ impl InboxMessage {
     }
 }
 
-named! {
+crate::named! {
     /// The status of a message's code, as far as gateways learn of it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum CodeStatus {

@@ -15,7 +15,6 @@ use super::service::Call;
 use super::v2;
 use super::v2::Paging;
 use super::v2::params::{Param, Parameters as _};
-use crate::named::named;
 use crate::registry::Scope;
 
 /// Routes that belong together: they read and refuse alike.
@@ -86,7 +85,7 @@ pub struct Route {
     pub is_long: bool,
 }
 
-named! {
+crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Verb {
         /// `GET`, and `HEAD`, which is answered as `GET` without its body.

@@ -7,7 +7,6 @@ use onceward_core::guard::Ticket;
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
-use crate::named::named;
 use crate::store::StoreError;
 
 /// The number that a fact is about. A consumer must not store or show the number.
@@ -53,7 +52,7 @@ pub struct SendFacts {
     pub error: Option<ErrorClass>,
 }
 
-named! {
+crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum SendEnd {
         Accepted = "accepted",
@@ -120,7 +119,7 @@ pub struct GatewayFacts {
     pub took: Duration,
 }
 
-named! {
+crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum GatewayOperation {
         Send = "send",
@@ -149,8 +148,7 @@ pub struct CommitFacts<'a> {
     pub took: Duration,
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The result of an attempt to deliver a webhook's event, or the decision not to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum WebhookEnd {
@@ -164,8 +162,7 @@ named! {
     }
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The state of a node of a cluster.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum NodeState {
@@ -178,8 +175,7 @@ named! {
     }
 }
 
-named! {
-    ALL:
+crate::named! {
     /// The end of a request that reached another node of a cluster than the owner.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum ForwardEnd {

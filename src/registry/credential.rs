@@ -10,7 +10,6 @@ use subtle::ConstantTimeEq;
 use super::Registry;
 use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
-use crate::named::named;
 
 crate::named! {
     /// A group of routes that a key may be used for.

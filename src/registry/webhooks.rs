@@ -10,7 +10,6 @@ use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
-use crate::named::named;
 
 /// Webhooks of a service: each event is sent to each.
 const MOST: usize = 10;

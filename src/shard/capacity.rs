@@ -12,7 +12,6 @@ use super::stored::Stored;
 use super::table::Index;
 use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
-use crate::named::named;
 
 /// The places that each service holds in a limited table.
 ///

@@ -288,7 +288,8 @@ impl Store for FaultyStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        let unlimited = StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
+        let unlimited =
+            StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
         self.state().limits.unwrap_or(unlimited)
     }
 

@@ -29,7 +29,6 @@ use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
 use crate::limit::{IdempotencyKeys, Limits};
-use crate::named::named;
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::Capacity;
