@@ -190,7 +190,7 @@ struct Target {
 }
 
 enum TargetStore {
-    Directory(EmbeddedStore),
+    Directory(Box<EmbeddedStore>),
     Etcd(Box<(Cluster, EtcdStore)>),
 }
 
@@ -212,14 +212,14 @@ impl Target {
         } else {
             let mut options = store::OpenOptions::new(&storage.data_dir, key_fingerprint(key), clock);
             options.importing = true;
-            TargetStore::Directory(EmbeddedStore::open(&options)?)
+            TargetStore::Directory(Box::new(EmbeddedStore::open(&options)?))
         };
         Ok(Self { runtime, store, batch: Vec::new(), batch_bytes: 0 })
     }
 
     fn store(&self) -> &dyn Store {
         match &self.store {
-            TargetStore::Directory(store) => store,
+            TargetStore::Directory(store) => &**store,
             TargetStore::Etcd(of_cluster) => &of_cluster.1,
         }
     }

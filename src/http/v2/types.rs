@@ -97,7 +97,7 @@ texts! {
     );
     EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
     EventType => Self: "the name of an event", Self::parse, at_most(64);
-    Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].prefix()),
+    Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),
         |text| Sid::parse(SidKind::ALL[KIND], text), matching(sid_pattern(SidKind::ALL[KIND]));
     GuardSubject => Dimension: operator::SUBJECTS, |text| operator::subject(text, None), matching(
         "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"

@@ -15,7 +15,6 @@ macro_rules! named {
 
         impl $type {
             /// Every variant, in the order of the declaration.
-            #[allow(dead_code, reason = "most enums are listed somewhere")]
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
             /// The name in settings, lists and logs, and on the wire.
