@@ -180,13 +180,18 @@ impl NumberState {
         }
     }
 
-    pub(super) fn send(&mut self, ticket: &Ticket) {
+    /// The next verification is of a message to this client. Another client, or an hour, begins an attempt.
+    pub(super) fn turn(&mut self, ticket: &Ticket) {
         let is_same =
             self.address == ticket.address && ticket.at.saturating_sub(self.began) < ATTEMPT_SECONDS;
         if !is_same {
             (self.began, self.took) = (ticket.at, [0; 6]);
         }
         (self.address, self.client, self.country) = (ticket.address, ticket.address, ticket.country);
+    }
+
+    pub(super) fn send(&mut self, ticket: &Ticket) {
+        self.turn(ticket);
         for (took, takes) in self.took.iter_mut().zip(ticket.takes) {
             *took = took.saturating_add(u8::from(takes));
         }

@@ -17,7 +17,8 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timesta
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
 
-/// Verified numbers a day from which a prefix, address or network may use what is kept of a country.
+/// Verified numbers a day from which a prefix, address or network may use what is kept of a country: half of it, if only
+/// the prefix has as many and address and network have none.
 const KNOWN_PLACE: f64 = 2.0;
 
 /// Allowances of places and numbers in memory, of some 70 bytes, and numbers of 100 more.
@@ -166,7 +167,7 @@ impl AllowanceNow {
     ) -> Self {
         let mut place = Place::new(dimension, Some((0, allowance)), rules, now);
         if !matches!(dimension, Dimension::Number(_)) {
-            place.keep();
+            place.keep(1.0);
         }
         let (figures, passes) = (place.figures(), place.passes());
         Self { service, dimension, figures, passes }
@@ -196,9 +197,9 @@ impl Place {
         Self { dimension: of, at, limit, allowance, kept: 0.0, cost: 1.0 }
     }
 
-    /// Keeps the last part for places with users. A full allowance still gives a message.
-    fn keep(&mut self) {
-        let kept = self.limit.kept + self.limit.kept_of_usual * self.allowance.usual;
+    /// Keeps the last messages for places with users, or a part of those. A full allowance still gives a message.
+    fn keep(&mut self, part: f64) {
+        let kept = part * (self.limit.kept + self.limit.kept_of_usual * self.allowance.usual);
         self.kept = kept.min(self.allowance.most(&self.limit) - 1.0).max(0.0);
     }
 
@@ -256,6 +257,9 @@ impl Guard {
         let takes = slots.each_ref().map(|place| place.as_ref().is_some_and(|place| place.cost > 0.0));
         let is_known = question.is_known;
         let ticket = Ticket { at: seconds(now), address, country, takes, is_known, announced };
+        if slots[0].is_none() {
+            self.turn(&question, number, &ticket);
+        }
         state.send(&ticket);
         for (slot, place) in slots.iter_mut().enumerate() {
             let Some(place) = place else { continue };
@@ -267,6 +271,15 @@ impl Guard {
         }
         self.announce(announced, |left| left.saturating_sub(1));
         assessment
+    }
+
+    /// A message needed no allowance, trusted or allowed: its verification pays no client of an earlier one.
+    fn turn(&mut self, question: &Question<'_>, number: PhoneNumber, ticket: &Ticket) {
+        let (place, row) = self.place(question, Dimension::Number(number));
+        if let Some(mut state) = row.and_then(|row| row.number_at(ticket.at)) {
+            state.turn(ticket);
+            self.write(question, &place, Some(&state), true);
+        }
     }
 
     /// A send that passed led to no message: undoes what it took.
@@ -625,11 +638,17 @@ impl Guard {
         let usual = slots.each_ref().map(|place| place.as_ref().map_or(0.0, |place| place.allowance.usual));
         let [_, prefix, address, network, _, country] = usual;
         let around = address.max(network);
-        let keeps_prefix = around < NO_USERS && !question.lacks_address;
-        let keeps_country = around.max(prefix) < KNOWN_PLACE;
-        let keeps = [false, keeps_prefix, false, false, country < NO_USERS, keeps_country];
-        let kept = slots.iter_mut().zip(keeps).filter_map(|(place, keeps)| place.as_mut().filter(|_| keeps));
-        kept.for_each(Place::keep);
+        let is_strange = around < NO_USERS && !question.lacks_address;
+        let keeps = |is_kept: bool| if is_kept { 1.0 } else { 0.0 };
+        // Prefixes are public: an attacker can choose one with users.
+        let of_country = if around.max(prefix) < KNOWN_PLACE { 1.0 } else { 0.5 * keeps(is_strange) };
+        let of_unproven = keeps(is_strange || country < NO_USERS);
+        let parts = [0.0, keeps(is_strange), 0.0, 0.0, of_unproven, of_country];
+        for (place, part) in slots.iter_mut().zip(parts) {
+            if let Some(place) = place {
+                place.keep(part);
+            }
+        }
     }
 
     /// A row as it is now, and as it was changed last.

@@ -48,8 +48,14 @@ const V4: u64 = 0xffff_ffff_0000_0000;
 
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
+        let v4 = |v4: Ipv4Addr| Self(V4 | u64::from(v4.to_bits()));
         match address.to_canonical() {
-            IpAddr::V4(v4) => Self(V4 | u64::from(v4.to_bits())),
+            IpAddr::V4(address) => v4(address),
+            // NAT64.
+            IpAddr::V6(v6) if v6.to_bits() >> 32 == 0x64_ff9b << 64 => {
+                let [.., a, b, c, d] = v6.octets();
+                v4(Ipv4Addr::new(a, b, c, d))
+            }
             // A header may name any address: one that looks like the mark counts as unspecified.
             IpAddr::V6(v6) => {
                 let prefix = (v6.to_bits() >> 64).try_into().unwrap_or(0);

@@ -61,6 +61,19 @@ fn the_last_messages_of_countries_without_users_are_for_verified_ones() {
 }
 
 #[test]
+fn the_last_messages_of_all_of_them_are_for_known_networks() {
+    let mut world = World::new();
+    for (n, to) in (0..).zip([DE, US].into_iter().chain(PLACES)) {
+        world.send_from(to, &format!("192.0.2.{n}")).expect("sent");
+        world.verify(to);
+    }
+    let in_turn = |n: u64| PLACES[usize::try_from(n % 5).expect("small")] + 10_000 * (1_000 + n);
+    let refused = (0..100).map(|n| world.send_from(in_turn(n), &fresh(n))).find(Result::is_err);
+    assert_eq!(refused, Some(Err(Rule::Unproven)));
+    assert_eq!(world.send_from(in_turn(100), "192.0.2.200"), Ok(()), "of the network of a verified number");
+}
+
+#[test]
 fn the_last_three_of_a_prefix_are_for_known_networks() {
     let mut world = World::new();
     world.send_from(DE, "192.0.2.7").expect("sent");
@@ -77,6 +90,32 @@ fn a_part_of_a_country_with_users_is_for_places_with_users() {
         (0..500).map(|n| world.send_from(DE + 10_000 * (5_000 + n), &fresh(n))).find(Result::is_err);
     assert_eq!(refused, Some(Err(Rule::Country)));
     assert_eq!(world.send_from(DE + 99_990_000, "198.51.100.77"), Ok(()), "of a network with users");
+}
+
+#[test]
+fn half_of_that_part_is_not_for_strangers_in_prefixes_with_users() {
+    let mut world = World::with_users();
+    let users_of = |prefix: u64, n: u64| DE + 10_000 * prefix + n;
+    // Ten prefixes of four users a day.
+    for n in 0..10 * 56 {
+        let to = users_of(5_000 + n % 10, n / 10);
+        world.send_from(to, &format!("198.51.100.{}", n % 200)).expect("sent");
+        world.verify(to);
+        world.pass(36 * MINUTE);
+    }
+    let sent = |world: &mut World, prefix: fn(u64) -> u64| {
+        (0..500)
+            .take_while(|n| world.send_from(users_of(prefix(*n), 1_000 + n), &fresh(*n)) == Ok(()))
+            .count()
+    };
+    let elsewhere = sent(&mut world, |n| 9_000 + n);
+    assert!(elsewhere > 0);
+    let of_prefixes = sent(&mut world, |n| 5_000 + n % 10);
+    let mut left = 0;
+    while world.send_from(DE + 10_000 * (7_000 + left), "198.51.100.77").is_ok() {
+        left += 1;
+    }
+    assert_eq!((of_prefixes, left), (5, 4), "half of a quarter of forty users, and the rest");
 }
 
 #[test]
@@ -423,6 +462,22 @@ fn a_trusted_message_needs_no_allowance_and_may_go_to_every_type() {
 }
 
 #[test]
+fn the_verification_of_a_trusted_message_pays_no_earlier_client() {
+    let mut world = World::new();
+    let level = |world: &World, address| world.level(Dimension::Address(net(address)));
+    world.send_from(TJ, "192.0.2.7").expect("sent");
+    let other = Signals { address: Some(net("203.0.113.9")), is_trusted: true, ..World::signals(TJ) };
+    let same = Signals { address: Some(net("192.0.2.7")), ..other };
+    let mut own = world.clone();
+    world.assess(&other).expect("sent");
+    world.verify(TJ);
+    assert_eq!(level(&world, "192.0.2.7"), 9);
+    own.assess(&same).expect("sent");
+    own.verify(TJ);
+    assert_eq!(level(&own, "192.0.2.7"), 10);
+}
+
+#[test]
 fn types_and_country_lists_are_fixed() {
     let mut world = World::new();
     let mut verdict = |rules: GuardRules, number_type, channel| {
@@ -597,6 +652,8 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
 fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
     assert_eq!(net("2001:db8:0:1::7"), net("2001:db8:0:1:ffff::"));
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
+    assert_eq!(net("64:ff9b::192.0.2.7"), net("192.0.2.7"));
+    assert_eq!(net("64:ff9b::1:0:0").to_string(), "64:ff9b::/64");
     assert_ne!(net("192.0.2.7"), net("192.0.2.8"));
     assert_ne!(net("192.0.2.7"), net("ffff:ffff:c000:207::1"));
     assert_eq!(net("ffff:ffff:c000:207::1").to_string(), "::/64");

@@ -1,10 +1,12 @@
 //! Attackers. Each sees what is refused and goes on elsewhere. Figures are messages that were sent.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
+use onceward_core::guard::ClientNet;
 
 use super::countries::{ALL, COUNTRIES, HONEST, US};
 use super::world::{DAY, HOUR, MINUTE, Person, World};
@@ -30,7 +32,12 @@ pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u3
         if strategy.at_midnight && (2..94).contains(&(quarter % 96)) {
             continue;
         }
-        while asks_somehow(&mut world, own, &own) {
+        loop {
+            let fresh = world.stranger(own.country).address;
+            let from = if last_verified.is_none() { own.address } else { fresh };
+            if !asks_somehow(&mut world, Person { address: from, ..own }, &own) {
+                break;
+            }
             sent += 1;
             let is_due = strategy.verifies_each > 0 && sent % strategy.verifies_each == 0;
             let has_rested = last_verified.is_none_or(|last| world.now >= last.plus(DAY * strategy.rests));
@@ -46,20 +53,27 @@ pub fn one_own_number(mut world: World, own: Person, strategy: OwnNumber) -> [u3
     [sent, first_day]
 }
 
-/// From a fresh address, then from one where another number was verified.
+/// From the person's address, a fresh one, then from one where another number was verified.
 fn asks_somehow(world: &mut World, person: Person, known: &Person) -> bool {
-    let fresh = world.stranger(person.country).address;
-    world.asks(&Person { address: fresh, ..person })
-        || world.asks(&Person { address: known.address, ..person })
+    world.asks(&person) || world.asks(&Person { address: known.address, ..person })
 }
 
-/// 3,000 messages in three hours to the numbers of one prefix.
-pub fn one_prefix(mut world: World, country: usize) -> u32 {
-    let mut sent = 0;
+/// 3,000 requests in `time` to the numbers of one prefix, each for another one. The first `own` numbers are verified, and
+/// their messages do not count.
+pub fn one_prefix(mut world: World, country: usize, own: u64, time: Duration) -> u32 {
+    let (mut sent, mut verified, mut known) = (0, 0, None::<Person>);
     for n in 0..3_000 {
-        world.pass(Duration::from_millis(3_600));
+        world.pass(time / 3_000);
         let person = world.of_prefix(country, 77, n);
-        sent += u32::from(world.asks(&person));
+        let passes = asks_somehow(&mut world, person, &known.unwrap_or(person));
+        if passes && verified < own {
+            world.verifies(&person);
+            // From here on with the address of a verified number, if a fresh one does not do.
+            known = known.or(Some(person));
+            verified += 1;
+        } else {
+            sent += u32::from(passes);
+        }
     }
     sent
 }
@@ -76,8 +90,7 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
             world.pass(QUARTER);
             while next < 9_000 {
                 let new = world.of_prefix(country, 77, next);
-                let known_place = *known.last().unwrap_or(&new);
-                if !asks_somehow(&mut world, new, &known_place) {
+                if !world.asks(&new) {
                     break;
                 }
                 world.verifies(&new);
@@ -203,4 +216,36 @@ pub fn slow(world: &mut World, country: usize) -> u32 {
         sent += u32::from(world.asks(&person));
     }
     sent
+}
+
+/// Requests of a day to the United States from the address of all users.
+pub fn bot_at_one_address(world: &mut World, pause: u32) {
+    for _ in 0..86_400 / pause {
+        world.pass(Duration::from_secs(1) * pause);
+        let bot = Person { address: Some(World::shared_address()), ..world.stranger(US) };
+        world.asks(&bot);
+    }
+}
+
+/// One request in 10 minutes for two weeks, to countries with few users in turn, from nine addresses in three networks. The
+/// outcome is that of the last twelve days.
+pub fn bot_in_three_networks(world: &mut World) {
+    let addresses: Vec<ClientNet> = (0..9).map(|n| IpAddr::from([10, 0, n % 3, n / 3]).into()).collect();
+    for n in 0..14 * 144 {
+        if n == 2 * 144 {
+            world.forget_outcome();
+        }
+        world.pass(10 * MINUTE);
+        let bot = world.stranger(4 + n % (HONEST - 4));
+        world.asks(&Person { address: Some(addresses[n % 9]), ..bot });
+    }
+}
+
+/// One request in 10 s for two days, each from another network, to the prefixes of a country in turn.
+pub fn bot_in_prefixes_of_users(world: &mut World, country: usize, prefixes: u64) {
+    for n in 0..2 * 8_640 {
+        world.pass(Duration::from_secs(10));
+        let bot = world.of_prefix(country, n % prefixes, n / prefixes);
+        world.asks(&bot);
+    }
 }

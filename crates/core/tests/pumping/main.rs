@@ -133,18 +133,30 @@ fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
 }
 
 #[test]
-fn a_prefix_gets_at_most_11_messages_that_lead_to_no_verification() {
+fn a_prefix_gets_few_messages_that_lead_to_no_verification() {
     let lines = [
-        Line("3,000 requests to one prefix", 11.0, Messages),
-        Line("3,000 requests to one prefix, without addresses", 11.0, Messages),
+        Line("3,000 requests to one prefix in three hours", 11.0, Messages),
+        Line("3,000 requests to one prefix in three hours, without addresses", 11.0, Messages),
+        Line("3,000 requests to one prefix in a day", 15.0, Messages),
+        Line("3,000 requests to one prefix in a day, without addresses", 18.0, Messages),
+        Line("3,000 requests to one prefix in a day, up to ten own numbers in it", 21.0, Messages),
     ];
     hold(lines, |seed| {
         let without_addresses = Honest { has_addresses: false, ..Honest::of(200) };
-        let sent = [Honest::of(200), without_addresses].map(|honest| {
-            let world = World::old(seed, honest);
-            attackers::one_prefix(world.clone(), FOREIGN).max(attackers::one_prefix(world, US))
-        });
-        sent.map(f64::from)
+        let [world, without] = [Honest::of(200), without_addresses].map(|honest| World::old(seed, honest));
+        let most = |world: &World, own: &[u64], time| {
+            let sent = [FOREIGN, US].into_iter().flat_map(|country| {
+                own.iter().map(move |own| attackers::one_prefix(world.clone(), country, *own, time))
+            });
+            f64::from(sent.max().unwrap_or(0))
+        };
+        [
+            most(&world, &[0], 3 * HOUR),
+            most(&without, &[0], 3 * HOUR),
+            most(&world, &[0], DAY),
+            most(&without, &[0], DAY),
+            most(&world, &[1, 5, 10], DAY),
+        ]
     });
 }
 
@@ -275,19 +287,55 @@ fn a_bot_in_one_country_refuses_only_new_users_from_new_places() {
 }
 
 #[test]
-fn a_bot_behind_a_shared_address_refuses_no_user_of_it() {
-    hold(
-        [Line("carrier's NAT with 2,000 users a day, one request in 5 min from it", 0.0, RefusedUsers)],
-        |seed| {
-            let mut world = World::old(seed, Honest { one_address: true, ..Honest::of(2_000) });
-            for _ in 0..288 {
-                world.pass(5 * MINUTE);
-                let bot = Person { address: Some(World::shared_address()), ..world.stranger(US) };
-                world.asks(&bot);
-            }
-            [f64::from(world.all_users().refused)]
-        },
-    );
+fn a_bot_behind_a_shared_address_refuses_users_of_it_only_if_it_is_fast() {
+    let lines = [
+        Line("carrier's NAT with 2,000 users a day, one request in 5 min from it", 0.0, RefusedUsers),
+        Line(
+            "carrier's NAT with 2,000 users a day, one request in 30 s from it: new users refused",
+            30.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "office with 100 users a day, one request in 5 min from it: new users refused",
+            30.0,
+            RefusedPerCent,
+        ),
+    ];
+    hold(lines, |seed| {
+        let attacked = |users, pause| {
+            let mut world = World::old(seed, Honest { one_address: true, ..Honest::of(users) });
+            attackers::bot_at_one_address(&mut world, pause);
+            world
+        };
+        let [slow, fast, few] =
+            [(2_000, 300), (2_000, 30), (100, 300)].map(|(users, pause)| attacked(users, pause));
+        [f64::from(slow.all_users().refused), fast.new_users().per_cent(), few.new_users().per_cent()]
+    });
+}
+
+#[test]
+fn users_of_small_services_and_countries_are_refused_by_cheap_bots() {
+    let lines = [
+        Line(
+            "old service with 200 users a day, a bot in three networks, one request in 10 min: new users refused",
+            35.0,
+            RefusedPerCent,
+        ),
+        Line(
+            "country with 33 prefixes and 500 users a day, half of them in known networks, a bot in these prefixes: \
+             new users refused",
+            55.0,
+            RefusedPerCent,
+        ),
+    ];
+    hold(lines, |seed| {
+        let mut small = World::old(seed, Honest::of(200));
+        attackers::bot_in_three_networks(&mut small);
+        let dense = Honest { country: Some(NL), prefixes: 33, own_address: 500, ..Honest::of(500) };
+        let mut dense = World::old(seed, dense);
+        attackers::bot_in_prefixes_of_users(&mut dense, NL, 33);
+        [small.new_users().per_cent(), dense.new_users().per_cent()]
+    });
 }
 
 #[test]
