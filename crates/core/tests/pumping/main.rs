@@ -321,6 +321,7 @@ fn users_of_small_services_and_countries_are_refused_by_cheap_bots() {
             35.0,
             RefusedPerCent,
         ),
+        Line("the same with 20 users a day", 75.0, RefusedPerCent),
         Line(
             "country with 33 prefixes and 500 users a day, half of them in known networks, a bot in these prefixes: \
              new users refused",
@@ -329,12 +330,15 @@ fn users_of_small_services_and_countries_are_refused_by_cheap_bots() {
         ),
     ];
     hold(lines, |seed| {
-        let mut small = World::old(seed, Honest::of(200));
-        attackers::bot_in_three_networks(&mut small);
+        let small = |users| {
+            let mut world = World::old(seed, Honest::of(users));
+            attackers::bot_in_three_networks(&mut world);
+            world.new_users().per_cent()
+        };
         let dense = Honest { country: Some(NL), prefixes: 33, own_address: 500, ..Honest::of(500) };
         let mut dense = World::old(seed, dense);
         attackers::bot_in_prefixes_of_users(&mut dense, NL, 33);
-        [small.new_users().per_cent(), dense.new_users().per_cent()]
+        [small(200), small(20), dense.new_users().per_cent()]
     });
 }
 
