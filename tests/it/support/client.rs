@@ -149,7 +149,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a request");
-        soon("an answer", self.exchange(request)).await
+        soon(&format!("an answer of {}", self.address), self.exchange(request)).await
     }
 
     async fn try_request(
@@ -164,7 +164,7 @@ impl Client {
             .header(header::HOST, self.address.to_string())
             .body(Full::new(body.into()))
             .expect("a request");
-        soon("an answer", self.exchange(request)).await
+        soon(&format!("an answer of {}", self.address), self.exchange(request)).await
     }
 
     /// A raw connection.
