@@ -24,7 +24,7 @@ use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
-use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_new};
+use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// A clock that is further behind the export than this gets a warning.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-const TERMINAL: &str = "an export has whole telephone numbers in it, which a terminal is no place for; name a file with \
+const TERMINAL: &str = "an export has whole phone numbers in it, which a terminal is no place for; name a file with \
                         --out FILE, or print them all the same with --out -";
 
 /// Further remedies for a server key that is missing or another one.
@@ -376,7 +376,7 @@ fn read(
     if cluster.is_none() {
         // Before a long file is read, and before a key is made.
         refuse_root(data_dir)?;
-        check_new(data_dir)?;
+        check_importable(data_dir)?;
     }
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let key = key(&header, data_dir, key_file, args.drop_codes)?;

@@ -49,11 +49,11 @@ pub struct Copied {
 pub type RecordCounts = BTreeMap<u8, u64>;
 
 /// Copies every live record into a file of `directory`, as of one moment: every batch acknowledged before the call is in
-/// it, and of every other batch all or nothing. `progress` is the number of records so far; the copy is cancelled when
+/// it, and of every other batch all or nothing. `progress` is the number of records so far; the copy is canceled when
 /// the caller has dropped its handle on it.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when the copy was cancelled or the disk is full, and the store's errors.
+/// [`StoreError::Unavailable`] when the copy was canceled or the disk is full, and the store's errors.
 pub async fn copy(
     store: &dyn Store,
     directory: &Path,
@@ -71,7 +71,7 @@ pub async fn copy(
         *counts.entry(key.kind).or_default() += 1;
         total += 1;
         progress.store(total, Ordering::Relaxed);
-        if Arc::strong_count(&progress) == 1 { Err(not_written(&"it was cancelled")) } else { Ok(()) }
+        if Arc::strong_count(&progress) == 1 { Err(not_written(&"it was canceled")) } else { Ok(()) }
     };
     store.restore(Slots::all(), Box::new(visit)).await?;
     let (file, counts) = &mut *to.lock().unwrap_or_else(PoisonError::into_inner);

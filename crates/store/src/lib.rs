@@ -22,7 +22,7 @@ pub use futures_util::future::BoxFuture;
 pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
     CheckRecord, EmbeddedStore, Examined, FORMAT, Finding, JournalSummary, Loading, OfflineRecords,
-    OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably,
+    OpenError, OpenOptions, ReadOnly, StoreSettings, advice, append_frame, check_importable, create_durably,
     key_fingerprint_in, reading,
 };
 pub use memory::MemoryStore;
@@ -128,7 +128,7 @@ pub struct StoreSizes {
 /// What a store asks of the owners of its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Owners at most. A store whose commits are slow gathers more in each batch of one owner than in those of several.
+    /// The most owners. A store with slow commits needs few: each batch is then larger.
     pub owners: usize,
     /// Records of a batch: with so many, the next decision waits for the next batch. One decision may have more.
     pub records_per_batch: usize,

@@ -225,7 +225,7 @@ impl Snapshots {
             let result = attempt.run(&mut writer, &checkpoint, deadline);
             // Owners that have not finished need not continue.
             attempt.control.stop();
-            // Before it closes a database that failed: after a failed write, sled may hang when it is closed.
+            // Sends the result first: sled may hang when a failed database is closed.
             let _ = to.send(result);
             drop(to);
         };

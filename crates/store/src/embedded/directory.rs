@@ -140,16 +140,14 @@ impl Directory {
     fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), OpenError> {
         let (says, used) = match state {
             DirectoryState::Complete => return Ok(()),
-            DirectoryState::Creating => {
-                ("it is still being made", self.has_checkpoint()? || self.has_journal()?)
-            }
+            DirectoryState::Creating => ("creating", self.has_checkpoint()? || self.has_journal()?),
             // An import writes the journal and makes no checkpoint.
-            DirectoryState::Importing => ("an import into it goes on", self.has_checkpoint()?),
+            DirectoryState::Importing => ("importing", self.has_checkpoint()?),
         };
         if !used {
             return Ok(());
         }
-        let detail = format!("it says that {says}, but the directory is in use");
+        let detail = format!("it says \"{says}\", but the directory has data");
         Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
     }
 
@@ -232,13 +230,11 @@ impl Directory {
 
     /// Gives a directory that is being created an empty first segment and the first snapshot. They replace the remains of
     /// an interrupted attempt on the disk before `FORMAT` can say that they are complete.
-    pub(super) fn fill(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
+    pub(super) fn create_first_files(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
         for path in [&self.journal, &self.snapshot] {
             match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(
-                        OpenError::io("remove what was interrupted before it was complete in", path)(error),
-                    );
+                    return Err(OpenError::io("remove the remains of an interrupted start in", path)(error));
                 }
                 _ => create_private(path).map_err(OpenError::io("create", path))?,
             }
@@ -248,7 +244,7 @@ impl Directory {
         let sealed = create_private(&new)
             .and_then(|()| Snapshot::seal(disk, &self.snapshot, &new, manifest).map_err(io::Error::other));
         sealed.map_err(OpenError::io("create the first snapshot in", &self.snapshot))?;
-        // Therefore a journal without segments always means a loss.
+        // Every complete directory has a segment; therefore a journal without segments always means a loss.
         Segment::create(disk, &self.journal, 1, 0)
             .map(drop)
             .map_err(OpenError::io("create the first segment in", &self.journal))
@@ -277,12 +273,12 @@ impl Directory {
 /// Names that an empty directory may contain: the server key, and files of the file system and of this program.
 const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
 
-/// Succeeds if `dir` can be filled: it does not exist, contains a server key at most, or is the remainder of an
+/// Succeeds if an import into `dir` can begin: it does not exist, contains a server key at most, or is the remainder of an
 /// interrupted import or first start. Changes nothing.
 ///
 /// # Errors
 /// [`OpenError::NotEmpty`], and those of reading.
-pub fn check_new(dir: &Path) -> Result<(), OpenError> {
+pub fn check_importable(dir: &Path) -> Result<(), OpenError> {
     let directory = Directory::existing(dir);
     let has_data = match directory.peek() {
         Ok(file) => file.state == DirectoryState::Complete,

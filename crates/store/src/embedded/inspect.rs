@@ -28,7 +28,7 @@ pub struct ReadOnly {
     file: FormatFile,
     files: Files,
     /// The files as they were when no server used them.
-    before: FileTimes,
+    before: FileStates,
 }
 
 impl std::fmt::Debug for ReadOnly {
@@ -324,25 +324,25 @@ impl OpenError {
 }
 
 /// The disk usage of some files, in bytes.
-fn size_of(files: &FileTimes, directory: &Path) -> u64 {
+fn size_of(files: &FileStates, directory: &Path) -> u64 {
     let within = files.iter().filter(|((path, ..), _)| path.starts_with(directory));
     // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
     within.map(|(_, blocks)| blocks * 512).sum()
 }
 
 /// The blocks of every file that holds data, by its path, its length, the number of its inode and when it was changed last.
-/// The system may allocate the blocks later.
-type FileTimes = BTreeMap<(PathBuf, u64, u64, i64, i64), u64>;
+/// Blocks are not compared: the file system may allocate them late.
+type FileStates = BTreeMap<(PathBuf, u64, u64, i64, i64), u64>;
 
-fn files_of(directory: &Directory) -> Result<FileTimes, OpenError> {
-    let mut files = FileTimes::new();
+fn files_of(directory: &Directory) -> Result<FileStates, OpenError> {
+    let mut files = FileStates::new();
     for path in [&directory.journal, &directory.snapshot] {
         add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
     }
     Ok(files)
 }
 
-fn add_files(path: &Path, files: &mut FileTimes) -> io::Result<()> {
+fn add_files(path: &Path, files: &mut FileStates) -> io::Result<()> {
     let found = match fs::metadata(path) {
         // The reader reports missing files.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -67,7 +67,7 @@ impl LiveRecords {
     }
 
     /// The number of records, of which some may have expired or been replaced.
-    pub(super) fn most(&self) -> u64 {
+    pub(super) fn max_records(&self) -> u64 {
         let in_snapshot = self.copy.as_ref().map_or(0, |copy| copy.snapshot.manifest.records);
         in_snapshot + self.latest.len() as u64
     }

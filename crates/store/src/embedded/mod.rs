@@ -38,7 +38,7 @@ use self::live::{Files, LiveRecords};
 use self::writer::{Batch, Pinned, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
-pub use self::directory::{FORMAT, check_new, create_durably, key_fingerprint_in};
+pub use self::directory::{FORMAT, check_importable, create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, OfflineRecords, ReadOnly};
 pub use self::live::Loading;
@@ -61,7 +61,7 @@ pub struct EmbeddedStore {
     /// What the start has found, for the first restore.
     found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,
-    /// At most so many records were alive at the start.
+    /// Upper bound of the live records at the start.
     records_at_start: u64,
     closed: OnceCell<Result<(), StoreError>>,
 }

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, DirectoryState, FORMAT, Lock, check_new};
+use super::directory::{Directory, DirectoryState, FORMAT, Lock, check_importable};
 use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::health::{Health, ThreadWatch};
@@ -89,7 +89,7 @@ pub struct OpenOptions {
     pub scratch: Option<PathBuf>,
     /// Receives the progress of the open and of a restore.
     pub loading: Arc<Loading>,
-    /// Fills a directory without data ([`check_new`](super::check_new)). No server starts on it before the store is closed
+    /// Imports into a directory without data ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
     /// in order. An import that was interrupted begins again.
     pub importing: bool,
     pub settings: StoreSettings,
@@ -121,13 +121,13 @@ impl EmbeddedStore {
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
         if options.importing {
-            check_new(&options.dir)?;
+            check_importable(&options.dir)?;
         }
         let directory = Directory { newest: options.settings.format, ..Directory::at(&options.dir)? };
         let lock = directory.lock()?;
         let (state, format) = if options.importing {
             // Another import may have been faster.
-            check_new(&options.dir)?;
+            check_importable(&options.dir)?;
             (DirectoryState::Importing, directory.newest)
         } else {
             directory.state(options.key_fingerprint)?
@@ -179,7 +179,7 @@ fn create(
     disk: &dyn Disk,
 ) -> Result<(), OpenError> {
     directory.write_state(state, options.key_fingerprint, disk)?;
-    directory.fill(Manifest::empty(Covered::default(), options.clock.now()), disk)?;
+    directory.create_first_files(Manifest::empty(Covered::default(), options.clock.now()), disk)?;
     if !options.importing {
         directory.write_state(DirectoryState::Complete, options.key_fingerprint, disk)?;
         tracing::info!(directory = %options.dir.display(), "data directory created");
@@ -360,7 +360,7 @@ impl Opened {
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, requested) = mpsc::channel();
         let newest_time = found.newest_time();
-        let records_at_start = found.most();
+        let records_at_start = found.max_records();
         let next = Start {
             active,
             spare,

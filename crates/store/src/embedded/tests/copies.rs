@@ -58,13 +58,13 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
 }
 
 #[test]
-fn a_copy_that_was_cancelled_is_none_and_the_store_goes_on() {
+fn a_copy_that_was_canceled_is_none_and_the_store_goes_on() {
     let mut world = World::new();
     world.put(1, "one");
     // No other handle on the progress is left.
     let copy = crate::copy(world.store(), world.home.path(), Arc::default());
     let error = world.runtime.block_on(copy).unwrap_err();
-    assert!(error.to_string().contains("it was cancelled"), "{error}");
+    assert!(error.to_string().contains("it was canceled"), "{error}");
     assert_eq!(world.copied(), world.expected);
 }
 

@@ -110,7 +110,7 @@ impl Writer {
         match made {
             Ok(snapshot) => {
                 self.snapshot = Arc::new(snapshot);
-                self.found_bytes = 0;
+                self.imported_bytes = 0;
                 self.grown.bytes -= running.range.grown.bytes;
                 self.grown.records -= running.range.grown.records;
                 self.failed_range = None;

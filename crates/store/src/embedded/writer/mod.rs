@@ -198,8 +198,8 @@ pub(super) struct Writer {
     snapshot: Arc<Snapshot>,
     /// The part of the journal after the snapshot.
     grown: Grown,
-    /// Its length at the start, before the first checkpoint ever: an import may leave more than the limit.
-    found_bytes: u64,
+    /// Length of the journal that an import left, which may be more than the limit; 0 after the first checkpoint.
+    imported_bytes: u64,
     deps: WriterDeps,
     /// Batches that are not written yet, in order.
     waiting: VecDeque<Batch>,
@@ -234,7 +234,7 @@ impl Writer {
             journal,
             snapshot,
             grown,
-            found_bytes: if is_first { grown.bytes } else { 0 },
+            imported_bytes: if is_first { grown.bytes } else { 0 },
             deps,
             waiting: VecDeque::new(),
             owners: Vec::new(),
@@ -394,7 +394,7 @@ impl Writer {
     /// The size of the journal at which commits are refused.
     fn most_bytes(&self) -> u64 {
         let threshold = self.checkpoint_threshold();
-        (MAX_THRESHOLDS * threshold).max(self.found_bytes.saturating_add(threshold))
+        (MAX_THRESHOLDS * threshold).max(self.imported_bytes.saturating_add(threshold))
     }
 
     /// Makes room for a frame, as far as possible at once. A journal that is too long accepts only frames that the
