@@ -136,6 +136,13 @@ enum Reservation {
     Taken(String),
 }
 
+/// The result of an attempt to reserve the node's address.
+enum Reserved {
+    Held(Arc<Lease>),
+    /// The node of this name has it.
+    TakenBy(String),
+}
+
 /// Exists while an import is not complete: no node owns the records then.
 pub fn import_key() -> Vec<u8> {
     system_key("import")
@@ -371,13 +378,12 @@ impl MemberState {
         store.map(Some)
     }
 
-    /// Reserves this node's address, or returns the name of the node that has it.
-    async fn try_to_reserve(&self) -> Result<Result<Arc<Lease>, String>, ClientError> {
+    async fn try_to_reserve(&self) -> Result<Reserved, ClientError> {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
         let key = address_key(advertise);
         let node = |holder: KeyValue| String::from_utf8_lossy(&holder.value).into_owned();
         if let Some(holder) = self.client.read(key.clone()).await? {
-            return Ok(Err(node(holder)));
+            return Ok(Reserved::TakenBy(node(holder)));
         }
         let sent = uptime.now();
         let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
@@ -390,10 +396,10 @@ impl MemberState {
         let holder = found(self.client.txn(txn).await?).flatten().find(|found| found.lease != lease.id);
         if let Some(holder) = holder {
             let _ = self.client.revoke(lease.id).await;
-            return Ok(Err(node(holder)));
+            return Ok(Reserved::TakenBy(node(holder)));
         }
         lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
-        Ok(Ok(lease))
+        Ok(Reserved::Held(lease))
     }
 
     async fn read_owner(&self) -> Owner {
@@ -441,14 +447,14 @@ async fn reserve_address(state: Arc<MemberState>) {
     let mut has_held = false;
     loop {
         match state.try_to_reserve().await {
-            Ok(Ok(lease)) => {
+            Ok(Reserved::Held(lease)) => {
                 (attempts, has_held) = (0, true);
                 state.reservation.send_replace(Reservation::Held(Arc::clone(&lease)));
                 lease.wait_until_ended().await;
                 state.reservation.send_replace(Reservation::Pending);
                 continue;
             }
-            Ok(Err(node)) => {
+            Ok(Reserved::TakenBy(node)) => {
                 attempts += 1;
                 if attempts >= QUIET_ATTEMPTS && !has_held {
                     state.reservation.send_replace(Reservation::Taken(node));
@@ -457,7 +463,7 @@ async fn reserve_address(state: Arc<MemberState>) {
                 if attempts == QUIET_ATTEMPTS {
                     tracing::warn!(
                         node = state.options.name,
-                        other = node,
+                        holder = node,
                         address = state.options.advertise,
                         "address in use by another node, this node cannot own the records; give every node its own \"advertise\" in \"cluster\""
                     );

@@ -245,7 +245,7 @@ impl Client {
         let answers = answers.as_mut().map_err(|status| lost(status.clone()))?;
         while let Some(WatchResponse { canceled }) = answers.message().await.map_err(lost)? {
             if canceled {
-                return Err(ClientError::Refused("etcd has cancelled the watch".to_owned()));
+                return Err(ClientError::Refused("etcd has canceled the watch".to_owned()));
             }
             changed();
         }
