@@ -35,7 +35,7 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         for (id, _) in &about {
             view.put::<AttemptLog>(*id, None, Durability::Durable);
         }
-        let held = |(_, log): &(Id, AttemptLog)| log.plan.as_ref()?.follow_up.allowance.held();
+        let held = |(_, log): &(Id, AttemptLog)| log.plan.as_ref()?.follow_up.allowance.refundable();
         (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
     }
 
@@ -72,7 +72,7 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
         let mut log = log?;
-        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.held());
+        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
         let plan_changed = log.settle(ended);
         self.put(&log, plan_changed);
         held.filter(|_| plan_changed)

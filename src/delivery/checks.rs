@@ -41,7 +41,7 @@ pub struct CheckJob<'a> {
 const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };
 
 impl Delivery {
-    /// Asks the gateway that holds the code, within the send budget and its concurrency limit. A gateway whose
+    /// Asks the gateway that holds the code, within the send time limit and its concurrency limit. A gateway whose
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number.
     pub async fn check(&self, job: CheckJob<'_>) -> Result<Verdict, CheckError> {

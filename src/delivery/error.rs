@@ -35,7 +35,7 @@ pub enum Failure {
     #[error("the gateway did not answer in time; the message may arrive or not")]
     NoAnswerInTime,
     /// The budget ended before a gateway was asked.
-    #[error("the send budget ended before the gateway could be asked; nothing was sent")]
+    #[error("the send time limit ended before the gateway could be asked; nothing was sent")]
     TimedOutWaiting,
     /// The code was used, replaced or locked, or it expired, before the message left.
     #[error("the code could no longer be used; nothing was sent")]

@@ -45,7 +45,7 @@ pub enum Purpose {
     /// A client requested it and waits.
     Request {
         /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
-        allowance: Allowance,
+        allowance: TakenAllowance,
     },
     /// A planned message is due.
     FollowUp(FollowUp),
@@ -53,7 +53,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// What the guard has taken for the message.
-    pub const fn allowance(&self) -> Allowance {
+    pub const fn allowance(&self) -> TakenAllowance {
         match self {
             Self::Request { allowance } => *allowance,
             Self::FollowUp(follow_up) => follow_up.allowance,
@@ -102,7 +102,7 @@ pub struct Delivered {
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
     pub reason: Option<Failure>,
     /// What the guard has taken, and does not get back.
-    pub allowance: Allowance,
+    pub allowance: TakenAllowance,
 }
 
 /// One gateway that was asked once, as delivery makes it and as the record of the verification keeps it. A message for
@@ -197,21 +197,23 @@ crate::named! {
 
 /// What the pumping guard has taken for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Allowance {
+pub enum TakenAllowance {
     /// Nothing: the request asked for no check.
     Exempt,
     /// This, and no message may have left. It is given back if none leaves.
-    Held(Ticket),
+    #[serde(rename = "Held")]
+    Refundable(Ticket),
     /// One message, and one may have left. The next step takes its own.
-    Spent,
+    #[serde(rename = "Spent")]
+    Final,
 }
 
-impl Allowance {
+impl TakenAllowance {
     /// What the guard gets back if no message leaves any more.
-    pub const fn held(&self) -> Option<Ticket> {
+    pub const fn refundable(&self) -> Option<Ticket> {
         match self {
-            Self::Held(ticket) => Some(*ticket),
-            Self::Exempt | Self::Spent => None,
+            Self::Refundable(ticket) => Some(*ticket),
+            Self::Exempt | Self::Final => None,
         }
     }
 }
@@ -230,7 +232,7 @@ pub struct FollowUp {
     /// Messages that gateways have taken for this verification so far.
     pub sent: u8,
     /// What the guard has taken for it.
-    pub allowance: Allowance,
+    pub allowance: TakenAllowance,
 }
 
 /// Why a message is sent later.

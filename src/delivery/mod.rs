@@ -7,7 +7,7 @@
 //! own: before and after one of them a new code begins.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `next_step`, `workflow`,
+//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `retry`, `workflow`,
 //! `breaker`.
 
 mod breaker;
@@ -18,7 +18,7 @@ mod guarded;
 mod job;
 mod limiter;
 mod log;
-mod next_step;
+mod retry;
 mod run;
 mod workflow;
 
@@ -43,8 +43,8 @@ pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
 pub use job::{
-    Allowance, Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason,
-    SendStatus,
+    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason, SendStatus,
+    TakenAllowance,
 };
 
 use guarded::{Eligible, GuardedGateway};

@@ -1,4 +1,4 @@
-//! One message's way to a person: gateway after gateway, channel after channel, within the send budget.
+//! One message's way to a person: gateway after gateway, channel after channel, within the send time limit.
 //!
 //! A run asks the gateways of a number in their order on one channel. When none of them accepts the message, it
 //! plans a retry, or goes on with the channel that stands in for this one or with the workflow's next step. It
@@ -17,11 +17,11 @@ use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
 use super::job::{
-    Allowance, Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason,
-    SendStatus,
+    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason, SendStatus,
+    TakenAllowance,
 };
 use super::limiter::GatewayPermit;
-use super::next_step::{NextStep, Retry, Situation, next_step, once_more, retry, stand_in};
+use super::retry::{AfterError, Retry, RetryInputs, after_error, once_more, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
@@ -35,7 +35,7 @@ use crate::trace::RequestId;
 
 impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
-    /// outcome is as certain as it will get: at the latest when the send budget is used up.
+    /// outcome is as certain as it will get: at the latest when the send time limit is used up.
     ///
     /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
     /// whether it was sent or not.
@@ -65,7 +65,7 @@ pub(super) struct DeliveryRun<'a, O> {
     /// Refusals for which an operator must act, logged at the end: their level depends on it.
     pub(super) configuration_errors: Vec<(Channel, GatewayError)>,
     /// What the guard has taken for the message of the present step.
-    allowance: Allowance,
+    allowance: TakenAllowance,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -210,11 +210,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Returns
     /// whether the message may leave. The guard takes the address of the number's last request.
     fn takes_allowance(&mut self, channel: Channel) -> bool {
-        let Some(guard) = self.delivery.guard.as_ref().filter(|_| self.allowance == Allowance::Spent) else {
+        let Some(guard) = self.delivery.guard.as_ref().filter(|_| self.allowance == TakenAllowance::Final)
+        else {
             return true;
         };
         let signals = ClientSignals::default().about(self.service(), self.job.number, channel);
-        let taken = guard.assess_step(signals, self.job.request_id.as_deref()).map(Allowance::Held);
+        let taken =
+            guard.assess_step(signals, self.job.request_id.as_deref()).map(TakenAllowance::Refundable);
         self.allowance = taken.unwrap_or(self.allowance);
         taken.is_ok()
     }
@@ -377,8 +379,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if class.may_have_been_sent() {
             self.may_have_left();
         }
-        match next_step(class, self.delivery.settings.gateway_silent) {
-            NextStep::NextGateway => {
+        match after_error(class, self.delivery.settings.gateway_silent) {
+            AfterError::NextGateway => {
                 let wait = match class {
                     ErrorClass::Retry { after } => Some(after),
                     ErrorClass::Ambiguous => Some(None),
@@ -399,12 +401,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 Continue(())
             }
             // Another gateway would accept a text for a landline too, and charge for it.
-            NextStep::OtherChannel => {
+            AfterError::OtherChannel => {
                 *failure =
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            NextStep::Stop => Break(error.into()),
+            AfterError::Stop => Break(error.into()),
         }
     }
 }
@@ -468,8 +470,8 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// A message may have left: the guard gets nothing back for it.
     fn may_have_left(&mut self) {
-        if let Allowance::Held(_) = self.allowance {
-            self.allowance = Allowance::Spent;
+        if let TakenAllowance::Refundable(_) = self.allowance {
+            self.allowance = TakenAllowance::Final;
         }
     }
 
@@ -498,17 +500,17 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// are switched off.
     fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
         let settings = self.delivery.settings.retry.ok_or(None)?;
-        let situation = Situation {
+        let inputs = RetryInputs {
             retries: self.retries(),
             not_before: later.not_before,
             expires: self.job.expires,
-            patience: self.workflow.patience(self.step),
+            step_timeout: self.workflow.step_timeout(self.step),
             now: self.now(),
         };
         let random = self.delivery.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
-        match retry(&settings, situation, random) {
+        match retry(&settings, inputs, random) {
             Retry::At(due) => Ok(due),
-            Retry::AsOftenAsAllowed => Err(Some(Failure::RetriesUsedUp)),
+            Retry::Exhausted => Err(Some(Failure::RetriesUsedUp)),
             Retry::TooLate => Err(Some(Failure::NoLongerUsable)),
         }
     }

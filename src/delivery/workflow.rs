@@ -59,7 +59,7 @@ impl Workflow {
     }
 
     /// The time from a step to the next one; `None` for the last step.
-    pub fn patience(&self, step: u8) -> Option<Duration> {
+    pub fn step_timeout(&self, step: u8) -> Option<Duration> {
         self.after(step)?;
         self.steps.get(usize::from(step)).map(|step| step.timeout)
     }
@@ -80,7 +80,7 @@ impl Workflow {
         expires: Timestamp,
     ) -> Option<(Timestamp, u8, Channel)> {
         let (next, channel) = self.after(step)?;
-        let due = now.plus(self.patience(step)?).min(expires);
+        let due = now.plus(self.step_timeout(step)?).min(expires);
         (now < expires && self.allows_after(sent)).then_some((due, next, channel))
     }
 }
@@ -115,7 +115,7 @@ mod tests {
         let none = workflow(&[], 0);
         assert_eq!(none.first_channel(), Sms);
         assert_eq!((none.step_of(Sms), none.step_of(Call)), (0, 0));
-        assert_eq!((none.after(0), none.after(u8::MAX), none.patience(0)), (None, None, None));
+        assert_eq!((none.after(0), none.after(u8::MAX), none.step_timeout(0)), (None, None, None));
         assert_eq!(none.plan(0, 1, NOW, after_secs(600)), None);
         assert!(none.allows_after(200), "retries without a workflow are bounded by their own number");
     }
@@ -146,8 +146,8 @@ mod tests {
         ] {
             assert_eq!(steps.plan(step, sent, NOW, after_secs(expires)), planned, "{step} {sent} {expires}");
         }
-        assert_eq!(steps.patience(0), Some(Duration::from_secs(10)));
-        assert_eq!(steps.patience(2), None);
+        assert_eq!(steps.step_timeout(0), Some(Duration::from_secs(10)));
+        assert_eq!(steps.step_timeout(2), None);
         assert!(steps.allows_after(2) && !steps.allows_after(3));
     }
 

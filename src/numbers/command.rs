@@ -385,7 +385,7 @@ impl Command for NumberCommand {
         match self.kind {
             CommandKind::Send(send) => {
                 let NumberKey { service, number, is_test } = self.key;
-                if let Some(ticket) = send.allowance.held() {
+                if let Some(ticket) = send.allowance.refundable() {
                     self.deps.metrics.not_sent(Recipient { service, number, is_test }, &ticket);
                 }
                 send.responder.send(Err(refusal));

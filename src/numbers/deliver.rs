@@ -12,7 +12,8 @@ use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{
-    Allowance, CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
+    CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, TakenAllowance,
+    Verdict,
 };
 use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
@@ -99,7 +100,7 @@ impl ConnectedEffects {
             let request_id = dispatch.request_id.as_deref();
             tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let allowance = Allowance::Spent;
+            let allowance = TakenAllowance::Final;
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None, allowance }
         });
         let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();

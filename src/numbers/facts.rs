@@ -34,7 +34,7 @@ pub(super) fn count(command: &NumberCommand) {
                 let is_locked = matches!(reply.outcome, SendOutcome::Locked { .. });
                 let outcome = if is_locked { SendEnd::Locked } else { SendEnd::Limited };
                 metrics.send(&unsent(recipient, *channel, outcome));
-                if let Some(ticket) = allowance.held() {
+                if let Some(ticket) = allowance.refundable() {
                     metrics.not_sent(recipient, &ticket);
                 }
             }
@@ -129,7 +129,7 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         error: asked.and_then(|attempt| attempt.class),
     });
     let is_planned = matches!(delivered.plan, PlanChange::Set(_));
-    if let Some(ticket) = delivered.allowance.held().filter(|_| !is_planned) {
+    if let Some(ticket) = delivered.allowance.refundable().filter(|_| !is_planned) {
         metrics.not_sent(recipient(key), &ticket);
     }
 }

@@ -10,7 +10,7 @@ use super::facts;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Allowance, Delivered, Failure, PlanChange, Purpose};
+use crate::delivery::{Delivered, Failure, PlanChange, Purpose, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
@@ -34,7 +34,7 @@ pub struct SendCommand {
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
     /// What the guard has taken for it.
-    pub allowance: Allowance,
+    pub allowance: TakenAllowance,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// Replies when delivery has ended, or at once if the send is refused.
@@ -156,7 +156,7 @@ impl ResumeCommand {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = log.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            gives_back.extend(plan.follow_up.allowance.held());
+            gives_back.extend(plan.follow_up.allowance.refundable());
             log.drop_follow_up(Failure::NoLongerUsable);
             return Some((state, Durability::Lazy));
         }
@@ -169,7 +169,7 @@ impl ResumeCommand {
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
-                gives_back.extend(plan.follow_up.allowance.held());
+                gives_back.extend(plan.follow_up.allowance.refundable());
                 log.drop_follow_up(Failure::NoLongerUsable);
                 Some((next, Durability::Lazy))
             }

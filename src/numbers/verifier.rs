@@ -20,7 +20,7 @@ use super::table::NumberCapacity;
 use crate::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
-use crate::delivery::{Allowance, Delivery};
+use crate::delivery::{Delivery, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, Code, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
@@ -247,7 +247,11 @@ impl Verifier {
                 channel,
                 style,
                 verification,
-                allowance: if client.is_trusted { Allowance::Exempt } else { Allowance::Held(ticket) },
+                allowance: if client.is_trusted {
+                    TakenAllowance::Exempt
+                } else {
+                    TakenAllowance::Refundable(ticket)
+                },
                 request_id,
                 responder,
                 decided: None,

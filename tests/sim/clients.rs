@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use onceward::attempts::AttemptLog;
-use onceward::delivery::Allowance;
+use onceward::delivery::TakenAllowance;
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::numbers::check::CheckCommand;
@@ -64,7 +64,7 @@ impl World {
             channel,
             style,
             verification,
-            allowance: Allowance::Exempt,
+            allowance: TakenAllowance::Exempt,
             request_id,
             responder,
             decided,
@@ -121,7 +121,7 @@ impl World {
         (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }
 
-    /// A message style that names the next command, to recognise its message.
+    /// A message style that names the next command, to recognize its message.
     fn style(&self) -> MessageStyle {
         let wording = Wording::Custom(Arc::from(self.next_command.to_string()));
         MessageStyle { wording, ..MessageStyle::default() }

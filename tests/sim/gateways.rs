@@ -1,6 +1,6 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason};
+use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::guard::Ticket;
@@ -48,7 +48,7 @@ impl World {
             attempts: Vec::new(),
             plan,
             reason: None,
-            allowance: Allowance::Held(Ticket::default()),
+            allowance: TakenAllowance::Refundable(Ticket::default()),
         };
         self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
     }
@@ -66,7 +66,7 @@ impl World {
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,
                 sent: 0,
-                allowance: Allowance::Held(Ticket::default()),
+                allowance: TakenAllowance::Refundable(Ticket::default()),
             });
         }
         match (end, purpose) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
-use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::guard::Ticket;
@@ -117,7 +117,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held(Ticket::default()),
+        allowance: TakenAllowance::Refundable(Ticket::default()),
     };
     let expires = due.plus(Duration::from_secs(600));
     let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };

@@ -31,10 +31,10 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         attempts: (first_attempt..first_attempt + attempts).map(attempt).collect(),
         plan: PlanChange::End(None),
         reason: None,
-        allowance: crate::delivery::Allowance::Spent,
+        allowance: crate::delivery::TakenAllowance::Final,
     };
     let (style, purpose) =
-        (MessageStyle::default(), Purpose::Request { allowance: crate::delivery::Allowance::Exempt });
+        (MessageStyle::default(), Purpose::Request { allowance: crate::delivery::TakenAllowance::Exempt });
     log.settle(EndedSend {
         salt: Salt([1; 16]),
         expires: second(30),

@@ -9,7 +9,7 @@ use super::world::{KEY, Setup, World, failed, failure, secs, taken};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::PlanChange;
 use crate::delivery::error::Failure;
-use crate::delivery::{Allowance, FollowUp, Reason, SendStatus};
+use crate::delivery::{FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held};
@@ -276,7 +276,7 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Spent,
+        allowance: TakenAllowance::Final,
     };
     assert_eq!(delivered.plan, PlanChange::Set(plan));
     assert!(world.rows().is_empty());

@@ -5,7 +5,7 @@ use super::world::{Setup, World, failed, failure, postponed, retries, secs, take
 use super::{DOUBT, RETRY};
 use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::error::Failure;
-use crate::delivery::{Allowance, SendStatus};
+use crate::delivery::{SendStatus, TakenAllowance};
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
@@ -28,7 +28,9 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
-    for (first, allowance) in [(RETRY, Allowance::Held(Ticket::default())), (DOUBT, Allowance::Spent)] {
+    for (first, allowance) in
+        [(RETRY, TakenAllowance::Refundable(Ticket::default())), (DOUBT, TakenAllowance::Final)]
+    {
         let world = one().and(Mada, [error(first), error(RETRY), error(RETRY), error(RETRY)]);
         world.requests().await;
         for retry in 0..3 {

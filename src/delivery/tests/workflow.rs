@@ -4,7 +4,7 @@ use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::delivery::error::Failure;
-use crate::delivery::{Allowance, Job, Purpose};
+use crate::delivery::{Job, Purpose, TakenAllowance};
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
@@ -107,7 +107,7 @@ async fn a_verification_costs_only_so_many_messages() {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held(Ticket::default()),
+        allowance: TakenAllowance::Refundable(Ticket::default()),
     };
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
     assert_eq!(failure(late), failed(Failure::TooManyMessages));

@@ -16,8 +16,8 @@ use crate::config::{
 };
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Allowance, Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose,
-    Reason, Routed,
+    Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason,
+    Routed, TakenAllowance,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -188,7 +188,7 @@ impl World {
             held: None,
             ours_only: false,
             first_attempt: self.log.lock().expect("the record").reserve(),
-            purpose: Purpose::Request { allowance: Allowance::Held(Ticket::default()) },
+            purpose: Purpose::Request { allowance: TakenAllowance::Refundable(Ticket::default()) },
             request_id: Some("id-of-the-request".into()),
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Allowance, Delivered, Failure, FollowUp, PlanChange, Reason};
+use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use crate::domain::{
     AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -211,7 +211,7 @@ impl World {
             channel,
             style,
             verification,
-            allowance: Allowance::Held(Ticket::default()),
+            allowance: TakenAllowance::Refundable(Ticket::default()),
             request_id,
             responder,
             decided,
@@ -313,8 +313,11 @@ impl World {
 
     pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
         let key = dispatch.key;
-        let allowance =
-            if result.may_still_arrive() { Allowance::Spent } else { Allowance::Held(Ticket::default()) };
+        let allowance = if result.may_still_arrive() {
+            TakenAllowance::Final
+        } else {
+            TakenAllowance::Refundable(Ticket::default())
+        };
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
@@ -491,7 +494,7 @@ fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
         reason,
         step: 0,
         sent: 0,
-        allowance: Allowance::Held(Ticket::default()),
+        allowance: TakenAllowance::Refundable(Ticket::default()),
     };
     PlannedSend {
         salt,

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::config::AttemptLogSettings;
-use onceward::delivery::{Allowance, Delivered, PlanChange};
+use onceward::delivery::{Delivered, PlanChange, TakenAllowance};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
@@ -211,7 +211,7 @@ impl World {
             channel,
             style,
             verification,
-            allowance: Allowance::Exempt,
+            allowance: TakenAllowance::Exempt,
             request_id: None,
             responder,
             decided: None,
@@ -346,7 +346,7 @@ impl World {
             attempts,
             plan,
             reason: None,
-            allowance: Allowance::Held(Ticket::default()),
+            allowance: TakenAllowance::Refundable(Ticket::default()),
         };
         self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }

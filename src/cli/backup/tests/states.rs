@@ -13,7 +13,7 @@ use super::{AT, MINUTE, key};
 use crate::attempts::{PlannedSend, VerifyStatus};
 use crate::audit::Actor;
 use crate::config::GuardSettings;
-use crate::delivery::{Allowance, Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
@@ -125,7 +125,7 @@ fn planned() -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: Allowance::Held(Ticket::default()),
+        allowance: TakenAllowance::Refundable(Ticket::default()),
     };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
     AttemptLog {
@@ -279,7 +279,7 @@ fn plan() -> impl Strategy<Value = PlannedSend> {
     });
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
         |(salt, style, expires, due, channel, reason, (step, sent))| {
-            let allowance = Allowance::Spent;
+            let allowance = TakenAllowance::Final;
             let follow_up = FollowUp { due, channel, reason, step, sent, allowance };
             PlannedSend { salt, style, expires, follow_up }
         },

@@ -9,9 +9,9 @@ use crate::gateway::ErrorClass;
 /// The wait before a gateway is asked once more when it did not ask for one.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// The next step.
+/// What follows an error of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NextStep {
+pub(super) enum AfterError {
     /// Ask the next gateway.
     NextGateway,
     /// Reach the number in another way.
@@ -21,22 +21,22 @@ pub(super) enum NextStep {
 }
 
 /// The step after an error of this class.
-pub(super) const fn next_step(class: ErrorClass, silent: OnAmbiguous) -> NextStep {
+pub(super) const fn after_error(class: ErrorClass, silent: OnAmbiguous) -> AfterError {
     match (class, silent) {
         // A person gets the same code twice at worst.
         (ErrorClass::Ambiguous, OnAmbiguous::Next)
         | (ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused, _) => {
-            NextStep::NextGateway
+            AfterError::NextGateway
         }
-        (ErrorClass::NotReachableHere, _) => NextStep::OtherChannel,
+        (ErrorClass::NotReachableHere, _) => AfterError::OtherChannel,
         // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
         // another gateway.
         (ErrorClass::Ambiguous, OnAmbiguous::Stop)
-        | (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => NextStep::Stop,
+        | (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => AfterError::Stop,
     }
 }
 
-/// The channel that stands in for one which does not reach a number. A call reaches every telephone,
+/// The channel that stands in for one which does not reach a number. A call reaches every phone,
 /// so nothing stands in for it.
 pub(super) const fn stand_in(channel: Channel, voice: bool) -> Option<Channel> {
     match channel {
@@ -53,9 +53,9 @@ pub(super) fn once_more(after: Option<Duration>, left: Duration, least: Duration
     (wait.saturating_add(least) <= left).then_some(wait)
 }
 
-/// The inputs of the decision.
+/// What the retry time depends on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Situation {
+pub(super) struct RetryInputs {
     /// Retries made so far.
     pub retries: u32,
     /// The earliest moment at which a gateway can be expected to accept it: the wait that the provider asked for, or
@@ -64,7 +64,7 @@ pub(super) struct Situation {
     /// When the code expires.
     pub expires: Timestamp,
     /// The longest duration of this step of the workflow; `None` if no step follows.
-    pub patience: Option<Duration>,
+    pub step_timeout: Option<Duration>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -75,24 +75,24 @@ pub(super) enum Retry {
     /// At this moment.
     At(Timestamp),
     /// It was tried as often as is allowed.
-    AsOftenAsAllowed,
-    /// The code, or the patience of the workflow, ends before.
+    Exhausted,
+    /// The code, or the time of the workflow step, ends before.
     TooLate,
 }
 
 /// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
 /// that failed together are not retried together. `random` is any number.
-pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32) -> Retry {
-    let Situation { retries, not_before, expires, patience, now } = situation;
+pub(super) fn retry(settings: &RetrySettings, inputs: RetryInputs, random: u32) -> Retry {
+    let RetryInputs { retries, not_before, expires, step_timeout, now } = inputs;
     if retries >= settings.max_retries {
-        return Retry::AsOftenAsAllowed;
+        return Retry::Exhausted;
     }
     let half = nominal(settings, retries) / 2;
     let least = half.max(not_before.since(now));
     let wait = least.saturating_add(half.mul_f64(f64::from(random) / f64::from(u32::MAX)));
     let due = now.plus(wait);
     let waited = || spent(settings, retries).saturating_add(wait);
-    if due >= expires || patience.is_some_and(|patience| waited() > patience) {
+    if due >= expires || step_timeout.is_some_and(|step_timeout| waited() > step_timeout) {
         return Retry::TooLate;
     }
     Retry::At(due)
@@ -126,28 +126,28 @@ mod tests {
         NOW.plus(Duration::from_millis(ms))
     }
 
-    fn situation(retries: u32) -> Situation {
-        Situation { retries, not_before: NOW, expires: after_ms(600_000), patience: None, now: NOW }
+    fn inputs(retries: u32) -> RetryInputs {
+        RetryInputs { retries, not_before: NOW, expires: after_ms(600_000), step_timeout: None, now: NOW }
     }
 
     #[test]
     fn the_class_and_the_setting_say_what_comes_next() {
         for (class, next) in [
-            (ErrorClass::Retry { after: None }, NextStep::NextGateway),
-            (ErrorClass::Retry { after: Some(Duration::MAX) }, NextStep::NextGateway),
-            (ErrorClass::Configuration, NextStep::NextGateway),
-            (ErrorClass::Refused, NextStep::NextGateway),
-            (ErrorClass::NotReachableHere, NextStep::OtherChannel),
-            (ErrorClass::BadNumber, NextStep::Stop),
-            (ErrorClass::OptedOut, NextStep::Stop),
-            (ErrorClass::Fraud, NextStep::Stop),
+            (ErrorClass::Retry { after: None }, AfterError::NextGateway),
+            (ErrorClass::Retry { after: Some(Duration::MAX) }, AfterError::NextGateway),
+            (ErrorClass::Configuration, AfterError::NextGateway),
+            (ErrorClass::Refused, AfterError::NextGateway),
+            (ErrorClass::NotReachableHere, AfterError::OtherChannel),
+            (ErrorClass::BadNumber, AfterError::Stop),
+            (ErrorClass::OptedOut, AfterError::Stop),
+            (ErrorClass::Fraud, AfterError::Stop),
         ] {
             for silent in [OnAmbiguous::Next, OnAmbiguous::Stop] {
-                assert_eq!(next_step(class, silent), next, "{class:?}");
+                assert_eq!(after_error(class, silent), next, "{class:?}");
             }
         }
-        assert_eq!(next_step(ErrorClass::Ambiguous, OnAmbiguous::Next), NextStep::NextGateway);
-        assert_eq!(next_step(ErrorClass::Ambiguous, OnAmbiguous::Stop), NextStep::Stop);
+        assert_eq!(after_error(ErrorClass::Ambiguous, OnAmbiguous::Next), AfterError::NextGateway);
+        assert_eq!(after_error(ErrorClass::Ambiguous, OnAmbiguous::Stop), AfterError::Stop);
     }
 
     #[test]
@@ -192,11 +192,9 @@ mod tests {
             (7, 30_000, 60_000),
             (19, 30_000, 60_000),
         ] {
-            assert_eq!(retry(&SETTINGS, situation(retries), 0), Retry::At(after_ms(shortest)));
-            assert_eq!(retry(&SETTINGS, situation(retries), u32::MAX), Retry::At(after_ms(longest)));
-            let Retry::At(due) = retry(&SETTINGS, situation(retries), u32::MAX / 3) else {
-                panic!("a retry")
-            };
+            assert_eq!(retry(&SETTINGS, inputs(retries), 0), Retry::At(after_ms(shortest)));
+            assert_eq!(retry(&SETTINGS, inputs(retries), u32::MAX), Retry::At(after_ms(longest)));
+            let Retry::At(due) = retry(&SETTINGS, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
             assert!(due > after_ms(shortest) && due < after_ms(longest));
         }
     }
@@ -205,36 +203,36 @@ mod tests {
     fn it_is_never_tried_before_the_moment_that_the_provider_names() {
         let not_before = after_ms(90_000);
         for (random, due) in [(0, 90_000), (u32::MAX, 90_250)] {
-            let situation = Situation { not_before, ..situation(0) };
-            assert_eq!(retry(&SETTINGS, situation, random), Retry::At(after_ms(due)));
+            let inputs = RetryInputs { not_before, ..inputs(0) };
+            assert_eq!(retry(&SETTINGS, inputs, random), Retry::At(after_ms(due)));
         }
-        let past = Situation { not_before: Timestamp::EPOCH, ..situation(0) };
+        let past = RetryInputs { not_before: Timestamp::EPOCH, ..inputs(0) };
         assert_eq!(retry(&SETTINGS, past, 0), Retry::At(after_ms(250)));
     }
 
     #[test]
     fn it_is_tried_only_so_often() {
-        assert!(matches!(retry(&SETTINGS, situation(19), 0), Retry::At(_)));
-        assert_eq!(retry(&SETTINGS, situation(20), 0), Retry::AsOftenAsAllowed);
-        assert_eq!(retry(&SETTINGS, situation(u32::MAX), 0), Retry::AsOftenAsAllowed);
+        assert!(matches!(retry(&SETTINGS, inputs(19), 0), Retry::At(_)));
+        assert_eq!(retry(&SETTINGS, inputs(20), 0), Retry::Exhausted);
+        assert_eq!(retry(&SETTINGS, inputs(u32::MAX), 0), Retry::Exhausted);
         let never = RetrySettings { max_retries: 0, ..SETTINGS };
-        assert_eq!(retry(&never, situation(0), 0), Retry::AsOftenAsAllowed);
+        assert_eq!(retry(&never, inputs(0), 0), Retry::Exhausted);
     }
 
     #[test]
     fn a_code_that_has_expired_by_then_is_not_tried_again() {
-        let expiring = |ms| Situation { expires: after_ms(ms), ..situation(0) };
+        let expiring = |ms| RetryInputs { expires: after_ms(ms), ..inputs(0) };
         assert_eq!(retry(&SETTINGS, expiring(251), 0), Retry::At(after_ms(250)));
         assert_eq!(retry(&SETTINGS, expiring(250), 0), Retry::TooLate);
         assert_eq!(retry(&SETTINGS, expiring(0), 0), Retry::TooLate);
-        let in_years = Situation { not_before: Timestamp::from_millis(u64::MAX), ..situation(0) };
+        let in_years = RetryInputs { not_before: Timestamp::from_millis(u64::MAX), ..inputs(0) };
         assert_eq!(retry(&SETTINGS, in_years, u32::MAX), Retry::TooLate);
     }
 
     #[test]
     fn a_step_with_another_behind_it_is_tried_no_longer_than_it_may_take() {
         let patient =
-            |retries, secs| Situation { patience: Some(Duration::from_secs(secs)), ..situation(retries) };
+            |retries, secs| RetryInputs { step_timeout: Some(Duration::from_secs(secs)), ..inputs(retries) };
         // 0.5 s have passed, and the next wait is 0.5 s at least.
         assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Retry::At(after_ms(500)));
         assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), Retry::TooLate);
