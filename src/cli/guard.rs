@@ -17,7 +17,7 @@ use crate::config::{self, Prices, Sources};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
-use crate::guard::operator::{MOST_MINUTES, SUBJECTS, exact, subject};
+use crate::guard::operator::{MOST_MESSAGES, MOST_MINUTES, SUBJECTS, exact, subject};
 use crate::guard::replay::{Recorded, money, replay};
 
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ enum GuardCommand {
         entry: EntryArgs,
 
         /// The messages that are expected.
-        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)))]
         messages: u32,
     },
 
@@ -234,7 +234,7 @@ fn explained(subject: &str, explanation: &Value) -> String {
     lines.join("\n")
         + "\n\n"
         + &table(&ALLOWANCES, &allowances)
-        + "Next messages are those of a client without users.\n"
+        + "NEXT-MESSAGE is for a client address that has verified nothing.\n"
 }
 
 const OUTCOME: [(&str, &str); 6] = [

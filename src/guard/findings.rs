@@ -21,7 +21,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn turn(&mut self, now: Timestamp) {
+    fn start_hour(&mut self, now: Timestamp) {
         let hour = now.as_millis() / 3_600_000;
         if hour != self.hour {
             let rows = std::mem::take(&mut self.rows);
@@ -31,8 +31,8 @@ impl Findings {
     }
 
     /// Counts a message. Returns whether it is the first one about its subject in the hour.
-    pub fn note(&mut self, service: ServiceId, finding: &Finding, now: Timestamp) -> bool {
-        self.turn(now);
+    pub fn count(&mut self, service: ServiceId, finding: &Finding, now: Timestamp) -> bool {
+        self.start_hour(now);
         let Finding { rule, key, effect, .. } = *finding;
         let mut name = (service, rule, effect, key);
         let is_new = !self.rows.contains_key(&name);
@@ -51,7 +51,7 @@ impl Findings {
 
     /// The services of messages, their number, and the last finding about them.
     pub fn list(&mut self, now: Timestamp) -> impl Iterator<Item = (ServiceId, u64, Finding)> {
-        self.turn(now);
+        self.start_hour(now);
         let rows = self.rows.iter().chain(&self.before);
         rows.map(|((service, ..), (messages, finding))| (*service, *messages, *finding))
     }
@@ -80,12 +80,12 @@ mod tests {
             Finding { rule: Rule::Number, key, effect: Effect::Refused, figures: None, until: None };
         let (mut findings, start) = (Findings::default(), Timestamp::from_millis(1_699_999_200_000));
         let after = |minutes: u64| start.plus(Duration::from_secs(60 * minutes));
-        let mut note = |minutes| findings.note(ServiceId::DEFAULT, &finding, after(minutes));
-        assert_eq!([note(0), note(59), note(60)], [true, false, true]);
+        let mut count = |minutes| findings.count(ServiceId::DEFAULT, &finding, after(minutes));
+        assert_eq!([count(0), count(59), count(60)], [true, false, true]);
         let mut listed = |minutes| findings.list(after(minutes)).map(|(_, messages, _)| messages).collect();
         let lists: [Vec<u64>; 4] = [60, 119, 120, 180].map(&mut listed);
         assert_eq!(lists, [vec![1, 2], vec![1, 2], vec![1], vec![]]);
-        findings.note(ServiceId::DEFAULT, &finding, after(180));
+        findings.count(ServiceId::DEFAULT, &finding, after(180));
         assert!(!findings.forget(ServiceId::new(7), number));
         assert!(findings.forget(ServiceId::DEFAULT, number));
         assert_eq!(findings.list(after(180)).count(), 0);

@@ -126,7 +126,7 @@ pub struct GuardAbout {
     pub until: Timestamp,
     /// Messages, or millionths of the currency.
     pub limit: u64,
-    /// Numbers that the place usually verifies in a day. `None` for a budget.
+    /// Numbers that the subject usually verifies in a day. `None` for a budget.
     pub usual: Option<u32>,
 }
 
@@ -139,7 +139,7 @@ pub struct Message<'a> {
     pub request_id: Option<&'a str>,
 }
 
-type Notify = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
+type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
 
 /// A cheap handle.
 #[derive(Clone)]
@@ -151,7 +151,7 @@ struct Inner {
     guard: Mutex<Guard>,
     verified: VerifiedNumbers,
     default_rules: GuardRules,
-    /// Of services that have their own.
+    /// Rules of services with their own.
     rules: HashMap<ServiceId, GuardRules>,
     budgets: Budgets,
     /// Names the services in lists; `None` for no names.
@@ -161,9 +161,9 @@ struct Inner {
     slots: SlotHash,
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
-    notify: OnceLock<Notify>,
-    /// Of each rule.
-    refusals: [OncePerSecond; Rule::NAMES.len()],
+    on_alert: OnceLock<AlertConsumer>,
+    /// One log limiter per rule.
+    refusals: [OncePerSecond; Rule::ALL.len()],
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -208,11 +208,11 @@ impl PumpingGuard {
             slots,
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
-            notify: OnceLock::new(),
+            on_alert: OnceLock::new(),
             refusals: Default::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        metrics.create_guard_refusals_at_zero(&Rule::NAMES, Effect::Refused.as_str());
+        metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), Effect::Refused.as_str());
         metrics.pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
@@ -231,13 +231,13 @@ impl PumpingGuard {
         let (inner, now) = (&self.inner, self.inner.clock.now());
         let message = Message { service, number, channel, request_id };
         if let Some(spent) = inner.budgets.spent(service) {
-            inner.report(message, &spent);
+            inner.report_spent_budget(message, &spent);
             return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
         }
         let verified = inner.known(service, number, now);
         let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
         for finding in &assessment.findings {
-            inner.record(message, finding, None);
+            inner.count_finding(message, finding, None);
         }
         assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
             if refused.rule != Rule::Landline {
@@ -246,9 +246,9 @@ impl PumpingGuard {
         })
     }
 
-    /// Decides about a further message of a verification, from the client of the number's last request.
+    /// Decides about a further message of a verification, from the client address of the number's last message.
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let address = self.inner.guard().address(signals.service, signals.number);
+        let address = self.inner.guard().last_message_client(signals.service, signals.number);
         self.assess(&Signals { address, ..signals }, request_id)
     }
 
@@ -258,7 +258,7 @@ impl PumpingGuard {
         let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
         charged.inspect_err(|error| {
             if let ChargeError::Spent(spent) = error {
-                self.inner.report(message, spent);
+                self.inner.report_spent_budget(message, spent);
             }
         })
     }
@@ -268,10 +268,10 @@ impl PumpingGuard {
         &self.inner.slots
     }
 
-    /// Calls `notify` for each empty allowance, once an hour, and for each spent budget from now on, with the message that
+    /// Calls `alert` for each empty allowance, once an hour, and for each spent budget from now on, with the message that
     /// led to it. Only the first call has an effect.
-    pub fn on_notice(&self, notify: impl Fn(Message<'_>, GuardAbout) + Send + Sync + 'static) {
-        let _ = self.inner.notify.set(Box::new(notify));
+    pub fn on_alert(&self, alert: impl Fn(Message<'_>, GuardAbout) + Send + Sync + 'static) {
+        let _ = self.inner.on_alert.set(Box::new(alert));
     }
 
     /// Ends the refusals of one number.
@@ -335,7 +335,8 @@ async fn run(inner: Weak<Inner>) {
         if dropped > logged && now >= next_log {
             tracing::warn!(
                 dropped = dropped - logged,
-                "guard tables full; allowances of services with more than their share were dropped"
+                limit = MOST_ALLOWANCES,
+                "guard table full, allowances dropped"
             );
             (logged, next_log) = (dropped, now.plus(DROPS_LOGGED));
         }
@@ -426,19 +427,24 @@ impl Inner {
     }
 
     /// Reports that a budget has nothing left for a message.
-    fn report(&self, message: Message<'_>, spent: &SpentBudget) {
+    fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
         let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
         let (effect, until) = (Effect::Refused, Some(spent.until));
-        self.record(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
+        self.count_finding(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
     }
 
     /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
-    fn record(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
+    fn count_finding(
+        &self,
+        message: Message<'_>,
+        finding: &Finding,
+        newly_spent: Option<(&'static str, u64)>,
+    ) {
         let Message { service, number, request_id, .. } = message;
-        let Finding { key: Key { service: scope, dimension: key }, figures, until, .. } = *finding;
+        let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
         let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
         self.metrics.guard_finding(rule, effect);
-        let is_first = self.findings().note(service, finding, self.clock.now()) && figures.is_some();
+        let is_first = self.findings().count(service, finding, self.clock.now()) && figures.is_some();
         let names = self.metrics.service_names();
         let name = names.of(service);
         let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));
@@ -450,41 +456,41 @@ impl Inner {
         }
         if is_first {
             tracing::warn!(
-                rule, effect, %key, service = name, until = shown, level, most, usual, "guard allowance empty"
+                rule, effect, %subject, service = name, until = shown, level, most, usual, "guard allowance empty"
             );
         }
         if finding.effect != Effect::Refused {
             return;
         }
         if (is_first || newly_spent.is_some())
-            && let Some(notify) = self.notify.get()
+            && let Some(alert) = self.on_alert.get()
         {
             let about = GuardAbout {
                 rule: newly_spent.map_or(rule, |(budget, _)| budget).to_owned(),
                 scope: if scope.is_some() { "service" } else { "all_services" }.to_owned(),
-                subject: newly_spent.is_none().then(|| key.to_string()),
+                subject: newly_spent.is_none().then(|| subject.to_string()),
                 until: until.unwrap_or(Timestamp::EPOCH),
                 limit: newly_spent.map_or(most.unwrap_or(0).into(), |(_, limit)| limit),
                 usual,
             };
-            notify(message, about);
+            alert(message, about);
         }
         let first = Mutex::new(Some((request_id.map(str::to_owned), number)));
         self.refusals[finding.rule as usize].note(move |count| {
-            // The later lines are about several numbers.
+            // Later lines cover several numbers and name none.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some((request_id, number)) = first.filter(|_| count == 1) else {
                 return tracing::info!(rule, count, "send refused by guard");
             };
             tracing::info!(
-                request_id, %number, rule, %key, service = name, until = shown, level, most, usual, count,
+                request_id, %number, rule, %subject, service = name, until = shown, level, most, usual, count,
                 "send refused by guard"
             );
         });
     }
 }
 
-/// Takes over the ends of sends and verifications.
+/// Receives the ends of sends and verifications.
 struct Facts(Weak<Inner>);
 
 impl FactConsumer for Facts {

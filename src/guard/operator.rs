@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onceward_core::guard::{AllowanceNow, Explained, Refusals};
+use onceward_core::guard::{AllowanceNow, AssumedClient, Explained, Refusals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ const EXPLAINED_SERVICES: usize = 10;
 /// The length of an entry in minutes unless the operator says another, and that of the longest one.
 pub const USUAL_MINUTES: u32 = 12 * 60;
 pub const MOST_MINUTES: u32 = 365 * 24 * 60;
+
+/// The most messages that one entry announces.
+pub const MOST_MESSAGES: u32 = 1_000_000;
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
@@ -98,7 +101,7 @@ pub struct Item {
     pub most: Option<u64>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
-    /// When the next message from a place without users passes, or when an entry ends; null for now.
+    /// When the next message from a client that has verified nothing passes, or when an entry ends; null for now.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: Option<String>,
 }
@@ -107,11 +110,12 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
-    /// The service.
-    pub service_sid: String,
+    /// The service; null for a deleted one.
+    pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
-    /// Whether a text message from the assumed client is refused now.
+    /// Whether a text message from the assumed client is refused now. In the service `default` a number of no numbering plan is
+    /// not: the compatible routes accept it.
     pub refused: bool,
     /// The client that the message is assumed to come from, in words. Null for an address or a network.
     pub client: Option<String>,
@@ -225,7 +229,8 @@ impl PumpingGuard {
         let is_in_no_plan = matches!(dimension, Dimension::Number(number)
             if registry.is_some_and(|registry| !registry.accepts(number)));
         if is_in_no_plan {
-            let no_plan = "No numbering plan has this number: /v2 refuses it with 60200. The setting numbers decides that.";
+            let no_plan = "No numbering plan has this number, therefore /v2 refuses it (60200). To permit it, set numbers to possible in \
+                 config.json.";
             reasons.push(no_plan.to_owned());
         }
         let spent = self.inner.budgets.used_up(service, country_and_type(dimension).0);
@@ -258,17 +263,19 @@ impl PumpingGuard {
             });
         }
         for (key, entry) in entries {
-            let Item { service_sid, subject, details, date_until, .. } = self.entry(key, entry, exact);
-            let option = service_sid.map(|sid| format!(" --service {sid}")).unwrap_or_default();
+            let (whose, subject, until) = (whose(key.service), exact(key.dimension), shown(entry.until));
+            let option = if key.service.is_some() { option.as_str() } else { "" };
+            let (does, how) = match entry.action {
+                EntryAction::Allow => ("lets".to_owned(), " pass without an allowance"),
+                EntryAction::Block => ("refuses".to_owned(), ""),
+                EntryAction::Expect(left) => (format!("announces {left}"), ""),
+            };
             reasons.push(format!(
-                "By a manual entry for {}, {details} to or from {subject} until {}; onceward guard remove \
-                 '{subject}'{option} ends that.",
-                whose(key.service),
-                date_until.unwrap_or_default(),
+                "A manual entry for {whose} {does} messages to or from {subject}{how} until {until}. To end it: onceward \
+                 guard remove '{subject}'{option}"
             ));
         }
         if mode != Mode::Block {
-            let mode = if mode == Mode::Off { "off" } else { "record" };
             let what = "no message is refused for want of an allowance";
             reasons.push(format!("The mode of the guard is {mode}: {what}."));
         }
@@ -279,14 +286,17 @@ impl PumpingGuard {
         }
         reasons.extend(refusals.map(refusals_in_words));
         let allowances = allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect();
-        let refused = is_in_no_plan || spent.is_some() || assessment.verdict.is_err();
+        // The compatible routes, which use the default service, accept such a number.
+        let is_no_plan_refused = is_in_no_plan && service != ServiceId::DEFAULT;
+        let refused = is_no_plan_refused || spent.is_some() || assessment.verdict.is_err();
         let client = match (dimension, client) {
             (Dimension::Address(_) | Dimension::Network(_), _) => None,
-            (_, Some(Some(client))) => Some(format!("{client}, as in the last request")),
-            (_, Some(None)) => Some("one without an address, as in the last request".to_owned()),
-            (_, None) => Some("one in a network without users".to_owned()),
+            (_, AssumedClient::Last(client)) => Some(format!("{client}, as in the last request")),
+            (_, AssumedClient::LastWithoutAddress) => {
+                Some("one without an address, as in the last request".to_owned())
+            }
+            (_, AssumedClient::New) => Some("one that has verified nothing".to_owned()),
         };
-        let service_sid = service_sid.unwrap_or_default();
         ServiceExplanation { service_sid, service: name, refused, client, reasons, allowances }
     }
 
@@ -299,10 +309,10 @@ impl PumpingGuard {
     fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
         match service.zip(self.inner.registry.as_ref()) {
             None => (None, none.to_owned()),
-            Some((id, registry)) => match registry.service_by_id(id) {
-                Some(service) => (Some(service.sid.to_string()), registry.title(&service)),
-                None => (None, "a deleted service".to_owned()),
-            },
+            Some((id, registry)) => {
+                let (sid, title) = registry.named_by_id(id);
+                (sid.map(|sid| sid.to_string()), title)
+            }
         }
     }
 
@@ -313,11 +323,11 @@ impl PumpingGuard {
 
     /// `named` is [`masked`] or [`exact`], here and below.
     fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
-        let AllowanceNow { service, dimension, figures, passes } = allowance;
+        let AllowanceNow { service, dimension, figures, next_pass_at } = allowance;
         let Figures { level, most, usual, .. } = figures;
         let (messages, most) = (Some(level.into()), Some(most.into()));
         let item = self.item("allowance", Some(service), named(dimension), left(figures));
-        Item { messages, most, usual: Some(usual), date_until: passes.map(shown), ..item }
+        Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
     }
 
     fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
@@ -460,9 +470,12 @@ impl PumpingGuard {
 }
 
 fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
-    let (last, rule) = (shown(last), rule.as_str());
+    let last = shown(last);
+    let (day, time) = last.split_once('T').unwrap_or_default();
     let were = if messages == 1 { "message was" } else { "messages were" };
-    format!("{messages} {were} refused that day, the last one at {last} by the rule {rule} of the guard.")
+    format!(
+        "{messages} {were} refused on {day} (UTC), the last one at {time} by the rule {rule} of the guard."
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The numbers that were verified in the last 30 days, in 24 bytes each. Shards hold them; the guard reads them at the
-//! door.
+//! The numbers that were verified in the last 30 days, in 24 bytes each. Shards hold them; the guard reads them
+//! before each send.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -187,6 +187,14 @@ impl Registry {
         self.inner.published.services.load().title(service)
     }
 
+    /// The sid and the [`title`](Self::title) of a service that may have been deleted.
+    pub fn named_by_id(&self, id: ServiceId) -> (Option<Sid>, String) {
+        match self.service_by_id(id) {
+            Some(service) => (Some(service.sid), self.title(&service)),
+            None => (None, "a deleted service".to_owned()),
+        }
+    }
+
     /// The names of services, in their order, as [`title`](Self::title) gives them.
     pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
         self.inner.published.services.load().titles(services)

@@ -11,7 +11,7 @@ impl Outbox {
     /// Needs a tokio runtime.
     pub fn follow_guard(&self, guard: &PumpingGuard) {
         let (slots, outbox, clock) = (guard.slots().clone(), self.clone(), Arc::clone(self.inner.clock()));
-        guard.on_notice(move |message, about| {
+        guard.on_alert(move |message, about| {
             let (service, number) = (message.service, message.number);
             let Some(verification) = outbox.subscriber(service) else { return };
             let is_budget = about.subject.is_none();

@@ -1,6 +1,6 @@
 "use strict";
 
-// Walks through the pages of a real server with the system's Chromium, as a person on a telephone and at a desk, in the
+// Walks through the pages of a real server with the system's Chromium, as a person on a phone and at a desk, in the
 // light and in the dark. Each page must fit its window, load nothing from elsewhere, report no error, and give axe
 // nothing serious. ONCEWARD_SCREENSHOTS is the directory of the pictures.
 
@@ -170,7 +170,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-guard");
   await page.type("#subject", "+14155561234");
   await press("button[value='explain']");
-  await says("By a manual entry for all services");
+  await says("A manual entry for all services");
   await shown("dashboard-guard-explained");
   await page.goto(`${server}/admin/audit`);
   await says("number.erased");

@@ -555,7 +555,7 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     }
     let explained = visitor.post("/admin/guard", &form("explain")).await;
     assert_eq!(explained.status(), 200);
-    assert!(explained.text().contains("By a manual entry for this service"), "{}", explained.text());
+    assert!(explained.text().contains("A manual entry for this service"), "{}", explained.text());
     let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
     let explained = visitor.post("/admin/guard", &of_all).await.text();
     let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();

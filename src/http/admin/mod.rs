@@ -40,7 +40,7 @@ use super::server::Deps;
 use super::service::Call;
 use super::v2::{V2, masked_user};
 use crate::audit::Author;
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, seconds_up};
+use crate::domain::{PhoneNumber, Sid, Timestamp, seconds_up};
 use crate::history::History;
 use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
@@ -207,12 +207,6 @@ impl AdminRequest<'_> {
 
     fn title(&self, service: &Service) -> String {
         self.v2.registry.title(service)
-    }
-
-    /// The title of a service that may have been deleted.
-    fn name_of(&self, service: ServiceId) -> String {
-        let service = self.v2.registry.service_by_id(service);
-        service.map_or_else(|| "removed".to_owned(), |service| self.title(&service))
     }
 
     /// Services to choose from, the newest.

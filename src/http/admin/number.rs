@@ -77,12 +77,12 @@ impl State {
     }
 
     /// How far the verification has come, for a person.
-    fn stage(&self) -> &'static str {
+    fn status_text(&self) -> &'static str {
         match self.verification.as_ref().map(|known| known.status) {
             None => "none",
             Some(Status::MaxAttemptsReached) => "no checks left",
             Some(Status::Expired) => "expired, or voided",
-            Some(stage) => stage.as_str(),
+            Some(status) => status.as_str(),
         }
     }
 

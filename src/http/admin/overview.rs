@@ -31,7 +31,7 @@ const ROWS: usize = 15;
 /// A time span up to now, in buckets.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {
-    /// In addresses.
+    /// The value of `range` in the URL.
     id: &'static str,
     title: &'static str,
     /// What one bar is.
@@ -41,6 +41,9 @@ struct Range {
     /// The part of a moment that names a bucket.
     label: std::ops::Range<usize>,
 }
+
+/// The index of the range that is shown unless the URL names one.
+const DAY: usize = 1;
 
 static RANGES: [Range; 3] = [
     Range::new("hour", "Last hour", ("minute", Resolution::Minute, 60), 11..16),
@@ -90,9 +93,16 @@ struct OverviewPage {
     tables: Vec<Breakdown>,
     gateways: Vec<GatewayLine>,
     backlog: u64,
-    /// Each with the address of the number, the name of the service and the time that is left.
-    lockouts: Vec<(LockedNumber, [String; 3])>,
+    lockouts: Vec<LockoutLine>,
     locked: usize,
+}
+
+struct LockoutLine {
+    lockout: LockedNumber,
+    /// The path of the number's page.
+    path: String,
+    service: String,
+    left: String,
 }
 
 impl OverviewPage {
@@ -177,7 +187,7 @@ impl GatewayLine {
 pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, Refusal> {
     let (registry, now) = (&request.v2.registry, request.now());
     let range = request.query("range").unwrap_or_default();
-    let range = RANGES.iter().find(|known| known.id == range).unwrap_or(&RANGES[1]);
+    let range = RANGES.iter().find(|known| known.id == range).unwrap_or(&RANGES[DAY]);
     let chosen = request.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
     let chosen = chosen.and_then(|sid| registry.service(&sid).ok());
     let (starts, resolution) = (range.starts(now), range.resolution);
@@ -222,9 +232,10 @@ fn spent(budget: &BudgetView) -> String {
     format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
 }
 
-fn lockout(request: &AdminRequest<'_>, locked: &LockedNumber, now: Timestamp) -> (LockedNumber, [String; 3]) {
-    let left = time_left(locked.until.since(now));
-    (*locked, [request.path_of(locked.number), request.name_of(locked.service), left])
+fn lockout(request: &AdminRequest<'_>, lockout: &LockedNumber, now: Timestamp) -> LockoutLine {
+    let (path, left) = (request.path_of(lockout.number), time_left(lockout.until.since(now)));
+    let (_, service) = request.v2.registry.named_by_id(lockout.service);
+    LockoutLine { lockout: *lockout, path, service, left }
 }
 
 fn plots(range: &Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
@@ -267,7 +278,7 @@ fn breakdowns(request: &AdminRequest<'_>, range: &Range, rows: &[Row]) -> Vec<Br
     let registry = &request.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
-        let name = id.map_or_else(String::new, |id| request.name_of(id));
+        let name = id.map_or_else(String::new, |id| request.v2.registry.named_by_id(id).1);
         (name, service.map(|service| address(range, Some(&service.sid))))
     };
     let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
@@ -423,7 +434,7 @@ mod tests {
     fn a_range_ends_with_the_bucket_of_now() {
         let now = Timestamp::parse_day_or_moment("2027-01-31T12:34:56Z").expect("a moment");
         for (range, first, last) in
-            [(&RANGES[0], "11:35", "12:34"), (&RANGES[1], "13:00", "12:00"), (&RANGES[2], "01-18", "01-31")]
+            [(&RANGES[0], "11:35", "12:34"), (&RANGES[DAY], "13:00", "12:00"), (&RANGES[2], "01-18", "01-31")]
         {
             let starts = range.starts(now);
             let labels = [starts.first(), starts.last()].map(|start| range.label(*start.expect("a bucket")));

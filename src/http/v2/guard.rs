@@ -6,7 +6,7 @@ use super::context::Request;
 use super::error::Error;
 use super::params::{GuardSubject, Parameters as _, ServiceSid, Whole, parameters};
 use crate::domain::{ServiceId, Sid};
-use crate::guard::operator::{Item, USUAL_MINUTES, masked, subject};
+use crate::guard::operator::{Item, MOST_MESSAGES, MOST_MINUTES, USUAL_MINUTES, masked, subject};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
 use crate::registry::Service;
@@ -27,9 +27,9 @@ parameters! {
         /// Whether messages need no allowance, are refused, or are announced for a country.
         "Action" = "allow" => action: EntryAction,
         /// The messages that expect announces.
-        "Messages" = "20000" => messages: Option<Whole<1, 1_000_000>>,
+        "Messages" = "20000" => messages: Option<Whole<1, MOST_MESSAGES>>,
         /// The length; the default is 720.
-        "Minutes" = "90" => minutes: Option<Whole<1, 525_600>>,
+        "Minutes" = "90" => minutes: Option<Whole<1, MOST_MINUTES>>,
         /// For this service. Without it for all services, or for the service of the key.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
     }
@@ -111,7 +111,7 @@ fn guard(request: &Request<'_>) -> Result<PumpingGuard, Error> {
     request.v2.verifications.guard().ok_or_else(|| Error::not_served("The guard's resources"))
 }
 
-/// The service that the caller asks for; `None` for all services, which a key for one service may not ask for.
+/// The service that the caller asks for; `None` for all services. A key for one service gets its own.
 fn scope(request: &Request<'_>, asked: Option<Sid>) -> Result<Option<Arc<Service>>, Error> {
     let registry = &request.v2.registry;
     let asked = asked.map(|sid| registry.service(&sid)).transpose()?;

@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness. Personal data and secrets cannot be
 //! printed by accident: their `Debug` and `Display` are masked.
 
-/// Declares an enum whose variants have names.
+/// Declares an enum with `ALL`, `as_str` and `Display`.
 #[macro_export]
 macro_rules! named {
     (
@@ -17,7 +17,7 @@ macro_rules! named {
             /// Every variant, in the order of the declaration.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
-            /// The name in settings, lists and logs, and on the wire.
+            /// The text of the variant in settings, lists, logs and ids, and on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+

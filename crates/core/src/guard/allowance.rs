@@ -16,11 +16,11 @@ const USUAL_DAYS: f64 = 7.0;
 /// A place that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// Messages of one attempt that a verification pays back.
-const ATTEMPT_MESSAGES: u8 = 4;
+/// Messages of one series that a verification pays back.
+const SERIES_MESSAGES: u8 = 4;
 
-/// The time in which the messages of an attempt are sent.
-const ATTEMPT_SECONDS: u32 = 3_600;
+/// The longest series: messages to one number from one client.
+const SERIES_SECONDS: u32 = 3_600;
 
 /// Messages in a day that a number needs no allowance for, if it was verified in the last 30 days.
 const KNOWN_MESSAGES: u8 = 10;
@@ -124,6 +124,16 @@ impl Allowance {
     }
 }
 
+/// Positions of the allowances of a message.
+pub(super) mod slot {
+    pub const NUMBER: usize = 0;
+    pub const PREFIX: usize = 1;
+    pub const ADDRESS: usize = 2;
+    pub const NETWORK: usize = 3;
+    pub const UNPROVEN: usize = 4;
+    pub const COUNTRY: usize = 5;
+}
+
 /// What one message took. [`Guard::give_back`](super::Guard::give_back) undoes exactly that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticket {
@@ -131,7 +141,7 @@ pub struct Ticket {
     pub(super) at: u32,
     pub(super) address: Option<ClientNet>,
     pub(super) country: Option<Region>,
-    /// Whether one of the allowances of number, prefix, address, network, unproven countries, and country.
+    /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; 6],
     /// Whether its number was known.
     pub(super) is_known: bool,
@@ -146,18 +156,18 @@ pub struct NumberState {
     messages: u8,
     /// Those since its last verification.
     unverified: u8,
-    /// Messages of the present attempt that took allowances, as in [`Ticket::takes`].
+    /// Messages of the present series that took allowances, as in [`Ticket::takes`].
     took: [u8; 6],
-    /// When the attempt began.
+    /// When the series began.
     began: u32,
-    /// When a verification last paid back what its attempt took.
+    /// When a verification last paid back what its series took.
     paid: u32,
-    /// The client of the attempt.
+    /// The client of the series, and of the last message.
     pub(super) address: Option<ClientNet>,
     pub(super) country: Option<Region>,
-    /// The client of the last request, also of a refused one. A crash forgets it.
+    /// Also of a refused request. A crash forgets it.
     #[serde(skip)]
-    pub(super) client: Option<ClientNet>,
+    pub(super) last_request_client: Option<ClientNet>,
     #[serde(skip)]
     pub(super) refused: Option<Refusals>,
 }
@@ -175,23 +185,23 @@ impl NumberState {
     pub(super) const fn needs(&self) -> Range<usize> {
         match (self.messages, self.unverified) {
             (0..KNOWN_MESSAGES, 0) => 0..0,
-            (0..KNOWN_MESSAGES, 1..KNOWN_UNVERIFIED) => 2..4,
+            (0..KNOWN_MESSAGES, 1..KNOWN_UNVERIFIED) => slot::ADDRESS..slot::UNPROVEN,
             _ => 0..6,
         }
     }
 
-    /// The next verification is of a message to this client. Another client, or an hour, begins an attempt.
-    pub(super) fn turn(&mut self, ticket: &Ticket) {
-        let is_same =
-            self.address == ticket.address && ticket.at.saturating_sub(self.began) < ATTEMPT_SECONDS;
+    /// The next verification pays back this client. Another client, or an hour, begins a series.
+    pub(super) fn credit_client(&mut self, ticket: &Ticket) {
+        let is_same = self.address == ticket.address && ticket.at.saturating_sub(self.began) < SERIES_SECONDS;
         if !is_same {
             (self.began, self.took) = (ticket.at, [0; 6]);
         }
-        (self.address, self.client, self.country) = (ticket.address, ticket.address, ticket.country);
+        (self.address, self.last_request_client, self.country) =
+            (ticket.address, ticket.address, ticket.country);
     }
 
     pub(super) fn send(&mut self, ticket: &Ticket) {
-        self.turn(ticket);
+        self.credit_client(ticket);
         for (took, takes) in self.took.iter_mut().zip(ticket.takes) {
             *took = took.saturating_add(u8::from(takes));
         }
@@ -211,16 +221,16 @@ impl NumberState {
         self.paid >= ticket.at
     }
 
-    /// The number was verified. Returns the messages that its attempt took.
+    /// The number was verified. Returns the messages that its series took.
     pub(super) fn verify(&mut self, now: u32) -> [u8; 6] {
         (self.unverified, self.paid) = (0, now);
-        std::mem::take(&mut self.took).map(|took| took.min(ATTEMPT_MESSAGES))
+        std::mem::take(&mut self.took).map(|took| took.min(SERIES_MESSAGES))
     }
 
     pub(super) fn refuse(&mut self, rule: Rule, address: Option<ClientNet>, now: Timestamp) {
         let today = self.refused.filter(|refused| day(seconds(refused.last)) == day(seconds(now)));
         let messages = today.map_or(0, |today| today.messages).saturating_add(1);
-        (self.client, self.refused) = (address, Some(Refusals { messages, last: now, rule }));
+        (self.last_request_client, self.refused) = (address, Some(Refusals { messages, last: now, rule }));
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{
-    Allowance, KNOWN_COST, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, whole,
+    Allowance, KNOWN_COST, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, slot, whole,
 };
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Limit, Mode, Refused, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
@@ -17,11 +17,11 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timesta
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
 
-/// Verified numbers a day from which a prefix, address or network may use what is kept of a country: half of it, if only
+/// Verified numbers a day from which a prefix, address or network may use the reserve of a country: half of it, if only
 /// the prefix has as many and address and network have none.
-const KNOWN_PLACE: f64 = 2.0;
+const USERS_OF_RESERVE: f64 = 2.0;
 
-/// Allowances of places and numbers in memory, of some 70 bytes, and numbers of 100 more.
+/// Allowances in memory, those of numbers included: about 80 bytes each, and 180 for a number.
 pub const MOST_ALLOWANCES: usize = 700_000;
 
 /// Manual entries of all services, and as many of those for all services.
@@ -33,8 +33,8 @@ pub enum EntryAction {
     /// Messages need no allowance.
     Allow,
     Block,
-    /// So many messages to a country, beyond its allowance and that of unproven countries. Each is used once; those of
-    /// an entry for all services are of all together.
+    /// So many messages to a country, beyond its allowance and that of unproven countries. Each counts once; all services
+    /// share an entry for all services.
     Expect(u32),
 }
 
@@ -45,7 +45,7 @@ pub struct Entry {
     pub until: Timestamp,
 }
 
-/// There is no place for a further manual entry.
+/// There is no room for a further manual entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {0} manual entries of the guard already; remove some")]
 pub struct TooManyEntries(pub usize);
@@ -78,8 +78,7 @@ pub struct Guard {
     changed_entries: Vec<Key>,
 }
 
-/// What a message takes allowances of, as far as it is known: an explanation may be about a country only. Number, prefix,
-/// address, network, unproven countries together, and country.
+/// What a message takes allowances of, by [`slot`], as far as it is known: an explanation may be about a country only.
 type Subjects = [Option<Dimension>; 6];
 
 const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Option<Region>) -> Subjects {
@@ -98,14 +97,14 @@ const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Opti
     ]
 }
 
-/// A message, or a subject whose next message is explained.
-pub(super) struct Question<'a> {
+/// What is known of a message before the decision.
+pub(super) struct SendContext<'a> {
     pub(super) service: ServiceId,
-    /// The position of the service in the table.
-    position: Option<usize>,
+    /// The index of the service in the table.
+    service_index: Option<usize>,
     pub(super) subjects: Subjects,
     pub(super) is_trusted: bool,
-    /// Whether the application passes no address, and no place can be told from others.
+    /// Whether the application passes no address: clients cannot be told apart.
     pub(super) lacks_address: bool,
     /// Whether the number was verified in the last 30 days.
     pub(super) is_known: bool,
@@ -114,22 +113,33 @@ pub(super) struct Question<'a> {
 }
 
 /// An allowance as it is now, and what a message needs of it.
-pub(super) struct Place {
+pub(super) struct CurrentAllowance {
     dimension: Dimension,
-    at: Option<usize>,
+    row_index: Option<usize>,
     pub(super) limit: Limit,
     pub(super) allowance: Allowance,
     /// The last part of it, which the message may not use.
-    kept: f64,
+    reserve: f64,
     /// What the message takes.
     cost: f64,
 }
 
-/// Those of [`Subjects`], and the state of the number.
+/// The allowances of [`Subjects`], and the state of the number.
 #[derive(Default)]
-struct Places {
-    slots: [Option<Place>; 6],
+struct CurrentAllowances {
+    slots: [Option<CurrentAllowance>; 6],
     number: NumberState,
+}
+
+/// The client that the next message is assumed to come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssumedClient {
+    /// That of the number's last request.
+    Last(ClientNet),
+    /// The number's last request had no client address.
+    LastWithoutAddress,
+    /// One that has verified nothing.
+    New,
 }
 
 /// What the guard knows of a subject, and what it would decide about the next text message.
@@ -140,8 +150,7 @@ pub struct Explained {
     pub entries: Vec<(Key, Entry)>,
     /// The subject itself first, then what contains it.
     pub allowances: Vec<AllowanceNow>,
-    /// The client address of a number's last request, from which the next one is assumed to come, if it had one.
-    pub client: Option<Option<ClientNet>>,
+    pub client: AssumedClient,
     /// Of a number.
     pub refusals: Option<Refusals>,
 }
@@ -153,11 +162,11 @@ pub struct AllowanceNow {
     pub dimension: Dimension,
     pub figures: Figures,
     /// When the next message passes; `None` for now.
-    pub passes: Option<Timestamp>,
+    pub next_pass_at: Option<Timestamp>,
 }
 
 impl AllowanceNow {
-    /// As a place without users meets it.
+    /// As a client that has verified nothing meets it: without the reserve.
     pub fn new(
         service: ServiceId,
         dimension: Dimension,
@@ -165,12 +174,12 @@ impl AllowanceNow {
         rules: &GuardRules,
         now: Timestamp,
     ) -> Self {
-        let mut place = Place::new(dimension, Some((0, allowance)), rules, now);
+        let mut current = CurrentAllowance::new(dimension, Some((0, allowance)), rules, now);
         if !matches!(dimension, Dimension::Number(_)) {
-            place.keep(1.0);
+            current.reserve(1.0);
         }
-        let (figures, passes) = (place.figures(), place.passes());
-        Self { service, dimension, figures, passes }
+        let (figures, next_pass_at) = (current.figures(), current.next_pass_at());
+        Self { service, dimension, figures, next_pass_at }
     }
 
     /// Whether it has less than half of its messages.
@@ -178,34 +187,34 @@ impl AllowanceNow {
         self.figures.level.saturating_mul(2) < self.figures.most
     }
 
-    /// Tells those with the smallest part left, then the largest.
+    /// Sort key: the smallest share left first, then the largest allowance.
     pub fn rank(&self) -> (u32, Reverse<u32>) {
         let Figures { level, most, .. } = self.figures;
         (level.saturating_mul(1_000) / most.max(1), Reverse(most))
     }
 }
 
-impl Place {
+impl CurrentAllowance {
     #[expect(clippy::inline_always, reason = "a fifth fewer instructions in all")]
     #[inline(always)]
     fn new(of: Dimension, found: Option<(usize, Allowance)>, rules: &GuardRules, now: Timestamp) -> Self {
         let (limit, now) = (rules.limit(of), seconds(now));
-        let (at, allowance) = match found {
-            Some((at, allowance)) => (Some(at), allowance.at(&limit, now)),
+        let (row_index, allowance) = match found {
+            Some((index, allowance)) => (Some(index), allowance.at(&limit, now)),
             None => (None, Allowance::new(&limit, now)),
         };
-        Self { dimension: of, at, limit, allowance, kept: 0.0, cost: 1.0 }
+        Self { dimension: of, row_index, limit, allowance, reserve: 0.0, cost: 1.0 }
     }
 
-    /// Keeps the last messages for places with users, or a part of those. A full allowance still gives a message.
-    fn keep(&mut self, part: f64) {
-        let kept = part * (self.limit.kept + self.limit.kept_of_usual * self.allowance.usual);
-        self.kept = kept.min(self.allowance.most(&self.limit) - 1.0).max(0.0);
+    /// Reserves the last messages, or a part of them, for clients and prefixes with users. A full allowance still gives a message.
+    fn reserve(&mut self, part: f64) {
+        let reserve = part * (self.limit.reserve + self.limit.reserve_of_usual * self.allowance.usual);
+        self.reserve = reserve.min(self.allowance.most(&self.limit) - 1.0).max(0.0);
     }
 
     /// When a message passes it; `None` for now.
-    fn passes(&self) -> Option<Timestamp> {
-        self.allowance.has(&self.limit, if self.cost > 0.0 { self.kept + self.cost } else { 0.0 })
+    fn next_pass_at(&self) -> Option<Timestamp> {
+        self.allowance.has(&self.limit, if self.cost > 0.0 { self.reserve + self.cost } else { 0.0 })
     }
 
     fn figures(&self) -> Figures {
@@ -233,52 +242,53 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, is_trusted } = *signals;
-        let question = Question {
+        let context = SendContext {
             is_trusted,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
-            ..self.question(service, subjects(number, address, country), rules, now)
+            ..self.context(service, subjects(number, address, country), rules, now)
         };
         let broken = rules.fixed(country, number_type, channel);
-        let mut places = Places::default();
-        let (findings, announced) = self.decide(&question, broken, &mut places);
+        let mut allowances = CurrentAllowances::default();
+        let (findings, announced) = self.decide(&context, broken, &mut allowances);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
-            let (place, row) = self.place(&question, Dimension::Number(number));
+            let (current, row) = self.current(&context, Dimension::Number(number));
             // A flood of refused requests pushes out nothing.
             if row.is_some() || self.rows.has_room() {
                 let mut state = row.and_then(|row| row.number_at(seconds(now))).unwrap_or_default();
                 state.refuse(rule, address, now);
-                self.write(&question, &place, Some(&state), false);
+                self.write(&context, &current, Some(&state), false);
             }
             return assessment;
         }
-        let Places { slots, number: state } = &mut places;
-        let takes = slots.each_ref().map(|place| place.as_ref().is_some_and(|place| place.cost > 0.0));
-        let is_known = question.is_known;
+        let CurrentAllowances { slots, number: state } = &mut allowances;
+        let takes =
+            slots.each_ref().map(|current| current.as_ref().is_some_and(|current| current.cost > 0.0));
+        let is_known = context.is_known;
         let ticket = Ticket { at: seconds(now), address, country, takes, is_known, announced };
-        if slots[0].is_none() {
-            self.turn(&question, number, &ticket);
+        if slots[slot::NUMBER].is_none() {
+            self.credit_client(&context, number, &ticket);
         }
         state.send(&ticket);
-        for (slot, place) in slots.iter_mut().enumerate() {
-            let Some(place) = place else { continue };
-            if slot == 0 {
+        for (slot, current) in slots.iter_mut().enumerate() {
+            let Some(current) = current else { continue };
+            if slot == slot::NUMBER {
                 assessment.ticket = ticket;
             }
-            place.allowance.take(&place.limit, place.cost);
-            self.write(&question, place, (slot == 0).then_some(&*state), true);
+            current.allowance.take(&current.limit, current.cost);
+            self.write(&context, current, (slot == slot::NUMBER).then_some(&*state), true);
         }
         self.announce(announced, |left| left.saturating_sub(1));
         assessment
     }
 
-    /// A message needed no allowance, trusted or allowed: its verification pays no client of an earlier one.
-    fn turn(&mut self, question: &Question<'_>, number: PhoneNumber, ticket: &Ticket) {
-        let (place, row) = self.place(question, Dimension::Number(number));
+    /// For a trusted or allowed message: its verification must not pay back an earlier message's client.
+    fn credit_client(&mut self, context: &SendContext<'_>, number: PhoneNumber, ticket: &Ticket) {
+        let (current, row) = self.current(context, Dimension::Number(number));
         if let Some(mut state) = row.and_then(|row| row.number_at(ticket.at)) {
-            state.turn(ticket);
-            self.write(question, &place, Some(&state), true);
+            state.credit_client(ticket);
+            self.write(context, &current, Some(&state), true);
         }
     }
 
@@ -296,10 +306,10 @@ impl Guard {
         }
         self.announce(ticket.announced, |left| left.saturating_add(1));
         let (subjects, is_known) = (subjects(number, ticket.address, ticket.country), ticket.is_known);
-        let question = Question { is_known, ..self.question(service, subjects, rules, now) };
+        let context = SendContext { is_known, ..self.context(service, subjects, rules, now) };
         let mut is_paid = false;
         for (of, takes) in subjects.into_iter().zip(ticket.takes) {
-            let Some((mut place, row)) = of.map(|of| self.place(&question, of)) else { continue };
+            let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
             // One without a row is full.
             let Some(row) = row else { continue };
             let mut state = row.number_at(seconds(now));
@@ -308,13 +318,13 @@ impl Guard {
             }
             let gives = takes && !is_paid;
             if gives || state.is_some() {
-                place.allowance.take(&place.limit, if gives { -place.cost } else { 0.0 });
-                self.write(&question, &place, state.as_ref(), true);
+                current.allowance.take(&current.limit, if gives { -current.cost } else { 0.0 });
+                self.write(&context, &current, state.as_ref(), true);
             }
         }
     }
 
-    /// The number was verified. Pays back what its attempt took, and more for a number that was not known. Returns its
+    /// The number was verified. Pays back what its series took, and more for a number that was not known. Returns its
     /// record, which the caller stores; without it, the number counts as no user.
     pub fn verified(
         &mut self,
@@ -334,21 +344,21 @@ impl Guard {
         let (is_known, has_record) = (earlier.is_some(), verified.is_some());
         let known = self.number(service, number).map(|state| (state.address, state.country));
         let (address, country) = known.unwrap_or_else(|| (None, number.region()));
-        let question = self.question(service, subjects(number, address, country), rules, now);
-        let mut places = Places::default();
-        self.places(&question, true, &mut places);
-        let took = places.number.verify(seconds(now));
-        for (slot, place) in places.slots.iter_mut().enumerate() {
-            let Some(place) = place else { continue };
-            let is_number = slot == 0;
+        let context = self.context(service, subjects(number, address, country), rules, now);
+        let mut allowances = CurrentAllowances::default();
+        self.current_allowances(&context, true, &mut allowances);
+        let took = allowances.number.verify(seconds(now));
+        for (slot, current) in allowances.slots.iter_mut().enumerate() {
+            let Some(current) = current else { continue };
+            let is_number = slot == slot::NUMBER;
             let is_counted = is_counted && has_record && !is_number;
             // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
-            let bonus = if has_record && !is_known { place.limit.bonus } else { 0.0 };
+            let bonus = if has_record && !is_known { current.limit.bonus } else { 0.0 };
             let paid = if is_number && is_known { 0.0 } else { f64::from(took[slot]) + bonus };
-            let is_written = if is_number { place.at.is_some() } else { is_counted || paid > 0.0 };
+            let is_written = if is_number { current.row_index.is_some() } else { is_counted || paid > 0.0 };
             if is_written {
-                place.allowance.pay(&place.limit, paid, is_counted);
-                self.write(&question, place, is_number.then_some(&places.number), true);
+                current.allowance.pay(&current.limit, paid, is_counted);
+                self.write(&context, current, is_number.then_some(&allowances.number), true);
             }
         }
         verified
@@ -395,7 +405,7 @@ impl Guard {
             (None, None) => return Ok(None),
         };
         if known.is_none() {
-            // A service may have a fifth of the places that others leave.
+            // A service may have a fifth of what others leave.
             let of_services = |of: &&Key| of.service.is_some() == key.service.is_some();
             let (all, own) =
                 self.entries.keys().filter(of_services).fold((0, 0), |(all, own), other| {
@@ -442,9 +452,8 @@ impl Guard {
         self.entries.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)
     }
 
-    /// What the guard knows of a subject, and what it would decide about the next text message to or from it: from the client
-    /// address of a number's last request, and from a place without users for other subjects. The type is that of the subject's
-    /// numbers, and the country theirs.
+    /// What the guard knows of a subject, and what it would decide about the next text message to or from it, from the
+    /// [`AssumedClient`]. The type is that of the subject's numbers, and the country theirs.
     pub fn explain(
         &self,
         service: ServiceId,
@@ -460,7 +469,9 @@ impl Guard {
         };
         let (unproven, of_country) = (Some(Dimension::Unproven), Some(Dimension::Country(country)));
         let subjects = match dimension {
-            Dimension::Number(number) => subjects(number, known.and_then(|known| known.client), country),
+            Dimension::Number(number) => {
+                subjects(number, known.and_then(|known| known.last_request_client), country)
+            }
             Dimension::Prefix(_) => [None, Some(dimension), None, None, unproven, of_country],
             Dimension::Address(of) => {
                 [None, None, Some(dimension), Some(Dimension::Network(of.network())), None, None]
@@ -469,33 +480,37 @@ impl Guard {
             Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension)],
             Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None],
         };
-        let client = known.map(|known| known.client);
-        let question = Question {
-            lacks_address: client == Some(None),
+        let client = known.map_or(AssumedClient::New, |known| {
+            known.last_request_client.map_or(AssumedClient::LastWithoutAddress, AssumedClient::Last)
+        });
+        let context = SendContext {
+            lacks_address: client == AssumedClient::LastWithoutAddress,
             is_known: verified.is_some(),
-            ..self.question(service, subjects, rules, now)
+            ..self.context(service, subjects, rules, now)
         };
-        let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[5].is_some());
-        let (mut places, mut taken) = (Places::default(), Places::default());
-        self.places(&question, true, &mut places);
-        let allowance =
-            |place: &Place| AllowanceNow::new(service, place.dimension, place.allowance, rules, now);
+        let broken =
+            rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[slot::COUNTRY].is_some());
+        let (mut allowances, mut taken) = (CurrentAllowances::default(), CurrentAllowances::default());
+        self.current_allowances(&context, true, &mut allowances);
+        let allowance = |current: &CurrentAllowance| {
+            AllowanceNow::new(service, current.dimension, current.allowance, rules, now)
+        };
         Explained {
-            entries: self.entries_about(&question, &subjects).collect(),
-            assessment: Assessment::of(self.decide(&question, broken, &mut taken).0),
-            allowances: places.slots.iter().flatten().map(allowance).collect(),
+            entries: self.entries_about(&context, &subjects).collect(),
+            assessment: Assessment::of(self.decide(&context, broken, &mut taken).0),
+            allowances: allowances.slots.iter().flatten().map(allowance).collect(),
             client,
             refusals: known.and_then(|known| known.refused),
         }
     }
 
     fn number(&self, service: ServiceId, number: PhoneNumber) -> Option<&NumberState> {
-        let (_, row) = self.rows.find(self.rows.position(service), Dimension::Number(number))?;
+        let (_, row) = self.rows.find(self.rows.service_index(service), Dimension::Number(number))?;
         row.number.as_deref()
     }
 
     /// The client address of the last message to a number.
-    pub fn address(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
+    pub fn last_message_client(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
         self.number(service, number)?.address
     }
 
@@ -534,24 +549,24 @@ impl Guard {
     pub fn restore(&mut self, row: GuardRow) {
         match row {
             GuardRow::Allowance(service, dimension, row) => {
-                let position = self.rows.position(service);
-                self.rows.change((position, None), (service, dimension), false, |known| *known = row);
+                let service_index = self.rows.service_index(service);
+                self.rows.change((service_index, None), (service, dimension), false, |known| *known = row);
             }
             GuardRow::Entry(key, entry) => drop(self.entries.insert(key, entry)),
         }
     }
 
     /// Decides about a message, and takes nothing yet: the findings, and the entry that announces it. `broken` are the lists and
-    /// types that it breaks. `places` become what it takes; none of a message that needs nothing and is not counted.
+    /// types that it breaks. `allowances` become what it takes; none of a message that needs nothing and is not counted.
     fn decide(
         &self,
-        question: &Question<'_>,
+        context: &SendContext<'_>,
         broken: impl Iterator<Item = (Rule, Effect)>,
-        places: &mut Places,
+        allowances: &mut CurrentAllowances,
     ) -> (Vec<Finding>, Option<Key>) {
-        let Question { service, subjects, is_trusted, is_known, rules, now, .. } = *question;
+        let SendContext { service, subjects, is_trusted, is_known, rules, now, .. } = *context;
         let entry = self
-            .entries_about(question, &subjects)
+            .entries_about(context, &subjects)
             .find(|(_, entry)| !matches!(entry.action, EntryAction::Expect(_)));
         let mut findings = Vec::new();
         if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
@@ -559,10 +574,10 @@ impl Guard {
         }
         for (rule, effect) in broken {
             let of = match rule {
-                Rule::CountryList => subjects[5],
+                Rule::CountryList => subjects[slot::COUNTRY],
                 // A trusted message may go to every type.
                 _ if is_trusted => None,
-                _ => subjects[0].or(subjects[5]),
+                _ => subjects[slot::NUMBER].or(subjects[slot::COUNTRY]),
             };
             findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), effect)));
         }
@@ -570,23 +585,25 @@ impl Guard {
         if is_refused || is_trusted || entry.is_some() || rules.mode == Mode::Off {
             return (findings, None);
         }
-        self.places(question, false, places);
-        let slots = &mut places.slots;
-        let lacks = slots[4..].iter().flatten().any(|place| place.passes().is_some());
-        let mut announcements = self.entries_about(question, if lacks { &subjects[5..] } else { &[] });
+        self.current_allowances(context, false, allowances);
+        let slots = &mut allowances.slots;
+        let lacks = slots[slot::UNPROVEN..].iter().flatten().any(|current| current.next_pass_at().is_some());
+        let mut announcements =
+            self.entries_about(context, if lacks { &subjects[slot::COUNTRY..] } else { &[] });
         let announced = announcements
             .find(|(_, entry)| matches!(entry.action, EntryAction::Expect(1..)))
             .map(|(key, _)| key);
         if announced.is_some() {
-            slots[4..].fill_with(|| None);
+            slots[slot::UNPROVEN..].fill_with(|| None);
         }
         // A known number needs no allowance again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
-        findings.extend(slots.iter().flatten().filter_map(|place| {
-            let until = place.passes().map(|until| free_at.map_or(until, |free_at| until.min(free_at)))?;
-            let key = Key::new(Some(service), place.dimension);
-            let finding = Finding::new(place.limit.rule, key, Effect::of(rules.mode));
-            Some(Finding { figures: Some(place.figures()), until: Some(until), ..finding })
+        findings.extend(slots.iter().flatten().filter_map(|current| {
+            let until =
+                current.next_pass_at().map(|until| free_at.map_or(until, |free_at| until.min(free_at)))?;
+            let key = Key::new(Some(service), current.dimension);
+            let finding = Finding::new(current.limit.rule, key, Effect::of(rules.mode));
+            Some(Finding { figures: Some(current.figures()), until: Some(until), ..finding })
         }));
         (findings, announced)
     }
@@ -595,80 +612,99 @@ impl Guard {
     /// all services.
     fn entries_about(
         &self,
-        question: &Question<'_>,
+        context: &SendContext<'_>,
         subjects: &[Option<Dimension>],
     ) -> impl Iterator<Item = (Key, Entry)> {
         let subjects = if self.entries.is_empty() { &[] } else { subjects };
-        let (scopes, now) = ([Some(question.service), None], question.now);
+        let (scopes, now) = ([Some(context.service), None], context.now);
         let keys = subjects.iter().flatten().flat_map(move |of| scopes.map(|scope| Key::new(scope, *of)));
         keys.filter_map(move |key| Some((key, self.entry(&key, now)?)))
     }
 
-    pub(super) fn question<'a>(
+    pub(super) fn context<'a>(
         &self,
         service: ServiceId,
         subjects: Subjects,
         rules: &'a GuardRules,
         now: Timestamp,
-    ) -> Question<'a> {
-        let position = self.rows.position(service);
+    ) -> SendContext<'a> {
+        let service_index = self.rows.service_index(service);
         let (is_trusted, lacks_address, is_known) = (false, false, false);
-        Question { service, position, subjects, is_trusted, lacks_address, is_known, rules, now }
+        SendContext { service, service_index, subjects, is_trusted, lacks_address, is_known, rules, now }
     }
 
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
     /// it needs, and that of the number.
-    fn places(&self, question: &Question<'_>, all: bool, Places { slots, number }: &mut Places) {
+    fn current_allowances(
+        &self,
+        context: &SendContext<'_>,
+        all: bool,
+        CurrentAllowances { slots, number }: &mut CurrentAllowances,
+    ) {
         let mut needs = 0..6;
-        for slot in [0, 1, 2, 3, 5, 4] {
-            let of = question.subjects[slot].filter(|_| slot == 0 || needs.contains(&slot));
-            // The country decides whether it is one of the unproven.
-            let is_proven = slot == 4 && slots[5].as_ref().is_some_and(|of| of.allowance.usual >= PROVEN);
+        // The country decides whether it is one of the unproven.
+        for slot in [slot::NUMBER, slot::PREFIX, slot::ADDRESS, slot::NETWORK, slot::COUNTRY, slot::UNPROVEN]
+        {
+            let of = context.subjects[slot].filter(|_| slot == slot::NUMBER || needs.contains(&slot));
+            let country = slots[slot::COUNTRY].as_ref();
+            let is_proven = slot == slot::UNPROVEN && country.is_some_and(|of| of.allowance.usual >= PROVEN);
             let Some(of) = of.filter(|_| !is_proven) else { continue };
-            let (place, row) = self.place(question, of);
-            let place = slots[slot].insert(place);
-            if slot == 0 {
-                *number = row.and_then(|row| row.number_at(seconds(question.now))).unwrap_or_default();
-                if question.is_known && !all {
+            let (current, row) = self.current(context, of);
+            let current = slots[slot].insert(current);
+            if slot == slot::NUMBER {
+                *number = row.and_then(|row| row.number_at(seconds(context.now))).unwrap_or_default();
+                if context.is_known && !all {
                     needs = number.needs();
-                    place.cost = if needs.contains(&0) { place.cost } else { 0.0 };
+                    current.cost = if needs.contains(&slot::NUMBER) { current.cost } else { 0.0 };
                 }
             }
         }
-        let usual = slots.each_ref().map(|place| place.as_ref().map_or(0.0, |place| place.allowance.usual));
+        let usual =
+            slots.each_ref().map(|current| current.as_ref().map_or(0.0, |current| current.allowance.usual));
         let [_, prefix, address, network, _, country] = usual;
         let around = address.max(network);
-        let is_strange = around < NO_USERS && !question.lacks_address;
-        let keeps = |is_kept: bool| if is_kept { 1.0 } else { 0.0 };
+        let is_unproven_client = around < NO_USERS && !context.lacks_address;
+        let fraction = |is_reserved: bool| f64::from(u8::from(is_reserved));
+        let of_prefix = fraction(is_unproven_client);
         // Prefixes are public: an attacker can choose one with users.
-        let of_country = if around.max(prefix) < KNOWN_PLACE { 1.0 } else { 0.5 * keeps(is_strange) };
-        let of_unproven = keeps(is_strange || country < NO_USERS);
-        let parts = [0.0, keeps(is_strange), 0.0, 0.0, of_unproven, of_country];
-        for (place, part) in slots.iter_mut().zip(parts) {
-            if let Some(place) = place {
-                place.keep(part);
+        let of_country = if around.max(prefix) < USERS_OF_RESERVE { 1.0 } else { 0.5 * of_prefix };
+        let of_unproven = fraction(is_unproven_client || country < NO_USERS);
+        let parts = [0.0, of_prefix, 0.0, 0.0, of_unproven, of_country];
+        for (current, part) in slots.iter_mut().zip(parts) {
+            if let Some(current) = current {
+                current.reserve(part);
             }
         }
     }
 
-    /// A row as it is now, and as it was changed last.
+    /// The allowance now, and the stored row.
     #[expect(clippy::inline_always, reason = "a fifth fewer instructions in all")]
     #[inline(always)]
-    pub(super) fn place(&self, question: &Question<'_>, of: Dimension) -> (Place, Option<&Row>) {
-        let Question { position, rules, now, is_known, .. } = *question;
-        let found = self.rows.find(position, of);
-        let mut place = Place::new(of, found.map(|(at, row)| (at, row.allowance)), rules, now);
+    pub(super) fn current(
+        &self,
+        context: &SendContext<'_>,
+        of: Dimension,
+    ) -> (CurrentAllowance, Option<&Row>) {
+        let SendContext { service_index, rules, now, is_known, .. } = *context;
+        let found = self.rows.find(service_index, of);
+        let mut current = CurrentAllowance::new(of, found.map(|(at, row)| (at, row.allowance)), rules, now);
         if is_known && matches!(of, Dimension::Number(_)) {
-            place.cost = KNOWN_COST.min(place.limit.floor);
+            current.cost = KNOWN_COST.min(current.limit.floor);
         }
-        (place, found.map(|(_, row)| row))
+        (current, found.map(|(_, row)| row))
     }
 
-    /// Writes what has changed of a place, and of its number.
-    fn write(&mut self, question: &Question<'_>, place: &Place, number: Option<&NumberState>, stores: bool) {
-        let name = (question.service, place.dimension);
-        self.rows.change((question.position, place.at), name, stores, |row| {
-            row.allowance = place.allowance;
+    /// Writes what has changed of an allowance, and of its number.
+    fn write(
+        &mut self,
+        context: &SendContext<'_>,
+        current: &CurrentAllowance,
+        number: Option<&NumberState>,
+        stores: bool,
+    ) {
+        let name = (context.service, current.dimension);
+        self.rows.change((context.service_index, current.row_index), name, stores, |row| {
+            row.allowance = current.allowance;
             match (&mut row.number, number) {
                 (Some(known), Some(number)) => **known = *number,
                 (known, Some(number)) => *known = Some(Box::new(*number)),

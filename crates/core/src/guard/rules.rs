@@ -7,50 +7,42 @@ use serde::{Deserialize, Serialize};
 use super::allowance::Ticket;
 use super::signals::{Dimension, Key};
 use crate::domain::{Channel, NumberType, Region, Timestamp};
+use crate::named;
 
-/// What a rule does when a send breaks it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    Off,
-    /// The send passes, and the finding is recorded.
-    Record,
-    #[default]
-    Block,
+named! {
+    /// What a rule does when a send breaks it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Mode {
+        Off = "off",
+        /// The send passes, and the finding is recorded.
+        Record = "record",
+        #[default]
+        Block = "block",
+    }
 }
 
-/// Names a rule in findings. Records contain the position of the variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Rule {
-    /// A manual entry of the operator.
-    Entry,
-    /// `allowed-countries` and `blocked-countries`.
-    CountryList,
-    /// Numbers that are [`Special`](crate::domain::NumberType::Special).
-    NumberType,
-    /// A landline, for a text message.
-    Landline,
-    /// Unverified messages to one number.
-    Number,
-    /// The allowances.
-    Prefix,
-    Address,
-    Network,
-    Country,
-    Unproven,
-    /// A budget of messages or money. The server decides it.
-    Budget,
-}
-
-impl Rule {
-    /// The names of all rules in metrics, answers and the log.
-    #[rustfmt::skip]
-    pub const NAMES: [&'static str; 11] = [
-        "entry", "country_list", "number_type", "landline", "number", "prefix", "address", "network", "country", "unproven",
-        "budget",
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        Self::NAMES[self as usize]
+named! {
+    /// Names a rule in findings. Records contain the position of the variant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum Rule {
+        /// A manual entry of the operator.
+        Entry = "entry",
+        /// `allowed-countries` and `blocked-countries`.
+        CountryList = "country_list",
+        /// Numbers that are [`Special`](crate::domain::NumberType::Special).
+        NumberType = "number_type",
+        /// A landline, for a text message.
+        Landline = "landline",
+        /// Unverified messages to one number.
+        Number = "number",
+        /// The allowances.
+        Prefix = "prefix",
+        Address = "address",
+        Network = "network",
+        Country = "country",
+        Unproven = "unproven",
+        /// A budget of messages or money. The server decides it.
+        Budget = "budget",
     }
 }
 
@@ -66,7 +58,7 @@ pub struct GuardRules {
     /// `None` for all countries.
     pub allowed_countries: Option<BTreeSet<Region>>,
     pub blocked_countries: BTreeSet<Region>,
-    /// Unverified messages to one number. They come back over a day.
+    /// Unverified messages to one number. Refilled over a day.
     pub sends_per_number: u32,
     /// Unverified messages in a day for each one that is usually verified.
     pub tolerance: u32,
@@ -100,10 +92,10 @@ impl Default for GuardRules {
 impl GuardRules {
     /// How an allowance fills, and the rule about it.
     pub(super) fn limit(&self, of: Dimension) -> Limit {
-        // Parts of the floor that refill in a day, and that are kept. With this refill, a prefix with one known number gives
+        // Parts of the floor that refill in a day, and of the reserve. With this refill, a prefix with one known number gives
         // less than 20 messages a day, with the ten that the number needs no allowance for. Then parts of the usual messages:
-        // refilled in a day, stored and kept. Numbers of an attacker's own in many small countries would pay for those, too.
-        let (rule, floor, [refill, kept], [usual, stored, kept_of_usual], bonus) = match of {
+        // refilled in a day, stored and reserved. Numbers of an attacker's own in many small countries would pay for those, too.
+        let (rule, floor, [refill, reserve], [usual, stored, reserve_of_usual], bonus) = match of {
             Dimension::Prefix(_) => (Rule::Prefix, self.prefix, [0.9, 0.3], [1.0, 1.0, 0.0], 2.0),
             Dimension::Address(_) => (Rule::Address, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
             Dimension::Network(_) => (Rule::Network, self.network, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
@@ -120,8 +112,8 @@ impl GuardRules {
             refill: refill * floor,
             tolerance: usual * tolerance,
             stored,
-            kept: kept * floor,
-            kept_of_usual: kept_of_usual * tolerance,
+            reserve: reserve * floor,
+            reserve_of_usual: reserve_of_usual * tolerance,
             bonus: bonus * tolerance,
             paid: if rule == Rule::Prefix { 2.0 * floor } else { f64::INFINITY },
         }
@@ -158,10 +150,10 @@ pub(super) struct Limit {
     pub(super) tolerance: f64,
     /// Days of its usual messages that a full allowance has.
     pub(super) stored: f64,
-    /// Messages that are kept for places with users, and the part of the usual ones.
-    pub(super) kept: f64,
-    pub(super) kept_of_usual: f64,
-    /// What the verification of a new number pays beside what its attempt took.
+    /// The last messages, for prefixes, clients and countries with users; and that for each usual one.
+    pub(super) reserve: f64,
+    pub(super) reserve_of_usual: f64,
+    /// What the verification of a new number pays beside what its series took.
     pub(super) bonus: f64,
     /// The most that verifications pay in a day, beside the usual ones. A user who verifies and the owner of a range who reads
     /// the codes look alike.
@@ -215,20 +207,17 @@ impl Finding {
     }
 }
 
-/// The consequence of a finding. Records contain the position of the variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Effect {
-    Refused,
-    /// The rule only records.
-    Recorded,
+named! {
+    /// The consequence of a finding. Records contain the position of the variant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum Effect {
+        Refused = "refused",
+        /// The rule only records.
+        Recorded = "recorded",
+    }
 }
 
 impl Effect {
-    /// Its name in metrics, answers and the log.
-    pub const fn as_str(self) -> &'static str {
-        if matches!(self, Self::Refused) { "refused" } else { "recorded" }
-    }
-
     pub(super) const fn of(mode: Mode) -> Self {
         if matches!(mode, Mode::Block) { Self::Refused } else { Self::Recorded }
     }

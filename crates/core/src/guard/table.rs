@@ -17,7 +17,7 @@ const GUARANTEED: usize = 1_000;
 /// miss of the processor's cache.
 const COMPARED_SERVICES: usize = 4;
 
-/// Where a page begins: positions of a service and of a row. A row that moves meanwhile may be missed.
+/// Where a page begins: indexes of a service and of a row. A row that moves meanwhile may be missed.
 pub type PageStart = (usize, usize);
 
 /// Allowances of places, and where the next page begins.
@@ -38,9 +38,9 @@ pub struct Table {
     /// Rows that were dropped because the table was full.
     pub dropped: u64,
     hasher: FixedState,
-    /// The position of the service with the most rows, as far as it was found.
+    /// The index of the service with the most rows, as far as it was found.
     fullest: usize,
-    /// The position at which the next look for it, and for a row to drop, begins.
+    /// The index at which the next look for it, and for a row to drop, begins.
     hand: usize,
     /// The row that a sweep looks at next.
     swept: PageStart,
@@ -55,16 +55,16 @@ impl Table {
         Self { services, changed, len: 0, most, dropped: 0, hasher, fullest: 0, hand: 0, swept }
     }
 
-    /// The position of a service until the next sweep.
-    pub(super) fn position(&self, service: ServiceId) -> Option<usize> {
+    /// The index of a service until the next sweep.
+    pub(super) fn service_index(&self, service: ServiceId) -> Option<usize> {
         self.services.get_index_of(&service)
     }
 
-    /// A row of the service at this position, and its position as long as none of the service is removed.
-    pub(super) fn find(&self, service: Option<usize>, key: Dimension) -> Option<(usize, &Row)> {
-        let (_, rows) = self.services.get_index(service?)?;
-        let (position, _, (row, _)) = rows.get_full(&key)?;
-        Some((position, row))
+    /// A row of the service at this index, and its own index as long as no row of the service is removed.
+    pub(super) fn find(&self, service_index: Option<usize>, key: Dimension) -> Option<(usize, &Row)> {
+        let (_, rows) = self.services.get_index(service_index?)?;
+        let (row_index, _, (row, _)) = rows.get_full(&key)?;
+        Some((row_index, row))
     }
 
     pub const fn held(&self) -> usize {
@@ -93,37 +93,37 @@ impl Table {
         (page.collect(), next.filter(|next| next.0 == service || of.is_none()))
     }
 
-    /// Changes a row, a new one if there is none. `place` and `at` are the positions of its service and of it, if they were
-    /// found.
+    /// Changes a row, a new one if there is none. The indexes are those of [`service_index`](Self::service_index) and
+    /// [`find`](Self::find).
     pub(super) fn change(
         &mut self,
-        (place, at): (Option<usize>, Option<usize>),
+        (service_index, row_index): (Option<usize>, Option<usize>),
         (service, key): (ServiceId, Dimension),
         stores: bool,
         change: impl FnOnce(&mut Row),
     ) {
-        let place = place.unwrap_or_else(|| {
+        let service_index = service_index.unwrap_or_else(|| {
             let entry = self.services.entry(service);
-            let place = entry.index();
+            let index = entry.index();
             entry.or_insert_with(|| Rows::with_hasher(self.hasher.clone()));
-            place
+            index
         });
-        let rows = &mut self.services[place];
-        // A new row may have taken the place of one of the service.
-        let found = at.and_then(|at| rows.get_index_mut(at)).filter(|(found, _)| **found == key);
+        let rows = &mut self.services[service_index];
+        // `drop_one` may have moved the row: check the key.
+        let found = row_index.and_then(|index| rows.get_index_mut(index)).filter(|(found, _)| **found == key);
         let (row, was_changed) = if let Some((_, row)) = found {
             row
         } else {
             if self.len >= self.most && !rows.contains_key(&key) {
-                self.drop_one(place);
+                self.drop_one(service_index);
             }
-            let rows = &mut self.services[place];
+            let rows = &mut self.services[service_index];
             let before = rows.len();
             let entry = rows.entry(key);
-            let at = entry.index();
+            let index = entry.index();
             entry.or_default();
             self.len += rows.len() - before;
-            &mut rows[at]
+            &mut rows[index]
         };
         change(row);
         if stores && !std::mem::replace(was_changed, true) {
@@ -196,11 +196,11 @@ impl Table {
         }
     }
 
-    /// Drops the row that is worth least of those that are compared, before the service at `own` gets one. With its share or
-    /// more it loses one of its own; with few, the fullest service does.
+    /// Drops the row that is worth least of those that are compared, before the service at `own` gets one. A service with its
+    /// share or more loses its own row; otherwise the fullest service loses one.
     fn drop_one(&mut self, own: usize) {
         let (services, hand) = (self.services.len(), self.hand);
-        let len = |place: &usize| self.services.get_index(*place).map_or(0, |(_, rows)| rows.len());
+        let len = |index: &usize| self.services.get_index(*index).map_or(0, |(_, rows)| rows.len());
         let next = (0..COMPARED_SERVICES).map(|step| (hand + step) % services);
         let fullest = next.chain([self.fullest, own]).max_by_key(len).unwrap_or(own);
         let (of_own, share) = (len(&own), self.most / services);
@@ -209,8 +209,8 @@ impl Table {
         } else {
             [Some(fullest), (of_own >= GUARANTEED.min(share)).then_some(own)]
         };
-        let least = of.into_iter().flatten().filter_map(|place| {
-            let (service, rows) = self.services.get_index(place)?;
+        let least = of.into_iter().flatten().filter_map(|index| {
+            let (service, rows) = self.services.get_index(index)?;
             let len = rows.len();
             let compared = (0..COMPARED.min(len)).filter_map(|step| rows.get_index((hand + step) % len));
             compared.map(|(key, (row, _))| (row.worth(), *service, *key)).min()

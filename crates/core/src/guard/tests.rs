@@ -93,7 +93,7 @@ fn a_part_of_a_country_with_users_is_for_places_with_users() {
 }
 
 #[test]
-fn half_of_that_part_is_not_for_strangers_in_prefixes_with_users() {
+fn half_of_that_part_is_not_for_new_clients_in_prefixes_with_users() {
     let mut world = World::with_users();
     let users_of = |prefix: u64, n: u64| DE + 10_000 * prefix + n;
     // Ten prefixes of four users a day.
@@ -119,7 +119,7 @@ fn half_of_that_part_is_not_for_strangers_in_prefixes_with_users() {
 }
 
 #[test]
-fn a_verification_pays_back_its_attempt_and_two_messages_more() {
+fn a_verification_pays_back_its_series_and_two_messages_more() {
     let mut world = World::new();
     assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
     world.verify(TJ);
@@ -287,7 +287,7 @@ fn an_announced_message_is_paid_back_only_to_what_it_took_from() {
 }
 
 #[test]
-fn at_most_four_messages_of_an_attempt_are_paid_back() {
+fn at_most_four_messages_of_a_series_are_paid_back() {
     let mut world = World::new();
     (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
     let before = world.level(Dimension::Prefix(TJ / 10_000));
@@ -296,7 +296,7 @@ fn at_most_four_messages_of_an_attempt_are_paid_back() {
 }
 
 #[test]
-fn an_attempt_ends_after_an_hour() {
+fn a_series_ends_after_an_hour() {
     let mut world = World::new();
     (0..4).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
     world.pass(HOUR);
@@ -325,7 +325,7 @@ fn a_number_counts_as_usual_once_in_seven_days() {
     let mut world = World::new();
     let usual = |world: &World| {
         let dimension = Dimension::Prefix(TJ / 10_000);
-        world.place(dimension).allowance.usual
+        world.current(dimension).allowance.usual
     };
     for day in 0..8 {
         let before = usual(&world);
@@ -579,7 +579,7 @@ fn a_message_of_a_forgotten_number_is_given_back() {
 }
 
 #[test]
-fn six_messages_of_an_attempt_that_were_not_sent_give_back_six() {
+fn six_messages_of_a_series_that_were_not_sent_give_back_six() {
     let mut world = World::new();
     (0..6).for_each(|_| assert_eq!(world.send(TJ), Ok(())));
     (0..6).for_each(|_| world.give_back(TJ));
@@ -796,10 +796,10 @@ impl World {
         self.figures(dimension).level
     }
 
-    fn place(&self, dimension: Dimension) -> decide::Place {
+    fn current(&self, dimension: Dimension) -> decide::CurrentAllowance {
         let (service, rules, now) = (ServiceId::DEFAULT, &self.rules, self.now);
-        let question = self.guard.question(service, [None; 6], rules, now);
-        self.guard.place(&question, dimension).0
+        let context = self.guard.context(service, [None; 6], rules, now);
+        self.guard.current(&context, dimension).0
     }
 
     fn figures(&self, dimension: Dimension) -> Figures {

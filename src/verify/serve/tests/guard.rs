@@ -180,8 +180,8 @@ async fn a_list_and_an_explanation_tell_one_time_and_the_assumed_client() {
     let listed = listed.into_iter().find(|item| item.subject == exact(prefix)).expect("the prefix");
     assert!(listed.date_until.is_some());
     for (subject, client, refused) in [
-        (prefix, Some("one in a network without users"), true),
-        (Dimension::Number(phone(TJ + 7_000)), Some("one in a network without users"), true),
+        (prefix, Some("one that has verified nothing"), true),
+        (Dimension::Number(phone(TJ + 7_000)), Some("one that has verified nothing"), true),
         (Dimension::Number(phone(TJ + 1)), Some("one without an address, as in the last request"), false),
         (Dimension::Number(phone(TJ + 11)), Some("192.0.2.7, as in the last request"), true),
     ] {
@@ -200,6 +200,9 @@ async fn a_number_of_no_plan_is_explained_as_refused() {
     assert!(matches!(world.begins(asking(no_plan)).await, Err(Refused::Invalid(_))));
     let explained = explained(&world, Dimension::Number(no_plan));
     assert!(explained.refused && explained.reasons[0].contains("60200"), "{explained:?}");
+    let default = world.registry.service_by_id(ServiceId::DEFAULT).expect("the default service");
+    let explained = guard(&world).explain(Some(&default), Dimension::Number(no_plan));
+    assert!(!explained.services[0].refused, "compatible routes accept it: {explained:?}");
 }
 
 #[tokio::test(start_paused = true)]

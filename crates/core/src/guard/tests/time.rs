@@ -100,8 +100,8 @@ proptest! {
             }
             let (rows, _) = world.guard.rows.page(Some(ServiceId::DEFAULT), (0, 0), 1_000);
             for (_, dimension, _) in rows {
-                let place = world.place(dimension);
-                let (level, most) = (place.allowance.level, place.allowance.most(&place.limit));
+                let current = world.current(dimension);
+                let (level, most) = (current.allowance.level, current.allowance.most(&current.limit));
                 prop_assert!((0.0..=most).contains(&level), "{}: {} of {}", dimension, level, most);
             }
         }
