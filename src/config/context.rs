@@ -72,7 +72,7 @@ impl ConfigErrors {
         self.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 
-    /// Warnings beside the errors; often they name the reason, such as a misspelt key.
+    /// Warnings beside the errors; often they name the reason, such as a misspelled key.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -406,7 +406,7 @@ fn without_nulls(value: Value) -> Option<Value> {
     }
 }
 
-/// A value as a person would recognise it; of a list, where one is accepted, its items.
+/// A value as a person would recognize it; of a list, where one is accepted, its items.
 fn shown_as(schema: &Value, value: &Value) -> String {
     let lists = || schema["anyOf"].as_array().is_some_and(|any| any.iter().any(|one| one["type"] == "array"));
     match value {

@@ -6,7 +6,7 @@ use onceward_core::guard::{GuardRules, Mode};
 use schemars::json_schema;
 use serde_json::{Value, json};
 
-use super::kind::{As, Choice, Named, Whole, kinds, settings, text_of};
+use super::kind::{As, Choice, Spelled, Whole, kinds, settings, text_of};
 use super::prices::micros;
 use crate::domain::Region;
 
@@ -17,25 +17,25 @@ settings! {
         /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
         /// `off` keeps no allowances.
         pub mode: Option<Mode> as "As::<Option<Choice<Mode>>>",
-        /// Unverified messages a day for each number that a place usually verifies. 2 where fewer than 40 % verify: an attack
+        /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
         /// then costs twice as much.
         pub tolerance: Option<u32> as "As::<Option<Whole<0, 10, u32>>>",
-        /// The floor of the allowance of a prefix: a number without its last four digits.
+        /// Floor of the allowance of a prefix: a number without its last four digits.
         pub prefix: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// The same of a client address.
+        /// Floor of the allowance of a client address.
         pub address: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// The same of a client's network: an IPv4 /24 or IPv6 /48.
+        /// Floor of the allowance of a client's network: an IPv4 /24 or IPv6 /48.
         pub network: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// The same of a country.
+        /// Floor of a country's allowance.
         pub country: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// The same of all unproven countries together: those that verify fewer than 10 a day.
+        /// Floor of the allowance of all unproven countries together: those that verify fewer than 10 a day.
         pub unproven: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Unverified messages to one number. They come back over a day.
+        /// Unverified messages to one number. Refilled over a day.
         pub sends_per_number: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
         /// Messages in an hour of UTC.
-        pub messages_per_hour: Option<u64> as "As::<Option<Limit>>",
+        pub messages_per_hour: Option<u64> as "As::<Option<MessageLimit>>",
         /// Messages in a day of UTC.
-        pub messages_per_day: Option<u64> as "As::<Option<Limit>>",
+        pub messages_per_day: Option<u64> as "As::<Option<MessageLimit>>",
         /// Money in a day of UTC, by the key `prices`, with at most six decimals.
         pub money_per_day: Option<u64> as "As::<Option<Money>>",
         /// The only countries that get messages, by their two letters. By default all.
@@ -70,7 +70,7 @@ impl GuardSettings {
         let has_budget = [self.messages_per_hour, self.messages_per_day, self.money_per_day]
             .into_iter()
             .flatten()
-            .any(|limit| limit != OFF);
+            .any(|limit| limit != NO_LIMIT);
         let budget = if has_budget { Mode::Block } else { Mode::Off };
         let rows = [
             (rules.number_types, "403", "to a premium, shared-cost, pager or similar number", "number-types"),
@@ -88,36 +88,38 @@ impl GuardSettings {
     }
 }
 
-impl Named for Mode {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("off", Self::Off), ("record", Self::Record), ("block", Self::Block)];
+impl Spelled for Mode {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        (Self::Off.as_str(), Self::Off),
+        (Self::Record.as_str(), Self::Record),
+        (Self::Block.as_str(), Self::Block),
+    ];
 }
 
-/// No limit.
-const OFF: u64 = u64::MAX;
+const NO_LIMIT: u64 = u64::MAX;
 
-/// The largest limit of messages.
-const MOST: u64 = 1_000_000_000;
+/// The largest [`MessageLimit`].
+const MAX_MESSAGES: u64 = 1_000_000_000;
 
 kinds! {
-    Limit -> u64, "a whole number from 1 to 1000000000, or \"off\"", json_schema!({ "anyOf": [
-        { "type": "integer", "minimum": 1, "maximum": MOST },
+    MessageLimit -> u64, "a whole number from 1 to 1000000000, or \"off\"", json_schema!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": MAX_MESSAGES },
         { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
     ]});
         text |text| if text.eq_ignore_ascii_case("off") {
-            Some(OFF)
+            Some(NO_LIMIT)
         } else {
-            text.parse().ok().filter(|limit| (1..=MOST).contains(limit))
+            text.parse().ok().filter(|limit| (1..=MAX_MESSAGES).contains(limit))
         };
-        |limit| if *limit == OFF { json!("off") } else { json!(limit) };
+        |limit| if *limit == NO_LIMIT { json!("off") } else { json!(limit) };
 
     /// In millionths.
     Money -> u64, "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"", json_schema!({ "anyOf": [
         { "type": "number", "exclusiveMinimum": 0 },
         { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
     ]});
-        text |text| if text.eq_ignore_ascii_case("off") { Some(OFF) } else { micros(text).filter(|limit| *limit > 0) };
-        |limit| if *limit == OFF {
+        text |text| if text.eq_ignore_ascii_case("off") { Some(NO_LIMIT) } else { micros(text).filter(|limit| *limit > 0) };
+        |limit| if *limit == NO_LIMIT {
             "off".to_owned()
         } else {
             format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000)

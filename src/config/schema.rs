@@ -259,7 +259,7 @@ pub fn json_schema() -> String {
     let mut root = schema_of::<Keys>().to_value();
     root["properties"] = Names::known().root["properties"].take();
     tidy(&mut root);
-    // A schema is made of strings, numbers and objects with text keys: it always serialises.
+    // A schema is made of strings, numbers and objects with text keys: it always serializes.
     let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
     text.push('\n');
     text

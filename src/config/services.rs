@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::context::{ConfigErrors, Context};
 use super::guard::GuardSettings;
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Messages, Named, ServiceTime, Stored, Text, UNIT, settings,
+    ACCEPTED, Choice, Flag, IN_REQUESTS, MaxChecks, Messages, ServiceTime, Spelled, Stored, Text, UNIT,
+    settings,
 };
 use super::schema::properties;
 use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
@@ -43,7 +44,7 @@ settings! {
         /// The lifetime of a code.
         pub code_life: Duration as "Stored::<CodeLife>" = SendOptions::DEFAULT.life,
         /// Wrong codes of one verification, or of a number where the lockout is fixed.
-        pub max_checks: u8 as "Stored::<Attempts>" = Policy::DEFAULT_MAX_ATTEMPTS,
+        pub max_checks: u8 as "Stored::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
         /// Messages of one verification.
         // The default service has no limit.
         pub max_sends: Option<u8> as "Stored::<Option<Messages<u8>>>" = Some(SendRules::DEFAULT_MAX),
@@ -397,7 +398,7 @@ pub enum Resend {
     New,
 }
 
-impl Named for Resend {
+impl Spelled for Resend {
     const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
 }
 

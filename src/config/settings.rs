@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use super::cluster::ClusterSettings;
 use super::guard::GuardSettings;
 use super::kind::{
-    As, Attempts, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, Messages, Named, SECOND,
-    Span, Text, Whole, settings,
+    As, Choice, CodeTime, DAY, Digits, Flag, HOUR, LockoutTime, MINUTE, MaxChecks, Messages, SECOND, Span,
+    Spelled, Text, Whole, settings,
 };
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServiceObject};
@@ -141,7 +141,7 @@ settings! {
         /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
         pub otp_timeout: Duration as "As::<CodeTime>" = Duration::from_secs(30),
         /// Wrong codes in a row until a number is locked. NIST SP 800-63B-4 (3.2.2) allows at most 100.
-        pub otp_max_attempts: u8 as "As::<Attempts>" = Policy::DEFAULT_MAX_ATTEMPTS,
+        pub otp_max_attempts: u8 as "As::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
         /// The duration of a lockout.
         pub otp_lock_timeout: Duration as "As::<LockoutTime>" = Duration::from_secs(30 * 60),
         /// Digits of a code. The start warns below 6. Codes of /send-code always have 6 digits and live 10 minutes.
@@ -176,7 +176,7 @@ settings! {
         pub http_gateway: Option<HttpGatewaySettings>,
         /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
         pub voice_gate: bool as "As::<Flag>",
-        /// The time the telephone rings.
+        /// The time the phone rings.
         pub voice_ring_for: Duration as "As::<Span<{ 5 * SECOND }, { 10 * MINUTE }>>" = Duration::from_secs(25),
         /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code. Without it WhatsApp delivers
         /// only to people who have written within the last day.
@@ -310,7 +310,7 @@ pub enum LogFormat {
     Json,
 }
 
-impl Named for LogFormat {
+impl Spelled for LogFormat {
     const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
@@ -324,7 +324,7 @@ pub enum NumberRule {
     Possible,
 }
 
-impl Named for NumberRule {
+impl Spelled for NumberRule {
     const NAMES: &'static [(&'static str, Self)] = &[("valid", Self::Valid), ("possible", Self::Possible)];
 }
 
@@ -337,7 +337,7 @@ pub enum AnswerSet {
     AsBuilt,
 }
 
-impl Named for AnswerSet {
+impl Spelled for AnswerSet {
     const NAMES: &'static [(&'static str, Self)] =
         &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
 }
@@ -351,7 +351,7 @@ pub enum OnAmbiguous {
     Stop,
 }
 
-impl Named for OnAmbiguous {
+impl Spelled for OnAmbiguous {
     const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 

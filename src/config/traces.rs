@@ -5,7 +5,7 @@ use url::Url;
 
 use super::context::Context;
 use super::gateways::Variables;
-use super::kind::Named;
+use super::kind::Spelled;
 use super::values::is_exposed;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -32,7 +32,7 @@ pub struct TraceSampler {
     ratio: Option<f64>,
 }
 
-impl Named for TraceSampler {
+impl Spelled for TraceSampler {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("always_on", Self { follows_caller: false, ratio: Some(1.0) }),
         ("always_off", Self { follows_caller: false, ratio: Some(0.0) }),

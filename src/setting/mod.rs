@@ -130,7 +130,7 @@ pub fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// A value as a person would recognise it, on one line and not too long.
+/// A value as a person would recognize it, on one line and not too long.
 pub fn shown_json(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
@@ -234,8 +234,9 @@ pub(crate) use settings;
 /// Items between commas, or a JSON list of them.
 pub struct List<K>(PhantomData<K>);
 
-pub trait Named: Copy + PartialEq + 'static {
-    /// The names, in lower case, and what they stand for.
+/// A value of a setting that has one of several spellings.
+pub trait Spelled: Copy + PartialEq + 'static {
+    /// The spellings, in lower case, and what they stand for.
     const NAMES: &'static [(&'static str, Self)];
 }
 
@@ -278,7 +279,7 @@ kinds! {
         };
         |items| items.iter().filter_map(|item| text_of(&K::shown(item))).collect::<Vec<_>>().join(",");
 
-    [T: Named] Choice<T> -> T,
+    [T: Spelled] Choice<T> -> T,
         format!("one of {}", T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ")),
         json_schema!({ "type": "string", "enum": (T::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>()) });
         text |text| T::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
@@ -316,7 +317,7 @@ kinds! {
         |span| time_text(*span);
 }
 
-impl Named for Level {
+impl Spelled for Level {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("error", Self::ERROR),
         ("warn", Self::WARN),
@@ -327,7 +328,7 @@ impl Named for Level {
 }
 
 /// Wrong codes: NIST SP 800-63B-4, 3.2.2, allows at most 100 in a row.
-pub type Attempts = Whole<1, 100>;
+pub type MaxChecks = Whole<1, 100>;
 
 /// Digits of a code.
 pub type Digits = Whole<4, 10>;
@@ -337,16 +338,16 @@ pub type Messages<T = u64> = Whole<1, 20, T>;
 
 /// A time with its units; whole days as days, because months and years have no fixed length.
 pub fn time_text(span: Duration) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    let days = span.as_secs() / DAY;
-    if days > 1 && span == Duration::from_secs(days * DAY) {
+    const SECONDS_PER_DAY: u64 = DAY / SECOND;
+    let days = span.as_secs() / SECONDS_PER_DAY;
+    if days > 1 && span == Duration::from_secs(days * SECONDS_PER_DAY) {
         format!("{days}days")
     } else {
         humantime::format_duration(span).to_string()
     }
 }
 
-/// Milliseconds in a second, and so on.
+/// Spans of time, in milliseconds.
 pub const SECOND: u64 = 1_000;
 pub const MINUTE: u64 = 60 * SECOND;
 pub const HOUR: u64 = 60 * MINUTE;

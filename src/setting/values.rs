@@ -400,7 +400,7 @@ pub type Networks = List<Network>;
 pub struct TwilioSid<const A: char, const B: char>;
 
 kinds! {
-    // Enough of an id is shown to recognise it.
+    // Enough of an id is shown to recognize it.
     [const A: char, const B: char] TwilioSid<A, B> -> String,
         format!("{A}{B} and 32 hexadecimal digits, as Twilio's console shows it (behind another TWILIO_BASE_URL at most 64 letters, \
                  digits, hyphens and underscores)"),

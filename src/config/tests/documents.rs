@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::*;
 use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
-use crate::config::kind::{ACCEPTED, Named as _, UNIT};
+use crate::config::kind::{ACCEPTED, UNIT};
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -615,10 +615,7 @@ fn members(text: &mut String, schema: &Value, title: &str, pointer: &str) {
 /// What holds without the member, also where a service without it has the server's rules.
 fn guard_default(name: &str) -> String {
     let rules = GuardRules::default();
-    let mode = |mode: Mode| {
-        let named = Mode::NAMES.iter().find(|(_, known)| *known == mode);
-        format!("`{}`", named.expect("a name").0)
-    };
+    let mode = |mode: Mode| format!("`{mode}`");
     match name {
         "mode" => mode(rules.mode),
         "landlines" => mode(rules.landlines),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::context::Context;
-use crate::config::kind::{As, Attempts, settings};
+use crate::config::kind::{As, MaxChecks, settings};
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
@@ -11,7 +11,7 @@ settings! {
         #[serde(flatten)]
         keys: Keys,
         /// The number of owls that carry a letter.
-        letter_owls: u8 as "As::<Attempts>" = 3,
+        letter_owls: u8 as "As::<MaxChecks>" = 3,
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tracing::Level;
 
-use crate::config::kind::{self, Attempts, Choice, CodeTime, Flag, Kind, LockoutTime, Named, Span};
+use crate::config::kind::{self, Choice, CodeTime, Flag, Kind, LockoutTime, MaxChecks, Span, Spelled};
 use crate::config::settings::{AnswerSet, ListenAddress};
 use crate::config::values::{
     BaseUrl, Brand, HostPort, Identifier, Login, MessageTexts, Password, PlainUrl, SenderNumber, SourceName,
@@ -43,11 +43,11 @@ fn a_bare_number_counts_in_the_unit_of_its_key_and_units_in_any() {
 #[test]
 fn the_limits_of_a_range_belong_to_it() {
     reads::<CodeTime, _>(&[("1", SECOND), ("24h", MINUTE * 60 * 24)]);
-    reads::<Attempts, _>(&[("1", 1_u64), ("100", 100)]);
+    reads::<MaxChecks, _>(&[("1", 1_u64), ("100", 100)]);
     let neither =
         ["", " ", "soon", "-5", "5 parsecs", "1.5", "99999999999999999999999", "18446744073709551615m"];
     refuses::<CodeTime>(&[&neither[..], &["0", "86401"]].concat());
-    refuses::<Attempts>(&[&neither[..], &["0", "101"]].concat());
+    refuses::<MaxChecks>(&[&neither[..], &["0", "101"]].concat());
 }
 
 #[test]
