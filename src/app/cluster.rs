@@ -273,7 +273,7 @@ fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<Ht
     HttpClient::for_peers(&authorities).map_err(|error| ClusterError::Forwarding(error.to_string()))
 }
 
-/// Creates the data directory, for the account's credentials and the control socket.
+/// Creates the data directory, for the control socket, the lease file and perhaps the account's credentials.
 ///
 /// # Errors
 /// [`ClusterError::Directory`].

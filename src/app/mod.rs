@@ -169,7 +169,7 @@ impl App {
         Ok(self.member.get_or_init(|| member).as_ref())
     }
 
-    /// Gives up the name and address of a node of a cluster.
+    /// Releases this node's address in its cluster.
     pub async fn release_reservation(&self) {
         if let Some(member) = self.member.get() {
             member.release_reservation().await;

@@ -31,7 +31,7 @@ pub struct VerificationFacts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerificationStep {
-    /// Its first message was permitted, and has ended; not if a spent budget refused it.
+    /// Counted when its first send ends, unless a spent budget refused it.
     Begun,
     /// By a right code, or by a client that verified the person in another way.
     Approved,

@@ -121,7 +121,7 @@ families! {
 const COMMIT_SECONDS: [f64; 14] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// From the fastest answer on loopback to the longest send budget.
+/// From the fastest answer on loopback to the longest send time limit.
 fn gateway_histogram() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }

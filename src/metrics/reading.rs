@@ -67,7 +67,7 @@ pub struct GatewayReading {
     pub in_flight: usize,
     /// Those that wait for a permit.
     pub waiting: usize,
-    /// The median time, and that of 19 in 20 requests, until the gateway answered one of the last sends or was given up.
+    /// Median and 95th percentile of the time until the gateway answered one of the last sends or was given up.
     pub latency: Option<[Duration; 2]>,
     /// When a request failed last, and its class and cause.
     pub last_error: Option<(Timestamp, String)>,
@@ -125,12 +125,12 @@ impl Reading {
             "onceward_gateway_in_flight": "Requests that the gateway has not answered yet" => of_gateways(|gateway| gateway.in_flight);
             "onceward_gateway_waiting": "Requests that wait because too many are in flight to the gateway" => of_gateways(|gateway| gateway.waiting);
             "onceward_table_records": "Records in a table with a limit" => of_tables(|table| table.held);
-            "onceward_table_limit_records": "Records that one service may have in the table; all services together may have a quarter more. Attempts have one limit for all" => of_tables(|table| table.limit);
+            "onceward_table_limit_records": "Records that one service may have in the table; all services together may have a quarter more. `attempts` and the guard's tables have one limit for all services" => of_tables(|table| table.limit);
             "onceward_commands": "Sends and checks that have no answer yet" => one(*commands);
             "onceward_webhook_backlog": "Deliveries of events to webhooks that are still to be made" => one(*webhook_backlog);
             "onceward_guard_budget_limit": "Limit of a budget in its hour or day: messages, or millionths of the currency" => of_budgets(|budget| budget.limit);
             "onceward_guard_budget_left": "What is left of the limit" => of_budgets(|budget| budget.limit.saturating_sub(budget.spent));
-            "onceward_guard_rows_dropped": "Allowances and numbers of the pumping guard that were dropped because its tables were full" => ConstCounter::new(*guard_dropped);
+            "onceward_guard_rows_dropped": "Allowances and numbers of the pumping guard that were dropped because its table was full" => ConstCounter::new(*guard_dropped);
         }
         if let Some(StoreSizes { journal_bytes, snapshot_bytes, snapshot_time, .. }) = store {
             register! { all:
