@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_host_is_recognised_in_every_spelling() {
+    fn a_loopback_host_is_recognized_in_every_spelling() {
         for host in ["localhost", "LocalHost.", "shop.localhost", "127.9.9.9", "::1", "[::1]"] {
             assert!(is_loopback_host(host), "{host}");
         }

@@ -1,4 +1,4 @@
-//! A gateway that is described in the configuration: how a request looks, and how its success is recognised.
+//! A gateway that is described in the configuration: how a request looks, and how its success is recognized.
 
 mod request;
 

@@ -138,13 +138,13 @@ crate::named! {
     pub enum ReceiptStatus {
         /// Waits at the provider.
         Queued = "queued",
-        /// On its way to the network, or the telephone rings.
+        /// On its way to the network, or the phone rings.
         Sending = "sending",
         /// The network took it.
         Sent = "sent",
         /// A person has picked up.
         Answered = "answered",
-        /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
+        /// It did not arrive: undelivered, failed, busy, not answered, canceled.
         Failed = "failed",
         /// It arrived, or the call was held.
         Delivered = "delivered",

@@ -220,7 +220,7 @@ impl RequestBody {
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The client's own id when it is a UUID (RFC 9562) or 32 hex digits, as trace ids are. Ids stand
-/// in the log, and one of free form might be a telephone number or a code.
+/// in the log, and one of free form might be a phone number or a code.
 pub fn id_of_client(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(&X_REQUEST_ID)?;
     let groups: Vec<&[u8]> = id.as_bytes().split(|byte| *byte == b'-').collect();

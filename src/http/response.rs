@@ -137,7 +137,7 @@ impl Response {
     }
 
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Our bodies are texts, numbers and lists and maps of them, which serialise without fail.
+        // Our bodies are texts, numbers and lists and maps of them, which serialize without fail.
         Self::of(status, JSON, serde_json::to_vec(body).unwrap_or_default())
     }
 

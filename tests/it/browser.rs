@@ -1,4 +1,4 @@
-//! The pages in a real browser, at the widths of a telephone and of a desk: `tests/browser`.
+//! The pages in a real browser, at the widths of a phone and of a desk: `tests/browser`.
 //!
 //! `tests/sdk/install` installs what it needs. Without it this test passes without running, and `scripts/test` says so
 //! at its end; in CI it fails. The pictures are in `target/screenshots`.
@@ -12,7 +12,7 @@ use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 #[tokio::test]
-async fn the_pages_work_on_a_telephone_and_at_a_desk() {
+async fn the_pages_work_on_a_phone_and_at_a_desk() {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = chromium.into_iter().find(|path| Path::new(path).exists()).expect("Chromium is installed");

@@ -79,7 +79,7 @@ fn an_unusable_file_is_refused_with_its_setting_its_path_and_a_remedy() {
 }
 
 #[test]
-fn der_in_place_of_pem_is_recognised() {
+fn der_in_place_of_pem_is_recognized() {
     let key = KeyPair::generate().expect("a key");
     let files = Files::new("", &key.serialize_pem());
     std::fs::write(files.at().certificate, [0x30, 0x82, 0x01, 0xff]).expect("a file");

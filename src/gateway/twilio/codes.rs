@@ -254,7 +254,7 @@ const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 6
 ///
 /// * 20404 concerns one message: a service that is not there meets all, but a language that Verify does not speak is
 ///   answered with it too, and the number's owner may choose that.
-/// * 21202 is fraud: no person's own telephone has a premium number, and calls to such are what fraudsters earn with.
+/// * 21202 is fraud: no person's own phone has a premium number, and calls to such are what fraudsters earn with.
 /// * 21212, 21606 concern one message: whether a sender is valid can depend on the country.
 /// * 30022, 30023, 30027 concern one message: the limits are those of a single carrier.
 /// * 60200 ("invalid parameter") is a bad number, for no other parameter can be wrong that Verify does not have a

@@ -187,7 +187,7 @@ impl InboxView<'_> {
         html(&page, &LIVE_HEADERS)
     }
 
-    /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the telephone.
+    /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the phone.
     pub fn json(&self, query: Option<&str>) -> Response {
         let to = field(query, "to").map(|text| PhoneNumber::parse(&text, self.default_region));
         let to = match to.transpose() {

@@ -31,7 +31,7 @@ async fn settings_that_cannot_be_used_are_all_named_and_nothing_is_opened() {
 }
 
 #[tokio::test]
-async fn a_misspelt_setting_is_not_taken_for_another() {
+async fn a_misspelled_setting_is_not_taken_for_another() {
     // It is a warning in the log, as in config.json.
     let world = World::new();
     let otp = world.builder().set("otp-lenght", 8).start().await.expect("an engine");

@@ -188,7 +188,7 @@ fn a_report_in_json_is_read_where_its_hash_is_signed() {
 }
 
 #[test]
-fn a_form_is_recognised_by_its_media_type() {
+fn a_form_is_recognized_by_its_media_type() {
     let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     for (content_type, expected) in [
         (Some("application/x-www-form-urlencoded"), true),

@@ -126,7 +126,7 @@ async fn a_number_that_cannot_be_called_says_nothing_about_the_gateway() {
 }
 
 #[tokio::test]
-async fn the_telephone_rings_within_the_bounds_of_twilio() {
+async fn the_phone_rings_within_the_bounds_of_twilio() {
     for (ring_for, expected) in
         [(Duration::ZERO, "1"), (Duration::from_millis(9_900), "9"), (Duration::MAX, "600")]
     {

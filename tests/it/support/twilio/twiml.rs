@@ -1,4 +1,4 @@
-//! The text of a call, as a person on the telephone hears it.
+//! The text of a call, as a person on the phone hears it.
 
 use super::super::xml::Element;
 
