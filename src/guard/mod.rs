@@ -237,7 +237,7 @@ impl PumpingGuard {
         let verified = inner.known(service, number, now);
         let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
         for finding in &assessment.findings {
-            inner.count_finding(message, finding, None);
+            inner.count(message, finding, None);
         }
         assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
             if refused.rule != Rule::Landline {
@@ -430,16 +430,11 @@ impl Inner {
     fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
         let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
         let (effect, until) = (Effect::Refused, Some(spent.until));
-        self.count_finding(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
+        self.count(message, &Finding { rule, key, effect, figures: None, until }, spent.newly_spent);
     }
 
     /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.
-    fn count_finding(
-        &self,
-        message: Message<'_>,
-        finding: &Finding,
-        newly_spent: Option<(&'static str, u64)>,
-    ) {
+    fn count(&self, message: Message<'_>, finding: &Finding, newly_spent: Option<(&'static str, u64)>) {
         let Message { service, number, request_id, .. } = message;
         let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
         let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());

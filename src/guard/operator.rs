@@ -292,7 +292,7 @@ impl PumpingGuard {
         let client = match (dimension, client) {
             (Dimension::Address(_) | Dimension::Network(_), _) => None,
             (_, AssumedClient::Last(client)) => Some(format!("{client}, as in the last request")),
-            (_, AssumedClient::LastWithoutAddress) => {
+            (_, AssumedClient::WithoutAddress) => {
                 Some("one without an address, as in the last request".to_owned())
             }
             (_, AssumedClient::New) => Some("one that has verified nothing".to_owned()),

@@ -126,7 +126,7 @@ pub(super) struct CurrentAllowance {
 
 /// The allowances of [`Subjects`], and the state of the number.
 #[derive(Default)]
-struct CurrentAllowances {
+struct Allowances {
     slots: [Option<CurrentAllowance>; 6],
     number: NumberState,
 }
@@ -137,7 +137,7 @@ pub enum AssumedClient {
     /// That of the number's last request.
     Last(ClientNet),
     /// The number's last request had no client address.
-    LastWithoutAddress,
+    WithoutAddress,
     /// One that has verified nothing.
     New,
 }
@@ -249,7 +249,7 @@ impl Guard {
             ..self.context(service, subjects(number, address, country), rules, now)
         };
         let broken = rules.fixed(country, number_type, channel);
-        let mut allowances = CurrentAllowances::default();
+        let mut allowances = Allowances::default();
         let (findings, announced) = self.decide(&context, broken, &mut allowances);
         let mut assessment = Assessment::of(findings);
         if let Err(Refused { rule, .. }) = assessment.verdict {
@@ -262,22 +262,21 @@ impl Guard {
             }
             return assessment;
         }
-        let CurrentAllowances { slots, number: state } = &mut allowances;
-        let takes =
-            slots.each_ref().map(|current| current.as_ref().is_some_and(|current| current.cost > 0.0));
+        let Allowances { slots, number: state } = &mut allowances;
+        let takes = slots.each_ref().map(|of| of.as_ref().is_some_and(|of| of.cost > 0.0));
         let is_known = context.is_known;
         let ticket = Ticket { at: seconds(now), address, country, takes, is_known, announced };
         if slots[slot::NUMBER].is_none() {
             self.credit_client(&context, number, &ticket);
         }
         state.send(&ticket);
-        for (slot, current) in slots.iter_mut().enumerate() {
+        for (at, current) in slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
-            if slot == slot::NUMBER {
+            if at == slot::NUMBER {
                 assessment.ticket = ticket;
             }
             current.allowance.take(&current.limit, current.cost);
-            self.write(&context, current, (slot == slot::NUMBER).then_some(&*state), true);
+            self.write(&context, current, (at == slot::NUMBER).then_some(&*state), true);
         }
         self.announce(announced, |left| left.saturating_sub(1));
         assessment
@@ -345,16 +344,16 @@ impl Guard {
         let known = self.number(service, number).map(|state| (state.address, state.country));
         let (address, country) = known.unwrap_or_else(|| (None, number.region()));
         let context = self.context(service, subjects(number, address, country), rules, now);
-        let mut allowances = CurrentAllowances::default();
-        self.current_allowances(&context, true, &mut allowances);
+        let mut allowances = Allowances::default();
+        self.read(&context, true, &mut allowances);
         let took = allowances.number.verify(seconds(now));
-        for (slot, current) in allowances.slots.iter_mut().enumerate() {
+        for (at, current) in allowances.slots.iter_mut().enumerate() {
             let Some(current) = current else { continue };
-            let is_number = slot == slot::NUMBER;
+            let is_number = at == slot::NUMBER;
             let is_counted = is_counted && has_record && !is_number;
             // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
             let bonus = if has_record && !is_known { current.limit.bonus } else { 0.0 };
-            let paid = if is_number && is_known { 0.0 } else { f64::from(took[slot]) + bonus };
+            let paid = if is_number && is_known { 0.0 } else { f64::from(took[at]) + bonus };
             let is_written = if is_number { current.row_index.is_some() } else { is_counted || paid > 0.0 };
             if is_written {
                 current.allowance.pay(&current.limit, paid, is_counted);
@@ -468,10 +467,9 @@ impl Guard {
             _ => None,
         };
         let (unproven, of_country) = (Some(Dimension::Unproven), Some(Dimension::Country(country)));
+        let last_client = known.and_then(|known| known.last_request_client);
         let subjects = match dimension {
-            Dimension::Number(number) => {
-                subjects(number, known.and_then(|known| known.last_request_client), country)
-            }
+            Dimension::Number(number) => subjects(number, last_client, country),
             Dimension::Prefix(_) => [None, Some(dimension), None, None, unproven, of_country],
             Dimension::Address(of) => {
                 [None, None, Some(dimension), Some(Dimension::Network(of.network())), None, None]
@@ -480,21 +478,19 @@ impl Guard {
             Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension)],
             Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None],
         };
-        let client = known.map_or(AssumedClient::New, |known| {
-            known.last_request_client.map_or(AssumedClient::LastWithoutAddress, AssumedClient::Last)
-        });
+        let known_client = last_client.map_or(AssumedClient::WithoutAddress, AssumedClient::Last);
+        let client = if known.is_some() { known_client } else { AssumedClient::New };
         let context = SendContext {
-            lacks_address: client == AssumedClient::LastWithoutAddress,
+            lacks_address: client == AssumedClient::WithoutAddress,
             is_known: verified.is_some(),
             ..self.context(service, subjects, rules, now)
         };
-        let broken =
-            rules.fixed(country, number_type, Channel::Sms).filter(|_| subjects[slot::COUNTRY].is_some());
-        let (mut allowances, mut taken) = (CurrentAllowances::default(), CurrentAllowances::default());
-        self.current_allowances(&context, true, &mut allowances);
-        let allowance = |current: &CurrentAllowance| {
-            AllowanceNow::new(service, current.dimension, current.allowance, rules, now)
-        };
+        let has_country = subjects[slot::COUNTRY].is_some();
+        let broken = rules.fixed(country, number_type, Channel::Sms).filter(|_| has_country);
+        let (mut allowances, mut taken) = (Allowances::default(), Allowances::default());
+        self.read(&context, true, &mut allowances);
+        let allowance =
+            |of: &CurrentAllowance| AllowanceNow::new(service, of.dimension, of.allowance, rules, now);
         Explained {
             entries: self.entries_about(&context, &subjects).collect(),
             assessment: Assessment::of(self.decide(&context, broken, &mut taken).0),
@@ -562,7 +558,7 @@ impl Guard {
         &self,
         context: &SendContext<'_>,
         broken: impl Iterator<Item = (Rule, Effect)>,
-        allowances: &mut CurrentAllowances,
+        allowances: &mut Allowances,
     ) -> (Vec<Finding>, Option<Key>) {
         let SendContext { service, subjects, is_trusted, is_known, rules, now, .. } = *context;
         let entry = self
@@ -585,11 +581,11 @@ impl Guard {
         if is_refused || is_trusted || entry.is_some() || rules.mode == Mode::Off {
             return (findings, None);
         }
-        self.current_allowances(context, false, allowances);
+        self.read(context, false, allowances);
         let slots = &mut allowances.slots;
         let lacks = slots[slot::UNPROVEN..].iter().flatten().any(|current| current.next_pass_at().is_some());
-        let mut announcements =
-            self.entries_about(context, if lacks { &subjects[slot::COUNTRY..] } else { &[] });
+        let countries = if lacks { &subjects[slot::COUNTRY..] } else { &[] };
+        let mut announcements = self.entries_about(context, countries);
         let announced = announcements
             .find(|(_, entry)| matches!(entry.action, EntryAction::Expect(1..)))
             .map(|(key, _)| key);
@@ -599,8 +595,7 @@ impl Guard {
         // A known number needs no allowance again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
         findings.extend(slots.iter().flatten().filter_map(|current| {
-            let until =
-                current.next_pass_at().map(|until| free_at.map_or(until, |free_at| until.min(free_at)))?;
+            let until = current.next_pass_at().map(|at| free_at.map_or(at, |free_at| at.min(free_at)))?;
             let key = Key::new(Some(service), current.dimension);
             let finding = Finding::new(current.limit.rule, key, Effect::of(rules.mode));
             Some(Finding { figures: Some(current.figures()), until: Some(until), ..finding })
@@ -635,23 +630,17 @@ impl Guard {
 
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
     /// it needs, and that of the number.
-    fn current_allowances(
-        &self,
-        context: &SendContext<'_>,
-        all: bool,
-        CurrentAllowances { slots, number }: &mut CurrentAllowances,
-    ) {
+    fn read(&self, context: &SendContext<'_>, all: bool, Allowances { slots, number }: &mut Allowances) {
         let mut needs = 0..6;
         // The country decides whether it is one of the unproven.
-        for slot in [slot::NUMBER, slot::PREFIX, slot::ADDRESS, slot::NETWORK, slot::COUNTRY, slot::UNPROVEN]
-        {
-            let of = context.subjects[slot].filter(|_| slot == slot::NUMBER || needs.contains(&slot));
+        for at in [slot::NUMBER, slot::PREFIX, slot::ADDRESS, slot::NETWORK, slot::COUNTRY, slot::UNPROVEN] {
+            let of = context.subjects[at].filter(|_| at == slot::NUMBER || needs.contains(&at));
             let country = slots[slot::COUNTRY].as_ref();
-            let is_proven = slot == slot::UNPROVEN && country.is_some_and(|of| of.allowance.usual >= PROVEN);
+            let is_proven = at == slot::UNPROVEN && country.is_some_and(|of| of.allowance.usual >= PROVEN);
             let Some(of) = of.filter(|_| !is_proven) else { continue };
             let (current, row) = self.current(context, of);
-            let current = slots[slot].insert(current);
-            if slot == slot::NUMBER {
+            let current = slots[at].insert(current);
+            if at == slot::NUMBER {
                 *number = row.and_then(|row| row.number_at(seconds(context.now))).unwrap_or_default();
                 if context.is_known && !all {
                     needs = number.needs();
@@ -659,8 +648,7 @@ impl Guard {
                 }
             }
         }
-        let usual =
-            slots.each_ref().map(|current| current.as_ref().map_or(0.0, |current| current.allowance.usual));
+        let usual = slots.each_ref().map(|of| of.as_ref().map_or(0.0, |of| of.allowance.usual));
         let [_, prefix, address, network, _, country] = usual;
         let around = address.max(network);
         let is_unproven_client = around < NO_USERS && !context.lacks_address;
