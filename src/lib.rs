@@ -35,6 +35,7 @@
 //! * [`http`]: the hyper front end with its table of routes, and the pages it serves.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`node`]: the services of one process, as the server and the library start them.
+//! * [`hosted`]: sessions of the hosted page.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
 //! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
 //! * [`attempts`]: what became of each message, and what is still to be sent.
@@ -67,6 +68,7 @@ pub mod delivery;
 pub mod gateway;
 pub mod guard;
 pub mod history;
+pub mod hosted;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod limit;

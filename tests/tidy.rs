@@ -28,6 +28,7 @@ const MODULES: &[&str] = &[
     "numbers",
     "webhook",
     "verify",
+    "hosted",
     "node",
     "otp",
     "http",

@@ -140,6 +140,7 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     let (registry, outbox) = (running.registry.clone(), running.outbox.clone());
     let mut v2 = V2::new(verifications, registry, outbox, base, Arc::new(move || clock.now()));
     v2.local = Some(Local::of(running));
+    v2.hosted = Some(running.hosted.clone());
     v2
 }
 

@@ -20,8 +20,8 @@ use super::schema::properties;
 use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
 use super::templates::Template;
 use super::values::{
-    CodeDigits, CodeLife, FriendlyName, LocaleTag, LockoutKind, Moment, TemplateId, TtsName, WorkflowText,
-    friendly_name,
+    CodeDigits, CodeLife, EmbedOrigins, FriendlyName, LocaleTag, LockoutKind, Moment, PageColor, PageUrl,
+    ReturnUrls, TemplateId, TtsName, WorkflowText, friendly_name,
 };
 use crate::domain::{
     ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, Timestamp,
@@ -76,6 +76,18 @@ settings! {
         pub tts_name: Option<String> as "Stored::<Option<TtsName>>",
         /// Kept and shown without effect.
         pub verify_event_subscription_enabled: bool as "Stored::<Flag>",
+        /// Addresses that the hosted page may return to, between spaces. A session names one of them exactly.
+        pub return_urls: Option<String> as "Stored::<Option<ReturnUrls>>",
+        /// Origins of the web pages that may show the hosted page in a frame, between spaces.
+        pub embed_origins: Option<String> as "Stored::<Option<EmbedOrigins>>",
+        /// Logo of the hosted page, at most 48 px high.
+        pub logo_url: Option<String> as "Stored::<Option<PageUrl>>",
+        /// Color of the buttons of the hosted page. Their text is black or white, whichever is easier to read.
+        pub accent_color: Option<String> as "Stored::<Option<PageColor>>",
+        /// Link at the foot of the hosted page.
+        pub privacy_url: Option<String> as "Stored::<Option<PageUrl>>",
+        /// Link at the foot of the hosted page.
+        pub terms_url: Option<String> as "Stored::<Option<PageUrl>>",
     }
 }
 

@@ -540,6 +540,10 @@ settings! {
         ///
         /// All services together may have a quarter more.
         "max-numbers" pub numbers: usize as "As::<Whole<1, 1_000_000_000>>" = 2_000_000,
+        /// Hosted sessions of a service, each of at most 512 bytes: a longer one counts for several. Beyond it 503.
+        ///
+        /// All services together may have a quarter more.
+        "max-hosted-sessions" pub hosted_sessions: usize as "As::<Whole<1, 1_000_000>>" = 20_000,
         /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503.
         ///
         /// All services together may have a quarter more.

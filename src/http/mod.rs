@@ -21,6 +21,7 @@ mod connection;
 mod cors;
 mod events;
 mod forward;
+mod hosted;
 mod local;
 mod long_answers;
 mod openapi;

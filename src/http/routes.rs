@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 
 use super::admin::{self, AdminPage};
 use super::compatible;
+use super::hosted::{self, HostedStep};
 use super::local;
 use super::openapi;
 use super::pages;
@@ -16,6 +17,7 @@ use super::server::CallbackKind;
 use super::service;
 use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
 use super::v2::attempts::{AttemptView, SummaryView};
+use super::v2::hosted::{HostedSessionView, SessionResultView};
 use super::v2::audit::AuditEntryView;
 use super::v2::limits::{BucketView, RateLimitView};
 use super::v2::lockouts::{ErasureView, LockoutView};
@@ -24,6 +26,7 @@ use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
+use super::v2;
 use super::v2::{
     account, attempts, audit, guard, limits, lockouts, lookup, services, verifications, webhooks,
 };
@@ -33,8 +36,9 @@ use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 19] = [
+pub static GROUPS: [&ApiGroup; 20] = [
     &VERIFICATIONS,
+    &HOSTED,
     &LOOKUP,
     &LOCKOUTS,
     &GUARD,
@@ -176,6 +180,21 @@ static VERIFICATIONS: ApiGroup = twilio(
             v2!(attempts::fetch), one::<AttemptView>()).others(&[404]),
         Route::new(Get, "/v2/Attempts/Summary", ("FetchVerificationAttemptsSummary", "Summarize attempts"),
             v2!(attempts::summary, attempts::SummaryFilters), one::<SummaryView>()).others(&[429]).long(),
+    ],
+);
+
+static HOSTED: ApiGroup = twilio(
+    "Hosted sessions",
+    "A page of this server on which a person verifies a number, and its result. API keys need the scope verify. Not in \
+     Twilio's API.",
+    Access::Scope(Scope::Verify),
+    &[
+        Route::new(Post, "/v2/Services/{ServiceSid}/HostedSessions", ("CreateHostedSession", "Create a hosted session"),
+            v2!(v2::hosted::create, v2::hosted::NewSession), made::<HostedSessionView>())
+            .about("Lead the person to its url, which works once.").others(&[404]),
+        Route::new(Post, "/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", ("CreateHostedSessionResult", "Exchange the code for the result"),
+            v2!(v2::hosted::result, v2::hosted::Redeemed), one::<SessionResultView>())
+            .about("Once, within 60 s after the person came back. Anything else is 404.").others(&[404]),
     ],
 );
 
@@ -523,6 +542,17 @@ static PAGES: ApiGroup = ApiGroup {
         &[
             Route::new(Get, "/", ("Index", "List the routes"),
                 Handler::Now(service::index), envelope("The resource.", INDEX)).others(&[503]),
+            Route::page(Get, "/verify", waits!(hosted::answer, HostedStep::Page)),
+            Route::page(Get, "/verify.js", Handler::Now(hosted::widget)),
+            Route::page(Get, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
+            Route::page(Post, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
+            Route::page(Post, "/verify/send", waits!(hosted::answer, HostedStep::Send)),
+            Route::page(Post, "/verify/check", waits!(hosted::answer, HostedStep::Check)),
+            Route::page(Post, "/verify/resend", waits!(hosted::answer, HostedStep::Send)),
+            Route::page(Post, "/verify/change", waits!(hosted::answer, HostedStep::Change)),
+            Route::page(Post, "/verify/cancel", waits!(hosted::answer, HostedStep::Cancel)),
+            Route::page(Get, "/verify/demo", waits!(hosted::demo)),
+            Route::page(Post, "/verify/demo", waits!(hosted::begin_demo)),
             Route::page(Get, "/admin", waits!(admin::answer, AdminPage::Overview)),
             Route::page(Get, "/admin/events", waits!(admin::answer, AdminPage::Events)),
             Route::page(Get, "/admin/sign-in", waits!(admin::answer, AdminPage::SignIn)),

@@ -530,7 +530,7 @@ pub fn hello_world(_: &Call<'_>) -> Result<Response, Problem> {
 /// have a page.
 pub fn index(call: &Call<'_>) -> Result<Response, Problem> {
     if accepts(&call.head.headers, "text/html") {
-        return Ok(pages::start(call.deps.inbox.is_some()));
+        return Ok(pages::start(call.deps.inbox.is_some(), call.deps.simulates_all));
     }
     let listed = GROUPS.iter().filter(|group| group.is_listed && (group.is_served)(call.deps));
     let routes = listed.flat_map(|group| group.routes);

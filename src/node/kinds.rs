@@ -7,6 +7,7 @@ use crate::config::Bounds;
 use crate::engine::NumberState;
 use crate::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
+use crate::hosted::HostedSession;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
@@ -29,6 +30,7 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<AuditEntry>()
         .with::<GuardRecord>()
         .with::<BudgetRecord>()
+        .with::<HostedSession>()
         .with_table::<VerifiedRecord>(move || verified.table())
 }
 

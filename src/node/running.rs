@@ -19,6 +19,7 @@ use crate::domain::{GatewayName, ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::history::History;
+use crate::hosted::HostedSessions;
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
@@ -63,6 +64,7 @@ pub struct Running {
     pub outbox: Outbox,
     pub history: History,
     pub guard: PumpingGuard,
+    pub hosted: HostedSessions,
 }
 
 impl Running {
@@ -126,6 +128,8 @@ impl Running {
         let history = History::start(&shards, &server_key, settings.history);
         outbox.follow_guard(&guard);
         let (limits, keys) = limits_and_keys(&shards, &server_key, &bounds);
+        let rng_of_sessions = StdRng::from_rng(&mut seeder);
+        let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing: settings.gateways.routing,
@@ -151,7 +155,19 @@ impl Running {
         });
         let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys, rules);
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox, history, guard })
+        Ok(Self {
+            verifier,
+            shards,
+            delivery,
+            registry,
+            account,
+            verifying,
+            store,
+            outbox,
+            history,
+            guard,
+            hosted,
+        })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
@@ -169,7 +185,7 @@ impl Running {
         let [counters, keys] = self.verifying.capacities();
         let numbers = self.verifier.capacities();
         let reading = |name, Usage { held, limit }| TableReading { name, held, limit };
-        let mut tables = [numbers[0], numbers[1], counters, keys]
+        let mut tables = [numbers[0], numbers[1], counters, keys, self.hosted.capacity()]
             .map(|capacity| reading(capacity.table().as_str(), capacity.usage()))
             .to_vec();
         tables.push(reading("webhook deliveries", self.outbox.usage()));

@@ -134,6 +134,32 @@ kinds! {
             (url.origin().ascii_serialization() == text && !text.contains('*')).then(|| text.to_owned())
         };
 
+    /// Addresses between spaces, as a record keeps them.
+    ReturnUrls -> String, "1 to 10 URLs between spaces, each with https:// or, on this machine, http://, without a user name or \
+                           a fragment", url_schema("https://app.example.com/verified");
+        text |text| spaced(text, is_page_url);
+
+    /// Origins between spaces, as a record keeps them.
+    EmbedOrigins -> String, "1 to 10 origins between spaces, such as https://app.example.com: a scheme, a host and perhaps a port",
+        url_schema("https://app.example.com");
+        text |text| spaced(text, |url| is_page_url(url) && url.origin().ascii_serialization() == url.as_str().trim_end_matches('/'));
+
+    /// An address that a page names.
+    PageUrl -> String, "a URL with https:// or, on this machine, http://, without a user name or a fragment",
+        url_schema("https://app.example.com/privacy");
+        text |text| spaced(text, is_page_url).filter(|text| !text.contains(' '));
+
+    PageColor -> String, "a color such as #1d5688", json_schema!({
+        "type": "string",
+        "pattern": "^\\s*#[0-9a-fA-F]{6}\\s*$",
+        IN_REQUESTS: { "type": "string", "pattern": "^(#[0-9a-fA-F]{6})?$", "example": "#1d5688" },
+    });
+        text |text| {
+            let digits = text.strip_prefix('#')?;
+            let fits = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            fits.then(|| text.to_ascii_lowercase())
+        };
+
     Header -> HeaderName, "the name of a header, such as X-Forwarded-For";
         text |text| text.parse().ok();
         |header| header.as_str();
@@ -385,6 +411,33 @@ kinds! {
                                    it is compared by a fast hash, so it must be random", hidden();
         text |text| is_word(text, 16, 128).then(|| text.into());
         |_secret| NOT_SHOWN;
+}
+
+/// The most addresses that one setting has, and its longest text.
+const MOST_URLS: usize = 10;
+const LONGEST_URLS: usize = 2_048;
+
+/// Whether a browser may be sent there: by TLS, or on its own machine.
+fn is_page_url(url: &Url) -> bool {
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let is_local = || url.scheme() == "http" && url.host_str().is_some_and(is_loopback_host);
+    is_plain && (url.scheme() == "https" || is_local())
+}
+
+/// Addresses as they were written, with one space between them.
+fn spaced(text: &str, fits: impl Fn(&Url) -> bool) -> Option<String> {
+    let urls: Vec<&str> = text.split_ascii_whitespace().collect();
+    let all_fit = urls.iter().all(|url| Url::parse(url).is_ok_and(|url| fits(&url)));
+    let is_short = (1..=MOST_URLS).contains(&urls.len()) && text.len() <= LONGEST_URLS;
+    (all_fit && is_short).then(|| urls.join(" "))
+}
+
+fn url_schema(example: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": LONGEST_URLS,
+        IN_REQUESTS: { "type": "string", "maxLength": LONGEST_URLS, "example": example },
+    })
 }
 
 /// The schema of a value that no message repeats.

@@ -90,6 +90,8 @@ crate::named! {
         IdempotencyKeys = "idempotency keys",
         /// Values of rate limits.
         Counters = "rate limit counters",
+        /// Hosted sessions.
+        HostedSessions = "hosted sessions",
     }
 }
 
@@ -101,7 +103,7 @@ impl LimitedTable {
         match self {
             Self::Numbers => !is_test,
             Self::TestNumbers => is_test,
-            Self::IdempotencyKeys | Self::Counters => true,
+            Self::IdempotencyKeys | Self::Counters | Self::HostedSessions => true,
         }
     }
 }
@@ -250,7 +252,7 @@ impl Capacity {
     const fn lines(&self) -> &'static LogLines {
         match self.table {
             LimitedTable::Numbers | LimitedTable::TestNumbers => &NUMBERS,
-            LimitedTable::IdempotencyKeys | LimitedTable::Counters => &OTHERS,
+            LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions => &OTHERS,
         }
     }
 

@@ -21,6 +21,9 @@ pub struct BeginRequest {
     pub code: Option<Code>,
     /// The Android app that is to read the message.
     pub app_hash: Option<AppHash>,
+    /// The host of the page that asks for the code: the last line of a text message names it for browsers, unless the
+    /// text has such a line.
+    pub web_host: Option<String>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
     /// Values for the placeholders of the template.

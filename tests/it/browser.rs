@@ -13,6 +13,15 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 #[tokio::test]
 async fn the_pages_work_on_a_phone_and_at_a_desk() {
+    walk("pages.test.js").await;
+}
+
+#[tokio::test]
+async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
+    walk("hosted.test.js").await;
+}
+
+async fn walk(test: &str) {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = chromium.into_iter().find(|path| Path::new(path).exists()).expect("Chromium is installed");
@@ -26,5 +35,5 @@ async fn the_pages_work_on_a_phone_and_at_a_desk() {
         ("ONCEWARD_SECRET", OWN_TOKEN),
         ("ONCEWARD_SCREENSHOTS", pictures.to_str().expect("a path in UTF-8")),
     ];
-    tools.run(&["pages.test.js"], &environment, LONGEST).await;
+    tools.run(&[test], &environment, LONGEST).await;
 }

@@ -31,6 +31,7 @@ mod guard;
 mod guessing;
 mod health;
 mod history;
+mod hosted;
 mod inbox;
 mod keys;
 mod library;

@@ -18,6 +18,7 @@ use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
 use crate::guard::{GuardRecord, VerifiedRecord};
 use crate::history;
+use crate::hosted::HostedSession;
 use crate::limit::{Counter, KeyedRequest};
 use crate::numbers::NumberKey;
 use crate::registry;
@@ -80,9 +81,9 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         | BudgetRecord::KIND
         | VerifiedRecord::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
-        // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
+        // Counters and idempotency keys are found by hashes under the old key; events and hosted sessions by ids that it
         // sealed.
-        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND => Ok((None, false)),
+        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
         unknown => Err(RecordError::Kind(unknown)),
     }
 }

@@ -356,6 +356,7 @@ const SECTIONS: [Section; 12] = [
             "idle-timeout",
             "max-connections",
             "max-numbers",
+            "max-hosted-sessions",
             "max-commands",
             "max-commands-per-number",
             "max-sends",

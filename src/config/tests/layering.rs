@@ -92,7 +92,7 @@ fn strings_and_json_types_mean_the_same() {
 fn every_bound_has_a_key() {
     let world = World::with_config(
         r#"{"max-body-bytes": 4096, "header-timeout": 1, "body-timeout": 2, "idle-timeout": 3, "max-connections": 4,
-            "max-numbers": 8, "max-commands": 5, "max-commands-per-number": 6, "max-sends": 7, "max-sends-waiting": 0,
+            "max-numbers": 8, "max-hosted-sessions": 9, "max-commands": 5, "max-commands-per-number": 6, "max-sends": 7, "max-sends-waiting": 0,
             "send-budget": "800ms", "commit-timeout": 9, "graceful-stop": "10m"}"#,
     );
     let expected = Bounds {
@@ -102,6 +102,7 @@ fn every_bound_has_a_key() {
         idle_timeout: Duration::from_secs(3),
         connections: 4,
         numbers: 8,
+        hosted_sessions: 9,
         commands: 5,
         commands_per_number: 6,
         sends: 7,

@@ -113,7 +113,7 @@ static FORWARDING: [HeaderName; 6] = [
 
 /// How the browser reaches the server, which decides whether a secret may travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transport {
+pub enum Transport {
     /// By TLS, to this server or to a trusted proxy.
     Encrypted,
     /// In cleartext to the browser's own machine: this one, or the near end of a tunnel.
@@ -124,7 +124,7 @@ enum Transport {
 impl Transport {
     /// A proxy may write any `Host`, such as its own address of this server. Only a trusted one says how the browser
     /// reached it.
-    fn of(call: &Call<'_>, head: &Parts) -> Self {
+    pub fn of(call: &Call<'_>, head: &Parts) -> Self {
         let is_forwarded = || FORWARDING.iter().any(|name| head.headers.contains_key(name));
         let is_local = || request::host_of(head).is_some_and(|host| is_loopback_host(host.host()));
         if call.deps.tls.is_some() {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use base16ct::lower::encode_string;
 use hyper::HeaderMap;
-use hyper::header::COOKIE;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::body_places::network_of;
+use crate::http::request;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 
 /// A session ends after this time without a page that a person has opened.
@@ -40,10 +40,7 @@ type Key = [u8; 32];
 impl SessionId {
     /// The id in the cookie with this name.
     pub fn of(headers: &HeaderMap, cookie: &str) -> Option<Self> {
-        let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            headers.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let (_, id) = pairs.find(|(name, _)| *name == cookie)?;
+        let id = request::cookie(headers, cookie)?;
         Some(Self(Zeroizing::new(id.to_owned())))
     }
 

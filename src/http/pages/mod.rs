@@ -63,11 +63,13 @@ pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
 struct StartPage {
     frame: Frame,
     has_inbox: bool,
+    /// Whether every message goes to the simulator.
+    has_demo: bool,
 }
 
 /// `GET /` for a browser.
-pub fn start(has_inbox: bool) -> Response {
-    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox }, &STYLE_ONLY)
+pub fn start(has_inbox: bool, has_demo: bool) -> Response {
+    html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, &STYLE_ONLY)
 }
 
 /// Leads to another page of this server.

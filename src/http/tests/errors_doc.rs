@@ -593,10 +593,10 @@ fn problem_case(problem: Problem) -> Case {
             "The service has as many numbers as `max-numbers` and other services leave it. This one is new."
         }
         Problem::Refused(Refusal::TableFull {
-            table: LimitedTable::IdempotencyKeys | LimitedTable::Counters,
+            table: LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions,
             ..
         }) => {
-            "The service has as many idempotency keys, or values of rate limits, as other services leave it."
+            "The service has as many idempotency keys, values of rate limits, or hosted sessions, as other services leave it."
         }
         Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
         Problem::Panicked => {

@@ -268,7 +268,7 @@ pub struct Base {
 
 impl Base {
     /// The prefix of addresses in the answer to this request, up to and with `/v2`.
-    fn of(&self, head: &Head) -> String {
+    pub fn of(&self, head: &Head) -> String {
         if let Some(url) = &self.public_url {
             return format!("{}/v2", url.trim_end_matches('/'));
         }

@@ -10,6 +10,7 @@ pub mod audit;
 mod context;
 mod error;
 pub mod guard;
+pub mod hosted;
 pub mod limits;
 pub mod lockouts;
 pub mod lookup;
@@ -37,6 +38,7 @@ use super::response::{ErrorFormat, Problem, Response};
 use super::route::Access;
 use super::service::Call;
 use crate::domain::{ServiceId, Timestamp};
+use crate::hosted::HostedSessions;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Registry, Scope};
@@ -65,6 +67,8 @@ pub struct V2 {
     pub now: Now,
     /// The dependencies of the routes of the control socket.
     pub local: Option<Local>,
+    /// The sessions of the hosted page.
+    pub hosted: Option<HostedSessions>,
     unauthenticated: OncePerSecond,
 }
 
@@ -78,7 +82,7 @@ impl V2 {
         now: Now,
     ) -> Self {
         let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, local: None, unauthenticated }
+        Self { verifications, registry, outbox, base, now, local: None, hosted: None, unauthenticated }
     }
 
     /// The sender of a request. An administrator of this machine needs no credential.

@@ -105,6 +105,8 @@ texts! {
     IdOrNumber => VerificationTarget: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
     );
+    ChannelList => Vec<Channel>: "sms, call and whatsapp, each at most once, between commas", channels,
+        matching("(sms|call|whatsapp)(,(sms|call|whatsapp)){0,2}");
     NumberPrefix => String: format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +"), prefix, matching(
         format!(r"\+?[0-9]{{1,{LONGEST_PREFIX}}}")
     );
@@ -139,6 +141,9 @@ pub struct IdOrNumber;
 
 /// The first digits of numbers.
 pub struct NumberPrefix;
+
+/// Channels in order.
+pub struct ChannelList;
 
 /// The moment at which the first page of a list was requested.
 pub struct PageToken;
@@ -183,6 +188,12 @@ impl IdOrNumber {
 fn prefix(text: &str) -> Option<String> {
     let digits = text.strip_prefix(['+', ' ']).unwrap_or(text);
     (digits.len() <= LONGEST_PREFIX && is_digits(digits)).then(|| digits.to_owned())
+}
+
+fn channels(text: &str) -> Option<Vec<Channel>> {
+    let channels: Vec<Channel> = text.split(',').map(Channel::parse).collect::<Option<_>>()?;
+    let is_twice = |(index, channel): (usize, &Channel)| channels[..index].contains(channel);
+    (!channels.iter().enumerate().any(is_twice)).then_some(channels)
 }
 
 fn page_token(text: &str) -> Option<Timestamp> {
@@ -233,6 +244,7 @@ pub type BucketSid = Id<{ SidKind::Bucket as usize }>;
 pub type TemplateSid = Id<{ SidKind::Template as usize }>;
 pub type WebhookSid = Id<{ SidKind::Webhook as usize }>;
 pub type SafeNumberSid = Id<{ SidKind::SafeNumber as usize }>;
+pub type HostedSessionSid = Id<{ SidKind::HostedSession as usize }>;
 pub type MessagingServiceSid = Id<{ SidKind::MessagingService as usize }>;
 
 impl<const KIND: usize> Serialize for Id<KIND> {

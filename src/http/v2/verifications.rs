@@ -270,6 +270,7 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
         friendly_name: begin.friendly_name,
         code: begin.code,
         app_hash: begin.app_hash,
+        web_host: None,
         template: begin.template,
         substitutions: begin.substitutions.unwrap_or_default(),
         rate_limits: begin.rate_limits.unwrap_or_default(),

@@ -15,7 +15,7 @@ use crate::numbers::{
     VerificationSummary,
 };
 use crate::registry::{Service, TextOptions};
-use crate::template::MessageStyle;
+use crate::template::{MessageStyle, Wording};
 use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
 impl VerifyingInner {
@@ -161,6 +161,13 @@ impl VerifyingInner {
             code_length: begin.code.as_ref().map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
+        let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
+        let wording = match (wording, &begin.web_host) {
+            (Wording::Custom(text), Some(host)) if channel == Channel::Sms && !has_line(&text) => {
+                Wording::Custom(format!("{text}\n\n@{host} #{{code}}").into())
+            }
+            (wording, _) => wording,
+        };
         Ok(MessageStyle {
             wording,
             locale,

@@ -134,6 +134,8 @@ named! {
         SafeNumber = "GN",
         /// `MG`: a messaging service, here one of the gateways.
         MessagingService = "MG",
+        /// `VH`: a hosted session.
+        HostedSession = "VH",
     }
 }
 

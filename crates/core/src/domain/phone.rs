@@ -43,6 +43,11 @@ impl Region {
         PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
     }
 
+    /// The country calling code, such as 49.
+    pub fn calling_code(self) -> Option<i32> {
+        PHONE_NUMBER_UTIL.get_country_code_for_region(self.0)
+    }
+
     /// Returns `false` for `001`.
     pub fn is_country(self) -> bool {
         self.to_string().bytes().all(|byte| byte.is_ascii_alphabetic())

@@ -12,6 +12,7 @@ use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId,
 /// Keeps these keys apart from all other uses of the server key.
 const VERIFICATIONS: &[u8] = b"onceward/verification-ids/1";
 const ATTEMPTS: &[u8] = b"onceward/attempt-ids/1";
+const SESSIONS: &[u8] = b"onceward/hosted-session-ids/1";
 
 /// Bits of a number: E.164 has fifteen digits.
 const NUMBER_BITS: u32 = 50;
@@ -27,6 +28,7 @@ pub const LAST_SERVICE: u32 = (1 << SERVICE_BITS) - 1;
 pub struct Sealer {
     verifications: Aes128,
     attempts: Aes128,
+    sessions: Aes128,
 }
 
 /// Names one verification of a number: the upper 54 bits of its [`Salt::id`](super::Salt::id), which an id has
@@ -80,7 +82,11 @@ pub struct VerificationAddress {
 impl Sealer {
     /// Derives its keys from the server key.
     pub fn new(key: &ServerKey) -> Self {
-        Self { verifications: cipher(key, VERIFICATIONS), attempts: cipher(key, ATTEMPTS) }
+        Self {
+            verifications: cipher(key, VERIFICATIONS),
+            attempts: cipher(key, ATTEMPTS),
+            sessions: cipher(key, SESSIONS),
+        }
     }
 
     /// The id of a verification (`VE`). `address.service` must be at most [`LAST_SERVICE`].
@@ -106,6 +112,20 @@ impl Sealer {
             number: PhoneNumber::from_u64(number)?,
             name: VerificationName::from_bits(name),
         })
+    }
+
+    /// The id of a hosted session (`VH`), by the subject of its record.
+    pub fn session(&self, service: ServiceId, subject: u64) -> Sid {
+        let plain = u128::from(subject) << 64 | u128::from(service.get());
+        Sid::new(SidKind::HostedSession, seal(&self.sessions, plain))
+    }
+
+    /// Opens the id of a hosted session. `None` if it was never issued.
+    pub fn open_session(&self, sid: &Sid) -> Option<(ServiceId, u64)> {
+        let plain = open(&self.sessions, sid, SidKind::HostedSession)?;
+        // 32 bits are zero in every id that was issued.
+        let service = u32::try_from(plain & u128::from(u64::MAX)).ok()?;
+        Some((ServiceId::new(service), u64::try_from(plain >> 64).ok()?))
     }
 
     /// The id of an attempt to deliver a message (`VL`).

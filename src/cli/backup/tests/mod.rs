@@ -158,7 +158,7 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
                 let kept = CopiedRecord { expires: log.keep_until, record: encode(&log), ..entry };
                 assert_eq!(left, (Some(kept), true));
             }
-            "rate limit counters" | "idempotency keys" | "webhook events" => {
+            "rate limit counters" | "idempotency keys" | "webhook events" | "hosted sessions" => {
                 assert_eq!(left, (None, false), "{plural}");
             }
             other => panic!("what becomes of the {other}?"),

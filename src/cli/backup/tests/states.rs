@@ -7,6 +7,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::super::*;
 use super::{AT, MINUTE, key};
@@ -19,6 +21,7 @@ use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
+use crate::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::numbers::NumberKey;
@@ -86,6 +89,13 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let step = VerificationStep::Approved;
     let approved = VerificationFacts { recipient, channel: Channel::Sms, gateway: None, step };
     shards.metrics().verification(&approved);
+    let hosted = HostedSessions::new(&shards, &server_key, 10, StdRng::seed_from_u64(1));
+    let returns_to =
+        ReturnTarget::Url { url: "https://app.example/".to_owned(), state: Some("7".to_owned()) };
+    let (to, channels) = (Some(number_of), vec![channel]);
+    let session =
+        SessionRequest { to, may_change: true, channels, locale: Some(Locale::ENGLISH), returns_to };
+    hosted.create(shop.id, session).await.expect("a hosted session");
     guard.flush().await;
     shards.flush().await;
 

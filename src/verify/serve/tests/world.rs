@@ -306,6 +306,7 @@ pub fn asking(to: PhoneNumber) -> BeginRequest {
         friendly_name: None,
         code: None,
         app_hash: None,
+        web_host: None,
         template: None,
         substitutions: BTreeMap::new(),
         rate_limits: BTreeMap::new(),

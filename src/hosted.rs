@@ -1,0 +1,638 @@
+//! Hosted sessions: one person's visit to the hosted page, from its creation by the application to the redemption of
+//! its result.
+//!
+//! A session is a record of the shards. Three secrets lead to it, one after the other, and only their SHA-256 is stored:
+//! that of the page's address, which works once; that of the cookie that takes its place; and the code that the
+//! application exchanges for the result. All have the form of [`SessionSecret`].
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp, record_id};
+use crate::engine::{Sealer, SlotHash};
+use crate::shard::{
+    Capacity, Durability, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction,
+};
+
+/// The life of a session.
+pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
+/// The time in which the application redeems the code.
+const CODE_LIFE: Duration = Duration::from_secs(60);
+
+/// Messages, checks and numbers of one session.
+const MOST_SENDS: u8 = 3;
+const MOST_CHECKS: u8 = 5;
+const MOST_NUMBERS: u8 = 2;
+
+/// Seconds between a message and the next one to the same number.
+const WAITS: [u64; MOST_SENDS as usize] = [30, 60, 120];
+
+/// A SHA-256.
+type Hash = [u8; 32];
+
+/// A session as its application asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// The number.
+    pub to: Option<PhoneNumber>,
+    /// Whether the person may enter another number than `to`.
+    pub may_change: bool,
+    /// In the order in which the page offers them; empty for those that the service begins with.
+    pub channels: Vec<Channel>,
+    pub locale: Option<Locale>,
+    pub returns_to: ReturnTarget,
+}
+
+/// How the application gets the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReturnTarget {
+    /// In the query of this address, beside the state.
+    Url { url: String, state: Option<String> },
+    /// In a message to the window of this origin that shows the page.
+    Embed { origin: String, state: Option<String> },
+}
+
+/// The record of a session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedSession {
+    pub request: SessionRequest,
+    expires: Timestamp,
+    /// Of the secret in the address, then of the cookie.
+    secret: Hash,
+    /// Whether a browser has the session.
+    is_open: bool,
+    /// The number of the last message.
+    pub number: Option<PhoneNumber>,
+    /// Whether the page asks for the code that went to `number`.
+    pub awaits_code: bool,
+    /// Of the last message, once a gateway has it.
+    verification: Option<Sid>,
+    pub channel: Option<Channel>,
+    /// When the next message may go to `number`.
+    pub next_send: Timestamp,
+    sends: u8,
+    checks: u8,
+    numbers: u8,
+    approved: Option<Approval>,
+}
+
+/// The result of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Approval {
+    at: Timestamp,
+    code: Hash,
+    code_ends: Timestamp,
+}
+
+impl Record for HostedSession {
+    const KIND: u8 = 16;
+    const PLURAL: &'static str = "hosted sessions";
+
+    fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+/// Why a session does not do what its page asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no such session, or it is in another browser.
+    #[error("there is no such session")]
+    NoSession,
+    /// No message, check or number is left.
+    #[error("the session has used its messages, checks or numbers")]
+    NoneLeft,
+    /// The next message has to wait.
+    #[error("the next message has to wait")]
+    Wait,
+    /// The application fixed the number.
+    #[error("the number is fixed")]
+    Fixed,
+    /// No message was sent yet.
+    #[error("no message was sent yet")]
+    NotSent,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl HostedSession {
+    fn new(request: SessionRequest, secret: Hash, now: Timestamp) -> Self {
+        Self {
+            number: request.to,
+            request,
+            expires: now.plus(SESSION_LIFE),
+            secret,
+            is_open: false,
+            awaits_code: false,
+            verification: None,
+            channel: None,
+            next_send: now,
+            sends: 0,
+            checks: 0,
+            numbers: 0,
+            approved: None,
+        }
+    }
+
+    pub const fn is_approved(&self) -> bool {
+        self.approved.is_some()
+    }
+
+    /// Whether another message may be sent, now or later.
+    pub const fn has_sends(&self) -> bool {
+        self.sends < MOST_SENDS
+    }
+
+    /// Whether the person may enter another number.
+    pub const fn may_change(&self) -> bool {
+        let is_free = self.request.may_change || self.request.to.is_none();
+        is_free && self.has_sends() && self.numbers < MOST_NUMBERS
+    }
+
+    /// Counts a message before it is sent.
+    fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
+        let is_first = self.verification.is_none() && self.numbers == 0;
+        let is_other = is_first || self.number != Some(number);
+        if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
+            return Err(Denied::Fixed);
+        }
+        if !self.has_sends() || self.is_approved() || is_other && self.numbers >= MOST_NUMBERS {
+            return Err(Denied::NoneLeft);
+        }
+        if !is_other && now < self.next_send {
+            return Err(Denied::Wait);
+        }
+        let wait = Duration::from_secs(WAITS[usize::from(self.sends)]);
+        if is_other {
+            (self.verification, self.numbers) = (None, self.numbers + 1);
+        }
+        (self.number, self.sends, self.next_send) = (Some(number), self.sends + 1, now.plus(wait));
+        Ok(())
+    }
+
+    /// Notes the verification of a message that was sent.
+    fn sent(&mut self, number: PhoneNumber, verification: Sid, channel: Channel) {
+        if self.number == Some(number) {
+            (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
+        }
+    }
+
+    /// Counts a check before the code is compared. Returns the verification.
+    fn begin_check(&mut self) -> Result<Sid, Denied> {
+        let verification = self.verification.ok_or(Denied::NotSent)?;
+        if self.checks >= MOST_CHECKS {
+            return Err(Denied::NoneLeft);
+        }
+        self.checks += 1;
+        Ok(verification)
+    }
+
+    /// Has the person enter another number.
+    fn change_number(&mut self) -> Result<(), Denied> {
+        if !self.may_change() || self.is_approved() {
+            return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
+        }
+        self.awaits_code = false;
+        Ok(())
+    }
+}
+
+/// What the application learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionResult {
+    pub to: PhoneNumber,
+    pub channel: Channel,
+    pub verified: Timestamp,
+}
+
+/// Names a session and proves the right to it: in an address, in a cookie, and as the code. 64 characters of
+/// base64url: the 16 bytes of the session's id, then 256 random bits.
+#[derive(Clone)]
+pub struct SessionSecret {
+    sid: Sid,
+    text: Zeroizing<String>,
+}
+
+impl SessionSecret {
+    fn new(sid: Sid, random: [u8; 32]) -> Self {
+        let both = Zeroizing::new([&sid.bytes()[..], &random].concat());
+        Self { sid, text: Zeroizing::new(URL_SAFE_NO_PAD.encode(&*both)) }
+    }
+
+    /// Reads a secret; `None` if the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 48)?);
+        let sid = Sid::new(SidKind::HostedSession, *bytes.first_chunk()?);
+        Some(Self { sid, text: Zeroizing::new(text.to_owned()) })
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The id of its session.
+    pub const fn sid(&self) -> Sid {
+        self.sid
+    }
+
+    /// The token that the forms of the page carry.
+    pub fn form_token(&self) -> String {
+        base16ct::lower::encode_string(
+            &Sha256::new().chain_update("form ").chain_update(&*self.text).finalize(),
+        )
+    }
+
+    pub fn made_form(&self, token: &str) -> bool {
+        self.form_token().as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    fn hash(&self) -> Hash {
+        Sha256::digest(self.text.as_bytes()).into()
+    }
+
+    fn has(&self, hash: &Hash) -> bool {
+        self.hash().ct_eq(hash).into()
+    }
+}
+
+/// The hosted sessions. Clones are handles on the same ones.
+#[derive(Clone)]
+pub struct HostedSessions(Arc<Inner>);
+
+struct Inner {
+    shards: Shards,
+    sealer: Sealer,
+    slots: SlotHash,
+    capacity: Arc<Capacity>,
+    rng: Mutex<StdRng>,
+}
+
+impl HostedSessions {
+    /// Over shards that keep [`HostedSession`]s, at most `limit` of one service. `rng` must be seeded by the system.
+    pub fn new(shards: &Shards, server_key: &ServerKey, limit: usize, rng: StdRng) -> Self {
+        let capacity = Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit);
+        let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
+        Self(Arc::new(Inner { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }))
+    }
+
+    pub fn capacity(&self) -> &Capacity {
+        &self.0.capacity
+    }
+
+    /// Makes a session. Returns the secret of its address, and when it ends.
+    ///
+    /// # Errors
+    /// [`Refusal`]; `TableFull` if the service has no room for another one.
+    pub async fn create(
+        &self,
+        service: ServiceId,
+        request: SessionRequest,
+    ) -> Result<(SessionSecret, Timestamp), Refusal> {
+        let subject: u64 = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let secret = self.secret(self.0.sealer.session(service, subject));
+        let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
+        let subject = self.subject(service, subject);
+        let made = self.0.shards.router().decide(subject, move |view| {
+            let reservation = capacity
+                .reserve(service)
+                .map_err(|_| Refusal::TableFull { table: LimitedTable::HostedSessions })?;
+            let session = HostedSession::new(request, hash, view.now());
+            view.put(subject.id, Some(&session), Durability::Durable);
+            // Held until the record is in its table.
+            Ok((session.expires, reservation))
+        });
+        let (expires, _reservation) = made.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
+        Ok((secret, expires))
+    }
+
+    /// The service and the session of an address that no browser has opened yet.
+    pub async fn at_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+        self.find(secret, false).await
+    }
+
+    /// The service and the session of a cookie.
+    pub async fn of_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+        self.find(secret, true).await
+    }
+
+    async fn find(
+        &self,
+        secret: &SessionSecret,
+        is_open: bool,
+    ) -> Result<(ServiceId, HostedSession), Denied> {
+        let (service, subject) = self.open(&secret.sid)?;
+        let key = RecordKey { slot: subject.slot, kind: HostedSession::KIND, id: subject.id };
+        let session: Option<HostedSession> = self.0.shards.router().get(key).await?;
+        let session = session.filter(|session| secret.has(&session.secret) && session.is_open == is_open);
+        Ok((service, session.ok_or(Denied::NoSession)?))
+    }
+
+    /// Gives the session to the browser that has its address. Returns the secret of its cookie. The address is used up.
+    pub async fn begin(&self, address: &SessionSecret) -> Result<SessionSecret, Denied> {
+        let cookie = self.secret(address.sid);
+        let hash = cookie.hash();
+        self.change(address, false, move |session, _| {
+            (session.secret, session.is_open) = (hash, true);
+            Ok(())
+        })
+        .await?;
+        Ok(cookie)
+    }
+
+    /// Counts a message before it is sent.
+    pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
+        self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
+    }
+
+    /// Notes the verification of a message that was sent.
+    pub async fn sent(
+        &self,
+        cookie: &SessionSecret,
+        number: PhoneNumber,
+        verification: Sid,
+        channel: Channel,
+    ) -> Result<(), Denied> {
+        self.change(cookie, true, move |session, _| {
+            session.sent(number, verification, channel);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Counts a check before the code is compared. Returns the verification.
+    pub async fn begin_check(&self, cookie: &SessionSecret) -> Result<Sid, Denied> {
+        self.change(cookie, true, |session, _| session.begin_check()).await
+    }
+
+    /// Has the person enter another number.
+    pub async fn change_number(&self, cookie: &SessionSecret) -> Result<(), Denied> {
+        self.change(cookie, true, |session, _| session.change_number()).await
+    }
+
+    /// Notes that the code of this verification was right, or draws another code for the application after that.
+    /// Returns the code.
+    pub async fn approve(
+        &self,
+        cookie: &SessionSecret,
+        verification: Option<Sid>,
+    ) -> Result<SessionSecret, Denied> {
+        let code = self.secret(cookie.sid);
+        let hash = code.hash();
+        self.change(cookie, true, move |session, now| {
+            let before = session.approved.as_ref().map(|approval| approval.at);
+            let is_now = verification.is_some() && session.verification == verification;
+            let at = before.or(is_now.then_some(now)).ok_or(Denied::NotSent)?;
+            session.approved = Some(Approval { at, code: hash, code_ends: now.plus(CODE_LIFE) });
+            Ok(())
+        })
+        .await?;
+        Ok(code)
+    }
+
+    /// Ends the session of a cookie.
+    pub async fn cancel(&self, cookie: &SessionSecret) -> Result<(), Denied> {
+        let (_, subject) = self.open(&cookie.sid)?;
+        let secret = cookie.clone();
+        self.decide(subject, move |view| {
+            let session: Option<HostedSession> = view.get(subject.id);
+            session.filter(|session| secret.has(&session.secret)).ok_or(Denied::NoSession)?;
+            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Exchanges the code for the result, once. The session ends.
+    ///
+    /// # Errors
+    /// [`Denied::NoSession`] if the session is none of the service, the code is wrong or has expired, or was redeemed.
+    pub async fn redeem(&self, service: ServiceId, sid: &Sid, code: &str) -> Result<SessionResult, Denied> {
+        let (owner, subject) = self.open(sid)?;
+        let code = SessionSecret::parse(code).filter(|code| code.sid == *sid && owner == service);
+        let code = code.ok_or(Denied::NoSession)?;
+        self.decide(subject, move |view| {
+            let session: HostedSession = view.get(subject.id).ok_or(Denied::NoSession)?;
+            let is_right = |approval: &Approval| code.has(&approval.code) && view.now() < approval.code_ends;
+            let approval = session.approved.filter(is_right).ok_or(Denied::NoSession)?;
+            let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
+            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            Ok(SessionResult { to, channel, verified: approval.at })
+        })
+        .await
+    }
+
+    /// Changes a session that this secret leads to.
+    async fn change<T: Send + 'static>(
+        &self,
+        secret: &SessionSecret,
+        is_open: bool,
+        change: impl FnOnce(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let (_, subject) = self.open(&secret.sid)?;
+        let secret = secret.clone();
+        self.decide(subject, move |view| {
+            let session: Option<HostedSession> = view.get(subject.id);
+            let session = session.filter(|session| secret.has(&session.secret) && session.is_open == is_open);
+            let mut session = session.ok_or(Denied::NoSession)?;
+            let changed = change(&mut session, view.now())?;
+            view.put(subject.id, Some(&session), Durability::Durable);
+            Ok(changed)
+        })
+        .await
+    }
+
+    async fn decide<T: Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let decided = self.0.shards.router().decide(subject, decide).await;
+        decided.unwrap_or(Err(Denied::Refused(Refusal::StoreUnavailable)))
+    }
+
+    fn open(&self, sid: &Sid) -> Result<(ServiceId, Subject), Denied> {
+        let (service, subject) = self.0.sealer.open_session(sid).ok_or(Denied::NoSession)?;
+        Ok((service, self.subject(service, subject)))
+    }
+
+    fn subject(&self, service: ServiceId, subject: u64) -> Subject {
+        let id = record_id(service, subject);
+        Subject { slot: self.0.slots.of(id), id }
+    }
+
+    fn secret(&self, sid: Sid) -> SessionSecret {
+        SessionSecret::new(sid, self.0.rng.lock().unwrap_or_else(PoisonError::into_inner).random())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::registry::tests::world::start;
+    use crate::shard::tests::FaultyStore;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_785_441_600_000);
+
+    fn number(text: &str) -> PhoneNumber {
+        PhoneNumber::from_e164(text).expect("a number")
+    }
+
+    fn session(to: Option<PhoneNumber>, may_change: bool) -> HostedSession {
+        let returns_to = ReturnTarget::Url { url: "https://app.example/".to_owned(), state: None };
+        let request = SessionRequest { to, may_change, channels: Vec::new(), locale: None, returns_to };
+        HostedSession::new(request, [0; 32], NOW)
+    }
+
+    fn after(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn further_messages_wait_by_the_servers_clock_and_end_after_three() {
+        let (mut session, one) = (session(None, true), number("+14155552671"));
+        assert_eq!(session.begin_send(one, NOW), Ok(()));
+        for (at, expected) in [
+            (29, Err(Denied::Wait)),
+            (30, Ok(())),
+            (89, Err(Denied::Wait)),
+            (90, Ok(())),
+            (800, Err(Denied::NoneLeft)),
+        ] {
+            assert_eq!(session.begin_send(one, after(at)), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_session_takes_two_numbers_and_a_fixed_one_only_its_own() {
+        let [one, two, three] = ["+14155552671", "+14155552672", "+14155552673"].map(number);
+        let mut free = session(None, false);
+        assert_eq!(
+            [one, two, three].map(|to| free.begin_send(to, NOW)),
+            [Ok(()), Ok(()), Err(Denied::NoneLeft)]
+        );
+        let mut fixed = session(Some(one), false);
+        assert_eq!(fixed.begin_send(two, NOW), Err(Denied::Fixed));
+        assert_eq!(fixed.begin_send(one, NOW), Ok(()));
+        assert_eq!(fixed.change_number(), Err(Denied::Fixed));
+        let mut hinted = session(Some(one), true);
+        assert_eq!(hinted.begin_send(two, NOW), Ok(()));
+    }
+
+    #[test]
+    fn five_codes_are_compared_whatever_number_they_are_for() {
+        let (mut session, sid) = (session(None, true), Sid::new(SidKind::Verification, [1; 16]));
+        let [one, two] = ["+14155552671", "+14155552672"].map(number);
+        assert_eq!(session.begin_check(), Err(Denied::NotSent));
+        for (to, checks) in [(one, 3), (two, 2)] {
+            assert_eq!(session.begin_send(to, NOW), Ok(()));
+            assert_eq!(session.begin_check(), Err(Denied::NotSent), "a code for another number is not meant");
+            session.sent(to, sid, Channel::Sms);
+            for _ in 0..checks {
+                assert_eq!(session.begin_check(), Ok(sid));
+            }
+        }
+        assert_eq!(session.begin_check(), Err(Denied::NoneLeft));
+    }
+
+    #[test]
+    fn a_secret_has_one_form_and_nothing_else_is_read() {
+        let secret = SessionSecret::new(Sid::new(SidKind::HostedSession, [7; 16]), [9; 32]);
+        let read = SessionSecret::parse(secret.expose()).expect("a secret");
+        assert!(read.has(&secret.hash()) && read.sid() == secret.sid());
+        for text in ["", "a", &secret.expose()[1..], &format!("{}A", secret.expose()), &"=".repeat(64)] {
+            assert!(SessionSecret::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    const SERVICE: ServiceId = ServiceId::new(1);
+
+    /// Sessions over this store. One with this seed draws the same secrets again.
+    async fn sessions(store: &FaultyStore, clock: &Arc<ManualClock>, seed: u64) -> HostedSessions {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        let shards = start(store, &clock, seed).await.expect("shards");
+        HostedSessions::new(&shards, &ServerKey::from_bytes([7; 32]), 1_000, StdRng::seed_from_u64(seed))
+    }
+
+    /// The session of a number that is verified, and the code of its application.
+    async fn verified(sessions: &HostedSessions) -> (SessionSecret, SessionSecret) {
+        let request = session(None, true).request;
+        let (address, _) = sessions.create(SERVICE, request).await.expect("a session");
+        let cookie = sessions.begin(&address).await.expect("a cookie");
+        let (to, sid) = (number("+14155552671"), Sid::new(SidKind::Verification, [1; 16]));
+        sessions.begin_send(&cookie, to).await.expect("a message");
+        sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
+        let sid = sessions.begin_check(&cookie).await.expect("a check");
+        let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
+        (cookie, code)
+    }
+
+    #[tokio::test]
+    async fn a_code_is_redeemed_within_a_minute_and_a_session_ends_after_15() {
+        let clock = Arc::new(ManualClock::starting_at(NOW));
+        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
+        let (cookie, late) = verified(&sessions).await;
+        clock.advance(Duration::from_secs(60));
+        let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid(), code.expose()).await;
+        assert_eq!(redeem(&late).await, Err(Denied::NoSession));
+        let again = sessions.approve(&cookie, None).await.expect("another code");
+        assert_eq!(redeem(&late).await, Err(Denied::NoSession));
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(redeem(&again).await.map(|result| result.verified), Ok(NOW));
+        assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
+
+        let (cookie, _) = verified(&sessions).await;
+        clock.advance(Duration::from_secs(899));
+        assert!(sessions.of_cookie(&cookie).await.is_ok());
+        clock.advance(Duration::from_secs(1));
+        assert!(matches!(sessions.of_cookie(&cookie).await, Err(Denied::NoSession)));
+    }
+
+    #[tokio::test]
+    async fn a_code_of_another_verification_approves_nothing() {
+        let clock = Arc::new(ManualClock::starting_at(NOW));
+        let sessions = sessions(&FaultyStore::new(), &clock, 1).await;
+        let (address, _) = sessions.create(SERVICE, session(None, true).request).await.expect("a session");
+        let cookie = sessions.begin(&address).await.expect("a cookie");
+        let (one, two) = (number("+14155552671"), number("+14155552672"));
+        let [first, second] = [1, 2].map(|byte| Sid::new(SidKind::Verification, [byte; 16]));
+        for (to, sid) in [(one, first), (two, second)] {
+            sessions.begin_send(&cookie, to).await.expect("a message");
+            sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
+        }
+        for sid in [Some(first), None] {
+            assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
+        }
+        assert!(sessions.approve(&cookie, Some(second)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn sessions_go_on_after_a_restart_and_what_was_used_stays_used() {
+        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(NOW)));
+        let before = sessions(&store, &clock, 1).await;
+        let (address, _) = before.create(SERVICE, session(None, true).request).await.expect("a session");
+        let cookie = before.begin(&address).await.expect("a cookie");
+        let (_, code) = verified(&before).await;
+        let (_, redeemed) = verified(&before).await;
+        before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
+        let after = sessions(&store.reopen(), &clock, 2).await;
+        assert!(after.begin(&address).await.is_err());
+        assert!(after.of_cookie(&cookie).await.is_ok());
+        assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
+        assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
+        assert!(after.redeem(SERVICE, &code.sid(), code.expose()).await.is_ok());
+    }
+}

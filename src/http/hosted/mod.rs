@@ -1,0 +1,693 @@
+//! The hosted page below `/verify`: a person enters a number, gets a code and enters it. No JavaScript is needed.
+//!
+//! The address of a session shows a page whose button takes the session into the browser, as a cookie: a program that
+//! only follows links uses nothing up. `docs/guides/hosted-page.md` is for its users.
+
+mod texts;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use askama::Template;
+use hyper::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue, SET_COOKIE};
+use hyper::{Method, StatusCode};
+use tracing::{debug, info};
+use url::Url;
+use zeroize::Zeroizing;
+
+use self::texts::Texts;
+use super::admin::Transport;
+use super::pages::{csp_hash, redirect};
+use super::request;
+use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
+use super::service::Call;
+use super::v2::V2;
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, seconds_up};
+use crate::guard::ClientSignals;
+use crate::hosted::{
+    Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest, SessionSecret,
+};
+use crate::numbers::Refusal;
+use crate::registry::Service;
+use crate::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
+
+const STYLE: &str = include_str!("hosted.css");
+const SCRIPT: &str = include_str!("hosted.js");
+
+/// Longest field of a form.
+const MAX_FIELD_BYTES: usize = 200;
+
+/// What a request wants from the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostedStep {
+    /// The page of the session in the cookie.
+    Page,
+    /// The address of a session, and its button.
+    Address,
+    /// A message, the first one or a further one.
+    Send,
+    Check,
+    /// Another number.
+    Change,
+    Cancel,
+}
+
+/// What the page shows.
+enum View {
+    Start { address: String },
+    Number { fixed: Option<String>, hint: String, region: String, countries: &'static [(String, i32)] },
+    Code { number: String, wait: u64, may_resend: bool, may_change: bool },
+    Verified,
+    Message { text: &'static str },
+}
+
+impl View {
+    const fn may_cancel(&self) -> bool {
+        matches!(self, Self::Number { .. } | Self::Code { .. })
+    }
+}
+
+/// The look of a service.
+#[derive(Default)]
+struct Brand<'a> {
+    name: &'a str,
+    logo: Option<&'a str>,
+    privacy: Option<&'a str>,
+    terms: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "hosted.html")]
+struct HostedPage<'a> {
+    texts: &'a Texts,
+    brand: Brand<'a>,
+    style: String,
+    script: &'static str,
+    /// Attributes that the script reads.
+    data: Vec<(&'static str, &'a str)>,
+    token: String,
+    problem: Option<&'a str>,
+    buttons: Vec<(&'static str, &'static str)>,
+    view: View,
+}
+
+/// Answers a request below `/verify`.
+pub async fn answer(call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
+    let visit = Visit::of(call)?;
+    match visit.answer(call, step).await {
+        Err(Problem::Refused(refusal)) => {
+            let page = visit.message(StatusCode::SERVICE_UNAVAILABLE, visit.texts.failed());
+            Ok(page.retry_after(REFUSED_SECONDS).because(NotServed::Refused(refusal)))
+        }
+        answered => answered,
+    }
+}
+
+impl Visit<'_> {
+    async fn answer(&self, call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
+        if self.transport == Transport::Cleartext {
+            return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
+        }
+        let is_post = call.head.method == Method::POST;
+        if is_post && !request::is_own_form(call.head) {
+            return Err(Problem::CrossSite);
+        }
+        if step == HostedStep::Address {
+            return self.at_address(call, is_post).await;
+        }
+        let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
+        let Some(cookie) = cookie else { return Ok(self.gone()) };
+        let (service, session) = match self.sessions.of_cookie(&cookie).await {
+            Ok(found) => found,
+            Err(denied) => return self.denied(denied),
+        };
+        let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        call.body.note_admitted();
+        let form =
+            if is_post { Zeroizing::new(call.read_body().await?.to_vec()) } else { Zeroizing::default() };
+        let field = |name| field(&form, name);
+        if is_post && !cookie.made_form(&field("token")) {
+            return Ok(self.message(StatusCode::FORBIDDEN, self.texts.gone()));
+        }
+        let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
+        let visit = &Self { texts, ..*self };
+        let person = Person { visit, cookie: &cookie, service: &service, session };
+        match step {
+            HostedStep::Page | HostedStep::Address => Ok(person.page(StatusCode::OK, None)),
+            HostedStep::Send => {
+                person.send(call, &field("number"), &field("country"), &field("channel")).await
+            }
+            HostedStep::Check => person.check(call, &field("code")).await,
+            HostedStep::Change => person.after(visit.sessions.change_number(&cookie).await),
+            HostedStep::Cancel => person.cancel().await,
+        }
+    }
+}
+
+const NEEDS_TLS: &str = "This page needs TLS (https).";
+
+/// A request below `/verify`, before its session is known.
+struct Visit<'a> {
+    v2: &'a V2,
+    sessions: &'a HostedSessions,
+    transport: Transport,
+    texts: &'static Texts,
+    /// The country that the page proposes.
+    region: Option<Region>,
+    /// Channels that this server has.
+    channels: &'a [Channel],
+}
+
+impl<'a> Visit<'a> {
+    fn of(call: &Call<'a>) -> Result<Self, Problem> {
+        let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+        let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
+        let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
+        let region = tag.and_then(|(_, region)| Region::parse(region)).or(call.deps.default_region);
+        let (transport, texts) = (Transport::of(call, call.head), Texts::choose(languages(call)));
+        Ok(Self { v2, sessions, transport, texts, region, channels: &call.deps.channels })
+    }
+
+    /// A name with the prefix `__Host-` is kept only over TLS.
+    const fn cookie_name(&self) -> &'static str {
+        match self.transport {
+            Transport::Encrypted => "__Host-onceward-verify",
+            Transport::Loopback | Transport::Cleartext => "onceward-verify",
+        }
+    }
+
+    /// The header that sets the cookie, or removes it. A frame of another site needs a cookie of its own (CHIPS). On
+    /// loopback every port is the same site.
+    fn set_cookie(&self, cookie: Option<&SessionSecret>, target: &ReturnTarget) -> (HeaderName, HeaderValue) {
+        let attributes = match (self.transport, target) {
+            (Transport::Encrypted, ReturnTarget::Embed { .. }) => {
+                "Path=/; Secure; SameSite=None; Partitioned"
+            }
+            (Transport::Encrypted, ReturnTarget::Url { .. }) => "Path=/; Secure; SameSite=Lax",
+            _ => "Path=/verify; SameSite=Lax",
+        };
+        let life = cookie.map_or(0, |_| SESSION_LIFE.as_secs());
+        let (name, value) = (self.cookie_name(), cookie.map(SessionSecret::expose).unwrap_or_default());
+        let header = format!("{name}={value}; HttpOnly; {attributes}; Max-Age={life}");
+        // Secrets are base64url.
+        (SET_COOKIE, HeaderValue::from_str(&header).unwrap_or(HeaderValue::from_static("")))
+    }
+
+    /// The page at the address of a session, and its button.
+    async fn at_address(&self, call: &Call<'_>, is_post: bool) -> Result<Response, Problem> {
+        let token = call.param("Token").unwrap_or_default();
+        let Some(address) = SessionSecret::parse(&token) else { return Ok(self.gone()) };
+        let (service, session) = match self.sessions.at_address(&address).await {
+            Ok(found) => found,
+            // The button was pressed twice.
+            Err(Denied::NoSession) if self.has_session(call, &address).await => {
+                return Ok(redirect("/verify"));
+            }
+            Err(denied) => return self.denied(denied),
+        };
+        let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        if !is_post {
+            let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
+            let view = View::Start { address: call.head.uri.path().to_owned() };
+            return Ok(self.page(
+                StatusCode::OK,
+                texts,
+                Some((&service, &session)),
+                view,
+                None,
+                String::new(),
+            ));
+        }
+        match self.sessions.begin(&address).await {
+            Ok(cookie) => {
+                let mut response = redirect("/verify");
+                response.headers.push(self.set_cookie(Some(&cookie), &session.request.returns_to));
+                Ok(response)
+            }
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    /// Whether the browser has the session of this address already.
+    async fn has_session(&self, call: &Call<'_>, address: &SessionSecret) -> bool {
+        let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
+        match cookie.filter(|cookie| cookie.sid() == address.sid()) {
+            Some(cookie) => self.sessions.of_cookie(&cookie).await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn denied(&self, denied: Denied) -> Result<Response, Problem> {
+        match denied {
+            Denied::Refused(refusal) => Err(Problem::Refused(refusal)),
+            _ => Ok(self.gone()),
+        }
+    }
+
+    fn gone(&self) -> Response {
+        self.message(StatusCode::NOT_FOUND, self.texts.gone())
+    }
+
+    fn message(&self, status: StatusCode, text: &'static str) -> Response {
+        self.page(status, self.texts, None, View::Message { text }, None, String::new())
+    }
+
+    fn page(
+        &self,
+        status: StatusCode,
+        texts: &Texts,
+        of: Option<(&Service, &HostedSession)>,
+        view: View,
+        problem: Option<&str>,
+        token: String,
+    ) -> Response {
+        let settings = of.map(|(service, _)| &service.settings);
+        let accent = settings.and_then(|settings| settings.accent_color.as_deref()).unwrap_or("#1d5688");
+        let digits = settings.map_or(6, |settings| settings.code_length.get());
+        let on_accent = text_color_on(accent);
+        let style = format!("{STYLE}:root{{--accent:{accent};--on-accent:{on_accent};--digits:{digits}}}");
+        let brand = settings.map(|settings| Brand {
+            name: &settings.friendly_name,
+            logo: settings.logo_url.as_deref(),
+            privacy: settings.privacy_url.as_deref(),
+            terms: settings.terms_url.as_deref(),
+        });
+        let brand = brand.unwrap_or_default();
+        let target = of.map(|(_, session)| &session.request.returns_to);
+        let policy = policy(&style, brand.logo, target);
+        let buttons = of.map(|(_, session)| self.buttons(texts, session)).unwrap_or_default();
+        let data = match (&view, target) {
+            (View::Start { .. }, Some(ReturnTarget::Embed { origin, .. })) => {
+                vec![("origin", origin.as_str())]
+            }
+            _ => Vec::new(),
+        };
+        let script = SCRIPT;
+        let page = HostedPage { texts, brand, style, script, data, token, problem, buttons, view };
+        Response { status, ..rendered(&page, &policy) }
+    }
+
+    /// The channels that a person may choose: names for forms, `auto` for the service's first one, and labels.
+    fn buttons(&self, texts: &Texts, session: &HostedSession) -> Vec<(&'static str, &'static str)> {
+        let chosen = &session.request.channels;
+        let name = |channel: Channel| {
+            (
+                channel.as_str(),
+                match channel {
+                    Channel::Sms => "SMS",
+                    Channel::Call => texts.call(),
+                    Channel::WhatsApp => "WhatsApp",
+                },
+            )
+        };
+        let mut buttons: Vec<_> = chosen.iter().copied().map(name).collect();
+        if chosen.is_empty() {
+            buttons.push((AUTO, ""));
+            buttons.extend(self.channels.contains(&Channel::Call).then(|| name(Channel::Call)));
+        }
+        if let Some((_, label)) = buttons.first_mut() {
+            *label = if session.awaits_code { texts.again() } else { texts.send() };
+        }
+        buttons
+    }
+}
+
+/// The first channel of the service.
+const AUTO: &str = "auto";
+
+/// A request of the person whose browser has the session.
+struct Person<'a> {
+    visit: &'a Visit<'a>,
+    cookie: &'a SessionSecret,
+    service: &'a Service,
+    session: HostedSession,
+}
+
+impl Person<'_> {
+    /// The page of the session as it was when the request came.
+    fn page(&self, status: StatusCode, problem: Option<&str>) -> Response {
+        let view = self.view();
+        self.show(status, view, problem)
+    }
+
+    fn show(&self, status: StatusCode, view: View, problem: Option<&str>) -> Response {
+        let (visit, token) = (self.visit, self.cookie.form_token());
+        visit.page(status, visit.texts, Some((self.service, &self.session)), view, problem, token)
+    }
+
+    fn view(&self) -> View {
+        let session = &self.session;
+        match session.number.filter(|_| session.awaits_code) {
+            _ if session.is_approved() => View::Verified,
+            Some(number) => View::Code {
+                number: number.to_string(),
+                wait: seconds_up(session.next_send.since((self.visit.v2.now)())),
+                may_resend: session.has_sends(),
+                may_change: session.may_change(),
+            },
+            None => self.number_view(session.number.map(PhoneNumber::e164).unwrap_or_default()),
+        }
+    }
+
+    fn number_view(&self, hint: String) -> View {
+        let request = &self.session.request;
+        let fixed = request.to.filter(|_| !request.may_change).map(|number| number.to_string());
+        let region = self.session.number.and_then(PhoneNumber::region).or(self.visit.region);
+        let region = region.map_or_else(|| "US".to_owned(), |region| region.to_string());
+        View::Number { fixed, hint, region, countries: &COUNTRIES }
+    }
+
+    /// Leads to the page as it is now, or shows the problem on the page as it was.
+    fn after(&self, done: Result<(), Denied>) -> Result<Response, Problem> {
+        match done {
+            Ok(()) => Ok(redirect("/verify")),
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    fn denied(&self, denied: Denied) -> Result<Response, Problem> {
+        let texts = self.visit.texts;
+        let (status, words) = match denied {
+            Denied::NoSession => return Ok(self.visit.gone()),
+            Denied::Refused(refusal) => return Err(Problem::Refused(refusal)),
+            Denied::NoneLeft => (StatusCode::TOO_MANY_REQUESTS, texts.none_left().to_owned()),
+            Denied::Wait => {
+                let wait = seconds_up(self.session.next_send.since((self.visit.v2.now)()));
+                (StatusCode::TOO_MANY_REQUESTS, texts.wait().replace("{}", &wait.to_string()))
+            }
+            Denied::Fixed | Denied::NotSent => (StatusCode::FORBIDDEN, texts.failed().to_owned()),
+        };
+        Ok(self.page(status, Some(&words)))
+    }
+
+    /// Sends a code to the number of the form, or to that of the session.
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        country: &str,
+        channel: &str,
+    ) -> Result<Response, Problem> {
+        let (visit, session) = (self.visit, &self.session);
+        let (sessions, texts) = (visit.sessions, visit.texts);
+        let region = Region::parse(country).or(visit.region);
+        let number = if text.is_empty() { session.number } else { PhoneNumber::parse(text, region).ok() };
+        let Some(number) = number else {
+            let view = self.number_view(text.to_owned());
+            return Ok(self.show(StatusCode::BAD_REQUEST, view, Some(texts.bad_number())));
+        };
+        let buttons = visit.buttons(texts, session);
+        let offered = buttons.iter().find(|(name, _)| *name == channel).or(buttons.first());
+        let channel = offered.and_then(|(name, _)| Channel::parse(name));
+        if let Err(denied) = sessions.begin_send(self.cookie, number).await {
+            return self.denied(denied);
+        }
+        let begin = |locale| BeginRequest {
+            to: number,
+            channel,
+            locale,
+            friendly_name: None,
+            code: None,
+            app_hash: None,
+            web_host: self.web_host(call),
+            template: None,
+            substitutions: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            send_digits: None,
+            idempotency_key: None,
+            fingerprint: [0; 32],
+            client: ClientSignals { address: address_of(call), is_trusted: false, refuses_landlines: false },
+            request_id: Some(call.traced_id()),
+        };
+        let verifications = &visit.v2.verifications;
+        let mut outcome = verifications.begin(self.service.id, begin(session.request.locale)).await;
+        if matches!(outcome, Err(Refused::Text(_))) {
+            // The service's texts are not in that language.
+            outcome = verifications.begin(self.service.id, begin(None)).await;
+        }
+        let (status, words) = match outcome {
+            Ok(verification) => {
+                debug!(request_id = call.request_id, %number, "hosted page: code sent");
+                let channel = verification.channel;
+                let sent = sessions.sent(self.cookie, number, verification.sid, channel).await;
+                return self.after(sent);
+            }
+            Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),
+            Err(Refused::OutOfService { .. }) => {
+                call.log_out_of_service();
+                (StatusCode::BAD_GATEWAY, texts.failed())
+            }
+            Err(Refused::GatewayFailed) => (StatusCode::BAD_GATEWAY, texts.failed()),
+            // A client that tries numbers out must not learn why one is refused.
+            Err(refused) => {
+                info!(request_id = call.request_id, %number, reason = ?refused, "hosted page: no code sent");
+                (StatusCode::FORBIDDEN, texts.cannot_send())
+            }
+        };
+        let view = if session.awaits_code { self.view() } else { self.number_view(text.to_owned()) };
+        Ok(self.show(status, view, Some(words)))
+    }
+
+    /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
+    fn web_host(&self, call: &Call<'_>) -> Option<String> {
+        let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
+        let is_encrypted = self.visit.transport == Transport::Encrypted;
+        let host = request::host_of(call.head).filter(|_| is_own && is_encrypted)?;
+        Url::parse(&format!("https://{host}/")).ok()?.domain().map(str::to_owned)
+    }
+
+    /// Checks a code, and leads the person back if it is right. A verified session gets another code for its
+    /// application.
+    async fn check(&self, call: &Call<'_>, code: &str) -> Result<Response, Problem> {
+        let (sessions, texts) = (self.visit.sessions, self.visit.texts);
+        if self.session.is_approved() {
+            return self.approve(None).await;
+        }
+        let sid = match sessions.begin_check(self.cookie).await {
+            Ok(sid) => sid,
+            Err(denied) => return self.denied(denied),
+        };
+        let code: Zeroizing<String> = Zeroizing::new(code.split_whitespace().collect());
+        let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
+        let check = CheckCode { target, code: Code::parse(&code), request_id };
+        let outcome = self.visit.v2.verifications.check(self.service.id, check).await;
+        let (status, words) = match outcome.map(|verification| verification.status) {
+            Ok(Status::Approved) => return self.approve(Some(sid)).await,
+            Ok(Status::Pending | Status::Canceled | Status::Expired) | Err(Refused::NotFound) => {
+                (StatusCode::BAD_REQUEST, texts.wrong_code())
+            }
+            Ok(Status::MaxAttemptsReached) | Err(Refused::NoChecksLeft { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, texts.none_left())
+            }
+            Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),
+            Err(_) => (StatusCode::BAD_GATEWAY, texts.failed()),
+        };
+        Ok(self.page(status, Some(words)))
+    }
+
+    async fn approve(&self, verification: Option<Sid>) -> Result<Response, Problem> {
+        match self.visit.sessions.approve(self.cookie, verification).await {
+            Ok(code) => Ok(self.leave(("code", code.expose()))),
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    async fn cancel(&self) -> Result<Response, Problem> {
+        match self.visit.sessions.cancel(self.cookie).await {
+            Ok(()) => {
+                let mut response = self.leave(("error", "canceled"));
+                response.headers.push(self.visit.set_cookie(None, &self.session.request.returns_to));
+                Ok(response)
+            }
+            Err(denied) => self.denied(denied),
+        }
+    }
+
+    /// Leads back to the application, with the code or why there is none.
+    fn leave(&self, (name, value): (&'static str, &str)) -> Response {
+        let texts = self.visit.texts;
+        match &self.session.request.returns_to {
+            ReturnTarget::Url { url, state } => {
+                // The service's settings were checked.
+                let Ok(mut url) = Url::parse(url) else { return self.visit.gone() };
+                url.query_pairs_mut()
+                    .append_pair(name, value)
+                    .extend_pairs(state.iter().map(|state| ("state", state)));
+                redirect(url.as_str())
+            }
+            ReturnTarget::Embed { origin, state } => {
+                let data = [("origin", origin.as_str()), (name, value)].into_iter();
+                let data = data.chain(state.iter().map(|state| ("state", state.as_str()))).collect();
+                let text = if name == "code" { texts.verified() } else { texts.cancel() };
+                let (brand, style, token) = (Brand::default(), STYLE.to_owned(), String::new());
+                let policy = policy(&style, None, Some(&self.session.request.returns_to));
+                let (script, view) = (SCRIPT, View::Message { text });
+                let (problem, buttons) = (None, Vec::new());
+                rendered(
+                    &HostedPage { texts, brand, style, script, data, token, problem, buttons, view },
+                    &policy,
+                )
+            }
+        }
+    }
+}
+
+/// `GET /verify.js`: shows the page in a frame or a window of another site.
+#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
+pub fn widget(_: &Call<'_>) -> Result<Response, Problem> {
+    let headers = [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=3600")];
+    Ok(Response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned()))
+}
+
+/// The demo: a button, and the page of an application, which redeems the code. Only where every message goes to the
+/// simulator.
+pub async fn demo(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let visit = Visit::of(call)?;
+    check_demo(call, visit.v2)?;
+    let query = call.head.uri.query().unwrap_or_default().as_bytes();
+    let code = field(query, "code");
+    if query.is_empty() {
+        let view = View::Start { address: "/verify/demo".to_owned() };
+        return Ok(visit.page(StatusCode::OK, visit.texts, None, view, None, String::new()));
+    }
+    let is_verified = match SessionSecret::parse(&code) {
+        Some(secret) => visit.sessions.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
+        None => false,
+    };
+    let texts = visit.texts;
+    let (status, text) =
+        if is_verified { (StatusCode::OK, texts.verified()) } else { (StatusCode::NOT_FOUND, texts.gone()) };
+    Ok(visit.message(status, text))
+}
+
+/// `POST /verify/demo`: makes a session and leads to its page.
+pub async fn begin_demo(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let visit = Visit::of(call)?;
+    check_demo(call, visit.v2)?;
+    if !request::is_own_form(call.head) {
+        return Err(Problem::CrossSite);
+    }
+    let base = visit.v2.base.of(call.head);
+    let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
+    let returns_to = ReturnTarget::Url { url, state: None };
+    let request =
+        SessionRequest { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to };
+    let made = visit.sessions.create(ServiceId::DEFAULT, request).await;
+    let (secret, _) = made.map_err(Problem::Refused)?;
+    Ok(redirect(&format!("/verify/{}", secret.expose())))
+}
+
+/// The demo exists under the conditions of the inbox's form.
+fn check_demo(call: &Call<'_>, v2: &V2) -> Result<(), Problem> {
+    if !call.deps.simulates_all {
+        return Err(Problem::NotFound);
+    }
+    v2.admit_compatible(call.head, call.deps.host_name.as_deref())
+}
+
+/// The person's address, unless the other end is a proxy that does not tell it.
+fn address_of(call: &Call<'_>) -> Option<IpAddr> {
+    let is_person = !call.peer.is_loopback() && !call.deps.proxies.trusts(call.peer);
+    call.client.or(is_person.then_some(call.peer))
+}
+
+/// A field of a form or a query, if it is not too long; else nothing.
+fn field(form: &[u8], name: &str) -> Zeroizing<String> {
+    let text = request::form_field(form, name).map(Zeroizing::new).unwrap_or_default();
+    if text.len() > MAX_FIELD_BYTES { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
+}
+
+/// The tags of `Accept-Language`, in their order: browsers put the preferred one first.
+fn accepted<'a>(call: &Call<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
+    let header = request::only(&call.head.headers, &ACCEPT_LANGUAGE).unwrap_or_default();
+    header.split(',').take(10).map(|range| range.split(';').next().unwrap_or_default().trim())
+}
+
+fn languages<'a>(call: &Call<'a>) -> impl Iterator<Item = Locale> + use<'a> {
+    accepted(call).filter_map(Locale::parse)
+}
+
+/// Every country with its calling code, by its two letters.
+static COUNTRIES: LazyLock<Vec<(String, i32)>> = LazyLock::new(|| {
+    let letters = || b'A'..=b'Z';
+    let codes = letters().flat_map(|first| letters().map(move |second| [first, second]));
+    let codes = codes.filter_map(|code| Region::parse(std::str::from_utf8(&code).ok()?));
+    codes.filter_map(|region| Some((region.to_string(), region.calling_code()?))).collect()
+});
+
+fn rendered(page: &HostedPage<'_>, policy: &str) -> Response {
+    const HEADERS: [(&str, &str); 2] =
+        [("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")];
+    // A template of texts does not fail.
+    let mut response =
+        Response::page("text/html; charset=utf-8", &HEADERS, page.render().unwrap_or_default());
+    // Every address in it was parsed.
+    let policy = HeaderValue::from_str(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    response.headers.push((HeaderName::from_static("content-security-policy"), policy));
+    response
+}
+
+/// Only our own style and script run, forms go here and back to the application, and only the application's page may
+/// have the page in a frame.
+fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>) -> String {
+    let origin =
+        |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let (form_action, ancestors) = match target {
+        Some(ReturnTarget::Url { url, .. }) => (origin(url), "'none'"),
+        Some(ReturnTarget::Embed { origin, .. }) => (String::new(), origin.as_str()),
+        None => (String::new(), "'none'"),
+    };
+    format!(
+        "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self' {form_action}; \
+         base-uri 'none'; frame-ancestors {ancestors}",
+        csp_hash(style),
+        csp_hash(SCRIPT),
+        logo.map(origin).unwrap_or_default(),
+    )
+}
+
+/// Black or white, whichever has more contrast on this color: at least 4.58 (WCAG 2.2, relative luminance).
+fn text_color_on(color: &str) -> &'static str {
+    let channel = |at: usize| {
+        let value = color.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let value = f64::from(value.unwrap_or(0)) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    let luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
+    let on_white = 1.05 / (luminance + 0.05);
+    if on_white >= (luminance + 0.05) / 0.05 { "#fff" } else { "#000" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_on_the_accent_color_is_the_one_that_is_easier_to_read() {
+        for (color, expected) in
+            [("#000000", "#fff"), ("#ffffff", "#000"), ("#1d5688", "#fff"), ("#ffd400", "#000")]
+        {
+            assert_eq!(text_color_on(color), expected, "{color}");
+        }
+    }
+
+    #[test]
+    fn only_the_origin_of_an_embedded_session_may_frame_the_page() {
+        let url = ReturnTarget::Url { url: "https://app.example:8443/done?x=1".to_owned(), state: None };
+        let own = policy("", None, Some(&url));
+        assert!(own.contains("form-action 'self' https://app.example:8443;"), "{own}");
+        assert!(own.ends_with("frame-ancestors 'none'"), "{own}");
+        let embed = ReturnTarget::Embed { origin: "https://app.example".to_owned(), state: None };
+        let framed = policy("", None, Some(&embed));
+        assert!(framed.ends_with("frame-ancestors https://app.example"), "{framed}");
+        assert!(policy("", None, None).ends_with("frame-ancestors 'none'"));
+    }
+
+    #[test]
+    fn the_page_lists_countries_with_their_calling_codes() {
+        assert!(COUNTRIES.len() > 200, "{}", COUNTRIES.len());
+        assert!(COUNTRIES.contains(&("DE".to_owned(), 49)) && COUNTRIES.contains(&("US".to_owned(), 1)));
+    }
+}

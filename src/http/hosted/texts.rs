@@ -1,0 +1,116 @@
+//! The texts of the hosted page, in each language of the standard message.
+
+use std::sync::LazyLock;
+
+use crate::domain::Locale;
+
+/// Texts in one language.
+pub struct Texts {
+    pub tag: &'static str,
+    locale: Locale,
+    all: Vec<&'static str>,
+}
+
+static ALL: LazyLock<Vec<Texts>> =
+    LazyLock::new(|| include_str!("languages.txt").lines().filter_map(Texts::read).collect());
+
+/// Names the texts in the order in which a line of `languages.txt` has them.
+macro_rules! texts {
+    ($($name:ident = $place:literal,)+) => {
+        impl Texts {
+            #[cfg(test)]
+            const COUNT: usize = [$($place,)+].len();
+
+            $(pub fn $name(&self) -> &'static str {
+                self.all.get($place).copied().unwrap_or_default()
+            })+
+        }
+    };
+}
+
+texts! {
+    title = 0,
+    country = 1,
+    number = 2,
+    send = 3,
+    code = 4,
+    sent_to = 5,
+    go_on = 6,
+    change = 7,
+    again = 8,
+    wait = 9,
+    call = 10,
+    cancel = 11,
+    bad_number = 12,
+    cannot_send = 13,
+    wrong_code = 14,
+    none_left = 15,
+    failed = 16,
+    gone = 17,
+    verified = 18,
+    privacy = 19,
+    terms = 20,
+}
+
+impl Texts {
+    /// The nearest language to the first of these that has one, else English.
+    pub fn choose(wanted: impl IntoIterator<Item = Locale>) -> &'static Self {
+        let nearest =
+            |locale: Locale| locale.lookup().find_map(|tag| ALL.iter().find(|texts| texts.locale == tag));
+        let english = || ALL.iter().find(|texts| texts.locale == Locale::ENGLISH);
+        #[expect(clippy::expect_used, reason = "a test finds English among them")]
+        wanted.into_iter().find_map(nearest).or_else(english).expect("English")
+    }
+
+    /// The text [`Texts::sent_to`] before and after the number.
+    pub fn around_number(&self) -> (&'static str, &'static str) {
+        let text = self.sent_to();
+        text.split_once("{}").unwrap_or((text, ""))
+    }
+
+    /// The direction of the script.
+    pub fn direction(&self) -> &'static str {
+        if matches!(self.tag, "ar" | "he") { "rtl" } else { "ltr" }
+    }
+
+    fn read(line: &'static str) -> Option<Self> {
+        let mut parts = line.split('|');
+        let tag = parts.next()?;
+        Some(Self { tag, locale: Locale::parse(tag)?, all: parts.collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::StandardMessage;
+
+    #[test]
+    fn the_page_has_every_text_in_each_language_of_the_standard_message() {
+        let languages: Vec<_> = ALL.iter().map(|texts| texts.locale).collect();
+        let standard: Vec<_> = StandardMessage::all().iter().map(|message| message.locale).collect();
+        assert_eq!(languages, standard);
+        for texts in ALL.iter() {
+            assert_eq!(texts.all.len(), Texts::COUNT, "{}", texts.tag);
+            assert!(texts.all.iter().all(|text| !text.is_empty()), "{}", texts.tag);
+            for (index, text) in texts.all.iter().enumerate() {
+                assert_eq!(text.contains("{}"), matches!(index, 5 | 9), "{} {text}", texts.tag);
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_language_is_chosen_and_english_for_all_others() {
+        let chosen = |tags: &[&str]| Texts::choose(tags.iter().filter_map(|tag| Locale::parse(tag))).tag;
+        for (tags, tag) in [
+            (&["de-AT"][..], "de"),
+            (&["zh-TW"], "zh-Hant"),
+            (&["nb"], "no"),
+            (&["is", "sv"], "sv"),
+            (&["is"], "en"),
+            (&[], "en"),
+        ] {
+            assert_eq!(chosen(tags), tag, "{tags:?}");
+        }
+    }
+}

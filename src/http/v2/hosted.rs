@@ -1,0 +1,128 @@
+//! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
+
+use super::context::Request;
+use super::error::{Cause, Error};
+use super::params::{
+    AccountSid, ChannelList, ChannelName, Date, HostedSessionSid, Id, Note, ServiceSid, Url, parameters, view,
+};
+use crate::domain::{Locale, PhoneNumber, Sid, SidKind, Timestamp};
+use crate::hosted::{Denied, HostedSessions, ReturnTarget, SessionRequest, SessionResult};
+use crate::http::response::Response;
+use crate::numbers::Refusal;
+
+parameters! {
+    /// A new hosted session.
+    pub struct NewSession {
+        /// The number, in E.164 form. The person cannot change it.
+        "To" = "+14155552671" => to: Option<PhoneNumber>,
+        /// A number that the page proposes, in place of To.
+        "ToHint" = "+14155552671" => hint: Option<PhoneNumber>,
+        /// The channels that the page offers, the usual one first; by default those of the service.
+        "Channels" = "sms,call" => channels: Option<ChannelList>,
+        /// One of the service's ReturnUrls, exactly. Either this or EmbedOrigin must be given.
+        "ReturnUrl" = "https://app.example.com/verified" => return_url: Option<Note<2048>>,
+        /// One of the service's EmbedOrigins: the page is shown in a frame or a pop-up of it.
+        "EmbedOrigin" = "https://app.example.com" => embed_origin: Option<Note<2048>>,
+        /// Comes back with the code. Bind it to the person's session with you.
+        "State" = "2f1f8c1b7a10" => state: Option<Note<500>>,
+        /// The language of the page and the message; by default that of the browser.
+        "Locale" = "de" => locale: Option<Locale>,
+    }
+}
+
+parameters! {
+    /// The code that came back.
+    pub struct Redeemed {
+        /// The parameter code of the ReturnUrl.
+        "Code" = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v" => code: Note<100>,
+    }
+}
+
+view! {
+    HostedSessionView as "HostedSession"(frame, service: Sid, sid: Sid, address: Url, expires: Timestamp) {
+        sid: HostedSessionSid = Id(sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The page. Its address works once.
+        #[schemars(example = &"https://codes.example/verify/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v")]
+        url: Url = address,
+        date_expires: Date = expires.into(),
+    }
+}
+
+view! {
+    SessionResultView as "HostedSessionResult"(frame, service: Sid, sid: Sid, result: &SessionResult) {
+        sid: HostedSessionSid = Id(sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// Always approved: without a verified number there is no code.
+        #[schemars(regex(pattern = "^approved$"), example = &"approved")]
+        status: &'static str = "approved",
+        /// The verified number, in E.164 form.
+        #[schemars(example = &"+14155552671")]
+        to: String = result.to.e164(),
+        /// The channel of the last message.
+        channel: ChannelName = ChannelName(result.channel),
+        date_verified: Date = result.verified.into(),
+    }
+}
+
+pub async fn create(request: &Request<'_>, params: NewSession) -> Result<Response, Error> {
+    let service = request.service()?;
+    let channels = params.channels.unwrap_or_default();
+    if let Some(off) = channels.iter().find(|channel| !request.channels.contains(channel)) {
+        let detail = format!("`Channels`: {} is not served here", off.as_str());
+        return Err(Error::caused(Cause::ChannelOff, detail));
+    }
+    if params.to.is_some() && params.hint.is_some() {
+        return Err(Error::parameter("ToHint", "leave it out, or `To`"));
+    }
+    let settings = &service.settings;
+    let state = params.state;
+    let returns_to = match (params.return_url, params.embed_origin) {
+        (Some(url), None) => {
+            listed("ReturnUrl", "ReturnUrls", &url, settings.return_urls.as_deref())?;
+            ReturnTarget::Url { url, state }
+        }
+        (None, Some(origin)) => {
+            listed("EmbedOrigin", "EmbedOrigins", &origin, settings.embed_origins.as_deref())?;
+            ReturnTarget::Embed { origin, state }
+        }
+        _ => return Err(Error::invalid("Give either `ReturnUrl` or `EmbedOrigin`")),
+    };
+    let session = SessionRequest {
+        to: params.to.or(params.hint),
+        may_change: params.to.is_none(),
+        channels,
+        locale: params.locale,
+        returns_to,
+    };
+    let (secret, expires) = hosted(request)?.create(service.id, session).await?;
+    let Url(base) = request.frame().url("");
+    let address = Url(format!("{}/verify/{}", base.trim_end_matches("/v2"), secret.expose()));
+    let view = HostedSessionView::new(&request.frame(), service.sid, secret.sid(), address, expires);
+    Ok(Response::created(&view))
+}
+
+/// `POST` of `Result`: exchanges the code for the result.
+pub async fn result(request: &Request<'_>, Redeemed { code }: Redeemed) -> Result<Response, Error> {
+    let (service, sid) = (request.service()?, request.sid("Sid", SidKind::HostedSession)?);
+    let result = hosted(request)?.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
+        Denied::Refused(refusal) => refusal.into(),
+        _ => Error::NotFound,
+    })?;
+    Ok(Response::ok(&SessionResultView::new(&request.frame(), service.sid, sid, &result)))
+}
+
+fn hosted<'a>(request: &Request<'a>) -> Result<&'a HostedSessions, Error> {
+    request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
+}
+
+/// Checks that the service lists this address, letter by letter.
+fn listed(name: &str, setting: &str, address: &str, list: Option<&str>) -> Result<(), Error> {
+    let mut known = list.unwrap_or_default().split(' ');
+    if known.any(|known| known == address) {
+        return Ok(());
+    }
+    Err(Error::parameter(name, format_args!("it must be one of the service's `{setting}`, letter by letter")))
+}

@@ -1,0 +1,506 @@
+//! The hosted page, as a browser without JavaScript uses it, and what attackers try with it.
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::inbox::{code_in, inbox};
+use crate::support::{Client, HttpResponse, Server, Setup, V2, masked, sid, wrong};
+
+const RETURN: &str = "https://app.example/verified?from=onceward";
+const NUMBER: &str = "+14155550123";
+
+#[tokio::test]
+async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
+    let site = Site::new().await;
+    let session = site.session(&[("State", "s 1"), ("Locale", "de")]).await;
+    for _ in 0..3 {
+        let page = site.client.get(&session.path).await;
+        assert_eq!(page.status(), 200, "links are only followed");
+        assert!(page.text().contains("<html lang=\"de\" dir=\"ltr\">"), "{}", page.text());
+    }
+    let person = session.open(&site).await;
+    let page = person.get("/verify").await.text();
+    for part in ["Owl Bank", "type=\"tel\"", "<option value=\"DE\">DE +49</option>", "Code senden"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    let bad = person.post("send", &[("number", "123"), ("country", "US")]).await;
+    assert_eq!(bad.status(), 400);
+    assert!(
+        bad.text().contains("autofocus aria-invalid=\"true\" aria-describedby=\"problem\""),
+        "{}",
+        bad.text()
+    );
+    let sent = person.post("send", &[("number", "415 555-0123"), ("country", "US")]).await;
+    assert_eq!((sent.status(), sent.header("location")), (303, "/verify"), "{}", sent.text());
+    let page = person.get("/verify").await.text();
+    assert!(page.contains(&masked(NUMBER)) && !page.contains(NUMBER), "{page}");
+    for part in
+        ["autocomplete=\"one-time-code\"", "inputmode=\"numeric\"", "data-wait=\"30\"", "dir=\"ltr\"><input"]
+    {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    let code = code_in(&inbox(&site.client, NUMBER).await[0]);
+    let refused = person.post("check", &[("code", &wrong(&code))]).await;
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().contains("Der Code ist falsch"), "{}", refused.text());
+    let spaced = format!(" {} {}", &code[..3], &code[3..]);
+    let back = person.post("check", &[("code", &spaced)]).await;
+    assert_eq!(back.status(), 303, "{}", back.text());
+    let (address, result) = back.header("location").split_once("&code=").expect("a code");
+    assert_eq!(address, RETURN);
+    let (secret, state) = result.split_once('&').expect("a state");
+    assert_eq!((secret.len(), state), (64, "state=s+1"));
+
+    let result = site.redeem(&session.sid, secret).await;
+    assert_eq!(result.status(), 200, "{}", result.text());
+    let shown = result.json();
+    assert_eq!(
+        (&shown["status"], &shown["to"], &shown["channel"]),
+        (&json!("approved"), &json!(NUMBER), &json!("sms"))
+    );
+    assert_eq!(site.redeem(&session.sid, secret).await.status(), 404, "redeemed twice");
+    assert_eq!(person.get("/verify").await.status(), 404);
+}
+
+#[tokio::test]
+async fn an_address_works_in_one_browser_only() {
+    let site = Site::new().await;
+    let session = site.session(&[]).await;
+    let person = session.open(&site).await;
+    for _ in 0..2 {
+        let again = site.client.request_with(Method::POST, &session.path, &[], "").await;
+        assert_eq!((again.status(), again.header("set-cookie")), (404, ""), "{}", again.text());
+        assert_eq!(site.client.get(&session.path).await.status(), 404);
+    }
+    let twice =
+        site.client.request_with(Method::POST, &session.path, &[("cookie", &person.cookie)], "").await;
+    assert_eq!((twice.status(), twice.header("location")), (303, "/verify"), "the same browser goes on");
+    let token = session.path.trim_start_matches("/verify/");
+    for cookie in [format!("onceward-verify={token}"), "onceward-verify=x".to_owned()] {
+        let stranger = Person { cookie, token: String::new(), ..person.clone() };
+        assert_eq!(stranger.get("/verify").await.status(), 404);
+    }
+    for path in ["/verify", "/verify/x", &format!("/verify/{}", "A".repeat(64))] {
+        assert_eq!(site.client.get(path).await.status(), 404, "{path}");
+    }
+    assert!(!site.output().contains(token), "no log line has the address");
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_and_of_other_sessions_do_nothing() {
+    let site = Site::new().await;
+    let [one, other] = [site.session(&[]).await, site.session(&[]).await];
+    for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
+        let forged = site.client.request_with(Method::POST, &one.path, &[header], "").await;
+        assert_eq!(forged.status(), 403, "{header:?}");
+    }
+    let (person, stranger) = (one.open(&site).await, other.open(&site).await);
+    let form = [("number", NUMBER)];
+    for token in ["", "0", &stranger.token] {
+        let forged = Person { token: token.to_owned(), ..person.clone() };
+        assert_eq!(forged.post("send", &form).await.status(), 403, "{token}");
+    }
+    for header in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        assert_eq!(person.post_with("send", header, &form).await.status(), 403, "{header:?}");
+    }
+    assert!(inbox(&site.client, NUMBER).await.is_empty());
+    assert_eq!(person.post("send", &form).await.status(), 303);
+    assert_eq!(
+        stranger.post("check", &[("code", &code_of(&site).await)]).await.status(),
+        403,
+        "no code was sent there"
+    );
+}
+
+#[tokio::test]
+async fn only_listed_return_urls_and_origins_are_accepted() {
+    let site = Site::new().await;
+    for form in [
+        &[("ReturnUrl", "https://evil.example/")][..],
+        &[("ReturnUrl", "https://app.example/verified")],
+        &[("ReturnUrl", "https://app.example/verified?from=onceward#x")],
+        &[("ReturnUrl", "https://APP.example/verified?from=onceward")],
+        &[("EmbedOrigin", "https://app.example.evil.example")],
+        &[("EmbedOrigin", "https://app.example/")],
+        &[("ReturnUrl", RETURN), ("EmbedOrigin", "https://app.example")],
+        &[],
+        &[("ReturnUrl", RETURN), ("To", NUMBER), ("ToHint", NUMBER)],
+        &[("ReturnUrl", RETURN), ("Channels", "sms,sms")],
+    ] {
+        let refused = site.v2.post(&site.path(), form).await;
+        assert_eq!(refused.status(), 400, "{form:?}: {}", refused.text());
+    }
+    for (name, value) in [
+        ("ReturnUrls", "http://app.example/"),
+        ("ReturnUrls", "javascript:alert(1)"),
+        ("ReturnUrls", "https://user@app.example/"),
+        ("ReturnUrls", "https://app.example/#x"),
+        ("EmbedOrigins", "https://app.example/path"),
+        ("EmbedOrigins", "*"),
+        ("AccentColor", "red;}"),
+        ("LogoUrl", "data:image/png,x"),
+        ("PrivacyUrl", "https://a.example https://b.example"),
+    ] {
+        let refused = site.v2.post(&site.service, &[(name, value)]).await;
+        assert_eq!(refused.status(), 400, "{name}={value}: {}", refused.text());
+    }
+    let removed = site.v2.post(&site.service, &[("ReturnUrls", "")]).await;
+    assert_eq!(removed.status(), 200, "{}", removed.text());
+    assert_eq!(site.v2.post(&site.path(), &[("ReturnUrl", RETURN)]).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_session_and_its_code_are_of_one_service() {
+    let site = Site::new().await;
+    let (one, two) = (site.session(&[]).await, site.session(&[]).await);
+    let other = site.v2.service(&[]).await;
+    let code = verified(&site, &one).await;
+    let redeem = async |service: &str, sid: &str, code: &str| {
+        site.v2.post(&format!("{service}/HostedSessions/{sid}/Result"), &[("Code", code)]).await.status()
+    };
+    assert_eq!(redeem(&other, &one.sid, &code).await, 404);
+    assert_eq!(redeem(&site.service, &two.sid, &code).await, 404);
+    let forged = format!("{}{}", &code[..63], if code.ends_with('A') { "Q" } else { "A" });
+    assert_eq!(redeem(&site.service, &one.sid, &forged).await, 404);
+    let anonymous =
+        site.client.post(&format!("/v2{}/{}/Result", site.path(), one.sid), format!("Code={code}")).await;
+    assert_eq!(anonymous.status(), 401);
+    assert_eq!(redeem(&site.service, &one.sid, &code).await, 200);
+}
+
+#[tokio::test]
+async fn a_session_has_three_messages_five_checks_and_two_numbers() {
+    let site = Site::new().await;
+    let person = site.session(&[]).await.open(&site).await;
+    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let early = person.post("resend", &[]).await;
+    assert_eq!(early.status(), 429);
+    assert!(early.text().contains("You can ask for another code in 30 s."), "{}", early.text());
+    assert_eq!(person.post("change", &[]).await.status(), 303);
+    assert!(person.get("/verify").await.text().contains("name=\"number\""));
+    assert_eq!(person.post("send", &[("number", "+14155550124")]).await.status(), 303);
+    let third = person.post("send", &[("number", "+14155550125")]).await;
+    assert_eq!(third.status(), 429);
+    assert!(third.text().contains("Too many attempts"), "{}", third.text());
+    assert!(!person.get("/verify").await.text().contains("/verify/change"));
+    let code = code_in(&inbox(&site.client, "+14155550124").await[0]);
+    for _ in 0..4 {
+        assert_eq!(person.post("check", &[("code", &wrong(&code))]).await.status(), 400);
+    }
+    assert_eq!(person.post("check", &[("code", &wrong(&code))]).await.status(), 429);
+    assert_eq!(person.post("check", &[("code", &code)]).await.status(), 429, "a right code is too late");
+    let back = person.post("cancel", &[]).await;
+    assert_eq!(back.header("location"), format!("{RETURN}&error=canceled"));
+    assert!(back.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(person.get("/verify").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_fixed_number_stays_and_a_proposed_one_may_change() {
+    let site = Site::new().await;
+    let fixed = site.session(&[("To", NUMBER)]).await.open(&site).await;
+    let page = fixed.get("/verify").await.text();
+    assert!(page.contains(&masked(NUMBER)) && !page.contains("name=\"number\""), "{page}");
+    assert_eq!(fixed.post("send", &[("number", "+14155550124")]).await.status(), 403);
+    assert_eq!(fixed.post("send", &[]).await.status(), 303);
+    assert_eq!(fixed.post("change", &[]).await.status(), 403);
+    let hinted = site.session(&[("ToHint", NUMBER)]).await.open(&site).await;
+    assert!(hinted.get("/verify").await.text().contains(&format!("value=\"{NUMBER}\"")));
+    assert_eq!(hinted.post("send", &[("number", "+14155550124")]).await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_thousand_sessions_of_one_tenant_leave_room_for_another() {
+    let setup = Setup::new().config("max-hosted-sessions", 1_000);
+    let site = Site::with(setup).await;
+    let other = site.v2.service(&[("ReturnUrls", RETURN)]).await;
+    let create = async |service: &str| {
+        site.v2.post(&format!("{service}/HostedSessions"), &[("ReturnUrl", RETURN)]).await.status()
+    };
+    for number in 0..1_000 {
+        assert_eq!(create(&site.service).await, 201, "{number}");
+    }
+    assert_eq!(create(&site.service).await, 503);
+    assert_eq!(create(&other).await, 201);
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_number_looks_alike() {
+    let site = Site::new().await;
+    assert_eq!(site.v2.post("/Guard/Entries", &[("Subject", "DE"), ("Action", "block")]).await.status(), 201);
+    let pages = async |number: &str| {
+        let person = site.session(&[]).await.open(&site).await;
+        let page = person.post("send", &[("number", number), ("country", "US")]).await;
+        let text = page.text().replace(&person.token, "").replace(number, "");
+        (page.status(), text)
+    };
+    let (status, denied) = pages("+4915123456789").await;
+    assert_eq!(status, 403);
+    assert!(denied.contains("We cannot send a code to this number."), "{denied}");
+    // The recipient has opted out.
+    assert_eq!(pages("+15005550004").await, (status, denied));
+}
+
+#[tokio::test]
+async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
+    let look = [
+        ("AccentColor", "#FFD400"),
+        ("LogoUrl", "https://cdn.example/logo.png"),
+        ("PrivacyUrl", "https://app.example/privacy"),
+    ];
+    let site = Site::new().await;
+    assert_eq!(site.v2.post(&site.service, &look).await.status(), 200);
+    let person = site.session(&[("Locale", "ar")]).await.open(&site).await;
+    let page = person.get("/verify").await;
+    let (text, policy) = (page.text(), page.header("content-security-policy").to_owned());
+    assert!(text.len() < 30_000, "{} bytes", text.len());
+    for part in
+        ["dir=\"rtl\"", "--accent:#ffd400;--on-accent:#000", "https://cdn.example/logo.png", "/privacy\""]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    assert!(
+        !policy.contains("unsafe") && policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(
+        policy.contains("img-src data: https://cdn.example; form-action 'self' https://app.example;"),
+        "{policy}"
+    );
+    assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+    let browser = site.session(&[]).await;
+    for (tags, tag) in [("he;q=0.9,en", "he"), ("de-CH, en", "de"), ("xx, pt-BR;q=0.5", "pt-BR"), ("", "en")]
+    {
+        let page =
+            site.client.request_with(Method::GET, &browser.path, &[("accept-language", tags)], "").await;
+        assert!(page.text().contains(&format!("<html lang=\"{tag}\"")), "{tags}");
+    }
+}
+
+#[tokio::test]
+async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
+    let setup = Setup::new()
+        .config("trusted-proxies", json!(["127.0.0.1"]))
+        .config("client-address-header", "X-Forwarded-For");
+    let site = Site::with(setup).await;
+    let made =
+        site.v2.post(&site.path(), &[("EmbedOrigin", "https://app.example"), ("State", "\"<s>")]).await;
+    let path = path_of(&made);
+    let tls = [("host", "codes.example"), ("x-forwarded-proto", "https")];
+    let start = site.client.request_with(Method::GET, &path, &tls, "").await;
+    assert!(start.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
+    let opened = site.client.request_with(Method::POST, &path, &tls, "").await;
+    let cookie = opened.header("set-cookie");
+    assert!(cookie.starts_with("__Host-onceward-verify="), "{cookie}");
+    assert!(cookie.contains("; HttpOnly; Path=/; Secure; SameSite=None; Partitioned;"), "{cookie}");
+    let own = site.session(&[]).await;
+    let opened_own = site.client.request_with(Method::POST, &own.path, &tls, "").await;
+    assert!(
+        opened_own.header("set-cookie").contains("; Secure; SameSite=Lax;"),
+        "{}",
+        opened_own.header("set-cookie")
+    );
+    let person = Person::after(&site.client, &opened, &tls).await;
+    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let done = person.post("check", &[("code", &code_of(&site).await)]).await;
+    assert_eq!(done.status(), 200, "{}", done.text());
+    assert!(done.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
+    let text = done.text();
+    assert!(text.contains(" data-origin=\"https://app.example\" data-code=\""), "{text}");
+    assert!(text.contains(" data-state=\"&#34;&#60;s&#62;\""), "{text}");
+    let code = between(&text, " data-code=\"", "\"");
+    assert_eq!(site.redeem(&sid(&made), code).await.status(), 200);
+
+    // Over TLS the browser may fill in the code of this host.
+    let person = Person::after(&site.client, &opened_own, &tls).await;
+    assert_eq!(person.post("send", &[("number", "+14155550124")]).await.status(), 303);
+    let message = inbox(&site.client, "+14155550124").await.remove(0);
+    let line = format!("\n\n@codes.example #{}", code_in(&message));
+    assert!(message["text"].as_str().expect("a text").ends_with(&line), "{message}");
+
+    let cleartext = [("host", "codes.example"), ("x-forwarded-proto", "http")];
+    let refused = site.client.request_with(Method::GET, "/verify", &cleartext, "").await;
+    assert!(refused.status() == 403 && refused.text().contains("needs TLS"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn the_widget_is_one_small_script_without_dependencies() {
+    let site = Site::new().await;
+    let script = site.client.get("/verify.js").await;
+    assert_eq!((script.status(), script.header("content-type")), (200, "text/javascript; charset=utf-8"));
+    assert!(script.text().len() < 4_000, "{} bytes", script.text().len());
+    assert!(!script.text().contains("import") && !script.text().contains("http"), "{}", script.text());
+    let made = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
+    let page = site.client.get(&path_of(&made)).await.text();
+    assert!(page.contains("<body data-origin=\"https://b.example\">"), "{page}");
+}
+
+#[tokio::test]
+async fn sessions_survive_a_kill_with_what_they_have_used() {
+    let site = Site::new().await;
+    let (fresh, used) = (site.session(&[]).await, site.session(&[]).await);
+    let person = used.open(&site).await;
+    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let site = site.restart_after_kill().await;
+    let person = Person { client: site.client.clone(), ..person };
+    assert_eq!(site.client.request_with(Method::POST, &used.path, &[], "").await.status(), 404);
+    assert!(person.get("/verify").await.text().contains(&masked(NUMBER)));
+    assert_eq!(person.post("resend", &[]).await.status(), 429, "the wait goes on");
+    verified(&site, &fresh).await;
+    let finished = site.setup.command(["export", "--data-dir", "data", "--out", "all.jsonl"]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let exported = std::fs::read_to_string(site.setup.home().join("all.jsonl")).expect("an export");
+    assert_eq!(exported.matches("\"kind\":\"hosted sessions\"").count(), 2, "{exported}");
+    let secret = fresh.path.trim_start_matches("/verify/");
+    assert!(!exported.contains(secret) && !exported.contains(&person.cookie["onceward-verify=".len()..]));
+}
+
+#[tokio::test]
+async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
+    let site = Site::new().await;
+    let start = site.client.request_with(Method::GET, "/", &[("accept", "text/html")], "").await;
+    assert!(start.text().contains("<a href=\"/verify/demo\">"), "{}", start.text());
+    assert!(site.client.get("/verify/demo").await.text().contains("action=\"/verify/demo\""));
+    let begun = site.client.post("/verify/demo", "").await;
+    assert_eq!(begun.status(), 303, "{}", begun.text());
+    let opened = site.client.post(begun.header("location"), "").await;
+    let person = Person::after(&site.client, &opened, &[]).await;
+    assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let back = person.post("check", &[("code", &code_of(&site).await)]).await;
+    let own = format!("http://{}", site.client.address());
+    let path = back.header("location").strip_prefix(&own).expect("this server").to_owned();
+    let shown = site.client.get(&path).await;
+    assert!(shown.status() == 200 && shown.text().contains("Your number is verified."), "{}", shown.text());
+    assert_eq!(site.client.get(&path).await.status(), 404, "once");
+}
+
+/// A server with a service that may return to [`RETURN`].
+struct Site {
+    setup: Setup,
+    server: Server,
+    client: Client,
+    v2: V2,
+    service: String,
+}
+
+impl Site {
+    async fn new() -> Self {
+        Self::with(Setup::new()).await
+    }
+
+    async fn with(setup: Setup) -> Self {
+        let setup = V2::account(setup);
+        let server = setup.start().await;
+        let client = server.client.clone();
+        let v2 = V2::of(&client);
+        let listed = [("ReturnUrls", RETURN), ("EmbedOrigins", "https://app.example https://b.example")];
+        let service = v2.service(&listed).await;
+        Self { setup, server, client, v2, service }
+    }
+
+    async fn restart_after_kill(self) -> Self {
+        let server = self.setup.restart_after_kill(self.server).await;
+        let client = server.client.clone();
+        Self { v2: V2::of(&client), server, client, ..self }
+    }
+
+    fn output(&self) -> String {
+        self.server.output().text()
+    }
+
+    fn path(&self) -> String {
+        format!("{}/HostedSessions", self.service)
+    }
+
+    async fn session(&self, form: &[(&str, &str)]) -> Session {
+        let form: Vec<_> = [("ReturnUrl", RETURN)].iter().chain(form).copied().collect();
+        let made = self.v2.post(&self.path(), &form).await;
+        Session { sid: sid(&made), path: path_of(&made) }
+    }
+
+    async fn redeem(&self, sid: &str, code: &str) -> HttpResponse {
+        self.v2.post(&format!("{}/{sid}/Result", self.path()), &[("Code", code)]).await
+    }
+}
+
+struct Session {
+    sid: String,
+    path: String,
+}
+
+impl Session {
+    /// Presses the button at the address.
+    async fn open(&self, site: &Site) -> Person {
+        let opened = site.client.request_with(Method::POST, &self.path, &[], "").await;
+        Person::after(&site.client, &opened, &[]).await
+    }
+}
+
+/// A person whose browser has a session.
+#[derive(Clone)]
+struct Person {
+    client: Client,
+    cookie: String,
+    token: String,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Person {
+    async fn after(client: &Client, opened: &HttpResponse, headers: &[(&'static str, &'static str)]) -> Self {
+        assert_eq!((opened.status(), opened.header("location")), (303, "/verify"), "{}", opened.text());
+        let cookie = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        let person = Self { client: client.clone(), cookie, token: String::new(), headers: headers.to_vec() };
+        let page = person.get("/verify").await.text();
+        Self { token: between(&page, "name=\"token\" value=\"", "\"").to_owned(), ..person }
+    }
+
+    async fn get(&self, path: &str) -> HttpResponse {
+        let headers: Vec<_> =
+            [("cookie", self.cookie.as_str())].into_iter().chain(self.headers.iter().copied()).collect();
+        self.client.request_with(Method::GET, path, &headers, "").await
+    }
+
+    async fn post(&self, step: &str, form: &[(&str, &str)]) -> HttpResponse {
+        self.post_with(step, ("accept", "text/html"), form).await
+    }
+
+    async fn post_with(&self, step: &str, header: (&str, &str), form: &[(&str, &str)]) -> HttpResponse {
+        let form_type = ("content-type", "application/x-www-form-urlencoded");
+        let headers: Vec<_> = [("cookie", self.cookie.as_str()), form_type, header]
+            .into_iter()
+            .chain(self.headers.iter().copied())
+            .collect();
+        let pairs = form.iter().copied().chain([("token", self.token.as_str())]);
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.client.request_with(Method::POST, &format!("/verify/{step}"), &headers, body).await
+    }
+}
+
+/// Verifies a number in a session. Returns the code of the application.
+async fn verified(site: &Site, session: &Session) -> String {
+    let person = session.open(site).await;
+    let sent = person.post("send", &[("number", "+14155550177")]).await;
+    assert_eq!(sent.status(), 303, "{}", sent.text());
+    let code = code_in(&inbox(&site.client, "+14155550177").await[0]);
+    let back = person.post("check", &[("code", &code)]).await;
+    assert_eq!(back.status(), 303, "{}", back.text());
+    back.header("location").rsplit_once("code=").expect("a code").1.to_owned()
+}
+
+/// The code of the newest message to [`NUMBER`].
+async fn code_of(site: &Site) -> String {
+    code_in(&inbox(&site.client, NUMBER).await[0])
+}
+
+/// The path of the page of a session.
+fn path_of(made: &HttpResponse) -> String {
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let url = made.json()["url"].as_str().expect("a url").to_owned();
+    url[url.find("/verify/").expect("the page")..].to_owned()
+}
+
+#[track_caller]
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
+    rest.split_once(after).expect("an end").0
+}
