@@ -139,6 +139,7 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     let verifications = Arc::new(running.verifying.clone());
     let (registry, outbox) = (running.registry.clone(), running.outbox.clone());
     let mut v2 = V2::new(verifications, registry, outbox, base, Arc::new(move || clock.now()));
+    v2.hooks = settings.hooks.clone();
     v2.local = Some(Local::of(running));
     v2.hosted = Some(running.hosted.clone());
     v2

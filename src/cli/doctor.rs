@@ -1,6 +1,7 @@
 //! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
 //! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
+mod carried;
 mod cluster;
 mod data;
 mod gateways;
@@ -44,6 +45,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     };
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);
+        carried::examine(&storage.data_dir, &mut findings);
     }
     Ok(findings.output(args.json, colors, EXIT_FAILED))
 }

@@ -52,7 +52,7 @@ enum KeysCommand {
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
 
-        /// Permissions of the key: verify (send and check codes), admin (change services), metrics (read metrics).
+        /// Permissions of the key: verify (send and check codes), admin (change services), metrics (read metrics), messages (send codes of another system).
         /// May be given several times.
         #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = Scope::ALL.map(Scope::as_str))]
         scopes: Vec<String>,

@@ -17,13 +17,13 @@ use super::context::Context;
 use super::http_gateway;
 use super::kind::{As, Choice, Kind as _, settings};
 use super::schema::{properties, schema_of};
-use super::settings::{GatewaySettings, Inputs};
+use super::settings::{GatewaySettings, HookSettings, Inputs};
 use super::sources::OwnGateway;
 use super::traces::TraceSampler;
 use super::values::{
-    AccountSid, AccountToken, BaseUrl, OtlpHeaders, OwnNumber, Password, SenderNumber, Share, SpansUrl,
-    Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_host_of, is_twilio_host, is_twilio_sender,
-    is_twilio_sid, own_number,
+    AccountSid, AccountToken, BaseUrl, HookKey, HookKeys, OtlpHeaders, OwnNumber, Password, SenderNumber,
+    Share, SpansUrl, StandardHookKeys, Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_host_of,
+    is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
 use crate::gateway::{
@@ -108,6 +108,13 @@ settings! {
         "HTTP_GATEWAY_PASSWORD" pub http_gateway_password: Option<SecretString> as "As::<Option<Password>>",
         /// Replaces `{token}`.
         "HTTP_GATEWAY_TOKEN" pub http_gateway_token: Option<SecretString> as "As::<Option<Password>>",
+        /// Secrets of Supabase's Send SMS hook, as Supabase shows them: v1,whsec_ and Base64. Several are separated by |, and
+        /// each may begin with its service and a colon. Without one the service is default.
+        "SUPABASE_HOOK_SECRETS" supabase_hook_secrets: Vec<HookKey> as "As::<StandardHookKeys>",
+        /// Signing keys of Zitadel's HTTP providers, in the same form.
+        "ZITADEL_HOOK_KEYS" zitadel_hook_keys: Vec<HookKey> as "As::<HookKeys>",
+        /// Signing keys of Logto's web hooks, in the same form.
+        "LOGTO_HOOK_KEYS" logto_hook_keys: Vec<HookKey> as "As::<HookKeys>",
         /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
         /// it. Without it no request is traced.
         "OTEL_EXPORTER_OTLP_ENDPOINT" pub otel_exporter_otlp_endpoint: Option<Url> as "As::<Option<SpansUrl>>",
@@ -159,6 +166,14 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
+    pub fn hooks(&self) -> HookSettings {
+        HookSettings {
+            supabase: self.supabase_hook_secrets.clone(),
+            zitadel: self.zitadel_hook_keys.clone(),
+            logto: self.logto_hook_keys.clone(),
+        }
+    }
+
     /// Whether Twilio itself answers, whose ids and senders have forms that those of a private gateway need not have.
     fn is_twilio(&self) -> bool {
         self.twilio_base_url.as_deref().is_none_or(is_twilio_host)

@@ -161,6 +161,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     }
     settings.tls = tls(&inputs, directory, c);
     settings.traces = traces::read(&variables, c);
+    settings.hooks = variables.hooks();
     settings.policy = inputs.policy();
     settings.guard = std::mem::take(&mut inputs.guard);
     for key in ["client-address-header", "risk-check-header"] {

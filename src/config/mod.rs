@@ -36,16 +36,16 @@ pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress,
-    ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings, RetrySettings,
-    Settings, StorageSettings, TlsFiles, WorkflowStep,
+    AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HookSettings,
+    ListenAddress, ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings,
+    RetrySettings, Settings, StorageSettings, TlsFiles, WorkflowStep,
 };
 pub(crate) use sources::json_members;
 pub use sources::{
     NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_readable_by_others, is_server_key,
 };
 pub use traces::TraceSettings;
-pub use values::workflow_steps;
+pub use values::{HookKey, workflow_steps};
 
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::context::{ConfigErrors, Context};
 use super::guard::GuardSettings;
 use super::kind::{
-    ACCEPTED, Choice, Flag, IN_REQUESTS, MaxChecks, Messages, ServiceTime, Spelled, Stored, Text, UNIT,
-    settings,
+    ACCEPTED, Choice, Flag, IN_REQUESTS, MaxChecks, Messages, SendTime, ServiceTime, Spelled, Stored, Text,
+    UNIT, settings,
 };
 use super::schema::properties;
 use super::settings::{DEFAULT_AUDIT_RETENTION, NumberRule};
@@ -60,6 +60,8 @@ settings! {
         pub locale: Option<Locale> as "Stored::<Option<LocaleTag>>",
         /// Channels in order; by default those of the key `workflow`.
         pub workflow: Option<String> as "Stored::<Option<WorkflowText>>",
+        /// The time for one send, where it is shorter than the key send-budget: less than the application waits.
+        pub send_budget: Option<Duration> as "Stored::<Option<SendTime>>",
         /// Whether a request may bring its own code.
         pub custom_code: bool as "Stored::<Flag>",
         /// Whether text messages warn that the code is not to be shared, where that needs no further message.

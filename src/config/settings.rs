@@ -26,7 +26,7 @@ use super::sources::OwnGateway;
 use super::templates::Template;
 use super::traces::TraceSettings;
 use super::values::{
-    BaseUrl, Brand, Currency, FilePath, Header, Host, HostPort, Ignored, LocaleTag, MessageText,
+    BaseUrl, Brand, Currency, FilePath, Header, HookKey, Host, HostPort, Ignored, LocaleTag, MessageText,
     MessageTexts, Networks, Origins, RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 pub use super::values::{ListenAddress, WorkflowStep};
@@ -85,6 +85,9 @@ settings! {
         pub proxies: ProxySettings,
         /// Retention of entries of the audit log.
         "audit-retention" pub audit_retention: Duration as "As::<Span<DAY, { 3_660 * DAY }>>" = DEFAULT_AUDIT_RETENTION,
+        /// The keys of hooks.
+        #[serde(skip)]
+        pub hooks: HookSettings,
         /// Services beside the default one, templates, and who may ask.
         #[serde(skip)]
         pub registry: RegistrySettings,
@@ -213,6 +216,14 @@ settings! {
         #[serde(flatten)]
         pub retries: RetrySettings,
     }
+}
+
+/// The keys by which identity systems sign their hooks.
+#[derive(Debug, Clone, Default)]
+pub struct HookSettings {
+    pub supabase: Vec<HookKey>,
+    pub zitadel: Vec<HookKey>,
+    pub logto: Vec<HookKey>,
 }
 
 /// Names of services and templates.

@@ -1,6 +1,7 @@
 //! The input and the output of a delivery run, and messages that are planned.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct Job {
     pub first_attempt: u8,
     /// Why the message is sent.
     pub purpose: Purpose,
+    /// The longest time for a message with a carried code, after which nothing is planned. `None` for one of a verification.
+    pub within: Option<Duration>,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }

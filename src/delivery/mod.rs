@@ -341,6 +341,12 @@ impl Delivery {
         own.map_or(Cow::Borrowed(&self.workflow), Cow::Owned)
     }
 
+    /// The time for one send of a service.
+    fn budget_of(&self, service: ServiceId) -> Duration {
+        let own = self.custom_services(service).and_then(|services| services.service_by_id(service));
+        own.and_then(|own| own.settings.send_budget).map_or(self.send_budget, |own| own.min(self.send_budget))
+    }
+
     /// The registry, unless the service is the default one, which follows the settings.
     fn custom_services(&self, service: ServiceId) -> Option<&Registry> {
         self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)

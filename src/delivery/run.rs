@@ -24,7 +24,7 @@ use super::limiter::GatewayPermit;
 use super::retry::{AfterError, Retry, RetryInputs, after_error, once_more, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
-use crate::config::OnAmbiguous;
+use crate::config::{OnAmbiguous, RetrySettings};
 use crate::domain::{AttemptId, Channel, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
@@ -130,7 +130,11 @@ pub(super) fn half_until(end: Instant) -> Instant {
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
-        let workflow = delivery.workflow_of(job.log.service);
+        let workflow = match job.within {
+            Some(_) => Cow::Owned(Workflow::of(Vec::new(), 0)),
+            None => delivery.workflow_of(job.log.service),
+        };
+        let budget = delivery.budget_of(job.log.service);
         let (channel, step, retried) = match &job.purpose {
             Purpose::Request { .. } => (job.channel, workflow.step_of(job.channel), None),
             Purpose::FollowUp(FollowUp { channel, reason, step, .. }) => {
@@ -146,7 +150,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             job,
             liveness,
             workflow,
-            budget: Budget::starting_now(delivery.send_budget),
+            budget: Budget::starting_now(job.within.map_or(budget, |within| within.min(budget))),
             channel,
             step,
             // Most messages are accepted by the first gateway.
@@ -496,10 +500,15 @@ impl<'a, O> DeliveryRun<'a, O> {
         self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
     }
 
+    /// How a message is retried in the background; `None` if it is not.
+    fn retries_later(&self) -> Option<RetrySettings> {
+        self.delivery.settings.retry.filter(|_| self.job.within.is_none())
+    }
+
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
     fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
-        let settings = self.delivery.settings.retry.ok_or(None)?;
+        let settings = self.retries_later().ok_or(None)?;
         let inputs = RetryInputs {
             retries: self.retries(),
             not_before: later.not_before,
@@ -554,7 +563,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The gateway to ask once more, and the wait before. Not if retries run in the background.
     fn second_try(&self, failure: &ChannelFailure<'a>) -> Option<(Candidate<'a>, Duration)> {
-        let allowed = self.delivery.settings.retry.is_none() && !self.asked_once_more;
+        let allowed = self.retries_later().is_none() && !self.asked_once_more;
         let (candidate, after) = failure.again.filter(|_| allowed)?;
         once_more(after, self.budget.left(), self.budget.least).map(|wait| (candidate, wait))
     }

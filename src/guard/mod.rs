@@ -78,6 +78,8 @@ pub struct ClientSignals {
     pub is_trusted: bool,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
+    /// [`Signals::only_number`].
+    pub only_number: bool,
 }
 
 impl ClientSignals {
@@ -85,7 +87,8 @@ impl ClientSignals {
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
         let (address, is_trusted) = (self.address.map(ClientNet::from), self.is_trusted);
-        Signals { service, number, country, number_type, channel, address, is_trusted }
+        let only_number = self.only_number;
+        Signals { service, number, country, number_type, channel, address, is_trusted, only_number }
     }
 }
 

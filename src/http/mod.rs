@@ -6,6 +6,7 @@
 //! * `admin` is the dashboard.
 //! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people. `local` has
 //!   the routes of the control socket, which [`serve_local`] serves beside all others.
+//! * `hooks` takes codes of identity systems, each in its system's form.
 //! * `forward` passes requests on to another node of a cluster.
 //! * `response` has the errors of every route, `openapi` the description of every route.
 //! * [`Deps`] is what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
@@ -21,6 +22,7 @@ mod connection;
 mod cors;
 mod events;
 mod forward;
+mod hooks;
 mod hosted;
 mod local;
 mod long_answers;

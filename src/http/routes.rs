@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 
 use super::admin::{self, AdminPage};
 use super::compatible;
+use super::hooks::{logto, okta, supabase, zitadel};
 use super::hosted::{self, HostedStep};
 use super::local;
 use super::openapi;
@@ -22,13 +23,14 @@ use super::v2::audit::AuditEntryView;
 use super::v2::limits::{BucketView, RateLimitView};
 use super::v2::lockouts::{ErasureView, LockoutView};
 use super::v2::lookup::{LookupView, OlderLookupView};
+use super::v2::messages::{MessageView, OutcomeView};
 use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
 use super::v2;
 use super::v2::{
-    account, attempts, audit, guard, limits, lockouts, lookup, services, verifications, webhooks,
+    account, attempts, audit, guard, limits, lockouts, lookup, messages, services, verifications, webhooks,
 };
 use crate::guard::operator::{Explanation, Item};
 use crate::metrics::TextFormat;
@@ -36,9 +38,10 @@ use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 20] = [
+pub static GROUPS: [&ApiGroup; 22] = [
     &VERIFICATIONS,
     &HOSTED,
+    &CARRIED,
     &LOOKUP,
     &LOCKOUTS,
     &GUARD,
@@ -56,6 +59,7 @@ pub static GROUPS: [&ApiGroup; 20] = [
     &SERVER,
     &INBOX,
     &CALLBACKS,
+    &HOOKS,
     &PAGES,
 ];
 
@@ -195,6 +199,22 @@ static HOSTED: ApiGroup = twilio(
         Route::new(Post, "/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", ("CreateHostedSessionResult", "Exchange the code for the result"),
             v2!(v2::hosted::result, v2::hosted::Redeemed), one::<SessionResultView>())
             .about("Once, within 60 s after the person came back. Anything else is 404.").others(&[404]),
+    ],
+);
+
+static CARRIED: ApiGroup = twilio(
+    "Carried codes",
+    "Messages with codes that another system makes and checks, and their outcomes. API keys need the scope messages. Not in \
+     Twilio's API.",
+    Access::Scope(Scope::Messages),
+    &[
+        Route::new(Post, "/v2/Services/{ServiceSid}/Messages", ("CreateMessage", "Carry a code of another system"),
+            v2!(messages::create, messages::New), made::<MessageView>())
+            .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code \
+                    lives, a repetition for the same number and code sends nothing.").others(&[404, 409, 429, 502]),
+        Route::new(Post, "/v2/Services/{ServiceSid}/Outcomes", ("CreateOutcome", "Report a verified number"),
+            v2!(messages::outcome, messages::Outcome), one::<OutcomeView>())
+            .about("The pumping guard learns which messages led to a verified number.").others(&[404, 429]),
     ],
 );
 
@@ -458,6 +478,7 @@ pub static LOCAL: ApiGroup = twilio(
         Route::page(Delete, "/local/Numbers/{To}", v2!(local::erase)),
         Route::page(Delete, "/local/Numbers/{To}/Lockout", v2!(local::unlock)),
         Route::page(Get, "/local/Guard", v2!(local::guard)),
+        Route::page(Get, "/local/WithoutOutcomes", v2!(local::without_outcomes)),
         Route::page(Get, "/local/Webhooks", v2!(local::webhooks)),
         Route::page(Get, "/local/Keys", v2!(local::list_keys)),
         Route::page(Post, "/local/Keys", v2!(local::create_key)),
@@ -530,6 +551,32 @@ static CALLBACKS: ApiGroup = ApiGroup {
             Route::new(Post, CallbackKind::Gate.path(), ("TwilioGate", "Report a pressed key"),
                 waits!(service::callback, CallbackKind::Gate), XML)
                 .others(&[404, 503]),
+        ],
+    )
+};
+
+const CARRIED_CODE: Success =
+    Success { status: 200, about: "The code was accepted.", content: Content::Json(schema::<serde_json::Map<String, serde_json::Value>>, Some("{}")) };
+const OF_A_KEY: &str = "Needs an API key with the scope messages in the header Authorization.";
+const SIGNED: &str = "The signature says which service sends.";
+
+static HOOKS: ApiGroup = ApiGroup {
+    is_closed_to_pages: true,
+    ..ApiGroup::new(
+        ("Hooks of identity systems", "Each takes a code, or an outcome, in the form of its system: docs/guides/identity-systems.md."),
+        Access::Open,
+        (ErrorFormat::Envelope, &["application/json"]),
+        &[
+            Route::new(Post, "/hooks/supabase", ("SupabaseSms", "Send a code of Supabase Auth"),
+                waits!(supabase::send_sms), CARRIED_CODE).about(SIGNED).others(&[401, 503]),
+            Route::new(Post, "/hooks/logto", ("LogtoSms", "Send a code of Logto"),
+                waits!(logto::send_sms), CARRIED_CODE).about(OF_A_KEY).others(&[401, 403, 429, 502, 503]),
+            Route::new(Post, "/hooks/logto/events", ("LogtoEvent", "Take a sign-in at Logto as an outcome"),
+                waits!(logto::event), CARRIED_CODE).about(SIGNED).others(&[401, 503]),
+            Route::new(Post, "/hooks/zitadel", ("ZitadelSms", "Send a code of Zitadel"),
+                waits!(zitadel::send_sms), CARRIED_CODE).about(SIGNED).others(&[401, 403, 429, 502, 503]),
+            Route::new(Post, "/hooks/okta", ("OktaTelephony", "Send a code of Okta"),
+                waits!(okta::send), CARRIED_CODE).about(OF_A_KEY).others(&[401, 403, 429, 502, 503]),
         ],
     )
 };

@@ -10,6 +10,7 @@ use crate::shard::Subject;
 /// Keeps these digests apart from everything else that the server key is used for.
 const COUNTER: &[u8] = b"onceward/limit-value/1";
 const REQUEST: &[u8] = b"onceward/idempotency-key/2";
+const CARRIED: &[u8] = b"onceward/carried-code/1";
 
 /// Has no `Debug`: it knows the server key.
 pub struct Digester {
@@ -40,7 +41,21 @@ impl Digester {
 
     /// An idempotency key of a number: its record key, in the slot of the number, and a tag.
     pub fn request(&self, service: ServiceId, number: PhoneNumber, key: &str) -> (AttemptLogKey, u64) {
-        let parts = [REQUEST, &number.as_u64().to_be_bytes(), key.as_bytes()];
+        self.of_number(service, number, [REQUEST, key.as_bytes()])
+    }
+
+    /// The same of a code that was carried to a number, or of the last one if it is empty.
+    pub fn carried(&self, service: ServiceId, number: PhoneNumber, code: &str) -> (AttemptLogKey, u64) {
+        self.of_number(service, number, [CARRIED, code.as_bytes()])
+    }
+
+    fn of_number(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        [purpose, text]: [&[u8]; 2],
+    ) -> (AttemptLogKey, u64) {
+        let parts = [purpose, &number.as_u64().to_be_bytes(), text];
         let Digest { subject, tag } = self.digest(service, &parts);
         let (service, half) = record_id_parts(subject.id);
         (AttemptLogKey::new(service, half, self.slots.of_number(service, number)), tag)

@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Bounds;
 use super::digest::Digester;
-use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Capacity, Durability, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction};
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
-/// How long a key is remembered, from the decision that permits the message on.
+/// How long an idempotency key is remembered, from the decision that permits the message on.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is remembered of a request whose message may have been sent.
@@ -33,6 +33,8 @@ pub struct KeyedRequest {
     pub channel: Channel,
     /// When the message was permitted.
     pub at: Timestamp,
+    /// Until when a repetition sends nothing.
+    pub until: Timestamp,
 }
 
 /// Identifies a request: its key and its content.
@@ -53,7 +55,7 @@ impl Record for KeyedRequest {
     }
 
     fn expires(&self) -> Timestamp {
-        self.at.plus(KEPT_FOR)
+        self.until
     }
 
     /// A failed commit sent no message, and a message whose record it removed was never sent: in both cases no record
@@ -82,8 +84,21 @@ impl RequestKey {
 
     /// Remembers that the decision permits a message of this verification.
     pub fn permit(&self, verification: u64, channel: Channel, view: &mut Transaction<'_>) {
-        let request = KeyedRequest { identity: self.identity, verification, channel, at: view.now() };
+        self.remember(verification, channel, KEPT_FOR, view);
+    }
+
+    /// Remembers a message for this time.
+    pub fn remember(&self, verification: u64, channel: Channel, life: Duration, view: &mut Transaction<'_>) {
+        let (identity, at) = (self.identity, view.now());
+        let request = KeyedRequest { identity, verification, channel, at, until: at.plus(life) };
         view.put(self.id.id(), Some(&request), Durability::Durable);
+    }
+
+    /// Forgets what is remembered, and returns it.
+    pub fn take(&self, view: &mut Transaction<'_>) -> Option<KeyedRequest> {
+        let known = view.get::<KeyedRequest>(self.id.id()).filter(|known| known.identity == self.identity)?;
+        view.put::<KeyedRequest>(self.id.id(), None, Durability::Lazy);
+        Some(known)
     }
 
     /// The message was certainly not sent: a repetition is carried out.
@@ -169,7 +184,30 @@ impl IdempotencyKeys {
             return Err(KeyRefusal::KeyLength);
         }
         let (id, tag) = self.0.digester.request(service, number, key);
-        let identity = Identity { tag, fingerprint };
+        Ok(self.begin_request(id, Identity { tag, fingerprint }).await?)
+    }
+
+    /// Begins to carry a code to a number. A repetition finds the message while its code lives.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard of the number does not run.
+    pub async fn begin_carried(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        code: &Code,
+    ) -> Result<KeyDecision, Refusal> {
+        let (id, tag) = self.0.digester.carried(service, number, code.expose());
+        self.begin_request(id, Identity { tag, fingerprint: [0; 32] }).await
+    }
+
+    /// The last message with a carried code to a number, for its outcome.
+    pub fn last_carried(&self, service: ServiceId, number: PhoneNumber) -> RequestKey {
+        let (id, tag) = self.0.digester.carried(service, number, "");
+        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }
+    }
+
+    async fn begin_request(&self, id: AttemptLogKey, identity: Identity) -> Result<KeyDecision, Refusal> {
         let beside = |other: &Identity| {
             if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
         };

@@ -9,6 +9,7 @@ use crate::guard::{GuardRecord, VerifiedNumbers, VerifiedRecord};
 use crate::history;
 use crate::hosted::HostedSession;
 use crate::limit::{Counter, KeyedRequest};
+use crate::numbers::CarryUse;
 use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
@@ -31,6 +32,7 @@ pub fn all(capacity: &NumberCapacity, verified: &VerifiedNumbers) -> Kinds {
         .with::<GuardRecord>()
         .with::<BudgetRecord>()
         .with::<HostedSession>()
+        .with::<CarryUse>()
         .with_table::<VerifiedRecord>(move || verified.table())
 }
 

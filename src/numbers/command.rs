@@ -380,7 +380,7 @@ impl Command for NumberCommand {
         }
         if let CommandKind::Settle(settle) = &self.kind {
             // The send has ended, also if its result cannot be made durable.
-            facts::count_send(&self.deps.metrics, self.key, settle);
+            facts::count_send(&self.deps.metrics, self.key, settle.channel, settle.begins, &settle.delivered);
         }
         match self.kind {
             CommandKind::Send(send) => {

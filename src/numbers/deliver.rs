@@ -91,6 +91,7 @@ impl ConnectedEffects {
             ours_only: permit.verification.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
+            within: None,
             request_id: dispatch.request_id.clone(),
         };
         let liveness = NumberLiveness { links: &self, key, salt: permit.verification.salt };

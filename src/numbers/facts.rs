@@ -4,8 +4,8 @@ use super::check::{CheckCommand, CheckDecision, EndCommand, SettleCheckCommand};
 use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
-use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{Attempt, Failure, PlanChange, SendStatus};
+use super::send::{SendCommand, SendDecision};
+use crate::delivery::{Attempt, Delivered, Failure, PlanChange, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -39,7 +39,9 @@ pub(super) fn count(command: &NumberCommand) {
                 }
             }
         },
-        CommandKind::Settle(settle) => count_send(metrics, key, settle),
+        CommandKind::Settle(settle) => {
+            count_send(metrics, key, settle.channel, settle.begins, &settle.delivered)
+        }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, _)), .. })
         | CommandKind::SettleCheck(SettleCheckCommand { decided: Some((reply, _)), .. }) => {
             let Reply { outcome, verification, .. } = reply;
@@ -84,8 +86,13 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
 }
 
 /// Counts a send that has ended, and the verification that it began.
-pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
-    let SettleCommand { channel, delivered, .. } = settle;
+pub(super) fn count_send(
+    metrics: &Metrics,
+    key: NumberKey,
+    channel: Channel,
+    begins: bool,
+    delivered: &Delivered,
+) {
     for &Attempt { channel, gateway, class, .. } in &delivered.attempts {
         if let Some(error) = class {
             metrics.failed_attempt(&FailedAttemptFacts {
@@ -113,17 +120,17 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::NoLongerUsable => SendEnd::Obsolete,
         SendResult::Overloaded => SendEnd::Overloaded,
     };
-    if settle.begins && outcome != SendEnd::Limited {
+    if begins && outcome != SendEnd::Limited {
         metrics.verification(&VerificationFacts {
             recipient: recipient(key),
-            channel: *channel,
+            channel,
             gateway: None,
             step: VerificationStep::Begun,
         });
     }
     metrics.send(&SendFacts {
         recipient: recipient(key),
-        channel: last.map_or(*channel, |attempt| attempt.channel),
+        channel: last.map_or(channel, |attempt| attempt.channel),
         gateway: asked.map(|attempt| attempt.gateway),
         outcome,
         error: asked.and_then(|attempt| attempt.class),

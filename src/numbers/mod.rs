@@ -3,6 +3,7 @@
 //! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
 //! `check` decide the command with the engine. `deliver` carries out the decision.
 
+mod carry;
 pub mod check;
 pub mod command;
 mod deliver;
@@ -22,6 +23,7 @@ mod verifier;
 pub use crate::delivery::Failure;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
+pub use carry::{CarryRequest, CarryUse};
 pub use check::EndReply;
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;

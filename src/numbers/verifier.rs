@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::carry::InProgress;
 use super::check::{CheckCommand, EndCommand, EndReply};
 use super::command::{CommandKind, NumberCommand, NumberDeps, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
@@ -138,11 +139,13 @@ pub struct VerifierDeps {
 /// A cheap handle on all shards.
 #[derive(Clone)]
 pub struct Verifier {
-    shards: Shards,
-    deps: Arc<NumberDeps>,
+    pub(super) shards: Shards,
+    pub(super) deps: Arc<NumberDeps>,
     attempts: Attempts,
-    delivery: Arc<Delivery>,
-    limit: Arc<CommandLimit>,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) limit: Arc<CommandLimit>,
+    /// The codes that are being carried.
+    pub(super) carried: InProgress,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -172,7 +175,7 @@ impl Verifier {
         effects.connect(&deps, shards.clone());
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let verifier = Self { shards, deps, attempts, delivery, limit, stop };
+        let verifier = Self { shards, deps, attempts, delivery, limit, carried: InProgress::default(), stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
@@ -220,26 +223,10 @@ impl Verifier {
         if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
-        let guard = self.delivery.guard().filter(|_| !key.is_test);
-        let mut ticket = Ticket::default();
-        if let Some(guard) = guard {
-            let now = self.shards.clock().now();
-            let mut signals = client.about(key.service, key.number, channel);
-            let is_landline = signals.number_type == NumberType::Landline;
-            let verdict = if is_landline && client.refuses_landlines && channel == Channel::Sms {
-                Err(GuardRefusal { rule: Rule::Landline, until: None })
-            } else {
-                if guard.refuses_landline(&signals) && self.delivery.calls_instead(key.service, key.number) {
-                    channel = Channel::Call;
-                    signals.channel = channel;
-                }
-                guard.assess(&signals, request_id.as_deref())
-            };
-            match verdict {
-                Ok(taken) => ticket = taken,
-                Err(refusal) => return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None)),
-            }
-        }
+        let ticket = match self.assess(key, client, &mut channel, request_id.as_ref()) {
+            Ok(ticket) => ticket,
+            Err(refusal) => return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)),
+        };
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
         self.decide(key, permit, (cause, "decide send"), |responder| {
             CommandKind::Send(SendCommand {
@@ -258,6 +245,29 @@ impl Verifier {
             })
         })
         .await
+    }
+
+    /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
+    pub(super) fn assess(
+        &self,
+        key: NumberKey,
+        client: ClientSignals,
+        channel: &mut Channel,
+        request_id: Option<&RequestId>,
+    ) -> Result<Ticket, GuardRefusal> {
+        let Some(guard) = self.delivery.guard().filter(|_| !key.is_test) else {
+            return Ok(Ticket::default());
+        };
+        let mut signals = client.about(key.service, key.number, *channel);
+        let is_landline = signals.number_type == NumberType::Landline;
+        if is_landline && client.refuses_landlines && *channel == Channel::Sms {
+            return Err(GuardRefusal { rule: Rule::Landline, until: None });
+        }
+        if guard.refuses_landline(&signals) && self.delivery.calls_instead(key.service, key.number) {
+            *channel = Channel::Call;
+            signals.channel = *channel;
+        }
+        guard.assess(&signals, request_id.map(|id| &**id))
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.

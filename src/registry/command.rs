@@ -101,7 +101,8 @@ impl Registry {
     }
 
     /// The wall clock, which dates everything that is displayed.
-    pub(super) fn wall(&self) -> Timestamp {
+    /// The time of signatures.
+    pub fn wall(&self) -> Timestamp {
         self.inner.shards.clock().wall()
     }
 }

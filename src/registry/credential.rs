@@ -21,6 +21,8 @@ crate::named! {
         Admin = "admin",
         /// To read metrics, and nothing else.
         Metrics = "metrics",
+        /// To send codes that another system made, and to report their outcomes.
+        Messages = "messages",
     }
 }
 
@@ -34,6 +36,7 @@ impl Scope {
             Self::Verify => 1,
             Self::Admin => 2,
             Self::Metrics => 4,
+            Self::Messages => 8,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
@@ -13,12 +15,13 @@ use schemars::{Schema, json_schema};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use url::{Host as UrlHost, Url};
+use zeroize::Zeroizing;
 
 use super::{
     ACCEPTED, CodeTime, Digits, HOUR, IN_REQUESTS, Kind, List, LockoutTime, NOT_SHOWN, SECOND, ServiceTime,
     Span, Text, UNIT, kinds, object_of, text_of,
 };
-use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
 use crate::net::is_loopback_host;
 use crate::template;
@@ -411,6 +414,53 @@ kinds! {
                                    it is compared by a fast hash, so it must be random", hidden();
         text |text| is_word(text, 16, 128).then(|| text.into());
         |_secret| NOT_SHOWN;
+
+    HookKeys -> Vec<HookKey>, "keys of at least 16 characters, separated by |, each perhaps behind the name of its service and a \
+                               colon", hidden();
+        text |text| hook_keys(text, |key| Some(key.as_bytes().to_vec()));
+        |_secret| NOT_SHOWN;
+
+    StandardHookKeys -> Vec<HookKey>, "secrets such as v1,whsec_ and Base64 of at least 16 bytes, separated by |, each perhaps \
+                                       behind the name of its service and a colon", hidden();
+        text |text| hook_keys(text, |key| {
+            let key = key.strip_prefix("v1,").unwrap_or(key);
+            STANDARD.decode(key.strip_prefix("whsec_")?).ok()
+        });
+        |_secret| NOT_SHOWN;
+}
+
+/// A key by which an identity system signs its hooks.
+#[derive(Clone)]
+pub struct HookKey {
+    /// The name of the service that sends its codes.
+    pub service: String,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl HookKey {
+    pub fn expose(&self) -> &[u8] {
+        &self.key
+    }
+}
+
+impl fmt::Debug for HookKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookKey(***)")
+    }
+}
+
+/// A shorter key could be tried out.
+const SHORTEST_HOOK_KEY: usize = 16;
+
+fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<HookKey>> {
+    let entries = text.split(|c: char| c.is_whitespace() || c == '|').filter(|entry| !entry.is_empty());
+    let key = |entry: &str| {
+        let (service, key) = entry.split_once(':').unwrap_or((ServiceId::DEFAULT_NAME, entry));
+        let key = Zeroizing::new(decode(key)?);
+        (key.len() >= SHORTEST_HOOK_KEY).then(|| HookKey { service: service.to_owned(), key })
+    };
+    let keys = entries.map(key).collect::<Option<Vec<_>>>()?;
+    (!keys.is_empty()).then_some(keys)
 }
 
 /// The most addresses that one setting has, and its longest text.

@@ -7,10 +7,11 @@ mod request;
 mod serve;
 mod view;
 
-pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
+pub use request::{AttemptQuery, BeginRequest, CarryCode, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, CurrentRules, Verifying};
 pub use view::{
-    Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification, VerificationStatus,
+    CarriedMessage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
+    VerificationStatus,
 };
 
 use futures_util::future::BoxFuture;
@@ -28,6 +29,12 @@ pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification>;
+
+    /// Carries a code that another system made. The answer comes when the provider took the message.
+    fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage>;
+
+    /// Another system has verified the number. Returns whether a code was carried to it before.
+    fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool>;
 
     /// Checks a code. A wrong one is no error: the verification is then not approved.
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification>;

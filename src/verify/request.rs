@@ -1,6 +1,7 @@
 //! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::guard::ClientSignals;
@@ -39,6 +40,30 @@ pub struct BeginRequest {
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
     /// The device's address, and whether to check for fraud.
+    pub client: ClientSignals,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
+}
+
+/// Carry a code that another system made. Has no `Debug`: it contains a code.
+pub struct CarryCode {
+    /// The recipient.
+    pub to: PhoneNumber,
+    /// The code.
+    pub code: Code,
+    /// How; `None` for the way that the service begins with.
+    pub channel: Option<Channel>,
+    /// In which language.
+    pub locale: Option<Locale>,
+    /// Which template (`HJ`); `None` for the service's.
+    pub template: Option<Sid>,
+    /// Values for the placeholders of the template.
+    pub substitutions: BTreeMap<String, String>,
+    /// How long the code can be used; `None` for the life of the service's own codes.
+    pub life: Option<Duration>,
+    /// How long the caller waits; `None` for as long as the server takes.
+    pub within: Option<Duration>,
+    /// The device's address.
     pub client: ClientSignals,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,

@@ -29,6 +29,21 @@ pub struct Verification {
     pub attempts: Vec<SealedAttempt>,
 }
 
+/// A message with a carried code that a gateway accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CarriedMessage {
+    /// `VL`; `None` if no attempt is known, as of a test number, which gets no message.
+    pub sid: Option<Sid>,
+    /// The recipient.
+    pub to: PhoneNumber,
+    /// The channel of the request.
+    pub channel: Channel,
+    /// When the gateway accepted it.
+    pub at: Timestamp,
+    /// Whether an earlier request sent it.
+    pub is_repeated: bool,
+}
+
 /// The status of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -180,6 +195,8 @@ pub enum Refused {
     StillAnswering,
     /// The verification that the first request with this idempotency key began has ended. 20409.
     Ended,
+    /// A newer carried code took the place of this one. 20409.
+    Replaced,
     /// The provider refused or did not answer. 20502.
     GatewayFailed,
     /// The circuit of every gateway for the number is open. 20502.

@@ -115,6 +115,8 @@ async fn server() -> Server {
     let setup = Setup::new()
         .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
         .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
+        // As tests/sdk/node/login.test.js has it.
+        .env("SUPABASE_HOOK_SECRETS", "v1,whsec_c3VwYWJhc2Utc2VjcmV0LW9uZS1mb3ItdGVzdHM=")
         .config("log-level", "info")
         .config("voice", true)
         .config("templates", templates)

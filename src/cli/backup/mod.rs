@@ -20,7 +20,7 @@ use crate::guard::{GuardRecord, VerifiedRecord};
 use crate::history;
 use crate::hosted::HostedSession;
 use crate::limit::{Counter, KeyedRequest};
-use crate::numbers::NumberKey;
+use crate::numbers::{CarryUse, NumberKey};
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
@@ -79,7 +79,8 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
         | AuditEntry::KIND
         | GuardRecord::KIND
         | BudgetRecord::KIND
-        | VerifiedRecord::KIND => Ok((Some(entry), false)),
+        | VerifiedRecord::KIND
+        | CarryUse::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key; events and hosted sessions by ids that it
         // sealed.

@@ -512,7 +512,11 @@ fn manual() -> String {
     let (traces, credentials): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
     let account = ("ONCEWARD_".to_owned(), "this server's own [account](../operate/keys.md)".to_owned());
-    for (prefix, what) in PREFIXES.iter().chain([&account]) {
+    let hooks = ["Supabase", "Zitadel", "Logto"].map(|system| {
+        let what = format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
+        (format!("{}_HOOK_", system.to_uppercase()), what)
+    });
+    for (prefix, what) in PREFIXES.iter().chain(&hooks).chain([&account]) {
         let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
         let _ = writeln!(text, "| {what} | {} |", listed(&own));
     }

@@ -189,6 +189,7 @@ impl World {
             ours_only: false,
             first_attempt: self.log.lock().expect("the record").reserve(),
             purpose: Purpose::Request { allowance: TakenAllowance::Refundable(Ticket::default()) },
+            within: None,
             request_id: Some("id-of-the-request".into()),
         }
     }

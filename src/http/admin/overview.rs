@@ -81,6 +81,8 @@ struct OverviewPage {
     /// Why the server is not ready.
     reasons: Vec<String>,
     spent_budgets: Vec<String>,
+    /// Services that carry codes and learn of no outcome.
+    without_outcomes: Vec<String>,
     range: &'static Range,
     now: Timestamp,
     services: Vec<(Sid, String)>,
@@ -195,6 +197,7 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
     let mut rows = request.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
     rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
     let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
+    let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
     let mut health: BTreeMap<&str, GatewayHealth> =
@@ -210,6 +213,7 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
         header,
         reasons: (deps.readiness)().err().unwrap_or_default(),
         spent_budgets,
+        without_outcomes,
         range,
         now,
         services: request.services(),

@@ -418,7 +418,12 @@ impl Person<'_> {
             send_digits: None,
             idempotency_key: None,
             fingerprint: [0; 32],
-            client: ClientSignals { address: address_of(call), is_trusted: false, refuses_landlines: false },
+            client: ClientSignals {
+                address: address_of(call),
+                is_trusted: false,
+                only_number: false,
+                refuses_landlines: false,
+            },
             request_id: Some(call.traced_id()),
         };
         let verifications = &visit.v2.verifications;

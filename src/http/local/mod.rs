@@ -169,6 +169,12 @@ pub async fn guard(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&json!({"items": guard.overview(service, limit(request)?, masked)})))
 }
 
+/// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
+pub async fn without_outcomes(request: &Request<'_>) -> Result<Response, Error> {
+    let services = local(request)?.verifying.without_outcomes().await.map_err(Error::from)?;
+    Ok(Response::ok(&json!({ "services": services })))
+}
+
 /// `GET /local/Services/{Name}`: the id of a service.
 pub async fn service_id(request: &Request<'_>) -> Result<Response, Error> {
     let service = request.v2.registry.find_service(&request.param("Name")?).map_err(Error::invalid)?;

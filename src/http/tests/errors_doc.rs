@@ -453,7 +453,7 @@ fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 22] {
+fn refusals() -> [Refused; 23] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -477,6 +477,7 @@ fn refusals() -> [Refused; 22] {
         Refused::OtherRequest,
         Refused::StillAnswering,
         Refused::Ended,
+        Refused::Replaced,
         Refused::GatewayFailed,
         Refused::OutOfService { until },
     ]
@@ -531,6 +532,9 @@ const fn refusal_case(refused: &Refused) -> Case {
         }
         Refused::OutOfService { .. } => {
             "The circuit breaker of every gateway for this number is open. Nothing was sent."
+        }
+        Refused::Replaced => {
+            "A newer carried code for the number took the place of this one before a gateway was asked."
         }
         Refused::Ended => {
             "The message of the first request may have been sent. The code expired or was voided since. Nothing was sent."

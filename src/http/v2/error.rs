@@ -230,6 +230,7 @@ impl Error {
                 "The verification that the first request with this Idempotency-Key began has ended. Use a new key to \
                  begin another.",
             ),
+            Refused::Replaced => Self::conflict("A newer code for this number took the place of this one"),
             Refused::GatewayFailed => Self::new(
                 StatusCode::BAD_GATEWAY,
                 20502,
@@ -299,6 +300,17 @@ impl Error {
 
     fn until(self, until: Timestamp, now: Timestamp) -> Self {
         self.retry_after(seconds_up(until.since(now)))
+    }
+
+    /// The status and the message, for the answer of a hook.
+    pub fn status_and_message(self, now: Timestamp) -> (StatusCode, Cow<'static, str>) {
+        match self {
+            Self::Specific { status, message, .. } => (status, message),
+            Self::Problem(problem) => problem.status_and_message(),
+            Self::NotFound => Self::not_found("").status_and_message(now),
+            Self::Registry(error) => Self::registry(&error, "").status_and_message(now),
+            Self::Refused(refused) => Self::refused(&refused, "", now).status_and_message(now),
+        }
     }
 
     /// The answer to the request with this path and id. A provider's failure is logged at info level: the id that a user

@@ -14,6 +14,7 @@ pub mod hosted;
 pub mod limits;
 pub mod lockouts;
 pub mod lookup;
+pub mod messages;
 pub mod params;
 pub mod services;
 mod types;
@@ -37,6 +38,7 @@ use super::request::{self, LocalUser};
 use super::response::{ErrorFormat, Problem, Response};
 use super::route::Access;
 use super::service::Call;
+use crate::config::HookSettings;
 use crate::domain::{ServiceId, Timestamp};
 use crate::hosted::HostedSessions;
 use crate::log_limit::OncePerSecond;
@@ -69,6 +71,10 @@ pub struct V2 {
     pub local: Option<Local>,
     /// The sessions of the hosted page.
     pub hosted: Option<HostedSessions>,
+    /// The keys by which identity systems sign hooks.
+    pub hooks: HookSettings,
+    /// Hooks with a wrong signature.
+    pub unsigned_hooks: OncePerSecond,
     unauthenticated: OncePerSecond,
 }
 
@@ -81,15 +87,27 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, local: None, hosted: None, unauthenticated }
+        let (unsigned_hooks, unauthenticated) = <(OncePerSecond, OncePerSecond)>::default();
+        let hooks = HookSettings::default();
+        Self {
+            verifications,
+            registry,
+            outbox,
+            base,
+            now,
+            local: None,
+            hosted: None,
+            hooks,
+            unsigned_hooks,
+            unauthenticated,
+        }
     }
 
     /// The sender of a request. An administrator of this machine needs no credential.
     ///
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most.
-    fn caller(&self, head: &Head) -> Result<Caller, Problem> {
+    pub fn caller(&self, head: &Head) -> Result<Caller, Problem> {
         if let Some(LocalUser(uid)) = head.extensions.get() {
             return Ok(Caller::User(*uid));
         }

@@ -279,7 +279,7 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
         client: ClientSignals {
             address: begin.device_ip,
             is_trusted: begin.risk_check == Some(false),
-            refuses_landlines: false,
+            ..ClientSignals::default()
         },
         idempotency_key: key,
         // The number is as it was sent: another spelling of it is another request.

@@ -47,7 +47,7 @@ impl VerifyingInner {
         let test = self.test(service, number);
         let is_test = test.is_some();
         if !is_test && !self.registry.accepts(number) {
-            return Err(Refused::Invalid("`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters".to_owned()));
+            return Err(unknown_number());
         }
         let supplied_code = match test {
             Some(test) => Code::parse(&test.code),
@@ -191,6 +191,12 @@ impl VerifyingInner {
     }
 }
 
+/// A number that the key `numbers` excludes.
+pub(super) fn unknown_number() -> Refused {
+    let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
+    Refused::Invalid(why.to_owned())
+}
+
 fn key_refused(refusal: KeyRefusal) -> Refused {
     match refusal {
         KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
@@ -199,7 +205,7 @@ fn key_refused(refusal: KeyRefusal) -> Refused {
 }
 
 /// The verification that began, or the API's refusal.
-fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
+pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
     let Reply { outcome, verification, reason, at: _, may_have_been_sent: _ } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod begin;
+mod carry;
 mod check;
 mod compatible;
 mod found;
@@ -19,8 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Answer, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Summary,
-    Verification, VerificationTarget, Verifications,
+    Answer, AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
+    SealedAttempt, Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
@@ -228,6 +229,18 @@ impl Verifying {
         self.0.verifier.lockouts(most).await
     }
 
+    /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
+        let (inner, now) = (&self.0, self.now());
+        let mut uses = inner.verifier.carry_uses().await?;
+        uses.retain(|of| !of.has_outcomes(now));
+        let services = uses.iter().filter_map(|of| inner.registry.service_by_id(of.service));
+        Ok(services.map(|service| inner.registry.title(&service)).collect())
+    }
+
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
     /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored.
     ///
@@ -296,6 +309,14 @@ impl VerifyingInner {
 impl Verifications for Verifying {
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
         self.carried_out(|this| async move { this.0.begin(service, begin).await })
+    }
+
+    fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
+        self.carried_out(|this| async move { this.0.carry(service, carry).await })
+    }
+
+    fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, bool> {
+        self.carried_out(move |this| async move { this.0.outcome(service, number).await })
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {

@@ -104,6 +104,8 @@ pub(super) struct SendContext<'a> {
     service_index: Option<usize>,
     pub(super) subjects: Subjects,
     pub(super) is_trusted: bool,
+    /// [`Signals::only_number`].
+    only_number: bool,
     /// Whether the application passes no address: clients cannot be told apart.
     pub(super) lacks_address: bool,
     /// Whether the number was verified in the last 30 days.
@@ -241,9 +243,11 @@ impl Guard {
         verified: Option<VerifiedNumber>,
         now: Timestamp,
     ) -> Assessment {
-        let Signals { service, number, country, number_type, channel, address, is_trusted } = *signals;
+        let Signals { service, number, country, number_type, channel, address, is_trusted, only_number } =
+            *signals;
         let context = SendContext {
             is_trusted,
+            only_number,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
             ..self.context(service, subjects(number, address, country), rules, now)
@@ -583,6 +587,9 @@ impl Guard {
         }
         self.read(context, false, allowances);
         let slots = &mut allowances.slots;
+        if context.only_number {
+            slots[1..].fill_with(|| None);
+        }
         let lacks = slots[slot::UNPROVEN..].iter().flatten().any(|current| current.next_pass_at().is_some());
         let countries = if lacks { &subjects[slot::COUNTRY..] } else { &[] };
         let mut announcements = self.entries_about(context, countries);
@@ -624,8 +631,18 @@ impl Guard {
         now: Timestamp,
     ) -> SendContext<'a> {
         let service_index = self.rows.service_index(service);
-        let (is_trusted, lacks_address, is_known) = (false, false, false);
-        SendContext { service, service_index, subjects, is_trusted, lacks_address, is_known, rules, now }
+        let (is_trusted, only_number, lacks_address, is_known) = (false, false, false, false);
+        SendContext {
+            service,
+            service_index,
+            subjects,
+            is_trusted,
+            only_number,
+            lacks_address,
+            is_known,
+            rules,
+            now,
+        }
     }
 
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that

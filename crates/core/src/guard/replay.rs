@@ -89,7 +89,9 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
         let Recorded { service, number, channel, price, .. } = *message;
         let (country, number_type) = number.region_and_type();
         let (address, is_trusted) = (None, false);
-        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
+        let only_number = false;
+        let signals =
+            Signals { service, number, country, number_type, channel, address, is_trusted, only_number };
         if is_verified {
             if reached.remove(&user(message)) {
                 replay.verify(service, number, at);

@@ -20,6 +20,8 @@ pub struct Signals {
     pub address: Option<ClientNet>,
     /// The request says `RiskCheck=disable`, or the number is on the safe list: it needs no allowance.
     pub is_trusted: bool,
+    /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
+    pub only_number: bool,
 }
 
 /// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.

@@ -24,8 +24,8 @@ use crate::history::{Counts, Group, Resolution, Series};
 use crate::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
-use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
+use crate::numbers::{CarryUse, NumberKey};
 use crate::registry::tests::world::{World, named, number};
 use crate::registry::{KeyOptions, Scope};
 use crate::shard::Id;
@@ -107,6 +107,8 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
+    let carried = CarryUse { service: shop.id, carried: AT, outcome: Some(AT) };
+    all.push(of(record_id(shop.id, 0), &carried));
     all.sort_by_key(|entry| entry.key);
     all
 }
@@ -154,8 +156,7 @@ fn planned() -> AttemptLog {
 fn keyed() -> KeyedRequest {
     let fingerprint = [1_u8; 32];
     let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
-    let request =
-        serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT });
+    let request = serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": AT.plus(MINUTE) });
     serde_json::from_value(request).expect("a request")
 }
 

@@ -13,8 +13,8 @@ use crate::domain::{
 use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::verify::{
-    AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SealedAttempt, Status, Summary,
-    Verification, VerificationTarget, Verifications,
+    AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
+    SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
 
 /// A call of the fake, with readable secrets.
@@ -170,6 +170,16 @@ impl Verifications for Fake {
             fingerprint: begin.fingerprint,
         })));
         self.answer(self.verification(service))
+    }
+
+    fn carry(&self, _: ServiceId, carry: CarryCode) -> BoxFuture<'_, Result<CarriedMessage, Refused>> {
+        let CarryCode { to, channel, .. } = carry;
+        let channel = channel.unwrap_or(Channel::Sms);
+        self.answer(CarriedMessage { sid: Some(vl(1)), to, channel, at: THEN, is_repeated: false })
+    }
+
+    fn outcome(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<bool, Refused>> {
+        self.answer(true)
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {

@@ -1,0 +1,232 @@
+//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and has it carried. One
+//! file for a system has its payload, its signature and its answer. Here is what they share.
+
+pub mod logto;
+pub mod okta;
+pub mod supabase;
+pub mod zitadel;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::StatusCode;
+use serde::Deserialize;
+use sha2::Sha256;
+use tracing::{debug, info};
+
+use super::request;
+use super::response::{NotServed, Problem, Response};
+use super::service::Call;
+use super::v2::{Error, V2};
+use crate::config::HookKey;
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Timestamp};
+use crate::guard::ClientSignals;
+use crate::numbers::Refusal;
+use crate::registry::{Scope, Service, TextError};
+use crate::verify::{self, CarriedMessage, CarryCode};
+
+/// The largest difference between the time of a signature and the clock, either way.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// Why a hook was not carried out.
+pub struct Refused {
+    pub status: StatusCode,
+    /// Repeats nothing that was sent.
+    pub message: Cow<'static, str>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// The answer with this body, and why for metrics.
+    fn answer(&self, status: StatusCode, body: &impl serde::Serialize) -> Response {
+        let reason = match self.status {
+            StatusCode::UNAUTHORIZED => NotServed::Unauthenticated,
+            StatusCode::FORBIDDEN => NotServed::Forbidden,
+            StatusCode::BAD_REQUEST => NotServed::Invalid,
+            _ => return Response::json(status, body),
+        };
+        Response::json(status, body).because(reason)
+    }
+}
+
+/// A code that a hook brings, and whose it is.
+pub struct Message<'a> {
+    /// The number; without + as some systems keep it.
+    pub to: &'a str,
+    pub code: &'a str,
+    pub channel: Option<Channel>,
+    pub locale: Option<&'a str>,
+    pub address: Option<&'a str>,
+    /// How long the system waits, less what the way takes.
+    pub within: Duration,
+}
+
+/// The time and the signatures that came with a body.
+pub struct Signed<'a> {
+    /// The name of the hook, for the log.
+    pub hook: &'static str,
+    pub keys: &'a [HookKey],
+    /// Seconds since 1970; `None` if none can be read.
+    pub at: Option<u64>,
+    /// What is signed.
+    pub parts: &'a [&'a [u8]],
+    pub signatures: &'a [Vec<u8>],
+}
+
+fn v2<'a>(call: &Call<'a>) -> Result<&'a V2, Refused> {
+    call.deps.v2.get().ok_or_else(|| Problem::Refused(Refusal::Starting).into())
+}
+
+/// The body of a request whose sender is not known yet.
+async fn body(call: &mut Call<'_>) -> Result<Bytes, Refused> {
+    Ok(call.read_body().await?)
+}
+
+/// The value of a header that came once.
+fn header<'a>(call: &Call<'a>, name: &'static str) -> &'a str {
+    let name = hyper::header::HeaderName::from_static(name);
+    request::only(&call.head.headers, &name).unwrap_or_default()
+}
+
+/// The service whose key has signed the body.
+///
+/// # Errors
+/// 401 for another signature, and for one that is too old. Both are logged.
+fn signed(call: &Call<'_>, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
+    let v2 = v2(call)?;
+    let Signed { hook, keys, at, parts, signatures } = *signed;
+    let mac_of = |key: &HookKey| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?;
+        parts.iter().for_each(|part| mac.update(part));
+        Some(mac)
+    };
+    let is_right = |key: &&HookKey| {
+        let mac = mac_of(key);
+        mac.is_some_and(|mac| signatures.iter().any(|given| mac.clone().verify_slice(given).is_ok()))
+    };
+    let now = v2.registry.wall();
+    let distance = |at: Timestamp| now.since(at).max(at.since(now));
+    let is_fresh =
+        at.is_some_and(|at| distance(Timestamp::from_millis(at.saturating_mul(1_000))) <= TOLERANCE);
+    let reason = match keys.iter().find(is_right) {
+        None if keys.is_empty() => "no key is configured",
+        None => "no key has made the signature",
+        Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
+        Some(key) => match v2.registry.find_service(&key.service) {
+            Ok(service) => return Ok(service),
+            Err(_) => "the key is of an unknown service",
+        },
+    };
+    let request_id = call.request_id.to_owned();
+    v2.unsigned_hooks.note(move |count| info!(request_id, hook, reason, count, "hook refused"));
+    Err(Refused::new(StatusCode::UNAUTHORIZED, "The signature is wrong or too old."))
+}
+
+/// The service of the API key in the header Authorization. A key for all services is for the default one.
+///
+/// # Errors
+/// 401 or 403.
+fn keyed(call: &mut Call<'_>) -> Result<Arc<Service>, Refused> {
+    let v2 = v2(call)?;
+    let caller = v2.caller(call.head)?;
+    let own = caller.service().and_then(|own| v2.registry.service_by_id(own));
+    let service = own.unwrap_or_else(|| v2.registry.default_service());
+    if !caller.may(Scope::Messages, service.id) {
+        return Err(Refused::new(StatusCode::FORBIDDEN, "The API key lacks the scope messages."));
+    }
+    call.body.note_admitted();
+    Ok(service)
+}
+
+/// The bytes that hexadecimal digits spell.
+fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
+    let is_hex = hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    is_hex.then(|| (0..hex.len()).step_by(2).map(byte).collect())?
+}
+
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+    let unreadable = "The body is not what this hook of the system sends.";
+    serde_json::from_slice(body).map_err(|_| Refused::new(StatusCode::BAD_REQUEST, unreadable))
+}
+
+/// A number as identity systems keep it: some without +.
+fn number(text: &str) -> Result<PhoneNumber, Refused> {
+    let with_plus = if text.starts_with('+') { text.to_owned() } else { format!("+{text}") };
+    PhoneNumber::parse(&with_plus, None)
+        .map_err(|_| Refused::new(StatusCode::BAD_REQUEST, "The phone number is not in E.164 form."))
+}
+
+/// Has a code carried. A language without a text is left to the service.
+async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Result<CarriedMessage, Refused> {
+    let v2 = v2(call)?;
+    let (to, code) = (number(message.to)?, message.code);
+    let code = Code::parse_alphanumeric(code).ok_or_else(|| {
+        Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
+    })?;
+    if let Some(channel) = message.channel.filter(|channel| !call.deps.channels.contains(channel)) {
+        let message = format!("No gateway serves the channel {}.", channel.as_str());
+        return Err(Refused { status: StatusCode::BAD_REQUEST, message: message.into() });
+    }
+    let address = message.address.and_then(|address| address.parse::<IpAddr>().ok());
+    let in_language = |locale| CarryCode {
+        to,
+        code: code.clone(),
+        channel: message.channel,
+        locale,
+        template: None,
+        substitutions: BTreeMap::new(),
+        life: None,
+        within: Some(message.within),
+        client: ClientSignals { address, ..ClientSignals::default() },
+        request_id: Some(call.traced_id()),
+    };
+    let mut carried =
+        v2.verifications.carry(service.id, in_language(message.locale.and_then(Locale::parse))).await;
+    if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
+        carried = v2.verifications.carry(service.id, in_language(None)).await;
+    }
+    let carried = carried.map_err(|refused| of_error(v2, refused))?;
+    debug!(request_id = call.request_id, number = %to, "code carried");
+    Ok(carried)
+}
+
+/// Another system has verified the number.
+async fn outcome(call: &Call<'_>, service: &Service, to: &str) -> Result<bool, Refused> {
+    let v2 = v2(call)?;
+    let outcome = v2.verifications.outcome(service.id, number(to)?).await;
+    outcome.map_err(|refused| of_error(v2, refused))
+}
+
+fn of_error(v2: &V2, refused: verify::Refused) -> Refused {
+    let (status, message) = Error::from(refused).status_and_message((v2.now)());
+    Refused { status, message }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        let (status, message) = problem.status_and_message();
+        Self { status, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_with_and_without_its_plus() {
+        for text in ["+14155552671", "14155552671"] {
+            assert_eq!(number(text).ok().map(|number| number.e164()), Some("+14155552671".to_owned()));
+        }
+        assert!(number("").is_err() && number("owl").is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! Supabase Auth: the Send SMS hook. Supabase waits 5 s, and signs as Standard Webhooks has it, with each of its secrets. Its
+//! header separates several signatures with a comma and a space. It shows the error of a body with the status 200 to the
+//! client, and makes a 500 of any other status.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Message, Refused, Signed, body, carry, header, json, signed, v2};
+use crate::http::response::{Problem, Response};
+use crate::http::service::Call;
+
+const WITHIN: Duration = Duration::from_secs(4);
+
+#[derive(Deserialize)]
+struct Payload {
+    user: User,
+    sms: Sms,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    /// Without +.
+    phone: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sms {
+    otp: String,
+    /// A new number of the user that is to be verified.
+    phone: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    ip_address: Option<String>,
+}
+
+/// `POST /hooks/supabase`.
+pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
+    Ok(match try_send(call).await {
+        Ok(()) => Response::ok(&json!({})),
+        Err(refused) => {
+            let error =
+                json!({ "error": { "http_code": refused.status.as_u16(), "message": refused.message } });
+            let is_unsigned = refused.status == StatusCode::UNAUTHORIZED;
+            refused.answer(if is_unsigned { refused.status } else { StatusCode::OK }, &error)
+        }
+    })
+}
+
+async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
+    let body = body(call).await?;
+    let (id, at) = (header(call, "webhook-id"), header(call, "webhook-timestamp"));
+    let given = header(call, "webhook-signature").split([' ', '\t']);
+    let given = given.filter_map(|one| STANDARD.decode(one.trim_end_matches(',').strip_prefix("v1,")?).ok());
+    let service = signed(
+        call,
+        &Signed {
+            hook: "supabase",
+            keys: &v2(call)?.hooks.supabase,
+            at: at.parse().ok(),
+            parts: &[id.as_bytes(), b".", at.as_bytes(), b".", &body],
+            signatures: &given.collect::<Vec<_>>(),
+        },
+    )?;
+    let Payload { user, sms, metadata } = json(&body)?;
+    let new = sms.phone.filter(|phone| !phone.is_empty());
+    let address = metadata.and_then(|metadata| metadata.ip_address);
+    let message = Message {
+        to: &new.or(user.phone).unwrap_or_default(),
+        code: &sms.otp,
+        channel: None,
+        locale: None,
+        address: address.as_deref(),
+        within: WITHIN,
+    };
+    carry(call, &service, &message).await.map(|_| ())
+}

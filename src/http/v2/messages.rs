@@ -1,0 +1,161 @@
+//! `/v2/Services/{ServiceSid}/Messages` and `Outcomes`: codes that another system makes and checks.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tracing::debug;
+
+use super::context::Request;
+use super::error::{Cause, Error};
+use super::params::{
+    AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Id, Pairs, ServiceSid, TemplateSid, Text, Url,
+    Whole, parameters, view,
+};
+use crate::domain::{Code, CodeLength, Locale, PhoneNumber, Sid};
+use crate::guard::ClientSignals;
+use crate::http::response::Response;
+use crate::verify::{CarriedMessage, CarryCode};
+
+/// The lives that a code may have, in seconds.
+pub const LIFE: (u32, u32) = (30, 86_400);
+
+parameters! {
+    /// Carries a code.
+    pub struct New {
+        /// The number, in E.164 form.
+        "To" = "+14155552671" => to: PhoneNumber,
+        /// The code. Either this or Text must be given.
+        "Code" = "123456" => code: Option<Code>,
+        /// A text with one code of 4 to 10 digits, which is taken from it. The rest is not sent.
+        "Text" = "Your code is 123456." => text: Option<Text<1600>>,
+        /// The channel that delivers the code; auto, the default, is the channel that the service begins with.
+        "Channel" = "sms" => channel: Option<BeginChannel>,
+        /// The language of the message, such as de or pt-BR.
+        "Locale" = "de" => locale: Option<Locale>,
+        /// The text of the message.
+        "TemplateSid" = "HJ0123456789abcdef0123456789abcdef" => template: Option<TemplateSid>,
+        /// Values for the template's own placeholders: a JSON object, at most 20 names.
+        "TemplateCustomSubstitutions" = r#"{"order":"42"}"# => substitutions: Option<Pairs<20, 128>>,
+        /// The seconds for which the code can be used; the default is the service's CodeLife.
+        "Ttl" = "600" => life: Option<Whole<{ LIFE.0 }, { LIFE.1 }>>,
+        /// The IP address of the person's device, for the pumping guard.
+        "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
+    }
+}
+
+parameters! {
+    /// The outcome of a carried code.
+    pub struct Outcome {
+        /// The number that was verified, in E.164 form.
+        "To" = "+14155552671" => to: PhoneNumber,
+    }
+}
+
+view! {
+    /// A message with a code that another system made.
+    MessageView as "CarriedMessage"(frame, service: Sid, message: &CarriedMessage) {
+        /// The attempt that the provider accepted. Null for a test number, and once the attempt is forgotten.
+        sid: Option<AttemptSid> = message.sid.map(Id),
+        account_sid: AccountSid = Id(frame.account),
+        service_sid: ServiceSid = Id(service),
+        /// The number, in E.164 form.
+        #[schemars(example = &"+14155552671")]
+        to: String = message.to.e164(),
+        channel: ChannelName = ChannelName(message.channel),
+        /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
+        #[schemars(regex(pattern = "^(accepted|repeated)$"))]
+        status: &'static str = if message.is_repeated { "repeated" } else { "accepted" },
+        date_created: Date = message.at.into(),
+        url: Option<Url> = message.sid.map(|sid| frame.url(&format!("/Attempts/{sid}"))),
+    }
+}
+
+view! {
+    /// An outcome as it was taken.
+    OutcomeView as "Outcome"(frame, service: Sid, to: PhoneNumber, is_counted: bool) {
+        account_sid: AccountSid = Id(frame.account),
+        service_sid: ServiceSid = Id(service),
+        /// The number, in E.164 form.
+        #[schemars(example = &"+14155552671")]
+        to: String = to.e164(),
+        /// counted, or unknown: no code was carried to the number within a day, or its outcome is known.
+        #[schemars(regex(pattern = "^(counted|unknown)$"))]
+        status: &'static str = if is_counted { "counted" } else { "unknown" },
+    }
+}
+
+/// `POST` of `Messages`.
+pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> {
+    let service = request.service()?;
+    let channel = new.channel.flatten();
+    if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
+        let detail = format!("`Channel`: {} is not served here", channel.as_str());
+        return Err(Error::caused(Cause::ChannelOff, detail));
+    }
+    let code = match (new.code, new.text) {
+        (Some(code), None) => code,
+        (None, Some(text)) => code_in(&text).ok_or_else(|| {
+            Error::parameter(
+                "Text",
+                "it must have exactly one code of 4 to 10 digits; other texts are not carried",
+            )
+        })?,
+        _ => return Err(Error::invalid("Give either `Code` or `Text`")),
+    };
+    let carry = CarryCode {
+        to: new.to,
+        code,
+        channel,
+        locale: new.locale,
+        template: new.template,
+        substitutions: new.substitutions.unwrap_or_default(),
+        life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
+        within: None,
+        client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
+        request_id: Some(request.traced_id()),
+    };
+    let message = request.v2.verifications.carry(service.id, carry).await?;
+    debug!(request_id = request.request_id, number = %message.to, "code carried");
+    Ok(Response::json(StatusCode::CREATED, &MessageView::new(&request.frame(), service.sid, &message)))
+}
+
+/// `POST` of `Outcomes`.
+pub async fn outcome(request: &Request<'_>, Outcome { to }: Outcome) -> Result<Response, Error> {
+    let service = request.service()?;
+    let is_counted = request.v2.verifications.outcome(service.id, to).await?;
+    Ok(Response::ok(&OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
+}
+
+/// The one code in a text: its digits in a row that no letter or digit touches, 4 to 10 of them. The same code may be
+/// there twice, as for browsers. `None` if there is none, another one, or a longer row.
+pub fn code_in(text: &str) -> Option<Code> {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let is_digits =
+        |word: &&str| word.len() >= usize::from(CodeLength::MIN) && word.bytes().all(|b| b.is_ascii_digit());
+    let mut found = words.filter(is_digits);
+    let first = found.next()?;
+    found.all(|other| other == first).then(|| Code::parse(first)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_text_with_one_code_has_a_code() {
+        for text in [
+            "123456",
+            "Your code is 123456.",
+            "123456 is your code, valid for 10 min",
+            "Code:123456\n\n@example.com #123456",
+        ] {
+            assert_eq!(code_in(text).as_ref().map(Code::expose), Some("123456"), "{text}");
+        }
+        for text in
+            ["", "no code", "123", "Codes 1234 and 5678", "12345678901", "a123456", "1234 or 12345678901"]
+        {
+            assert!(code_in(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Carried codes: messages with a code that another system made and checks. They have no verification, and their code is
+//! in memory only. Delivery plans nothing for them: a caller repeats what failed.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+use super::command::attempt_log_key;
+use super::facts;
+use super::record::NumberKey;
+use super::reply::{Reply, SendOutcome};
+use super::verifier::Verifier;
+use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
+use crate::delivery::{
+    CodeLiveness, CodeState, Delivered, Failure, Job, PlanChange, Purpose, TakenAllowance,
+};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
+use crate::engine::{PossiblySent, Salt, SendResult};
+use crate::guard::{ClientSignals, Ticket};
+use crate::limit::RequestKey;
+use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
+use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
+use crate::template::MessageStyle;
+use crate::trace::RequestId;
+
+/// Without an outcome for so long the guard does not expect any.
+const OUTCOMES_COUNT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A service that carries no code for so long is forgotten.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// An outcome of a message counts for so long.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// A use is written again after this time.
+const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Records that are read at once.
+const PAGE: usize = 64;
+
+/// A request to carry a code.
+#[derive(Debug)]
+pub struct CarryRequest {
+    /// The recipient, no test number.
+    pub key: NumberKey,
+    /// The code.
+    pub code: Code,
+    /// The channel; `None` for the first channel of the service.
+    pub channel: Option<Channel>,
+    /// The message's template, language and format.
+    pub style: MessageStyle,
+    /// How long the code can be used.
+    pub life: Duration,
+    /// How long the caller waits. The service may have a shorter send budget.
+    pub within: Duration,
+    /// What the request says to the pumping guard.
+    pub client: ClientSignals,
+    /// Remembers the code.
+    pub of_code: RequestKey,
+    /// Remembers the last message to the number.
+    pub of_number: RequestKey,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
+}
+
+/// When a service carried codes, and when it learned of an outcome. It says whether the guard can learn from its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarryUse {
+    /// The service.
+    pub service: ServiceId,
+    /// The last message, give or take an hour.
+    pub carried: Timestamp,
+    /// The last outcome, give or take an hour.
+    pub outcome: Option<Timestamp>,
+}
+
+impl Record for CarryUse {
+    const KIND: u8 = 17;
+    const PLURAL: &'static str = "services that carry codes";
+
+    fn expires(&self) -> Timestamp {
+        self.carried.plus(KEPT_FOR)
+    }
+}
+
+impl CarryUse {
+    /// Whether outcomes come. Without them the guard only knows the messages.
+    pub fn has_outcomes(&self, now: Timestamp) -> bool {
+        self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_COUNT))
+    }
+}
+
+/// The message that is being carried to each number, by the id of its attempts. A newer one takes the place of an older one.
+#[derive(Clone, Default)]
+pub(super) struct InProgress(Arc<Mutex<HashMap<NumberKey, u64>>>);
+
+impl InProgress {
+    fn messages(&self) -> MutexGuard<'_, HashMap<NumberKey, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message that is being carried, until it is dropped.
+struct Carrying<'a> {
+    messages: &'a InProgress,
+    shards: &'a Shards,
+    key: NumberKey,
+    id: u64,
+}
+
+impl CodeLiveness for Carrying<'_> {
+    async fn code_state(&self) -> CodeState {
+        let is_newest = self.messages.messages().get(&self.key) == Some(&self.id);
+        if is_newest { CodeState::Live } else { CodeState::Ended }
+    }
+
+    fn may_send(&self) -> bool {
+        self.shards.owns_records()
+    }
+}
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        let mut messages = self.messages.messages();
+        if messages.get(&self.key) == Some(&self.id) {
+            messages.remove(&self.key);
+        }
+    }
+}
+
+impl Verifier {
+    /// Carries a code and waits until a gateway has accepted the message. Also returns the last attempt. The caller lets one
+    /// request for a number and a code through at a time.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn carry(
+        &self,
+        request: CarryRequest,
+    ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
+        let CarryRequest { key, code, channel, style, life, within, .. } = request;
+        let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
+        let _permit = self.limit.acquire(key.service, true)?;
+        if self.delivery.is_overloaded(key.service, key.number, channel) {
+            return Err(Refusal::SendsOverloaded);
+        }
+        let reserve = || {
+            self.deps.keys.reserve(key.service).map_err(|_| {
+                let table = self.deps.keys.table();
+                Refusal::TableFull { table }
+            })
+        };
+        let _places = (reserve()?, reserve()?);
+        let only_number = !self.has_outcomes(key.service).await?;
+        let client = ClientSignals { only_number, ..request.client };
+        let ticket = match self.assess(key, client, &mut channel, request.request_id.as_ref()) {
+            Ok(ticket) => ticket,
+            Err(refusal) => {
+                let outcome = SendOutcome::GuardRefused(refusal);
+                return Ok((Reply::new(outcome, self.now(), None), None));
+            }
+        };
+        let allowance =
+            if client.is_trusted { TakenAllowance::Exempt } else { TakenAllowance::Refundable(ticket) };
+        let begun = self.begin_carry(key).await;
+        let (salt, log, first_attempt) = begun.inspect_err(|_| self.not_sent(key, &ticket))?;
+        let purpose = Purpose::Request { allowance };
+        let job = Job {
+            log,
+            number: key.number,
+            style,
+            expires: self.now().plus(life),
+            channel,
+            code,
+            held: None,
+            ours_only: true,
+            first_attempt,
+            purpose,
+            within: Some(within),
+            request_id: request.request_id,
+        };
+        let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id: salt.id() };
+        carrying.messages.messages().insert(key, carrying.id);
+        // What the guard has taken must not stay taken without a reason.
+        let delivering = AssertUnwindSafe(self.delivery.deliver(&job, &carrying)).catch_unwind().await;
+        drop(carrying);
+        let delivered = delivering.unwrap_or_else(|_panic| {
+            tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
+            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+            let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
+            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
+        });
+        facts::count_send(&self.deps.metrics, key, channel, true, &delivered);
+        let keys = (request.of_code, request.of_number);
+        let (reply, last) = self.end_carry(key, job, salt, delivered, keys).await?;
+        Ok((reply, last.map(|attempt| AttemptId { key: log, attempt })))
+    }
+
+    /// Reserves a record for the attempts, which receipts of them find.
+    async fn begin_carry(&self, key: NumberKey) -> Result<(Salt, AttemptLogKey, u8), Refusal> {
+        let settings = self.deps.attempt_log;
+        let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
+            let mut salt = Salt([0; 16]);
+            view.rng().fill_bytes(&mut salt.0);
+            let log = attempt_log_key(key.service, &salt, view.slot());
+            let first = AttemptLogWriter::new(view, log, settings).permit(key.number);
+            Ok((salt, log, first))
+        });
+        begun.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Records the attempts, and durably a message that a gateway accepted.
+    async fn end_carry(
+        &self,
+        key: NumberKey,
+        job: Job,
+        salt: Salt,
+        delivered: Delivered,
+        (of_code, of_number): (RequestKey, RequestKey),
+    ) -> Result<(Reply<SendOutcome>, Option<u8>), Refusal> {
+        let (settings, now) = (self.deps.attempt_log, self.now());
+        let outcome = match &delivered.result {
+            SendResult::Accepted { message_id, .. } => {
+                SendOutcome::Sent { attempts_left: 0, message_id: message_id.clone(), postponed: false }
+            }
+            SendResult::NumberRefused => SendOutcome::NumberRefused,
+            SendResult::Overloaded => return Err(Refusal::SendsOverloaded),
+            SendResult::Postponed { .. } | SendResult::Failed { .. } | SendResult::NoLongerUsable => {
+                SendOutcome::GatewayFailed
+            }
+        };
+        let Delivered { reason, .. } = delivered;
+        if reason == Some(Failure::StateUnknown) {
+            return Err(Refusal::StoreUnavailable);
+        }
+        let may_have_been_sent = delivered.result.may_still_arrive();
+        let last = delivered.attempts.last().map(|attempt| attempt.number);
+        let is_sent = matches!(outcome, SendOutcome::Sent { .. });
+        let service_use = self.carry_use(key.service).await?;
+        let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
+            let Job { log, style, expires, purpose, first_attempt, channel, .. } = &job;
+            let (first_attempt, delivered) = (*first_attempt, &delivered);
+            let ended = EndedSend { salt, expires: *expires, style, purpose, first_attempt, delivered };
+            AttemptLogWriter::new(view, *log, settings).settle(key.number, ended);
+            if is_sent {
+                of_code.remember(salt.id(), *channel, expires.since(view.now()), view);
+                of_number.remember(salt.id(), *channel, OUTCOME_WITHIN, view);
+            }
+            Ok::<_, Refusal>(())
+        });
+        decided.await.unwrap_or(Err(Refusal::Stopping))?;
+        if is_sent && service_use.is_none_or(|of| now.since(of.carried) > WRITTEN_EVERY) {
+            let outcome = service_use.and_then(|of| of.outcome);
+            self.write_use(CarryUse { service: key.service, carried: now, outcome });
+        }
+        Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome, now, None) }, last))
+    }
+
+    fn not_sent(&self, NumberKey { service, number, is_test }: NumberKey, ticket: &Ticket) {
+        self.deps.metrics.not_sent(Recipient { service, number, is_test }, ticket);
+    }
+
+    /// The number was verified by the code of its last carried message. `false` without such a message within a day, or if its
+    /// outcome is known.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
+    pub async fn carried_outcome(&self, key: NumberKey, of_number: RequestKey) -> Result<bool, Refusal> {
+        let settings = self.deps.attempt_log;
+        let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
+            let Some(sent) = of_number.take(view) else { return Ok(None) };
+            let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
+            let gateway = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
+            Ok::<_, Refusal>(Some((sent.channel, gateway)))
+        });
+        let Some((channel, gateway)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
+            return Ok(false);
+        };
+        let NumberKey { service, number, is_test } = key;
+        let (recipient, step) = (Recipient { service, number, is_test }, VerificationStep::Approved);
+        self.deps.metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
+        let (known, now) = (self.carry_use(service).await?, self.now());
+        let earlier = known.and_then(|of| of.outcome);
+        if earlier.is_none_or(|at| now.since(at) > WRITTEN_EVERY) {
+            let carried = known.map_or(now, |of| of.carried);
+            self.write_use(CarryUse { service, carried, outcome: Some(now) });
+        }
+        Ok(true)
+    }
+
+    /// The services that carried a code in the last 30 days.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run.
+    pub async fn carry_uses(&self) -> Result<Vec<CarryUse>, Refusal> {
+        let mut uses = Vec::new();
+        self.shards.router().for_each(PAGE, |found: CarryUse| uses.push(found)).await?;
+        uses.sort_by_key(|found| found.service);
+        Ok(uses)
+    }
+
+    async fn has_outcomes(&self, service: ServiceId) -> Result<bool, Refusal> {
+        Ok(self.carry_use(service).await?.is_some_and(|of| of.has_outcomes(self.now())))
+    }
+
+    async fn carry_use(&self, service: ServiceId) -> Result<Option<CarryUse>, Refusal> {
+        let Subject { slot, id } = self.use_subject(service);
+        self.shards.router().get(RecordKey { slot, kind: CarryUse::KIND, id }).await
+    }
+
+    fn write_use(&self, service_use: CarryUse) {
+        let subject = self.use_subject(service_use.service);
+        // It is written again with a later message if this shard does not run.
+        drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {
+            view.put(subject.id, Some(&service_use), Durability::Lazy);
+            Ok::<_, Refusal>(())
+        }));
+    }
+
+    fn use_subject(&self, service: ServiceId) -> Subject {
+        let id = record_id(service, 0);
+        Subject { slot: self.deps.slots.of(id), id }
+    }
+}

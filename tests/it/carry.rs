@@ -1,0 +1,200 @@
+//! Codes that another system makes and checks: one message each, its repetition, its successor, and its outcome.
+
+use serde_json::{Value, json};
+
+use crate::support::{HttpResponse, Reply, Setup, V2, World, soon, told};
+
+const TO: &str = "+14155550100";
+
+async fn carries(v2: &V2, service: &str, form: &[(&str, &str)]) -> HttpResponse {
+    v2.post(&format!("{service}/Messages"), form).await
+}
+
+#[tokio::test]
+async fn a_carried_code_is_one_message_and_no_verification() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let sent = carries(&v2, &service, &[("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")]).await;
+    assert_eq!(told(&sent), (201, "accepted".to_owned()), "{}", sent.text());
+    let received = world.twilio.messages_for(TO);
+    assert_eq!(received.len(), 1);
+    assert!(received[0].field("Body").contains("A1b2C3"));
+    assert_eq!(received[0].field("ValidityPeriod"), "300");
+    let attempt = v2.get(&format!("/Attempts/{}", sent.json()["sid"].as_str().expect("an id"))).await.json();
+    assert_eq!(
+        (&attempt["channel_data"]["to"], &attempt["conversion_status"]),
+        (&json!(TO), &json!("unconverted"))
+    );
+    let checked = v2.checks_number(&service, TO, "A1b2C3").await;
+    assert_eq!(told(&checked), (404, "20404".to_owned()));
+}
+
+#[tokio::test]
+async fn only_a_text_with_one_code_is_carried() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let sent = carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await;
+    assert_eq!(sent.status(), 201, "{}", sent.text());
+    let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
+    assert!(body.contains("271828") && !body.contains("owls"), "{body}");
+    let refused: [&[(&str, &str)]; 5] = [
+        &[("To", TO), ("Text", "Buy owls!")],
+        &[("To", TO), ("Text", "Call 1234 or 5678")],
+        &[("To", TO), ("Text", "123456"), ("Code", "123456")],
+        &[("To", TO)],
+        &[("To", TO), ("Code", "12 34")],
+    ];
+    for form in refused {
+        assert_eq!(told(&carries(&v2, &service, form).await), (400, "60200".to_owned()), "{form:?}");
+    }
+    assert_eq!(world.twilio.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let form = [("To", TO), ("Code", "123456"), ("Ttl", "600")];
+    world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
+    assert_eq!(
+        carries(&v2, &service, &form).await.status(),
+        502,
+        "a message that was refused is no repetition"
+    );
+    let first = carries(&v2, &service, &form).await;
+    assert_eq!(told(&first), (201, "accepted".to_owned()));
+    let again = carries(&v2, &service, &form).await;
+    assert_eq!(told(&again), (201, "repeated".to_owned()));
+    assert_eq!(again.json()["sid"], first.json()["sid"]);
+
+    let world = world.restart_after_kill().await;
+    let v2 = V2::of(&world);
+    assert_eq!(told(&carries(&v2, &service, &form).await), (201, "repeated".to_owned()));
+    assert_eq!(world.twilio.received().len(), 2);
+    for other in [[("To", TO), ("Code", "654321")], [("To", "+14155550101"), ("Code", "123456")]] {
+        assert_eq!(told(&carries(&v2, &service, &other).await), (201, "accepted".to_owned()));
+    }
+    let other = v2.service(&[]).await;
+    assert_eq!(told(&carries(&v2, &other, &form).await), (201, "accepted".to_owned()));
+}
+
+#[tokio::test]
+async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
+    let setup = V2::account(Setup::new()).config("send-budget", "3s");
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    world.twilio.plan(TO, [Reply::Hang]);
+    let first = {
+        let (v2, service) = (v2.clone(), service.clone());
+        tokio::spawn(async move { carries(&v2, &service, &[("To", TO), ("Code", "111111")]).await })
+    };
+    soon("the first code reaches the gateway", async {
+        while world.twilio.received_for(TO).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let same = carries(&v2, &service, &[("To", TO), ("Code", "111111")]).await;
+    assert_eq!(told(&same), (429, "60212".to_owned()), "the same code is on its way");
+    let second = carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await;
+    assert_eq!(told(&second), (201, "accepted".to_owned()));
+    world.twilio.release();
+    let first = first.await.expect("no panic");
+    assert!(matches!(first.status(), 201 | 409 | 502), "{}", first.text());
+    assert_eq!(world.twilio.code_for(TO), "222222", "the newest message has the newest code");
+}
+
+#[tokio::test]
+async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("SendBudget", "1")]).await;
+    world.twilio.plan(TO, [Reply::Hang]);
+    let begun = std::time::Instant::now();
+    let silent = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
+    assert_eq!(silent.status(), 502);
+    assert!(begun.elapsed().as_millis() < 5_000, "the server's budget is 10 s");
+    world.twilio.release();
+    let again = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
+    assert_eq!(told(&again), (201, "accepted".to_owned()), "the caller repeats what failed");
+}
+
+#[tokio::test]
+async fn carrying_takes_a_key_with_a_scope_of_its_own() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    for (scope, status) in [("messages", 201), ("verify", 403), ("admin", 403)] {
+        let made =
+            world.setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+        let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
+        let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+        let v2 = V2::with_key(&world, sid, secret);
+        let answer = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
+        assert_eq!(answer.status(), status, "{scope}: {}", answer.text());
+        let begun = v2.begins(&service, TO).await;
+        assert_eq!(begun.status() == 403, scope != "verify", "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
+    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 3 }));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let numbers: Vec<String> = (0..15).map(|last| format!("+9929000001{last:02}")).collect();
+    for number in &numbers {
+        let sent = carries(&v2, &service, &[("To", number), ("Code", "123456")]).await;
+        assert_eq!(sent.status(), 201, "a prefix has ten messages otherwise: {}", sent.text());
+    }
+    for code in ["111111", "222222"] {
+        assert_eq!(carries(&v2, &service, &[("To", &numbers[0]), ("Code", code)]).await.status(), 201);
+    }
+    let refused = carries(&v2, &service, &[("To", &numbers[0]), ("Code", "333333")]).await;
+    assert_eq!(told(&refused), (403, "60410".to_owned()));
+    let premium = carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await;
+    assert_eq!(told(&premium), (403, "60410".to_owned()));
+    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    assert!(found.output.contains("warn  outcomes: Owl Bank"), "{}", found.output);
+
+    let outcome = v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await;
+    assert_eq!(told(&outcome), (200, "counted".to_owned()));
+    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    assert!(!found.output.contains("outcomes: Owl Bank"), "{}", found.output);
+    let mut sent = 0;
+    for last in 20..50 {
+        let number = format!("+99290000{last}00");
+        sent +=
+            usize::from(carries(&v2, &service, &[("To", &number), ("Code", "123456")]).await.status() == 201);
+    }
+    assert!(sent < 30, "with outcomes places have allowances, {sent} sent");
+}
+
+#[tokio::test]
+async fn an_outcome_pays_the_guard_back_once_for_each_message() {
+    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 2 }));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let outcome = async || told(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
+    assert_eq!(outcome().await, (200, "unknown".to_owned()), "no message, no outcome");
+    for code in ["111111", "222222"] {
+        assert_eq!(carries(&v2, &service, &[("To", TO), ("Code", code)]).await.status(), 201);
+    }
+    let third = [("To", TO), ("Code", "333333")];
+    assert_eq!(told(&carries(&v2, &service, &third).await), (403, "60410".to_owned()));
+    assert_eq!(outcome().await, (200, "counted".to_owned()));
+    assert_eq!(outcome().await, (200, "unknown".to_owned()), "it counts once");
+    let sent = carries(&v2, &service, &third).await;
+    assert_eq!(told(&sent), (201, "accepted".to_owned()), "a verified number gets messages");
+    let repeated = carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await;
+    assert_eq!(told(&repeated), (201, "repeated".to_owned()), "an outcome does not end a code's life");
+    let attempts = v2.get("/Attempts?PageSize=50").await.json();
+    let converted = attempts["attempts"].as_array().expect("a list").iter();
+    assert_eq!(converted.filter(|attempt| attempt["conversion_status"] == "converted").count(), 1);
+}

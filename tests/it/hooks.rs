@@ -1,0 +1,332 @@
+//! Hooks of identity systems: payloads as each system sends them, and forged ones. The comment above each payload names the
+//! file of the system's public sources that it was made from.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, told};
+
+const TO: &str = "+14155550100";
+/// The secrets of two Supabase projects, the second one with its old one.
+const SUPABASE: [&str; 3] = [
+    "v1,whsec_c3VwYWJhc2Utc2VjcmV0LW9uZS1mb3ItdGVzdHM=",
+    "v1,whsec_c3VwYWJhc2Utc2VjcmV0LXR3by1mb3ItdGVzdHM=",
+    "v1,whsec_c3VwYWJhc2Utc2VjcmV0LW9sZC1mb3ItdGVzdHM=",
+];
+const ZITADEL: &str = "zitadel-signing-key-0123456789ab";
+const LOGTO: &str = "logto-signing-key-0123456789abcd";
+
+async fn world() -> World {
+    let [one, two, old] = SUPABASE;
+    let setup = V2::account(Setup::new())
+        .config("services", json!({ "shop": { "friendly-name": "Acme Shop", "code-life": "5m" } }))
+        .env("SUPABASE_HOOK_SECRETS", format!("{one}|shop:{two}|shop:{old}"))
+        .env("ZITADEL_HOOK_KEYS", ZITADEL)
+        .env("LOGTO_HOOK_KEYS", format!("shop:{LOGTO}"));
+    World::of(setup).await
+}
+
+fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
+    parts.iter().for_each(|part| mac.update(part.as_bytes()));
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Seconds since 1970, so many ago.
+fn ago(seconds: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    (now - Duration::from_secs(seconds)).as_secs().to_string()
+}
+
+// supabase/auth@066aa48 internal/hooks/v0hooks/v0hooks.go (SendSMSInput), internal/models/user.go: numbers have no plus;
+// docs/guides/auth/auth-hooks/send-sms-hook.
+fn of_supabase(phone: &str, new_phone: &str, otp: &str) -> String {
+    json!({
+        "metadata": {
+            "uuid": "c11cf7c3-1c2f-4e3a-9a3d-8a0b8f6d2f3e", "time": "2026-11-20T10:00:00.123456Z", "name": "send-sms",
+            "ip_address": "192.0.2.7"
+        },
+        "user": {
+            "id": "6481a5c1-3d37-4a56-9f6a-bee08c554965", "aud": "authenticated", "role": "authenticated", "email": "",
+            "phone": phone, "app_metadata": {"provider": "phone", "providers": ["phone"]}, "user_metadata": {},
+            "identities": [], "created_at": "2024-05-13T11:45:33.7738Z", "is_anonymous": false
+        },
+        "sms": {"otp": otp, "sms_type": "signup", "phone": new_phone}
+    })
+    .to_string()
+}
+
+// supabase/auth@02a0786 internal/hooks/v0hooks/v0http/v0http.go (RunHTTPHook, generateSignatures): a signature for each
+// secret, joined by a comma and a space.
+async fn supabase(world: &World, secrets: &[&str], at: &str, signed: &str, body: &str) -> HttpResponse {
+    let id = "7f8f2f4e-54a6-4b0e-8f6e-2f1f8c1b7a10";
+    let signature = |secret: &&str| {
+        let key = STANDARD.decode(secret.strip_prefix("v1,whsec_").expect("a secret")).expect("Base64");
+        format!("v1,{}", STANDARD.encode(mac(&key, &[id, ".", at, ".", signed])))
+    };
+    let signatures = secrets.iter().map(signature).collect::<Vec<_>>().join(", ");
+    let headers = [
+        ("content-type", "application/json"),
+        ("webhook-id", id),
+        ("webhook-timestamp", at),
+        ("webhook-signature", signatures.as_str()),
+    ];
+    world.post_with("/hooks/supabase", &headers, body.to_owned()).await
+}
+
+#[tokio::test]
+async fn supabase_has_its_codes_sent() {
+    let world = world().await;
+    let body = of_supabase(&TO[1..], "", "123456");
+    let sent = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
+    assert_eq!((sent.status(), sent.json()), (200, json!({})), "{}", sent.text());
+    assert_eq!(sent.header("content-type"), "application/json");
+    assert_eq!(world.twilio.code_for(TO), "123456");
+    let again = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
+    assert_eq!(
+        (again.status(), world.twilio.received().len()),
+        (200, 1),
+        "a retry with another id sends nothing"
+    );
+
+    // A number that is to be the user's, and a project that changes its secret.
+    let body = of_supabase(&TO[1..], "14155550101", "654321");
+    let sent = supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await;
+    assert_eq!(sent.status(), 200, "{}", sent.text());
+    let message = &world.twilio.messages_for("+14155550101")[0];
+    assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
+    assert_eq!(message.field("ValidityPeriod"), "300", "the service of the secret");
+}
+
+#[tokio::test]
+async fn supabase_learns_of_a_failure_in_its_own_form() {
+    let world = world().await;
+    world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 21_610 }]);
+    let body = of_supabase(&TO[1..], "", "123456");
+    let refused = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
+    // supabase/auth@ffe356d internal/hooks/hookserrors/hookserrors.go: read from a body with the status 200.
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status(), error["http_code"].as_u64()), (200, Some(400)), "{}", refused.text());
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()));
+    let body = "[]";
+    let unreadable = supabase(&world, &SUPABASE[..1], &ago(0), body, body).await;
+    assert_eq!((unreadable.status(), unreadable.json()["error"]["http_code"].as_u64()), (200, Some(400)));
+}
+
+#[tokio::test]
+async fn a_forged_or_old_hook_is_refused_and_logged() {
+    let world = world().await;
+    let body = of_supabase(&TO[1..], "", "123456");
+    let other = "v1,whsec_YW4tYXR0YWNrZXItaGFzLWFub3RoZXItc2VjcmV0";
+    for refused in [
+        supabase(&world, &[other], &ago(0), &body, &body).await,
+        supabase(&world, &SUPABASE[..1], &ago(0), &of_supabase(&TO[1..], "", "000000"), &body).await,
+        supabase(&world, &SUPABASE[..1], &ago(301), &body, &body).await,
+        supabase(&world, &SUPABASE[..1], "", &body, &body).await,
+        supabase(&world, &[], &ago(0), &body, &body).await,
+        zitadel(&world, "another-signing-key-0123456789ab", &ago(0), &of_zitadel()).await,
+        zitadel(&world, ZITADEL, &ago(301), &of_zitadel()).await,
+        logto_event(&world, "another-signing-key-0123456789ab", &sign_in("2026-11-20T10:00:00.000Z")).await,
+        logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await,
+        world.post("/hooks/logto", of_logto().to_string()).await,
+        okta(&world, &basic("SK0123456789abcdef0123456789abcdef", "wrong"), "SMS").await,
+    ] {
+        assert_eq!(refused.status(), 401, "{}", refused.text());
+    }
+    assert!(world.twilio.received().is_empty());
+    world.server.signal(rustix::process::Signal::TERM);
+    let output = world.server.ended().await.output;
+    for part in ["hook refused", "no key has made the signature", "supabase"] {
+        assert!(output.contains(part), "no {part:?} in {output}");
+    }
+    for secret in SUPABASE.iter().chain(&[ZITADEL, LOGTO]) {
+        assert!(!output.contains(secret.trim_start_matches("v1,whsec_")));
+    }
+}
+
+// zitadel/zitadel@5982636 docs/docs/guides/manage/customize/notification-providers.mdx, which shows an email;
+// recipientPhoneNumber is the field of a text message.
+fn of_zitadel() -> String {
+    json!({
+        "contextInfo": {
+            "eventType": "user.human.phone.code.added", "provider": {"id": "285181292935381355", "description": "test"},
+            "recipientPhoneNumber": TO
+        },
+        "templateData": {
+            "title": "Zitadel - Verify Phone", "subject": "Verify Phone", "greeting": "Hello GivenName FamilyName,",
+            "text": "A new phone number has been added. Please use the following code to verify it: PGZQTD",
+            "buttonText": "Verify Phone"
+        },
+        "args": {"code": "PGZQTD", "displayName": "GivenName FamilyName", "lastPhone": TO, "verifiedPhone": ""}
+    })
+    .to_string()
+}
+
+// zitadel/zitadel@0e7a14e pkg/actions/signing.go (ComputeSignatureHeader).
+async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse {
+    let signature = hex(&mac(key.as_bytes(), &[at, ".", body]));
+    let header = format!("t={at},v1={},v1={signature}", "00".repeat(32));
+    let headers = [("content-type", "application/json"), ("zitadel-signature", header.as_str())];
+    world.post_with("/hooks/zitadel", &headers, body.to_owned()).await
+}
+
+#[tokio::test]
+async fn zitadel_has_its_codes_sent() {
+    let world = world().await;
+    let sent = zitadel(&world, ZITADEL, &ago(0), &of_zitadel()).await;
+    assert_eq!(sent.status(), 200, "{}", sent.text());
+    assert!(world.twilio.messages_for(TO)[0].field("Body").contains("PGZQTD"));
+    let body =
+        json!({ "contextInfo": { "recipientPhoneNumber": "12" }, "args": { "code": "PGZQTD" } }).to_string();
+    assert_eq!(zitadel(&world, ZITADEL, &ago(0), &body).await.status(), 400);
+}
+
+// logto-io/logto@1c9712f packages/connectors/connector-http-sms/src/index.ts, and @04e7f4b
+// packages/toolkit/connector-kit/src/types/passwordless.ts (SendMessageData).
+fn of_logto() -> Value {
+    json!({ "to": TO, "type": "SignIn", "payload": { "code": "123456", "locale": "de-DE" }, "ip": "192.0.2.7" })
+}
+
+// logto-io/logto@08f6155 packages/core/src/libraries/hook/utils.ts (generateHookTestPayload).
+fn sign_in(created: &str) -> String {
+    json!({
+        "event": "PostSignIn", "hookId": "hook-id", "createdAt": created, "userAgent": "Mozilla/5.0",
+        "sessionId": "session-id", "userIp": "192.0.2.7", "userId": "user-id",
+        "user": {"id": "user-id", "username": null, "primaryEmail": null, "primaryPhone": &TO[1..], "customData": {}},
+        "application": {"id": "spa", "type": "SPA", "name": "App"}
+    })
+    .to_string()
+}
+
+// The same file (sendWebhookRequest).
+async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
+    let signature = hex(&mac(key.as_bytes(), &[body]));
+    let headers = [("content-type", "application/json"), ("logto-signature-sha-256", signature.as_str())];
+    world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
+}
+
+/// An API key of the service shop.
+async fn key(world: &World) -> (String, String) {
+    let create =
+        ["keys", "create", "--service", "shop", "--scope", "messages", "--json", "--data-dir", "data"];
+    let made = world.setup.command(create).await;
+    let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
+    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+    (text("sid"), text("secret"))
+}
+
+#[tokio::test]
+async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
+    let world = world().await;
+    let (sid, secret) = key(&world).await;
+    let authorization = basic(&sid, &secret);
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let sent = world.post_with("/hooks/logto", &headers, of_logto().to_string()).await;
+    assert_eq!(sent.status(), 200, "{}", sent.text());
+    let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
+    assert!(body.contains("123456") && body.contains("Acme Shop"), "{body}");
+
+    let now = ago(0).parse::<u64>().expect("seconds") / 60 * 60;
+    let created = format!("{}Z", rfc3339(now));
+    let signed_in = logto_event(&world, LOGTO, &sign_in(&created)).await;
+    assert_eq!(signed_in.status(), 200, "{}", signed_in.text());
+    let v2 = V2::of(&world);
+    let attempts = v2.get("/Attempts").await.json();
+    assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
+    let shop = v2.get("/Services").await.json()["services"][0]["sid"].as_str().expect("an id").to_owned();
+    let late = v2.post(&format!("/Services/{shop}/Outcomes"), &[("To", TO)]).await;
+    assert_eq!(told(&late), (200, "unknown".to_owned()), "the hook has reported it");
+}
+
+/// A time without its zone.
+fn rfc3339(seconds: u64) -> String {
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days since 1970 as a date, after the algorithm of the proleptic Gregorian calendar.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+}
+
+// okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
+// hook reference.
+async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse {
+    let body = json!({
+        "eventId": "uS5871kJThSVU8qlA1LTcg", "eventTime": "2026-11-20T10:00:00.000Z",
+        "eventType": "com.okta.telephony.provider", "eventTypeVersion": "1.0", "contentType": "application/json",
+        "cloudEventVersion": "0.1", "source": "https://example.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
+        "requestType": "com.okta.user.telephony.pre-enrollment",
+        "data": {
+            "context": {"request": {"id": "reqRgSk8IBBRhuo0YdlEDTmUw", "method": "POST", "ipAddress": "192.0.2.7"}},
+            "userProfile": {"firstName": "test", "lastName": "user", "login": "test.user@okta.com", "userId": "00uyxxSknGtK8022w0g3"},
+            "messageProfile": {
+                "msgTemplate": "(HubSpot) : Your code is 11111", "phoneNumber": TO, "otpExpires": "2026-11-20T10:05:00.000Z",
+                "deliveryChannel": channel, "otpCode": "11111", "locale": "EN-US"
+            }
+        }
+    });
+    let headers = [("authorization", authorization), ("content-type", "application/json")];
+    world.post_with("/hooks/okta", &headers, body.to_string()).await
+}
+
+#[tokio::test]
+async fn okta_has_its_codes_sent() {
+    let world = world().await;
+    let (sid, secret) = key(&world).await;
+    let sent = okta(&world, &basic(&sid, &secret), "SMS").await;
+    let command = &sent.json()["commands"][0];
+    assert_eq!(sent.status(), 200, "{}", sent.text());
+    assert_eq!(
+        (&command["type"], &command["value"][0]["status"]),
+        (&json!("com.okta.telephony.action"), &json!("SUCCESSFUL"))
+    );
+    assert!(world.twilio.messages_for(TO)[0].field("Body").contains("11111"));
+    let refused = okta(&world, &basic(&sid, &secret), "VOICE CALL").await;
+    assert_eq!(refused.status(), 400, "no gateway calls: {}", refused.text());
+    assert!(refused.json()["error"]["errorCauses"][0]["errorSummary"].is_string());
+}
+
+// Systems that shape their own request need no hook.
+#[tokio::test]
+async fn kratos_authentik_and_keycloak_use_the_api_itself() {
+    let world = world().await;
+    let (sid, secret) = key(&world).await;
+    let v2 = V2::with_key(&world, &sid, &secret);
+    let services = V2::of(&world).get("/Services").await.json();
+    let service = format!("/Services/{}", services["services"][0]["sid"].as_str().expect("an id"));
+    // ory/kratos@042e3f6 courier/http_channel.go (httpDataModel) through the Jsonnet of docs/guides/identity-systems.md.
+    let kratos =
+        json!({ "To": "+14155550110", "Text": "Your login code is: 111111\n\nIt expires in 15 minutes." });
+    let sent = v2.post_json(&format!("{service}/Messages"), &kratos).await;
+    assert_eq!(sent.status(), 201, "{}", sent.text());
+    let outcome = v2.post_json(&format!("{service}/Outcomes"), &json!({ "To": "+14155550110" })).await;
+    assert_eq!(told(&outcome), (200, "counted".to_owned()));
+    // goauthentik/authentik@048be7d authentik/stages/authenticator_sms/models.py (send_generic) with the mapping of the guide.
+    let authentik = json!({ "To": "+14155550111", "Code": "222222" });
+    assert_eq!(v2.post_json(&format!("{service}/Messages"), &authentik).await.status(), 201);
+    // netzbegruenung/keycloak-mfa-plugins@0666ec1 sms-authenticator/.../gateway/ApiSmsService.java (urlencodedRequest).
+    let keycloak = [
+        ("Text", "Your SMS code is 333333 and is valid for 5 minutes."),
+        ("To", "+14155550112"),
+        ("From", "Acme"),
+    ];
+    assert_eq!(v2.post(&format!("{service}/Messages"), &keycloak).await.status(), 201);
+    for (number, code) in [("+14155550110", "111111"), ("+14155550111", "222222"), ("+14155550112", "333333")]
+    {
+        assert_eq!(world.twilio.code_for(number), code);
+    }
+}
