@@ -237,7 +237,6 @@ impl Verifier {
         let may_have_been_sent = delivered.result.may_still_arrive();
         let last = delivered.attempts.last().map(|attempt| attempt.number);
         let is_sent = matches!(outcome, SendOutcome::Sent { .. });
-        let service_use = self.carry_use(key.service).await?;
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
             let Job { log, style, expires, purpose, first_attempt, channel, .. } = &job;
             let (first_attempt, delivered) = (*first_attempt, &delivered);
@@ -250,7 +249,11 @@ impl Verifier {
             Ok::<_, Refusal>(())
         });
         decided.await.unwrap_or(Err(Refusal::Stopping))?;
-        if is_sent && service_use.is_none_or(|of| now.since(of.carried) > WRITTEN_EVERY) {
+        // A shard that restarts says nothing; a later message is noted.
+        if is_sent
+            && let Ok(service_use) = self.carry_use(key.service).await
+            && service_use.is_none_or(|of| now.since(of.carried) > WRITTEN_EVERY)
+        {
             let outcome = service_use.and_then(|of| of.outcome);
             self.write_use(CarryUse { service: key.service, carried: now, outcome });
         }
