@@ -40,7 +40,7 @@ pub(super) fn count(command: &NumberCommand) {
             }
         },
         CommandKind::Settle(settle) => {
-            count_send(metrics, key, settle.channel, settle.begins, &settle.delivered)
+            count_send(metrics, key, settle.channel, settle.begins, &settle.delivered);
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, _)), .. })
         | CommandKind::SettleCheck(SettleCheckCommand { decided: Some((reply, _)), .. }) => {

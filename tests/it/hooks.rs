@@ -1,7 +1,7 @@
 //! Hooks of identity systems: payloads as each system sends them, and forged ones. The comment above each payload names the
 //! file of the system's public sources that it was made from.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,18 +33,21 @@ async fn world() -> World {
 
 fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
-    parts.iter().for_each(|part| mac.update(part.as_bytes()));
+    for part in parts {
+        mac.update(part.as_bytes());
+    }
     mac.finalize().into_bytes().to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
 }
 
 /// Seconds since 1970, so many ago.
+#[expect(clippy::disallowed_methods, reason = "the server's clock is this machine's")]
 fn ago(seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    (now - Duration::from_secs(seconds)).as_secs().to_string()
+    (now.as_secs() - seconds).to_string()
 }
 
 // supabase/auth@066aa48 internal/hooks/v0hooks/v0hooks.go (SendSMSInput), internal/models/user.go: numbers have no plus;

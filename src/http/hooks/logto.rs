@@ -30,7 +30,8 @@ struct Payload {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    event: String,
+    #[serde(rename = "event")]
+    kind: String,
     created_at: String,
     user: Option<User>,
 }
@@ -44,7 +45,7 @@ struct User {
 
 /// `POST /hooks/logto`: a message.
 pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    answer(try_send(call).await)
+    Ok(answer(try_send(call).await))
 }
 
 async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
@@ -64,7 +65,7 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
 
 /// `POST /hooks/logto/events`: a user has signed in or registered.
 pub async fn event(call: &mut Call<'_>) -> Result<Response, Problem> {
-    answer(try_event(call).await)
+    Ok(answer(try_event(call).await))
 }
 
 async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
@@ -82,18 +83,18 @@ async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
             signatures: &given.into_iter().collect::<Vec<_>>(),
         },
     )?;
-    let Event { event, user, .. } = event?;
+    let Event { kind, user, .. } = event?;
     let phone = user.and_then(|user| user.primary_phone).filter(|phone| !phone.is_empty());
     // A sign-in by other means has no message whose outcome it could be.
-    if let (Some(phone), "PostSignIn" | "PostRegister") = (phone, event.as_str()) {
+    if let (Some(phone), "PostSignIn" | "PostRegister") = (phone, kind.as_str()) {
         outcome(call, &service, &phone).await?;
     }
     Ok(())
 }
 
-fn answer(done: Result<(), Refused>) -> Result<Response, Problem> {
-    Ok(match done {
+fn answer(done: Result<(), Refused>) -> Response {
+    match done {
         Ok(()) => Response::ok(&json!({})),
         Err(refused) => refused.answer(refused.status, &json!({ "message": refused.message })),
-    })
+    }
 }

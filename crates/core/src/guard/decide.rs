@@ -98,6 +98,7 @@ const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Opti
 }
 
 /// What is known of a message before the decision.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct SendContext<'a> {
     pub(super) service: ServiceId,
     /// The index of the service in the table.

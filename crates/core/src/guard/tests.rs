@@ -21,6 +21,16 @@ const DE: u64 = 4_915_100_000_000;
 const US: u64 = 14_150_000_000;
 
 #[test]
+fn without_outcomes_only_the_number_is_limited() {
+    let mut world = World::new();
+    world.send_while(|n| TJ + n);
+    let to = |n: u64| Signals { only_number: true, ..World::signals(TJ + n) };
+    (100..130).for_each(|n| assert_eq!(world.assess(&to(n)), Ok(())));
+    let refused = (0..100).find_map(|_| world.assess(&to(100)).err());
+    assert_eq!(refused, Some(Rule::Number));
+}
+
+#[test]
 fn a_prefix_gets_ten_messages_and_nine_more_in_a_day() {
     let mut world = World::new();
     assert_eq!(world.send_while(|n| TJ + n), (10, Rule::Prefix));
@@ -727,6 +737,7 @@ impl World {
             channel: Channel::Sms,
             address: None,
             is_trusted: false,
+            only_number: false,
         }
     }
 

@@ -278,6 +278,7 @@ impl World {
             channel: Channel::Sms,
             address: address.filter(|_| self.honest.has_addresses),
             is_trusted: false,
+            only_number: false,
         }
     }
 
