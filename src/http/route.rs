@@ -145,7 +145,7 @@ pub struct Success {
 #[derive(Clone, Copy)]
 pub enum Content {
     Nothing,
-    /// A page for people, or what its forms and scripts lead to. Not described.
+    /// A page for people, what its forms and scripts lead to, or a hook in the form of another system. Not described.
     Page,
     /// Text of this media type.
     Text(&'static str),
@@ -193,7 +193,7 @@ impl Route {
         }
     }
 
-    /// A route for people, which is not described.
+    /// A route for people, or in the form of another system, which is not described.
     pub const fn page(verb: Verb, path: &'static str, handler: Handler) -> Self {
         let success = Success { status: 200, about: "", content: Content::Page };
         Self::new(verb, path, ("", ""), handler, success)
