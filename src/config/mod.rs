@@ -40,6 +40,7 @@ pub use settings::{
     ListenAddress, ListenSettings, LogFormat, LogSettings, NumberRule, OnAmbiguous, Pricing, ProxySettings,
     RetrySettings, Settings, StorageSettings, TlsFiles, WorkflowStep,
 };
+#[cfg(feature = "server")]
 pub(crate) use sources::json_members;
 pub use sources::{
     NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_readable_by_others, is_server_key,
