@@ -5,7 +5,7 @@
 //! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again. A node of a cluster
 //! that loses the records starts again in the same process.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
     let Loaded { settings, warnings, .. } = loaded;
-    let _last_lines = telemetry::init(settings.log);
+    let last_lines = telemetry::init(settings.log);
     telemetry::log_panics();
     for warning in warnings {
         tracing::warn!(detail = %warning, "configuration warning");
@@ -65,11 +65,13 @@ pub fn run(loaded: Loaded) -> ExitCode {
         tracing::error!("{error}");
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_START_FAILED }
     });
-    runtime.shutdown_timeout(LAST_BREATH);
     if code == EXIT_LEASE_LOST {
+        // At once: a signal that comes in between is lost.
+        drop(last_lines);
         let error = start_again();
-        tracing::error!(%error, "restart failed; the service manager must start the node");
+        let _ = writeln!(io::stderr(), "restart failed, the service manager must start the node: {error}");
     }
+    runtime.shutdown_timeout(LAST_BREATH);
     ExitCode::from(code)
 }
 
@@ -99,6 +101,15 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// A signal that has come and was not taken yet.
+    async fn pending(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            biased;
+            signal = self.next() => Some(signal),
+            () = std::future::ready(()) => None,
         }
     }
 }
@@ -152,11 +163,17 @@ fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use
 }
 
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
-    let signals = StopSignals::install()?;
+    let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = App::new(&settings)?;
-    let code = serve_until_end(settings, &app, signals, hangup).await;
+    let code = serve_until_end(settings, &app, &mut signals, hangup).await;
     app.release_reservation().await;
+    if matches!(code, Ok(EXIT_LEASE_LOST))
+        && let Some(signal) = signals.pending().await
+    {
+        tracing::info!(signal, "stopped after the loss of the lease");
+        return Ok(EXIT_OK);
+    }
     code
 }
 
@@ -164,7 +181,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
 async fn serve_until_end(
     settings: Settings,
     app: &App,
-    mut signals: StopSignals,
+    signals: &mut StopSignals,
     hangup: Signal,
 ) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
