@@ -207,6 +207,11 @@ impl Registry {
         names.map(|(service, name)| ServiceName { sid: service.sid.to_string(), name }).collect()
     }
 
+    /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
+    pub fn find_service_exact(&self, text: &str) -> Option<Arc<Service>> {
+        self.inner.published.services.load().find_exact(text)
+    }
+
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     ///
     /// # Errors

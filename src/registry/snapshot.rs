@@ -145,16 +145,21 @@ impl Services {
         services.iter().map(|service| titled(service, is_shared(service))).collect()
     }
 
-    /// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
-    pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
+    /// The service by its id, its name in config.json, or `default`: names that no tenant can give a service of its own.
+    pub(super) fn find_exact(&self, text: &str) -> Option<Arc<Service>> {
         let sid = Sid::parse(SidKind::Service, text);
         let named = |found: &&Arc<Service>| match &found.origin {
             Origin::Default if text == ServiceId::DEFAULT_NAME => true,
             Origin::Config(name) if name == text => true,
             _ => sid.is_some_and(|sid| found.sid == sid),
         };
-        if let Some(service) = self.by_id.values().find(named) {
-            return Ok(Arc::clone(service));
+        self.by_id.values().find(named).cloned()
+    }
+
+    /// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
+    pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
+        if let Some(service) = self.find_exact(text) {
+            return Ok(service);
         }
         let called = self.by_id.values().filter(|found| found.settings.friendly_name == text);
         let called: Vec<_> = called.collect();

@@ -133,8 +133,7 @@ kinds! {
     Origin -> String, "origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": scheme, host \
                        and perhaps a port, without a path and without wildcards. Name every host";
         text |text| {
-            let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-            (url.origin().ascii_serialization() == text && !text.contains('*')).then(|| text.to_owned())
+            is_origin(text).then(|| text.to_owned())
         };
 
     /// Addresses between spaces, as a record keeps them.
@@ -145,7 +144,7 @@ kinds! {
     /// Origins between spaces, as a record keeps them.
     EmbedOrigins -> String, "1 to 10 origins between spaces, such as https://app.example.com: a scheme, a host and perhaps a port",
         url_schema("https://app.example.com");
-        text |text| spaced(text, |url| is_page_url(url) && url.origin().ascii_serialization() == url.as_str().trim_end_matches('/'));
+        text |text| spaced(text, is_page_url).filter(|text| text.split(' ').all(is_origin));
 
     /// An address that a page names.
     PageUrl -> String, "a URL with https:// or, on this machine, http://, without a user name or a fragment",
@@ -468,10 +467,23 @@ const MOST_URLS: usize = 10;
 const LONGEST_URLS: usize = 2_048;
 
 /// Whether a browser may be sent there: by TLS, or on its own machine.
+/// Its host has no character that means something in a policy of browsers (CSP), where it is repeated.
 fn is_page_url(url: &Url) -> bool {
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let is_plain = is_plain && has_plain_host(url);
     let is_local = || url.scheme() == "http" && url.host_str().is_some_and(is_loopback_host);
     is_plain && (url.scheme() == "https" || is_local())
+}
+
+/// Whether this is an origin as browsers spell it, without wildcards.
+fn is_origin(text: &str) -> bool {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.is_some_and(|url| has_plain_host(&url) && url.origin().ascii_serialization() == text)
+}
+
+fn has_plain_host(url: &Url) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte);
+    url.host_str().is_some_and(|host| host.bytes().all(is_plain))
 }
 
 /// Addresses as they were written, with one space between them.

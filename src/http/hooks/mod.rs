@@ -122,9 +122,9 @@ fn signed(call: &Call<'_>, signed: &Signed<'_>) -> Result<Arc<Service>, Refused>
         None if keys.is_empty() => "no key is configured",
         None => "no key has made the signature",
         Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
-        Some(key) => match v2.registry.find_service(&key.service) {
-            Ok(service) => return Ok(service),
-            Err(_) => "the key is of an unknown service",
+        Some(key) => match v2.registry.find_service_exact(&key.service) {
+            Some(service) => return Ok(service),
+            None => "the key names no service by its id, its name in config.json, or default",
         },
     };
     let request_id = call.request_id.to_owned();

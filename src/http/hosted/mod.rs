@@ -410,7 +410,7 @@ impl Person<'_> {
             friendly_name: None,
             code: None,
             app_hash: None,
-            web_host: self.web_host(call),
+            web_host: self.web_host(),
             template: None,
             substitutions: BTreeMap::new(),
             rate_limits: BTreeMap::new(),
@@ -456,11 +456,12 @@ impl Person<'_> {
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
-    fn web_host(&self, call: &Call<'_>) -> Option<String> {
+    /// The person's request does not choose it: it becomes part of a message.
+    fn web_host(&self) -> Option<String> {
         let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
         let is_encrypted = self.visit.transport == Transport::Encrypted;
-        let host = request::host_of(call.head).filter(|_| is_own && is_encrypted)?;
-        Url::parse(&format!("https://{host}/")).ok()?.domain().map(str::to_owned)
+        let public_url = self.visit.v2.base.public_url.as_deref().filter(|_| is_own && is_encrypted)?;
+        Url::parse(public_url).ok()?.domain().map(str::to_owned)
     }
 
     /// Checks a code, and leads the person back if it is right. A verified session gets another code for its
@@ -635,17 +636,18 @@ fn rendered(page: &HostedPage<'_>, policy: &str) -> Response {
 }
 
 /// Only our own style and script run, forms go here and back to the application, and only the application's page may
-/// have the page in a frame.
+/// have the page in a frame. The application may redirect further: browsers apply `form-action` to that too.
 fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>) -> String {
     let origin =
         |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
     let (form_action, ancestors) = match target {
-        Some(ReturnTarget::Url { url, .. }) => (origin(url), "'none'"),
-        Some(ReturnTarget::Embed { origin, .. }) => (String::new(), origin.as_str()),
-        None => (String::new(), "'none'"),
+        Some(ReturnTarget::Url { url, .. }) if url.starts_with("http:") => (" https: http:", "'none'"),
+        Some(ReturnTarget::Url { .. }) => (" https:", "'none'"),
+        Some(ReturnTarget::Embed { origin, .. }) => ("", origin.as_str()),
+        None => ("", "'none'"),
     };
     format!(
-        "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self' {form_action}; \
+        "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self'{form_action}; \
          base-uri 'none'; frame-ancestors {ancestors}",
         csp_hash(style),
         csp_hash(SCRIPT),

@@ -127,15 +127,18 @@ pub async fn outcome(request: &Request<'_>, Outcome { to }: Outcome) -> Result<R
     Ok(Response::ok(&OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
 }
 
-/// The one code in a text: its digits in a row that no letter or digit touches, 4 to 10 of them. The same code may be
-/// there twice, as for browsers. `None` if there is none, another one, or a longer row.
+/// The code in a text: the only run of 4 to 10 digits between other characters than letters and digits. The same run
+/// may occur twice, as for browsers (WebOTP). `None` if there is none, or if a part of another code may be there: another
+/// run of 3 digits or more, or a word of 4 characters or more with letters and digits.
 pub fn code_in(text: &str) -> Option<Code> {
     let words = text.split(|c: char| !c.is_alphanumeric());
-    let is_digits =
-        |word: &&str| word.len() >= usize::from(CodeLength::MIN) && word.bytes().all(|b| b.is_ascii_digit());
-    let mut found = words.filter(is_digits);
+    let has_digits = |word: &&str| word.len() >= 3 && word.bytes().any(|byte| byte.is_ascii_digit());
+    let is_short_name = |word: &str| word.len() == 3 && word.bytes().any(|byte| !byte.is_ascii_digit());
+    let mut found = words.filter(has_digits).filter(|word| !is_short_name(word));
     let first = found.next()?;
-    found.all(|other| other == first).then(|| Code::parse(first)).flatten()
+    let is_one =
+        first.len() >= usize::from(CodeLength::MIN) && first.bytes().all(|byte| byte.is_ascii_digit());
+    (is_one && found.all(|other| other == first)).then(|| Code::parse(first)).flatten()
 }
 
 #[cfg(test)]
@@ -149,12 +152,22 @@ mod tests {
             "Your code is 123456.",
             "123456 is your code, valid for 10 min",
             "Code:123456\n\n@example.com #123456",
+            "Your 2FA code for 24 h: 123456",
         ] {
             assert_eq!(code_in(text).as_ref().map(Code::expose), Some("123456"), "{text}");
         }
-        for text in
-            ["", "no code", "123", "Codes 1234 and 5678", "12345678901", "a123456", "1234 or 12345678901"]
-        {
+        for text in [
+            "",
+            "no code",
+            "123",
+            "Codes 1234 and 5678",
+            "12345678901",
+            "a123456",
+            "1234 or 12345678901",
+            "Acme 2026: your code is A1B2C3",
+            "Call 5551234. Code 123-456",
+            "Code 123 456 (ref 9981)",
+        ] {
             assert!(code_in(text).is_none(), "{text}");
         }
     }
