@@ -48,7 +48,7 @@ pub fn unlock(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOut
                 format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
             }
             "not_locked" => format!(
-                "{number} was not locked in the service {service}; its wrong codes are cleared, and an outstanding code is void\n"
+                "{number} was not locked in the service {service}; what was counted of it is cleared, and an outstanding code is void\n"
             ),
             _ => format!(
                 "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n"

@@ -277,9 +277,14 @@ impl PumpingGuard {
         let _ = self.inner.on_alert.set(Box::new(alert));
     }
 
-    /// Ends the refusals of one number.
-    pub fn unlock(&self, service: ServiceId, number: PhoneNumber) {
-        self.inner.guard().unlock(service, number);
+    /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
+    pub fn unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        self.inner.guard().unlock(service, number)
+    }
+
+    /// Whether [`unlock`](Self::unlock) has something to end.
+    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        self.inner.guard().counts(service, number)
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its

@@ -79,6 +79,21 @@ async fn a_number_gets_its_unverified_messages_across_a_restart_until_unlock() {
 }
 
 #[tokio::test]
+async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
+    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 1 }));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let (service, number) = (v2.service(&[]).await, world.number());
+    let path = format!("{service}/Lockouts/{number}");
+    assert_eq!(v2.delete(&path).await.status(), 404, "a number of which nothing is known");
+    assert_eq!(v2.begins(&service, &number).await.status(), 201);
+    assert_eq!(v2.begins(&service, &number).await.status(), 403);
+    assert_eq!(v2.delete(&path).await.status(), 204);
+    assert_eq!(v2.delete(&path).await.status(), 404);
+    assert_eq!(v2.begins(&service, &number).await.status(), 201);
+}
+
+#[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     let world = guarded(json!({})).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();

@@ -203,7 +203,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
             let text = match cleared {
                 Cleared::Locked => "is unlocked, and an outstanding code is void",
                 Cleared::NotLocked => {
-                    "was not locked; its wrong codes are cleared, and an outstanding code is void"
+                    "was not locked; what was counted of it is cleared, and an outstanding code is void"
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };

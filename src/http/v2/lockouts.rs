@@ -47,7 +47,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
-/// `DELETE`: ends the lockout, clears the counts and voids the code, as `onceward unlock`.
+/// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
 pub async fn delete(request: &Request<'_>) -> Result<Response, Error> {
     let (service, number) = (request.service()?, request.number("To")?);
     request.v2.verifications.unlock(service.id, number, request.author()).await?;

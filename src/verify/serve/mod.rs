@@ -141,13 +141,11 @@ impl Verifying {
         let request =
             EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
         inner.verifier.end(request).await?;
-        if let Some(guard) = inner.verifier.guard() {
-            guard.unlock(service, number);
-        }
+        let was_counted = inner.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
         let cleared = match before {
-            None => Cleared::Unknown,
+            None if !was_counted => Cleared::Unknown,
             Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
-            Some(LockoutState { until: None, .. }) => Cleared::NotLocked,
+            Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
         };
         if cleared != Cleared::Unknown {
             let service = known.map(|known| known.name());
@@ -347,7 +345,14 @@ impl Verifications for Verifying {
 
     fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, ()> {
         self.carried_out(move |this| async move {
-            this.0.lockout(service, number).await?;
+            match this.0.lockout(service, number).await {
+                // The guard may refuse its messages all the same.
+                Err(Refused::NotFound) if this.guard().is_some_and(|guard| guard.counts(service, number)) => {
+                }
+                found => {
+                    found?;
+                }
+            }
             this.clear(service, number, by).await?;
             Ok(())
         })

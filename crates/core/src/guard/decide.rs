@@ -510,6 +510,11 @@ impl Guard {
         row.number.as_deref()
     }
 
+    /// Whether messages to a number are counted, or were refused.
+    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        self.number(service, number).is_some()
+    }
+
     /// The client address of the last message to a number.
     pub fn last_message_client(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
         self.number(service, number)?.address
