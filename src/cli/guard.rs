@@ -40,7 +40,7 @@ enum GuardCommand {
     Explain(SubjectArgs),
 
     /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
-    /// one number of a service it also ends the refusals.
+    /// one number it also ends the refusals.
     ///
     /// Budgets, country lists and number types still apply.
     Allow(EntryArgs),

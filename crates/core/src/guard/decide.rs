@@ -423,10 +423,11 @@ impl Guard {
         }
         self.entries.insert(key, entry);
         self.mark_entry(key);
-        if let (Some(service), Dimension::Number(number), Some(EntryAction::Allow)) =
-            (key.service, key.dimension, action)
-        {
-            self.unlock(service, number);
+        if let (Dimension::Number(number), Some(EntryAction::Allow)) = (key.dimension, action) {
+            let services = key.service.map_or_else(|| self.rows.services().collect(), |only| vec![only]);
+            for service in services {
+                self.unlock(service, number);
+            }
         }
         Ok(Some(entry))
     }

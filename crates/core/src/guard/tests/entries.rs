@@ -127,6 +127,19 @@ fn ten_services_cannot_fill_the_manual_entries_of_all() {
 }
 
 #[test]
+fn allowing_a_number_in_all_services_ends_its_refusals_in_each() {
+    let mut world = World::new();
+    (world.rules.prefix, world.rules.country, world.rules.unproven) = (1_000, 1_000, 1_000);
+    let elsewhere = Signals { service: ServiceId::new(7), ..World::signals(TJ) };
+    assert_eq!(world.send_while(|_| TJ), (20, Rule::Number));
+    (0..20).for_each(|_| world.assess(&elsewhere).expect("sent"));
+    let key = Key::new(None, Dimension::Number(number(TJ)));
+    world.set(key, Some(EntryAction::Allow), world.now.plus(HOUR));
+    world.set(key, None, world.now);
+    assert_eq!((world.send(TJ), world.assess(&elsewhere)), (Ok(()), Ok(())));
+}
+
+#[test]
 fn a_number_is_forgotten_with_its_manual_entry() {
     let mut world = World::new();
     world.send_while(|_| TJ);
