@@ -36,7 +36,7 @@ enum GuardCommand {
     /// manual entries and refusals.
     ///
     /// The server must run on the data directory. Shows the whole number. Without --service the ten services that refuse
-    /// it or have the least left.
+    /// it or have the least left, and how many more there are.
     Explain(SubjectArgs),
 
     /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
@@ -142,13 +142,19 @@ pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<
         GuardCommand::Explain(of) => {
             let (client, subject, service) = begin(of, sources)?;
             let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
-            let services = client.get(&path, &[("ServiceSid", service)])?["services"].take();
+            let mut answer = client.get(&path, &[("ServiceSid", service)])?;
+            let services = answer["services"].take();
+            let err = match answer["services_left_out"].as_u64() {
+                None | Some(0) => String::new(),
+                Some(1) => "1 more service is left out; name one with --service\n".to_owned(),
+                Some(more) => format!("{more} more services are left out; name one with --service\n"),
+            };
             if json {
-                return Ok(list(&services, true, "", &[]));
+                return Ok(CommandOutput { err, ..list(&services, true, "", &[]) });
             }
             let explained =
                 services.as_array().into_iter().flatten().map(|service| explained(&subject, service));
-            CommandOutput::of(explained.collect::<Vec<_>>().join("\n"))
+            CommandOutput { err, ..CommandOutput::of(explained.collect::<Vec<_>>().join("\n")) }
         }
         GuardCommand::Remove(of) => {
             let (client, subject, service) = begin(of, sources)?;

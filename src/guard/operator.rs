@@ -134,6 +134,9 @@ pub struct Explanation {
     pub subject: String,
     /// The service that was asked for, or the ten that refuse it or have the least left.
     pub services: Vec<ServiceExplanation>,
+    /// The number of further services, which have rules, entries or allowances and are not shown.
+    #[schemars(example = 0)]
+    pub services_left_out: usize,
 }
 
 const fn whose(service: Option<ServiceId>) -> &'static str {
@@ -194,6 +197,7 @@ impl PumpingGuard {
         });
         let mut explained: Vec<_> = explained.collect();
         explained.sort_by_key(|(rank, ..)| *rank);
+        let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
         let mut services: Vec<_> = explained
             .into_iter()
@@ -203,7 +207,7 @@ impl PumpingGuard {
             .collect();
         // A budget may refuse messages, too.
         services.sort_by_key(|explanation| !explanation.refused);
-        Explanation { subject: exact(dimension), services }
+        Explanation { subject: exact(dimension), services, services_left_out }
     }
 
     /// The services that have allowances, entries or rules of their own, and the default one.
@@ -514,7 +518,7 @@ mod tests {
         let lowest = guard.low_allowances(None, 5, masked);
         assert_eq!((lowest.len(), lowest[0].subject.as_str()), (5, "+99290000****"));
         let explained = guard.explain(None, Dimension::Number(number));
-        assert_eq!(explained.services.len(), 10);
+        assert_eq!((explained.services.len(), explained.services_left_out), (10, 9_990));
     }
 
     #[test]

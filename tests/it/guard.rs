@@ -94,6 +94,18 @@ async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
 }
 
 #[tokio::test]
+async fn an_explanation_says_how_many_services_it_leaves_out() {
+    let rules = json!({ "guard": { "country": 100 } });
+    let services: serde_json::Map<_, _> = (0..12).map(|n| (format!("s{n}"), rules.clone())).collect();
+    let world = World::with([("services", services.into())]).await;
+    for json in [&["--json"][..], &[]] {
+        let explain = ["guard", "explain", "US", "--data-dir", "data"].iter().chain(json).copied();
+        let explained = world.setup.command(explain).await.output;
+        assert!(explained.contains("3 more services are left out"), "{json:?}: {explained}");
+    }
+}
+
+#[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     let world = guarded(json!({})).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();
