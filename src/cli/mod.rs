@@ -244,7 +244,7 @@ enum Command {
     /// The server must run on the data directory. Shows whole numbers.
     Tracker(TrackerArgs),
 
-    /// Show the state of a number: its verification, its lockout and its messages.
+    /// Show the state of a number: its verification, its lockout, its messages, and what the guard refused.
     ///
     /// The server must run on the data directory. Shows the whole number.
     Status(NumberArgs),

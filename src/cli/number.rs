@@ -80,10 +80,20 @@ const COLUMNS: [(&str, &str); 8] = [
 
 fn described(status: &Value) -> String {
     let number = text(status, "number");
+    let refusals = status["refusals"].as_str().map_or_else(String::new, |refusals| {
+        format!("refusals      {refusals} Why: onceward guard explain {number}\n")
+    });
     if status["known"] == false {
-        let service = text(status, "service");
+        let (service, elsewhere) = (text(status, "service"), &status["services_with_messages"]);
+        let elsewhere: Vec<_> =
+            elsewhere.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let elsewhere = match elsewhere[..] {
+            [] => String::new(),
+            _ => format!("it has messages in {}: name the service with --service\n", elsewhere.join(", ")),
+        };
         return format!(
-            "{number} is unknown in the service {service}: it has no verification, no lockout and no messages\n"
+            "{number} is unknown in the service {service}: it has no verification, no lockout and no messages\n{refusals}\
+             {elsewhere}"
         );
     }
     let (name, sid) = (text(status, "service_name"), text(status, "service_sid"));
@@ -100,7 +110,7 @@ fn described(status: &Value) -> String {
     };
     format!(
         "{number} in the service {name} ({sid})\nverification  {verification}\nlockout       {lockout}, {in_a_row} in a \
-         row\n{messages}"
+         row\n{refusals}{messages}"
     )
 }
 

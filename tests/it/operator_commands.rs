@@ -68,6 +68,11 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     assert_eq!(canceled["verification"]["status"], "canceled", "{canceled}");
     let elsewhere = world.setup.command(["status", &number, "--data-dir", "data"]).await;
     assert!(elsewhere.output.contains("is unknown in the service default"), "{}", elsewhere.output);
+    assert!(
+        elsewhere.output.contains("it has messages in Owl Bank: name the service with --service"),
+        "{}",
+        elsewhere.output
+    );
 
     world.server.kill();
     world.server.ended().await;
@@ -75,6 +80,21 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     assert_eq!(down.status.code(), Some(70), "{}", down.output);
     for part in ["start the server first", "data/control.sock"] {
         assert!(down.output.contains(part), "no {part:?} in:\n{}", down.output);
+    }
+}
+
+#[tokio::test]
+async fn status_says_that_the_guard_refused_messages() {
+    let (world, premium) = (World::new().await, "+19002341234");
+    assert_eq!(world.send(premium).await.status(), 403);
+    let status = world.setup.command(["status", premium, "--data-dir", "data"]).await.output;
+    for part in [
+        "is unknown in the service default",
+        "1 message was refused on ",
+        "by the rule number_type of the guard.",
+        "onceward guard explain +19002341234",
+    ] {
+        assert!(status.contains(part), "no {part:?} in:\n{status}");
     }
 }
 

@@ -4,6 +4,7 @@
 mod copy;
 mod keys;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -106,9 +107,17 @@ fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
 /// `GET /local/Numbers/{To}`.
 pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
     let (number, (service, name)) = (number(request)?, service_or_default(request)?);
-    let status = local(request)?.verifying.status(service, number).await.map_err(Error::from)?;
+    let verifying = &local(request)?.verifying;
+    let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number));
+    let status = verifying.status(service, number).await.map_err(Error::from)?;
     Ok(Response::ok(&match status {
-        None => json!({"number": number.e164(), "service": name, "known": false}),
+        None => json!({
+            "number": number.e164(),
+            "service": name,
+            "known": false,
+            "refusals": refusals,
+            "services_with_messages": services_with_messages(request, number).await?,
+        }),
         Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
             "number": number.e164(),
             "service_sid": service_sid.to_string(),
@@ -116,9 +125,27 @@ pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
             "verification": verification,
             "locked_until": lockout.until,
             "wrong_codes_in_a_row": lockout.wrong_codes,
+            "refusals": refusals,
             "messages": messages.iter().map(message).collect::<Vec<_>>(),
         }),
     }))
+}
+
+/// The names of the services with the latest messages to a number.
+async fn services_with_messages(
+    request: &Request<'_>,
+    number: PhoneNumber,
+) -> Result<BTreeSet<String>, Error> {
+    let query = SendQuery {
+        number: Some(number),
+        service: None,
+        status: None,
+        since: Timestamp::EPOCH,
+        until: None,
+        limit: limit(request)?,
+    };
+    let found = local(request)?.attempts.list(&query).await.map_err(Error::from)?;
+    Ok(found.iter().map(|listed| request.v2.registry.named_by_id(listed.id.key.service).1).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
