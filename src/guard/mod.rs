@@ -100,6 +100,9 @@ pub enum EntryError {
     /// Only a country can be announced.
     #[error("only messages to a country can be announced")]
     NotACountry,
+    /// The setting `numbers` permits none such.
+    #[error("no numbering plan has this number; for a prefix, write '{}****'", .0.e164())]
+    InNoPlan(PhoneNumber),
     /// After `StoreUnavailable` or `Stopping` the entry may be stored.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -371,6 +371,11 @@ impl PumpingGuard {
             Some(EntryAction::Expect(_)) => Action::GuardExpected,
         };
         let (inner, now) = (&self.inner, self.now());
+        if let (Some(_), Dimension::Number(number)) = (action, key.dimension)
+            && inner.registry.as_ref().is_some_and(|registry| !registry.accepts(number))
+        {
+            return Err(EntryError::InNoPlan(number));
+        }
         // A write in between would take the entry without its line of the audit log, and not durably.
         let _writing = inner.writing.lock().await;
         let before = inner.guard().entry(&key, now);

@@ -106,6 +106,21 @@ async fn an_explanation_says_how_many_services_it_leaves_out() {
 }
 
 #[tokio::test]
+async fn a_prefix_without_asterisks_is_not_allowed_as_a_number() {
+    for (numbers, status) in [("valid", 400), ("possible", 201)] {
+        let world = World::of(V2::account(Setup::new()).config("numbers", numbers)).await;
+        let entry = [("Subject", "+491511234"), ("Action", "allow")];
+        let made = V2::of(&world).post("/Guard/Entries", &entry).await;
+        assert_eq!(made.status(), status, "{numbers}: {}", made.text());
+        let allow = ["guard", "allow", "+491511234", "--data-dir", "data"];
+        let allowed = world.setup.command(allow).await;
+        assert_eq!(allowed.status.success(), status == 201, "{numbers}: {}", allowed.output);
+        let says_how = allowed.output.contains("for a prefix, write '+491511234****'");
+        assert_eq!(says_how, status == 400, "{numbers}: {}", allowed.output);
+    }
+}
+
+#[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     let world = guarded(json!({})).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();

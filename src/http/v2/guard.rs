@@ -94,7 +94,7 @@ async fn set(
     let set = guard(request)?.set_entry(key, action, minutes, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::NotACountry => Error::parameter("Subject", error),
+        EntryError::NotACountry | EntryError::InNoPlan(_) => Error::parameter("Subject", error),
         EntryError::Refused(refusal) => refusal.into(),
     });
     set?.ok_or(Error::NotFound)
