@@ -155,6 +155,8 @@ pub struct PumpingGuard {
 
 struct Inner {
     guard: Mutex<Guard>,
+    /// [`GuardConfig::is_free`].
+    is_free: bool,
     verified: VerifiedNumbers,
     default_rules: GuardRules,
     /// Rules of services with their own.
@@ -204,6 +206,7 @@ impl PumpingGuard {
             Budgets::start(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, names, limits);
         let inner = Arc::new(Inner {
             guard: Mutex::new(guard),
+            is_free,
             verified,
             default_rules,
             rules,

@@ -279,7 +279,10 @@ impl PumpingGuard {
                  guard remove '{subject}'{option}"
             ));
         }
-        if mode != Mode::Block {
+        if self.inner.is_free {
+            let off = "The simulator is the only gateway: allowances are off (number types still apply).";
+            reasons.push(off.to_owned());
+        } else if mode != Mode::Block {
             let what = "no message is refused for want of an allowance";
             reasons.push(format!("The mode of the guard is {mode}: {what}."));
         }

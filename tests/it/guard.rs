@@ -121,6 +121,15 @@ async fn a_prefix_without_asterisks_is_not_allowed_as_a_number() {
 }
 
 #[tokio::test]
+async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
+    let setup = Setup::new().config("guard", json!({ "mode": "block" }));
+    let _server = setup.start().await;
+    let explained = setup.command(["guard", "explain", "US", "--data-dir", "data"]).await.output;
+    assert!(explained.contains("The simulator is the only gateway: allowances are off"), "{explained}");
+    assert!(!explained.contains("The mode of the guard"), "{explained}");
+}
+
+#[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     let world = guarded(json!({})).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();
