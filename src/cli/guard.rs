@@ -59,6 +59,7 @@ enum GuardCommand {
     },
 
     /// Remove a manual entry that `allow`, `block` or `expect` made.
+    #[command(alias = "unblock")]
     Remove(SubjectArgs),
 
     /// List budgets, allowances with less than half of their messages, manual entries, and what the guard refused or would

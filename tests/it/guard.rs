@@ -230,7 +230,7 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     let explained = guard(&["explain", &number]).await.output;
     assert!(explained.contains(&format!("To end it: onceward guard remove '{number}'")), "{explained}");
     assert!(guard(&["remove", &number]).await.output.contains("is removed"));
-    assert!(guard(&["remove", &number]).await.output.contains("nothing was changed"));
+    assert!(guard(&["unblock", &number]).await.output.contains("nothing was changed"));
     assert_eq!(world.send(&number).await.status(), 200);
 
     let audit = world.setup.command(["audit", "--data-dir", "data"]).await;
