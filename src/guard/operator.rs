@@ -156,8 +156,18 @@ const fn permitting(rule: Rule) -> &'static str {
     }
 }
 
-fn left(Figures { level, most, usual, .. }: Figures) -> String {
-    format!("{level} of {most} messages left, usually {usual} verified a day")
+/// `lacks` says that the next message waits: then what is left is the reserve.
+fn left(of: Dimension, Figures { level, most, usual }: Figures, lacks: bool) -> String {
+    let with_users = match of {
+        Dimension::Prefix(_) => "addresses and networks",
+        Dimension::Country(_) => "prefixes, addresses and networks",
+        Dimension::Unproven => "countries, addresses and networks",
+        Dimension::Number(_) | Dimension::Address(_) | Dimension::Network(_) | Dimension::Total => "",
+    };
+    let is_reserve = lacks && level > 0 && !with_users.is_empty();
+    let kept =
+        if is_reserve { format!(", kept for {with_users} with verified numbers") } else { String::new() };
+    format!("{level} of {most} messages left{kept}, usually {usual} verified a day")
 }
 
 fn shown(at: Timestamp) -> String {
@@ -252,7 +262,7 @@ impl PumpingGuard {
                 (_, Some(figures), Some(until)) => {
                     let of = key.dimension;
                     let allow = exact(if of == Dimension::Unproven { dimension } else { of });
-                    let (of, left, until) = (exact(of), left(*figures), shown(*until));
+                    let (of, left, until) = (exact(of), left(of, *figures, true), shown(*until));
                     format!(
                         "The allowance of {of} lacks messages: {left}. The next message passes at {until}. If these are your \
                          users, onceward guard allow '{allow}'{option} --for 12h lets them pass."
@@ -333,7 +343,8 @@ impl PumpingGuard {
         let AllowanceNow { service, dimension, figures, next_pass_at } = allowance;
         let Figures { level, most, usual, .. } = figures;
         let (messages, most) = (Some(level.into()), Some(most.into()));
-        let item = self.item("allowance", Some(service), named(dimension), left(figures));
+        let left = left(dimension, figures, next_pass_at.is_some());
+        let item = self.item("allowance", Some(service), named(dimension), left);
         Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
     }
 

@@ -130,6 +130,25 @@ async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
 }
 
 #[tokio::test]
+async fn a_kept_reserve_is_named_where_messages_are_left_and_refused() {
+    let setup = V2::account(Setup::new()).config("guard", json!({}));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    for (n, status) in (0..8).map(|n| (n, if n < 7 { 201 } else { 403 })) {
+        let (to, address) = (format!("+99290000010{n}"), format!("198.51.{n}.7"));
+        let fields = [("To", to.as_str()), ("Channel", "sms"), ("DeviceIp", &address)];
+        assert_eq!(v2.post(&format!("{service}/Verifications"), &fields).await.status(), status, "{n}");
+    }
+    let kept = "3 of 10 messages left, kept for addresses and networks with verified numbers";
+    for command in [&["list"][..], &["explain", "+992900000107"]] {
+        let command = ["guard"].iter().chain(command).chain(&["--data-dir", "data"]).copied();
+        let shown = world.setup.command(command).await.output;
+        assert!(shown.contains(kept), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     let world = guarded(json!({})).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();
