@@ -164,7 +164,12 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, body: &Value) -> ClientError {
-        let why = body["message"].as_str().unwrap_or(status.as_str()).to_owned();
+        let mut why = body["message"].as_str().unwrap_or(status.as_str()).to_owned();
+        let reasons = body["data"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        if !reasons.is_empty() {
+            why = format!("{why}: {reasons}");
+        }
         ClientError::Refused { socket: self.shown(), status, why }
     }
 

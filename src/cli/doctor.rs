@@ -7,14 +7,16 @@ mod data;
 mod gateways;
 mod standards;
 
+use std::path::Path;
 use std::process::Command;
 
 use super::args::DoctorArgs;
+use super::client::Client;
 use super::findings::{Findings, Verdict};
 use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Loaded, Settings, Sources};
 
 pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
@@ -46,6 +48,9 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);
         carried::examine(&storage.data_dir, &mut findings);
+        if let Ok(Loaded { settings, .. }) = &loaded {
+            open_routes(settings, &storage.data_dir, &mut findings);
+        }
     }
     Ok(findings.output(args.json, colors, EXIT_FAILED))
 }
@@ -103,6 +108,23 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
                 findings.warn("certificate", warning, "see docs/operate/tls.md");
             }
         }
+    }
+}
+
+/// Whether the running server sends messages for every client, as the log of its start says.
+fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
+    let server = Client::of(data_dir).and_then(|client| Ok(client.get("/local/Server", &[])?));
+    let is_open = server.is_ok_and(|server| server["compatible_routes_need_key"] == false);
+    if is_open && !settings.gateways.only_simulator() {
+        let remedy = if settings.registry.allows_unauthenticated {
+            "let only your own services reach the address, or remove allow-unauthenticated and run `onceward keys create \
+             --service default`"
+        } else {
+            "run `onceward keys create --service default`"
+        };
+        let detail = "/api/*, /send-code and /verify-code are open without a credential: every client that reaches the \
+                      address can send messages at your cost";
+        findings.warn("access", detail, remedy);
     }
 }
 

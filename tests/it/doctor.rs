@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::support::{Finished, Setup, Shifted, World};
+use crate::support::{Finished, Reply, Setup, Shifted, World};
 
 #[tokio::test]
 async fn doctor_examines_a_running_and_a_stopped_server() {
@@ -75,6 +75,17 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
         says(&checks, "fail", "gateway TwilioMessages, credentials", words);
     }
     assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
+}
+
+#[tokio::test]
+async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
+    let world = World::of(Setup::new()).await;
+    let number = world.number();
+    world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20003 }]);
+    world.send(&number).await;
+    let checks = report(&world.setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "fail", "server", "runs, but is not ready: ");
+    says(&checks, "warn", "access", "open without a credential");
 }
 
 #[tokio::test]

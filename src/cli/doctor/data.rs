@@ -169,15 +169,24 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
 /// The time of the server that runs on the directory, if there is one.
 fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Findings) -> Option<Timestamp> {
     let own = env!("CARGO_PKG_VERSION");
-    let asked = Client::of(&settings.data_dir).and_then(|client| Ok(client.get("/local/Server", &[])?));
+    let asked = Client::of(&settings.data_dir)
+        .and_then(|client| Ok((client.get("/local/Server", &[])?, client.get("/readyz", &[]))));
     match asked {
-        Ok(server) => {
+        Ok((server, readiness)) => {
             let version = text(&server, "version");
-            if version == own {
-                findings.ok("server", format!("runs on the data directory, version {own}"));
-            } else {
+            if version != own {
                 let detail = format!("version {version} runs, and this program is version {own}");
                 findings.warn("server", detail, "restart the server to run the installed version");
+            }
+            match readiness {
+                Ok(_) if version == own => {
+                    findings.ok("server", format!("runs on the data directory, version {own}, and is ready"));
+                }
+                Ok(_) => {}
+                Err(ClientError::Refused { why, .. }) => {
+                    findings.fail("server", format!("runs, but is {why}"), NOT_READY);
+                }
+                Err(error) => findings.fail("server", error.to_string(), "see the server's log"),
             }
             Timestamp::parse(text(&server, "time"))
         }
@@ -201,9 +210,15 @@ fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Finding
     }
 }
 
+const NOT_READY: &str = "remove the cause: docs/operate/troubleshooting.md and the server's log say how";
+
 fn stopped(settings: &StorageSettings, findings: &mut Findings) {
     let error = match open(settings) {
-        Ok(_) => return findings.ok("server", "none runs on the data directory"),
+        Ok(_) => {
+            let detail =
+                "none runs on the data directory; its records were not read: run onceward check-data";
+            return findings.ok("server", detail);
+        }
         Err(CommandError::NoData(_)) => {
             return findings.ok("server", "none runs; the data directory is empty");
         }

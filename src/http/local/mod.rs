@@ -51,11 +51,14 @@ impl Local {
     }
 }
 
-/// `GET /local/Server`: which server this is, and the time by which it decides. A node that stands by has no such time.
+/// `GET /local/Server`: which server this is, the time by which it decides, and whether the compatible routes need a
+/// credential. A node that stands by knows neither of the last two.
 #[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn server(call: &Call<'_>) -> Result<Response, Problem> {
     let time = call.deps.v2.get().map(|v2| (v2.now)());
-    Ok(Response::ok(&json!({"version": env!("CARGO_PKG_VERSION"), "time": time})))
+    let needs_key = call.deps.v2.get().map(|v2| v2.registry.compatible_routes_need_key());
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Response::ok(&json!({"version": version, "time": time, "compatible_routes_need_key": needs_key})))
 }
 
 /// One message, with the whole number. `attempt` says which attempt of which verification, as in callback addresses.
