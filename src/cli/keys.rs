@@ -128,7 +128,7 @@ pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<CommandOutput, Comm
     Ok(match request {
         KeysCommand::List { .. } => {
             if !json {
-                answer["keys"].as_array_mut().into_iter().flatten().for_each(name_service);
+                answer["keys"].as_array_mut().into_iter().flatten().for_each(in_words);
             }
             list(&answer["keys"], json, "no API keys; `onceward keys create` makes one", &COLUMNS)
         }
@@ -254,9 +254,27 @@ fn created(key: &Value) -> String {
     )
 }
 
-/// Every key has a service in the table.
-fn name_service(key: &mut Value) {
+/// Every key has a service in the table. The last use is known to the minute.
+fn in_words(key: &mut Value) {
     if key["service_name"].is_null() {
         key["service_name"] = json!(key["service_sid"].as_str().unwrap_or("(all)"));
+    }
+    if let Some(minute) = key["last_used"].as_str().and_then(|time| time.get(.."2026-03-01T12:14".len())) {
+        key["last_used"] = json!(format!("{minute}Z"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_the_minute_of_the_last_use() {
+        let mut key = json!({"service_name": "shop", "last_used": "2026-03-01T12:14:00.000Z"});
+        in_words(&mut key);
+        assert_eq!(key["last_used"], "2026-03-01T12:14Z");
+        let mut unused = json!({"service_name": "shop", "last_used": null});
+        in_words(&mut unused);
+        assert_eq!(unused["last_used"], Value::Null);
     }
 }
