@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser};
 
 use super::Command;
+use super::health::HealthArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Overrides;
 use crate::domain::Timestamp;
@@ -205,6 +206,9 @@ impl Args {
             overrides.log_level.clone_from(log_level);
             overrides.log_format.clone_from(log_format);
             overrides.strict = *strict;
+        }
+        if let Command::Health(HealthArgs { listen, .. }) = &command {
+            overrides.listen.clone_from(listen);
         }
         Ok((command, config, overrides))
     }

@@ -13,6 +13,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct HealthArgs {
+    /// The address that the server was given with its option --listen.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+
     /// Print the answer of the server, which is JSON.
     #[arg(long)]
     json: bool,

@@ -23,6 +23,15 @@ async fn a_simulator_is_alive_and_ready() {
 }
 
 #[tokio::test]
+async fn health_asks_the_address_that_its_option_names() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    let address = server.client.address().to_string();
+    let asked = setup.command(["health", "--listen", &address]).await;
+    assert_eq!((asked.status.code(), asked.output.trim()), (Some(0), "ready"));
+}
+
+#[tokio::test]
 async fn refused_credentials_make_it_not_ready_but_alive() {
     let world = World::new().await;
     // The second has no code of Twilio's.
