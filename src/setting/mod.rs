@@ -63,8 +63,12 @@ pub struct Field<K, const STORED: bool>(PhantomData<K>);
 
 impl<K: Kind> As<K> {
     pub fn deserialize<'de, T: TryFrom<K::Value>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        let read = K::of(&Value::deserialize(from)?).and_then(|value| T::try_from(value).ok());
-        read.ok_or_else(|| D::Error::custom(format_args!("must be {}", K::accepted())))
+        let given = Value::deserialize(from)?;
+        let read = K::of(&given).and_then(|value| T::try_from(value).ok());
+        read.ok_or_else(|| {
+            let wrong = wrong_item::<K>(&given).map(|item| format!("; {item} is not accepted"));
+            D::Error::custom(format_args!("must be {}{}", K::accepted(), wrong.unwrap_or_default()))
+        })
     }
 
     pub fn serialize<T, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error>
@@ -114,6 +118,13 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
         schema.insert(ACCEPTED.to_owned(), K::accepted().into());
         schema
     }
+}
+
+/// The first item of a list that is not accepted, unless it may not be shown.
+fn wrong_item<K: Kind>(list: &Value) -> Option<String> {
+    let is_wrong = |item: &&Value| K::of(&Value::Array(vec![(*item).clone()])).is_none();
+    let wrong = list.as_array().filter(|items| items.len() > 1)?.iter().find(is_wrong)?;
+    K::schema().get("writeOnly").is_none().then(|| shown_json(wrong))
 }
 
 /// A text, a number or a truth value as text; `None` for anything else.

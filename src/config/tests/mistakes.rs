@@ -243,6 +243,10 @@ fn a_guard_that_would_refuse_all_or_know_no_address_stops_the_start() {
     for (text, parts) in [
         (r#"{"guard": {"allowed-countries": []}}"#, ["guard.allowed-countries", "at least one country"]),
         (
+            r#"{"guard": {"allowed-countries": ["DE", "XX"]}}"#,
+            ["guard.allowed-countries", "\"XX\" is not accepted"],
+        ),
+        (
             r#"{"guard": {"messages-per-day": "18446744073709551615"}}"#,
             ["guard.messages-per-day", "from 1 to 1000000000"],
         ),
