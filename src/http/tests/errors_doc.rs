@@ -377,7 +377,7 @@ fn sends() -> [SendOutcome; 10] {
 
 const LIMITED_CASE: Case = "A verification that `/v2` began for this number has no message or no check left. \
                             Use the Verify API for this number, or wait until that verification ends.";
-const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; the log says why. Do not \
+const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; `onceward guard explain` says why. Do not \
                           retry: the operator can allow the number.";
 
 fn guarded(rule: Rule, until: Option<u64>) -> SendOutcome {
