@@ -467,6 +467,8 @@ fn reserve_thread(
         let failed =
             || WriterMessage::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
         let watch = ThreadWatch::over("journal-reserve", &health, || drop(writer.send(failed())));
+        // Dropped before the report of a panic: the writer would wait for ever for a segment that it requests after it.
+        let requested = requested;
         // Until the journal's writer ends.
         let _ = requested.iter().try_for_each(|number| writer.send(WriterMessage::Prepared(create(number))));
         watch.ends_in_order();
