@@ -76,7 +76,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// Connects to etcd.
+    /// Connects to etcd. `owner` receives the owner from then on, and why etcd refuses the join.
     ///
     /// # Errors
     /// [`ClusterError`].
@@ -84,8 +84,9 @@ impl Member {
         settings: &Settings,
         cluster: &ClusterSettings,
         clock: &Arc<EngineClock>,
+        owner: watch::Sender<Owner>,
     ) -> Result<Self, ClusterError> {
-        let options = options(&settings.storage, cluster, clock)?;
+        let options = ClusterOptions { owner, ..options(&settings.storage, cluster, clock)? };
         let key = options.key.clone();
         Ok(Self { cluster: Cluster::join(options).await?, key })
     }
@@ -110,9 +111,12 @@ impl Member {
                 let may_serve = *is_serving.borrow_and_update() && member.cluster.has_valid_lease();
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
-                    Owner::Here | Owner::Vacant | Owner::Importing | Owner::Unproven | Owner::Unknown => {
-                        http::RequestTarget::Unknown
-                    }
+                    Owner::Here
+                    | Owner::Vacant
+                    | Owner::Importing
+                    | Owner::Unproven
+                    | Owner::Refused(_)
+                    | Owner::Unknown => http::RequestTarget::Unknown,
                     Owner::Peer { node, address } => {
                         peer_url(is_tls, address).map_or(http::RequestTarget::Unknown, |url| {
                             http::RequestTarget::Peer { node: node.clone(), url }
@@ -240,6 +244,7 @@ fn options(
         key,
         clock: Arc::clone(clock) as _,
         uptime: Arc::new(SystemClock::start()),
+        owner: watch::Sender::default(),
     })
 }
 
@@ -349,6 +354,9 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
         Owner::Unproven => {
             "this node stands by; the owner's record in etcd was not written with this cluster's server key"
                 .to_owned()
+        }
+        Owner::Refused(why) => {
+            format!("this node stands by and cannot own the records: etcd refuses its request: {why}")
         }
         Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),
     }

@@ -28,7 +28,7 @@ use crate::verify::Verifying;
 pub struct LateBoundVerifier {
     running: Arc<OnceLock<Running>>,
     loading: Arc<Loading>,
-    is_clustered: Arc<AtomicBool>,
+    /// Set in a node of a cluster.
     owner: Arc<OnceLock<watch::Receiver<Owner>>>,
 }
 
@@ -41,20 +41,14 @@ impl LateBoundVerifier {
         self.running.get()
     }
 
-    /// From now on this is a node of a cluster.
-    pub fn stand_by(&self) {
-        self.is_clustered.store(true, Ordering::Relaxed);
-    }
-
-    /// Follows the owner of the records.
+    /// From now on this is a node of a cluster, with this owner of the records.
     pub fn follow(&self, owner: watch::Receiver<Owner>) {
         let _ = self.owner.set(owner);
     }
 
     /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
     pub fn owner(&self) -> Option<Owner> {
-        let known = || self.owner.get().map(|owner| owner.borrow().clone()).unwrap_or_default();
-        self.is_clustered.load(Ordering::Relaxed).then(known)
+        self.owner.get().map(|owner| owner.borrow().clone())
     }
 
     /// The progress of reading the store.

@@ -147,13 +147,14 @@ impl App {
         settings: &Settings,
         cluster: &ClusterSettings,
     ) -> Result<&Member, AppStartError> {
-        self.late.stand_by();
+        let owner = watch::Sender::default();
+        self.late.follow(owner.subscribe());
         let data_dir = &settings.storage.data_dir;
         cluster::create_data_dir(data_dir)?;
         self.open_control(data_dir);
         let mut is_reported = false;
         let member = loop {
-            match Member::join(settings, cluster, &self.clock).await {
+            match Member::join(settings, cluster, &self.clock, owner.clone()).await {
                 Err(ClusterError::Join(error @ JoinError::Etcd(_))) => {
                     if !std::mem::replace(&mut is_reported, true) {
                         tracing::warn!(%error, "etcd unavailable, retrying");
@@ -164,7 +165,6 @@ impl App {
             }
         };
         let member = Arc::new(member);
-        self.late.follow(member.owner());
         member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.request_target));
         Ok(self.member.get_or_init(|| member).as_ref())
     }

@@ -44,6 +44,8 @@ pub struct ClusterOptions {
     pub clock: Arc<dyn Clock>,
     /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
+    /// Receives the owner, as far as this node knows, and why etcd refuses the join.
+    pub owner: watch::Sender<Owner>,
 }
 
 /// A node cannot join.
@@ -51,12 +53,22 @@ pub struct ClusterOptions {
 pub enum JoinError {
     #[error("\"cluster\" cannot be used: {0}")]
     Settings(String),
-    #[error("{0}; check that a majority of etcd's members runs and that \"etcd\" in \"cluster\" names them")]
+    #[error("{0}{remedy}", remedy = remedy(.0))]
     Etcd(#[from] ClientError),
     #[error(
         "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
     )]
     OtherKey,
+}
+
+fn remedy(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Unknown(_) => {
+            "; check that a majority of etcd's members runs and that \"etcd\" in \"cluster\" names them"
+        }
+        // The reason names the remedy.
+        ClientError::Refused(_) | ClientError::Local(_) => "",
+    }
 }
 
 /// A node cannot own the records.
@@ -95,6 +107,8 @@ pub enum Owner {
     Importing,
     /// The record of the owner was not written with the server key.
     Unproven,
+    /// etcd refuses a request without which this node cannot own the records, for this reason.
+    Refused(String),
     /// etcd does not answer.
     #[default]
     Unknown,
@@ -103,7 +117,6 @@ pub enum Owner {
 /// A member of the cluster.
 pub struct Cluster {
     state: Arc<MemberState>,
-    owner: watch::Receiver<Owner>,
     /// Aborted when the [`Cluster`] is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -115,7 +128,8 @@ pub struct MemberState {
     pub sealing: Arc<Sealing>,
     /// When this node joined, by `uptime`.
     joined: Timestamp,
-    owner: watch::Sender<Owner>,
+    /// Why etcd refused the last attempt to own the records or to reserve the address.
+    refusal: watch::Sender<Option<String>>,
     reservation: watch::Sender<Reservation>,
     /// The lease of this node's last term.
     term: watch::Sender<Option<Arc<Lease>>>,
@@ -190,7 +204,9 @@ impl Cluster {
             success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
             failure: vec![get(key)],
         };
-        let response = client.txn(txn).await?;
+        let response = client.txn(txn).await.inspect_err(|error| {
+            options.owner.send_replace(Owner::after(error));
+        })?;
         let is_other = |found: KeyValue| found.value[..] != options.key_fingerprint;
         if !response.succeeded && found(response).flatten().any(is_other) {
             return Err(JoinError::OtherKey);
@@ -200,7 +216,7 @@ impl Cluster {
             sealing: Arc::new(Sealing::new(&options.key)),
             options,
             client: Arc::new(client),
-            owner: watch::Sender::default(),
+            refusal: watch::Sender::default(),
             reservation: watch::Sender::default(),
             term: watch::Sender::default(),
             changes: watch::Sender::default(),
@@ -208,12 +224,12 @@ impl Cluster {
         let mut tasks = JoinSet::new();
         tasks.spawn(follow_owner(Arc::clone(&state)));
         tasks.spawn(watch_owner(Arc::clone(&state)));
-        Ok(Self { owner: state.owner.subscribe(), state, tasks: Mutex::new(tasks) })
+        Ok(Self { state, tasks: Mutex::new(tasks) })
     }
 
     /// Follows the owner. A node that has lost its lease is not told so here first: see [`EtcdStore::wait_until_lease_ended`].
     pub fn owner(&self) -> watch::Receiver<Owner> {
-        self.owner.clone()
+        self.state.options.owner.subscribe()
     }
 
     /// Returns `true` while the lease of this node's term is valid. It can change without a change of the
@@ -254,7 +270,9 @@ impl Cluster {
                 return Err(CampaignError::AddressTaken { node: node.clone(), address });
             }
             changes.mark_unchanged();
-            match self.state.try_to_win(true).await {
+            let won = self.state.try_to_win(true).await;
+            self.state.note_refusal(won.as_ref().err());
+            match won {
                 Ok(Some(store)) => return Ok(store),
                 Ok(None) => is_reported = false,
                 Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
@@ -326,7 +344,18 @@ pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Resu
     }
 }
 
+impl Owner {
+    /// The owner after a request that failed.
+    fn after(error: &ClientError) -> Self {
+        error.refusal().map_or(Self::Unknown, Self::Refused)
+    }
+}
+
 impl MemberState {
+    fn note_refusal(&self, error: Option<&ClientError>) {
+        self.refusal.send_replace(error.and_then(ClientError::refusal));
+    }
+
     /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
     /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
     async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
@@ -373,7 +402,7 @@ impl MemberState {
                 tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
             }
             self.term.send_replace(Some(lease));
-            self.owner.send_replace(Owner::Here);
+            self.options.owner.send_replace(Owner::Here);
         }
         store.map(Some)
     }
@@ -405,7 +434,10 @@ impl MemberState {
     async fn read_owner(&self) -> Owner {
         let reads = vec![get(owner_key()), get(import_key())];
         let txn = TxnRequest { success: reads, ..TxnRequest::default() };
-        let Ok(response) = self.client.txn(txn).await else { return Owner::Unknown };
+        let response = match self.client.txn(txn).await {
+            Ok(response) => response,
+            Err(error) => return Owner::after(&error),
+        };
         let (mut owner, mut is_importing) = (None, false);
         for found in found(response).flatten() {
             if found.key == owner_key() {
@@ -414,8 +446,14 @@ impl MemberState {
                 is_importing = true;
             }
         }
-        let vacant = if is_importing { Owner::Importing } else { Owner::Vacant };
-        let Some(KeyValue { value, lease, .. }) = owner else { return vacant };
+        let Some(KeyValue { value, lease, .. }) = owner else {
+            let refusal = || self.refusal.borrow().clone();
+            return if is_importing {
+                Owner::Importing
+            } else {
+                refusal().map_or(Owner::Vacant, Owner::Refused)
+            };
+        };
         if let Some(term) = &*self.term.borrow()
             && term.id == lease
         {
@@ -449,6 +487,7 @@ async fn reserve_address(state: Arc<MemberState>) {
         match state.try_to_reserve().await {
             Ok(Reserved::Held(lease)) => {
                 (attempts, has_held) = (0, true);
+                state.note_refusal(None);
                 state.reservation.send_replace(Reservation::Held(Arc::clone(&lease)));
                 lease.wait_until_ended().await;
                 state.reservation.send_replace(Reservation::Pending);
@@ -469,7 +508,10 @@ async fn reserve_address(state: Arc<MemberState>) {
                     );
                 }
             }
-            Err(error) => tracing::debug!(%error, "address not reserved"),
+            Err(error) => {
+                state.note_refusal(Some(&error));
+                tracing::debug!(%error, "address not reserved");
+            }
         }
         sleep(POLL).await;
     }
@@ -489,6 +531,9 @@ fn log_change(owner: &Owner, has_seen_an_owner: bool) {
         Owner::Unproven => tracing::error!(
             "owner in etcd not proven, no request is passed on; check which programs write to etcd, and that all nodes have one version"
         ),
+        Owner::Refused(reason) => {
+            tracing::warn!(reason, "request refused by etcd, this node cannot own the records");
+        }
         Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
     }
 }
@@ -499,10 +544,11 @@ async fn follow_owner(state: Arc<MemberState>) {
     loop {
         changes.mark_unchanged();
         let owner = state.read_owner().await;
-        has_seen_an_owner |= matches!(*state.owner.borrow(), Owner::Here | Owner::Peer { .. });
-        if *state.owner.borrow() != owner {
+        let known = &state.options.owner;
+        has_seen_an_owner |= matches!(*known.borrow(), Owner::Here | Owner::Peer { .. });
+        if *known.borrow() != owner {
             log_change(&owner, has_seen_an_owner);
-            state.owner.send_replace(owner);
+            known.send_replace(owner);
         }
         let term = terms.borrow_and_update().clone();
         let ended = async {

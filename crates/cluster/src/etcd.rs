@@ -56,6 +56,16 @@ pub enum ClientError {
     Local(String),
 }
 
+impl ClientError {
+    /// Why a member refused the request; `None` if none did.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Refused(why) => Some(why.clone()),
+            Self::Unknown(_) | Self::Local(_) => None,
+        }
+    }
+}
+
 /// TLS towards etcd. Each file in PEM.
 #[derive(Clone)]
 pub struct EtcdTls {
@@ -302,7 +312,7 @@ pub const FULL_REMEDY: &str = "run \"etcdctl defrag\" for each member, then once
 /// A refusal, with the remedy of the one that no repetition heals.
 fn with_remedy(refusal: &str) -> String {
     if refusal.contains("database space exceeded") {
-        format!("{refusal}: its database is full; {FULL_REMEDY}")
+        format!("{refusal}: its database is full (alarm NOSPACE); {FULL_REMEDY}")
     } else {
         refusal.to_owned()
     }

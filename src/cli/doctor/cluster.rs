@@ -21,12 +21,14 @@ pub(super) fn examine(settings: &Settings, findings: &mut Findings) -> Result<()
     // The configuration has said which file cannot be used.
     let Ok(report) = runtime()?.block_on(app::ask_all(settings, cluster)) else { return Ok(()) };
     let ClusterReport { members, view, is_other_key, nodes } = report;
+    let mut is_full = false;
     for (url, status) in members {
         let check = format!("etcd {url}");
         match status {
             Ok(MemberStatus { errors, .. }) if !errors.is_empty() => {
-                let is_full = errors.iter().any(|error| error.contains("NOSPACE"));
-                let remedy = if is_full { FULL_REMEDY } else { "see the log of the member" };
+                let has_no_space = errors.iter().any(|error| error.contains("NOSPACE"));
+                is_full |= has_no_space;
+                let remedy = if has_no_space { FULL_REMEDY } else { "see the log of the member" };
                 findings.fail(check, errors.join("; "), remedy);
             }
             Ok(MemberStatus { has_leader: false, .. }) => {
@@ -54,6 +56,10 @@ pub(super) fn examine(settings: &Settings, findings: &mut Findings) -> Result<()
         ),
         Ok(ClusterView { owner: Some((node, address)), .. }) => {
             findings.ok("owner", format!("node {node} at {address}"));
+        }
+        // Nodes that run are not in etcd, if they started meanwhile.
+        Ok(ClusterView { owner: None, .. }) if is_full => {
+            findings.fail("owner", "no node owns the records, and none can while etcd is full", FULL_REMEDY);
         }
         Ok(ClusterView { owner: None, nodes, .. }) if nodes.is_empty() => {
             findings.warn("owner", "no node runs", "start the nodes");

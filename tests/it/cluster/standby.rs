@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
 use crate::service_manager::Manager;
 use crate::support::documented::verified;
-use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
+use crate::support::{Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
 
 /// Starts two nodes; the first owns the records.
 async fn start_both_over_tls(cluster: &Cluster, authority: &Authority) -> Vec<Node> {
@@ -81,6 +81,35 @@ async fn readyz_of_each_node_says_that_etcd_does_not_answer() {
     assert_eq!((of_owner.status(), of_standby.status()), (503, 503));
     cluster.etcd.start_member(0);
     until("an owner again", || b.get("/readyz"), |answer| answer.status() == 200).await;
+}
+
+#[tokio::test]
+async fn nodes_that_cannot_own_the_records_name_the_alarm_of_etcd() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    let etcd = Client::new(cluster.etcd.urls()[0].trim_start_matches("http://").parse().expect("an address"));
+    let alarm = async |action: &str| {
+        let body = json!({ "action": action, "memberID": 1, "alarm": "NOSPACE" }).to_string();
+        let answer = etcd.try_post("/v3/maintenance/alarm", body).await.expect("an answer of etcd");
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    };
+    let names_it =
+        |answer: &HttpResponse| answer.status() == 503 && answer.text().contains("(alarm NOSPACE)");
+    alarm("ACTIVATE").await;
+    a.0.kill();
+    a.0.ended().await;
+    until("the reason of the standby", || b.get("/readyz"), names_it).await;
+    b.0.kill();
+    b.0.ended().await;
+    let a = cluster.start(0).await;
+    until("the reason of a node that starts", || a.get("/readyz"), names_it).await;
+    let log = a.0.output().text();
+    assert!(log.contains("(alarm NOSPACE)") && !log.contains("majority"), "{log}");
+    let doctor = || cluster.setups[0].command(["doctor", "--data-dir", "data"]);
+    let says = "fail  owner: no node owns the records, and none can while etcd is full";
+    until("the finding", doctor, |finished| finished.output.contains(says)).await;
+    alarm("DEACTIVATE").await;
+    a.owns_the_records().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use onceward_core::clock::{Clock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::etcd_process::Etcd;
 use crate::etcd::Client;
@@ -69,6 +69,7 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
         key_fingerprint: [key; 16],
         clock: Arc::new(ManualClock::starting_at(now)),
         uptime: Arc::new(Uptime),
+        owner: watch::Sender::default(),
     }
 }
 
