@@ -100,6 +100,19 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     assert!(!refused.status.success() && said.contains("has format 2"), "{said}");
     let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
     assert!(said.contains(&needs) && said.contains("Nothing was changed."), "{said}");
+    let settings = package.root().join("etc/onceward");
+    for (config, variables) in [
+        ("{ \"data-dir\"\n:\n  \"/srv/onceward\" }", ""),
+        ("{}", "ONCEWARD_DATA_DIR=/srv/onceward # the data\n"),
+        ("{ \"data-dir\": \"/srv/unused\" }", "A=b\nexport ONCEWARD_DATA_DIR='/srv/onceward'\n"),
+    ] {
+        fs::write(settings.join("config.json"), config).expect("a file");
+        fs::write(settings.join(".env"), variables).expect("a file");
+        let refused = package.install("1.5.0");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("Nothing was changed."), "{config} {variables}: {said}");
+    }
+    fs::remove_file(settings.join(".env")).expect("removed");
     assert_eq!(package.version(), "2.0.0", "the old version stays installed");
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n", "its server is not restarted");
     fs::write(&format, right).expect("put back");
