@@ -17,7 +17,10 @@ const DOWN: Duration = Duration::from_secs(3);
 
 /// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
 const LONGEST_GAP: Duration = Duration::from_secs(30);
-/// A longer gap tells that the nodes did not get the processor in time.
+/// The longest median of the gaps, with `onceward cluster release` and without.
+const MEDIAN_WITH_RELEASE: Duration = Duration::from_secs(1);
+const MEDIAN_WITHOUT: Duration = Duration::from_secs(3);
+/// A longer gap tells that the machine was busy.
 const GAP_OF_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
 /// The test starts with another etcd after this many kills.
 const KILLS_PER_CLUSTER: u64 = 12;
@@ -97,11 +100,27 @@ async fn nodes_killed_every_5_s_lose_and_double_nothing() {
     println!("without: {expired}");
     assert!(released.answers.min(expired.answers) > 5 * kills, "{released}; {expired}");
     assert!(released.median_gap() < expired.median_gap(), "{released}; {expired}");
-    assert!(expired.median_gap() <= LONGEST_GAP / 2 && expired.longest_gap() <= LONGEST_GAP, "{expired}");
+    for (seen, median) in [(&released, MEDIAN_WITH_RELEASE), (&expired, MEDIAN_WITHOUT)] {
+        let median = if is_busy(seen) || is_loaded() { LONGEST_GAP / 2 } else { median };
+        assert!(seen.median_gap() <= median && seen.longest_gap() <= LONGEST_GAP, "{seen}");
+    }
+}
+
+/// Whether the nodes did not get the processor in time.
+fn is_busy(seen: &Seen) -> bool {
+    seen.longest_gap() > GAP_OF_A_BUSY_MACHINE
+}
+
+/// Whether more than two tasks for each processor wanted to run, in the mean of five minutes.
+fn is_loaded() -> bool {
+    let averages = std::fs::read_to_string("/proc/loadavg").expect("the load");
+    let load: f64 = averages.split(' ').nth(1).and_then(|load| load.parse().ok()).expect("a number");
+    let processors = std::thread::available_parallelism().expect("a number").get();
+    u32::try_from(processors).is_ok_and(|processors| load > 2.0 * f64::from(processors))
 }
 
 async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
-    let (cluster, nodes) = three_patient_nodes().await;
+    let (cluster, nodes) = three_nodes().await;
     let clients = cluster.clients();
     let mut nodes = nodes.map(Some);
     let mut load = Load::begin(&cluster, Expect::Trouble, seed);
@@ -133,8 +152,7 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
     load.answers(100).await;
     let observed = load.end().await;
     // A node that gets no processor for seconds loses its lease, and answers 503.
-    let is_busy = observed.longest_gap() > GAP_OF_A_BUSY_MACHINE;
-    assert!(is_busy || observed.survivors_failures.is_empty(), "{observed}");
+    assert!(is_busy(&observed) || observed.survivors_failures.is_empty(), "{observed}");
     observed
 }
 
