@@ -1,6 +1,6 @@
 "use strict";
 
-// A person verifies a number on the hosted page, with and without scripts, on a telephone and at a desk, in the light and
+// A person verifies a number on the hosted page, with and without scripts, on a phone and at a desk, in the light and
 // in the dark, by keyboard only, and in a frame of another origin. axe judges each step by WCAG 2.2, target sizes included.
 
 const assert = require("node:assert/strict");
@@ -157,7 +157,15 @@ async function opened(width, scheme, scripts) {
 
 const made = (form) => api(`/Services/${service}/HostedSessions`, form);
 
-const focused = (page) => page.$eval(":focus", (element) => element.id);
+// The browser focuses a field some time after the page has loaded. Without scripts nothing in the page can wait for that.
+const focused = async (page) => {
+  for (const end = Date.now() + PATIENCE.timeout; Date.now() < end;) {
+    const element = await page.$(":focus");
+    if (element) return element.evaluate(({ id }) => id);
+    await new Promise((later) => { setTimeout(later, 50); });
+  }
+  return null;
+};
 
 async function code(number) {
   for (let tries = 0; tries < 100; tries += 1) {
