@@ -128,7 +128,7 @@ pub async fn outcome(request: &Request<'_>, Outcome { to }: Outcome) -> Result<R
 }
 
 /// The code in a text: the only run of 4 to 10 digits between other characters than letters and digits. The same run
-/// may occur twice, as for browsers (WebOTP). `None` if there is none, or if a part of another code may be there: another
+/// may occur twice, as for browsers (`WebOTP`). `None` if there is none, or if a part of another code may be there: another
 /// run of 3 digits or more, or a word of 4 characters or more with letters and digits.
 pub fn code_in(text: &str) -> Option<Code> {
     let words = text.split(|c: char| !c.is_alphanumeric());
