@@ -53,7 +53,7 @@ pub fn hold<const N: usize>(lines: [Line; N], measure: impl Fn(u64) -> [f64; N])
 /// `UPDATE_DOCS=1` writes the row into the document.
 fn compare_document(name: &str, row: &str) {
     static WRITES: Mutex<()> = Mutex::new(());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/concepts/guard.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/internals/guard.md");
     let _one_at_a_time = WRITES.lock().expect("no panic");
     let document = std::fs::read_to_string(path).expect("guard.md");
     let begin = format!("| {name} |");

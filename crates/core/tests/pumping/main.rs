@@ -1,5 +1,5 @@
 //! The pumping guard against generated traffic: attackers that see what is refused, and honest trouble. Each line of the
-//! table in `docs/concepts/guard.md` is measured with three seeds.
+//! table in `docs/internals/guard.md` is measured with three seeds.
 //!
 //! `cargo test --release -p onceward-core --test pumping -- --nocapture --test-threads=1` prints the table;
 //! `UPDATE_DOCS=1` writes it into the document.
