@@ -378,13 +378,12 @@ const SECTIONS: [Section; 12] = [
     },
 ];
 
-const EXPOSED: &str = "An address other than `127.0.0.0/8`, `::1` or `localhost` needs an [API key](../operate/keys.md) in the data
-directory, or `ONCEWARD_ACCOUNT_SID` and `ONCEWARD_AUTH_TOKEN`, or `allow-unauthenticated`: a firewall, a proxy or a private
-network then has to keep other clients out. Otherwise the start stops with exit code 64.
+const EXPOSED: &str = "An address other than `127.0.0.0/8`, `::1` or `localhost` needs [a key, the account's credentials or
+`allow-unauthenticated`](../operate/deploy.md#callers-on-other-machines).
 ";
 
 const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's prices. A country without a price for a channel
-has that of `*`, and without one the highest of the table. Messages of the simulator cost nothing.
+has that of `*`, and without one the highest of the table.
 
 ```json
 {
@@ -399,7 +398,7 @@ has that of `*`, and without one the highest of the table. Messages of the simul
 
 const INTRODUCTION: &str = r#"# Configuration
 
-A test makes this page from the settings themselves (`UPDATE_DOCS=1 cargo test --lib config::tests::documents`). Do not edit it.
+<!-- generated from the settings: UPDATE_DOCS=1 cargo test --lib config::tests::documents -->
 
 ## Sources
 
@@ -411,17 +410,12 @@ The first source that gives a value wins:
 4. `config.json` in the working directory, or the file that `--config FILE` names;
 5. the defaults.
 
-`onceward --check` prints every error: first those of single values, and when there is none, those of values that do not fit
-together. A wrong value stops the start with exit code 64. An unknown name gets a warning with the
-nearest known name; with `--strict` it is an error. Relative paths begin in the working directory. An empty variable counts as
-not given, and hides the same name in `.env`.
+`onceward --check` prints the errors. A wrong value stops the start with exit code 64. An unknown name gets a warning; with `--strict` it
+is an error. Relative paths begin in the working directory. An empty variable counts as not given, and hides the same name in `.env`.
 
-Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a text with units such as `"1h30m"` or `"500ms"`,
-or a bare number. A bare number is seconds; in `otp-lock-timeout` and `lockout` it is minutes. In a variable, an object or a
-list is JSON.
-
-A member of an object may be given by itself: `"guard.messages-per-hour": 2000` in the file, or the variable
-`ONCEWARD_GUARD_MESSAGES_PER_HOUR`. It leaves the other members as they are.
+A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`, or is a number of
+seconds, in `otp-lock-timeout` and `lockout` of minutes. In a variable, an object or a list is JSON. A member of an object may be given
+by itself: `"guard.messages-per-hour": 2000` in the file, or the variable `ONCEWARD_GUARD_MESSAGES_PER_HOUR`.
 
 ```json
 { "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
@@ -435,18 +429,16 @@ export ONCEWARD_DATA_DIR='data # 2'
 ```
 
 Quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
-never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes. The last line of a name wins.
+never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes.
 
-The tables show the default, and accepted values in parentheses. A key with the default `true` or `false` takes both.
+The tables show the default, and accepted values in parentheses.
 "#;
 
 const CREDENTIALS: &str = "
 ## Credentials
 
-Credentials are variables, never keys of config.json. Each may be in a file that a variable with `_FILE` at its end
-names; white space around the contents is dropped, and the start warns if every user can read the file. Half a
-gateway's variables are an error that names the missing ones. [Gateways](gateways.md#where-to-find-the-credentials) says
-where to find them.
+Credentials are variables, never keys of config.json. Each may be in a file that a variable with `_FILE` at its end names.
+[Gateways](gateways.md#where-to-find-the-credentials) says where to find them.
 
 | of | variables |
 |---|---|
@@ -470,8 +462,7 @@ These variables, each of which may be in a file too, send [traces](../operate/mo
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects; credentials there work with
-a warning.
+Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects.
 
 ";
 

@@ -125,26 +125,24 @@ fn merged<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
 const INTRODUCTION: &str = "\
 # Errors
 
-A test makes this page from the server's own tables (`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). Do not edit it.
+<!-- generated from the server's tables: UPDATE_DOCS=1 cargo test --lib docs_errors_md -->
 
-`Retry-After` in the column HTTP says that the answer has this header: wait that long, then repeat the request. Below `/v2` it is
-`X-Onceward-Retry-After`, because Twilio sends none, and Twilio's Java library would repeat the POST by itself.
+With `Retry-After` in the column HTTP wait that long, then repeat the request. Below `/v2` the header is `X-Onceward-Retry-After`,
+because Twilio's Java library would repeat the POST by itself.
 
 ## All routes
 
-The server's common answers. The column `/v2` has the error code where the answer has the form of the Verify API. A row without a
-code does not occur below `/v2`. None of these answers means that a code was right. After 500, and after 503 because the store
-failed, a message may have been sent and a check may count. A head that is too large is 431, and a request that is not HTTP is
-400, both without a body.
+The column `/v2` has the error code of the Verify API; a row without one does not occur there. None of these answers means that a code
+was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. A head that is too
+large is 431, a request that is not HTTP 400, both without a body.
 
 ";
 
 const VERIFY_API: &str = "
 ## Verify API
 
-Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's. Where Twilio has none, the
-code is 20000 plus the HTTP status. Twilio documents no status for 60227, 60228, 60243 and 60411; this server answers 400.
-A wrong code is not an error: [checks](verify-api.md#verification-checks).
+Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's, or 20000 plus the HTTP status. A wrong
+code is not an error: [checks](verify-api.md#verification-checks).
 
 ";
 
@@ -159,8 +157,8 @@ the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl`
 const AS_BUILT: &str = "
 ### As built
 
-With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version. A new lockout has the whole
-lockout in `ttl`, in minutes, rounded up; later answers have the whole minutes that are left.
+With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version. A new lockout rounds `ttl` up to
+minutes, later answers round it down.
 
 ";
 
@@ -312,10 +310,10 @@ fn verify_api_errors() -> Vec<Row> {
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
     let others: [(v2::Error, Case); 17] = [
-        (v2::Error::missing("To"), "A required parameter is missing."),
+        (v2::Error::missing("To"), ""),
         (too_many(Item::Webhook, 10), "Delete one first."),
         (v2::Error::forbidden("the key lacks the scope admin"), "The key may not do this. Use another."),
-        (v2::Error::not_served("AccessTokens"), "Only Twilio has this resource."),
+        (v2::Error::not_served("AccessTokens"), ""),
         (of_registry(RegistryError::ReadOnly(read_only)), ""),
         (v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"), "Use another channel."),
         (v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"), ""),
@@ -375,10 +373,10 @@ fn sends() -> [SendOutcome; 10] {
     ]
 }
 
-const LIMITED_CASE: Case = "A verification that `/v2` began for this number has no message or no check left. \
-                            Use the Verify API for this number, or wait until that verification ends.";
-const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; `onceward guard explain` says why. Do not \
-                          retry: the operator can allow the number.";
+const LIMITED_CASE: Case =
+    "A verification that `/v2` began for this number has no message or no check left. Wait until it ends.";
+const GUARD_CASE: Case =
+    "The [guard](../concepts/guard.md): do not retry. `onceward guard explain` says why.";
 
 fn guarded(rule: Rule, until: Option<u64>) -> SendOutcome {
     SendOutcome::GuardRefused(GuardRefusal { rule, until: until.map(Timestamp::from_millis) })
@@ -390,19 +388,13 @@ fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
         SendOutcome::GuardRefused(refusal) => match refusal.rule {
-            Rule::CountryList => "The server does not send to this country; the operator can allow it.",
-            Rule::Budget => "The budget of messages or money is spent.",
-            Rule::Landline => {
-                "The number is a landline and cannot take text messages. Ask for a mobile number."
-            }
+            Rule::CountryList => "The server does not send to this country.",
+            Rule::Budget => "",
+            Rule::Landline => "A landline: ask for a mobile number.",
             _ => GUARD_CASE,
         },
-        SendOutcome::NumberRefused => {
-            "The number does not exist or cannot take messages. Ask for another number."
-        }
-        SendOutcome::GatewayFailed => {
-            "No gateway accepted the message in time. It may still arrive. A further send has a new code."
-        }
+        SendOutcome::NumberRefused => "The number cannot take messages.",
+        SendOutcome::GatewayFailed => "It may still arrive. A further send has a new code.",
     }
 }
 
@@ -435,10 +427,7 @@ fn check_case(outcome: &CheckOutcome) -> Case {
         }
         CheckOutcome::Locked { until } => locked_case(*until),
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
-        CheckOutcome::GatewayFailed => {
-            "The provider that holds the code did not say whether it is right. The check counts, unless the provider did \
-             not look at the code."
-        }
+        CheckOutcome::GatewayFailed => "The provider that holds the code did not answer. The check counts.",
     }
 }
 
@@ -486,17 +475,10 @@ fn refusals() -> [Refused; 23] {
 const fn refusal_case(refused: &Refused) -> Case {
     match refused {
         Refused::NotFound => {
-            "The verification was approved or canceled, has expired, or never existed: begin a new one. Or another \
-             resource does not exist."
+            "The verification has ended or never existed: begin a new one. Or another resource does not exist."
         }
-        Refused::Invalid(_) => {
-            "A parameter is malformed, out of its bounds, or not served. Or the provider says that the number does not \
-             exist or that its owner wants no messages."
-        }
+        Refused::Invalid(_) => "A parameter is wrong, or the provider refuses the number.",
         Refused::Text(TextError::UnknownTemplate(_)) => "Choose one of `GET /v2/Templates`.",
-        Refused::Text(TextError::OtherLanguage(_)) => {
-            "The built-in texts are in the languages of Twilio's list."
-        }
         Refused::Text(TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_)) => {
             "A value cannot stand in the message."
         }
@@ -505,43 +487,31 @@ const fn refusal_case(refused: &Refused) -> Case {
         }
         Refused::ChannelOff => "Use another channel.",
         Refused::NoChecksLeft { .. } => {
-            "No check is left. Canceling the verification allows a new one, unless the number is locked or stopped; \
-             then the account can end that."
+            "Canceling the verification allows a new one, unless the number is locked or stopped: `DELETE` the lockout."
         }
-        Refused::NoSendsLeft { .. } => {
-            "The verification has had all its messages. Canceling it allows a new one."
-        }
+        Refused::NoSendsLeft { .. } => "Canceling the verification allows a new one.",
         Refused::TooMany { .. } => {
-            "A rate limit is reached, the next message must wait (`CoolingDown`), a message \
-             with another code is on its way, too many long answers are being read, or too many webhook deliveries are \
-             pending."
+            "A rate limit, `CoolingDown`, a message with another code on its way, or too many long answers or webhook \
+             deliveries."
         }
-        Refused::BudgetSpent { .. } => {
-            "A budget of the key `guard` is spent. Raise it if these are your users."
-        }
+        Refused::BudgetSpent { .. } => "Raise the budget if these are your users.",
         Refused::Landline => "Use `Channel=call`.",
         Refused::Concurrent => {
             "More than 64 requests for this number are in progress, or its verification had five messages in its first second."
         }
-        Refused::Blocked => "The provider suspects fraud. Do not retry.",
+        Refused::Blocked => "Do not retry.",
         Refused::ByGuard => GUARD_CASE,
         Refused::Country => "The server or the provider does not send to this country. Allow it there.",
         Refused::GatewayFailed => {
-            "No gateway accepted the message or checked the code in time. The message may still arrive. A repeated send \
-             has the same code, unless the service has `Resend=new`."
+            "The message may still arrive. A repeated send has the same code, unless the service has `Resend=new`."
         }
-        Refused::OutOfService { .. } => {
-            "The circuit breaker of every gateway for this number is open. Nothing was sent."
-        }
-        Refused::Replaced => {
-            "A newer carried code for the number took the place of this one before a gateway was asked."
-        }
-        Refused::Ended => {
-            "The message of the first request may have been sent. The code expired or was voided since. Nothing was sent."
-        }
+        Refused::OutOfService { .. } | Refused::Replaced => "Nothing was sent.",
+        Refused::Ended => "Only the first request may have sent a message.",
         Refused::Unavailable(_) => "The server is overloaded or stopping.",
         // The message says all.
-        Refused::Text(TextError::MissingSubstitution(_) | TextError::OtherChannel { .. })
+        Refused::Text(
+            TextError::MissingSubstitution(_) | TextError::OtherChannel { .. } | TextError::OtherLanguage(_),
+        )
         | Refused::OtherRequest
         | Refused::StillAnswering => "",
     }
@@ -581,33 +551,28 @@ fn problems() -> [Problem; 27] {
 
 fn problem_case(problem: Problem) -> Case {
     match problem {
-        Problem::BadBody(_) => "The body is not what the route reads. Nothing is counted.",
+        Problem::BadBody(_) => "Nothing is counted.",
         Problem::Unauthenticated => "See [keys](../operate/keys.md).",
-        Problem::Forbidden => "The API key lacks the scope `verify`, or is for another service.",
+        Problem::Forbidden => "It lacks the scope `verify`, or is for another service.",
         Problem::CrossSite => "A browser sent the request. Call the API from your server.",
         Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
         Problem::CallbackUnavailable => "The server cannot take a callback now.",
-        Problem::NoNode => "No node owns the records, or the owner is not reached. Nothing was begun.",
-        Problem::BodyTooSlow => "The body took more than 10 s.",
+        Problem::NoNode => "Nothing was begun.",
+        Problem::BodyTooSlow | Problem::HeadTooSlow => "After 10 s.",
         Problem::Refused(Refusal::NumberBusy) => "More than 64 requests for this number.",
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::Numbers | LimitedTable::TestNumbers,
             ..
-        }) => {
-            "The service has as many numbers as `max-numbers` and other services leave it. This one is new."
-        }
+        }) => "`max-numbers` is reached, and the number is new.",
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions,
             ..
-        }) => {
-            "The service has as many idempotency keys, values of rate limits, or hosted sessions, as other services leave it."
-        }
+        }) => "The same for values of rate limits and hosted sessions.",
         Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
         Problem::Panicked => {
             "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
         }
         Problem::BadHead => "The head is incomplete, or is HTTP/2 without TLS.",
-        Problem::HeadTooSlow => "The head took more than 10 s.",
         Problem::TooManyConnections => "Reuse connections.",
         // The message says all.
         Problem::NotFound
