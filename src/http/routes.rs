@@ -277,7 +277,7 @@ static GUARD: ApiGroup = twilio(
 
 static SERVICES: ApiGroup = twilio(
     "Services",
-    "Namespaces with their own rules. API keys need the scope admin; only the account itself makes and deletes services.",
+    "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the key must be for all services.",
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services", ("CreateService", "Create a service"),
