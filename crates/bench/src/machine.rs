@@ -44,6 +44,26 @@ impl Processes {
         Some(self.cpu()?.saturating_sub(before?))
     }
 
+    /// How often the threads were woken so far (voluntary context switches), and how often those that write a journal
+    /// wrote: once for each commit of an onceward.
+    pub fn switches_and_writes(&self) -> (u64, u64) {
+        let (mut switches, mut writes) = (0, 0);
+        for id in &self.ids {
+            for thread in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
+                let field = |file: &str, name: &str| {
+                    let text = fs::read_to_string(thread.path().join(file)).ok()?;
+                    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+                };
+                switches += field("status", "voluntary_ctxt_switches:").unwrap_or_default();
+                let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+                if name.trim_end() == JOURNAL_THREAD {
+                    writes += field("io", "syscw:").unwrap_or_default();
+                }
+            }
+        }
+        (switches, writes)
+    }
+
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
         Some(self.sum(PAGES)? * page)
@@ -58,6 +78,9 @@ impl Processes {
         self.ids.iter().map(|id| stat(*id, field)).sum()
     }
 }
+
+/// The thread of an onceward that commits.
+const JOURNAL_THREAD: &str = "journal";
 
 /// Places in `/proc/<pid>/stat` after the name, which may contain anything.
 const PARENT: usize = 1;
@@ -129,6 +152,7 @@ mod tests {
         let all = Processes::with_children(std::process::id(), None);
         assert!(all.ids.contains(&std::process::id()) && all.ids.contains(&child.id()));
         assert!(all.cpu().is_some() && all.memory().unwrap() > 100_000);
+        assert!(all.switches_and_writes().0 > 0);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!((all.cpu(), all.memory()), (None, None), "one has ended");

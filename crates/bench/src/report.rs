@@ -20,9 +20,11 @@ const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and me
 /// Name in the summary, label, and how it is written.
 type Metric = (&'static str, &'static str, fn(f64) -> String);
 
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 15] = [
     ("requests_per_s", "requests/s", rate),
     ("cpu_us_per_request", "CPU per request", time),
+    ("wakeups_per_request", "wake-ups per request", fraction),
+    ("commits_per_request", "commits per request", fraction),
     ("p50_us", "p50", time),
     ("p90_us", "p90", time),
     ("p99_us", "p99", time),
@@ -127,6 +129,10 @@ pub fn count(count: u64) -> String {
 
 fn whole(count: f64) -> String {
     format!("{:.0}", HumanFloatCount(count))
+}
+
+fn fraction(count: f64) -> String {
+    format!("{count:.2}")
 }
 
 /// `29,112`, or `41.5` where a whole number would say too little.

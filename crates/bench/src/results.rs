@@ -270,7 +270,16 @@ pub mod tests {
         let window = |factor| Window {
             lasted_s: 2.0,
             kinds: vec![
-                kind(ALL, factor, &[("cpu_us_per_request", 26.0), ("memory_bytes", 20e6)]),
+                kind(
+                    ALL,
+                    factor,
+                    &[
+                        ("cpu_us_per_request", 26.0),
+                        ("wakeups_per_request", 0.5),
+                        ("commits_per_request", 0.1),
+                        ("memory_bytes", 20e6),
+                    ],
+                ),
                 kind("send", 1.0, &[]),
                 kind("check, <right> code", 1.0, &[]),
             ],

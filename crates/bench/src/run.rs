@@ -13,7 +13,7 @@ use crate::args::{Options, WARM_UP};
 use crate::machine::{self, Processes};
 use crate::mock::Mock;
 use crate::report::{count, rate, time};
-use crate::results::{Results, ServerResults, Window};
+use crate::results::{Results, ServerResults, Window, float};
 use crate::say;
 use crate::servers::{Setup, Target};
 
@@ -109,8 +109,11 @@ async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Result<
 
 /// One window for each server; they take turns to be first.
 async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) -> Result<()> {
-    let cpu = |target: &Target| target.processes.as_ref().and_then(Processes::cpu);
-    let before: Vec<_> = targets.iter().map(cpu).collect();
+    let usage = |target: &Target| {
+        let processes = target.processes.as_ref()?;
+        Some((processes.cpu()?, processes.switches_and_writes()))
+    };
+    let before: Vec<_> = targets.iter().map(usage).collect();
     for turn in 0..targets.len() {
         let which = (turn + round as usize) % targets.len();
         let target = &mut targets[which];
@@ -119,11 +122,22 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) ->
         target.results.windows.push(window);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.
-    for (Target { results, processes, .. }, before) in targets.iter_mut().zip(before) {
-        let used = processes.as_ref().and_then(|processes| processes.cpu_since(before));
-        let Some((window, used)) = results.windows.last_mut().zip(used) else { continue };
-        if let answers @ 1.0.. = window.figure("answers") {
-            window.kinds[0].figures.insert("cpu_us_per_request", used.as_secs_f64() * 1e6 / answers);
+    for (target, before) in targets.iter_mut().zip(before) {
+        let after = usage(target);
+        let Some(window) = target.results.windows.last_mut() else { continue };
+        let Some((before, after)) = before.zip(after) else { continue };
+        let answers = window.figure("answers");
+        if answers < 1.0 {
+            continue;
+        }
+        let ((cpu_before, (switches_before, writes_before)), (cpu, (switches, writes))) = (before, after);
+        let used = cpu.saturating_sub(cpu_before).as_secs_f64() * 1e6;
+        let per_request = |after: u64, before: u64| float(after.saturating_sub(before)) / answers;
+        let figures = &mut window.kinds[0].figures;
+        figures.insert("cpu_us_per_request", used / answers);
+        figures.insert("wakeups_per_request", per_request(switches, switches_before));
+        if writes > 0 {
+            figures.insert("commits_per_request", per_request(writes, writes_before));
         }
     }
     Ok(())
