@@ -234,15 +234,24 @@ impl PumpingGuard {
         !is_trusted && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
     }
 
+    /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.
+    pub fn is_off(&self, service: ServiceId) -> bool {
+        self.inner.rules(service).are_off() && !self.inner.guard().has_entries()
+    }
+
+    /// Refuses a message whose budget is spent.
+    pub fn require_budget(&self, message: Message<'_>) -> Result<(), GuardRefusal> {
+        let Some(spent) = self.inner.budgets.spent(message.service) else { return Ok(()) };
+        self.inner.report_spent_budget(message, &spent);
+        Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) })
+    }
+
     /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
     pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
         let (inner, now) = (&self.inner, self.inner.clock.now());
         let message = Message { service, number, channel, request_id };
-        if let Some(spent) = inner.budgets.spent(service) {
-            inner.report_spent_budget(message, &spent);
-            return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
-        }
+        self.require_budget(message)?;
         let verified = inner.known(service, number, now);
         let assessment = inner.guard().assess(signals, inner.rules(service), verified, now);
         for finding in &assessment.findings {

@@ -27,7 +27,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard, Rule, Ticket};
+use crate::guard::{ClientSignals, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -258,16 +258,23 @@ impl Verifier {
         let Some(guard) = self.delivery.guard().filter(|_| !key.is_test) else {
             return Ok(Ticket::default());
         };
-        let mut signals = client.about(key.service, key.number, *channel);
+        let NumberKey { service, number, .. } = key;
+        let request_id = request_id.map(|id| &**id);
+        // Otherwise each send would pay for the country and the type of its number.
+        if guard.is_off(service) && !client.refuses_landlines {
+            guard.require_budget(Message { service, number, channel: *channel, request_id })?;
+            return Ok(Ticket::default());
+        }
+        let mut signals = client.about(service, number, *channel);
         let is_landline = signals.number_type == NumberType::Landline;
         if is_landline && client.refuses_landlines && *channel == Channel::Sms {
             return Err(GuardRefusal { rule: Rule::Landline, until: None });
         }
-        if guard.refuses_landline(&signals) && self.delivery.calls_instead(key.service, key.number) {
+        if guard.refuses_landline(&signals) && self.delivery.calls_instead(service, number) {
             *channel = Channel::Call;
             signals.channel = *channel;
         }
-        guard.assess(&signals, request_id.map(|id| &**id))
+        guard.assess(&signals, request_id)
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.

@@ -452,6 +452,11 @@ impl Guard {
         self.entries.get(key).copied().filter(|entry| now < entry.until)
     }
 
+    /// Whether there is a manual entry, perhaps one that has ended.
+    pub fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// All manual entries.
     pub fn entries(&self, now: Timestamp) -> impl Iterator<Item = (Key, Entry)> {
         self.entries.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)

@@ -119,6 +119,13 @@ impl GuardRules {
         }
     }
 
+    /// Whether everything is off: then no message is refused or counted, but by a manual entry.
+    pub fn are_off(&self) -> bool {
+        let modes = [self.mode, self.number_types, self.landlines];
+        let lists_no_country = self.allowed_countries.is_none() && self.blocked_countries.is_empty();
+        lists_no_country && modes.iter().all(|mode| *mode == Mode::Off)
+    }
+
     /// The lists and types that a message breaks.
     pub fn fixed(
         &self,

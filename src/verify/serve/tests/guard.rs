@@ -144,6 +144,24 @@ async fn a_guard_that_records_lets_messages_pass() {
 }
 
 #[tokio::test]
+async fn with_every_rule_off_manual_entries_and_budgets_hold() {
+    let off = Some(Mode::Off);
+    let budget = Some(35);
+    let settings = GuardSettings { mode: off, number_types: off, landlines: off, ..GuardSettings::default() };
+    let world = paid(GuardSettings { messages_per_hour: budget, ..settings }).await;
+    sends(&world, PREMIUM).await.expect("sent");
+    assert_eq!(passed(&world, (0..30).map(|n| asking(phone(TJ + n)))).await, 30);
+
+    let by = || world.registry.author(Actor::Account, None);
+    let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
+    guard(&world).set_entry(prefix, Some(EntryAction::Block), 60, by()).await.expect("room");
+    assert_eq!(passed(&world, (30..33).map(|n| asking(phone(TJ + n)))).await, 0);
+    guard(&world).set_entry(prefix, None, 60, by()).await.expect("removed");
+    assert_eq!(passed(&world, (30..34).map(|n| asking(phone(TJ + n)))).await, 4);
+    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
+}
+
+#[tokio::test]
 async fn with_the_simulator_alone_there_are_no_allowances() {
     let world = World::guarded(GuardSettings::default(), "Simulator", json!({})).await;
     assert_eq!(passed(&world, (0..50).map(|n| asking(phone(TJ + n)))).await, 50);
