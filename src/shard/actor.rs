@@ -27,8 +27,8 @@ pub type ReadFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 pub enum ShardMessage {
     /// A command to decide.
     Command(Box<dyn Command>),
-    /// The result of the commit in flight.
-    Committed(Result<(), StoreError>),
+    /// The result of the commit in flight, and how long it took.
+    Committed(Result<(), StoreError>, Duration),
     /// Runs a function on the core, if memory is what the store has.
     Read(ReadFn),
     /// Attaches an index to a kind.
@@ -183,7 +183,10 @@ impl Actor for ShardActor {
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
             ShardMessage::Command(command) => core.submit(command, now),
-            ShardMessage::Committed(result) => core.committed(&result, now),
+            ShardMessage::Committed(result, took) => {
+                core.commit_took(took);
+                core.committed(&result, now);
+            }
             ShardMessage::Read(read) if core.owns_records() => read(core, now),
             ShardMessage::Follow(kind, index) => core.follow(kind, index),
             ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
@@ -221,9 +224,10 @@ impl Actor for ShardActor {
             let (shard, metrics) = (myself.clone(), Arc::clone(&state.shared.metrics));
             let (records, stopwatch) = (writes.len(), Stopwatch::start());
             let done = Box::new(move |result| {
-                metrics.commit(&CommitFacts { records, result: &result, took: stopwatch.elapsed() });
+                let took = stopwatch.elapsed();
+                metrics.commit(&CommitFacts { records, result: &result, took });
                 // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-                let _ = shard.cast(ShardMessage::Committed(result));
+                let _ = shard.cast(ShardMessage::Committed(result, took));
             });
             if core.commits_for_checkpoint() {
                 state.shared.store.commit_for_checkpoint(writes, done);

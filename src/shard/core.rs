@@ -160,7 +160,7 @@ impl Core {
             return command.refuse(Refusal::NumberBusy);
         }
         let alone = self.loads.add(&*command);
-        let waits = self.in_flight.is_some() || self.batch_delay.is_waiting();
+        let waits = self.in_flight.is_some() || self.batch_delay.is_waiting(self.waiting.len());
         if self.must_refuse(&*command) {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
@@ -250,7 +250,7 @@ impl Core {
             }
             self.finish_lazy_commit();
             self.tables.batch_applied();
-            self.batch_delay.after(commands.len());
+            self.batch_delay.after(commands.len(), self.waiting.len());
             for command in commands {
                 self.answer(command, now);
             }
@@ -302,6 +302,11 @@ impl Core {
     /// [`Core::batch_delay_ended`] when that time has passed.
     pub const fn enable_batch_delay(&mut self) {
         self.batch_delay.enable();
+    }
+
+    /// Notes how long the commit took whose result comes next: the wait before a batch depends on it.
+    pub const fn commit_took(&mut self, time: Duration) {
+        self.batch_delay.commit_took(time);
     }
 
     /// Takes the wait before the next batch, if one was set since the last call.
@@ -467,7 +472,11 @@ impl Core {
     /// Decides the waiting commands and prepares a commit if a change must be durable. Answers the commands that need
     /// no commit at once. The next iteration decides the commands that they added.
     fn begin_batch(&mut self, now: Timestamp) {
-        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.batch_delay.is_waiting() {
+        while !self.waiting.is_empty()
+            && self.in_flight.is_none()
+            && !self.batch_delay.is_waiting(self.waiting.len())
+        {
+            self.batch_delay.end();
             let mut changes = RecordChanges::default();
             let decided = self.decide_waiting(&mut changes, now);
             let commits = changes.values().any(|history| history.durable);

@@ -87,20 +87,25 @@ impl Loads {
     }
 }
 
-/// Delays the next batch of a busy shard, so that it contains more commands. A commit costs about as much processor
-/// time as two requests, independent of its size. A lone request is never delayed.
+/// Delays the next batch, so that it contains more commands. A commit costs about as much processor time as two requests,
+/// independent of its size. A lone client is never delayed.
 #[derive(Debug, Default)]
 pub struct BatchDelay {
     /// Whether the owner of the shard calls [`super::core::Core::batch_delay_ended`] when the wait is over.
     enabled: bool,
-    waiting: bool,
+    /// The commands that the next batch waits for.
+    wanted: usize,
     pending_timer: Option<Duration>,
+    /// The duration of the last commit.
+    commit: Duration,
 }
 
-/// The wait for each command of the batch before.
+/// A batch of this many commands or more is followed by a wait for each of its commands.
+const MANY_COMMANDS: usize = 6;
 const WAIT_PER_COMMAND: Duration = Duration::from_micros(10);
-/// A shorter wait than this is not worth a timer.
-const SHORTEST_WAIT: Duration = Duration::from_micros(40);
+/// After a smaller batch, the clients that it answered and those that wait may come together. The shard waits for them
+/// for as long as this many commits take.
+const COMMITS_WAITED: u32 = 2;
 /// A longer wait makes commits hardly any cheaper.
 const LONGEST_WAIT: Duration = Duration::from_micros(400);
 
@@ -110,19 +115,28 @@ impl BatchDelay {
         self.enabled = true;
     }
 
-    /// Sets the wait after a batch of `commands` commands.
-    pub fn after(&mut self, commands: usize) {
-        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
-        let wait = WAIT_PER_COMMAND.saturating_mul(commands).min(LONGEST_WAIT);
-        if self.enabled && wait >= SHORTEST_WAIT {
-            self.waiting = true;
-            self.pending_timer = Some(wait);
+    /// Notes how long the last commit took.
+    pub const fn commit_took(&mut self, time: Duration) {
+        self.commit = time;
+    }
+
+    /// Sets the wait after a batch of `answered` commands, while `waiting` others wait already.
+    pub fn after(&mut self, answered: usize, waiting: usize) {
+        let (wanted, wait) = if answered < MANY_COMMANDS {
+            (answered + waiting, self.commit.saturating_mul(COMMITS_WAITED))
+        } else {
+            let commands = u32::try_from(answered).unwrap_or(u32::MAX);
+            (usize::MAX, WAIT_PER_COMMAND.saturating_mul(commands))
+        };
+        if self.enabled && wanted > waiting.max(1) && !wait.is_zero() {
+            self.wanted = wanted;
+            self.pending_timer = Some(wait.min(LONGEST_WAIT));
         }
     }
 
-    /// Whether the next batch waits.
-    pub const fn is_waiting(&self) -> bool {
-        self.waiting
+    /// Whether the next batch waits, with so many commands in it.
+    pub const fn is_waiting(&self, commands: usize) -> bool {
+        commands < self.wanted
     }
 
     /// Takes the wait that the actor has to observe, if one was set.
@@ -132,7 +146,7 @@ impl BatchDelay {
 
     /// The wait is over.
     pub const fn end(&mut self) {
-        self.waiting = false;
+        self.wanted = 0;
     }
 }
 
@@ -141,24 +155,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lone_request_is_never_delayed_and_a_busy_shard_waits_a_moment() {
-        let wait_after = |commands| {
+    fn a_lone_client_is_never_delayed_and_a_busy_shard_waits_a_moment() {
+        let wait_after = |answered, waiting| {
             let mut delay = BatchDelay::default();
             delay.enable();
-            delay.after(commands);
-            delay.take()
+            delay.commit_took(Duration::from_micros(80));
+            delay.after(answered, waiting);
+            (delay.wanted, delay.take().map(|wait| wait.as_micros()))
         };
-        assert_eq!(wait_after(0), None);
-        assert_eq!(wait_after(3), None);
-        assert_eq!(wait_after(4), Some(Duration::from_micros(40)));
-        assert_eq!(wait_after(12), Some(Duration::from_micros(120)));
-        assert_eq!(wait_after(usize::MAX), Some(LONGEST_WAIT));
+        assert_eq!([wait_after(0, 0), wait_after(1, 0), wait_after(0, 5)], [(0, None); 3]);
+        assert_eq!(wait_after(1, 1), (2, Some(160)));
+        assert_eq!(wait_after(3, 2), (5, Some(160)));
+        assert_eq!(wait_after(12, 9), (usize::MAX, Some(120)));
+        assert_eq!(wait_after(usize::MAX, 0), (usize::MAX, Some(400)));
+    }
+
+    #[test]
+    fn a_batch_waits_until_it_has_the_wanted_commands() {
+        let mut delay = BatchDelay::default();
+        delay.enable();
+        delay.commit_took(Duration::from_secs(1));
+        delay.after(2, 1);
+        assert_eq!(delay.take(), Some(LONGEST_WAIT));
+        assert!(delay.is_waiting(2) && !delay.is_waiting(3));
+        delay.end();
+        assert!(!delay.is_waiting(0));
     }
 
     #[test]
     fn without_a_timer_no_batch_waits() {
         let mut delay = BatchDelay::default();
-        delay.after(100);
-        assert!(!delay.is_waiting() && delay.take().is_none());
+        delay.commit_took(Duration::from_micros(80));
+        delay.after(100, 0);
+        assert!(!delay.is_waiting(0) && delay.take().is_none());
     }
 }
