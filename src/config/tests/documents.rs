@@ -378,7 +378,8 @@ const SECTIONS: [Section; 12] = [
     },
 ];
 
-const EXPOSED: &str = "An address other than `127.0.0.0/8`, `::1` or `localhost` needs [a key, the account's credentials or
+const EXPOSED: &str =
+    "An address other than `127.0.0.0/8`, `::1` or `localhost` needs [a key, the account's credentials or
 `allow-unauthenticated`](../operate/deploy.md#callers-on-other-machines).
 ";
 
