@@ -28,21 +28,21 @@ use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Tran
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
 
-/// Without an outcome for so long the guard does not expect any.
-const OUTCOMES_COUNT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A service that carries no code for so long is forgotten.
+/// The guard expects outcomes of a service for this time after the last one.
+const OUTCOMES_EXPECTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A service that carries no code for this time is forgotten.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// An outcome of a message counts for so long.
+/// The outcome of a message counts within this time.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
-/// A use is written again after this time.
+/// How often a use is written.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
-/// Records that are read at once.
+/// Records read at a time.
 const PAGE: usize = 64;
 
 /// A request to carry a code.
 #[derive(Debug)]
 pub struct CarryRequest {
-    /// The recipient, no test number.
+    /// The recipient; not a test number.
     pub key: NumberKey,
     /// The code.
     pub code: Code,
@@ -52,26 +52,29 @@ pub struct CarryRequest {
     pub style: MessageStyle,
     /// How long the code can be used.
     pub life: Duration,
+    /// How long a repetition sends nothing, if this is longer than the life.
+    pub remembered_for: Duration,
     /// How long the caller waits. The service may have a shorter send budget.
     pub within: Duration,
-    /// What the request says to the pumping guard.
+    /// What the pumping guard knows of the client.
     pub client: ClientSignals,
-    /// Remembers the code.
+    /// Remembers the number and the code, for repetitions.
     pub of_code: RequestKey,
-    /// Remembers the last message to the number.
+    /// Remembers the last message to the number, for its outcome.
     pub of_number: RequestKey,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }
 
-/// When a service carried codes, and when it learned of an outcome. It says whether the guard can learn from its messages.
+/// When a service last carried a code, and when it last reported an outcome. Without outcomes the guard cannot learn from
+/// its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CarryUse {
     /// The service.
     pub service: ServiceId,
-    /// The last message, give or take an hour.
+    /// The last message; up to an hour too early.
     pub carried: Timestamp,
-    /// The last outcome, give or take an hour.
+    /// The last outcome; up to an hour too early.
     pub outcome: Option<Timestamp>,
 }
 
@@ -85,13 +88,13 @@ impl Record for CarryUse {
 }
 
 impl CarryUse {
-    /// Whether outcomes come. Without them the guard only knows the messages.
+    /// Whether the service reports outcomes.
     pub fn has_outcomes(&self, now: Timestamp) -> bool {
-        self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_COUNT))
+        self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_EXPECTED_FOR))
     }
 }
 
-/// The message that is being carried to each number, by the id of its attempts. A newer one takes the place of an older one.
+/// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
 #[derive(Clone, Default)]
 pub(super) struct InProgress(Arc<Mutex<HashMap<NumberKey, u64>>>);
 
@@ -130,8 +133,8 @@ impl Drop for Carrying<'_> {
 }
 
 impl Verifier {
-    /// Carries a code and waits until a gateway has accepted the message. Also returns the last attempt. The caller lets one
-    /// request for a number and a code through at a time.
+    /// Carries a code and waits until a gateway has accepted the message. Also returns the last attempt. The caller must not
+    /// carry the same code to a number twice at a time.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
@@ -139,7 +142,7 @@ impl Verifier {
         &self,
         request: CarryRequest,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
-        let CarryRequest { key, code, channel, style, life, within, .. } = request;
+        let CarryRequest { key, code, channel, style, life, remembered_for, within, .. } = request;
         let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
         let _permit = self.limit.acquire(key.service, true)?;
         if self.delivery.is_overloaded(key.service, key.number, channel) {
@@ -182,7 +185,7 @@ impl Verifier {
         };
         let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id: salt.id() };
         carrying.messages.messages().insert(key, carrying.id);
-        // What the guard has taken must not stay taken without a reason.
+        // After a panic the attempts are still settled, and the allowance of the guard with them.
         let delivering = AssertUnwindSafe(self.delivery.deliver(&job, &carrying)).catch_unwind().await;
         drop(carrying);
         let delivered = delivering.unwrap_or_else(|_panic| {
@@ -192,12 +195,12 @@ impl Verifier {
             Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
         });
         facts::count_send(&self.deps.metrics, key, channel, true, &delivered);
-        let keys = (request.of_code, request.of_number);
+        let keys = (request.of_code, remembered_for, request.of_number);
         let (reply, last) = self.end_carry(key, job, salt, delivered, keys).await?;
         Ok((reply, last.map(|attempt| AttemptId { key: log, attempt })))
     }
 
-    /// Reserves a record for the attempts, which receipts of them find.
+    /// Reserves the log of the attempts, in which receipts find them.
     async fn begin_carry(&self, key: NumberKey) -> Result<(Salt, AttemptLogKey, u8), Refusal> {
         let settings = self.deps.attempt_log;
         let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
@@ -210,14 +213,14 @@ impl Verifier {
         begun.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// Records the attempts, and durably a message that a gateway accepted.
+    /// Records the attempts, and remembers a message that a gateway accepted.
     async fn end_carry(
         &self,
         key: NumberKey,
         job: Job,
         salt: Salt,
         delivered: Delivered,
-        (of_code, of_number): (RequestKey, RequestKey),
+        (of_code, remembered_for, of_number): (RequestKey, Duration, RequestKey),
     ) -> Result<(Reply<SendOutcome>, Option<u8>), Refusal> {
         let (settings, now) = (self.deps.attempt_log, self.now());
         let outcome = match &delivered.result {
@@ -243,13 +246,14 @@ impl Verifier {
             let ended = EndedSend { salt, expires: *expires, style, purpose, first_attempt, delivered };
             AttemptLogWriter::new(view, *log, settings).settle(key.number, ended);
             if is_sent {
-                of_code.remember(salt.id(), *channel, expires.since(view.now()), view);
+                let life = expires.since(view.now());
+                of_code.remember(salt.id(), *channel, life.max(remembered_for), view);
                 of_number.remember(salt.id(), *channel, OUTCOME_WITHIN, view);
             }
             Ok::<_, Refusal>(())
         });
         decided.await.unwrap_or(Err(Refusal::Stopping))?;
-        // A shard that restarts says nothing; a later message is noted.
+        // While the shard of the use restarts, nothing is written: a later message is.
         if is_sent
             && let Ok(service_use) = self.carry_use(key.service).await
             && service_use.is_none_or(|of| now.since(of.carried) > WRITTEN_EVERY)
@@ -264,8 +268,8 @@ impl Verifier {
         self.deps.metrics.not_sent(Recipient { service, number, is_test }, ticket);
     }
 
-    /// The number was verified by the code of its last carried message. `false` without such a message within a day, or if its
-    /// outcome is known.
+    /// Notes that the number was verified by the code of its last carried message. Returns `false` if there was no message
+    /// within a day, or if its outcome is known.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
@@ -314,7 +318,7 @@ impl Verifier {
 
     fn write_use(&self, service_use: CarryUse) {
         let subject = self.use_subject(service_use.service);
-        // It is written again with a later message if this shard does not run.
+        // If the shard does not run, a later message writes the use.
         drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {
             view.put(subject.id, Some(&service_use), Durability::Lazy);
             Ok::<_, Refusal>(())

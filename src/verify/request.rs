@@ -61,6 +61,8 @@ pub struct CarryCode {
     pub substitutions: BTreeMap<String, String>,
     /// How long the code can be used; `None` for the life of the service's own codes.
     pub life: Option<Duration>,
+    /// How long a repetition sends nothing, if this is longer than the life.
+    pub remembered_for: Duration,
     /// How long the caller waits; `None` for as long as the server takes.
     pub within: Option<Duration>,
     /// The device's address.

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, told};
+use crate::support::{HttpResponse, Reply, Setup, Shifted, V2, World, basic, told};
 
 const TO: &str = "+14155550100";
 /// The secrets of two Supabase projects, the second one with its old one.
@@ -22,13 +22,16 @@ const ZITADEL: &str = "zitadel-signing-key-0123456789ab";
 const LOGTO: &str = "logto-signing-key-0123456789abcd";
 
 async fn world() -> World {
+    World::of(configured(Setup::new())).await
+}
+
+fn configured(setup: Setup) -> Setup {
     let [one, two, old] = SUPABASE;
-    let setup = V2::account(Setup::new())
+    V2::account(setup)
         .config("services", json!({ "shop": { "friendly-name": "Acme Shop", "code-life": "5m" } }))
         .env("SUPABASE_HOOK_SECRETS", format!("{one}|shop:{two}|shop:{old}"))
         .env("ZITADEL_HOOK_KEYS", ZITADEL)
-        .env("LOGTO_HOOK_KEYS", format!("shop:{LOGTO}"));
-    World::of(setup).await
+        .env("LOGTO_HOOK_KEYS", format!("shop:{LOGTO}"))
 }
 
 fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
@@ -154,6 +157,54 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
     for secret in SUPABASE.iter().chain(&[ZITADEL, LOGTO]) {
         assert!(!output.contains(secret.trim_start_matches("v1,whsec_")));
     }
+}
+
+#[tokio::test]
+async fn a_replayed_hook_sends_nothing_while_its_signature_is_valid() {
+    let services = json!({ "shop": { "friendly-name": "Acme Shop", "code-life": "1m" } });
+    let (clock, setup) = Shifted::over(configured(Setup::new()).config("services", services));
+    let world = World::of(setup).await;
+    let (signed, body) = (ago(0), of_supabase(&TO[1..], "", "123456"));
+    let sent = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
+    assert_eq!(sent.status(), 200, "{}", sent.text());
+    clock.by(270);
+    let (world, _) = world.restart().await;
+    let replayed = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
+    assert_eq!((replayed.status(), replayed.json()), (200, json!({})), "{}", replayed.text());
+    assert_eq!(world.twilio.received_for(TO).len(), 1);
+}
+
+#[tokio::test]
+async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
+    let world = world().await;
+    let forged = "v1,whsec_YW4tYXR0YWNrZXItaGFzLWFub3RoZXItc2VjcmV0";
+    let unreadable = r#"{"user": {}, "sms": {"secret": "778899"}}"#;
+    // All within a second or two: no line waits for another hook's.
+    supabase(&world, &[forged], &ago(0), unreadable, unreadable).await;
+    supabase(&world, &SUPABASE[..1], &ago(0), unreadable, unreadable).await;
+    zitadel(&world, "another-signing-key-0123456789ab", &ago(0), &of_zitadel()).await;
+    zitadel(&world, ZITADEL, &ago(0), r#"{"args": 778899}"#).await;
+    logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await;
+    let (sid, secret) = key(&world).await;
+    let authorization = basic(&sid, &secret);
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let body = json!({ "to": "778899", "payload": { "code": "123456" } }).to_string();
+    assert_eq!(world.post_with("/hooks/logto", &headers, body).await.status(), 400);
+    world.server.signal(rustix::process::Signal::TERM);
+    let output = world.server.ended().await.output;
+    let refused: Vec<_> = output.lines().filter(|line| line.contains("hook refused")).collect();
+    for (hook, reason) in [
+        ("supabase", "no key has made the signature"),
+        ("supabase", "payload: missing field `otp` at line 1 column"),
+        ("zitadel", "no key has made the signature"),
+        ("zitadel", "payload: a value of another type at line 1 column"),
+        ("logto/events", "the timestamp is too old"),
+        ("logto", "The phone number is not in E.164 form."),
+    ] {
+        let is_meant = |line: &&&str| line.contains(reason) && line.contains(&format!("\"hook\":\"{hook}\""));
+        assert_eq!(refused.iter().filter(is_meant).count(), 1, "{hook} {reason} in {output}");
+    }
+    assert!(!output.contains("778899"), "{output}");
 }
 
 // zitadel/zitadel@5982636 docs/docs/guides/manage/customize/notification-providers.mdx, which shows an email;

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Message, Refused, Signed, body, carry, header, json, keyed, outcome, signed, v2};
+use super::{
+    Message, Refused, Signed, answer, body, carry, header, keyed, outcome, read_payload, signed, v2,
+};
 use crate::domain::Timestamp;
 use crate::http::response::{Problem, Response};
 use crate::http::service::Call;
 
-/// The connector waits for as long as the connection lasts; a person does not.
+/// The connector has no time limit of its own. This is about as long as a person waits.
 const WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -45,13 +46,14 @@ struct User {
 
 /// `POST /hooks/logto`: a message.
 pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    Ok(answer(try_send(call).await))
+    let done = try_send(call).await;
+    Ok(answer(call, "logto", done))
 }
 
 async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
     let service = keyed(call)?;
     let body = body(call).await?;
-    let Sms { to, payload, ip } = json(&body)?;
+    let Sms { to, payload, ip } = read_payload(&body)?;
     let message = Message {
         to: &to,
         code: &payload.code,
@@ -65,18 +67,18 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
 
 /// `POST /hooks/logto/events`: a user has signed in or registered.
 pub async fn event(call: &mut Call<'_>) -> Result<Response, Problem> {
-    Ok(answer(try_event(call).await))
+    let done = try_event(call).await;
+    Ok(answer(call, "logto/events", done))
 }
 
 async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
     let body = body(call).await?;
-    let event = json::<Event>(&body);
+    let event = read_payload::<Event>(&body);
     let at = event.as_ref().ok().and_then(|event| Timestamp::parse_day_or_moment(&event.created_at));
     let given = super::bytes_of_hex(header(call, "logto-signature-sha-256"));
     let service = signed(
         call,
         &Signed {
-            hook: "logto",
             keys: &v2(call)?.hooks.logto,
             at: at.map(|at| at.as_millis() / 1_000),
             parts: &[&body],
@@ -85,16 +87,9 @@ async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
     )?;
     let Event { kind, user, .. } = event?;
     let phone = user.and_then(|user| user.primary_phone).filter(|phone| !phone.is_empty());
-    // A sign-in by other means has no message whose outcome it could be.
+    // A user without a number did not sign in by a message.
     if let (Some(phone), "PostSignIn" | "PostRegister") = (phone, kind.as_str()) {
         outcome(call, &service, &phone).await?;
     }
     Ok(())
-}
-
-fn answer(done: Result<(), Refused>) -> Response {
-    match done {
-        Ok(()) => Response::ok(&json!({})),
-        Err(refused) => refused.answer(refused.status, &json!({ "message": refused.message })),
-    }
 }

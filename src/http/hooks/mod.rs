@@ -1,5 +1,5 @@
-//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and has it carried. One
-//! file for a system has its payload, its signature and its answer. Here is what they share.
+//! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it. A file
+//! for each system has its payload, its signature and its answer; this one has what they share.
 
 pub mod logto;
 pub mod okta;
@@ -9,13 +9,14 @@ pub mod zitadel;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde_json::json;
 use sha2::Sha256;
 use tracing::{debug, info};
 
@@ -26,27 +27,57 @@ use super::v2::{Error, V2};
 use crate::config::HookKey;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Timestamp};
 use crate::guard::ClientSignals;
+use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 use crate::registry::{Scope, Service, TextError};
 use crate::verify::{self, CarriedMessage, CarryCode};
 
 /// The largest difference between the time of a signature and the clock, either way.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// How long a signed request can be replayed: its time may be ahead of the clock by the tolerance.
+const REPLAYABLE: Duration = TOLERANCE.saturating_mul(2);
+
+/// Logs refused hooks, once a second for each hook and status: one system's errors do not hide another's, and requests of
+/// strangers do not hide what is wrong with signed ones.
+#[derive(Default)]
+pub struct RefusalLog(Mutex<BTreeMap<(&'static str, StatusCode), OncePerSecond>>);
+
+impl RefusalLog {
+    fn note(&self, hook: &'static str, status: StatusCode, log: impl Fn(u64) + Send + 'static) {
+        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.entry((hook, status)).or_default().note(log);
+    }
+}
 
 /// Why a hook was not carried out.
 pub struct Refused {
     pub status: StatusCode,
     /// Repeats nothing that was sent.
     pub message: Cow<'static, str>,
+    /// For the operator's log, if the system or its hook is configured wrongly. Repeats nothing that was sent.
+    reason: Option<Cow<'static, str>>,
 }
 
 impl Refused {
-    fn new(status: StatusCode, message: &'static str) -> Self {
-        Self { status, message: message.into() }
+    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self { status, reason: Some(message.clone()), message }
     }
 
-    /// The answer with this body, and why for metrics.
-    fn answer(&self, status: StatusCode, body: &impl serde::Serialize) -> Response {
+    /// The answer with this body. Notes why for metrics and the log.
+    fn answer(
+        &self,
+        call: &Call<'_>,
+        hook: &'static str,
+        status: StatusCode,
+        body: &impl serde::Serialize,
+    ) -> Response {
+        if let (Some(reason), Some(v2)) = (self.reason.clone(), call.deps.v2.get()) {
+            let request_id = call.request_id.to_owned();
+            v2.refused_hooks.note(hook, self.status, move |count| {
+                info!(request_id, hook, %reason, count, "hook refused");
+            });
+        }
         let reason = match self.status {
             StatusCode::UNAUTHORIZED => NotServed::Unauthenticated,
             StatusCode::FORBIDDEN => NotServed::Forbidden,
@@ -57,40 +88,47 @@ impl Refused {
     }
 }
 
-/// A code that a hook brings, and whose it is.
+/// A code to carry, as a hook's payload describes it.
 pub struct Message<'a> {
-    /// The number; without + as some systems keep it.
+    /// The number; some systems leave out the +.
     pub to: &'a str,
     pub code: &'a str,
     pub channel: Option<Channel>,
     pub locale: Option<&'a str>,
     pub address: Option<&'a str>,
-    /// How long the system waits, less what the way takes.
+    /// How long the system waits, less the time on the network.
     pub within: Duration,
 }
 
-/// The time and the signatures that came with a body.
+/// A body with its time and its signatures.
 pub struct Signed<'a> {
-    /// The name of the hook, for the log.
-    pub hook: &'static str,
+    /// The keys of the system.
     pub keys: &'a [HookKey],
-    /// Seconds since 1970; `None` if none can be read.
+    /// Seconds since 1970; `None` if the request has no time that can be read.
     pub at: Option<u64>,
-    /// What is signed.
+    /// The signed bytes, one part after the other.
     pub parts: &'a [&'a [u8]],
     pub signatures: &'a [Vec<u8>],
+}
+
+/// The answer of a system that reads only the status: an error has its message in `message`.
+fn answer(call: &Call<'_>, hook: &'static str, done: Result<(), Refused>) -> Response {
+    match done {
+        Ok(()) => Response::ok(&json!({})),
+        Err(refused) => refused.answer(call, hook, refused.status, &json!({ "message": refused.message })),
+    }
 }
 
 fn v2<'a>(call: &Call<'a>) -> Result<&'a V2, Refused> {
     call.deps.v2.get().ok_or_else(|| Problem::Refused(Refusal::Starting).into())
 }
 
-/// The body of a request whose sender is not known yet.
+/// Reads the body of a request whose sender may still be unknown.
 async fn body(call: &mut Call<'_>) -> Result<Bytes, Refused> {
     Ok(call.read_body().await?)
 }
 
-/// The value of a header that came once.
+/// The value of a header; empty unless it came exactly once.
 fn header<'a>(call: &Call<'a>, name: &'static str) -> &'a str {
     let name = hyper::header::HeaderName::from_static(name);
     request::only(&call.head.headers, &name).unwrap_or_default()
@@ -99,10 +137,10 @@ fn header<'a>(call: &Call<'a>, name: &'static str) -> &'a str {
 /// The service whose key has signed the body.
 ///
 /// # Errors
-/// 401 for another signature, and for one that is too old. Both are logged.
+/// 401 for a wrong signature, and for one that is too old.
 fn signed(call: &Call<'_>, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
     let v2 = v2(call)?;
-    let Signed { hook, keys, at, parts, signatures } = *signed;
+    let Signed { keys, at, parts, signatures } = *signed;
     let mac_of = |key: &HookKey| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?;
         for part in parts {
@@ -127,9 +165,8 @@ fn signed(call: &Call<'_>, signed: &Signed<'_>) -> Result<Arc<Service>, Refused>
             None => "the key names no service by its id, its name in config.json, or default",
         },
     };
-    let request_id = call.request_id.to_owned();
-    v2.unsigned_hooks.note(move |count| info!(request_id, hook, reason, count, "hook refused"));
-    Err(Refused::new(StatusCode::UNAUTHORIZED, "The signature is wrong or too old."))
+    let message = "The signature is wrong or too old.";
+    Err(Refused { reason: Some(reason.into()), ..Refused::new(StatusCode::UNAUTHORIZED, message) })
 }
 
 /// The service of the API key in the header Authorization. A key for all services is for the default one.
@@ -148,26 +185,41 @@ fn keyed(call: &mut Call<'_>) -> Result<Arc<Service>, Refused> {
     Ok(service)
 }
 
-/// The bytes that hexadecimal digits spell.
+/// Decodes hexadecimal digits.
 fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     let is_hex = hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
     is_hex.then(|| (0..hex.len()).step_by(2).map(byte).collect())?
 }
 
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
-    let unreadable = "The body is not what this hook of the system sends.";
-    serde_json::from_slice(body).map_err(|_| Refused::new(StatusCode::BAD_REQUEST, unreadable))
+/// Reads a payload.
+fn read_payload<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| {
+        let message = "The body is not what this hook of the system sends.";
+        let reason = format!("payload: {}", what_is_wrong(&error));
+        Refused { reason: Some(reason.into()), ..Refused::new(StatusCode::BAD_REQUEST, message) }
+    })
 }
 
-/// A number as identity systems keep it: some without +.
+/// What is wrong with a payload, without anything that was sent.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // These messages only name a field of ours. Others can quote the payload.
+    if ["missing field", "duplicate field"].iter().any(|ours| text.starts_with(ours)) {
+        return text;
+    }
+    let what = if error.is_data() { "a value of another type" } else { "not JSON" };
+    format!("{what} at line {} column {}", error.line(), error.column())
+}
+
+/// Reads a number in E.164 form. Some identity systems leave out the +.
 fn number(text: &str) -> Result<PhoneNumber, Refused> {
     let with_plus = if text.starts_with('+') { text.to_owned() } else { format!("+{text}") };
     PhoneNumber::parse(&with_plus, None)
         .map_err(|_| Refused::new(StatusCode::BAD_REQUEST, "The phone number is not in E.164 form."))
 }
 
-/// Has a code carried. A language without a text is left to the service.
+/// Carries a code. If the service has no text in the system's language, the service's own language is used.
 async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Result<CarriedMessage, Refused> {
     let v2 = v2(call)?;
     let (to, code) = (number(message.to)?, message.code);
@@ -176,7 +228,7 @@ async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Res
     })?;
     if let Some(channel) = message.channel.filter(|channel| !call.deps.channels.contains(channel)) {
         let message = format!("No gateway serves the channel {}.", channel.as_str());
-        return Err(Refused { status: StatusCode::BAD_REQUEST, message: message.into() });
+        return Err(Refused::new(StatusCode::BAD_REQUEST, message));
     }
     let address = message.address.and_then(|address| address.parse::<IpAddr>().ok());
     let in_language = |locale| CarryCode {
@@ -187,6 +239,7 @@ async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Res
         template: None,
         substitutions: BTreeMap::new(),
         life: None,
+        remembered_for: REPLAYABLE,
         within: Some(message.within),
         client: ClientSignals { address, ..ClientSignals::default() },
         request_id: Some(call.traced_id()),
@@ -201,7 +254,7 @@ async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Res
     Ok(carried)
 }
 
-/// Another system has verified the number.
+/// Notes that another system has verified the number.
 async fn outcome(call: &Call<'_>, service: &Service, to: &str) -> Result<bool, Refused> {
     let v2 = v2(call)?;
     let outcome = v2.verifications.outcome(service.id, number(to)?).await;
@@ -210,13 +263,13 @@ async fn outcome(call: &Call<'_>, service: &Service, to: &str) -> Result<bool, R
 
 fn of_error(v2: &V2, refused: verify::Refused) -> Refused {
     let (status, message) = Error::from(refused).status_and_message((v2.now)());
-    Refused { status, message }
+    Refused { status, message, reason: None }
 }
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
         let (status, message) = problem.status_and_message();
-        Self { status, message }
+        Self { status, message, reason: None }
     }
 }
 
@@ -230,5 +283,24 @@ mod tests {
             assert_eq!(number(text).ok().map(PhoneNumber::e164), Some("+14155552671".to_owned()));
         }
         assert!(number("").is_err() && number("owl").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_payload_repeats_nothing_of_it() {
+        #[derive(Debug, Deserialize)]
+        struct Payload {
+            #[expect(dead_code, reason = "only read")]
+            code: String,
+        }
+        for (body, expected) in [
+            (r#"{"secret": 1}"#, "payload: missing field `code` at line 1 column 13"),
+            (r#"{"code": "secret"#, "payload: not JSON at line 1 column 16"),
+            (r#"{"code": ["secret"]}"#, "payload: a value of another type at line 1 column 9"),
+            (r#"{"code": "secret", "code": 2}"#, "payload: duplicate field `code` at line 1 column 25"),
+            (r#""secret""#, "payload: a value of another type at line 1 column 8"),
+        ] {
+            let refused = read_payload::<Payload>(body.as_bytes()).expect_err(body);
+            assert_eq!(refused.reason.as_deref(), Some(expected), "{body}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Message, Refused, body, carry, json, keyed};
+use super::{Message, Refused, body, carry, keyed, read_payload};
 use crate::domain::Channel;
 use crate::http::response::{Problem, Response};
 use crate::http::service::Call;
@@ -57,10 +57,8 @@ pub async fn send(call: &mut Call<'_>) -> Result<Response, Problem> {
         Err(refused) => {
             let summary = "onceward did not send the code";
             let cause = json!({ "errorSummary": refused.message, "reason": refused.message });
-            refused.answer(
-                refused.status,
-                &json!({ "error": { "errorSummary": summary, "errorCauses": [cause] } }),
-            )
+            let body = json!({ "error": { "errorSummary": summary, "errorCauses": [cause] } });
+            refused.answer(call, "okta", refused.status, &body)
         }
     })
 }
@@ -68,7 +66,7 @@ pub async fn send(call: &mut Call<'_>) -> Result<Response, Problem> {
 async fn try_send(call: &mut Call<'_>) -> Result<CarriedMessage, Refused> {
     let service = keyed(call)?;
     let body = body(call).await?;
-    let Payload { data: Data { message_profile, context } } = json(&body)?;
+    let Payload { data: Data { message_profile, context } } = read_payload(&body)?;
     let is_text = message_profile.delivery_channel.eq_ignore_ascii_case("sms");
     let address = context.and_then(|context| context.request?.ip_address);
     let message = Message {

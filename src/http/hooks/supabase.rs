@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Message, Refused, Signed, body, carry, header, json, signed, v2};
+use super::{Message, Refused, Signed, body, carry, header, read_payload, signed, v2};
 use crate::http::response::{Problem, Response};
 use crate::http::service::Call;
 
@@ -49,7 +49,8 @@ pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
             let error =
                 json!({ "error": { "http_code": refused.status.as_u16(), "message": refused.message } });
             let is_unsigned = refused.status == StatusCode::UNAUTHORIZED;
-            refused.answer(if is_unsigned { refused.status } else { StatusCode::OK }, &error)
+            let status = if is_unsigned { refused.status } else { StatusCode::OK };
+            refused.answer(call, "supabase", status, &error)
         }
     })
 }
@@ -62,14 +63,13 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
     let service = signed(
         call,
         &Signed {
-            hook: "supabase",
             keys: &v2(call)?.hooks.supabase,
             at: at.parse().ok(),
             parts: &[id.as_bytes(), b".", at.as_bytes(), b".", &body],
             signatures: &given.collect::<Vec<_>>(),
         },
     )?;
-    let Payload { user, sms, metadata } = json(&body)?;
+    let Payload { user, sms, metadata } = read_payload(&body)?;
     let new = sms.phone.filter(|phone| !phone.is_empty());
     let address = metadata.and_then(|metadata| metadata.ip_address);
     let message = Message {

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Message, Refused, Signed, body, carry, header, json, signed, v2};
+use super::{Message, Refused, Signed, answer, body, carry, header, read_payload, signed, v2};
 use crate::http::response::{Problem, Response};
 use crate::http::service::Call;
 
@@ -32,10 +31,8 @@ struct Args {
 
 /// `POST /hooks/zitadel`.
 pub async fn send_sms(call: &mut Call<'_>) -> Result<Response, Problem> {
-    Ok(match try_send(call).await {
-        Ok(()) => Response::ok(&json!({})),
-        Err(refused) => refused.answer(refused.status, &json!({ "message": refused.message })),
-    })
+    let done = try_send(call).await;
+    Ok(answer(call, "zitadel", done))
 }
 
 async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
@@ -46,14 +43,13 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
     let service = signed(
         call,
         &Signed {
-            hook: "zitadel",
             keys: &v2(call)?.hooks.zitadel,
             at: at.parse().ok(),
             parts: &[at.as_bytes(), b".", &body],
             signatures: &given.filter_map(|(_, hex)| super::bytes_of_hex(hex)).collect::<Vec<_>>(),
         },
     )?;
-    let Payload { context_info, args } = json(&body)?;
+    let Payload { context_info, args } = read_payload(&body)?;
     let message = Message {
         to: &context_info.recipient_phone_number,
         code: &args.code,

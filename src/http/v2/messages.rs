@@ -111,6 +111,7 @@ pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> 
         template: new.template,
         substitutions: new.substitutions.unwrap_or_default(),
         life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
+        remembered_for: Duration::ZERO,
         within: None,
         client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
         request_id: Some(request.traced_id()),

@@ -33,6 +33,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
+use super::hooks::RefusalLog;
 use super::local::Local;
 use super::request::{self, LocalUser};
 use super::response::{ErrorFormat, Problem, Response};
@@ -73,8 +74,8 @@ pub struct V2 {
     pub hosted: Option<HostedSessions>,
     /// The keys by which identity systems sign hooks.
     pub hooks: HookSettings,
-    /// Hooks with a wrong signature.
-    pub unsigned_hooks: OncePerSecond,
+    /// The limits on log lines about refused hooks.
+    pub refused_hooks: RefusalLog,
     unauthenticated: OncePerSecond,
 }
 
@@ -87,8 +88,6 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let (unsigned_hooks, unauthenticated) = <(OncePerSecond, OncePerSecond)>::default();
-        let hooks = HookSettings::default();
         Self {
             verifications,
             registry,
@@ -97,9 +96,9 @@ impl V2 {
             now,
             local: None,
             hosted: None,
-            hooks,
-            unsigned_hooks,
-            unauthenticated,
+            hooks: HookSettings::default(),
+            refused_hooks: RefusalLog::default(),
+            unauthenticated: OncePerSecond::default(),
         }
     }
 

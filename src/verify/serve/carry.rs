@@ -54,6 +54,7 @@ impl VerifyingInner {
             channel: Some(channel),
             style: MessageStyle { wording, locale, ..MessageStyle::default() },
             life: carry.life.unwrap_or(service.settings.code_life),
+            remembered_for: carry.remembered_for,
             within: carry.within.unwrap_or(Duration::MAX),
             client: ClientSignals {
                 refuses_landlines: service.settings.skip_sms_to_landlines,
