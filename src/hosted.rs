@@ -1,9 +1,8 @@
-//! Hosted sessions: one person's visit to the hosted page, from its creation by the application to the redemption of
-//! its result.
+//! Hosted sessions: an application creates one, a person verifies a number in it, and the application redeems the result.
 //!
-//! A session is a record of the shards. Three secrets lead to it, one after the other, and only their SHA-256 is stored:
-//! that of the page's address, which works once; that of the cookie that takes its place; and the code that the
-//! application exchanges for the result. All have the form of [`SessionSecret`].
+//! A session is a record of the shards. Three secrets give access to it, one after the other: the address of the page,
+//! which works once; the cookie that replaces it; and the code that the application exchanges for the result. Only their
+//! SHA-256 is stored. All have the form of [`SessionSecret`].
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -21,34 +20,35 @@ use zeroize::Zeroizing;
 
 use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::{Sealer, SlotHash};
+use crate::registry::ServiceSettings;
 use crate::shard::{
     Capacity, Durability, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction,
 };
 
 /// The life of a session.
 pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
-/// The time in which the application redeems the code.
+/// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
-/// Messages, checks and numbers of one session.
+/// The most messages, checks and numbers of one session. A message that failed or was refused counts.
 const MOST_SENDS: u8 = 3;
 const MOST_CHECKS: u8 = 5;
 const MOST_NUMBERS: u8 = 2;
 
-/// Seconds between a message and the next one to the same number.
-const WAITS: [u64; MOST_SENDS as usize] = [30, 60, 120];
+/// Seconds after the first and the second message until the next one to the same number.
+const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
 
 /// A SHA-256.
 type Hash = [u8; 32];
 
-/// A session as its application asks for it.
+/// What the application asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRequest {
     /// The number.
     pub to: Option<PhoneNumber>,
     /// Whether the person may enter another number than `to`.
     pub may_change: bool,
-    /// In the order in which the page offers them; empty for those that the service begins with.
+    /// The channels that the page offers, in this order; empty for the service's own.
     pub channels: Vec<Channel>,
     pub locale: Option<Locale>,
     pub returns_to: ReturnTarget,
@@ -57,10 +57,21 @@ pub struct SessionRequest {
 /// How the application gets the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReturnTarget {
-    /// In the query of this address, beside the state.
+    /// In the query of this address, next to the state.
     Url { url: String, state: Option<String> },
     /// In a message to the window of this origin that shows the page.
     Embed { origin: String, state: Option<String> },
+}
+
+impl ReturnTarget {
+    /// Whether the service lists the address or origin, letter by letter.
+    pub fn is_listed(&self, settings: &ServiceSettings) -> bool {
+        let (address, list) = match self {
+            Self::Url { url, .. } => (url, &settings.return_urls),
+            Self::Embed { origin, .. } => (origin, &settings.embed_origins),
+        };
+        list.iter().flat_map(|list| list.split(' ')).any(|listed| listed == address)
+    }
 }
 
 /// The record of a session.
@@ -68,15 +79,15 @@ pub enum ReturnTarget {
 pub struct HostedSession {
     pub request: SessionRequest,
     expires: Timestamp,
-    /// Of the secret in the address, then of the cookie.
+    /// Hash of the secret in the address, then of the cookie.
     secret: Hash,
-    /// Whether a browser has the session.
+    /// Whether a browser has the cookie.
     is_open: bool,
     /// The number of the last message.
     pub number: Option<PhoneNumber>,
     /// Whether the page asks for the code that went to `number`.
     pub awaits_code: bool,
-    /// Of the last message, once a gateway has it.
+    /// The verification of the last message, once a gateway has accepted that message.
     verification: Option<Sid>,
     pub channel: Option<Channel>,
     /// When the next message may go to `number`.
@@ -87,10 +98,12 @@ pub struct HostedSession {
     approved: Option<Approval>,
 }
 
-/// The result of a session.
+/// The number is verified, and the application may redeem the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Approval {
+    /// When the number was verified.
     at: Timestamp,
+    /// Hash of the code.
     code: Hash,
     code_ends: Timestamp,
 }
@@ -104,10 +117,10 @@ impl Record for HostedSession {
     }
 }
 
-/// Why a session does not do what its page asks for.
+/// Why a session refuses a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// There is no such session, or it is in another browser.
+    /// The session does not exist, has ended, or belongs to another browser.
     #[error("there is no such session")]
     NoSession,
     /// No message, check or number is left.
@@ -115,7 +128,7 @@ pub enum Denied {
     NoneLeft,
     /// The next message has to wait.
     #[error("the next message has to wait")]
-    Wait,
+    Wait { until: Timestamp },
     /// The application fixed the number.
     #[error("the number is fixed")]
     Fixed,
@@ -160,7 +173,7 @@ impl HostedSession {
         is_free && self.has_sends() && self.numbers < MOST_NUMBERS
     }
 
-    /// Counts a message before it is sent.
+    /// Counts a message before it is sent. Until its outcome is known no other one goes to the number.
     fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
         let is_first = self.verification.is_none() && self.numbers == 0;
         let is_other = is_first || self.number != Some(number);
@@ -171,20 +184,34 @@ impl HostedSession {
             return Err(Denied::NoneLeft);
         }
         if !is_other && now < self.next_send {
-            return Err(Denied::Wait);
+            return Err(Denied::Wait { until: self.next_send });
         }
-        let wait = Duration::from_secs(WAITS[usize::from(self.sends)]);
         if is_other {
             (self.verification, self.numbers) = (None, self.numbers + 1);
         }
-        (self.number, self.sends, self.next_send) = (Some(number), self.sends + 1, now.plus(wait));
+        (self.number, self.sends) = (Some(number), self.sends + 1);
+        self.next_send = now.plus(self.wait());
         Ok(())
     }
 
-    /// Notes the verification of a message that was sent.
-    fn sent(&mut self, number: PhoneNumber, verification: Sid, channel: Channel) {
+    /// The time between the last message and the next one.
+    fn wait(&self) -> Duration {
+        let seconds = usize::from(self.sends).checked_sub(1).and_then(|last| WAITS.get(last));
+        Duration::from_secs(seconds.copied().unwrap_or_default())
+    }
+
+    /// Notes the verification of a message that a gateway accepted. The next message waits from now on.
+    fn sent(&mut self, number: PhoneNumber, verification: Sid, channel: Channel, now: Timestamp) {
         if self.number == Some(number) {
             (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
+            self.next_send = now.plus(self.wait());
+        }
+    }
+
+    /// Notes that a message was refused or failed. The next one need not wait.
+    fn not_sent(&mut self, number: PhoneNumber, now: Timestamp) {
+        if self.number == Some(number) {
+            self.next_send = now;
         }
     }
 
@@ -198,7 +225,7 @@ impl HostedSession {
         Ok(verification)
     }
 
-    /// Has the person enter another number.
+    /// Makes the page ask for another number.
     fn change_number(&mut self) -> Result<(), Denied> {
         if !self.may_change() || self.is_approved() {
             return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
@@ -208,7 +235,7 @@ impl HostedSession {
     }
 }
 
-/// What the application learns.
+/// The result that the application redeems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionResult {
     pub to: PhoneNumber,
@@ -216,8 +243,8 @@ pub struct SessionResult {
     pub verified: Timestamp,
 }
 
-/// Names a session and proves the right to it: in an address, in a cookie, and as the code. 64 characters of
-/// base64url: the 16 bytes of the session's id, then 256 random bits.
+/// Identifies a session and gives access to it: in an address, in a cookie, or as the code. 64 characters of base64url:
+/// the 16 bytes of the session's id, then 256 random bits.
 #[derive(Clone)]
 pub struct SessionSecret {
     sid: Sid,
@@ -230,7 +257,7 @@ impl SessionSecret {
         Self { sid, text: Zeroizing::new(URL_SAFE_NO_PAD.encode(&*both)) }
     }
 
-    /// Reads a secret; `None` if the text is none.
+    /// Reads a secret; `None` if the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 48)?);
         let sid = Sid::new(SidKind::HostedSession, *bytes.first_chunk()?);
@@ -253,7 +280,7 @@ impl SessionSecret {
         )
     }
 
-    pub fn made_form(&self, token: &str) -> bool {
+    pub fn has_form_token(&self, token: &str) -> bool {
         self.form_token().as_bytes().ct_eq(token.as_bytes()).into()
     }
 
@@ -261,12 +288,12 @@ impl SessionSecret {
         Sha256::digest(self.text.as_bytes()).into()
     }
 
-    fn has(&self, hash: &Hash) -> bool {
+    fn matches(&self, hash: &Hash) -> bool {
         self.hash().ct_eq(hash).into()
     }
 }
 
-/// The hosted sessions. Clones are handles on the same ones.
+/// The hosted sessions. Clones share them.
 #[derive(Clone)]
 pub struct HostedSessions(Arc<Inner>);
 
@@ -290,7 +317,7 @@ impl HostedSessions {
         &self.0.capacity
     }
 
-    /// Makes a session. Returns the secret of its address, and when it ends.
+    /// Creates a session. Returns the secret of its address, and when it ends.
     ///
     /// # Errors
     /// [`Refusal`]; `TableFull` if the service has no room for another one.
@@ -303,7 +330,7 @@ impl HostedSessions {
         let secret = self.secret(self.0.sealer.session(service, subject));
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
         let subject = self.subject(service, subject);
-        let made = self.0.shards.router().decide(subject, move |view| {
+        let created = self.0.shards.router().decide(subject, move |view| {
             let reservation = capacity
                 .reserve(service)
                 .map_err(|_| Refusal::TableFull { table: LimitedTable::HostedSessions })?;
@@ -312,17 +339,17 @@ impl HostedSessions {
             // Held until the record is in its table.
             Ok((session.expires, reservation))
         });
-        let (expires, _reservation) = made.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
+        let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
         Ok((secret, expires))
     }
 
-    /// The service and the session of an address that no browser has opened yet.
-    pub async fn at_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+    /// Finds the session, and its service, by an address that no browser has opened yet.
+    pub async fn by_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
         self.find(secret, false).await
     }
 
-    /// The service and the session of a cookie.
-    pub async fn of_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
+    /// Finds the session, and its service, by a cookie.
+    pub async fn by_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
         self.find(secret, true).await
     }
 
@@ -334,11 +361,11 @@ impl HostedSessions {
         let (service, subject) = self.open(&secret.sid)?;
         let key = RecordKey { slot: subject.slot, kind: HostedSession::KIND, id: subject.id };
         let session: Option<HostedSession> = self.0.shards.router().get(key).await?;
-        let session = session.filter(|session| secret.has(&session.secret) && session.is_open == is_open);
+        let session = session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
         Ok((service, session.ok_or(Denied::NoSession)?))
     }
 
-    /// Gives the session to the browser that has its address. Returns the secret of its cookie. The address is used up.
+    /// Replaces the secret of the address, which no longer works, by that of a cookie, and returns it.
     pub async fn begin(&self, address: &SessionSecret) -> Result<SessionSecret, Denied> {
         let cookie = self.secret(address.sid);
         let hash = cookie.hash();
@@ -350,12 +377,12 @@ impl HostedSessions {
         Ok(cookie)
     }
 
-    /// Counts a message before it is sent.
+    /// Counts a message before it is sent. [`Self::sent`] or [`Self::not_sent`] follows.
     pub async fn begin_send(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
         self.change(cookie, true, move |session, now| session.begin_send(number, now)).await
     }
 
-    /// Notes the verification of a message that was sent.
+    /// Notes the verification of a message that a gateway accepted.
     pub async fn sent(
         &self,
         cookie: &SessionSecret,
@@ -363,8 +390,17 @@ impl HostedSessions {
         verification: Sid,
         channel: Channel,
     ) -> Result<(), Denied> {
-        self.change(cookie, true, move |session, _| {
-            session.sent(number, verification, channel);
+        self.change(cookie, true, move |session, now| {
+            session.sent(number, verification, channel, now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that a message was refused or failed: the next one need not wait.
+    pub async fn not_sent(&self, cookie: &SessionSecret, number: PhoneNumber) -> Result<(), Denied> {
+        self.change(cookie, true, move |session, now| {
+            session.not_sent(number, now);
             Ok(())
         })
         .await
@@ -375,13 +411,13 @@ impl HostedSessions {
         self.change(cookie, true, |session, _| session.begin_check()).await
     }
 
-    /// Has the person enter another number.
+    /// Makes the page ask for another number.
     pub async fn change_number(&self, cookie: &SessionSecret) -> Result<(), Denied> {
         self.change(cookie, true, |session, _| session.change_number()).await
     }
 
-    /// Notes that the code of this verification was right, or draws another code for the application after that.
-    /// Returns the code.
+    /// Notes that the person entered the right code of this verification. Returns the code for the application. After that,
+    /// every call returns a new code and ends the one before.
     pub async fn approve(
         &self,
         cookie: &SessionSecret,
@@ -400,13 +436,13 @@ impl HostedSessions {
         Ok(code)
     }
 
-    /// Ends the session of a cookie.
-    pub async fn cancel(&self, cookie: &SessionSecret) -> Result<(), Denied> {
-        let (_, subject) = self.open(&cookie.sid)?;
-        let secret = cookie.clone();
+    /// Ends the session of an address or a cookie.
+    pub async fn end(&self, secret: &SessionSecret) -> Result<(), Denied> {
+        let (_, subject) = self.open(&secret.sid)?;
+        let secret = secret.clone();
         self.decide(subject, move |view| {
             let session: Option<HostedSession> = view.get(subject.id);
-            session.filter(|session| secret.has(&session.secret)).ok_or(Denied::NoSession)?;
+            session.filter(|session| secret.matches(&session.secret)).ok_or(Denied::NoSession)?;
             view.put::<HostedSession>(subject.id, None, Durability::Durable);
             Ok(())
         })
@@ -416,14 +452,15 @@ impl HostedSessions {
     /// Exchanges the code for the result, once. The session ends.
     ///
     /// # Errors
-    /// [`Denied::NoSession`] if the session is none of the service, the code is wrong or has expired, or was redeemed.
+    /// [`Denied::NoSession`] if the session belongs to another service, or if the code is wrong, expired or redeemed.
     pub async fn redeem(&self, service: ServiceId, sid: &Sid, code: &str) -> Result<SessionResult, Denied> {
         let (owner, subject) = self.open(sid)?;
         let code = SessionSecret::parse(code).filter(|code| code.sid == *sid && owner == service);
         let code = code.ok_or(Denied::NoSession)?;
         self.decide(subject, move |view| {
             let session: HostedSession = view.get(subject.id).ok_or(Denied::NoSession)?;
-            let is_right = |approval: &Approval| code.has(&approval.code) && view.now() < approval.code_ends;
+            let is_right =
+                |approval: &Approval| code.matches(&approval.code) && view.now() < approval.code_ends;
             let approval = session.approved.filter(is_right).ok_or(Denied::NoSession)?;
             let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
             view.put::<HostedSession>(subject.id, None, Durability::Durable);
@@ -432,7 +469,7 @@ impl HostedSessions {
         .await
     }
 
-    /// Changes a session that this secret leads to.
+    /// Changes the session of an address, or of a cookie if `is_open`.
     async fn change<T: Send + 'static>(
         &self,
         secret: &SessionSecret,
@@ -443,7 +480,8 @@ impl HostedSessions {
         let secret = secret.clone();
         self.decide(subject, move |view| {
             let session: Option<HostedSession> = view.get(subject.id);
-            let session = session.filter(|session| secret.has(&session.secret) && session.is_open == is_open);
+            let session =
+                session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
             let mut session = session.ok_or(Denied::NoSession)?;
             let changed = change(&mut session, view.now())?;
             view.put(subject.id, Some(&session), Durability::Durable);
@@ -504,16 +542,36 @@ mod tests {
     #[test]
     fn further_messages_wait_by_the_servers_clock_and_end_after_three() {
         let (mut session, one) = (session(None, true), number("+14155552671"));
-        assert_eq!(session.begin_send(one, NOW), Ok(()));
         for (at, expected) in [
-            (29, Err(Denied::Wait)),
-            (30, Ok(())),
-            (89, Err(Denied::Wait)),
-            (90, Ok(())),
+            (0, Ok(())),
+            (31, Err(Denied::Wait { until: after(32) })),
+            (32, Ok(())),
+            (93, Err(Denied::Wait { until: after(94) })),
+            (94, Ok(())),
             (800, Err(Denied::NoneLeft)),
         ] {
-            assert_eq!(session.begin_send(one, after(at)), expected, "{at}");
+            let begun = session.begin_send(one, after(at));
+            assert_eq!(begun, expected, "{at}");
+            if begun.is_ok() {
+                // The gateway takes two seconds.
+                assert!(session.begin_send(one, after(at + 1)).is_err(), "one message at a time");
+                session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, after(at + 2));
+            }
         }
+    }
+
+    #[test]
+    fn a_message_that_was_not_sent_counts_and_the_next_one_does_not_wait() {
+        let (mut session, [one, two]) = (session(None, true), ["+14155552671", "+14155552672"].map(number));
+        assert_eq!(session.begin_send(one, NOW), Ok(()));
+        session.sent(one, Sid::new(SidKind::Verification, [1; 16]), Channel::Sms, NOW);
+        assert_eq!(session.begin_send(two, after(1)), Ok(()));
+        session.not_sent(one, after(1));
+        assert!(session.begin_send(two, after(1)).is_err(), "that was another number's");
+        session.not_sent(two, after(2));
+        assert_eq!(session.begin_send(two, after(2)), Ok(()));
+        session.not_sent(two, after(3));
+        assert_eq!(session.begin_send(two, after(3)), Err(Denied::NoneLeft));
     }
 
     #[test]
@@ -540,7 +598,7 @@ mod tests {
         for (to, checks) in [(one, 3), (two, 2)] {
             assert_eq!(session.begin_send(to, NOW), Ok(()));
             assert_eq!(session.begin_check(), Err(Denied::NotSent), "a code for another number is not meant");
-            session.sent(to, sid, Channel::Sms);
+            session.sent(to, sid, Channel::Sms, NOW);
             for _ in 0..checks {
                 assert_eq!(session.begin_check(), Ok(sid));
             }
@@ -552,7 +610,7 @@ mod tests {
     fn a_secret_has_one_form_and_nothing_else_is_read() {
         let secret = SessionSecret::new(Sid::new(SidKind::HostedSession, [7; 16]), [9; 32]);
         let read = SessionSecret::parse(secret.expose()).expect("a secret");
-        assert!(read.has(&secret.hash()) && read.sid() == secret.sid());
+        assert!(read.matches(&secret.hash()) && read.sid() == secret.sid());
         for text in ["", "a", &secret.expose()[1..], &format!("{}A", secret.expose()), &"=".repeat(64)] {
             assert!(SessionSecret::parse(text).is_none(), "{text:?}");
         }
@@ -596,9 +654,9 @@ mod tests {
 
         let (cookie, _) = verified(&sessions).await;
         clock.advance(Duration::from_secs(899));
-        assert!(sessions.of_cookie(&cookie).await.is_ok());
+        assert!(sessions.by_cookie(&cookie).await.is_ok());
         clock.advance(Duration::from_secs(1));
-        assert!(matches!(sessions.of_cookie(&cookie).await, Err(Denied::NoSession)));
+        assert!(matches!(sessions.by_cookie(&cookie).await, Err(Denied::NoSession)));
     }
 
     #[tokio::test]
@@ -630,7 +688,7 @@ mod tests {
         before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
         let after = sessions(&store.reopen(), &clock, 2).await;
         assert!(after.begin(&address).await.is_err());
-        assert!(after.of_cookie(&cookie).await.is_ok());
+        assert!(after.by_cookie(&cookie).await.is_ok());
         assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
         assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
         assert!(after.redeem(SERVICE, &code.sid(), code.expose()).await.is_ok());

@@ -111,18 +111,9 @@ test("in a frame of another origin, which gets the code", async () => {
       .then((result) => { window.result = result; }, (error) => { window.result = error.message; });</script>`;
   const number = `+1415555${1000 + (count += 1)}`;
   await page.goto(origin);
-  const field = async (selector) => {
-    for (let tries = 0; tries < 100; tries += 1) {
-      const frame = page.frames().find((each) => each !== page.mainFrame());
-      const found = await frame?.$(selector).catch(() => null);
-      if (found) return found;
-      await new Promise((later) => { setTimeout(later, 100); });
-    }
-    throw new Error(`no ${selector}`);
-  };
-  await (await field("#number")).type(number);
+  await (await framed(page, "#number")).type(number);
   await page.keyboard.press("Enter");
-  await (await field("#code")).type(await code(number));
+  await (await framed(page, "#code")).type(await code(number));
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => window.result, PATIENCE);
   const told = await page.evaluate(() => window.result);
@@ -135,8 +126,49 @@ test("in a frame of another origin, which gets the code", async () => {
   const other = await made({ ReturnUrl: `${origin}/verified` });
   page_of_site = `<!doctype html><title>Site</title><iframe src="${other.url}"></iframe>`;
   await page.goto(origin);
-  const framed = page.frames().find((each) => each !== page.mainFrame());
-  assert.equal(await framed.$("form").catch(() => null), null);
+  const refused = page.frames().find((each) => each !== page.mainFrame());
+  assert.equal(await refused.$("form").catch(() => null), null);
+  await close();
+});
+
+test("in a frame that lost its cookie, which says so and fails the promise", async () => {
+  const { page, close } = await opened(1280, "light", true);
+  const [lost, next] = [await made({ EmbedOrigin: origin }), await made({ EmbedOrigin: origin })];
+  page_of_site = `<!doctype html><title>Site</title><div id="here"></div><script src="${server}/verify.js"></script><script>
+    const show = (url) => onceward.verify(url, { container: document.querySelector("#here") })
+      .then(() => {}, (error) => { window.result = error.message; });
+    show(${JSON.stringify(lost.url)});</script>`;
+  await page.goto(origin);
+  const field = await framed(page, "#number");
+  const devtools = await page.createCDPSession();
+  await devtools.send("Network.clearBrowserCookies");
+  await field.type(`+1415555${1000 + (count += 1)}`);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => window.result, PATIENCE);
+  assert.equal(await page.evaluate(() => window.result), "ended");
+  const sentence = await framed(page, "main p");
+  assert.match(await sentence.evaluate(({ textContent }) => textContent), /This link has expired/);
+
+  // The next session replaces the frame.
+  await page.evaluate((url) => { show(url); }, next.url);
+  await framed(page, "#number");
+  assert.equal((await page.$$("iframe")).length, 1);
+  await close();
+});
+
+test("in a frame that stays open for longer than its session", async () => {
+  const { page, close } = await opened(1280, "light", true);
+  const session = await made({ EmbedOrigin: origin });
+  page_of_site = `<!doctype html><title>Site</title><div id="here"></div><script>
+    const later = window.setTimeout;
+    window.setTimeout = (call, after) => later(call, after === 900000 ? 3000 : after);</script>
+    <script src="${server}/verify.js"></script><script>
+    onceward.verify(${JSON.stringify(session.url)}, { container: document.querySelector("#here") })
+      .catch((error) => { window.result = error.message; });</script>`;
+  await page.goto(origin);
+  await framed(page, "#number");
+  await page.waitForFunction(() => window.result, PATIENCE);
+  assert.equal(await page.evaluate(() => window.result), "ended");
   await close();
 });
 
@@ -154,6 +186,16 @@ async function opened(width, scheme, scripts) {
   page.on("pageerror", (error) => problems.push(String(error)));
   return { page, problems, close: () => context.close() };
 }
+
+const framed = async (page, selector) => {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const frame = page.frames().find((each) => each !== page.mainFrame());
+    const found = await frame?.$(selector).catch(() => null);
+    if (found) return found;
+    await new Promise((later) => { setTimeout(later, 100); });
+  }
+  throw new Error(`no ${selector}`);
+};
 
 const made = (form) => api(`/Services/${service}/HostedSessions`, form);
 

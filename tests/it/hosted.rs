@@ -201,6 +201,81 @@ async fn a_session_has_three_messages_five_checks_and_two_numbers() {
 }
 
 #[tokio::test]
+async fn only_a_message_that_was_sent_makes_the_next_one_wait() {
+    let site = Site::new().await;
+    let person = site.session(&[]).await.open(&site).await;
+    // The recipient has opted out.
+    let refused = person.post("send", &[("number", "+15005550004")]).await;
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    let again = person.post("send", &[("number", "+15005550004")]).await;
+    assert_eq!(again.status(), 403, "no wait: {}", again.text());
+    let last = person.post("send", &[("number", NUMBER)]).await;
+    assert_eq!(last.status(), 303, "{}", last.text());
+    let page = person.get("/verify").await.text();
+    assert!(!page.contains("class=\"resend\"") && !page.contains("data-wait=\""), "none is left: {page}");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_return_address_is_removed() {
+    let site = Site::new().await;
+    let unopened = site.session(&[]).await;
+    let idle = site.session(&[("Locale", "de")]).await.open(&site).await;
+    let verifying = site.session(&[]).await.open(&site).await;
+    let embedded = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
+    let framed = site.client.request_with(Method::POST, &path_of(&embedded), &[], "").await;
+    let framed = Person::after(&site.client, &framed, &[]).await;
+    assert_eq!(verifying.post("send", &[("number", NUMBER)]).await.status(), 303);
+    let code = code_of(&site).await;
+    let listed = [("ReturnUrls", "https://app.example/other"), ("EmbedOrigins", "https://app.example")];
+    assert_eq!(site.v2.post(&site.service, &listed).await.status(), 200);
+
+    let refused = verifying.post("check", &[("code", &code)]).await;
+    assert_eq!((refused.status(), refused.header("location")), (403, ""));
+    assert!(refused.text().contains("We can no longer take you back to the site."), "{}", refused.text());
+    assert!(refused.header("set-cookie").contains("Max-Age=0"));
+    let german = idle.post("cancel", &[]).await;
+    assert!(german.text().contains("Wir können Sie nicht mehr zur Website"), "{}", german.text());
+    for page in [german, framed.get("/verify").await] {
+        assert_eq!((page.status(), page.header("location")), (403, ""), "{}", page.text());
+        assert!(!page.text().contains("<form"), "{}", page.text());
+    }
+    assert_eq!(site.client.get(&unopened.path).await.status(), 403);
+    assert!(site.output().contains("hosted session ended"), "{}", site.output());
+    let back = [("ReturnUrls", RETURN), ("EmbedOrigins", "https://b.example")];
+    assert_eq!(site.v2.post(&site.service, &back).await.status(), 200);
+    for person in [&verifying, &idle, &framed] {
+        assert_eq!(person.get("/verify").await.status(), 404, "the session has ended");
+    }
+    let fresh = site.session(&[]).await.open(&site).await;
+    assert_eq!(fresh.get("/verify").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_frame_whose_session_is_lost_says_so_to_any_page() {
+    let site = Site::new().await;
+    let made = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
+    let opened = site.client.request_with(Method::POST, &path_of(&made), &[], "").await;
+    let person = Person::after(&site.client, &opened, &[]).await;
+    let cookie = "onceward-verify=lost".to_owned();
+    let lost = Person { cookie, ..person.clone() };
+    for page in [
+        lost.get("/verify").await,
+        lost.post("send", &[("number", NUMBER)]).await,
+        site.client.get("/verify").await,
+        site.client.get(&path_of(&made)).await,
+    ] {
+        assert_eq!(page.status(), 404);
+        let policy = page.header("content-security-policy");
+        assert!(policy.ends_with("frame-ancestors *"), "a frame of the application shows it: {policy}");
+        let text = page.text();
+        assert!(text.contains("<body data-error=\"ended\">") && text.contains("has expired"), "{text}");
+        assert!(!text.contains("<form") && !text.contains("Owl Bank"), "{text}");
+    }
+    let own = person.get("/verify").await;
+    assert!(own.header("content-security-policy").ends_with("frame-ancestors https://b.example"));
+}
+
+#[tokio::test]
 async fn a_fixed_number_stays_and_a_proposed_one_may_change() {
     let site = Site::new().await;
     let fixed = site.session(&[("To", NUMBER)]).await.open(&site).await;

@@ -7,6 +7,8 @@
     if (window.opener) window.close();
     return;
   }
+  // A page that cannot go on does not know its site any more: it tells any site this, and nothing else.
+  if (parent && error) parent.postMessage({ type: "onceward", error }, "*");
   const start = document.querySelector("form[data-start]");
   if (start && origin && parent) {
     // A frame whose cookies the browser blocks leaves the address to a window.

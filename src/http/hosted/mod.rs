@@ -1,7 +1,7 @@
 //! The hosted page below `/verify`: a person enters a number, gets a code and enters it. No JavaScript is needed.
 //!
-//! The address of a session shows a page whose button takes the session into the browser, as a cookie: a program that
-//! only follows links uses nothing up. `docs/guides/hosted-page.md` is for its users.
+//! The address of a session shows a button. Only that button exchanges the address for a cookie: a link scanner, which
+//! follows links, does not use the address up. `docs/guides/hosted-page.md` is for users.
 
 mod texts;
 
@@ -38,17 +38,17 @@ const SCRIPT: &str = include_str!("hosted.js");
 /// Longest field of a form.
 const MAX_FIELD_BYTES: usize = 200;
 
-/// What a request wants from the page.
+/// What a request below `/verify` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostedStep {
     /// The page of the session in the cookie.
     Page,
-    /// The address of a session, and its button.
+    /// The page at the address of a session, or its button.
     Address,
-    /// A message, the first one or a further one.
+    /// A first or further message.
     Send,
     Check,
-    /// Another number.
+    /// Enter another number.
     Change,
     Cancel,
 }
@@ -94,17 +94,17 @@ struct HostedPage<'a> {
 
 /// Answers a request below `/verify`.
 pub async fn answer(call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
-    let visit = Visit::of(call)?;
-    match visit.answer(call, step).await {
+    let context = PageContext::of(call)?;
+    match context.answer(call, step).await {
         Err(Problem::Refused(refusal)) => {
-            let page = visit.message(StatusCode::SERVICE_UNAVAILABLE, visit.texts.failed());
+            let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed());
             Ok(page.retry_after(REFUSED_SECONDS).because(NotServed::Refused(refusal)))
         }
         answered => answered,
     }
 }
 
-impl Visit<'_> {
+impl PageContext<'_> {
     async fn answer(&self, call: &mut Call<'_>, step: HostedStep) -> Result<Response, Problem> {
         if self.transport == Transport::Cleartext {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
@@ -118,48 +118,49 @@ impl Visit<'_> {
         }
         let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
         let Some(cookie) = cookie else { return Ok(self.gone()) };
-        let (service, session) = match self.sessions.of_cookie(&cookie).await {
+        let (service, session) = match self.sessions.by_cookie(&cookie).await {
             Ok(found) => found,
             Err(denied) => return self.denied(denied),
         };
         let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        if !may_return(call, &service, &session) {
+            return self.end_unlisted(call, &cookie, &session).await;
+        }
         call.body.note_admitted();
         let form =
             if is_post { Zeroizing::new(call.read_body().await?.to_vec()) } else { Zeroizing::default() };
         let field = |name| field(&form, name);
-        if is_post && !cookie.made_form(&field("token")) {
+        if is_post && !cookie.has_form_token(&field("token")) {
             return Ok(self.message(StatusCode::FORBIDDEN, self.texts.gone()));
         }
         let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
-        let visit = &Self { texts, ..*self };
-        let person = Person { visit, cookie: &cookie, service: &service, session };
+        let context = &Self { texts, ..*self };
+        let open = OpenSession { context, cookie: &cookie, service: &service, session };
         match step {
-            HostedStep::Page | HostedStep::Address => Ok(person.page(StatusCode::OK, None)),
-            HostedStep::Send => {
-                person.send(call, &field("number"), &field("country"), &field("channel")).await
-            }
-            HostedStep::Check => person.check(call, &field("code")).await,
-            HostedStep::Change => person.after(visit.sessions.change_number(&cookie).await),
-            HostedStep::Cancel => person.cancel().await,
+            HostedStep::Page | HostedStep::Address => Ok(open.page(StatusCode::OK, None)),
+            HostedStep::Send => open.send(call, &field("number"), &field("country"), &field("channel")).await,
+            HostedStep::Check => open.check(call, &field("code")).await,
+            HostedStep::Change => open.after(context.sessions.change_number(&cookie).await),
+            HostedStep::Cancel => open.cancel().await,
         }
     }
 }
 
 const NEEDS_TLS: &str = "This page needs TLS (https).";
 
-/// A request below `/verify`, before its session is known.
-struct Visit<'a> {
+/// What every page below `/verify` needs of its request.
+struct PageContext<'a> {
     v2: &'a V2,
     sessions: &'a HostedSessions,
     transport: Transport,
     texts: &'static Texts,
-    /// The country that the page proposes.
+    /// The country that the form preselects.
     region: Option<Region>,
     /// Channels that this server has.
     channels: &'a [Channel],
 }
 
-impl<'a> Visit<'a> {
+impl<'a> PageContext<'a> {
     fn of(call: &Call<'a>) -> Result<Self, Problem> {
         let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
         let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
@@ -177,8 +178,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The header that sets the cookie, or removes it. A frame of another site needs a cookie of its own (CHIPS). On
-    /// loopback every port is the same site.
+    /// The header that sets the cookie; without a cookie, the header that removes it. In a frame of another site browsers
+    /// keep only a partitioned cookie (CHIPS). On loopback every port is the same site.
     fn set_cookie(&self, cookie: Option<&SessionSecret>, target: &ReturnTarget) -> (HeaderName, HeaderValue) {
         let attributes = match (self.transport, target) {
             (Transport::Encrypted, ReturnTarget::Embed { .. }) => {
@@ -198,7 +199,7 @@ impl<'a> Visit<'a> {
     async fn at_address(&self, call: &Call<'_>, is_post: bool) -> Result<Response, Problem> {
         let token = call.param("Token").unwrap_or_default();
         let Some(address) = SessionSecret::parse(&token) else { return Ok(self.gone()) };
-        let (service, session) = match self.sessions.at_address(&address).await {
+        let (service, session) = match self.sessions.by_address(&address).await {
             Ok(found) => found,
             // The button was pressed twice.
             Err(Denied::NoSession) if self.has_session(call, &address).await => {
@@ -207,6 +208,9 @@ impl<'a> Visit<'a> {
             Err(denied) => return self.denied(denied),
         };
         let Some(service) = self.v2.registry.service_by_id(service) else { return Ok(self.gone()) };
+        if !may_return(call, &service, &session) {
+            return self.end_unlisted(call, &address, &session).await;
+        }
         if !is_post {
             let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
             let view = View::Start { address: call.head.uri.path().to_owned() };
@@ -229,11 +233,29 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether the browser has the session of this address already.
+    /// Ends a session that can no longer lead back to its application. Its page says so.
+    async fn end_unlisted(
+        &self,
+        call: &Call<'_>,
+        secret: &SessionSecret,
+        session: &HostedSession,
+    ) -> Result<Response, Problem> {
+        if let Err(Denied::Refused(refusal)) = self.sessions.end(secret).await {
+            return Err(Problem::Refused(refusal));
+        }
+        let reason = "the service no longer lists its return address";
+        info!(request_id = call.request_id, session = %secret.sid(), reason, "hosted session ended");
+        let texts = Texts::choose(session.request.locale.into_iter().chain(languages(call)));
+        let mut response = Self { texts, ..*self }.message(StatusCode::FORBIDDEN, texts.cannot_return());
+        response.headers.push(self.set_cookie(None, &session.request.returns_to));
+        Ok(response)
+    }
+
+    /// Whether the browser already has the session of this address.
     async fn has_session(&self, call: &Call<'_>, address: &SessionSecret) -> bool {
         let cookie = request::cookie(&call.head.headers, self.cookie_name()).and_then(SessionSecret::parse);
         match cookie.filter(|cookie| cookie.sid() == address.sid()) {
-            Some(cookie) => self.sessions.of_cookie(&cookie).await.is_ok(),
+            Some(cookie) => self.sessions.by_cookie(&cookie).await.is_ok(),
             None => false,
         }
     }
@@ -275,12 +297,13 @@ impl<'a> Visit<'a> {
         });
         let brand = brand.unwrap_or_default();
         let target = of.map(|(_, session)| &session.request.returns_to);
-        let policy = policy(&style, brand.logo, target);
+        let policy = policy(&style, brand.logo, target, framed_by(&view, target));
         let buttons = of.map(|(_, session)| self.buttons(texts, session)).unwrap_or_default();
         let data = match (&view, target) {
             (View::Start { .. }, Some(ReturnTarget::Embed { origin, .. })) => {
                 vec![("origin", origin.as_str())]
             }
+            (View::Message { .. }, _) if status != StatusCode::OK => vec![("error", ENDED)],
             _ => Vec::new(),
         };
         let script = SCRIPT;
@@ -313,27 +336,35 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// The first channel of the service.
+/// In a form: the first channel of the service.
 const AUTO: &str = "auto";
+/// The error of the widget when the page cannot go on.
+const ENDED: &str = "ended";
 
-/// A request of the person whose browser has the session.
-struct Person<'a> {
-    visit: &'a Visit<'a>,
+/// Whether the service still lists where the session leads back to. The sessions of the default service are the demo's.
+fn may_return(call: &Call<'_>, service: &Service, session: &HostedSession) -> bool {
+    let is_demo = call.deps.simulates_all && service.id == ServiceId::DEFAULT;
+    is_demo || session.request.returns_to.is_listed(&service.settings)
+}
+
+/// A request from the browser that has the session.
+struct OpenSession<'a> {
+    context: &'a PageContext<'a>,
     cookie: &'a SessionSecret,
     service: &'a Service,
     session: HostedSession,
 }
 
-impl Person<'_> {
-    /// The page of the session as it was when the request came.
+impl OpenSession<'_> {
+    /// The page of the session as it was before the request.
     fn page(&self, status: StatusCode, problem: Option<&str>) -> Response {
         let view = self.view();
         self.show(status, view, problem)
     }
 
     fn show(&self, status: StatusCode, view: View, problem: Option<&str>) -> Response {
-        let (visit, token) = (self.visit, self.cookie.form_token());
-        visit.page(status, visit.texts, Some((self.service, &self.session)), view, problem, token)
+        let (context, token) = (self.context, self.cookie.form_token());
+        context.page(status, context.texts, Some((self.service, &self.session)), view, problem, token)
     }
 
     fn view(&self) -> View {
@@ -342,7 +373,7 @@ impl Person<'_> {
             _ if session.is_approved() => View::Verified,
             Some(number) => View::Code {
                 number: number.to_string(),
-                wait: seconds_up(session.next_send.since((self.visit.v2.now)())),
+                wait: seconds_up(session.next_send.since((self.context.v2.now)())),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
             },
@@ -353,12 +384,12 @@ impl Person<'_> {
     fn number_view(&self, hint: String) -> View {
         let request = &self.session.request;
         let fixed = request.to.filter(|_| !request.may_change).map(|number| number.to_string());
-        let region = self.session.number.and_then(PhoneNumber::region).or(self.visit.region);
+        let region = self.session.number.and_then(PhoneNumber::region).or(self.context.region);
         let region = region.map_or_else(|| "US".to_owned(), |region| region.to_string());
         View::Number { fixed, hint, region, countries: &COUNTRIES }
     }
 
-    /// Leads to the page as it is now, or shows the problem on the page as it was.
+    /// Redirects to the page as it is now, or shows the problem on the page as it was.
     fn after(&self, done: Result<(), Denied>) -> Result<Response, Problem> {
         match done {
             Ok(()) => Ok(redirect("/verify")),
@@ -367,13 +398,13 @@ impl Person<'_> {
     }
 
     fn denied(&self, denied: Denied) -> Result<Response, Problem> {
-        let texts = self.visit.texts;
+        let texts = self.context.texts;
         let (status, words) = match denied {
-            Denied::NoSession => return Ok(self.visit.gone()),
+            Denied::NoSession => return Ok(self.context.gone()),
             Denied::Refused(refusal) => return Err(Problem::Refused(refusal)),
             Denied::NoneLeft => (StatusCode::TOO_MANY_REQUESTS, texts.none_left().to_owned()),
-            Denied::Wait => {
-                let wait = seconds_up(self.session.next_send.since((self.visit.v2.now)()));
+            Denied::Wait { until } => {
+                let wait = seconds_up(until.since((self.context.v2.now)()));
                 (StatusCode::TOO_MANY_REQUESTS, texts.wait().replace("{}", &wait.to_string()))
             }
             Denied::Fixed | Denied::NotSent => (StatusCode::FORBIDDEN, texts.failed().to_owned()),
@@ -389,15 +420,15 @@ impl Person<'_> {
         country: &str,
         channel: &str,
     ) -> Result<Response, Problem> {
-        let (visit, session) = (self.visit, &self.session);
-        let (sessions, texts) = (visit.sessions, visit.texts);
-        let region = Region::parse(country).or(visit.region);
+        let (context, session) = (self.context, &self.session);
+        let (sessions, texts) = (context.sessions, context.texts);
+        let region = Region::parse(country).or(context.region);
         let number = if text.is_empty() { session.number } else { PhoneNumber::parse(text, region).ok() };
         let Some(number) = number else {
             let view = self.number_view(text.to_owned());
             return Ok(self.show(StatusCode::BAD_REQUEST, view, Some(texts.bad_number())));
         };
-        let buttons = visit.buttons(texts, session);
+        let buttons = context.buttons(texts, session);
         let offered = buttons.iter().find(|(name, _)| *name == channel).or(buttons.first());
         let channel = offered.and_then(|(name, _)| Channel::parse(name));
         if let Err(denied) = sessions.begin_send(self.cookie, number).await {
@@ -426,27 +457,33 @@ impl Person<'_> {
             },
             request_id: Some(call.traced_id()),
         };
-        let verifications = &visit.v2.verifications;
+        let verifications = &context.v2.verifications;
         let mut outcome = verifications.begin(self.service.id, begin(session.request.locale)).await;
         if matches!(outcome, Err(Refused::Text(_))) {
             // The service's texts are not in that language.
             outcome = verifications.begin(self.service.id, begin(None)).await;
         }
-        let (status, words) = match outcome {
+        let refused = match outcome {
             Ok(verification) => {
                 debug!(request_id = call.request_id, %number, "hosted page: code sent");
                 let channel = verification.channel;
                 let sent = sessions.sent(self.cookie, number, verification.sid, channel).await;
                 return self.after(sent);
             }
-            Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),
-            Err(Refused::OutOfService { .. }) => {
+            Err(refused) => refused,
+        };
+        if let Err(denied) = sessions.not_sent(self.cookie, number).await {
+            return self.denied(denied);
+        }
+        let (status, words) = match refused {
+            Refused::Unavailable(refusal) => return Err(Problem::Refused(refusal)),
+            Refused::OutOfService { .. } => {
                 call.log_out_of_service();
                 (StatusCode::BAD_GATEWAY, texts.failed())
             }
-            Err(Refused::GatewayFailed) => (StatusCode::BAD_GATEWAY, texts.failed()),
+            Refused::GatewayFailed => (StatusCode::BAD_GATEWAY, texts.failed()),
             // A client that tries numbers out must not learn why one is refused.
-            Err(refused) => {
+            refused => {
                 info!(request_id = call.request_id, %number, reason = ?refused, "hosted page: no code sent");
                 (StatusCode::FORBIDDEN, texts.cannot_send())
             }
@@ -456,18 +493,18 @@ impl Person<'_> {
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
-    /// The person's request does not choose it: it becomes part of a message.
+    /// It is that of `public-url`, not of the request, because it becomes part of a message.
     fn web_host(&self) -> Option<String> {
         let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
-        let is_encrypted = self.visit.transport == Transport::Encrypted;
-        let public_url = self.visit.v2.base.public_url.as_deref().filter(|_| is_own && is_encrypted)?;
+        let is_encrypted = self.context.transport == Transport::Encrypted;
+        let public_url = self.context.v2.base.public_url.as_deref().filter(|_| is_own && is_encrypted)?;
         Url::parse(public_url).ok()?.domain().map(str::to_owned)
     }
 
-    /// Checks a code, and leads the person back if it is right. A verified session gets another code for its
+    /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
     async fn check(&self, call: &Call<'_>, code: &str) -> Result<Response, Problem> {
-        let (sessions, texts) = (self.visit.sessions, self.visit.texts);
+        let (sessions, texts) = (self.context.sessions, self.context.texts);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
@@ -478,7 +515,7 @@ impl Person<'_> {
         let code: Zeroizing<String> = Zeroizing::new(code.split_whitespace().collect());
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
         let check = CheckCode { target, code: Code::parse(&code), request_id };
-        let outcome = self.visit.v2.verifications.check(self.service.id, check).await;
+        let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         let (status, words) = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
             Ok(Status::Pending | Status::Canceled | Status::Expired) | Err(Refused::NotFound) => {
@@ -494,17 +531,17 @@ impl Person<'_> {
     }
 
     async fn approve(&self, verification: Option<Sid>) -> Result<Response, Problem> {
-        match self.visit.sessions.approve(self.cookie, verification).await {
+        match self.context.sessions.approve(self.cookie, verification).await {
             Ok(code) => Ok(self.leave(("code", code.expose()))),
             Err(denied) => self.denied(denied),
         }
     }
 
     async fn cancel(&self) -> Result<Response, Problem> {
-        match self.visit.sessions.cancel(self.cookie).await {
+        match self.context.sessions.end(self.cookie).await {
             Ok(()) => {
                 let mut response = self.leave(("error", "canceled"));
-                response.headers.push(self.visit.set_cookie(None, &self.session.request.returns_to));
+                response.headers.push(self.context.set_cookie(None, &self.session.request.returns_to));
                 Ok(response)
             }
             Err(denied) => self.denied(denied),
@@ -513,11 +550,11 @@ impl Person<'_> {
 
     /// Leads back to the application, with the code or why there is none.
     fn leave(&self, (name, value): (&'static str, &str)) -> Response {
-        let texts = self.visit.texts;
+        let texts = self.context.texts;
         match &self.session.request.returns_to {
             ReturnTarget::Url { url, state } => {
-                // The service's settings were checked.
-                let Ok(mut url) = Url::parse(url) else { return self.visit.gone() };
+                // The service's settings have only valid addresses.
+                let Ok(mut url) = Url::parse(url) else { return self.context.gone() };
                 url.query_pairs_mut()
                     .append_pair(name, value)
                     .extend_pairs(state.iter().map(|state| ("state", state)));
@@ -528,7 +565,7 @@ impl Person<'_> {
                 let data = data.chain(state.iter().map(|state| ("state", state.as_str()))).collect();
                 let text = if name == "code" { texts.verified() } else { texts.cancel() };
                 let (brand, style, token) = (Brand::default(), STYLE.to_owned(), String::new());
-                let policy = policy(&style, None, Some(&self.session.request.returns_to));
+                let policy = policy(&style, None, Some(&self.session.request.returns_to), origin);
                 let (script, view) = (SCRIPT, View::Message { text });
                 let (problem, buttons) = (None, Vec::new());
                 rendered(
@@ -550,37 +587,37 @@ pub fn widget(_: &Call<'_>) -> Result<Response, Problem> {
 /// The demo: a button, and the page of an application, which redeems the code. Only where every message goes to the
 /// simulator.
 pub async fn demo(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let visit = Visit::of(call)?;
-    check_demo(call, visit.v2)?;
+    let context = PageContext::of(call)?;
+    check_demo(call, context.v2)?;
     let query = call.head.uri.query().unwrap_or_default().as_bytes();
     let code = field(query, "code");
     if query.is_empty() {
         let view = View::Start { address: "/verify/demo".to_owned() };
-        return Ok(visit.page(StatusCode::OK, visit.texts, None, view, None, String::new()));
+        return Ok(context.page(StatusCode::OK, context.texts, None, view, None, String::new()));
     }
     let is_verified = match SessionSecret::parse(&code) {
-        Some(secret) => visit.sessions.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
+        Some(secret) => context.sessions.redeem(ServiceId::DEFAULT, &secret.sid(), &code).await.is_ok(),
         None => false,
     };
-    let texts = visit.texts;
+    let texts = context.texts;
     let (status, text) =
         if is_verified { (StatusCode::OK, texts.verified()) } else { (StatusCode::NOT_FOUND, texts.gone()) };
-    Ok(visit.message(status, text))
+    Ok(context.message(status, text))
 }
 
 /// `POST /verify/demo`: makes a session and leads to its page.
 pub async fn begin_demo(call: &mut Call<'_>) -> Result<Response, Problem> {
-    let visit = Visit::of(call)?;
-    check_demo(call, visit.v2)?;
+    let context = PageContext::of(call)?;
+    check_demo(call, context.v2)?;
     if !request::is_own_form(call.head) {
         return Err(Problem::CrossSite);
     }
-    let base = visit.v2.base.of(call.head);
+    let base = context.v2.base.of(call.head);
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
     let returns_to = ReturnTarget::Url { url, state: None };
     let request =
         SessionRequest { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to };
-    let made = visit.sessions.create(ServiceId::DEFAULT, request).await;
+    let made = context.sessions.create(ServiceId::DEFAULT, request).await;
     let (secret, _) = made.map_err(Problem::Refused)?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }
@@ -593,13 +630,13 @@ fn check_demo(call: &Call<'_>, v2: &V2) -> Result<(), Problem> {
     v2.admit_compatible(call.head, call.deps.host_name.as_deref())
 }
 
-/// The person's address, unless the other end is a proxy that does not tell it.
+/// The IP address of the person; `None` behind a proxy that does not report it.
 fn address_of(call: &Call<'_>) -> Option<IpAddr> {
-    let is_person = !call.peer.is_loopback() && !call.deps.proxies.trusts(call.peer);
-    call.client.or(is_person.then_some(call.peer))
+    let is_proxy = call.peer.is_loopback() || call.deps.proxies.trusts(call.peer);
+    call.client.or((!is_proxy).then_some(call.peer))
 }
 
-/// A field of a form or a query, if it is not too long; else nothing.
+/// A field of a form or a query; empty if it is absent or longer than [`MAX_FIELD_BYTES`].
 fn field(form: &[u8], name: &str) -> Zeroizing<String> {
     let text = request::form_field(form, name).map(Zeroizing::new).unwrap_or_default();
     if text.len() > MAX_FIELD_BYTES { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
@@ -635,20 +672,29 @@ fn rendered(page: &HostedPage<'_>, policy: &str) -> Response {
     response
 }
 
-/// Only our own style and script run, forms go here and back to the application, and only the application's page may
-/// have the page in a frame. The application may redirect further: browsers apply `form-action` to that too.
-fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>) -> String {
+/// The origin of pages that may show this one in a frame, for a content security policy.
+fn framed_by<'a>(view: &View, target: Option<&'a ReturnTarget>) -> &'a str {
+    match (view, target) {
+        // A message has no form and no secret, and without a session its origin is unknown.
+        (View::Message { .. }, _) => "*",
+        (_, Some(ReturnTarget::Embed { origin, .. })) => origin,
+        (_, Some(ReturnTarget::Url { .. }) | None) => "'none'",
+    }
+}
+
+/// The content security policy. Only our own style and script run, and forms post here and lead back to the application.
+/// The application may redirect further: browsers apply `form-action` to that too.
+fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>, framed_by: &str) -> String {
     let origin =
         |url: &str| Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    let (form_action, ancestors) = match target {
-        Some(ReturnTarget::Url { url, .. }) if url.starts_with("http:") => (" https: http:", "'none'"),
-        Some(ReturnTarget::Url { .. }) => (" https:", "'none'"),
-        Some(ReturnTarget::Embed { origin, .. }) => ("", origin.as_str()),
-        None => ("", "'none'"),
+    let form_action = match target {
+        Some(ReturnTarget::Url { url, .. }) if url.starts_with("http:") => " https: http:",
+        Some(ReturnTarget::Url { .. }) => " https:",
+        Some(ReturnTarget::Embed { .. }) | None => "",
     };
     format!(
         "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self'{form_action}; \
-         base-uri 'none'; frame-ancestors {ancestors}",
+         base-uri 'none'; frame-ancestors {framed_by}",
         csp_hash(style),
         csp_hash(SCRIPT),
         logo.map(origin).unwrap_or_default(),
@@ -681,15 +727,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_origin_of_an_embedded_session_may_frame_the_page() {
+    fn only_the_origin_of_an_embedded_session_may_frame_its_page() {
         let url = ReturnTarget::Url { url: "https://app.example:8443/done?x=1".to_owned(), state: None };
-        let own = policy("", None, Some(&url));
+        let embed = ReturnTarget::Embed { origin: "https://app.example".to_owned(), state: None };
+        let framed_by = |view| [None, Some(&url), Some(&embed)].map(|target| framed_by(&view, target));
+        assert_eq!(framed_by(View::Verified), ["'none'", "'none'", "https://app.example"]);
+        assert_eq!(framed_by(View::Message { text: "" }), ["*"; 3], "without a form or a secret");
+        let own = policy("", None, Some(&url), "'none'");
         assert!(own.contains("form-action 'self' https:;"), "{own}");
         assert!(own.ends_with("frame-ancestors 'none'"), "{own}");
-        let embed = ReturnTarget::Embed { origin: "https://app.example".to_owned(), state: None };
-        let framed = policy("", None, Some(&embed));
-        assert!(framed.ends_with("frame-ancestors https://app.example"), "{framed}");
-        assert!(policy("", None, None).ends_with("frame-ancestors 'none'"));
     }
 
     #[test]

@@ -50,6 +50,7 @@ texts! {
     verified = 18,
     privacy = 19,
     terms = 20,
+    cannot_return = 21,
 }
 
 impl Texts {

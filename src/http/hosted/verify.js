@@ -1,11 +1,16 @@
 // onceward.verify(url) shows the hosted page of a session that was made with EmbedOrigin. It resolves to { code, state },
-// and fails with "canceled" or "closed". Where the browser blocks the frame or its cookie, a button opens a window.
+// or fails with "canceled", "closed" or "ended". After "ended" the frame stays until the next call: it says what happened.
+// Where the browser blocks the frame or its cookie, a button opens a window.
 (() => {
   "use strict";
   const PATIENCE = 5000;
+  // Of a session, in milliseconds.
+  const LIFE = 15 * 60 * 1000;
+  let ended = null;
 
   const verify = (url, { container = document.body, label = "Verify in a new window" } = {}) =>
     new Promise((resolve, reject) => {
+      if (ended) ended.remove();
       const server = new URL(url).origin;
       const frame = document.createElement("iframe");
       let popup = null;
@@ -13,9 +18,17 @@
 
       const end = () => {
         clearTimeout(patience);
+        clearTimeout(life);
         clearInterval(watch);
         window.removeEventListener("message", listen);
-        container.removeChild(container.contains(frame) ? frame : button);
+        button.remove();
+      };
+
+      const fail = (reason) => {
+        end();
+        if (reason === "ended") ended = frame;
+        else frame.remove();
+        reject(new Error(reason));
       };
 
       const button = document.createElement("button");
@@ -26,9 +39,7 @@
         if (!popup) return;
         clearInterval(watch);
         watch = setInterval(() => {
-          if (!popup.closed) return;
-          end();
-          reject(new Error("closed"));
+          if (popup.closed) fail("closed");
         }, 1000);
       });
 
@@ -42,13 +53,18 @@
         if (origin !== server || !isOurs || !data || data.type !== "onceward") return;
         clearTimeout(patience);
         if (data.step === "blocked") useWindow();
-        if (!data.code && !data.error) return;
+        if (data.error) fail(data.error);
+        if (!data.code) return;
         end();
-        if (data.code) resolve({ code: data.code, state: data.state });
-        else reject(new Error(data.error));
+        frame.remove();
+        resolve({ code: data.code, state: data.state });
       };
 
       const patience = setTimeout(useWindow, PATIENCE);
+      const life = setTimeout(() => {
+        frame.src = url;
+        fail("ended");
+      }, LIFE);
       window.addEventListener("message", listen);
       frame.src = url;
       frame.title = "Verification";

@@ -77,19 +77,16 @@ pub async fn create(request: &Request<'_>, params: NewSession) -> Result<Respons
     if params.to.is_some() && params.hint.is_some() {
         return Err(Error::parameter("ToHint", "leave it out, or `To`"));
     }
-    let settings = &service.settings;
     let state = params.state;
-    let returns_to = match (params.return_url, params.embed_origin) {
-        (Some(url), None) => {
-            listed("ReturnUrl", "ReturnUrls", &url, settings.return_urls.as_deref())?;
-            ReturnTarget::Url { url, state }
-        }
-        (None, Some(origin)) => {
-            listed("EmbedOrigin", "EmbedOrigins", &origin, settings.embed_origins.as_deref())?;
-            ReturnTarget::Embed { origin, state }
-        }
+    let (returns_to, name) = match (params.return_url, params.embed_origin) {
+        (Some(url), None) => (ReturnTarget::Url { url, state }, "ReturnUrl"),
+        (None, Some(origin)) => (ReturnTarget::Embed { origin, state }, "EmbedOrigin"),
         _ => return Err(Error::invalid("Give either `ReturnUrl` or `EmbedOrigin`")),
     };
+    if !returns_to.is_listed(&service.settings) {
+        let problem = format_args!("it must be one of the service's `{name}s`, letter by letter");
+        return Err(Error::parameter(name, problem));
+    }
     let session = SessionRequest {
         to: params.to.or(params.hint),
         may_change: params.to.is_none(),
@@ -116,13 +113,4 @@ pub async fn result(request: &Request<'_>, Redeemed { code }: Redeemed) -> Resul
 
 fn hosted<'a>(request: &Request<'a>) -> Result<&'a HostedSessions, Error> {
     request.v2.hosted.as_ref().ok_or_else(|| Refusal::Starting.into())
-}
-
-/// Checks that the service lists this address, letter by letter.
-fn listed(name: &str, setting: &str, address: &str, list: Option<&str>) -> Result<(), Error> {
-    let mut known = list.unwrap_or_default().split(' ');
-    if known.any(|known| known == address) {
-        return Ok(());
-    }
-    Err(Error::parameter(name, format_args!("it must be one of the service's `{setting}`, letter by letter")))
 }
