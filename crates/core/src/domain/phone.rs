@@ -17,9 +17,13 @@ struct Recent {
     number: Option<PhoneNumber>,
     /// Whether [`PhoneNumber::parse`] accepts it as E.164 writes it.
     is_readable: bool,
-    region: Option<Option<Region>>,
+    region: Option<RegionLookup>,
     plan: Option<PlanLookup>,
 }
+
+/// The region of a number; `None` if no region has its country code.
+#[derive(Clone, Copy)]
+struct RegionLookup(Option<Region>);
 
 /// What the numbering plans tell about one number. Costs twice as much as the region.
 #[derive(Clone, Copy)]
@@ -211,7 +215,8 @@ impl PhoneNumber {
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code.
     pub fn region(self) -> Option<Region> {
-        *self.recent().region.get_or_insert_with(|| self.split_country_code().as_ref().and_then(region_of))
+        let look_up = || RegionLookup(self.split_country_code().as_ref().and_then(region_of));
+        self.recent().region.get_or_insert_with(look_up).0
     }
 
     /// The region and the type. The process keeps each with the number until
