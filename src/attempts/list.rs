@@ -36,16 +36,21 @@ pub struct ListedAttempt {
     pub attempt: Attempt,
     /// The status of the verification.
     pub verify_status: VerifyStatus,
-    /// When the number was verified.
-    pub verified_at: Option<Timestamp>,
+    /// When that was decided. `None` before the first check.
+    pub checked_at: Option<Timestamp>,
     /// Whether this message verified its number, according to the records: the last one that was sent.
     pub converted: bool,
 }
 
 impl ListedAttempt {
+    /// When the number was verified.
+    pub fn verified_at(&self) -> Option<Timestamp> {
+        self.checked_at.filter(|_| self.verify_status == VerifyStatus::Success)
+    }
+
     /// Time of the last change.
     pub fn updated(&self) -> Timestamp {
-        let verified = self.verified_at.filter(|_| self.converted);
+        let verified = self.verified_at().filter(|_| self.converted);
         verified.map_or(self.attempt.at, |verified| verified.max(self.attempt.at))
     }
 }
@@ -105,14 +110,14 @@ pub(super) fn keep_newest(rows: &mut Vec<ListedAttempt>, most: usize) {
 /// The attempts of one verification.
 pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
     let AttemptLog { number, verify, verify_at, rows, .. } = log;
-    let verified_at = (verify == VerifyStatus::Success).then_some(verify_at);
+    let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
     rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
         id: AttemptId { key, attempt: attempt.number },
         number,
         attempt,
         verify_status: verify,
-        verified_at,
-        converted: verified_at.is_some() && last_sent == Some(place),
+        checked_at,
+        converted: verify == VerifyStatus::Success && last_sent == Some(place),
     })
 }

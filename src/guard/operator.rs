@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onceward_core::guard::{AllowanceNow, AssumedClient, Explained, Refusals};
+pub use onceward_core::guard::Refusals;
+use onceward_core::guard::{AllowanceNow, AssumedClient, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -317,9 +318,9 @@ impl PumpingGuard {
         ServiceExplanation { service_sid, service: name, refused, client, reasons, allowances }
     }
 
-    /// The refusals of a number in a service on the day of the last one, in a sentence.
-    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<String> {
-        self.inner.guard().refusals(service, number).map(refusals_in_words)
+    /// The refusals of a number in a service on the day of the last one.
+    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<Refusals> {
+        self.inner.guard().refusals(service, number)
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -492,7 +493,8 @@ impl PumpingGuard {
     }
 }
 
-fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
+/// The refusals of a number in a sentence.
+pub fn refusals_in_words(Refusals { messages, last, rule, .. }: Refusals) -> String {
     let last = shown(last);
     let (day, time) = last.split_once('T').unwrap_or_default();
     let were = if messages == 1 { "message was" } else { "messages were" };

@@ -6,7 +6,7 @@ use super::command::{WebhookOutcome, WebhookRequest};
 use super::queues::Endpoint;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::{EventId, EventType, Outbox};
-use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::shard::{LogRange, RecordKey, Refusal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +77,22 @@ impl Outbox {
             EventRecord::Expected(_) => None,
         });
         Ok(DeliveryPage { deliveries: deliveries.collect(), has_more })
+    }
+
+    /// Deliveries of events about a number, the newest event first.
+    pub async fn deliveries_about(
+        &self,
+        number: PhoneNumber,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, Refusal> {
+        let fits = |record: &EventRecord| matches!(record, EventRecord::Delivery(delivery) if delivery.event.about.to == number);
+        let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
+        let (found, _) = self.inner.log.list(range).await?;
+        let delivery = |(_, record)| match record {
+            EventRecord::Delivery(delivery) => Some(*delivery),
+            EventRecord::Expected(_) => None,
+        };
+        Ok(found.into_iter().filter_map(delivery).collect())
     }
 
     /// The number of events that a webhook did not get since the start, and when the last one was dropped.

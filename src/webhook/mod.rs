@@ -37,11 +37,9 @@ use crate::trace::Tracer;
 pub(crate) use self::event::{About, Detail, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
-#[cfg(test)]
-pub(crate) use self::record::Delivery;
-#[cfg(any(feature = "server", test))]
-pub(crate) use self::record::DeliveryState;
 pub(crate) use self::record::EventRecord;
+#[cfg(any(feature = "server", test))]
+pub(crate) use self::record::{Delivery, DeliveryState};
 pub(crate) use self::recorder::EventRecorder;
 pub use self::transport::Poster;
 #[cfg(test)]

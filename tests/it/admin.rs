@@ -533,6 +533,49 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn the_page_of_a_number_says_why_no_code_came() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (visitor, v2) = (Visitor::of(&world).await, V2::of(&world));
+    let shows = async |number: &str, parts: &[&str]| {
+        let page = visitor.get(&visitor.look_up(number).await).await.text();
+        for part in parts {
+            assert!(page.contains(part), "no {part:?} in {page}");
+        }
+        page
+    };
+    let premium = "+19002341234";
+    assert_eq!(world.send(premium).await.status(), 403);
+    let refused = "<strong>The guard refused the last message, at ";
+    let page =
+        shows(premium, &[refused, "by its rule number_type.</strong>", "safe list", ">refused<"]).await;
+    assert!(page.contains("1 message was refused on ") && page.contains("Explain what the guard"), "{page}");
+
+    let service = v2.service(&[]).await;
+    let hook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
+    v2.made(&format!("{service}/Webhooks"), &hook).await;
+    let number = world.number();
+    let begun = sid(&v2.begins(&service, &number).await);
+    let code = world.twilio.code_for(&number);
+    let sent = ["TwilioMessages took the last message, sms at ", "event verification.sent", ">webhook "];
+    let page = shows(&number, &sent).await;
+    assert!(!page.contains("check of a code"), "{page}");
+    v2.checks(&service, &begun, &wrong(&code)).await;
+    let page = shows(&number, &["<strong>A wrong code was checked at ", "Its code works until "]).await;
+    let timeline = between(&page, "<ol class=\"timeline\">", "</ol>");
+    let places = ["check of a code", ">wrong code<", "sms by TwilioMessages", "verification begun"];
+    let places =
+        places.map(|part| timeline.find(part).unwrap_or_else(|| panic!("no {part:?} in {timeline}")));
+    assert!(places.is_sorted(), "the newest is first: {timeline}");
+    v2.checks(&service, &begun, &code).await;
+    shows(&number, &["class=\"note good\"", "The number was verified at ", ">approved<"]).await;
+
+    let (locked, code) = world.number_with_code().await;
+    lock(&world, &locked, &code).await;
+    let page = shows(&locked, &["The number is locked until ", "unlock it below"]).await;
+    assert!(between(&page, "<ol class=\"timeline\">", "</ol>").contains("lockout"), "{page}");
+}
+
+#[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;

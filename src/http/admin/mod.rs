@@ -3,12 +3,13 @@
 //!
 //! * `session`: sessions, and the limit on failed sign-ins.
 //! * `overview`: counts over time, gateways, lockouts; `plot`: a plot in SVG.
-//! * `number`: what is known of a number, and what can be done about it.
+//! * `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
 //! * `audit`: the audit log.
 //! * `guard`: blocks and manual entries of the pumping guard.
 //!
 //! No URL and no log line has a number: each session gives a number its own URL.
 
+mod answer;
 mod audit;
 mod guard;
 mod number;

@@ -1,5 +1,8 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::answer::Answer;
 use super::overview::time_left;
 use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, moment};
@@ -7,6 +10,7 @@ use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
 use crate::domain::{NumberLookup, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
+use crate::guard::operator::{Refusals, refusals_in_words};
 use crate::http::pages::{Frame, redirect, words_for_number};
 use crate::http::response::Response;
 use crate::numbers::Refusal;
@@ -14,6 +18,7 @@ use crate::registry::Service;
 use crate::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
+use crate::webhook::{Delivery, DeliveryState, EventId};
 use askama::Template;
 
 #[derive(Template)]
@@ -25,9 +30,9 @@ struct NumberPage {
     number: PhoneNumber,
     /// What the numbering plans tell, as a sentence.
     plan: String,
+    /// The answer of the service with the last message, and perhaps which service that is.
+    answer: Option<(Option<String>, Answer)>,
     states: Vec<State>,
-    /// Services whose guard refused a message, and a sentence about it.
-    refusals: Vec<(String, String)>,
 }
 
 /// What is known of the number in one service.
@@ -41,8 +46,12 @@ struct State {
     wrong_codes: u8,
     /// The end of the lockout, and the time until then.
     locked: Option<(String, String)>,
+    /// The newest first.
     timeline: Vec<Entry>,
 }
+
+/// Deliveries of events that are shown. A number has seldom more.
+const EVENTS: usize = 200;
 
 /// Something that happened.
 struct Entry {
@@ -54,15 +63,25 @@ struct Entry {
 }
 
 impl State {
-    fn new(service: &Service, title: String, status: NumberStatus, now: Timestamp) -> Self {
-        let NumberStatus { verification, lockout, messages, .. } = status;
+    fn new(
+        service: &Service,
+        title: String,
+        status: Option<NumberStatus>,
+        refusals: Option<Refusals>,
+        events: &[Delivery],
+        now: Timestamp,
+    ) -> Self {
+        let (verification, lockout, messages) = status
+            .map_or_else(Default::default, |status| (status.verification, status.lockout, status.messages));
         let pending = verification.as_ref().filter(|verification| verification.status == Status::Pending);
         let expires = pending.and_then(|pending| pending.ends).map(moment);
         let wrong = pending.and_then(|pending| pending.wrong_codes);
-        let mut timeline: Vec<Entry> = messages.iter().flat_map(Entry::of).collect();
-        if let Some(verification) = &verification {
-            timeline.extend(Entry::of_verification(verification));
-        }
+        let mut timeline = Entry::of_events(events);
+        timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
+        timeline.extend(Entry::of_checks(&messages));
+        timeline.extend(refusals.map(Entry::of_refusals));
+        timeline.extend(messages.iter().rev().flat_map(Entry::of));
+        timeline.extend(verification.as_ref().map(Entry::of_verification));
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         Self {
             service: service.sid,
@@ -131,22 +150,68 @@ impl Entry {
         receipt.into_iter().chain([message])
     }
 
-    /// The begin of a verification, and its end if that is known.
-    fn of_verification(verification: &VerificationStatus) -> impl Iterator<Item = Self> {
-        let VerificationStatus { sid, status, begun, ends, .. } = verification;
-        let entry = |at: Timestamp, event: &str, badge| Self {
-            at,
-            title: format!("verification {event}"),
-            badge,
-            detail: sid.to_string(),
+    fn of_verification(verification: &VerificationStatus) -> Self {
+        let (title, detail) = ("verification begun".to_owned(), verification.sid.to_string());
+        Self { at: verification.begun, title, badge: None, detail }
+    }
+
+    /// The last check of each verification: others have no time.
+    fn of_checks(messages: &[ListedAttempt]) -> impl Iterator<Item = Self> {
+        let mut seen = BTreeSet::new();
+        let last = messages.iter().rev().filter(move |listed| seen.insert(listed.id.key.verification));
+        last.filter_map(|listed| {
+            let (badge, detail) = match listed.verify_status {
+                VerifyStatus::New => return None,
+                VerifyStatus::Success => {
+                    (("good", "approved"), "The code was right, or the application approved.")
+                }
+                VerifyStatus::InvalidCode => {
+                    (("problem", "wrong code"), "Earlier checks of this verification have no time.")
+                }
+                VerifyStatus::Expired => (("problem", "too late"), "The code had expired."),
+                VerifyStatus::GatewayError => {
+                    (("problem", "not compared"), "The gateway that holds the code did not answer.")
+                }
+            };
+            let (title, detail) = ("check of a code".to_owned(), detail.to_owned());
+            Some(Self { at: listed.checked_at?, title, badge: Some(badge), detail })
+        })
+    }
+
+    /// A lockout begins with a wrong code.
+    fn of_lockout(until: Timestamp, messages: &[ListedAttempt]) -> Option<Self> {
+        let wrong = messages.iter().filter(|listed| listed.verify_status == VerifyStatus::InvalidCode);
+        let (title, badge) = ("lockout".to_owned(), Some(("problem", "locked")));
+        let at = wrong.filter_map(|listed| listed.checked_at).max()?;
+        Some(Self { at, title, badge, detail: format!("until {}", moment(until)) })
+    }
+
+    fn of_refusals(refusals: Refusals) -> Self {
+        let (title, badge) = ("message refused by the guard".to_owned(), Some(("problem", "refused")));
+        Self { at: refusals.last, title, badge, detail: refusals_in_words(refusals) }
+    }
+
+    /// Events, each with the worst state of its deliveries.
+    fn of_events(deliveries: &[Delivery]) -> Vec<Self> {
+        let mut events: BTreeMap<EventId, (&Delivery, (&str, &str))> = BTreeMap::new();
+        for delivery in deliveries {
+            let badge = match delivery.state {
+                DeliveryState::Failed => ("problem", "webhook failed"),
+                DeliveryState::Pending => ("", "webhook pending"),
+                DeliveryState::Delivered => ("good", "webhook answered"),
+            };
+            let known = events.entry(delivery.id).or_insert((delivery, badge));
+            if badge.0 == "problem" || known.1.0 == "good" {
+                known.1 = badge;
+            }
+        }
+        let entry = |(id, (delivery, badge)): (EventId, (&Delivery, _))| Self {
+            at: delivery.event.at,
+            title: format!("event {}", delivery.event.kind.as_str()),
+            badge: Some(badge),
+            detail: id.to_string(),
         };
-        let approved = ends.filter(|_| *status == Status::Approved);
-        [
-            approved.map(|at| entry(at, "ended", Some(("good", "approved")))),
-            Some(entry(*begun, "begun", None)),
-        ]
-        .into_iter()
-        .flatten()
+        events.into_iter().map(entry).collect()
     }
 }
 
@@ -164,19 +229,26 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let (mut states, mut refusals) = (Vec::new(), Vec::new());
+    let (mut states, mut answers) = (Vec::new(), Vec::new());
+    let deliveries = request.v2.outbox.deliveries_about(number, EVENTS).await?;
     for service in request.v2.registry.services(0, usize::MAX) {
         let guard = request.admin.verifying.guard();
-        if let Some(refused) = guard.and_then(|guard| guard.refusals(service.id, number)) {
-            refusals.push((request.title(&service), refused));
+        let refusals = guard.and_then(|guard| guard.refusals(service.id, number));
+        let status = request.admin.verifying.status(service.id, number).await?;
+        let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
+        let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
+        if status.is_none() && refusals.is_none() && events.is_empty() {
+            continue;
         }
-        if let Some(status) = request.admin.verifying.status(service.id, number).await? {
-            states.push(State::new(&service, request.title(&service), status, request.now()));
-        }
+        let title = request.title(&service);
+        answers.extend(Answer::of(status.as_ref(), refusals).map(|answer| (title.clone(), answer)));
+        states.push(State::new(&service, title, status, refusals, &events, request.now()));
     }
+    let is_single = states.len() == 1;
+    let last = answers.into_iter().max_by_key(|(_, answer)| answer.at);
+    let answer = last.map(|(title, answer)| (Some(title).filter(|_| !is_single), answer));
     let path = request.path_of(number);
-    let page =
-        |frame, header| NumberPage { frame, header, path, number, plan: plan(number), states, refusals };
+    let page = |frame, header| NumberPage { frame, header, path, number, plan: plan(number), answer, states };
     Ok(request.render("/admin/numbers", page))
 }
 

@@ -19,7 +19,7 @@ use super::v2::{Error, Request};
 use crate::attempts::{Attempts, ListedAttempt, SendQuery, StatusFilter};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::guard::operator::masked;
+use crate::guard::operator::{masked, refusals_in_words};
 use crate::node::{AccountFile, Running};
 use crate::registry::{RegistryError, Service};
 use crate::store::Store;
@@ -72,7 +72,7 @@ fn message(listed: &ListedAttempt) -> Value {
         "priority": attempt.priority,
         "send_status": attempt.status.as_str(),
         "verify_status": listed.verify_status.as_str(),
-        "verified_at": listed.verified_at,
+        "verified_at": listed.verified_at(),
         "retry_count": attempt.retries,
         "max_retries_reached": attempt.max_retries_reached,
         "receipt_status": attempt.receipt.map(ReceiptStatus::as_str),
@@ -111,7 +111,7 @@ fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
 pub async fn status(request: &Request<'_>) -> Result<Response, Error> {
     let (number, (service, name)) = (number(request)?, service_or_default(request)?);
     let verifying = &local(request)?.verifying;
-    let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number));
+    let refusals = verifying.guard().and_then(|guard| guard.refusals(service, number)).map(refusals_in_words);
     let status = verifying.status(service, number).await.map_err(Error::from)?;
     Ok(Response::ok(&match status {
         None => json!({

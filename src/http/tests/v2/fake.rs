@@ -86,7 +86,7 @@ pub fn attempt(number: u8, service: ServiceId, channel: Channel) -> SealedAttemp
                 ..Attempt::new(number, channel, GatewayName::TwilioMessages, SendStatus::Sent, THEN)
             },
             verify_status: VerifyStatus::New,
-            verified_at: None,
+            checked_at: None,
             converted: false,
         },
     }

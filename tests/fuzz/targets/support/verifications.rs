@@ -68,7 +68,7 @@ fn shown(service: ServiceId, target: VerificationTarget, status: Status) -> Resu
                 number,
                 attempt: Attempt::new(0, Channel::Call, GatewayName::Simulator, SendStatus::Sent, NOW),
                 verify_status: VerifyStatus::New,
-                verified_at: None,
+                checked_at: None,
                 converted: false,
             },
         }],

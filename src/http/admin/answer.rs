@@ -1,0 +1,304 @@
+//! The answer to "why did I get no code?": what became of the last message to a number, and what support can do.
+
+use super::moment;
+use crate::attempts::{ListedAttempt, VerifyStatus};
+use crate::delivery::SendStatus;
+use crate::domain::Timestamp;
+use crate::gateway::ReceiptStatus;
+use crate::guard::Rule;
+use crate::guard::operator::Refusals;
+use crate::verify::{NumberStatus, Status};
+
+pub struct Answer {
+    /// When the last message was sent or refused.
+    pub at: Timestamp,
+    /// The class of the note in the style sheet.
+    pub class: &'static str,
+    pub what: String,
+    pub help: String,
+    pub was_refused: bool,
+}
+
+impl Answer {
+    /// `None` if nothing is known of the number.
+    pub fn of(status: Option<&NumberStatus>, refusals: Option<Refusals>) -> Option<Self> {
+        let last = status.and_then(|status| status.messages.last());
+        let refused = refusals.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
+        let answer = match (refused, last, status) {
+            (Some(refused), ..) => Self {
+                at: refused.last,
+                class: "problem",
+                what: format!(
+                    "The guard refused the last message, at {}, by its rule {}.",
+                    moment(refused.last),
+                    refused.rule
+                ),
+                help: after_refusal(refused.rule).to_owned(),
+                was_refused: true,
+            },
+            (None, Some(last), Some(status)) => Self::of_message(last, status),
+            (None, None, Some(status)) => Self {
+                at: status.verification.as_ref().map_or(Timestamp::EPOCH, |verification| verification.begun),
+                class: "",
+                what: "No message to this number is remembered any more.".to_owned(),
+                help: ASK_AGAIN.to_owned(),
+                was_refused: false,
+            },
+            (None, _, None) => return None,
+        };
+        let lockout = status.map(|status| status.lockout).unwrap_or_default();
+        let Some(until) = lockout.until else { return Some(answer) };
+        let (what, until, wrong) = (answer.what, moment(until), lockout.wrong_codes);
+        let codes = if wrong == 0 { String::new() } else { format!(" after {wrong} wrong codes") };
+        Some(Self {
+            class: "problem",
+            what: format!("{what} The number is locked until {until}{codes}: no code works before."),
+            help:
+                "If the person is the owner of the number, unlock it below. Then let them ask for a new code."
+                    .to_owned(),
+            ..answer
+        })
+    }
+
+    fn of_message(last: &ListedAttempt, status: &NumberStatus) -> Self {
+        let row = &last.attempt;
+        let (gateway, time) = (row.gateway.as_str(), moment(row.at));
+        let message = format!("the last message, {} at {time}", row.channel.as_str());
+        let error = row.error_code.map(|code| format!(" (error {code})")).unwrap_or_default();
+        let is_verified = last.verify_status == VerifyStatus::Success;
+        let checked = last.checked_at.filter(|checked| is_verified || *checked >= row.at).map(moment);
+        let (class, what, help) = match (checked, row.status, row.receipt) {
+            (Some(checked), ..) => of_check(last.verify_status, &message, &checked),
+            (None, SendStatus::Sent, Some(ReceiptStatus::Failed)) => (
+                "problem",
+                format!("{gateway} took {message}, and reported that it did not arrive{error}."),
+                NOT_ARRIVED,
+            ),
+            (
+                None,
+                SendStatus::Sent,
+                Some(ReceiptStatus::Delivered | ReceiptStatus::Read | ReceiptStatus::Answered),
+            ) => (
+                "",
+                format!("{gateway} reported that {message}, arrived. No code was checked since."),
+                "Let the person look for the message again, also in the folder for unknown senders.",
+            ),
+            (None, SendStatus::Sent, _) => (
+                "",
+                format!("{gateway} took {message}, and has not reported that it arrived."),
+                "Let the person wait a minute, then ask for another message, if possible by another channel.",
+            ),
+            (None, SendStatus::New | SendStatus::GatewayError | SendStatus::Unsendable, _) => (
+                "problem",
+                format!("{gateway} did not take {message}{error}: it was not sent, or its fate is unknown."),
+                "Check the number with the person, and the gateways on the overview. Then let the person ask again.",
+            ),
+        };
+        let answer = Self { at: row.at, class, what, help: help.to_owned(), was_refused: false };
+        answer.with_state(status)
+    }
+
+    /// Adds whether the code still works.
+    fn with_state(self, status: &NumberStatus) -> Self {
+        let Some(verification) = &status.verification else { return self };
+        let (class, state, help) = match verification.status {
+            Status::Approved => return self,
+            Status::Pending => {
+                let ends = verification.ends.map(|ends| format!("Its code works until {}.", moment(ends)));
+                (self.class, ends.unwrap_or_default(), self.help)
+            }
+            Status::MaxAttemptsReached => {
+                let help = "Unlock the number below, and let the person ask for a new code.".to_owned();
+                ("problem", "No check of its code is left.".to_owned(), help)
+            }
+            Status::Canceled => {
+                (self.class, "Its code was canceled, or another system checks it.".to_owned(), self.help)
+            }
+            Status::Expired if self.class == "problem" => {
+                (self.class, "Its code has expired, or was voided.".to_owned(), self.help)
+            }
+            Status::Expired => {
+                (self.class, "Its code has expired, or was voided.".to_owned(), ASK_AGAIN.to_owned())
+            }
+        };
+        Self { class, what: format!("{} {state}", self.what), help, ..self }
+    }
+}
+
+const ASK_AGAIN: &str = "Let the person ask for a new code.";
+
+const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
+     the person ask again, if possible by another channel.";
+
+/// What a check said, and what follows.
+fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str, String, &'static str) {
+    let after = format!("after {message}");
+    match status {
+        VerifyStatus::Success => {
+            ("good", format!("The number was verified at {checked}, {after}."), "There is nothing to do.")
+        }
+        VerifyStatus::Expired => {
+            ("problem", format!("A code came too late, at {checked}, {after}."), ASK_AGAIN)
+        }
+        VerifyStatus::GatewayError => (
+            "problem",
+            format!("A code was checked at {checked}, {after}. The gateway that holds it did not answer."),
+            "Let the person type the code again. If that fails too, see the gateways on the overview.",
+        ),
+        VerifyStatus::InvalidCode | VerifyStatus::New => (
+            "",
+            format!("A wrong code was checked at {checked}, {after}."),
+            "Let the person type the code of the newest message.",
+        ),
+    }
+}
+
+/// What lets the next message pass.
+const fn after_refusal(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Entry => "Remove the manual entry on the guard page if the person is real.",
+        Rule::CountryList => {
+            "Messages to this country are not wanted. To permit them, change allowed-countries or blocked-countries in \
+             config.json."
+        }
+        Rule::NumberType => {
+            "Numbers of this type earn money with messages. If the person is real, add the number to the safe list."
+        }
+        Rule::Landline => "Let the person ask for a call.",
+        Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
+        Rule::Number | Rule::Prefix | Rule::Address | Rule::Network | Rule::Country | Rule::Unproven => {
+            "If the person is real, allow the number on the guard page, and let the person ask again."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::delivery::Attempt;
+    use crate::domain::{
+        AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Sid, SidKind,
+    };
+    use crate::engine::LockoutState;
+    use crate::verify::VerificationStatus;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_800_014_400_000);
+
+    fn after(seconds: u64) -> Timestamp {
+        NOON.plus(Duration::from_secs(seconds))
+    }
+
+    /// One message at noon, whose code works for ten minutes, changed by `change`.
+    fn status(change: impl FnOnce(&mut ListedAttempt)) -> NumberStatus {
+        let mut message = ListedAttempt {
+            id: AttemptId { key: AttemptLogKey { service: ServiceId::DEFAULT, verification: 1 }, attempt: 0 },
+            number: PhoneNumber::parse("+14155550123", None).expect("a number"),
+            attempt: Attempt::new(0, Channel::Sms, GatewayName::TwilioMessages, SendStatus::Sent, NOON),
+            verify_status: VerifyStatus::New,
+            checked_at: None,
+            converted: false,
+        };
+        change(&mut message);
+        let [service_sid, sid] =
+            [SidKind::Service, SidKind::Verification].map(|kind| Sid::new(kind, [7; 16]));
+        let (begun, ends) = (NOON, Some(after(600)));
+        let verification =
+            VerificationStatus { sid, status: Status::Pending, begun, ends, sends: 1, wrong_codes: Some(0) };
+        NumberStatus {
+            service_sid,
+            service_name: "Owl Bank".to_owned(),
+            verification: Some(verification),
+            lockout: LockoutState::default(),
+            messages: vec![message],
+        }
+    }
+
+    #[track_caller]
+    fn says(status: &NumberStatus, class: &str, what: &str, help: &str) {
+        let answer = Answer::of(Some(status), None).expect("an answer");
+        assert_eq!((answer.class, answer.what.as_str()), (class, what));
+        assert!(answer.help.contains(help), "{}", answer.help);
+    }
+
+    const CODE: &str = "Its code works until 2027-01-15 12:10:00.";
+
+    #[test]
+    fn a_message_without_a_check_says_how_far_it_came() {
+        let message = "the last message, sms at 2027-01-15 12:00:00";
+        let of = |receipt, error_code| {
+            status(|listed| {
+                (listed.attempt.receipt, listed.attempt.error_code) = (receipt, error_code);
+            })
+        };
+        let what = format!("TwilioMessages took {message}, and has not reported that it arrived. {CODE}");
+        says(&of(None, None), "", &what, "another channel");
+        says(&of(Some(ReceiptStatus::Sending), None), "", &what, "wait a minute");
+        let what = format!(
+            "TwilioMessages took {message}, and reported that it did not arrive (error 30003). {CODE}"
+        );
+        says(&of(Some(ReceiptStatus::Failed), Some(30_003)), "problem", &what, "Check the number");
+        let what =
+            format!("TwilioMessages reported that {message}, arrived. No code was checked since. {CODE}");
+        says(&of(Some(ReceiptStatus::Delivered), None), "", &what, "look for the message");
+        let refused = status(|listed| listed.attempt.status = SendStatus::GatewayError);
+        let what =
+            format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
+        says(&refused, "problem", &what, "gateways on the overview");
+    }
+
+    #[test]
+    fn a_check_counts_unless_a_newer_message_followed_it() {
+        let checked = |verify_status, second: u64| {
+            status(|listed| {
+                listed.attempt.at = after(60);
+                (listed.verify_status, listed.checked_at) = (verify_status, Some(after(second)));
+            })
+        };
+        let message = "after the last message, sms at 2027-01-15 12:01:00";
+        let what = format!("A wrong code was checked at 2027-01-15 12:01:30, {message}. {CODE}");
+        says(&checked(VerifyStatus::InvalidCode, 90), "", &what, "newest message");
+        let answer = Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None).expect("an answer");
+        assert!(answer.what.starts_with("TwilioMessages took the last message"), "{}", answer.what);
+        let mut verified = checked(VerifyStatus::Success, 90);
+        verified.verification.as_mut().expect("it").status = Status::Approved;
+        let what = format!("The number was verified at 2027-01-15 12:01:30, {message}.");
+        says(&verified, "good", &what, "nothing to do");
+    }
+
+    #[test]
+    fn a_lockout_and_a_spent_code_need_an_unlock() {
+        let wrong = || {
+            status(|listed| {
+                (listed.verify_status, listed.checked_at) = (VerifyStatus::InvalidCode, Some(after(30)));
+            })
+        };
+        let mut spent = wrong();
+        spent.verification.as_mut().expect("it").status = Status::MaxAttemptsReached;
+        let begin = "A wrong code was checked at 2027-01-15 12:00:30, after the last message, sms at \
+                     2027-01-15 12:00:00.";
+        says(&spent, "problem", &format!("{begin} No check of its code is left."), "Unlock the number");
+        let mut locked = wrong();
+        locked.lockout = LockoutState { wrong_codes: 5, until: Some(after(3_600)) };
+        locked.verification = None;
+        let lockout = "The number is locked until 2027-01-15 13:00:00 after 5 wrong codes";
+        says(&locked, "problem", &format!("{begin} {lockout}: no code works before."), "unlock it below");
+    }
+
+    #[test]
+    fn a_refusal_counts_if_no_message_followed_it() {
+        let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule });
+        let known = status(|listed| listed.attempt.at = after(60));
+        let answer = |status, refused| Answer::of(status, refused).expect("an answer");
+        assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
+        for status in [None, Some(&known)] {
+            let answer = answer(status, refused(90, Rule::Prefix));
+            let what = "The guard refused the last message, at 2027-01-15 12:01:30, by its rule prefix.";
+            assert_eq!((answer.what.as_str(), answer.was_refused, answer.at), (what, true, after(90)));
+            assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
+        }
+        assert!(answer(None, refused(1, Rule::NumberType)).help.contains("safe list"));
+        assert!(Answer::of(None, None).is_none());
+    }
+}
