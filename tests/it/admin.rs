@@ -576,6 +576,30 @@ async fn the_page_of_a_number_says_why_no_code_came() {
 }
 
 #[tokio::test]
+async fn blocking_a_country_says_what_it_verified_and_asks_again() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let visitor = Visitor::of(&world).await;
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, &code).await.status(), 200);
+    let page = visitor.get("/admin/guard").await.text();
+    let places = ["explain", "allow", "block"].map(|action| page.find(&format!("value=\"{action}\"")));
+    assert!(places.is_sorted() && places[0].is_some(), "Enter takes the first button: {page}");
+
+    let service = default_service(&world).await;
+    let form = [("subject", "US"), ("service", service.as_str()), ("minutes", "10080"), ("action", "block")];
+    let asked = visitor.post("/admin/guard", &form).await;
+    let question = "In the last 24 hours it had, in the service: numbers verified 1, messages sent 1.";
+    let kept = format!("<option value=\"{service}\" selected>");
+    for part in ["Block US?", question, "value=\"US\"", "<option value=\"10080\" selected>7 days", &kept] {
+        assert!(asked.text().contains(part), "no {part:?} in {}", asked.text());
+    }
+    assert_eq!(world.send(&world.number()).await.status(), 200, "nothing is blocked yet");
+    let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
+    assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
+    assert_eq!(world.send(&world.number()).await.status(), 403);
+}
+
+#[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;
@@ -606,8 +630,11 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
-    visitor.post("/admin/guard", &nothing).await;
-    assert!(visitor.get("/admin/guard").await.text().contains("Nothing was changed"));
+    let refused = visitor.post("/admin/guard", &nothing).await;
+    assert_eq!(refused.status(), 400);
+    for part in ["Nothing was changed", "value=\"no-subject\""] {
+        assert!(refused.text().contains(part), "no {part:?} in {}", refused.text());
+    }
     let audit = visitor.get("/admin/audit").await;
     assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

@@ -2,13 +2,17 @@
 
 use askama::Template;
 
+use hyper::StatusCode;
+
+use super::overview::grouped;
 use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, readable};
-use crate::domain::{Sid, SidKind};
+use crate::domain::{Region, ServiceId, Sid, SidKind};
 use crate::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
 };
-use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
+use crate::guard::{Dimension, EntryAction, EntryError, Key, PumpingGuard};
+use crate::history::{Resolution, totals};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::numbers::Refusal;
@@ -18,14 +22,54 @@ const MOST_ITEMS: usize = 100;
 
 const PATH: &str = "/admin/guard";
 
+/// The lengths of entries to choose from, in minutes.
+const LENGTHS: [(u32, &str); 5] =
+    [(60, "1 hour"), (USUAL_MINUTES, "12 hours"), (1_440, "1 day"), (10_080, "7 days"), (43_200, "30 days")];
+
 #[derive(Template)]
 #[template(path = "guard.html")]
 struct GuardPage {
     frame: Frame,
     header: PageHeader,
+    entry: EntryForm,
+    question: Option<Question>,
     explanation: Option<Explanation>,
     services: Vec<(Sid, String)>,
     items: Vec<Item>,
+}
+
+/// What a person typed and chose.
+struct EntryForm {
+    subject: String,
+    service: Option<Sid>,
+    minutes: u32,
+}
+
+/// Asks before a country is blocked.
+struct Question {
+    country: String,
+    /// What the block would have ended.
+    figures: String,
+}
+
+impl EntryForm {
+    fn of(form: &Form) -> Self {
+        let field = |name| form.field(name).unwrap_or_default();
+        let minutes = field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
+        let service = Sid::parse(SidKind::Service, &field("service"));
+        Self { subject: field("subject").to_string(), service, minutes }
+    }
+
+    fn is_of(&self, service: &Sid) -> bool {
+        self.service.as_ref() == Some(service)
+    }
+
+    /// Minutes, words, and whether they are chosen. Another length chooses the usual one.
+    fn lengths(&self) -> impl Iterator<Item = (u32, &'static str, bool)> {
+        let is_known = LENGTHS.iter().any(|(minutes, _)| *minutes == self.minutes);
+        let chosen = if is_known { self.minutes } else { USUAL_MINUTES };
+        LENGTHS.iter().map(move |(minutes, words)| (*minutes, *words, *minutes == chosen))
+    }
 }
 
 /// A subject of a form with a masked number.
@@ -35,46 +79,85 @@ fn hidden(of: &str) -> String {
 
 /// `GET /admin/guard`.
 pub fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    shown(request, None)
+    shown(request, EntryForm::of(&Form::default()), None, None)
 }
 
-fn shown(request: &AdminRequest<'_>, explanation: Option<Explanation>) -> Result<Response, Refusal> {
+fn shown(
+    request: &AdminRequest<'_>,
+    entry: EntryForm,
+    question: Option<Question>,
+    explanation: Option<Explanation>,
+) -> Result<Response, Refusal> {
     let items = guard(request)?.overview(None, MOST_ITEMS, exact);
     let services = request.services();
-    Ok(request.render(PATH, |frame, header| GuardPage { frame, header, explanation, services, items }))
+    let page = |frame, header| GuardPage { frame, header, entry, question, explanation, services, items };
+    Ok(request.render(PATH, page))
 }
 
-/// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result.
+/// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result. A country is blocked
+/// after a second request, with `confirmed`.
 pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Refusal> {
     let field = |name| form.field(name).unwrap_or_default();
-    let unchanged = |why: &str| {
-        Ok(request.redirect_with_notice(PATH, Notice::failure(format!("Nothing was changed: {why}."))))
+    let entry = EntryForm::of(form);
+    let minutes = entry.minutes;
+    let unchanged = |why: &str, entry| {
+        request.notify(Notice::failure(format!("Nothing was changed: {why}.")));
+        let page = shown(request, entry, None, None)?;
+        Ok(Response { status: StatusCode::BAD_REQUEST, ..page })
     };
-    let Some(dimension) = subject(&field("subject"), None) else {
-        return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
+    let Some(dimension) = subject(&entry.subject, None) else {
+        return unchanged(&format!("the subject is none of these: {SUBJECTS}"), entry);
     };
-    let sid = Sid::parse(SidKind::Service, &field("service"));
-    let Ok(service) = sid.map(|sid| request.v2.registry.service(&sid)).transpose() else {
-        return unchanged("the service does not exist");
+    let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
+        return unchanged("the service does not exist", entry);
     };
     let (action, done) = match field("action").as_str() {
-        "explain" => return shown(request, Some(guard(request)?.explain(service.as_deref(), dimension))),
+        "explain" => {
+            let explanation = guard(request)?.explain(service.as_deref(), dimension);
+            return shown(request, entry, None, Some(explanation));
+        }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
         "remove" => (None, "has no manual entry any more"),
-        _ => return unchanged("the form names no action"),
+        _ => return unchanged("the form names no action", entry),
     };
-    let minutes = field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
-    let key = Key::new(service.map(|service| service.id), dimension);
-    match guard(request)?.set_entry(key, action, minutes, request.author()).await {
+    let service = service.map(|service| service.id);
+    if let (Dimension::Country(Some(country)), Some(EntryAction::Block)) = (dimension, action)
+        && field("confirmed").is_empty()
+    {
+        let question = question(request, country, service).await?;
+        return shown(request, entry, Some(question), None);
+    }
+    match guard(request)?.set_entry(Key::new(service, dimension), action, minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let text = format!("{} {done}, in the service {service}.", masked(dimension));
             Ok(request.redirect_with_notice(PATH, Notice::success(text)))
         }
-        Ok(None) => unchanged("there is no such entry"),
+        Ok(None) => unchanged("there is no such entry", entry),
         Err(EntryError::Refused(refusal)) => Err(refusal),
-        Err(error) => unchanged(&error.to_string()),
+        Err(error) => unchanged(&error.to_string(), entry),
     }
+}
+
+/// Says what a country verified in the last day, which a block would end.
+async fn question(
+    request: &AdminRequest<'_>,
+    country: Region,
+    service: Option<ServiceId>,
+) -> Result<Question, Refusal> {
+    let (hour, now) = (Resolution::Hour, request.now());
+    let from = hour.bucket(now).minus(hour.length() * 23);
+    let mut rows = request.admin.history.between(hour, from, now.plus(hour.length())).await?;
+    rows.retain(|row| {
+        row.series.group.country == Some(country)
+            && service.is_none_or(|service| row.series.service == service)
+    });
+    let counts = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
+    let [verified, sent] = [counts.verified, counts.accepted].map(grouped);
+    let of = if service.is_some() { "the service" } else { "all services" };
+    let figures =
+        format!("In the last 24 hours it had, in {of}: numbers verified {verified}, messages sent {sent}.");
+    Ok(Question { country: country.to_string(), figures })
 }
 
 fn guard<'a>(request: &AdminRequest<'a>) -> Result<&'a PumpingGuard, Refusal> {

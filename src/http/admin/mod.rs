@@ -233,8 +233,13 @@ impl AdminRequest<'_> {
 
     /// Leads to the page at `path`, which shows the result of what the person did.
     fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
-        self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
+        self.notify(notice);
         redirect(path)
+    }
+
+    /// Leaves a notice for the page that is rendered next.
+    fn notify(&self, notice: Notice) {
+        self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
     }
 
     fn take_notice(&self) -> Option<Notice> {
