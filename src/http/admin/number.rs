@@ -30,8 +30,8 @@ struct NumberPage {
     number: PhoneNumber,
     /// What the numbering plans tell, as a sentence.
     plan: String,
-    /// The answer of the service with the last message, and perhaps which service that is.
-    answer: Option<(Option<String>, Answer)>,
+    /// The answer of each service, that with the last message first. One service alone is not named.
+    answers: Vec<(Option<String>, Answer)>,
     states: Vec<State>,
 }
 
@@ -241,14 +241,16 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             continue;
         }
         let title = request.title(&service);
-        answers.extend(Answer::of(status.as_ref(), refusals).map(|answer| (title.clone(), answer)));
+        answers.extend(Answer::of(status.as_ref(), refusals).map(|answer| (Some(title.clone()), answer)));
         states.push(State::new(&service, title, status, refusals, &events, request.now()));
     }
-    let is_single = states.len() == 1;
-    let last = answers.into_iter().max_by_key(|(_, answer)| answer.at);
-    let answer = last.map(|(title, answer)| (Some(title).filter(|_| !is_single), answer));
+    answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
+    if let [(service, _)] = &mut answers[..] {
+        *service = None;
+    }
     let path = request.path_of(number);
-    let page = |frame, header| NumberPage { frame, header, path, number, plan: plan(number), answer, states };
+    let page =
+        |frame, header| NumberPage { frame, header, path, number, plan: plan(number), answers, states };
     Ok(request.render("/admin/numbers", page))
 }
 
