@@ -132,7 +132,7 @@ impl fmt::Display for BudgetView {
 }
 
 /// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
-pub fn amount(micros: u64) -> String {
+fn amount(micros: u64) -> String {
     if micros < 1_000_000 && micros % 10_000 >= 100 {
         return format!("0.{:04}", micros / 100);
     }

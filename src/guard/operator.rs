@@ -16,7 +16,6 @@ use super::{
     Rule,
 };
 use crate::audit::{Action, Author, Change};
-pub use crate::budgets::amount;
 use crate::domain::{NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 pub use crate::metrics::BudgetView;
 use crate::registry::Service;

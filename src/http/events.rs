@@ -26,6 +26,9 @@ const STREAMS: usize = 64;
 /// After this time a stream ends, and its page opens the next one. Shorter than proxies wait for a byte.
 const LIFETIME: Duration = Duration::from_secs(45);
 
+/// Time between the signs of life of a stream: its page notices after two of them that the server has stopped.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
 /// The shortest time between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,7 +43,7 @@ impl Default for EventStreams {
 }
 
 impl EventStreams {
-    /// Answers with an event after each change, until all senders of `changes` are gone.
+    /// Answers with an event after each change, and with `alive` every 3 s without one, until all senders of `changes` are gone.
     ///
     /// # Errors
     /// 503 if too many streams are open.
@@ -70,11 +73,37 @@ impl Events {
         let rest = stream::unfold(parts, move |(mut events, stop, mut end, pause)| async move {
             tokio::select! {
                 changed = async { sleep(pause).await; events.changes.changed().await } => changed.ok()?,
+                () = sleep(HEARTBEAT) => {
+                    return Some((event(b"event: alive\ndata:\n\n".as_slice()), (events, stop, end, PAUSE)));
+                }
                 () = stop.cancelled() => return None,
                 () = &mut end => return None,
             }
             Some((event(b"data: changed\n\n".as_slice()), (events, stop, end, PAUSE)))
         });
         StreamBody::new(first.chain(rest)).boxed_unsync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_changes_shows_that_the_server_lives() {
+        let (changes, receiver) = watch::channel(());
+        let response = EventStreams::default().open(receiver).expect("a place");
+        let mut body = response.events.expect("events").body(CancellationToken::new());
+        let begin = tokio::time::Instant::now();
+        let mut next = async || {
+            let frame = body.frame().await.expect("no end").expect("a frame");
+            let text = String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text");
+            (begin.elapsed().as_secs(), text)
+        };
+        assert_eq!(next().await, (0, "retry: 1000\n\n".to_owned()));
+        assert_eq!(next().await, (3, "event: alive\ndata:\n\n".to_owned()));
+        changes.send_replace(());
+        assert_eq!(next().await, (3, "data: changed\n\n".to_owned()));
+        assert_eq!(next().await, (6, "event: alive\ndata:\n\n".to_owned()));
     }
 }

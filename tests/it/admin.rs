@@ -204,7 +204,8 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
             "Failed: 1 number not reachable.",
             "<th scope=\"row\">TwilioMessages</th>",
             "bad_number",
-            "<th scope=\"row\">US</th><td>2</td><td>1</td>",
+            "<th scope=\"row\" data-country=\"US\">US</th><td>2</td><td>1</td>",
+            "Updated at <span id=\"updated\">",
             "&#60;script&#62;alert(1)&#60;/script&#62;",
         ] {
             assert!(page.contains(part), "no {part:?} in {page}");
@@ -252,7 +253,7 @@ async fn a_spent_budget_is_no_failure_of_a_gateway() {
         "<span class=\"quiet\">Failed messages</span><strong>0</strong>",
         "The budget money-per-day of all services is spent (0.20 of 0.20 USD): messages are refused.",
         "href=\"/admin/guard\">Budgets of the guard</a>",
-        "<th scope=\"row\">US</th><td>2</td><td>0</td><td>0.0 %</td><td>0</td>",
+        "<th scope=\"row\" data-country=\"US\">US</th><td>2</td><td>0</td><td>0.0 %</td><td>0</td>",
     ] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
@@ -283,7 +284,10 @@ async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
 async fn a_refused_account_is_shown_once_with_a_banner() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;
-    assert!(!visitor.get("/admin").await.text().contains("The server is not ready."));
+    let page = visitor.get("/admin").await.text();
+    assert!(!page.contains("The server is not ready."), "{page}");
+    let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
+    assert!(row.contains("<span class=\"badge good\">working</span>"), "{row}");
     let number = world.number();
     world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20_003 }]);
     world.send(&number).await;
@@ -597,6 +601,27 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
     assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
     assert_eq!(world.send(&world.number()).await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let asked = world.get("/admin?range=14d").await;
+    let sign_in = asked.header("location").to_owned();
+    assert_eq!(sign_in, "/admin/sign-in?to=%2Fadmin%3Frange%3D14d");
+    let hidden = "<input type=\"hidden\" name=\"to\" value=\"/admin?range=14d\">";
+    assert!(world.get(&sign_in).await.text().contains(hidden));
+    let form = |secret, to| {
+        let fields = [("user", OWN_ACCOUNT), ("secret", secret), ("to", to)];
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+    };
+    let wrong = world.post_with("/admin/sign-in", &[FORM], form("wrong", "/admin?range=14d")).await;
+    assert!(wrong.status() == 401 && wrong.text().contains(hidden), "{}", wrong.text());
+    for (to, location) in [("/admin?range=14d", "/admin?range=14d"), ("https://evil.example/admin", "/admin")]
+    {
+        let answer = world.post_with("/admin/sign-in", &[FORM], form(OWN_TOKEN, to)).await;
+        assert_eq!((answer.status(), answer.header("location")), (303, location));
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use std::time::Duration;
 use askama::Template;
 use hyper::header::{FORWARDED, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -175,6 +176,8 @@ struct NoticePage<'a> {
 struct SignInPage<'a> {
     frame: Frame,
     user: &'a str,
+    /// The page that was asked for.
+    to: &'a str,
     problem: Option<&'a str>,
 }
 
@@ -281,14 +284,16 @@ pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Pr
             let form = Form::read(call).await?;
             sign_in(call, (v2, admin), transport, &form)
         } else {
-            site.sign_in("", None)
+            let to = field(head.uri.query().unwrap_or_default().as_bytes(), "to");
+            site.sign_in("", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
         });
     }
     let Some(request) = signed_in(call, (v2, admin), transport) else {
         return Ok(match page {
             AdminPage::Events => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
             _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
-            _ => redirect("/admin/sign-in"),
+            AdminPage::Overview if head.uri.query().is_none() => redirect(SIGN_IN),
+            _ => redirect(&sign_in_for(head.uri.path_and_query().map_or("", PathAndQuery::as_str))),
         });
     };
     call.body.note_admitted();
@@ -299,7 +304,7 @@ pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Pr
     let page = match page {
         AdminPage::SignIn | AdminPage::SignOut => {
             admin.sessions.end(&request.id);
-            let mut response = redirect("/admin/sign-in");
+            let mut response = redirect(SIGN_IN);
             response.headers.push((SET_COOKIE, transport.set_cookie(None)));
             return Ok(response);
         }
@@ -313,6 +318,23 @@ pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Pr
         AdminPage::Guard => guard::page(&request),
     };
     Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
+}
+
+const SIGN_IN: &str = "/admin/sign-in";
+
+/// The address of the sign-in that leads to this page.
+fn sign_in_for(page: &str) -> String {
+    let to = url::form_urlencoded::Serializer::new(String::new()).append_pair("to", page).finish();
+    format!("{SIGN_IN}?{to}")
+}
+
+/// The page of the dashboard that a sign-in leads to; empty for another address, and for one that is no page.
+fn page_behind_sign_in(to: &str) -> &str {
+    let path = to.split('?').next().unwrap_or_default();
+    let is_number = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit());
+    let is_page = ["/admin", "/admin/guard", "/admin/audit"].contains(&path)
+        || path.strip_prefix("/admin/numbers/").is_some_and(is_number);
+    if is_page && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
 }
 
 /// The request of a person who is signed in.
@@ -356,11 +378,11 @@ impl Site {
         counted(Response { status, ..pages::html_shared(&page, &LIVE_HEADERS) })
     }
 
-    fn sign_in(self, user: &str, problem: Option<(StatusCode, &str)>) -> Response {
+    fn sign_in(self, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
         let (status, problem) =
             (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
-        let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, problem };
-        let html = if user.is_empty() { pages::html_shared } else { pages::html };
+        let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, to, problem };
+        let html = if user.is_empty() && to.is_empty() { pages::html_shared } else { pages::html };
         counted(Response { status, ..html(&page, &LIVE_HEADERS) })
     }
 
@@ -408,11 +430,13 @@ fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport
     let site = Site { has_inbox: call.deps.inbox.is_some() };
     let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
     let now = (v2.now)();
-    // Without a permit a refusal is the page that all clients share, which has no user. A 503 would hide that the attempt
-    // counts.
+    let to = form.field("to").unwrap_or_default();
+    let to = page_behind_sign_in(&to);
+    // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
+    // that the attempt counts.
     call.permit = call.deps.long_answers.acquire(None);
-    let shown_user = if call.permit.is_some() { user.as_str() } else { "" };
-    let refused = |status, text| site.sign_in(shown_user, Some((status, text)));
+    let (shown_user, shown_to) = if call.permit.is_some() { (user.as_str(), to) } else { ("", "") };
+    let refused = |status, text| site.sign_in(shown_user, shown_to, Some((status, text)));
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();
@@ -438,7 +462,7 @@ fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport
     let id = admin.sessions.begin(fingerprint, now);
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id, "dashboard sign-in");
-    let mut response = redirect("/admin");
+    let mut response = redirect(if to.is_empty() { "/admin" } else { to });
     response.headers.push((SET_COOKIE, transport.set_cookie(Some(&id))));
     response
 }
@@ -519,6 +543,33 @@ mod tests {
         ] {
             assert!(!request::is_own_form(&head(other)), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_sign_in_leads_only_to_pages_of_the_dashboard() {
+        for page in [
+            "/admin",
+            "/admin?range=14d&service=VA1",
+            "/admin/guard",
+            "/admin/audit?page=2",
+            "/admin/numbers/7",
+        ] {
+            assert_eq!(page_behind_sign_in(page), page);
+        }
+        for other in [
+            "",
+            "/",
+            "/administrator",
+            "//evil.example/admin",
+            "https://evil.example/admin",
+            "/admin/events",
+            "/admin/sign-out",
+            "/admin/numbers/../../inbox",
+            "/admin?\r\nset-cookie: a=b",
+        ] {
+            assert_eq!(page_behind_sign_in(other), "", "{other:?}");
+        }
+        assert_eq!(sign_in_for("/admin?range=14d&a=b"), "/admin/sign-in?to=%2Fadmin%3Frange%3D14d%26a%3Db");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{AdminRequest, Deps, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
-use crate::guard::operator::{BudgetView, amount};
+use crate::guard::operator::BudgetView;
 use crate::history::{Counts, Resolution, Row, totals};
 use crate::http::pages::{Frame, LIVE};
 use crate::http::response::Response;
@@ -146,13 +146,19 @@ impl GatewayLine {
     }
 
     fn is_healthy(&self) -> bool {
-        self.circuit() == Circuit::Closed.as_str() && self.problem().is_none()
+        self.state() == "working"
     }
 
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
-        let is_closed = self.circuit() == Circuit::Closed.as_str();
-        if is_closed && !self.is_healthy() { "not working" } else { self.circuit() }
+        let circuit = self.circuit();
+        match Circuit::ALL.into_iter().find(|known| known.as_str() == circuit) {
+            Some(Circuit::Closed) if self.problem().is_some() => "not working",
+            Some(Circuit::Closed) => "working",
+            Some(Circuit::Open) => "paused",
+            Some(Circuit::HalfOpen) => "probing",
+            None => "unknown",
+        }
     }
 
     fn problem(&self) -> Option<&str> {
@@ -395,11 +401,14 @@ fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
     tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
 }
 
-/// An amount, as [`amount`] writes it, with its thousands set apart.
+/// An amount to the cent, with its thousands set apart.
 fn money(micros: impl Borrow<u64>) -> String {
-    let (whole, text) = (micros.borrow() / 1_000_000, amount(*micros.borrow()));
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{}{rest}", grouped(whole))
+    let micros = *micros.borrow();
+    if (1..10_000).contains(&micros) {
+        return "< 0.01".to_owned();
+    }
+    let cents = micros.saturating_add(5_000) / 10_000;
+    format!("{}.{:02}", grouped(cents / 100), cents % 100)
 }
 
 /// A time span that is left, rounded up.
@@ -427,8 +436,8 @@ mod tests {
             ["66.7 %", "100.0 %", "0.0 %"]
         );
         assert_eq!(money(0_u64), "0.00");
-        assert_eq!([25_000_u64, 300_000].map(money), ["0.0250", "0.30"]);
-        assert_eq!(money(1_234_567_890_u64), "1,234.56");
+        assert_eq!([1_u64, 9_999, 10_000, 25_000].map(money), ["< 0.01", "< 0.01", "0.01", "0.03"]);
+        assert_eq!([300_000_u64, 999_996_000, 1_234_567_890].map(money), ["0.30", "1,000.00", "1,234.57"]);
         let spans =
             [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
         assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);

@@ -11,9 +11,16 @@ let source = null;
 let loading = false;
 let again = false;
 let late = 0;
+let retry = 0;
+// When the stream was opened or the server last said something.
+let heard = 0;
+
+// The server says something every 3 s.
+const SILENCE = 7000;
 
 document.documentElement.classList.add("js");
 
+const countries = new Intl.DisplayNames(["en"], { type: "region" });
 const each = (selector, visit) => document.querySelectorAll(selector).forEach(visit);
 
 function setClock(now) {
@@ -29,8 +36,29 @@ function span(ms, round) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// What the page shows is as the server has it now.
+function updated() {
+  heard = Date.now();
+  clearTimeout(late);
+  late = 0;
+  say("");
+  const shown = document.getElementById("updated");
+  if (shown) shown.textContent = new Date(heard + ahead).toISOString().slice(0, 19).replace("T", " ");
+}
+
+// The name of each country beside its code, in the words of the browser.
+function nameCountries(parent) {
+  for (const part of parent.querySelectorAll("[data-country]")) {
+    part.textContent = `${countries.of(part.dataset.country)} (${part.dataset.country})`;
+  }
+}
+
 function tick() {
   const now = Date.now() + ahead;
+  if (source && Date.now() - heard > SILENCE) {
+    say("The server does not answer. Trying again.");
+    reopen();
+  }
   each("[data-since]", (part) => {
     part.textContent = `${span(now - Number(part.dataset.since), Math.floor)} ago`;
   });
@@ -77,6 +105,8 @@ async function refresh() {
   again = loading;
   if (loading) return;
   loading = true;
+  clearTimeout(retry);
+  retry = 0;
   try {
     const response = await fetch(location.href, {
       cache: "no-store",
@@ -84,36 +114,46 @@ async function refresh() {
       signal: AbortSignal.timeout(5000),
     });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    // A session is over.
+    // A session is over: the sign-in leads back to this page.
     if (response.redirected) return location.reload();
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     setClock(fresh.body.dataset.now);
+    nameCountries(fresh);
     each("[data-live]", (old) => {
       const part = fresh.getElementById(old.id);
       if (part) take(old, part);
     });
+    updated();
     tick();
   } catch (error) {
     say(`The page could not be updated (${error.message}). Trying again.`);
-    setTimeout(refresh, 3000);
+    retry = setTimeout(refresh, 3000);
   }
   loading = false;
   if (again) refresh();
 }
 
 function open() {
+  heard = Date.now();
   source = new EventSource(page.events);
   source.onopen = () => {
-    clearTimeout(late);
-    late = 0;
-    say("");
+    heard = Date.now();
     refresh();
   };
   source.onmessage = refresh;
+  source.addEventListener("alive", () => {
+    heard = Date.now();
+    if (!loading && !retry) updated();
+  });
   source.onerror = () => {
     // A stream ends now and then, and the browser opens the next one.
     if (!late) late = setTimeout(() => say("The server does not answer. Trying again."), 3000);
-    if (source.readyState === EventSource.CLOSED) setTimeout(reopen, 3000);
+    // Refused, perhaps because the session is over: the page itself says so.
+    if (source?.readyState === EventSource.CLOSED) {
+      source = null;
+      refresh();
+      setTimeout(reopen, 3000);
+    }
   };
 }
 
@@ -141,6 +181,7 @@ document.addEventListener("click", ({ target }) => {
 });
 
 setClock(page.now);
+nameCountries(document);
 setInterval(tick, 1000);
 if (page.events) {
   document.addEventListener("visibilitychange", reopen);
