@@ -37,7 +37,7 @@ use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, Nod
 use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
+use super::response::{BadBody, ErrorFormat, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
 use super::route::{Access, Handler, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -437,12 +437,34 @@ async fn answer(call: &mut Call<'_>, target: &Target<'_>, bad_bodies: &OncePerSe
     let origin = if depends_on_origin { cors::allowed_origin(origins, &call.head.headers) } else { None };
     let mut answer = match try_answer(call, target, origin.is_some()).await {
         Ok(answer) => answer,
-        Err(problem) => refusal(&problem, call.request_id, target, bad_bodies),
+        Err(problem) => not_found_for_browser(call, problem, target)
+            .unwrap_or_else(|| refusal(&problem, call.request_id, target, bad_bodies)),
     };
     if depends_on_origin {
         cors::add_headers(&mut answer, origin);
     }
     answer
+}
+
+/// For a browser's page that does not exist: the page of the path without its trailing slash, or a page that says so.
+fn not_found_for_browser(call: &Call<'_>, problem: Problem, target: &Target<'_>) -> Option<Response> {
+    let (deps, head) = (call.deps, call.head);
+    let is_get = [Method::GET, Method::HEAD].contains(&head.method);
+    let is_of_api = target.errors() != ErrorFormat::Envelope || deps.routes != ServedRoutes::All;
+    if problem != Problem::NotFound || !is_get || is_of_api || !accepts(&head.headers, "text/html") {
+        return None;
+    }
+    let page = head.uri.path().trim_end_matches('/');
+    let is_page = page != head.uri.path()
+        && Target::of(page).resource.is_ok_and(|resource| {
+            let route = resource.route(&Method::GET).filter(|(_, route)| !route.is_described());
+            route.is_some() && !resource.is_local() && (resource.group.is_served)(deps)
+        });
+    if !is_page {
+        return Some(pages::not_found(deps.inbox.is_some()));
+    }
+    let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(pages::redirect(&format!("{page}{query}")))
 }
 
 /// The answer to a request with a problem. A compatible route has no other place for a reason than a header.

@@ -625,6 +625,28 @@ async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
+    let world = World::new().await;
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let ask = async |path: &str| world.request_with(Method::GET, path, &browser, "").await;
+    for path in ["/nowhere", "/admin/nowhere", "//evil.example/", "/api/send-otp/"] {
+        let answer = ask(path).await;
+        assert_eq!(
+            (answer.status(), answer.header("content-type")),
+            (404, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(answer.text().contains("There is no such page"), "{}", answer.text());
+        assert_eq!(world.get(path).await.json()["code"], 404, "{path}");
+    }
+    assert_eq!(ask("/v2/nowhere").await.json()["status"], 404);
+    for (path, location) in [("/docs/", "/docs"), ("/admin/?range=hour", "/admin?range=hour")] {
+        let answer = ask(path).await;
+        assert_eq!((answer.status(), answer.header("location")), (303, location));
+    }
+}
+
+#[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;

@@ -28,9 +28,11 @@ async fn walk(test: &str) {
     let server = V2::account(Setup::new()).start().await;
     let address = format!("http://{}", server.client.address());
     let pictures = target().join("screenshots");
+    let pid = server.pid().as_raw_nonzero().to_string();
     let environment = [
         ("ONCEWARD_URL", address.as_str()),
         ("ONCEWARD_CHROMIUM", chromium),
+        ("ONCEWARD_PID", pid.as_str()),
         ("ONCEWARD_USER", OWN_ACCOUNT),
         ("ONCEWARD_SECRET", OWN_TOKEN),
         ("ONCEWARD_SCREENSHOTS", pictures.to_str().expect("a path in UTF-8")),

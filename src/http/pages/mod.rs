@@ -72,6 +72,18 @@ pub fn start(has_inbox: bool, has_demo: bool) -> Response {
     html_shared(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, &STYLE_ONLY)
 }
 
+#[derive(Template)]
+#[template(path = "not_found.html")]
+struct NotFoundPage {
+    frame: Frame,
+}
+
+/// The answer to a browser at an unknown path.
+pub fn not_found(has_inbox: bool) -> Response {
+    let page = html_shared(&NotFoundPage { frame: Frame::new("", has_inbox) }, &STYLE_ONLY);
+    Response { status: StatusCode::NOT_FOUND, ..page }
+}
+
 /// Leads to another page of this server.
 pub fn redirect(address: &str) -> Response {
     let mut response = Response::page("text/html; charset=utf-8", &[], String::new());
