@@ -234,15 +234,15 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     for service in request.v2.registry.services(0, usize::MAX) {
         let guard = request.admin.verifying.guard();
         let refusals = guard.and_then(|guard| guard.refusals(service.id, number));
-        let status = request.admin.verifying.status(service.id, number).await?;
+        let known = request.admin.verifying.status(service.id, number).await?;
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
-        if status.is_none() && refusals.is_none() && events.is_empty() {
+        if known.is_none() && refusals.is_none() && events.is_empty() {
             continue;
         }
         let title = request.title(&service);
-        answers.extend(Answer::of(status.as_ref(), refusals).map(|answer| (Some(title.clone()), answer)));
-        states.push(State::new(&service, title, status, refusals, &events, request.now()));
+        answers.extend(Answer::of(known.as_ref(), refusals).map(|answer| (Some(title.clone()), answer)));
+        states.push(State::new(&service, title, known, refusals, &events, request.now()));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
     if let [(service, _)] = &mut answers[..] {
