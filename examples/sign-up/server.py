@@ -54,7 +54,7 @@ def send_code(session, number, address):
         return None
     # The codes say more than a stranger should learn; log them and show one of three sentences.
     print("send refused", status, answer.get("code"), file=sys.stderr)
-    if answer.get("code") in (60200, 60205):
+    if answer.get("code") in (60200, 60205, 60605):
         session.pop("sent")
         return "We cannot send a message to this number."
     return "We could not send a code. Please try again later."
@@ -69,9 +69,11 @@ def check_code(session, code):
         session["verified"] = session["number"]
         del session["verification"]
         return None
-    if status == 200 and answer["status"] == "pending":
+    if (status == 200 and answer["status"] == "pending") or answer.get("code") == 60200:
         return "This code is wrong."
     if status in (200, 404, 429):
+        # Otherwise the next message of this verification would be refused.
+        onceward(f"Verifications/{session.pop('verification')}", Status="canceled")
         return "This code can no longer be used. Please ask for a new one."
     return "We could not check the code. Please try again."
 
