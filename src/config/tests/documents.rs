@@ -414,8 +414,8 @@ The first source that gives a value wins:
 `onceward --check` prints the errors. A wrong value stops the start with exit code 64. An unknown name gets a warning; with `--strict` it
 is an error. Relative paths begin in the working directory. An empty variable counts as not given, and hides the same name in `.env`.
 
-A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`, or is a number of
-seconds, in `otp-lock-timeout` and `lockout` of minutes. In a variable, an object or a list is JSON. A member of an object may be given
+A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`. A plain number means
+seconds; in `otp-lock-timeout` and `lockout` it means minutes. In a variable, an object or a list is JSON. A member of an object may be given
 by itself: `"guard.messages-per-hour": 2000` in the file, or the variable `ONCEWARD_GUARD_MESSAGES_PER_HOUR`.
 
 ```json

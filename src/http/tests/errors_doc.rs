@@ -559,7 +559,9 @@ fn problem_case(problem: Problem) -> Case {
         Problem::CallbackUnavailable => "The server cannot take a callback now.",
         Problem::NoNode => "Nothing was begun.",
         Problem::BodyTooSlow | Problem::HeadTooSlow => "After 10 s.",
-        Problem::Refused(Refusal::NumberBusy) => "More than 64 requests for this number.",
+        Problem::Refused(Refusal::NumberBusy) => {
+            "More than 64 requests for this number. To begin or check a verification: 60212."
+        }
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::Numbers | LimitedTable::TestNumbers,
             ..
