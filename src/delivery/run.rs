@@ -7,9 +7,11 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -37,12 +39,21 @@ impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
     /// outcome is as certain as it will get: at the latest when the send time limit is used up.
     ///
-    /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
-    /// whether it was sent or not.
+    /// Failures are logged here, panics too: a send that is never settled would count against its number until it expires.
+    /// The caller records the attempts and the plan. Dropping the future abandons the message, whether it was sent or not.
     pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
-        let mut run = DeliveryRun::new(self, job, liveness);
-        let end = run.run().await;
-        run.delivered(end)
+        let delivering = async {
+            let mut run = DeliveryRun::new(self, job, liveness);
+            let end = run.run().await;
+            run.delivered(end)
+        };
+        AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
+            let request_id = job.request_id.as_deref();
+            tracing::error!(request_id, number = %job.number, "delivery panicked; the message may have been sent");
+            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+            let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
+            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
+        })
     }
 }
 

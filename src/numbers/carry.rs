@@ -2,11 +2,9 @@
 //! in memory only. Delivery plans nothing for them: a caller repeats what failed.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +14,9 @@ use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome};
 use super::verifier::Verifier;
 use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
-use crate::delivery::{
-    CodeLiveness, CodeState, Delivered, Failure, Job, PlanChange, Purpose, TakenAllowance,
-};
+use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance};
 use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
-use crate::engine::{PossiblySent, Salt, SendResult};
+use crate::engine::{Salt, SendResult};
 use crate::guard::{ClientSignals, Ticket};
 use crate::limit::RequestKey;
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
@@ -46,8 +42,8 @@ pub struct CarryRequest {
     pub key: NumberKey,
     /// The code.
     pub code: Code,
-    /// The channel; `None` for the first channel of the service.
-    pub channel: Option<Channel>,
+    /// The channel.
+    pub channel: Channel,
     /// The message's template, language and format.
     pub style: MessageStyle,
     /// How long the code can be used.
@@ -142,8 +138,7 @@ impl Verifier {
         &self,
         request: CarryRequest,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
-        let CarryRequest { key, code, channel, style, life, remembered_for, within, .. } = request;
-        let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
+        let CarryRequest { key, code, mut channel, style, life, remembered_for, within, .. } = request;
         let _permit = self.limit.acquire(key.service, true)?;
         if self.delivery.is_overloaded(key.service, key.number, channel) {
             return Err(Refusal::SendsOverloaded);
@@ -185,15 +180,8 @@ impl Verifier {
         };
         let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id: salt.id() };
         carrying.messages.messages().insert(key, carrying.id);
-        // After a panic the attempts are still settled, and the allowance of the guard with them.
-        let delivering = AssertUnwindSafe(self.delivery.deliver(&job, &carrying)).catch_unwind().await;
+        let delivered = self.delivery.deliver(&job, &carrying).await;
         drop(carrying);
-        let delivered = delivering.unwrap_or_else(|_panic| {
-            tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
-            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
-            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
-        });
         facts::count_send(&self.deps.metrics, key, channel, true, &delivered);
         let keys = (request.of_code, remembered_for, request.of_number);
         let (reply, last) = self.end_carry(key, job, salt, delivered, keys).await?;
@@ -253,13 +241,10 @@ impl Verifier {
             Ok::<_, Refusal>(())
         });
         decided.await.unwrap_or(Err(Refusal::Stopping))?;
-        // While the shard of the use restarts, nothing is written: a later message is.
-        if is_sent
-            && let Ok(service_use) = self.carry_use(key.service).await
-            && service_use.is_none_or(|of| now.since(of.carried) > WRITTEN_EVERY)
-        {
-            let outcome = service_use.and_then(|of| of.outcome);
-            self.write_use(CarryUse { service: key.service, carried: now, outcome });
+        if is_sent {
+            self.note_use(key.service, move |known| {
+                known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
+            });
         }
         Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome, now, None) }, last))
     }
@@ -287,12 +272,10 @@ impl Verifier {
         let NumberKey { service, number, is_test } = key;
         let (recipient, step) = (Recipient { service, number, is_test }, VerificationStep::Approved);
         self.deps.metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
-        let (known, now) = (self.carry_use(service).await?, self.now());
-        let earlier = known.and_then(|of| of.outcome);
-        if earlier.is_none_or(|at| now.since(at) > WRITTEN_EVERY) {
-            let carried = known.map_or(now, |of| of.carried);
-            self.write_use(CarryUse { service, carried, outcome: Some(now) });
-        }
+        let now = self.now();
+        self.note_use(service, move |known| {
+            known.outcome = known.outcome.filter(|at| now.since(*at) <= WRITTEN_EVERY).or(Some(now));
+        });
         Ok(true)
     }
 
@@ -308,19 +291,21 @@ impl Verifier {
     }
 
     async fn has_outcomes(&self, service: ServiceId) -> Result<bool, Refusal> {
-        Ok(self.carry_use(service).await?.is_some_and(|of| of.has_outcomes(self.now())))
-    }
-
-    async fn carry_use(&self, service: ServiceId) -> Result<Option<CarryUse>, Refusal> {
         let Subject { slot, id } = self.use_subject(service);
-        self.shards.router().get(RecordKey { slot, kind: CarryUse::KIND, id }).await
+        let key = RecordKey { slot, kind: CarryUse::KIND, id };
+        let known: Option<CarryUse> = self.shards.router().get(key).await?;
+        Ok(known.is_some_and(|of| of.has_outcomes(self.now())))
     }
 
-    fn write_use(&self, service_use: CarryUse) {
-        let subject = self.use_subject(service_use.service);
+    /// Changes what is known of a service; without a record it has carried a code now.
+    fn note_use(&self, service: ServiceId, note: impl FnOnce(&mut CarryUse) + Send + 'static) {
+        let (subject, now) = (self.use_subject(service), self.now());
         // If the shard does not run, a later message writes the use.
         drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {
-            view.put(subject.id, Some(&service_use), Durability::Lazy);
+            let known = view.get::<CarryUse>(subject.id);
+            let mut changed = known.unwrap_or(CarryUse { service, carried: now, outcome: None });
+            note(&mut changed);
+            view.put(subject.id, Some(&changed), Durability::Lazy);
             Ok::<_, Refusal>(())
         }));
     }

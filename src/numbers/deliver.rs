@@ -11,12 +11,9 @@ use super::check::GatewayCheck;
 use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
-use crate::delivery::{
-    CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, TakenAllowance,
-    Verdict,
-};
+use crate::delivery::{CheckError, CheckJob, CodeLiveness, CodeState, Delivery, Job, Verdict};
 use crate::domain::{GatewayName, ServiceId};
-use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
+use crate::engine::{CheckResult, Salt};
 use crate::gateway::CodeEnd;
 use crate::shard::{Refusal, Shards};
 use crate::trace::RequestId;
@@ -95,15 +92,7 @@ impl ConnectedEffects {
             request_id: dispatch.request_id.clone(),
         };
         let liveness = NumberLiveness { links: &self, key, salt: permit.verification.salt };
-        // A send that is never settled would count against its number until it expires.
-        let delivering = AssertUnwindSafe(delivery.deliver(&job, &liveness)).catch_unwind().await;
-        let delivered = delivering.unwrap_or_else(|_panic| {
-            let request_id = dispatch.request_id.as_deref();
-            tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
-            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let allowance = TakenAllowance::Final;
-            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None, allowance }
-        });
+        let delivered = delivery.deliver(&job, &liveness).await;
         let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::Settle(dispatch.settled(delivered));
         shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)).caused_by(cause));

@@ -75,7 +75,7 @@ async fn try_event(call: &mut Call<'_>) -> Result<(), Refused> {
     let body = body(call).await?;
     let event = read_payload::<Event>(&body);
     let at = event.as_ref().ok().and_then(|event| Timestamp::parse_day_or_moment(&event.created_at));
-    let given = super::bytes_of_hex(header(call, "logto-signature-sha-256"));
+    let given = base16ct::mixed::decode_vec(header(call, "logto-signature-sha-256")).ok();
     let service = signed(
         call,
         &Signed {

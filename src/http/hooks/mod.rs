@@ -185,13 +185,6 @@ fn keyed(call: &mut Call<'_>) -> Result<Arc<Service>, Refused> {
     Ok(service)
 }
 
-/// Decodes hexadecimal digits.
-fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
-    let is_hex = hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    is_hex.then(|| (0..hex.len()).step_by(2).map(byte).collect())?
-}
-
 /// Reads a payload.
 fn read_payload<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| {

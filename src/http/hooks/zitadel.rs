@@ -46,7 +46,9 @@ async fn try_send(call: &mut Call<'_>) -> Result<(), Refused> {
             keys: &v2(call)?.hooks.zitadel,
             at: at.parse().ok(),
             parts: &[at.as_bytes(), b".", &body],
-            signatures: &given.filter_map(|(_, hex)| super::bytes_of_hex(hex)).collect::<Vec<_>>(),
+            signatures: &given
+                .filter_map(|(_, hex)| base16ct::mixed::decode_vec(hex).ok())
+                .collect::<Vec<_>>(),
         },
     )?;
     let Payload { context_info, args } = read_payload(&body)?;

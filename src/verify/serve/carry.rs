@@ -51,7 +51,7 @@ impl VerifyingInner {
         let request = CarryRequest {
             key: NumberKey::new(service.id, to),
             code,
-            channel: Some(channel),
+            channel,
             style: MessageStyle { wording, locale, ..MessageStyle::default() },
             life: carry.life.unwrap_or(service.settings.code_life),
             remembered_for: carry.remembered_for,
