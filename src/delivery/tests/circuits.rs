@@ -233,7 +233,10 @@ async fn a_gateway_that_panics_while_it_probes_leaves_the_try_to_the_next() {
     world.requests().await;
     world.waits(secs(10)).await;
     // The gateway's script has ended: it panics. Whether the message left is unknown.
-    assert_eq!(world.requests().await, SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) });
+    assert_eq!(
+        world.requests().await,
+        SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) }
+    );
     assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));
     world.gateway(Mada).answers([accepted("M3")]);
     assert_eq!(world.requests().await, taken("M3"));
