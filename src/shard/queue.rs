@@ -100,14 +100,17 @@ pub struct BatchDelay {
     commit: Duration,
 }
 
-/// A batch of this many commands or more is followed by a wait for each of its commands.
+/// A batch of this many commands or more is followed by a wait for each of its commands, where commits are short.
 const MANY_COMMANDS: usize = 6;
 const WAIT_PER_COMMAND: Duration = Duration::from_micros(10);
-/// After a smaller batch, the clients that it answered and those that wait may come together. The shard waits for them
-/// for as long as this many commits take.
+/// After another batch, the clients that it answered and those that wait may come together. The shard waits for them for
+/// as long as this many commits take.
 const COMMITS_WAITED: u32 = 2;
-/// A longer wait makes commits hardly any cheaper.
-const LONGEST_WAIT: Duration = Duration::from_micros(400);
+/// Commits up to this time are short: a longer wait makes them hardly any cheaper. After a longer commit, as to a cluster's
+/// etcd, the shard waits at most for as long as it took.
+const SHORT_COMMIT: Duration = Duration::from_micros(400);
+/// A disk that hangs for a while delays no later batch.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 impl BatchDelay {
     /// From now on batches may wait.
@@ -122,7 +125,7 @@ impl BatchDelay {
 
     /// Sets the wait after a batch of `answered` commands, while `waiting` others wait already.
     pub fn after(&mut self, answered: usize, waiting: usize) {
-        let (wanted, wait) = if answered < MANY_COMMANDS {
+        let (wanted, wait) = if answered < MANY_COMMANDS || self.commit > SHORT_COMMIT {
             (answered + waiting, self.commit.saturating_mul(COMMITS_WAITED))
         } else {
             let commands = u32::try_from(answered).unwrap_or(u32::MAX);
@@ -130,7 +133,7 @@ impl BatchDelay {
         };
         if self.enabled && wanted > waiting.max(1) && !wait.is_zero() {
             self.wanted = wanted;
-            self.pending_timer = Some(wait.min(LONGEST_WAIT));
+            self.pending_timer = Some(wait.min(self.commit.clamp(SHORT_COMMIT, LONGEST_WAIT)));
         }
     }
 
@@ -156,18 +159,22 @@ mod tests {
 
     #[test]
     fn a_lone_client_is_never_delayed_and_a_busy_shard_waits_a_moment() {
-        let wait_after = |answered, waiting| {
+        let wait_after_commit = |commit, answered, waiting| {
             let mut delay = BatchDelay::default();
             delay.enable();
-            delay.commit_took(Duration::from_micros(80));
+            delay.commit_took(Duration::from_micros(commit));
             delay.after(answered, waiting);
             (delay.wanted, delay.take().map(|wait| wait.as_micros()))
         };
+        let wait_after = |answered, waiting| wait_after_commit(80, answered, waiting);
         assert_eq!([wait_after(0, 0), wait_after(1, 0), wait_after(0, 5)], [(0, None); 3]);
         assert_eq!(wait_after(1, 1), (2, Some(160)));
         assert_eq!(wait_after(3, 2), (5, Some(160)));
         assert_eq!(wait_after(12, 9), (usize::MAX, Some(120)));
         assert_eq!(wait_after(usize::MAX, 0), (usize::MAX, Some(400)));
+        assert_eq!(wait_after_commit(300, 3, 2), (5, Some(400)));
+        assert_eq!(wait_after_commit(4_000, 1, 0), (0, None));
+        assert_eq!(wait_after_commit(4_000, 20, 12), (32, Some(4_000)));
     }
 
     #[test]
