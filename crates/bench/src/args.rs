@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use clap::{Parser, value_parser};
+use clap::{Parser, ValueEnum, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::reference::Reference;
 use crate::script::{LIVE_AT_MOST, Workload};
 
 /// Before the first window of each server: for connections, caches and the first journal segment.
@@ -28,9 +27,9 @@ const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP
 #[derive(Debug, Parser)]
 #[command(name = "onceward-bench", version, after_help = include_str!("help.txt"), max_term_width = 110)]
 pub struct Options {
-    /// Be this reference server, with the mock of Twilio at this URL.
-    #[arg(long, hide = true, num_args = 2, value_names = ["NAME", "URL"])]
-    pub reference: Option<Vec<String>>,
+    /// Be the ceiling, with the mock of Twilio at this URL.
+    #[arg(long, hide = true, value_name = "URL")]
+    pub be_ceiling: Option<String>,
 
     /// Requests of the clients.
     #[arg(long, value_name = "NAME", default_value = "send-verify")]
@@ -64,9 +63,9 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_parser = |path: &str| fs::canonicalize(path), help_heading = "Servers")]
     pub baseline: Option<PathBuf>,
 
-    /// Reference servers to compare with, separated by commas [default: ceiling, and none with --target].
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Servers")]
-    beside: Vec<Reference>,
+    /// What to compare with besides [default: ceiling, and none with --target].
+    #[arg(long, value_name = "NAME", help_heading = "Servers")]
+    beside: Option<Beside>,
 
     /// Where an onceward keeps its data: a directory on the disk that is of interest.
     #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Servers")]
@@ -101,10 +100,6 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,
 
-    /// Also write the results to this file, as a page with plots.
-    #[arg(long, value_name = "FILE", help_heading = "Results")]
-    pub html: Option<PathBuf>,
-
     /// Fail when CPU per request is more than X times that of any server beside.
     #[arg(long, value_name = "X", help_heading = "Results")]
     pub max_cpu_ratio: Option<f64>,
@@ -126,7 +121,7 @@ impl Options {
         }
         let needs_port = self.gateway_listen.is_none_or(|address| address.port() > 0);
         ensure!(needs_port, "--gateway-listen needs a port: the server must know it");
-        let (beside, live) = (self.beside(), self.live_numbers > 0);
+        let live = self.live_numbers > 0;
         let foreign_store = live && self.target.is_some();
         ensure!(!foreign_store, "--live-numbers goes with a server that the bench starts, not with --target");
         let outlasts = live && self.length() > Duration::from_secs(20 * 60);
@@ -138,11 +133,8 @@ impl Options {
             !expire,
             "at this --rate codes expire between the requests of a connection: use fewer connections"
         );
-        let twice = (1..beside.len()).any(|index| beside[..index].contains(&beside[index]));
-        ensure!(!twice, "--beside names a server twice");
-        ensure!(self.json.is_none() || self.json != self.html, "--json and --html name the same file");
         ensure!(self.disk.is_dir(), "--disk {} is not a directory", self.disk.display());
-        for path in [&self.json, &self.html].into_iter().flatten() {
+        if let Some(path) = &self.json {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             ensure!(parent.is_none_or(Path::is_dir), "{}: no such directory", path.display());
         }
@@ -158,10 +150,8 @@ impl Options {
         Ok(path)
     }
 
-    pub fn beside(&self) -> Vec<Reference> {
-        let default = if self.target.is_none() { Reference::Ceiling } else { Reference::None };
-        let named = if self.beside.is_empty() { &[default] } else { self.beside.as_slice() };
-        named.iter().copied().filter(|reference| *reference != Reference::None).collect()
+    pub fn has_ceiling(&self) -> bool {
+        self.beside.map_or(self.target.is_none(), |beside| beside == Beside::Ceiling)
     }
 
     pub fn starts_onceward(&self) -> bool {
@@ -181,13 +171,21 @@ impl Options {
     }
 
     pub fn servers(&self) -> usize {
-        1 + usize::from(self.baseline.is_some()) + self.beside().len()
+        1 + usize::from(self.baseline.is_some()) + usize::from(self.has_ceiling())
     }
 
     /// The duration of the measured part.
     pub fn length(&self) -> Duration {
         (WARM_UP + self.window() * self.rounds) * u32::try_from(self.servers()).unwrap_or(u32::MAX)
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Beside {
+    /// nothing
+    None,
+    /// hyper and one reqwest call for each send; keeps, counts and writes nothing
+    Ceiling,
 }
 
 fn random_seed() -> u64 {
@@ -219,12 +217,12 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_beside_an_onceward_and_nothing_beside_a_target() {
-        assert_eq!(parsed(&PROGRAM).unwrap().beside(), [Reference::Ceiling]);
-        assert!(parsed(&[PROGRAM.as_slice(), &["--beside", "none"]].concat()).unwrap().beside().is_empty());
+        assert!(parsed(&PROGRAM).unwrap().has_ceiling());
+        assert!(!parsed(&[PROGRAM.as_slice(), &["--beside", "none"]].concat()).unwrap().has_ceiling());
         let target = parsed(&TARGET).unwrap();
-        assert!(target.beside().is_empty() && !target.starts_onceward());
-        let all = [PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--beside", "redis,ceiling"]].concat();
-        assert_eq!(parsed(&all).unwrap().servers(), 4);
+        assert!(!target.has_ceiling() && !target.starts_onceward());
+        let all = [PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--beside", "ceiling"]].concat();
+        assert_eq!(parsed(&all).unwrap().servers(), 3);
     }
 
     #[test]
@@ -233,9 +231,7 @@ mod tests {
             (["--live-numbers", "1"].as_slice(), "--live-numbers"),
             (&["--gateway-delay", "10s"], "less than 9s"),
             (&["--rate", "1", "--connections", "40"], "use fewer connections"),
-            (&["--json", "a", "--html", "a"], "same file"),
             (&["--beside", "nothing"], "nothing"),
-            (&["--beside", "ceiling,ceiling"], "twice"),
         ] {
             let error = parsed(&[&TARGET, more].concat()).unwrap_err();
             assert!(error.contains(why), "{more:?}: {error}");

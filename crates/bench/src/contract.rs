@@ -17,7 +17,6 @@ pub enum Verdict {
 /// Status, `code` in the body, and how the message begins: as documented, and `as-built`
 /// (`docs/guides/from-redis.md`).
 fn promised(kind: RequestKind) -> [(u16, u64, &'static str); 2] {
-    const LOCKED: (u16, u64, &str) = (403, 403, "User locked out due to exceeding maximum attempts.");
     match kind {
         RequestKind::Send | RequestKind::SendAgain => {
             [(200, 200, "OTP send successfully."), (200, 200, "Successfully send OTP message")]
@@ -28,10 +27,10 @@ fn promised(kind: RequestKind) -> [(u16, u64, &'static str); 2] {
         RequestKind::Wrong => {
             [(401, 401, "Incorrect OTP/ OTP Expired"), (500, 401, "Incorrect OTP, Try Again")]
         }
-        RequestKind::Locks => [LOCKED, (500, 403, "Incorrect OTP and Max Limit Reached")],
-        RequestKind::SendLocked | RequestKind::CheckLocked => {
-            [LOCKED, (403, 403, "User is prohibted to make any OTP request")]
-        }
+        RequestKind::Locks => [
+            (403, 403, "User locked out due to exceeding maximum attempts."),
+            (500, 403, "Incorrect OTP and Max Limit Reached"),
+        ],
     }
 }
 
@@ -98,7 +97,6 @@ mod tests {
         assert_eq!(classified(RequestKind::Wrong, 401, wrong), Verdict::Expected(Some(4)));
         let locked = r#"{"code":403,"message":"User locked out due to exceeding maximum attempts.","data":{"user":{"phoneNumber":"+14155552671"},"ttl":30,"lockout_duration":30}}"#;
         assert_eq!(classified(RequestKind::Locks, 403, locked), Verdict::Expected(None));
-        assert_eq!(classified(RequestKind::CheckLocked, 403, locked), Verdict::Expected(None));
         let as_built = r#"{"code":401,"message":"Incorrect OTP, Try Again","data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}}"#;
         assert_eq!(classified(RequestKind::Wrong, 500, as_built), Verdict::Expected(Some(4)));
     }

@@ -23,13 +23,13 @@ use rustix::time::{
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::args::Options;
 use crate::contract::{Verdict, classify_response};
 use crate::machine::Processes;
 use crate::mock::Mock;
-use crate::results::{self, ALL, Sample, Window, float};
+use crate::results::{self, ALL, Window, float};
 use crate::script::{RequestKind, Script, Step};
 
 /// The wait for answers after a window.
@@ -43,8 +43,6 @@ const FICTITIOUS: u64 = 12_025_550_123;
 
 /// The wait before a lost connection is opened again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
-
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 pub struct Clients(Vec<Arc<tokio::sync::Mutex<Client>>>);
 
@@ -75,77 +73,45 @@ impl Clients {
     /// Sends one code to a fictitious number: its text must arrive at the mock.
     pub async fn probe(&self) -> Result<()> {
         let session = &mut self.0[0].lock().await.session;
-        let answer = session.expect(&Step::send(RequestKind::Send, FICTITIOUS)).await;
-        answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))?;
-        Ok(())
+        let asked = async {
+            let step = Step::send(RequestKind::Send, FICTITIOUS);
+            let answer = timeout(ANSWERS_WITHIN, session.ask(&step));
+            match answer.await.with_context(|| format!("no answer within {ANSWERS_WITHIN:?}"))?.0 {
+                Verdict::Expected(_) => Ok(()),
+                verdict => bail!("{verdict:?}"),
+            }
+        };
+        let answer: Result<()> = asked.await;
+        answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))
     }
 
-    /// Locks the numbers that the workload needs locked, then drives the server for a window.
-    pub async fn window(
-        &self,
-        length: Duration,
-        rate: Option<u32>,
-        processes: Option<&Processes>,
-    ) -> Result<Window> {
-        self.lock_numbers().await?;
-        let (schedule, tally) =
-            (Arc::new(Schedule::new(rate, length, Timer::new().ok())), Arc::<Mutex<Tally>>::default());
-        let (start, mut busy) = (schedule.start, JoinSet::new());
+    /// Drives the server for a window.
+    pub async fn window(&self, length: Duration, rate: Option<u32>, processes: Option<&Processes>) -> Window {
+        let tally = Arc::<Mutex<Tally>>::default();
+        let schedule = Arc::new(Schedule::new(rate, length, Timer::new().ok()));
+        let mut busy = JoinSet::new();
         for client in &self.0 {
             let (client, schedule, tally) = (client.clone(), schedule.clone(), tally.clone());
             busy.spawn(async move {
                 let Client { script, session } = &mut *client.lock().await;
+                script.begin_window();
                 drive(&schedule, &tally, script, session).await;
             });
         }
-        let (mut samples, mut last) = (Vec::new(), (start, processes.and_then(Processes::cpu)));
-        let mut ticks = interval_at(start + SAMPLE_EVERY, SAMPLE_EVERY);
-        loop {
-            tokio::select! {
-                done = busy.join_next() => if done.is_none() { break },
-                _ = ticks.tick() => samples.push(sample(start, &mut last, &tally, processes)),
-            }
-        }
-        let lasted = start.elapsed();
-        if last.0.elapsed() > SAMPLE_EVERY / 2 {
-            samples.push(sample(start, &mut last, &tally, processes));
-        }
+        busy.join_all().await;
+        let lasted = schedule.start.elapsed();
         let mut tally = lock(&tally);
         let mut kinds = tally.results(lasted);
-        let memory = samples.iter().filter_map(|sample: &Sample| sample.memory_bytes).max();
+        let memory = processes.and_then(Processes::memory);
         kinds[0].figures.extend(memory.map(|bytes| ("memory_bytes", float(bytes))));
-        Ok(Window {
+        Window {
             lasted_s: lasted.as_secs_f64(),
             kinds,
             dropped: schedule.dropped(),
             achieved_per_s: rate.map(|_| schedule.achieved()),
             late_us: tally.lateness.at(99.0),
             quotes: std::mem::take(&mut tally.quotes),
-            samples,
-        })
-    }
-
-    async fn lock_numbers(&self) -> Result<()> {
-        let mut busy = JoinSet::new();
-        for client in &self.0 {
-            let client = client.clone();
-            busy.spawn(async move {
-                let Client { script, session } = &mut *client.lock().await;
-                for mut turn in script.begin_window() {
-                    // The ceiling always treats these numbers as locked.
-                    if session.expect(&Step::send(RequestKind::SendLocked, turn.digits)).await.is_ok() {
-                        continue;
-                    }
-                    while let Some(step) = turn.next() {
-                        let (code, trials) = session.expect(&step).await?;
-                        turn.succeeded(&step, code, trials);
-                    }
-                }
-                anyhow::Ok(())
-            });
         }
-        let locked: Result<()> = busy.join_all().await.into_iter().collect();
-        locked.context("cannot lock the numbers of the workload")
     }
 }
 
@@ -269,17 +235,6 @@ async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, s
     }
 }
 
-impl Session {
-    /// Sends a request outside of a window; the error has the unexpected answer.
-    async fn expect(&mut self, step: &Step) -> Result<(Option<String>, Option<u32>)> {
-        let answer = timeout(ANSWERS_WITHIN, self.ask(step)).await;
-        match answer.with_context(|| format!("no answer within {ANSWERS_WITHIN:?}"))? {
-            (Verdict::Expected(trials), code) => Ok((code, trials)),
-            (verdict, _) => bail!("{}: {verdict:?}", step.kind.name()),
-        }
-    }
-}
-
 impl Server for Session {
     async fn ask(&mut self, step: &Step) -> (Verdict, Option<String>) {
         let number = step.digits;
@@ -359,8 +314,6 @@ impl Connection {
 #[derive(Default)]
 struct Tally {
     kinds: BTreeMap<RequestKind, Counts>,
-    /// Latencies since the last sample.
-    second: Latencies,
     /// The delay with which the load generator sent requests.
     lateness: Latencies,
     quotes: BTreeSet<String>,
@@ -375,30 +328,23 @@ struct Counts {
 
 impl Counts {
     fn results(&self, name: &'static str, lasted: Duration) -> results::KindResults {
-        const PERCENTILES: [f64; 22] = [
-            1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 99.0,
-            99.5, 99.75, 99.9, 99.95, 99.99, 99.999,
-        ];
-        const NAMED: [(&str, f64); 4] =
+        const PERCENTILES: [(&str, f64); 4] =
             [("p50_us", 50.0), ("p90_us", 90.0), ("p99_us", 99.0), ("p99_9_us", 99.9)];
-        let (answers, max) = (float(self.expected.0.len()), self.expected.at(100.0));
+        let answers = float(self.expected.0.len());
         // One answer is beyond it.
         let is_known = |percentile: f64| (1.0 - percentile / 100.0) * answers >= 0.999 || percentile <= 50.0;
-        let at = |percentile| self.expected.at(percentile);
         let mut figures = results::Figures::from([
             ("answers", answers),
             ("refused", float(self.refused)),
             ("unexpected", float(self.unexpected)),
             ("requests_per_s", answers / lasted.as_secs_f64()),
         ]);
-        let mut percentiles = Vec::new();
         if answers > 0.0 {
-            let named = NAMED.into_iter().filter(|(_, percentile)| is_known(*percentile));
-            figures.extend(named.map(|(name, percentile)| (name, at(percentile))));
-            figures.insert("max_us", max);
-            percentiles.extend(PERCENTILES.into_iter().filter(|p| is_known(*p)).map(|p| (p, at(p))));
+            let known = PERCENTILES.into_iter().filter(|(_, percentile)| is_known(*percentile));
+            figures.extend(known.map(|(name, percentile)| (name, self.expected.at(percentile))));
+            figures.insert("max_us", self.expected.at(100.0));
         }
-        results::KindResults { name, figures, percentiles }
+        results::KindResults { name, figures }
     }
 }
 
@@ -408,10 +354,7 @@ impl Tally {
     fn answered(&mut self, kind: RequestKind, verdict: &Verdict, latency: Duration) {
         let counts = self.kinds.entry(kind).or_default();
         match verdict {
-            Verdict::Expected(_) => {
-                counts.expected.record(latency);
-                self.second.record(latency);
-            }
+            Verdict::Expected(_) => counts.expected.record(latency),
             Verdict::Refused => counts.refused += 1,
             Verdict::Unexpected(what) => {
                 counts.unexpected += 1;
@@ -433,27 +376,6 @@ impl Tally {
         }
         let kinds = self.kinds.iter().map(|(kind, counts)| counts.results(kind.name(), lasted));
         std::iter::once(all.results(ALL, lasted)).chain(kinds).collect()
-    }
-}
-
-/// The events since the last sample, which was taken at `last` with this CPU time.
-fn sample(
-    start: Instant,
-    last: &mut (Instant, Option<Duration>),
-    tally: &Mutex<Tally>,
-    processes: Option<&Processes>,
-) -> Sample {
-    let (moment, used) = (now(), processes.and_then(|processes| processes.cpu_since(last.1)));
-    let second = std::mem::take(&mut lock(tally).second);
-    let lasted = (moment - last.0).as_secs_f64().max(1e-9);
-    *last = (moment, last.1.zip(used).map(|(before, used)| before + used));
-    Sample {
-        at_s: (moment - start).as_secs_f64(),
-        requests_per_s: float(second.0.len()) / lasted,
-        p99_us: (!second.0.is_empty()).then(|| second.at(99.0)),
-        cores: used.map(|used| used.as_secs_f64() / lasted),
-        memory_bytes: processes.and_then(Processes::memory),
-        disk_bytes: processes.and_then(Processes::disk),
     }
 }
 
@@ -519,39 +441,37 @@ mod tests {
         rate: Option<u32>,
         length: Duration,
         clients: u32,
-    ) -> (results::KindResults, Arc<Schedule>, Duration) {
+    ) -> (results::KindResults, Arc<Mutex<Tally>>, Arc<Schedule>) {
         let (schedule, tally) = (Arc::new(Schedule::new(rate, length, None)), Arc::<Mutex<Tally>>::default());
         let mut all = JoinSet::new();
         for client in 0..clients {
             let (schedule, tally) = (schedule.clone(), tally.clone());
             all.spawn(async move {
-                let mut script = Script::new(Workload::SendVerify, 1, client, clients);
+                let mut script = Script::new(Workload::Send, 1, client, clients);
                 drive(&schedule, &tally, &mut script, &mut Stalls(schedule.start)).await;
             });
         }
         while let Some(done) = all.join_next().await {
             done.unwrap();
         }
-        let tally = lock(&tally);
-        let lateness = Duration::from_secs_f64(tally.lateness.at(99.0) / 1e6);
-        (tally.results(length).swap_remove(0), schedule, lateness)
+        let all = lock(&tally).results(length).swap_remove(0);
+        (all, tally, schedule)
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_loop_charges_a_stall_to_all_requests_due_in_it() {
-        let (latency, _, lateness) = driven(Some(100), Duration::from_secs(10), 4).await;
+        let (latency, tally, _) = driven(Some(100), Duration::from_secs(10), 4).await;
         assert!((latency.figures["answers"] - 1_000.0).abs() < 0.1, "none is left out: {latency:?}");
         // 100 of the 1,000 were due in the second in which nothing was answered, evenly spread over it.
-        let ms = |percentile: f64| {
-            let found = latency.percentiles.iter().find(|(at, _)| (at - percentile).abs() < 1e-9);
-            found.unwrap().1 / 1e3
-        };
+        let tally = lock(&tally);
+        let ms = |percentile: f64| tally.kinds[&RequestKind::Send].expected.at(percentile) / 1e3;
         assert!(ms(85.0) < 10.0, "{latency:?}");
         assert!((200.0..300.0).contains(&ms(92.5)), "{latency:?}");
         assert!((450.0..550.0).contains(&ms(95.0)), "{latency:?}");
         assert!((850.0..950.0).contains(&ms(99.0)), "{latency:?}");
         assert!(latency.figures["max_us"] > 990_000.0, "{latency:?}");
-        assert!(lateness < Duration::from_millis(3), "the stall is not the load's own: {lateness:?}");
+        let late_us = tally.lateness.at(99.0);
+        assert!(late_us < 3_000.0, "the stall is not the load's own: {late_us}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -563,7 +483,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rate_beyond_the_server_ends_and_counts_the_dropped() {
         // Four clients that take one or two milliseconds each carry 2,000 to 4,000 a second.
-        let (latency, schedule, _) = driven(Some(20_000), Duration::from_secs(1), 4).await;
+        let (latency, _, schedule) = driven(Some(20_000), Duration::from_secs(1), 4).await;
         assert!(
             (latency.figures["answers"] + float(schedule.dropped()) - 20_000.0).abs() < 0.1,
             "{latency:?}"
@@ -605,9 +525,9 @@ mod tests {
         assert!((schedule.achieved() - 0.5).abs() < 1e-9);
     }
 
-    async fn clients(address: SocketAddr, workload: &str) -> Clients {
+    async fn clients(address: SocketAddr) -> Clients {
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
-        let arguments = ["onceward-bench", "--connections", "1", "--workload", workload];
+        let arguments = ["onceward-bench", "--connections", "1", "--workload", "send"];
         let options = Options::parse_from(arguments);
         Clients::connect(address, &options, &mock).await.unwrap()
     }
@@ -616,12 +536,10 @@ mod tests {
     async fn a_server_that_never_answers_is_given_up() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap();
-        let probe = clients(address, "send").await.probe().await.unwrap_err();
+        let probe = clients(address).await.probe().await.unwrap_err();
         assert!(format!("{probe:#}").ends_with("no answer within 15s: deadline has elapsed"), "{probe:#}");
         let second = Duration::from_secs(1);
-        let locking = clients(address, "locked").await.window(second, None, None).await;
-        assert!(format!("{:#}", locking.err().unwrap()).contains("no answer within 15s"));
-        let observed = clients(address, "send").await.window(second, None, None).await.unwrap();
+        let observed = clients(address).await.window(second, None, None).await;
         assert_eq!((observed.figure("answers"), observed.figure("unexpected")), (0.0, 1.0));
         assert!((31.0..31.1).contains(&observed.lasted_s), "{}", observed.lasted_s);
         assert!(observed.quotes.first().unwrap().contains("no answer 30s after the window ended"));
@@ -644,7 +562,7 @@ mod tests {
         assert!((kinds[0].figures["p50_us"] - 1_000.0).abs() < 2.0);
         assert!((kinds[0].figures["requests_per_s"] - 10.0).abs() < 1e-9);
         assert_eq!(kinds[0].figures.get("p99_us"), None, "no answer is beyond it");
-        assert_eq!((tally.quotes.len(), tally.second.0.len()), (Tally::QUOTES, 20));
+        assert_eq!(tally.quotes.len(), Tally::QUOTES);
         assert!(tally.quotes.iter().all(|quote| quote.starts_with("check, right code: 401 no ")));
     }
 }

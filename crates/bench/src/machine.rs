@@ -2,27 +2,25 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::load::now;
 use crate::report::time;
 
-/// A server's processes, with those that it started, and its data directory.
+/// A server's processes, with those that it started.
 #[derive(Debug, Clone)]
 pub struct Processes {
     ids: Vec<u32>,
-    data: Option<PathBuf>,
 }
 
 impl Processes {
     pub fn one(id: u32) -> Self {
-        Self { ids: vec![id], data: None }
+        Self { ids: vec![id] }
     }
 
     /// This process and all its descendants at this moment.
-    pub fn with_children(id: u32, data: Option<PathBuf>) -> Self {
+    pub fn with_children(id: u32) -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let all: Vec<(u32, u64)> = all.filter_map(|id| Some((id, stat(id, PARENT)?))).collect();
@@ -31,17 +29,13 @@ impl Processes {
             ids.extend(all.iter().filter(|(_, of)| *of == u64::from(parent)).map(|(id, _)| *id));
             at += 1;
         }
-        Self { ids, data }
+        Self { ids }
     }
 
     /// User and system time so far, all threads. `None` if one has ended.
     pub fn cpu(&self) -> Option<Duration> {
         let ticks = self.sum(USER_TICKS)? + self.sum(SYSTEM_TICKS)?;
         Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
-    }
-
-    pub fn cpu_since(&self, before: Option<Duration>) -> Option<Duration> {
-        Some(self.cpu()?.saturating_sub(before?))
     }
 
     /// How often the threads were woken so far (voluntary context switches), and how often those that write a journal
@@ -69,11 +63,6 @@ impl Processes {
         Some(self.sum(PAGES)? * page)
     }
 
-    /// Space that the data directory takes, in bytes.
-    pub fn disk(&self) -> Option<u64> {
-        self.data.as_deref().map(space)
-    }
-
     fn sum(&self, field: usize) -> Option<u64> {
         self.ids.iter().map(|id| stat(*id, field)).sum()
     }
@@ -91,16 +80,6 @@ const PAGES: usize = 21;
 fn stat(id: u32, field: usize) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     line.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
-}
-
-fn space(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => space(&entry.path()),
-        Ok(metadata) => metadata.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(of).sum()
 }
 
 /// Describes the machine, and the disk of `directory`.
@@ -149,20 +128,12 @@ mod tests {
     #[test]
     fn a_process_is_counted_with_its_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let all = Processes::with_children(std::process::id(), None);
+        let all = Processes::with_children(std::process::id());
         assert!(all.ids.contains(&std::process::id()) && all.ids.contains(&child.id()));
         assert!(all.cpu().is_some() && all.memory().unwrap() > 100_000);
         assert!(all.switches_and_writes().0 > 0);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!((all.cpu(), all.memory()), (None, None), "one has ended");
-    }
-
-    #[test]
-    fn the_space_of_a_directory_is_that_of_all_its_files() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir(directory.path().join("below")).unwrap();
-        fs::write(directory.path().join("below/file"), vec![1; 100_000]).unwrap();
-        assert!(space(directory.path()) >= 100_000);
     }
 }

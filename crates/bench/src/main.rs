@@ -2,11 +2,11 @@
 //! checks every answer, and compares what they cost. `docs/internals/bench.md` explains the method.
 
 mod args;
+mod ceiling;
 mod contract;
 mod load;
 mod machine;
 mod mock;
-mod reference;
 mod report;
 mod results;
 mod run;
@@ -48,9 +48,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if answer.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    let ended = match options.reference.as_deref() {
-        Some([name, twilio]) => reference::run(name, twilio).map(|()| 0),
-        _ => match options.check() {
+    let ended = match &options.be_ceiling {
+        Some(twilio) => ceiling::run(twilio).map(|()| 0),
+        None => match options.check() {
             Ok(()) => bench(&options),
             Err(error) => return failed(EXIT_USAGE, &error),
         },
@@ -86,12 +86,11 @@ fn bench(options: &Options) -> Result<u8> {
         say("error: stopped before the first round was finished: nothing was measured");
         return Ok(EXIT_STOPPED);
     };
-    let json: fn(&Results) -> Result<String> = |results| Ok(serde_json::to_string_pretty(results)? + "\n");
-    for (path, text) in [(&options.json, json), (&options.html, report::page)] {
-        let Some(path) = path else { continue };
-        fs::write(path, text(&results)?).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&results)? + "\n";
+        fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = report::text(&results, report::terminal_width());
+    let text = report::text(&results);
     let printed = io::stdout().write_all(text.as_bytes());
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     printed

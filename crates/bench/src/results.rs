@@ -66,7 +66,6 @@ pub struct Window {
     pub late_us: f64,
     /// The first unexpected answers, each once.
     pub quotes: BTreeSet<String>,
-    pub samples: Vec<Sample>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -75,19 +74,6 @@ pub struct KindResults {
     pub name: &'static str,
     /// Times are those of the expected answers, CPU that of the whole round and all processes of the server.
     pub figures: Figures,
-    /// In microseconds, up to the percentile that the number of answers allows.
-    pub percentiles: Vec<(f64, f64)>,
-}
-
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Sample {
-    pub at_s: f64,
-    pub requests_per_s: f64,
-    pub p99_us: Option<f64>,
-    pub cores: Option<f64>,
-    pub memory_bytes: Option<u64>,
-    /// Of the data directory of an onceward that the bench started.
-    pub disk_bytes: Option<u64>,
 }
 
 const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
@@ -175,7 +161,7 @@ pub mod tests {
             let all = [("cpu_us_per_request", cpu / answers), ("memory_bytes", *cpu)];
             let kind = |name, figures: &[(&'static str, f64)]| {
                 let figures = counts.iter().chain(figures).copied().collect();
-                KindResults { name, figures, percentiles: Vec::new() }
+                KindResults { name, figures }
             };
             let kinds = vec![kind(ALL, &[&send[..], &all].concat()), kind("send", &send)];
             Window { kinds, ..Window::default() }
@@ -256,16 +242,7 @@ pub mod tests {
                 [("answers", 2_000.0), ("refused", 0.0), ("unexpected", 0.0), ("requests_per_s", 1_000.0)];
             let figures =
                 [&counts, &times, of_all].concat().into_iter().chain([("p99_9_us", 4_100.0)]).collect();
-            let percentiles = [50.0, 90.0, 99.0, 99.9].map(|percentile| (percentile, percentile * factor));
-            KindResults { name, figures, percentiles: percentiles.to_vec() }
-        };
-        let sample = |at: u32| Sample {
-            at_s: f64::from(at),
-            requests_per_s: 2_000.0,
-            p99_us: Some(2_800.0),
-            cores: Some(0.5),
-            memory_bytes: Some(20_000_000),
-            disk_bytes: None,
+            KindResults { name, figures }
         };
         let window = |factor| Window {
             lasted_s: 2.0,
@@ -283,7 +260,6 @@ pub mod tests {
                 kind("send", 1.0, &[]),
                 kind("check, <right> code", 1.0, &[]),
             ],
-            samples: (1..=2).map(sample).collect(),
             ..Window::default()
         };
         let server = |(index, name): (u32, &&str)| ServerResults {

@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::args::{Options, WARM_UP};
 use crate::machine::{self, Processes};
 use crate::mock::Mock;
-use crate::report::{count, rate, time};
+use crate::report::{rate, time};
 use crate::results::{Results, ServerResults, Window, float};
 use crate::say;
 use crate::servers::{Setup, Target};
@@ -34,7 +34,7 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
     let mut rounds = 0;
     while rounds < options.rounds {
         tokio::select! {
-            measured = measure_round(&setup, rounds, &mut targets) => measured?,
+            () = measure_round(&setup, rounds, &mut targets) => {}
             () = &mut stop => break,
         }
         rounds += 1;
@@ -42,7 +42,7 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
     if rounds == 0 {
         return Ok(None);
     }
-    let own_cpu = own.cpu_since(own_before);
+    let own_cpu = own.cpu().zip(own_before).map(|(cpu, before)| cpu.saturating_sub(before));
     let mut warnings = general_warnings(options, home);
     let stopped = rounds < options.rounds;
     if stopped {
@@ -88,7 +88,7 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     let machine = machine.with_context(|| format!("cannot write to the disk of {}", setup.home.display()))?;
     let targets = setup.start_all().await?;
     for target in &targets {
-        let window = window(setup, target, WARM_UP).await?;
+        let window = window(setup, target, WARM_UP).await;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
             let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
@@ -102,13 +102,12 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     Ok((machine, targets))
 }
 
-async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Result<Window> {
-    let observed = target.clients.window(length, setup.options.rate, target.processes.as_ref()).await;
-    observed.with_context(|| format!("the server {}", target.results.name))
+async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Window {
+    target.clients.window(length, setup.options.rate, target.processes.as_ref()).await
 }
 
 /// One window for each server; they take turns to be first.
-async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) -> Result<()> {
+async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
     let usage = |target: &Target| {
         let processes = target.processes.as_ref()?;
         Some((processes.cpu()?, processes.switches_and_writes()))
@@ -118,7 +117,7 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) ->
         let which = (turn + round as usize) % targets.len();
         let target = &mut targets[which];
         say(&format!("round {} of {}: {}", round + 1, setup.options.rounds, target.results.name));
-        let window = window(setup, target, setup.options.window()).await?;
+        let window = window(setup, target, setup.options.window()).await;
         target.results.windows.push(window);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.
@@ -140,7 +139,6 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) ->
             figures.insert("commits_per_request", per_request(writes, writes_before));
         }
     }
-    Ok(())
 }
 
 /// An open loop that achieves less of its rate, or has a larger share of refused requests, is overloaded.
@@ -163,9 +161,9 @@ fn overload(server: &ServerResults, rate_asked: Option<u32>) -> Option<String> {
          were refused. Latencies of such a run are too good: use a lower --rate or more --connections",
         overloaded.len(),
         server.windows.len(),
-        count(asked.into()),
+        asked,
         rate(worst),
-        count(overloaded.iter().map(|window| window.dropped).sum()),
+        overloaded.iter().map(|window| window.dropped).sum::<u64>(),
         overloaded.iter().map(|window| window.figure("refused")).sum::<f64>()
     ))
 }
@@ -219,14 +217,14 @@ fn general_warnings(options: &Options, home: &Path) -> Vec<String> {
 
 /// The parameters of the run, in words.
 pub fn plan(options: &Options) -> String {
-    let open = |rate: u32| format!("open loop at {} requests/s", count(rate.into()));
+    let open = |rate: u32| format!("open loop at {rate} requests/s");
     let live = Some(options.live_numbers).filter(|numbers| *numbers > 0);
-    let live = live.map(|numbers| format!(", {} live numbers", count(numbers))).unwrap_or_default();
+    let live = live.map(|numbers| format!(", {numbers} live numbers")).unwrap_or_default();
     format!(
         "{}, {}, {} connections{}, provider answers after {}, rounds: {}, each of {} s, seed {}",
         options.workload.name(),
         options.rate.map_or_else(|| "closed loop".to_owned(), open),
-        count(options.connections.into()),
+        options.connections,
         live,
         humantime::format_duration(options.gateway_delay),
         options.rounds,
@@ -254,7 +252,8 @@ mod tests {
         let achieved = |rate, dropped| Window { achieved_per_s: Some(rate), dropped, ..window(640.0, 0.0) };
         let overloaded = server([achieved(990.0, 0), achieved(640.0, 7_000), achieved(700.0, 0)]);
         let why = overload(&overloaded, Some(1_000)).unwrap();
-        let begins = "was overloaded in 2 of 3 rounds: of 1,000 requests/s asked for, 640 were achieved; 7,000 requests";
+        let begins =
+            "was overloaded in 2 of 3 rounds: of 1000 requests/s asked for, 640 were achieved; 7000 requests";
         assert!(why.starts_with(begins), "{why}");
         assert_eq!(overload(&server([achieved(990.0, 0)]), Some(1_000)), None);
         let refused = Window { achieved_per_s: Some(1_000.0), ..window(640.0, 10.0) };
@@ -269,7 +268,7 @@ mod tests {
         let said = doubts(&doubtful, None);
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("one request in a hundred left up to 5.0ms"), "{said:?}");
-        assert!(said[1].contains("rounds differ, from 500 to 1,000"), "{said:?}");
+        assert!(said[1].contains("rounds differ, from 500 to 1000"), "{said:?}");
         assert_eq!(said[2], "unexpected: send: 500");
         assert_eq!(doubts(&doubtful, Some(1_000)).len(), 2, "the rate of an open loop is that of the load");
         assert!(doubts(&server([window(500.0, 0.0), window(600.0, 0.0)]), None).is_empty());

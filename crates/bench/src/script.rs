@@ -19,12 +19,7 @@ pub enum Workload {
     Send,
     /// Send a code to a fresh number, then wrong codes until it is locked.
     WrongCodes,
-    /// Send to and check numbers that were locked before: all 403.
-    Locked,
-    /// Send codes to the same 16 numbers of each connection, again and again.
-    Resend,
-    /// Of 20 turns 12 verify, 2 after a wrong code, 2 after a second send, 2 leave their code, 1 is locked out, 1 asks
-    /// for a locked number.
+    /// Of 20 turns 12 verify, 2 after a wrong code, 3 after a second send, 2 leave their code, 1 is locked out.
     Mix,
 }
 
@@ -39,11 +34,9 @@ impl Workload {
 pub enum RequestKind {
     Send,
     SendAgain,
-    SendLocked,
     Right,
     Wrong,
     Locks,
-    CheckLocked,
 }
 
 impl RequestKind {
@@ -51,11 +44,9 @@ impl RequestKind {
         match self {
             Self::Send => "send",
             Self::SendAgain => "send again",
-            Self::SendLocked => "send, locked number",
             Self::Right => "check, right code",
             Self::Wrong => "check, wrong code",
             Self::Locks => "check, wrong code that locks",
-            Self::CheckLocked => "check, locked number",
         }
     }
 }
@@ -81,8 +72,8 @@ const LOCK_OUT: &[RequestKind] = &[RequestKind::Send, RequestKind::Locks];
 
 /// The requests about one number, from its first send on.
 #[derive(Debug)]
-pub struct Turn {
-    pub digits: u64,
+struct Turn {
+    digits: u64,
     /// The code that arrived, and the wrong codes that are still allowed.
     code: String,
     trials: u32,
@@ -95,7 +86,7 @@ impl Turn {
         Self { digits, code: String::new(), trials: 0, plan }
     }
 
-    pub fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<Step> {
         let (&planned, left) = self.plan.split_first()?;
         let (kind, code) = match planned {
             RequestKind::Right => (planned, self.code.clone()),
@@ -118,7 +109,7 @@ impl Turn {
     }
 
     /// The step was answered as expected; after a send with the code that arrived and the wrong codes allowed.
-    pub fn succeeded(&mut self, step: &Step, code: Option<String>, trials: Option<u32>) {
+    fn succeeded(&mut self, step: &Step, code: Option<String>, trials: Option<u32>) {
         if let Some(code) = code {
             self.code = code;
         }
@@ -135,33 +126,21 @@ pub struct Script {
     choices: SmallRng,
     client: u64,
     clients: u64,
-    /// Numbers used so far, and requests for locked numbers.
+    /// Numbers used so far.
     used: u64,
-    locked_requests: u64,
-    /// Each window locks other numbers.
-    windows: u64,
     turn: Option<Turn>,
 }
 
 impl Script {
-    /// Numbers of each client with the workload `resend`.
-    const RESEND_NUMBERS: u64 = 16;
-    /// Numbers that are locked for each client before a window.
-    const LOCKED_NUMBERS: u64 = 4;
-
     pub fn new(workload: Workload, seed: u64, client: u32, clients: u32) -> Self {
         let (client, clients) = (u64::from(client), u64::from(clients));
         let choices = SmallRng::seed_from_u64(seed.wrapping_add(client.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-        Self { workload, seed, choices, client, clients, used: 0, locked_requests: 0, windows: 0, turn: None }
+        Self { workload, seed, choices, client, clients, used: 0, turn: None }
     }
 
-    /// Forgets the current number, whose code may have expired. Returns turns that lock the numbers of this window.
-    pub fn begin_window(&mut self) -> Vec<Turn> {
+    /// Forgets the current number, whose code may have expired.
+    pub fn begin_window(&mut self) {
         self.turn = None;
-        self.windows += 1;
-        let locks = matches!(self.workload, Workload::Locked | Workload::Mix);
-        let count = if locks { Self::LOCKED_NUMBERS } else { 0 };
-        (0..count).map(|index| Turn::new(self.locked_number(index), LOCK_OUT)).collect()
     }
 
     pub fn next(&mut self) -> Step {
@@ -173,24 +152,15 @@ impl Script {
             Workload::SendVerify => VERIFY,
             Workload::Send => SEND,
             Workload::WrongCodes => LOCK_OUT,
-            Workload::Locked => return self.locked_request(),
-            Workload::Resend => {
-                self.used += 1;
-                return Step::send(
-                    RequestKind::SendAgain,
-                    self.fresh_number(self.used % Self::RESEND_NUMBERS),
-                );
-            }
             Workload::Mix => match self.choices.random_range(0..20_u32) {
                 0..12 => VERIFY,
                 12..14 => &[RequestKind::Send, RequestKind::Wrong, RequestKind::Right],
-                14..16 => &[RequestKind::Send, RequestKind::SendAgain, RequestKind::Right],
-                16..18 => SEND,
-                18 => LOCK_OUT,
-                _ => return self.locked_request(),
+                14..17 => &[RequestKind::Send, RequestKind::SendAgain, RequestKind::Right],
+                17..19 => SEND,
+                _ => LOCK_OUT,
             },
         };
-        let digits = self.fresh_number(self.used);
+        let digits = scattered(FRESH, self.seed, self.used * self.clients + self.client);
         self.used += 1;
         let turn = self.turn.insert(Turn::new(digits, plan));
         turn.next().unwrap_or_else(|| Step::send(RequestKind::Send, digits))
@@ -204,25 +174,6 @@ impl Script {
             // The state of the number is unknown.
             (Verdict::Refused | Verdict::Unexpected(_), _) => self.turn = None,
         }
-    }
-
-    /// A send and a check in turn, for each locked number.
-    fn locked_request(&mut self) -> Step {
-        self.locked_requests += 1;
-        let digits = self.locked_number(self.locked_requests / 2 % Self::LOCKED_NUMBERS);
-        if self.locked_requests.is_multiple_of(2) {
-            return Step::send(RequestKind::SendLocked, digits);
-        }
-        Step { code: Some("000000".to_owned()), ..Step::send(RequestKind::CheckLocked, digits) }
-    }
-
-    fn fresh_number(&self, index: u64) -> u64 {
-        scattered(FRESH, self.seed, index * self.clients + self.client)
-    }
-
-    fn locked_number(&self, index: u64) -> u64 {
-        let index = self.windows * Self::LOCKED_NUMBERS + index;
-        scattered(LOCKED, self.seed, index * self.clients + self.client)
     }
 }
 
@@ -243,11 +194,9 @@ fn last_digit(code: &str) -> u32 {
     code.bytes().next_back().map_or(0, |byte| u32::from(byte.wrapping_sub(b'0')))
 }
 
-/// Areas (the three digits after +1) of live numbers, of numbers that are used once, and of those that the stateless
-/// ceiling takes for locked.
+/// Areas (the three digits after +1) of live numbers, and of numbers that are used once.
 const LIVE: Range<u64> = 200..230;
-const FRESH: Range<u64> = 230..960;
-const LOCKED: Range<u64> = 960..990;
+const FRESH: Range<u64> = 230..990;
 
 /// Numbers in one area: seven digits, of which the first is 2 to 8.
 const IN_AREA: u64 = 7_000_000;
@@ -257,14 +206,6 @@ pub const LIVE_AT_MOST: u64 = 10_000_000;
 /// The number is fresh to every workload.
 pub fn live_number(index: u64) -> u64 {
     scattered(LIVE, 0, index)
-}
-
-pub fn is_locked(digits: u64) -> bool {
-    LOCKED.contains(&area(digits))
-}
-
-fn area(digits: u64) -> u64 {
-    digits / 10_000_000 % 1_000
 }
 
 /// The digits without the plus; in an order that the seed decides, each number once.
@@ -310,14 +251,12 @@ mod tests {
 
     #[test]
     fn every_workload_asks_for_its_kinds_and_no_others() {
-        use RequestKind::{CheckLocked, Locks, Right, Send, SendAgain, SendLocked, Wrong};
-        let expected: [(Workload, &[RequestKind]); 6] = [
+        use RequestKind::{Locks, Right, Send, SendAgain, Wrong};
+        let expected: [(Workload, &[RequestKind]); 4] = [
             (Workload::SendVerify, &[Send, Right]),
             (Workload::Send, &[Send]),
             (Workload::WrongCodes, &[Send, Wrong, Locks]),
-            (Workload::Locked, &[SendLocked, CheckLocked]),
-            (Workload::Resend, &[SendAgain]),
-            (Workload::Mix, &[Send, SendAgain, SendLocked, Right, Wrong, Locks, CheckLocked]),
+            (Workload::Mix, &[Send, SendAgain, Right, Wrong, Locks]),
         ];
         for (workload, kinds) in expected {
             let asked: BTreeSet<RequestKind> =
@@ -359,11 +298,11 @@ mod tests {
 
     #[test]
     fn no_number_comes_twice_and_the_kinds_have_none_in_common() {
-        let any: fn(u64) -> bool = |_| true;
-        for (areas, is) in [(LIVE, any), (FRESH, any), (LOCKED, is_locked)] {
+        let area = |digits: u64| digits / 10_000_000 % 1_000;
+        for areas in [LIVE, FRESH] {
             let some: HashSet<u64> = (0..100_000).map(|index| scattered(areas.clone(), 1, index)).collect();
             assert_eq!(some.len(), 100_000);
-            assert!(some.iter().all(|digits| areas.contains(&area(*digits)) && is(*digits)));
+            assert!(some.iter().all(|digits| areas.contains(&area(*digits))));
             assert!((0..10_000).all(|index| !some.contains(&scattered(areas.clone(), 2, index))));
         }
     }

@@ -15,11 +15,11 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
+use crate::ceiling;
 use crate::contract::masked;
 use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
-use crate::report::count;
 use crate::results::{Figures, ServerResults, float};
 use crate::say;
 use crate::script::live_number;
@@ -60,11 +60,12 @@ impl Setup<'_> {
             let what = format!("{}, with the same settings", program.display());
             targets.push(self.onceward("baseline", &what, program).await?);
         }
-        for reference in self.options.beside() {
-            let ((name, what), begun) = (reference.describe(), now());
-            let home = self.directory(&name)?;
-            let child = Child::start(&name, reference.command(&self.mock.base_url(), &home)?, &home).await?;
-            targets.push(self.started(&what, begun, child, None).await?);
+        if self.options.has_ceiling() {
+            let (home, begun) = (self.directory("ceiling")?, now());
+            let child =
+                Child::start("ceiling", ceiling::command(&self.mock.base_url(), &home)?, &home).await?;
+            let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
+            targets.push(self.started(what, begun, child).await?);
         }
         Ok(targets)
     }
@@ -76,7 +77,7 @@ impl Setup<'_> {
         }
         let begun = now();
         let child = self.start_onceward(name, program, &home).await?;
-        self.started(what, begun, child, Some(home.join("data"))).await
+        self.started(what, begun, child).await
     }
 
     /// Starts an onceward with its data in `home/data` and waits until it is ready.
@@ -115,15 +116,9 @@ impl Setup<'_> {
         command
     }
 
-    async fn started(
-        &self,
-        what: &str,
-        begun: Instant,
-        child: Child,
-        data: Option<PathBuf>,
-    ) -> Result<Target> {
+    async fn started(&self, what: &str, begun: Instant, child: Child) -> Result<Target> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
-        let processes = Processes::with_children(child.process.id(), data);
+        let processes = Processes::with_children(child.process.id());
         start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
         let results = ServerResults {
             name: child.name.clone(),
@@ -137,7 +132,7 @@ impl Setup<'_> {
 
     async fn running(&self, address: SocketAddr) -> Result<Target> {
         let clients = Clients::connect(address, self.options, &self.mock).await?;
-        let processes = self.options.pid.map(|pid| Processes::with_children(pid, None));
+        let processes = self.options.pid.map(Processes::with_children);
         let is_there = processes.as_ref().is_none_or(|processes| processes.cpu().is_some());
         ensure!(is_there, "--pid names no process of this machine");
         // A server that sends elsewhere would send thousands of messages to real people.
@@ -153,7 +148,7 @@ impl Setup<'_> {
     async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path) -> Result<()> {
         const CONNECTIONS: usize = 64;
         let numbers = self.options.live_numbers;
-        say(&format!("{name}: sending {} live numbers their codes", count(numbers)));
+        say(&format!("{name}: sending {numbers} live numbers their codes"));
         let child = self.start_onceward(name, program, home).await?;
         let mut sending = JoinSet::new();
         for first in 0..CONNECTIONS {
@@ -206,7 +201,7 @@ impl Child {
     pub async fn start(name: &str, mut command: Command, home: &Path) -> Result<Self> {
         let log = home.join("log");
         let process = command
-            // A reference server ends with it, also when the bench was killed.
+            // The ceiling ends with it, also when the bench was killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)

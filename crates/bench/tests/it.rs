@@ -85,7 +85,6 @@ impl Finished {
     #[track_caller]
     fn expect(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.output);
-        // The terminal's width breaks lines.
         let words: Vec<&str> = self.output.split_whitespace().collect();
         let text = words.join(" ");
         for part in parts {
@@ -106,7 +105,6 @@ fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     }
     let sum: f64 = of_window.iter().map(|kind| kind["figures"]["answers"].as_f64().unwrap()).sum();
     assert!(sum > 0.0 && all["figures"]["answers"] == sum, "{window}");
-    assert!(window["samples"].as_array().is_some_and(|samples| !samples.is_empty()));
     window
 }
 
@@ -116,29 +114,18 @@ fn names(results: &Value) -> Vec<&str> {
 
 #[test]
 fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 4] = [
         ("send-verify", &["send", "check, right code"]),
         ("send", &["send"]),
         ("wrong-codes", &["send", "check, wrong code", "check, wrong code that locks"]),
-        ("locked", &["send, locked number", "check, locked number"]),
-        ("resend", &["send again"]),
         (
             "mix",
-            &[
-                "send",
-                "send again",
-                "send, locked number",
-                "check, right code",
-                "check, wrong code",
-                "check, wrong code that locks",
-                "check, locked number",
-            ],
+            &["send", "send again", "check, right code", "check, wrong code", "check, wrong code that locks"],
         ),
     ];
     for (workload, kinds) in cases {
         let world = World::new();
-        let (results, finished) =
-            world.bench(&["--workload", workload, "--seed", "5", "--html", "page.html"]);
+        let (results, finished) = world.bench(&["--workload", workload, "--seed", "5"]);
         finished.expect(0, &["requests/s", "onceward ceiling", "x)"]);
         assert_eq!(names(&results), ["onceward", "ceiling"]);
         assert_eq!(
@@ -151,11 +138,8 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
             assert!(figures["cpu_us_per_request"].is_f64() && figures["memory_bytes"].is_f64(), "{window}");
             assert!(results["servers"][server]["summary"][0]["figures"]["ready_ms"].is_f64());
         }
-        assert!(results["servers"][0]["windows"][0]["samples"][0]["disk_bytes"].as_u64() > Some(0));
         let summary = &results["servers"][1]["summary"][0];
         assert!(summary["ratios"]["requests_per_s"].is_f64() && summary["figures"]["p50_us"].is_f64());
-        let page = fs::read_to_string(world.home.path().join("page.html")).unwrap();
-        assert!(page.contains("<svg") && page.contains("<th scope=\"col\">ceiling</th>"));
         assert_eq!(world.leftovers(), [""; 0]);
     }
 }
@@ -166,13 +150,10 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
     let program = onceward();
     let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "2000"];
     let (results, finished) = world.bench(&baseline);
-    finished.expect(0, &["onceward baseline", "2,000 live numbers"]);
+    finished.expect(0, &["onceward baseline", "2000 live numbers"]);
     assert_eq!(names(&results), ["onceward", "baseline"]);
     for server in 0..2 {
         sound(&results, server, &["send", "check, right code"]);
-        // 2,000 records take at least this much.
-        let disk = &results["servers"][server]["windows"][0]["samples"][0]["disk_bytes"];
-        assert!(disk.as_u64() > Some(2_000 * 20), "{disk}");
     }
     let logged = |warning: &&Value| warning.as_str().unwrap().contains("logged");
     let logged: Vec<_> = results["warnings"].as_array().unwrap().iter().filter(logged).collect();
@@ -194,8 +175,7 @@ fn an_open_loop_asks_as_often_as_it_was_told() {
 #[test]
 fn an_overloaded_open_loop_fails_with_a_sentence_and_a_code_of_its_own() {
     let (results, finished) = World::new().bench(&["--rate", "1000000", "--beside", "none"]);
-    finished
-        .expect(2, &["error: onceward was overloaded in 1 of 1 rounds: of 1,000,000 requests/s asked for"]);
+    finished.expect(2, &["error: onceward was overloaded in 1 of 1 rounds: of 1000000 requests/s asked for"]);
     assert!(results["overloads"].to_string().contains("use a lower --rate"));
     let window = &results["servers"][0]["windows"][0];
     assert!(
@@ -216,8 +196,8 @@ fn a_slow_gateway_delays_sends_and_no_checks() {
     let (results, finished) = World::new().bench(&more);
     finished.expect(0, &["provider answers after 200ms"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
-    let shortest = |kind: usize| kinds[kind]["percentiles"][0][1].as_f64().unwrap();
-    assert!(shortest(1) >= 200_000.0 && shortest(2) < 200_000.0, "{kinds}");
+    let median = |kind: usize| kinds[kind]["figures"]["p50_us"].as_f64().unwrap();
+    assert!(median(1) >= 200_000.0 && median(2) < 200_000.0, "{kinds}");
 }
 
 #[test]
@@ -297,7 +277,7 @@ fn a_signal_ends_the_servers_and_keeps_the_finished_rounds() {
         ("HUP", "600", "nothing was measured"),
     ] {
         let world = World::new();
-        let files = ["--connections", "2", "--json", "r.json", "--html", "r.html"];
+        let files = ["--connections", "2", "--json", "r.json"];
         let mut command = world.command(&[&["--rounds", "100", "--seconds", seconds], &files[..]].concat());
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until(|| servers(&world).len() == 2);
@@ -309,8 +289,7 @@ fn a_signal_ends_the_servers_and_keeps_the_finished_rounds() {
         let finished = Finished::new(running.wait_with_output().unwrap());
         finished.expect(130, &[printed]);
         assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
-        let written = ["r.json", "r.html"].map(|name| fs::read_to_string(world.home.path().join(name)));
-        if let [Ok(json), Ok(html)] = written {
+        if let Ok(json) = fs::read_to_string(world.home.path().join("r.json")) {
             assert!(seconds == "1" && finished.output.contains("requests/s"), "{}", finished.output);
             let results: Value = serde_json::from_str(&json).unwrap();
             let rounds = results["servers"][0]["windows"].as_array().unwrap().len();
@@ -319,7 +298,7 @@ fn a_signal_ends_the_servers_and_keeps_the_finished_rounds() {
                 assert_eq!(server["windows"].as_array().unwrap().len(), rounds);
             }
             let note = format!("stopped after {rounds} of 100 rounds");
-            assert!(results["warnings"].to_string().contains(&note) && html.contains(&note));
+            assert!(results["warnings"].to_string().contains(&note));
         } else {
             assert!(seconds == "600" && !finished.output.contains("requests/s"), "{}", finished.output);
         }
@@ -413,7 +392,7 @@ fn wrong_options_are_refused_before_anything_is_started() {
     for (arguments, code, wanted) in [
         (["--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(), 64, "--anywhere"),
         (&["--target", "http://127.0.0.1:80"], 64, "--gateway-listen"),
-        (&["--beside", "redis,redis"], 64, "twice"),
+        (&["--beside", "redis"], 64, "redis"),
         (&["--workload", "nothing"], 64, "nothing"),
         (&["--onceward", "no/such/program"], 64, "no/such/program"),
         (&["--json", "no/such/directory/results.json"], 64, "no/such/directory/results.json"),
@@ -423,17 +402,6 @@ fn wrong_options_are_refused_before_anything_is_started() {
         world.run(arguments).expect(code, &[wanted]);
         assert_eq!(fs::read_dir(&world.home).unwrap().count(), 0, "nothing was made");
     }
-}
-
-#[test]
-fn the_table_fits_80_columns_where_there_is_no_terminal() {
-    let world = World::new();
-    let baseline = onceward();
-    let more =
-        ["--baseline", baseline.to_str().unwrap(), "--workload", "mix", "--seconds", "1", "--rounds", "1"];
-    let table = String::from_utf8(world.command(&more).output().unwrap().stdout).unwrap();
-    assert!(table.contains("check, locked number") && table.contains("x)"), "{table}");
-    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 
 #[test]
