@@ -7,94 +7,73 @@ use rand::Rng as _;
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::transport::Posted;
-use super::{Event, EventId, EventType};
+use super::{Event, EventId, EventType, Inner};
 use crate::domain::Timestamp;
-use crate::shard::{Durability, Id, Subject, Transaction};
+use crate::shard::{Durability, Id, Refusal, Subject, Transaction};
 
-/// A change of the record with this id.
-pub(super) struct EventChange {
-    pub(super) id: Id,
-    pub(super) recorder: Arc<EventRecorder>,
-}
-
-pub(super) enum WebhookRequest {
-    /// An expected end is due.
-    Expire,
-    /// An attempt that began at this moment has ended.
-    Conclude(Timestamp, Posted),
-    Replay,
-    /// An event that follows no decision of its slot.
-    Announce(Box<Event>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WebhookOutcome {
-    Done,
-    Nothing,
-    Concluded(EventId, DeliveryState, WebhookHealth),
-}
-
-impl EventChange {
-    pub(super) fn subject(&self) -> Subject {
-        Subject { slot: slot_of(&self.id), id: self.id }
+impl Inner {
+    /// Carries out a change of the record with this id. It is durable when this returns.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        id: Id,
+        change: impl FnOnce(&EventRecorder, &mut Transaction<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (recorder, subject) = (Arc::clone(&self.recorder), Subject { slot: slot_of(&id), id });
+        let decide = move |view: &mut Transaction<'_>| Ok(change(&recorder, view));
+        self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::Stopping))
     }
+}
 
-    pub(super) fn decide(&self, request: WebhookRequest, view: &mut Transaction<'_>) -> WebhookOutcome {
-        let decided = match request {
-            WebhookRequest::Expire => self.expire(view),
-            WebhookRequest::Conclude(at, posted) => self.conclude(at, posted, view),
-            WebhookRequest::Replay => self.replay(view),
-            WebhookRequest::Announce(event) => {
-                if let Some(service) = self.recorder.subscribed(event.service) {
-                    self.recorder.emit(&service, &event, None, view);
-                }
-                Some(WebhookOutcome::Done)
-            }
-        };
-        decided.unwrap_or(WebhookOutcome::Nothing)
-    }
-
-    fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
-        match view.get::<EventRecord>(self.id)? {
-            EventRecord::Delivery(delivery) => Some(delivery),
-            EventRecord::Expected(_) => None,
+impl EventRecorder {
+    /// Writes an event that follows no decision of its slot.
+    pub(super) fn announce(&self, event: &Event, view: &mut Transaction<'_>) {
+        if let Some(service) = self.subscribed(event.service) {
+            self.emit(&service, event, None, view);
         }
     }
 
-    fn put(&self, delivery: Box<Delivery>, durability: Durability, view: &mut Transaction<'_>) {
-        view.put(self.id, Some(&EventRecord::Delivery(delivery)), durability);
-    }
-
-    fn expire(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        let EventRecord::Expected(end) = view.get::<EventRecord>(self.id)? else { return None };
+    /// An expected end may be due.
+    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
+        let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id) else { return };
         if view.now() < end.due() {
-            return None;
+            return;
         }
-        let event = end.event(EventType::Expired, "expired", end.expires);
-        if end.is_announced
-            && let Some(service) = self.recorder.subscribed(event.service)
-        {
-            self.recorder.emit(&service, &event, None, view);
+        if end.is_announced {
+            self.announce(&end.event(EventType::Expired, "expired", end.expires), view);
         }
-        view.put::<EventRecord>(self.id, None, Durability::Durable);
-        Some(WebhookOutcome::Done)
+        view.put::<EventRecord>(id, None, Durability::Durable);
     }
+}
 
-    fn conclude(&self, at: Timestamp, posted: Posted, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        let mut delivery = self.delivery(view).filter(|d| d.state == DeliveryState::Pending)?;
-        let random = view.rng().next_u32();
-        let health = delivery.conclude(at, view.now(), posted, random);
-        let (id, state) = (delivery.id, delivery.state);
-        // After a crash that loses this change, the retry is made earlier.
-        let is_over = state != DeliveryState::Pending;
-        self.put(delivery, if is_over { Durability::Durable } else { Durability::Lazy }, view);
-        Some(WebhookOutcome::Concluded(id, state, health))
-    }
+/// An attempt that began at `at` has ended. `None` if its delivery is not pending any more.
+pub(super) fn conclude(
+    id: Id,
+    at: Timestamp,
+    posted: Posted,
+    view: &mut Transaction<'_>,
+) -> Option<(EventId, DeliveryState, WebhookHealth)> {
+    let mut delivery = delivery(id, view).filter(|d| d.state == DeliveryState::Pending)?;
+    let random = view.rng().next_u32();
+    let health = delivery.conclude(at, view.now(), posted, random);
+    let (event, state) = (delivery.id, delivery.state);
+    // After a crash that loses this change, the retry is made earlier.
+    let is_over = state != DeliveryState::Pending;
+    let durability = if is_over { Durability::Durable } else { Durability::Lazy };
+    view.put(id, Some(&EventRecord::Delivery(delivery)), durability);
+    Some((event, state, health))
+}
 
-    fn replay(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
-        let mut delivery = self.delivery(view)?;
-        delivery.restart(view.now());
-        self.put(delivery, Durability::Durable, view);
-        Some(WebhookOutcome::Done)
+/// Makes a delivery due again. `false` without it.
+pub(super) fn replay(id: Id, view: &mut Transaction<'_>) -> bool {
+    let Some(mut delivery) = delivery(id, view) else { return false };
+    delivery.restart(view.now());
+    view.put(id, Some(&EventRecord::Delivery(delivery)), Durability::Durable);
+    true
+}
+
+fn delivery(id: Id, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
+    match view.get::<EventRecord>(id)? {
+        EventRecord::Delivery(delivery) => Some(delivery),
+        EventRecord::Expected(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Inner;
-use super::command::{EventChange, WebhookOutcome, WebhookRequest};
+use super::command::conclude;
 use super::queues::{HealthChange, LaneId, Next, Queues};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::request;
@@ -14,7 +14,7 @@ use super::transport::{AttemptError, Post, Posted};
 use crate::domain::{Sid, Timestamp};
 use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
-use crate::shard::{Id, Refusal, Transaction};
+use crate::shard::Id;
 use crate::trace::Span;
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
@@ -66,16 +66,8 @@ async fn serve(outbox: Weak<Inner>, queues: Arc<Queues>, lane: LaneId, changed: 
 }
 
 impl Inner {
-    pub(super) async fn ask(&self, id: Id, request: WebhookRequest) -> Result<WebhookOutcome, Refusal> {
-        let change = EventChange { id, recorder: Arc::clone(&self.recorder) };
-        let subject = change.subject();
-        let decide = move |view: &mut Transaction<'_>| Ok(change.decide(request, view));
-        let answer = self.shards.router().decide_unbounded(subject, decide);
-        answer.await.unwrap_or(Err(Refusal::Stopping))
-    }
-
     async fn expire(self: Arc<Self>, id: Id) {
-        if self.ask(id, WebhookRequest::Expire).await.is_err() {
+        if self.change(id, move |recorder, view| recorder.expire(id, view)).await.is_err() {
             self.queues.expire_again(self.clock().now().plus(RETRY), id);
         }
     }
@@ -136,9 +128,10 @@ impl Inner {
         let id = seq.key(lane.endpoint.service).id;
         let mut inner = self;
         let outcome = loop {
-            match inner.ask(id, WebhookRequest::Conclude(at, posted.clone())).await {
+            let result = posted.clone();
+            match inner.change(id, move |_, view| conclude(id, at, result, view)).await {
                 Ok(outcome) => break outcome,
-                Err(_) if inner.queues.is_closing() => break WebhookOutcome::Nothing,
+                Err(_) if inner.queues.is_closing() => break None,
                 Err(_) => {
                     let weak = Arc::downgrade(&inner);
                     drop(inner);
@@ -149,7 +142,7 @@ impl Inner {
             }
         };
         let now = inner.clock().now();
-        let WebhookOutcome::Concluded(event, state, health) = outcome else {
+        let Some((event, state, health)) = outcome else {
             inner.queues.finish(lane, WebhookHealth::NotAsked, now);
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use super::command::{WebhookOutcome, WebhookRequest};
+use super::command;
 use super::queues::Endpoint;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::{EventId, EventType, Outbox};
@@ -21,15 +21,7 @@ pub struct DeliveryQuery {
     pub limit: usize,
 }
 
-const PAGE_MAX: usize = 1_000;
-
 const REPLAYED_AT_ONCE: usize = 256;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryPage {
-    pub deliveries: Vec<Delivery>,
-    pub has_more: bool,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
@@ -59,7 +51,7 @@ impl Outbox {
         service: ServiceId,
         webhook: Sid,
         query: &DeliveryQuery,
-    ) -> Result<DeliveryPage, Refusal> {
+    ) -> Result<Vec<Delivery>, Refusal> {
         let DeliveryQuery { state, kind, after, before, skip, limit } = *query;
         let fits = |record: &EventRecord| match record {
             EventRecord::Delivery(delivery) => {
@@ -69,14 +61,9 @@ impl Outbox {
             }
             EventRecord::Expected(_) => false,
         };
-        let (since, limit) = (after.unwrap_or(Timestamp::EPOCH), limit.min(PAGE_MAX));
-        let range = LogRange { since, until: before, fits, skip, limit };
-        let (found, has_more) = self.inner.log.list_of(Some(&[service]), range).await?;
-        let deliveries = found.into_iter().filter_map(|(_, record)| match record {
-            EventRecord::Delivery(delivery) => Some(*delivery),
-            EventRecord::Expected(_) => None,
-        });
-        Ok(DeliveryPage { deliveries: deliveries.collect(), has_more })
+        let range = LogRange { since: after.unwrap_or(Timestamp::EPOCH), until: before, fits, skip, limit };
+        let (found, _) = self.inner.log.list_of(Some(&[service]), range).await?;
+        Ok(deliveries(found))
     }
 
     /// Deliveries of events about a number, the newest event first.
@@ -88,11 +75,7 @@ impl Outbox {
         let fits = |record: &EventRecord| matches!(record, EventRecord::Delivery(delivery) if delivery.event.about.to == number);
         let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
         let (found, _) = self.inner.log.list(range).await?;
-        let delivery = |(_, record)| match record {
-            EventRecord::Delivery(delivery) => Some(*delivery),
-            EventRecord::Expected(_) => None,
-        };
-        Ok(found.into_iter().filter_map(delivery).collect())
+        Ok(deliveries(found))
     }
 
     /// The number of events that a webhook did not get since the start, and when the last one was dropped.
@@ -138,13 +121,24 @@ impl Outbox {
                 |(seq, verification): &&(Seq, Sid)| inner.queues.is_under_way(endpoint, *verification, *seq);
             let (trying, others): (Vec<_>, Vec<_>) = part.iter().partition(is_under_way);
             count += trying.len();
-            let ask = |(seq, _): &(Seq, Sid)| inner.ask(seq.key(service).id, WebhookRequest::Replay);
-            for outcome in futures_util::future::join_all(others.into_iter().map(ask)).await {
-                count += usize::from(outcome? == WebhookOutcome::Done);
+            let replay = |(seq, _): &(Seq, Sid)| {
+                let id = seq.key(service).id;
+                inner.change(id, move |_, view| command::replay(id, view))
+            };
+            for is_due in futures_util::future::join_all(others.into_iter().map(replay)).await {
+                count += usize::from(is_due?);
             }
         }
         Ok(count)
     }
+}
+
+fn deliveries(found: Vec<(RecordKey, EventRecord)>) -> Vec<Delivery> {
+    let delivery = |(_, record)| match record {
+        EventRecord::Delivery(delivery) => Some(*delivery),
+        EventRecord::Expected(_) => None,
+    };
+    found.into_iter().filter_map(delivery).collect()
 }
 
 impl Replay {

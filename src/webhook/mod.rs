@@ -23,7 +23,6 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::command::WebhookRequest;
 use self::queues::{Follower, Queues};
 use self::recorder::Sequences;
 use crate::clock::Clock;
@@ -161,7 +160,7 @@ impl Outbox {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` it may be recorded.
     pub(crate) async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
         let id = record_id(event.service, u64::from(slot));
-        self.inner.ask(id, WebhookRequest::Announce(Box::new(event))).await.map(|_| ())
+        self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.

@@ -94,7 +94,6 @@ pub(super) struct LaneId {
 
 /// The work of the outbox besides that of the lanes with a worker.
 pub(super) struct Due {
-    /// Expected ends.
     pub ends: Vec<Id>,
     /// Lanes that need a worker, which waits for the notification.
     pub lanes: Vec<(LaneId, Arc<Notify>)>,

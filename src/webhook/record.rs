@@ -162,7 +162,6 @@ impl ExpectedEnd {
 /// One event for one webhook, with its attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The event's id.
     pub id: EventId,
     pub event: Event,
     pub webhook: Sid,

@@ -19,7 +19,6 @@ use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 parameters! {
-    /// A webhook.
     pub struct New, Changed {
         /// For people.
         "FriendlyName" = "billing" => friendly_name: Note<64>,
@@ -36,7 +35,6 @@ parameters! {
 }
 
 parameters! {
-    /// The filters of the deliveries.
     pub struct DeliveryFilters {
         /// With this status.
         "Status" = "failed" => state: Option<DeliveryState>,
@@ -129,7 +127,6 @@ view! {
     }
 }
 
-/// A page of deliveries.
 #[derive(Serialize)]
 struct Deliveries<'a> {
     #[serde(flatten)]
@@ -197,7 +194,7 @@ pub async fn deliveries(
     let found = found.map_err(|refusal| unavailable(request, refusal))?;
     let frame = request.frame();
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
-    let deliveries = page.of(&found.deliveries, view);
+    let deliveries = page.of(&found, view);
     let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
     Ok(Response::ok(&Deliveries {
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
