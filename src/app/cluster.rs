@@ -77,9 +77,6 @@ pub struct Member {
 
 impl Member {
     /// Connects to etcd. `owner` receives the owner from then on, and why etcd refuses the join.
-    ///
-    /// # Errors
-    /// [`ClusterError`].
     pub async fn join(
         settings: &Settings,
         cluster: &ClusterSettings,
@@ -146,9 +143,6 @@ impl Member {
     }
 
     /// Returns when this node owns the records.
-    ///
-    /// # Errors
-    /// [`ClusterError::Campaign`].
     pub async fn campaign(&self) -> Result<(ServerKey, Arc<EtcdStore>), ClusterError> {
         Ok((self.key.clone(), Arc::new(self.cluster.campaign().await?)))
     }
@@ -185,9 +179,6 @@ pub enum ReleasedLease {
 }
 
 /// Ends the lease of a process of this data directory that is gone.
-///
-/// # Errors
-/// [`ClusterError`].
 pub fn release_lease(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
@@ -215,9 +206,6 @@ pub fn release_lease(
 }
 
 /// Owns the records of an etcd that has none, to fill it. No node owns them before [`Cluster::finish_import`].
-///
-/// # Errors
-/// [`ClusterError`].
 pub async fn begin_import(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
@@ -250,9 +238,6 @@ fn options(
 
 /// Passes requests on to the node that `request_target` names. It needs no etcd: requests that arrive before this node has joined
 /// wait for the owner. `start` is random for each start of the program.
-///
-/// # Errors
-/// [`ClusterError`].
 pub fn forwarder(
     settings: &Settings,
     cluster: &ClusterSettings,
@@ -279,9 +264,6 @@ fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<Ht
 }
 
 /// Creates the data directory, for the control socket, the lease file and perhaps the account's credentials.
-///
-/// # Errors
-/// [`ClusterError::Directory`].
 pub fn create_data_dir(data_dir: &Path) -> Result<(), ClusterError> {
     create_durably(data_dir).map_err(|source| ClusterError::Directory { path: data_dir.to_owned(), source })
 }
@@ -298,9 +280,6 @@ pub struct ClusterReport {
 }
 
 /// Asks the members of etcd and the nodes, without changing anything.
-///
-/// # Errors
-/// [`ClusterError`], if a file that the settings name cannot be used.
 pub async fn ask_all(settings: &Settings, cluster: &ClusterSettings) -> Result<ClusterReport, ClusterError> {
     let (key, tls) = read_files(&settings.storage, cluster)?;
     let (tls, client) = (tls.as_ref(), client_for_peers(settings, cluster)?);
@@ -363,9 +342,6 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
 }
 
 /// Checks the files that the settings name, without connecting.
-///
-/// # Errors
-/// [`ClusterError`].
 pub fn check(settings: &Settings) -> Result<(), ClusterError> {
     let Some(cluster) = &settings.cluster else { return Ok(()) };
     read_files(&settings.storage, cluster)?;

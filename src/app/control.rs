@@ -37,7 +37,6 @@ impl ControlError {
     }
 }
 
-/// The path of the socket of a data directory.
 pub fn socket_in(data_dir: &Path) -> Result<PathBuf, ControlError> {
     let path = data_dir.join(FILE_NAME);
     match SocketAddr::from_pathname(&path) {

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{CommandOutput, json_line};
 
-/// One object.
 pub fn one<T: Serialize>(answer: &T, json: bool, words: impl FnOnce(&T) -> String) -> CommandOutput {
     CommandOutput::of(if json { json_line(answer) } else { words(answer) })
 }

@@ -187,9 +187,6 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
 
 impl Args {
     /// The command with its options, some of which may be written before its name, and where the settings are.
-    ///
-    /// # Errors
-    /// The option that was given before a command without it.
     pub fn into_parts(self) -> Result<(Command, Option<PathBuf>, Overrides), &'static str> {
         let Self { config, data_dir, scratch, serve, command } = self;
         let command = match command {

@@ -200,12 +200,10 @@ fn request(
         .body(Full::from(if is_post { form } else { String::new() }))
 }
 
-/// A text as a segment of a path.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// A runtime for one command.
 pub fn runtime() -> Result<Runtime, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))

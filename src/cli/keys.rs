@@ -154,9 +154,6 @@ pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<CommandOutput, Comm
 }
 
 /// Whether the server accepts an API key, now or after its start.
-///
-/// # Errors
-/// Neither a server nor the data directory answers.
 pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
     let answer = answer(&KeysCommand::List { service: None }, settings)?;
     // A key of a removed service has no name of the service.

@@ -363,7 +363,6 @@ fn culprit<T: DeserializeOwned>(
     alone.find_map(|(name, one)| leads_to_it(one).then_some(name))
 }
 
-/// The value at a place.
 fn at<'a>(whole: &'a mut Value, place: &[String]) -> Option<&'a mut Value> {
     place.iter().try_fold(whole, |value, name| match value {
         Value::Array(items) => items.get_mut(index_of(name)?),

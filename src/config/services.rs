@@ -100,7 +100,6 @@ const TWILIO_NAMES: [(&str, &str); 3] = [
     ("default-template", "default_template_sid"),
 ];
 
-/// A setting that cannot have the given value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
     pub key: &'static str,
@@ -360,7 +359,6 @@ pub struct ConfiguredService {
     pub origin: String,
 }
 
-/// The configuration of the registry.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
@@ -376,7 +374,6 @@ pub struct RegistrySettings {
     pub allows_unauthenticated: bool,
     /// Which numbers verifications are sent to. With the simulator as the only gateway, all possible ones.
     pub numbers: NumberRule,
-    /// Retention of the audit log.
     pub audit_retention: Duration,
 }
 

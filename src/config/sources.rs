@@ -217,7 +217,6 @@ struct Source<'a> {
     given: BTreeMap<String, (String, Value)>,
 }
 
-/// Variables by their names.
 type Variables = BTreeMap<String, String>;
 
 impl<'a> Source<'a> {

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::ProxySettings;
 
-/// The places of a server.
 pub struct BodyPlaces {
     /// For requests with a valid credential, or at routes that need none.
     admitted: Mutex<Pool>,

@@ -255,7 +255,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Call<'_> {
-    /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;
         let is_trusted = request.client.is_trusted || self.is_trusted;
@@ -274,7 +273,6 @@ impl Call<'_> {
         reply.map_err(Problem::Refused)
     }
 
-    /// Checks, and logs the outcome.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
         let number = request.key.number;
         let request = CheckRequest { request_id: Some(self.traced_id()), ..request };
@@ -480,7 +478,6 @@ pub const BUDGET_SPENT: &str =
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 
-/// Why a number was refused.
 pub fn number_refused(reply: &Reply<SendOutcome>) -> String {
     if matches!(reply.outcome, SendOutcome::GuardRefused(_)) {
         return LANDLINE.to_owned();

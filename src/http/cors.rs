@@ -30,12 +30,10 @@ pub fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderV
     HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
 }
 
-/// Whether a request is a preflight.
 pub fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight.
 pub fn preflight(resource: &Resource) -> Response {
     let mut answer = Response::empty();
     let methods = HeaderValue::from_str(&resource.allow).ok();

@@ -32,7 +32,6 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The shortest time between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The places for streams.
 #[derive(Debug, Clone)]
 pub struct EventStreams(Arc<Semaphore>);
 
@@ -44,9 +43,6 @@ impl Default for EventStreams {
 
 impl EventStreams {
     /// Answers with an event after each change, and with `alive` every 3 s without one, until all senders of `changes` are gone.
-    ///
-    /// # Errors
-    /// 503 if too many streams are open.
     pub fn open(&self, changes: watch::Receiver<()>) -> Result<Response, Problem> {
         let place = Arc::clone(&self.0).try_acquire_owned();
         let place = Arc::new(place.map_err(|_| Problem::Refused(Refusal::Overloaded))?);
@@ -56,7 +52,6 @@ impl EventStreams {
     }
 }
 
-/// One stream of events.
 #[derive(Debug, Clone)]
 pub struct Events {
     changes: watch::Receiver<()>,

@@ -35,12 +35,7 @@ pub enum RequestTarget {
     /// This node answers them.
     Local,
     /// Another node.
-    Peer {
-        /// Its name.
-        node: String,
-        /// Its base URL.
-        url: Url,
-    },
+    Peer { node: String, url: Url },
     /// No node is known to answer them: none owns the records, this node is the owner and loads them or stops, or etcd does
     /// not answer.
     Unknown,
@@ -51,7 +46,6 @@ pub enum RequestTarget {
 pub enum Destination<'a> {
     /// This node, for the client at this address.
     Local(IpAddr, InProgress<'a>),
-    /// The owner.
     Owner,
     /// Another node passed the request on to this one, which is not the owner.
     NotOwner,
@@ -59,7 +53,6 @@ pub enum Destination<'a> {
 
 /// Passes requests on to the owner.
 pub struct Forwarder {
-    /// This node's name.
     node: String,
     request_target: watch::Receiver<RequestTarget>,
     client: HttpClient,
@@ -208,7 +201,6 @@ impl Forwarder {
         sender
     }
 
-    /// The state of this node for metrics.
     pub fn state(&self) -> NodeState {
         match *self.request_target.borrow() {
             RequestTarget::Local => NodeState::Owner,

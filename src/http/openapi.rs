@@ -263,7 +263,6 @@ pub fn path_example(route: &Route) -> String {
     })
 }
 
-/// Makes examples from schemas.
 struct Examples<'a> {
     schemas: &'a Map<String, Value>,
     /// The address that stands for every address.
@@ -331,7 +330,6 @@ fn failure(group: &ApiGroup, status: u16, schemas: &mut SchemaGenerator) -> Valu
     response
 }
 
-/// The meaning of a status on any route.
 pub const fn meaning(status: u16) -> &'static str {
     match status {
         400 => "Bad request: a parameter or the body is not valid. The server did nothing.",

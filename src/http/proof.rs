@@ -52,7 +52,6 @@ pub enum Sender {
     Unproven,
 }
 
-/// Makes and checks proofs.
 pub struct Proofs {
     key: Hmac<Sha256>,
     clock: Arc<dyn Clock>,
@@ -216,7 +215,6 @@ mod tests {
         Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)))
     }
 
-    /// The headers of a request that this node passes on.
     fn passed_on(node: &Proofs) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(&CLIENT, HeaderValue::from_static("192.0.2.7"));

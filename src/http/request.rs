@@ -83,7 +83,6 @@ pub struct RequestBody {
 #[derive(Clone)]
 pub struct BodyRoom {
     pub places: Arc<BodyPlaces>,
-    /// The places of its connection.
     pub of_connection: Arc<Semaphore>,
     /// See [`limited_address`](super::body_places::limited_address).
     pub address: Option<IpAddr>,
@@ -246,7 +245,6 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The first cookie with this name.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = headers.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -265,7 +263,6 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-/// The host that the request is for.
 pub fn host_of(head: &Parts) -> Option<Authority> {
     let named = || Authority::try_from(only(&head.headers, &HOST)?).ok();
     head.uri.authority().cloned().or_else(named)

@@ -222,7 +222,6 @@ pub struct TwilioError<'a> {
     /// Where Twilio says more.
     #[schemars(extend("format" = "uri"))]
     more_info: String,
-    /// The HTTP status.
     #[schemars(range(min = 400, max = 599))]
     status: u16,
 }
@@ -359,7 +358,6 @@ impl Problem {
         }
     }
 
-    /// The answer in the shape of the route.
     pub fn answer(self, shape: ErrorFormat) -> Response {
         let (status, message) = self.status_and_message();
         let answer = match shape {

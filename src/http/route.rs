@@ -233,7 +233,6 @@ impl Route {
         params
     }
 
-    /// Whether the description has it.
     pub const fn is_described(&self) -> bool {
         !matches!(self.success.content, Content::Page)
     }

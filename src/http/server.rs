@@ -35,10 +35,8 @@ use crate::numbers::{
 };
 use crate::trace::Tracer;
 
-/// The routes that a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServedRoutes {
-    /// Every route.
     All,
     /// `/metrics` without credentials, and nothing else.
     MetricsOnly,
@@ -81,7 +79,6 @@ pub struct Deps {
     pub inbox: Option<Arc<Simulator>>,
     /// Whether every message goes to the simulator. The inbox then has a form to try it.
     pub simulates_all: bool,
-    /// Streams of events to pages.
     pub event_streams: EventStreams,
     /// Limits lists, pages and other long answers.
     pub long_answers: LongAnswers,
@@ -102,7 +99,6 @@ pub struct Deps {
     pub tracer: Option<Arc<Tracer>>,
     /// The state of the server for `/metrics`; `None` until it has started.
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
-    /// The routes that the listener serves.
     pub routes: ServedRoutes,
     /// Passes requests on to the owner of the records; only on a node of a cluster.
     pub forwarder: Option<Arc<Forwarder>>,
@@ -118,10 +114,8 @@ impl Deps {
 
 /// Decides sends and checks: the service, or a script in tests.
 pub trait Verify: Send + Sync + 'static {
-    /// Sends a code.
     fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>>;
 
-    /// Checks a code.
     fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
 }
 

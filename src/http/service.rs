@@ -429,7 +429,6 @@ impl Call<'_> {
     }
 }
 
-/// Answers a request.
 async fn answer(call: &mut Call<'_>, target: &Target<'_>, bad_bodies: &OncePerSecond) -> Response {
     let origins = &call.deps.cors_origins;
     let is_open = target.resource.is_ok_and(|resource| !resource.group.is_closed_to_pages);

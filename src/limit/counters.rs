@@ -22,7 +22,6 @@ const MOST_CHARGES: usize = 10;
 /// One value of a limit that a request is counted under.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The service of the limit.
     pub service: ServiceId,
     /// `RK`.
     pub limit: Sid,
@@ -50,7 +49,6 @@ pub enum LimitRefusal {
         /// When there is room again, unless another request comes first.
         until: Timestamp,
     },
-    /// A value is too long.
     #[error("a value for a rate limit is longer than {LONGEST_VALUE} characters")]
     ValueTooLong,
     /// More than ten limits at once.
@@ -122,9 +120,6 @@ impl Limits {
     ///
     /// The counters can be in several shards. They are taken one after the other in the order of their digests, and those
     /// already taken are given back when a later one refuses. Meanwhile another request may find them full.
-    ///
-    /// # Errors
-    /// [`LimitRefusal`].
     pub async fn take(&self, charges: Vec<Charge>) -> Result<Charged, LimitRefusal> {
         if charges.len() > MOST_CHARGES {
             return Err(LimitRefusal::TooManyCharges);

@@ -37,7 +37,6 @@ impl BucketRule {
     }
 }
 
-/// The counts of one value of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ValueCounts {
     /// One for each bucket that remembers anything.
@@ -61,7 +60,6 @@ pub struct Tally {
 pub struct Mark {
     /// When the last of them did.
     pub at: Timestamp,
-    /// The number of requests.
     pub count: u32,
 }
 
@@ -72,7 +70,6 @@ pub enum RateDecision {
     Granted {
         /// The counts after the request.
         counts: ValueCounts,
-        /// Where it was counted.
         places: Vec<Counted>,
     },
     /// A bucket is full. Nothing was counted.
@@ -85,7 +82,6 @@ pub enum RateDecision {
 /// Where one request was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// By which bucket.
     pub bucket: Sid,
     /// As of which moment.
     pub at: Timestamp,

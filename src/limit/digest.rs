@@ -34,7 +34,6 @@ impl Digester {
         Self { mac, slots: SlotHash::new(server_key) }
     }
 
-    /// A value of a limit.
     pub fn counter(&self, service: ServiceId, limit: &Sid, value: &str) -> Digest {
         self.digest(service, &[COUNTER, limit.bytes(), value.as_bytes()])
     }

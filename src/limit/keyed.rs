@@ -29,7 +29,6 @@ pub struct KeyedRequest {
     identity: Identity,
     /// The verification: [`Salt::id`](crate::engine::Salt::id).
     pub verification: u64,
-    /// The channel of the message.
     pub channel: Channel,
     /// When the message was permitted.
     pub at: Timestamp,
@@ -170,9 +169,6 @@ impl IdempotencyKeys {
     }
 
     /// Begins a request. Two requests are equal if their fingerprints are.
-    ///
-    /// # Errors
-    /// [`KeyRefusal`].
     pub async fn begin(
         &self,
         service: ServiceId,
@@ -188,9 +184,6 @@ impl IdempotencyKeys {
     }
 
     /// Begins to carry a code to a number. A repetition finds the message while its code lives.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while the shard of the number does not run.
     pub async fn begin_carried(
         &self,
         service: ServiceId,
@@ -237,7 +230,6 @@ pub struct RunningRequest {
 }
 
 impl RunningRequest {
-    /// The request, for its commands.
     pub const fn key(&self) -> RequestKey {
         self.request
     }

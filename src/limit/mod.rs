@@ -4,6 +4,8 @@
 //! prints the values and keys that it is given, which can be personal data, but keyed hashes of them. What is counted
 //! how: `docs/guides/rate-limits.md`; why: `docs/internals/decisions/0023-limits-and-idempotency.md`.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod counters;
 mod decide;
 mod digest;

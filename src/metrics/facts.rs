@@ -18,7 +18,6 @@ pub struct Recipient {
     pub is_test: bool,
 }
 
-/// A change of a verification.
 #[derive(Debug, Clone, Copy)]
 pub struct VerificationFacts {
     pub recipient: Recipient,
@@ -35,7 +34,6 @@ pub enum VerificationStep {
     Begun,
     /// By a right code, or by a client that verified the person in another way.
     Approved,
-    /// By a client.
     Canceled,
 }
 
@@ -86,7 +84,6 @@ pub struct FailedAttemptFacts {
     pub error: ErrorClass,
 }
 
-/// The answer to a check.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckFacts {
     pub recipient: Recipient,
@@ -138,10 +135,8 @@ pub enum GatewayEnd {
     Silent,
 }
 
-/// One commit of a shard.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitFacts<'a> {
-    /// The number of records.
     pub records: usize,
     pub result: &'a Result<(), StoreError>,
     /// The time from the hand-over to the store until its answer.
@@ -163,7 +158,6 @@ crate::named! {
 }
 
 crate::named! {
-    /// The state of a node of a cluster.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum NodeState {
         /// This node owns the records and answers requests.

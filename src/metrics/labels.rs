@@ -74,7 +74,6 @@ pub(super) type Finding = [(&'static str, &'static str); 2];
 /// A single label with its value.
 pub(super) type One = [(&'static str, &'static str); 1];
 
-/// The label of an outcome.
 pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
     match outcome {
         CheckOutcome::Approved => "approved",

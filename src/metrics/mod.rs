@@ -130,7 +130,6 @@ fn gateway_histogram() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    /// The labels of services that have one of their own.
     services: RwLock<HashMap<ServiceId, ServiceLabel>>,
     other_services: ServiceLabel,
     service_names: ServiceNames,
@@ -305,7 +304,6 @@ impl Metrics {
         format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
     }
 
-    /// The label of a service.
     fn label(&self, id: ServiceId) -> ServiceLabel {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = services.get(&id) {

@@ -35,7 +35,6 @@ pub struct Reading {
 pub struct BudgetView {
     /// `None` for the budget of all services.
     pub service_id: Option<ServiceId>,
-    /// The sid of the service, for the operator.
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,

@@ -95,7 +95,6 @@ pub struct NewApiKey {
     pub secret: ApiSecret,
 }
 
-/// The account's credentials.
 #[derive(Debug)]
 pub struct AccountCredentials {
     pub sid: Sid,
@@ -138,7 +137,6 @@ pub struct Root {
     pub hash: [u8; 32],
 }
 
-/// A key in the snapshot.
 pub(super) struct LiveKey {
     /// Without the last use.
     pub(super) key: ApiKey,
@@ -169,7 +167,6 @@ impl LiveKey {
         (&self.key, self.hash) == (&other.key, other.hash)
     }
 
-    /// The key with its last use.
     pub(super) fn with_last_use(&self) -> ApiKey {
         let minute = self.used.load(Ordering::Relaxed);
         let last_used = (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)));
@@ -189,7 +186,6 @@ const NO_SECRET: [u8; 32] = [0; 32];
 pub enum Caller {
     /// The account itself, which may do everything.
     Root,
-    /// A holder of this key.
     Key(CallerKey),
     /// An administrator of the server's machine, by user id. May do everything.
     User(u32),

@@ -153,9 +153,6 @@ fn is_changeable(service: &Service) -> Result<(), RegistryError> {
 }
 
 /// Refuses a test number that would last too long.
-///
-/// # Errors
-/// [`OpenError::Settings`].
 pub fn check_test_numbers(service: &ConfiguredService, now: Timestamp) -> Result<(), OpenError> {
     if service.test_numbers.iter().any(|number| number.lasts_too_long(now)) {
         let what = "has a test number that expires more than a year from now; choose an earlier day";

@@ -370,7 +370,6 @@ pub type CodeTime = Span<SECOND, DAY>;
 /// The life of a code of other services.
 pub type ServiceTime = Span<{ 30 * SECOND }, HOUR>;
 
-/// The time for one send of a service.
 pub type SendTime = Span<SECOND, MINUTE>;
 
 /// The duration of a lockout. A number is remembered for at least as long.

@@ -54,9 +54,6 @@ pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
     /// Begins to export. Needs a runtime.
-    ///
-    /// # Errors
-    /// When the client cannot be set up, such as for lack of root certificates.
     pub fn start(
         settings: &TraceSettings,
         clock: Arc<dyn Clock>,

@@ -3,6 +3,8 @@
 //! This module is above the shards and below the HTTP front end. It knows no HTTP statuses. Tests of the front end
 //! replace the trait [`Verifications`].
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod request;
 mod serve;
 mod view;
@@ -24,7 +26,6 @@ use crate::guard::PumpingGuard;
 /// The answer to a request about verifications.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Refused>>;
 
-/// Serves verifications.
 pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.
@@ -51,7 +52,6 @@ pub trait Verifications: Send + Sync + 'static {
         by: Option<Author>,
     ) -> Answer<'_, Verification>;
 
-    /// The lockout and the counts of a number.
     fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Answer<'_, LockoutState>;
 
     /// Ends them, and voids the number's code.
@@ -60,7 +60,6 @@ pub trait Verifications: Send + Sync + 'static {
     /// Erases what is kept of a number in the service.
     fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Answer<'_, Erasure>;
 
-    /// The pumping guard.
     fn guard(&self) -> Option<PumpingGuard> {
         None
     }

@@ -10,11 +10,9 @@ use crate::trace::RequestId;
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct BeginRequest {
-    /// The recipient.
     pub to: PhoneNumber,
     /// How; `None` for `auto`, the way that the service begins with.
     pub channel: Option<Channel>,
-    /// In which language.
     pub locale: Option<Locale>,
     /// The sender's name in the message; `None` for the service's.
     pub friendly_name: Option<String>,
@@ -27,37 +25,29 @@ pub struct BeginRequest {
     pub web_host: Option<String>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
-    /// Values for the placeholders of the template.
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
-    /// Tags for the events of the verification.
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
-    /// Identifies repetitions of this request.
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
     /// The device's address, and whether to check for fraud.
     pub client: ClientSignals,
-    /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }
 
 /// Carry a code that another system made. Has no `Debug`: it contains a code.
 pub struct CarryCode {
-    /// The recipient.
     pub to: PhoneNumber,
-    /// The code.
     pub code: Code,
     /// How; `None` for the way that the service begins with.
     pub channel: Option<Channel>,
-    /// In which language.
     pub locale: Option<Locale>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
-    /// Values for the placeholders of the template.
     pub substitutions: BTreeMap<String, String>,
     /// How long the code can be used; `None` for the life of the service's own codes.
     pub life: Option<Duration>,
@@ -67,24 +57,18 @@ pub struct CarryCode {
     pub within: Option<Duration>,
     /// The device's address.
     pub client: ClientSignals,
-    /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }
 
-/// A submitted code.
 pub struct CheckCode {
-    /// The verification.
     pub target: VerificationTarget,
     /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
-    /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }
 
-/// Which verification is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerificationTarget {
-    /// The one under way for this number.
     Number(PhoneNumber),
     /// This one (`VE`).
     Sid(Sid),
@@ -93,13 +77,11 @@ pub enum VerificationTarget {
 /// A caller's way to end a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The verification is canceled.
     Canceled,
     /// The caller has checked the code, or the person, in another way.
     Approved,
 }
 
-/// Which attempts are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AttemptQuery {
     /// Of one of these services; `None` for all.
@@ -108,20 +90,15 @@ pub struct AttemptQuery {
     pub after: Option<Timestamp>,
     /// Made before this moment.
     pub before: Option<Timestamp>,
-    /// To this number.
     pub to: Option<PhoneNumber>,
-    /// To this country.
     pub country: Option<Region>,
     /// To numbers that begin with these digits, without a `+`.
     pub prefix: Option<String>,
-    /// By this channel.
     pub channel: Option<Channel>,
     /// Of this verification (`VE`).
     pub verification: Option<Sid>,
     /// That led to a verified number, or did not.
     pub converted: Option<bool>,
-    /// The number of skipped items.
     pub skip: usize,
-    /// The largest number of items.
     pub limit: usize,
 }

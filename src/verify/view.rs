@@ -8,22 +8,15 @@ use crate::engine::LockoutState;
 use crate::numbers::{Refusal, VerificationSummary};
 use crate::registry::TextError;
 
-/// A verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// `VE`.
     pub sid: Sid,
-    /// The namespace.
     pub service: ServiceId,
-    /// The recipient.
     pub to: PhoneNumber,
-    /// The channel of the last request.
     pub channel: Channel,
-    /// The status at the time of the reply.
     pub status: Status,
-    /// When it began.
     pub created: Timestamp,
-    /// Time of its last change.
     pub updated: Timestamp,
     /// Its messages so far, the oldest first.
     pub attempts: Vec<SealedAttempt>,
@@ -34,9 +27,7 @@ pub struct Verification {
 pub struct CarriedMessage {
     /// `VL`; `None` if no attempt is known, as of a test number, which gets no message.
     pub sid: Option<Sid>,
-    /// The recipient.
     pub to: PhoneNumber,
-    /// The channel of the request.
     pub channel: Channel,
     /// When the gateway accepted it.
     pub at: Timestamp,
@@ -44,7 +35,6 @@ pub struct CarriedMessage {
     pub is_repeated: bool,
 }
 
-/// The status of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -92,20 +82,16 @@ pub struct SealedAttempt {
     pub sid: Sid,
     /// `VE`.
     pub verification: Sid,
-    /// The attempt.
     pub listed: ListedAttempt,
 }
 
 /// The number of attempts that led to a verified number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Attempts.
     pub total: u64,
-    /// Attempts that led to a verified number.
     pub converted: u64,
 }
 
-/// The result of the erasure of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Erasure {
     /// Something was known, and is erased.
@@ -119,7 +105,6 @@ pub struct Erasure {
 pub struct NumberStatus {
     /// The service, `VA`.
     pub service_sid: Sid,
-    /// Its friendly name.
     pub service_name: String,
     /// The latest verification that is known.
     pub verification: Option<VerificationStatus>,
@@ -134,13 +119,11 @@ pub struct NumberStatus {
 pub struct VerificationStatus {
     /// `VE`.
     pub sid: Sid,
-    /// How far it has come.
     pub status: Status,
     /// When it began; of one that ended, the time of its first message that is known.
     pub begun: Timestamp,
     /// When its code expires, or when it was approved. `None` if that is not known any more.
     pub ends: Option<Timestamp>,
-    /// Its messages.
     pub sends: u8,
     /// Its wrong codes. `None` if they are not known any more.
     pub wrong_codes: Option<u8>,
@@ -170,10 +153,7 @@ pub enum Refused {
         until: Timestamp,
     },
     /// Another message must wait, or a rate limit is reached. 20429.
-    TooMany {
-        /// Until when.
-        until: Timestamp,
-    },
+    TooMany { until: Timestamp },
     /// A budget of the operator has nothing left. 20429.
     BudgetSpent {
         /// The end of its hour or day.

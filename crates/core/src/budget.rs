@@ -26,7 +26,6 @@ impl Period {
         u32::try_from(at.as_millis() / self.millis()).unwrap_or(u32::MAX)
     }
 
-    /// The end of the period with this index.
     pub fn end(self, index: u32) -> Timestamp {
         Timestamp::from_millis((u64::from(index) + 1) * self.millis())
     }

@@ -71,7 +71,6 @@ impl About {
         names
     }
 
-    /// The moment at which it expires.
     pub fn expires(&self) -> impl Display + use<> {
         self.ends.rfc3339_seconds()
     }

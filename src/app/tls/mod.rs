@@ -41,10 +41,6 @@ struct Read {
 
 impl Certificates {
     /// Reads both files, and logs warnings.
-    ///
-    /// # Errors
-    ///
-    /// When the server cannot show itself with what is in them.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let Read { identity, about, warnings } = read(files)?;
         log_warnings(&warnings);
@@ -116,10 +112,6 @@ fn log_warnings(warnings: &[String]) {
 
 /// Whether a server can show itself with these files: when the certificate expires, and what an operator should know
 /// of them.
-///
-/// # Errors
-///
-/// When it cannot.
 pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<(String, Vec<String>), TlsError> {
     let Read { about, mut warnings, .. } = read(files)?;
     warnings
@@ -138,19 +130,11 @@ fn in_full(path: &Path) -> PathBuf {
 
 /// Checks the files with which this program shows itself to another one, which the settings `certificate` and `key`
 /// name.
-///
-/// # Errors
-///
-/// When it cannot show itself with them.
 pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static str) -> Result<(), TlsError> {
     read_named(files, certificate, key).map(drop)
 }
 
 /// Checks the file of the authorities that `setting` names.
-///
-/// # Errors
-///
-/// When no certificate can be checked with them.
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
     let file = in_full(file);
     let wrong = |fault| TlsError::new(setting, &file, fault);

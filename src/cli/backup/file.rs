@@ -115,19 +115,12 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// Begins with the first line. Writes small pieces: give it a buffered writer.
-    ///
-    /// # Errors
-    /// A failed write.
     pub fn begin(to: W, header: &Header) -> Result<Self, ExportError> {
         let mut writer = Self { to, sum: Sha256::new(), records: 0, buffer: Vec::new() };
         writer.line(header)?;
         Ok(writer)
     }
 
-    /// Writes one record.
-    ///
-    /// # Errors
-    /// A failed write, and [`ExportError::Record`].
     pub fn write(&mut self, entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
         let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
         let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
@@ -145,9 +138,6 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the last line. Returns the writer and the number of records.
-    ///
-    /// # Errors
-    /// A failed write.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
         let records = self.records;
@@ -182,7 +172,6 @@ pub enum ImportError {
          import it with that version or a later one"
     )]
     NewerFormat { found: u32, program: String },
-    /// A line is not as it was written.
     #[error("line {line}: {what}; use another copy of the file, or export again")]
     Damaged { line: u64, what: String },
     #[error(

@@ -58,9 +58,6 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
 /// message. Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also
 /// returns whether a code or a planned message was dropped. A new kind must be added here: an unknown one is an error,
 /// not a silent loss.
-///
-/// # Errors
-/// [`RecordError`] if the record cannot be decoded or its kind is unknown.
 pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {

@@ -7,7 +7,6 @@ use crate::config::Settings;
 use crate::domain::CodeLength;
 use crate::engine::{FailureCount, LockoutRule, Policy, SendOptions};
 
-/// One rule of a standard.
 struct Rule {
     name: &'static str,
     source: &'static str,

@@ -4,7 +4,6 @@
 //! read different requests. [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of
 //! heads from bodies.
 
-/// The lines of one connection.
 #[derive(Debug, Default)]
 pub struct Lines {
     state: State,

@@ -103,7 +103,6 @@ impl Tls {
         self.present.store(Arc::new(identity));
     }
 
-    /// The health of the certificate.
     pub fn certificate(&self) -> CertificateHealth {
         (self.certificate)()
     }

@@ -1,7 +1,5 @@
 //! `GET /local/Copy`: a copy of every record.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
-
 use std::fmt;
 use std::io;
 use std::path::PathBuf;

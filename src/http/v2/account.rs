@@ -21,7 +21,6 @@ use crate::registry::{self, Template, Translation};
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 parameters! {
-    /// The filters of the templates.
     pub struct TemplateFilters {
         /// With this name.
         "FriendlyName" = "login" => name: Option<Note<64>>,
@@ -29,7 +28,6 @@ parameters! {
 }
 
 parameters! {
-    /// A number for the safe list.
     pub struct SafeNumber {
         /// The number, in E.164 form.
         "PhoneNumber" = "+14155552671" => number: PhoneNumber,
@@ -37,7 +35,6 @@ parameters! {
 }
 
 parameters! {
-    /// A test number.
     pub struct TestNumber {
         /// A number in E.164 form, in which x stands for any digit.
         "Pattern" = "+1415555012x" => pattern: Pattern,

@@ -14,7 +14,6 @@ use crate::http::response::Response;
 use crate::verify::{AttemptQuery, SealedAttempt, Summary};
 
 parameters! {
-    /// The filters of the list.
     pub struct Filters {
         /// Created at or after this time.
         "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
@@ -36,7 +35,6 @@ parameters! {
 }
 
 parameters! {
-    /// The filters of the summary.
     pub struct SummaryFilters {
         /// Of this service.
         "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,

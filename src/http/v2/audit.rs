@@ -8,7 +8,6 @@ use crate::domain::Timestamp;
 use crate::http::response::Response;
 
 parameters! {
-    /// The filters of the list.
     pub struct Filters {
         /// Of this service.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,

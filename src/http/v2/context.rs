@@ -146,7 +146,6 @@ impl<'a> Request<'a> {
         Sid::parse(kind, &self.param(name)?).ok_or(Error::NotFound)
     }
 
-    /// A number in the path.
     pub fn number(&self, name: &str) -> Result<PhoneNumber, Error> {
         PhoneNumber::parse(&self.param(name)?, None).map_err(|_| Error::NotFound)
     }
@@ -198,7 +197,6 @@ impl<'a> Request<'a> {
         self.caller.may(Scope::Admin, service).then(|| self.author())
     }
 
-    /// The number of the service with this id.
     pub fn service_id(&self, sid: &Sid) -> Option<ServiceId> {
         self.v2.registry.service(sid).ok().map(|service| service.id)
     }
@@ -357,7 +355,6 @@ pub struct Meta {
     first_page_url: Url,
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
     previous_page_url: Option<Url>,
-    /// This page.
     url: Url,
     /// Null for the last page.
     #[schemars(with = "Option<String>", extend("format" = "uri"))]
@@ -404,7 +401,6 @@ impl Page {
     }
 }
 
-/// The items of a page.
 pub struct PageItems<T> {
     pub page: Page,
     pub items: Vec<T>,

@@ -12,7 +12,6 @@ use crate::http::response::Response;
 use crate::registry::Service;
 
 parameters! {
-    /// The service of a question.
     pub struct OfService {
         /// Of this service. Without it of all services, or of the service of the key.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
@@ -20,7 +19,6 @@ parameters! {
 }
 
 parameters! {
-    /// A manual entry.
     pub struct NewEntry {
         /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network.
         "Subject" = "+99290000****" => subject: GuardSubject,

@@ -11,7 +11,6 @@ use crate::http::response::Response;
 use crate::numbers::Refusal;
 
 parameters! {
-    /// A new hosted session.
     pub struct NewSession {
         /// The number, in E.164 form. The person cannot change it.
         "To" = "+14155552671" => to: Option<PhoneNumber>,

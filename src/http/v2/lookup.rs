@@ -186,9 +186,6 @@ fn in_path(number: &str) -> impl Display {
 }
 
 /// The number in the path.
-///
-/// # Errors
-/// 404 for a text that is too long for a number.
 fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup, Error> {
     let text = request.param("PhoneNumber")?;
     // As at Twilio, a national number without a country is North American.
@@ -197,18 +194,12 @@ fn number(request: &Request<'_>, country: Option<Region>) -> Result<NumberLookup
 }
 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
-///
-/// # Errors
-/// 404 for a text that is too long for a number.
 pub async fn fetch(request: &Request<'_>, wanted: Wanted) -> Result<Response, Error> {
     let number = number(request, wanted.country)?;
     Ok(Response::ok(&LookupView::new(&request.frame(), number, &wanted)))
 }
 
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
-///
-/// # Errors
-/// 404 if no plan has the number.
 pub async fn fetch_older(request: &Request<'_>, wanted: OlderWanted) -> Result<Response, Error> {
     let number = number(request, wanted.country)?;
     if number.problem.is_some() {

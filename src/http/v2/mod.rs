@@ -58,7 +58,6 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The dependencies of the handlers below `/v2`.
 pub struct V2 {
-    /// Serves verifications.
     pub verifications: Arc<dyn Verifications>,
     /// Services, what belongs to them, and credentials.
     pub registry: Registry,
@@ -70,7 +69,6 @@ pub struct V2 {
     pub now: Now,
     /// The dependencies of the routes of the control socket.
     pub local: Option<Local>,
-    /// The sessions of the hosted page.
     pub hosted: Option<HostedSessions>,
     /// The keys by which identity systems sign hooks.
     pub hooks: HookSettings,
@@ -137,9 +135,6 @@ impl V2 {
 
     /// Whether a request may see something of all services: by the account's credentials, or a key for all services
     /// with one of these scopes.
-    ///
-    /// # Errors
-    /// 401 or 403.
     pub fn admit(&self, head: &Head, scopes: &[Scope]) -> Result<(), Problem> {
         let caller = self.caller(head)?;
         let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));

@@ -201,9 +201,6 @@ pub trait Parameter {
     const REQUIRED: bool = true;
 
     /// Reads the parameter; `None` if it is absent, null or empty.
-    ///
-    /// # Errors
-    /// 60200, with what it must be.
     fn find(fields: &Fields, name: &str) -> Result<Option<Self::Value>, Error>;
 
     /// Its values. A pattern is without `^` and `$`.
@@ -215,9 +212,6 @@ pub trait Parameter {
     }
 
     /// Reads the parameter.
-    ///
-    /// # Errors
-    /// As `find`, and if it is absent and required.
     fn read(fields: &Fields, name: &str) -> Result<Self::Value, Error> {
         Self::find(fields, name)?.ok_or_else(|| Error::missing(name))
     }

@@ -250,7 +250,6 @@ fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
 }
 
 parameters! {
-    /// A new messaging configuration.
     pub struct NewMessaging {
         /// Two letters of ISO 3166-1.
         "Country" = "DE" => country: Country,
@@ -260,7 +259,6 @@ parameters! {
 }
 
 parameters! {
-    /// A change of one.
     pub struct ChangedMessaging {
         /// The gateway. The error for an unknown one lists all gateways.
         "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,

@@ -24,7 +24,6 @@ use crate::verify::{
 };
 
 parameters! {
-    /// Begins a verification.
     pub struct Begin {
         /// The channel that delivers the code; auto is the channel that the service begins with.
         "Channel" = "sms" => channel: BeginChannel,
@@ -67,7 +66,6 @@ parameters! {
 }
 
 parameters! {
-    /// Ends a verification.
     pub struct End {
         /// canceled ends the verification; approved says that the client has verified the number in another way.
         "Status" = "canceled" => ending: Ending,
@@ -75,7 +73,6 @@ parameters! {
 }
 
 parameters! {
-    /// Checks a code.
     pub struct Check {
         /// The submitted code.
         "Code" = "123456" => code: SubmittedCode,

@@ -51,7 +51,6 @@ impl VerifyingInner {
 /// Which attempts a query is about.
 struct AttemptFilter {
     scope: AttemptScope,
-    /// The number of the verification.
     number: Option<PhoneNumber>,
     query: AttemptQuery,
 }

@@ -49,7 +49,6 @@ impl Verifying {
 }
 
 impl VerifyingInner {
-    /// The default service, if it has test numbers.
     fn default_with_test_numbers(&self) -> Option<Arc<Service>> {
         self.registry.service_by_id(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())
     }

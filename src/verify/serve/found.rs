@@ -84,7 +84,6 @@ impl VerifyingInner {
         })
     }
 
-    /// The id of a verification.
     pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
         let name = VerificationName::of(id);
         self.sealer.verification(&VerificationAddress { service, number, name })
@@ -95,7 +94,6 @@ impl VerifyingInner {
         NumberKey { service: service.id, number, is_test: self.test(service, number).is_some() }
     }
 
-    /// The test number of the service, if this number is one.
     pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
         let now = self.now();
         service.test_numbers.iter().find(|test| test.is(number, now))

@@ -115,7 +115,6 @@ impl Verifying {
         [self.0.limits.capacity(), self.0.keys.capacity()]
     }
 
-    /// The pumping guard.
     pub fn guard(&self) -> Option<&PumpingGuard> {
         self.0.verifier.guard()
     }
@@ -220,17 +219,11 @@ impl Verifying {
     }
 
     /// The numbers that are locked out: [`Verifier::lockouts`].
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
         self.0.verifier.lockouts(most).await
     }
 
     /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
         let (inner, now) = (&self.0, self.now());
         let mut uses = inner.verifier.carry_uses().await?;
@@ -289,7 +282,6 @@ impl VerifyingInner {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
     }
 
-    /// The lockout and the counts of a number, if it has any.
     async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
         let service = self.service(service)?;
         let lockout =

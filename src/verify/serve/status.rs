@@ -13,9 +13,6 @@ const MESSAGES: usize = 50;
 
 impl Verifying {
     /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn status(
         &self,
         service: ServiceId,

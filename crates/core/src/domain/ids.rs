@@ -45,7 +45,6 @@ pub const fn record_id_parts(id: [u8; 12]) -> (ServiceId, u64) {
 /// The sends of one verification, in one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptLogKey {
-    /// The namespace.
     pub service: ServiceId,
     /// 56 bits of the verification's salt, and the slot that its number is in.
     pub verification: u64,
@@ -58,7 +57,6 @@ impl AttemptLogKey {
         Self { service, verification: salt & !0xff | slot as u64 }
     }
 
-    /// The slot of its number.
     pub const fn slot(&self) -> u8 {
         self.verification.to_be_bytes()[7]
     }
@@ -78,7 +76,6 @@ impl AttemptLogKey {
 /// One attempt to send a message through a gateway. Providers get it as part of a callback address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
-    /// The verification.
     pub key: AttemptLogKey,
     /// Which of its attempts, counted from 0.
     pub attempt: u8,
@@ -139,7 +136,6 @@ named! {
     }
 }
 
-/// An id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sid {
     kind: SidKind,

@@ -1,7 +1,5 @@
 //! Looks a number up in the numbering plans.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
-
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError,
 };

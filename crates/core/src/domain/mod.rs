@@ -3,6 +3,8 @@
 //! Nothing here does I/O, reads a clock or draws randomness. Personal data and secrets cannot be
 //! printed by accident: their `Debug` and `Display` are masked.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 /// Declares an enum with `ALL`, `as_str` and `Display`.
 #[macro_export]
 macro_rules! named {

@@ -63,7 +63,6 @@ impl NumberPattern {
         if pattern.numbers().next().is_none() { Err(PatternError::Impossible) } else { Ok(pattern) }
     }
 
-    /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

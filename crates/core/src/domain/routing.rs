@@ -18,7 +18,6 @@ pub struct Routing {
     entries: Vec<RoutingEntry>,
 }
 
-/// One gateway of the routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingEntry {
     /// Sends the messages of this entry.
@@ -139,7 +138,6 @@ pub struct ParsedRouting {
 /// One provider of the setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedEntry {
-    /// The provider.
     pub name: ProviderName,
     /// The first digits, without `+`, of the numbers it takes; empty when it takes any.
     pub prefixes: Vec<String>,

@@ -13,7 +13,6 @@ use crate::domain::{Channel, Code, PhoneNumber, ServiceId, Timestamp};
 pub struct Begin<'a> {
     /// The service that the number is counted in.
     pub service: ServiceId,
-    /// The recipient.
     pub number: PhoneNumber,
     /// Properties of a new code.
     pub options: SendOptions,
@@ -274,7 +273,6 @@ pub enum Ending {
 /// The decision about an ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndOutcome {
-    /// The verification, if one was active, has ended.
     Ended(Option<Verification>),
     /// No such verification is active.
     NotFound,

@@ -4,7 +4,6 @@ use super::lockout::VerificationLockout;
 use super::{NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
-/// A submitted code.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted<'a> {
     /// `None` for a text that cannot be a code, which counts as a wrong code.
@@ -73,7 +72,6 @@ pub enum CheckOutcome {
 /// The decision about a submitted code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckStep {
-    /// The check is decided.
     Decided(CheckOutcome),
     /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
     AskGateway(CheckPermit),
@@ -101,7 +99,6 @@ pub struct CheckPermit {
 pub enum CheckResult {
     /// The code is right, and the gateway accepts it no second time.
     Approved,
-    /// The code is wrong.
     Wrong,
     /// The gateway has no code to compare with.
     NotLive,

@@ -52,7 +52,6 @@ fn below(bound: u64, mac: &Hmac<Sha256>) -> u64 {
 pub struct CodeSeed {
     /// The service that the number is counted in.
     pub service: ServiceId,
-    /// The recipient.
     pub number: PhoneNumber,
     /// The random input.
     pub salt: Salt,

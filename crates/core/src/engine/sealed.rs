@@ -51,7 +51,6 @@ impl VerificationName {
         Self(bits & ((1 << Self::BITS) - 1))
     }
 
-    /// The 54 bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
@@ -71,16 +70,12 @@ impl VerificationName {
 /// The content of a verification's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerificationAddress {
-    /// The service of the verification.
     pub service: ServiceId,
-    /// The number that is verified.
     pub number: PhoneNumber,
-    /// The verification.
     pub name: VerificationName,
 }
 
 impl Sealer {
-    /// Derives its keys from the server key.
     pub fn new(key: &ServerKey) -> Self {
         Self {
             verifications: cipher(key, VERIFICATIONS),

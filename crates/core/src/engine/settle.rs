@@ -3,7 +3,6 @@
 use super::{NumberState, Rules, SendPermit, Verification};
 use crate::domain::{Held, Timestamp};
 
-/// The result of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendResult {
     /// A gateway that carries our code, or one that makes and holds its own (`held`), accepted the message.

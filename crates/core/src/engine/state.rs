@@ -77,15 +77,12 @@ pub struct Verification {
 /// The counts and properties of a verification that clients address by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationDetails {
-    /// When it began.
     pub begun: Timestamp,
     /// When its last message was requested.
     pub last_send: Timestamp,
-    /// The channel of that message.
     pub channel: Channel,
     /// Requested messages.
     pub sends: u8,
-    /// Wrong codes.
     pub wrong: u8,
     /// No check is left.
     pub spent: bool,

@@ -143,7 +143,6 @@ pub struct Ticket {
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; 6],
-    /// Whether its number was known.
     pub(super) is_known: bool,
     /// The entry that announced it.
     pub(super) announced: Option<Key>,

@@ -154,11 +154,9 @@ pub struct Explained {
     /// The subject itself first, then what contains it.
     pub allowances: Vec<AllowanceNow>,
     pub client: AssumedClient,
-    /// Of a number.
     pub refusals: Option<Refusals>,
 }
 
-/// An allowance as it is now.
 #[derive(Debug, Clone, Copy)]
 pub struct AllowanceNow {
     pub service: ServiceId,
@@ -391,9 +389,6 @@ impl Guard {
     }
 
     /// Adds or replaces a manual entry; with no action removes it. Returns the entry that was added or removed.
-    ///
-    /// # Errors
-    /// [`TooManyEntries`].
     pub fn set_entry(
         &mut self,
         key: Key,
@@ -447,7 +442,6 @@ impl Guard {
         self.changed_entries.push(key);
     }
 
-    /// The manual entry of a key.
     pub fn entry(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         self.entries.get(key).copied().filter(|entry| now < entry.until)
     }
@@ -521,7 +515,6 @@ impl Guard {
         self.number(service, number).is_some()
     }
 
-    /// The client address of the last message to a number.
     pub fn last_message_client(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
         self.number(service, number)?.address
     }

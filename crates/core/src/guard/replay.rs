@@ -19,8 +19,6 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// # Errors
-    /// The guard refuses the message.
     pub fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
         self.guard.rows.sweep(2, at);
         let verified = self.known(signals.service, signals.number, at);
@@ -50,7 +48,6 @@ pub struct Outcome {
     pub saved: u64,
     /// Numbers that were verified in the recording.
     pub honest_users: u32,
-    /// Those of them that were refused a message.
     pub honest_refused: u32,
 }
 

@@ -77,7 +77,6 @@ impl fmt::Display for ClientNet {
 /// What an allowance, an entry or a refusal is about. Records contain the position of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
-    /// All messages.
     Total,
     Country(Option<Region>),
     /// A number without its last four digits.

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use crate::domain::Locale;
 
-/// The standard message in one language.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StandardMessage {
     pub locale: Locale,

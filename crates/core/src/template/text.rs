@@ -192,7 +192,6 @@ fn is_label(label: &str) -> bool {
 /// A text without the line that its author wrote into it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Split<'a> {
-    /// The rest.
     pub(super) text: &'a str,
     /// The domain that the last line names, if that is such a line.
     pub(super) domain: Option<&'a str>,
