@@ -16,20 +16,6 @@ const UNIQUE_NAME_LONGEST: usize = 64;
 
 const DESCRIPTION_LONGEST: usize = 512;
 
-const MAX_MOST: u64 = 1_000_000;
-
-/// Seconds of a bucket: a week.
-const INTERVAL_MOST: u64 = 604_800;
-
-/// The fields of a bucket in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BucketFields {
-    /// Requests: 1 to 1,000,000.
-    pub max: Option<u64>,
-    /// Seconds: 1 to 604,800.
-    pub interval: Option<u64>,
-}
-
 impl Registry {
     pub async fn create_rate_limit(
         &self,
@@ -83,25 +69,21 @@ impl Registry {
         .await
     }
 
-    /// Makes a bucket; both fields must be there.
+    /// Makes a bucket of `max` requests in `interval` seconds.
     pub async fn create_bucket(
         &self,
         service: Sid,
         limit: Sid,
-        fields: BucketFields,
+        max: u32,
+        interval: u32,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
             let now = ids.now;
             let limit = limit_of(service, &limit)?;
-            let mut bucket =
-                Bucket { sid: ids.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
-            fields.apply(&mut bucket)?;
-            let missing = [(bucket.max, "max"), (bucket.interval, "interval")];
-            if let Some((_, field)) = missing.into_iter().find(|(value, _)| *value == 0) {
-                return Err(RegistryError::missing(field));
-            }
-            has_no_bucket_of(limit, bucket.interval)?;
+            has_no_bucket_of(limit, interval)?;
             check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
+            let sid = ids.sid(SidKind::Bucket);
+            let bucket = Bucket { sid, max, interval, created: now, updated: now };
             limit.buckets.push(bucket);
             limit.updated = now;
             Ok(bucket)
@@ -115,13 +97,14 @@ impl Registry {
         service: Sid,
         limit: Sid,
         bucket: Sid,
-        fields: BucketFields,
+        max: Option<u32>,
+        interval: Option<u32>,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
             let limit = limit_of(service, &limit)?;
             let before = *bucket_of(limit, &bucket)?;
-            let mut changed = before;
-            fields.apply(&mut changed)?;
+            let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
+            let mut changed = Bucket { max, interval, ..before };
             if changed.interval != before.interval {
                 has_no_bucket_of(limit, changed.interval)?;
             }
@@ -145,23 +128,6 @@ impl Registry {
         })
         .await
     }
-}
-
-impl BucketFields {
-    fn apply(self, bucket: &mut Bucket) -> Result<(), RegistryError> {
-        if let Some(max) = self.max {
-            bucket.max = within(max, MAX_MOST, "max")?;
-        }
-        if let Some(interval) = self.interval {
-            bucket.interval = within(interval, INTERVAL_MOST, "interval")?;
-        }
-        Ok(())
-    }
-}
-
-fn within(value: u64, most: u64, field: &'static str) -> Result<u32, RegistryError> {
-    let fits = u32::try_from(value).ok().filter(|_| (1..=most).contains(&value));
-    fits.ok_or_else(|| RegistryError::invalid(field)(format!("must be a whole number from 1 to {most}")))
 }
 
 /// A name that can stand in a path, as Twilio's.

@@ -21,16 +21,6 @@ const MOST: usize = 50_000;
 
 const NAME_LONGEST: usize = 64;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KeyOptions {
-    /// The one service that it is for; `None` for all.
-    pub service: Option<ServiceId>,
-    /// The routes that it may be used for; at least one.
-    pub scopes: Scopes,
-    /// The name for people: 1 to 64 characters.
-    pub name: Option<String>,
-}
-
 /// The number of the account's record among credentials.
 const ROOT: u64 = 0;
 
@@ -38,25 +28,31 @@ const ROOT: u64 = 0;
 const HAD_KEY: u64 = u64::MAX;
 
 impl Registry {
-    /// Makes a key. Its secret is in the answer, and nowhere else.
-    pub async fn create_key(&self, options: KeyOptions) -> Result<NewApiKey, RegistryError> {
+    /// Makes a key for one service, or for all, with at least one scope and a name of up to 64 characters for people. Its
+    /// secret is in the answer, and nowhere else.
+    pub async fn create_key(
+        &self,
+        service: Option<ServiceId>,
+        scopes: Scopes,
+        name: Option<String>,
+    ) -> Result<NewApiKey, RegistryError> {
         let (now, author) = (self.wall(), self.author.clone());
-        let service = options.service.and_then(|id| Some(self.service_by_id(id)?.sid));
+        let service_sid = service.and_then(|id| Some(self.service_by_id(id)?.sid));
         self.decide::<Credential, _, _>(NEW, move |view| {
-            let name = options.name.map(|name| note(&name, NAME_LONGEST)).transpose();
+            let name = name.map(|name| note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
-            if options.scopes == Scopes::default() {
+            if scopes == Scopes::default() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
-            let number = next_number(view, options.service)?;
+            let number = next_number(view, service)?;
             let mut ids = NewIds::new(now, view.rng());
             let secret: [u8; 32] = ids.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
                 sid: ids.sid(SidKind::ApiKey),
-                service: options.service,
-                scopes: options.scopes,
+                service,
+                scopes,
                 name,
                 created: now,
                 last_used: None,
@@ -64,7 +60,7 @@ impl Registry {
             };
             let credential = Credential::Key { key: key.clone(), hash: hash(secret.expose()), number };
             view.put(credential_id(number), Some(&credential), Durability::Durable);
-            record(author.as_ref(), Change::of(Action::KeyCreated).in_service(service).to(key.sid), view);
+            record(author.as_ref(), Change::of(Action::KeyCreated).in_service(service_sid).to(key.sid), view);
             Ok(NewApiKey { key, secret })
         })
         .await

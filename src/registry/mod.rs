@@ -41,13 +41,13 @@ use crate::template::Templates;
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
 pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
-pub use belongings::{BucketFields, gateway_sid};
+pub use belongings::gateway_sid;
 pub use credential::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Root, Scope, Scopes,
     Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
-pub use keys::{KEYS_PER_SERVICE, KeyOptions};
+pub use keys::KEYS_PER_SERVICE;
 pub use safe_list::SafeNumber;
 pub use service::{
     Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook,
@@ -213,9 +213,6 @@ impl Registry {
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
-    ///
-    /// # Errors
-    /// A message for the operator who named the service.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
         self.inner.published.services.load().find(text)
     }

@@ -1,12 +1,10 @@
 //! API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
-
 use serde_json::{Value, json};
 
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::node::AccountFile;
-use crate::registry::{ApiKey, Item, KeyOptions, Registry, RegistryError, Scope, Scopes};
+use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes};
 
 /// Lists and changes keys, and logs the changes. Errors are in words for a person.
 pub struct Keys<'a> {
@@ -31,7 +29,7 @@ impl Keys<'_> {
         let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
         let scopes =
             scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
-        let made = self.registry.create_key(KeyOptions { service, scopes, name }).await;
+        let made = self.registry.create_key(service, scopes, name).await;
         let made = made.map_err(|error| words(&error))?;
         let mut view = self.view(&made.key);
         log(&view, "API key created");

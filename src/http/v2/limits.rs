@@ -3,15 +3,14 @@
 use super::context::{Frame, Request};
 use super::error::Error;
 use super::params::{
-    AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url,
+    AccountSid, BucketSid, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url, Whole,
     parameters, view,
 };
 use crate::domain::{Sid, SidKind};
 use crate::http::response::Response;
-use crate::registry::{Bucket, BucketFields, RateLimit, Service};
+use crate::registry::{Bucket, RateLimit, Service};
 
 parameters! {
-    /// A new rate limit.
     pub struct NewRateLimit {
         /// The name in requests and paths.
         "UniqueName" = "session" => name: UniqueName,
@@ -21,7 +20,6 @@ parameters! {
 }
 
 parameters! {
-    /// A change of a rate limit.
     pub struct ChangedRateLimit {
         /// For people. An empty text removes it.
         "Description" = "one for each session" => description: Option<Removable<Note<512>>>,
@@ -29,12 +27,11 @@ parameters! {
 }
 
 parameters! {
-    /// A bucket.
     pub struct NewBucket, ChangedBucket {
         /// Requests.
-        "Max" = "5" => max: Count<1, 1_000_000>,
+        "Max" = "5" => max: Whole<1, 1_000_000>,
         /// Seconds.
-        "Interval" = "60" => interval: Count<1, 604_800>,
+        "Interval" = "60" => interval: Whole<1, 604_800>,
     }
 }
 
@@ -137,8 +134,7 @@ pub async fn create_bucket(
 ) -> Result<Response, Error> {
     let service = request.service()?;
     let limit = limit(request, &service, "RateLimitSid")?.sid;
-    let wanted = BucketFields { max: Some(max), interval: Some(interval) };
-    let made = request.registry().create_bucket(service.sid, limit, wanted).await?;
+    let made = request.registry().create_bucket(service.sid, limit, max, interval).await?;
     Ok(Response::created(&BucketView::new(&request.frame(), service.sid, limit, &made)))
 }
 
@@ -155,8 +151,7 @@ pub async fn update_bucket(
 ) -> Result<Response, Error> {
     let service = request.service()?;
     let (limit, bucket) = (limit(request, &service, "RateLimitSid")?.sid, bucket(request)?);
-    let wanted = BucketFields { max, interval };
-    let changed = request.registry().update_bucket(service.sid, limit, bucket, wanted).await?;
+    let changed = request.registry().update_bucket(service.sid, limit, bucket, max, interval).await?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }
 

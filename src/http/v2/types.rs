@@ -133,7 +133,6 @@ words! {
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
 
-/// A subject of the pumping guard.
 pub struct GuardSubject;
 
 /// The last segment of a verification's path: its id or its number.
@@ -142,7 +141,6 @@ pub struct IdOrNumber;
 /// The first digits of numbers.
 pub struct NumberPrefix;
 
-/// Channels in order.
 pub struct ChannelList;
 
 /// The moment at which the first page of a list was requested.
@@ -394,13 +392,6 @@ texts! {
 /// A whole number from `LEAST` to `MOST`.
 pub struct Whole<const LEAST: u32, const MOST: u32>;
 
-/// A whole number from `LEAST` to `MOST`, which the registry checks.
-pub struct Count<const LEAST: u32, const MOST: u32>;
-
-fn whole_schema(least: u32, most: u32) -> Value {
-    json!({ "type": "integer", "minimum": least, "maximum": most })
-}
-
 impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
     type Value = u32;
 
@@ -413,19 +404,7 @@ impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
     }
 
     fn schema() -> Value {
-        whole_schema(LEAST, MOST)
-    }
-}
-
-impl<const LEAST: u32, const MOST: u32> Parameter for Count<LEAST, MOST> {
-    type Value = u64;
-
-    fn find(fields: &Fields, name: &str) -> Result<Option<u64>, Error> {
-        fields.parsed_scalar(name, "a whole number", |text| text.parse().ok().filter(|_| is_digits(text)))
-    }
-
-    fn schema() -> Value {
-        whole_schema(LEAST, MOST)
+        json!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
     }
 }
 

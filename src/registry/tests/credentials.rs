@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
-    AccountCredentials, Caller, Item, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError,
-    Scope, Unauthenticated,
+    AccountCredentials, Caller, Item, KEYS_PER_SERVICE, NewApiKey, Registry, RegistryError, Scope, Scopes,
+    Unauthenticated,
 };
 use crate::shard::tests::StoreFault;
 
@@ -128,8 +128,8 @@ async fn a_caller_may_what_the_key_is_for_and_where() {
     assert!(!one.may(Scope::Admin, shop));
     assert!(!one.may_everywhere(Scope::Verify));
     assert_eq!((one.service(), root.service()), (Some(shop), None));
-    let options = KeyOptions { scopes: [Scope::Admin].into_iter().collect(), ..KeyOptions::default() };
-    let all = caller(&registry.create_key(options).await.expect("a key"));
+    let scopes = [Scope::Admin].into_iter().collect();
+    let all = caller(&registry.create_key(None, scopes, None).await.expect("a key"));
     assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
     assert!(!all.may(Scope::Verify, club));
 }
@@ -158,7 +158,7 @@ async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
     for _ in 0..KEYS_PER_SERVICE {
         last = Some(key_for(&registry, Some(shop)).await.key.sid);
     }
-    let refused = registry.create_key(key_options(Some(shop))).await;
+    let refused = registry.create_key(Some(shop), verify(), None).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
     key_for(&registry, None).await;
     registry.revoke_key(last.expect("a key")).await.expect("revoked");
@@ -189,17 +189,17 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     registry.delete_service(shop.sid).await.expect("removed");
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     assert_eq!(registry.live_keys(), 0);
-    let refused = registry.create_key(key_options(Some(shop.id))).await;
+    let refused = registry.create_key(Some(shop.id), verify(), None).await;
     assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound(Item::Service)));
 }
 
 #[tokio::test]
 async fn what_a_key_may_not_be_is_refused_by_name() {
     let registry = World::new().open().await;
-    assert_eq!(refused_field(registry.create_key(KeyOptions::default()).await), "scopes");
+    assert_eq!(refused_field(registry.create_key(None, Scopes::default(), None).await), "scopes");
     for name in ["", " ", "a\nb", &"x".repeat(65)] {
-        let options = KeyOptions { name: Some(name.to_owned()), ..key_options(None) };
-        assert_eq!(refused_field(registry.create_key(options).await), "name", "{name:?}");
+        let refused = registry.create_key(None, verify(), Some(name.to_owned())).await;
+        assert_eq!(refused_field(refused), "name", "{name:?}");
     }
 }
 
@@ -264,8 +264,8 @@ async fn a_revocation_that_may_be_stored_keeps_the_compatible_routes_closed() {
     }
 }
 
-fn key_options(service: Option<ServiceId>) -> KeyOptions {
-    KeyOptions { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
+fn verify() -> Scopes {
+    [Scope::Verify].into_iter().collect()
 }
 
 async fn new_root(registry: &Registry) -> AccountCredentials {
@@ -275,5 +275,5 @@ async fn new_root(registry: &Registry) -> AccountCredentials {
 }
 
 async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
-    registry.create_key(key_options(service)).await.expect("a key")
+    registry.create_key(service, verify(), None).await.expect("a key")
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
-use crate::registry::{BucketFields, EventType, KeyOptions, RegistryError, Scope, TestNumber, WebhookFields};
+use crate::registry::{EventType, RegistryError, Scope, TestNumber, WebhookFields};
 use crate::shard::tests::StoreFault;
 use crate::store::{Key, Store as _, Write};
 
@@ -21,8 +21,7 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     let shop = registry.create_service(fields).await.expect("a service").sid;
     let limit = registry.create_rate_limit(shop, "ip".to_owned(), Some("by address".to_owned())).await;
     let limit = limit.expect("a limit").sid;
-    let bucket = BucketFields { max: Some(3), interval: Some(60) };
-    registry.create_bucket(shop, limit, bucket).await.expect("a bucket");
+    registry.create_bucket(shop, limit, 3, 60).await.expect("a bucket");
     let twilio = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     registry.create_messaging(shop, "de".to_owned(), twilio).await.expect("a gateway");
     let webhook = WebhookFields {
@@ -90,8 +89,8 @@ async fn after_a_failed_commit_nothing_has_changed() {
 async fn a_revocation_that_may_be_on_the_disk_holds() {
     let world = World::new();
     let registry = world.open().await;
-    let options = KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
-    let made = registry.create_key(options).await.expect("a key");
+    let scopes = [Scope::Verify].into_iter().collect();
+    let made = registry.create_key(None, scopes, None).await.expect("a key");
     world.store.fail_next([StoreFault::UnknownNotApplied]);
     assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
@@ -157,14 +156,14 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
 async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let world = World::new();
     let registry = world.open().await;
-    let options = || KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
-    let kept = registry.create_key(options()).await.expect("a key");
-    let revoked = registry.create_key(options()).await.expect("a key");
+    let scopes = [Scope::Verify].into_iter().collect();
+    let kept = registry.create_key(None, scopes, None).await.expect("a key");
+    let revoked = registry.create_key(None, scopes, None).await.expect("a key");
     registry.revoke_key(revoked.key.sid).await.expect("revoked");
     let registry = world.restarted().open().await;
     assert!(registry.authenticate(&kept.key.sid.to_string(), kept.secret.expose()).is_ok());
     assert!(registry.authenticate(&revoked.key.sid.to_string(), revoked.secret.expose()).is_err());
-    let third = registry.create_key(options()).await.expect("a key");
+    let third = registry.create_key(None, scopes, None).await.expect("a key");
     assert_eq!(registry.keys(None).len(), 3);
     assert_eq!(registry.keys(None)[0].sid, third.key.sid, "the newest first");
 }

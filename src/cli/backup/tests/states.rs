@@ -26,8 +26,8 @@ use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::numbers::table::tests::{kept_state, moment};
 use crate::numbers::{CarryUse, NumberKey};
+use crate::registry::Scope;
 use crate::registry::tests::world::{World, named, number};
-use crate::registry::{KeyOptions, Scope};
 use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
@@ -61,9 +61,8 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let registry = world.open().await;
     let shop = registry.create_service(named("Shop")).await.expect("a service");
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
-    let options =
-        KeyOptions { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
-    registry.create_key(options).await.expect("a key");
+    let scopes = [Scope::Verify].into_iter().collect();
+    registry.create_key(Some(shop.id), scopes, None).await.expect("a key");
     let author = registry.author(Actor::User { uid: 1_000, name: Some("anna".to_owned()) }, None);
     registry.on_behalf_of(author).add_safe_number(number("+14155552671")).await.expect("a safe number");
 

@@ -15,7 +15,7 @@ use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
 use crate::registry::tests::world::named;
 use crate::registry::tests::world::{World as RegistryWorld, start};
-use crate::registry::{KeyOptions, Registry, Scope, Service, gateway_sid};
+use crate::registry::{Registry, Scope, Service, gateway_sid};
 use crate::shard::tests::FaultyStore;
 use crate::store::BoxFuture;
 use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
@@ -92,8 +92,8 @@ impl V2World {
 
     /// A key's sid and secret.
     pub async fn key(&self, service: Option<ServiceId>, scopes: &[Scope]) -> String {
-        let options = KeyOptions { service, scopes: scopes.iter().copied().collect(), name: None };
-        let made = self.registry.create_key(options).await.expect("a key");
+        let scopes = scopes.iter().copied().collect();
+        let made = self.registry.create_key(service, scopes, None).await.expect("a key");
         format!("{}:{}", made.key.sid, made.secret.expose())
     }
 

@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::world::{World, asking, number};
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
-use crate::registry::BucketFields;
 use crate::verify::{BeginRequest, Refused};
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;
     let service = world.service.sid;
     let limit = world.registry.create_rate_limit(service, "device".to_owned(), None).await.expect("a limit");
-    let bucket = BucketFields { max: Some(1), interval: Some(3_600) };
-    world.registry.create_bucket(service, limit.sid, bucket).await.expect("a bucket");
+    world.registry.create_bucket(service, limit.sid, 1, 3_600).await.expect("a bucket");
     world
 }
 
