@@ -34,7 +34,7 @@ pub enum Failure {
     /// The gateway's time ended while it had the message: it may arrive.
     #[error("the gateway did not answer in time; the message may arrive or not")]
     NoAnswerInTime,
-    /// The budget ended before a gateway was asked.
+    /// The send time limit ended before a gateway was asked.
     #[error("the send time limit ended before the gateway could be asked; nothing was sent")]
     TimedOutWaiting,
     /// The code was used, replaced or locked, or it expired, before the message left.

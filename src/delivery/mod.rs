@@ -82,7 +82,7 @@ pub struct DeliveryDeps {
     pub bounds: Bounds,
     /// Counts requests to gateways.
     pub metrics: Arc<Metrics>,
-    /// Charges messages to budgets; `None` without budgets.
+    /// Takes the allowances of further steps, and charges messages to budgets.
     pub guard: Option<PumpingGuard>,
 }
 
@@ -176,7 +176,7 @@ impl Delivery {
         &self.templates
     }
 
-    /// Charges messages to budgets; `None` without budgets.
+    /// Takes the allowances of further steps, and charges messages to budgets.
     pub const fn guard(&self) -> Option<&PumpingGuard> {
         self.guard.as_ref()
     }

@@ -2,8 +2,8 @@
 //!
 //! A run asks the gateways of a number in their order on one channel. When none of them accepts the message, it
 //! plans a retry, or goes on with the channel that stands in for this one or with the workflow's next step. It
-//! reads and writes no records: what it has to know comes with the [`Job`], and what has to be recorded is in
-//! [`Delivered`].
+//! writes no record of the number: what it has to know comes with the [`Job`], and what has to be recorded is in
+//! [`Delivered`]. It asks whether the code is still live, and charges budgets.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};

@@ -13,7 +13,7 @@ use crate::metrics::{
     VerificationStep,
 };
 
-/// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
+/// Counts a decided command, and gives back the allowance of a message that was not sent. Called once for each, when its decision is durable or may be lazy.
 pub(super) fn count(command: &NumberCommand) {
     let NumberCommand { key, kind, deps, accepted_by, gives_back, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);

@@ -50,8 +50,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
         slots.of(*id)
     }
 
-    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. A change
-    /// that the store refused for certain leaves `before`. The state must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
+    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk, or when
+    /// the change [holds at once](super::transaction::Transaction::holds_at_once). It must be at least as pessimistic as both
+    /// states. The default keeps `after`, or `before` if `after` removes the record.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let _ = now;
         after.or(before)

@@ -159,8 +159,8 @@ pub type Visitor = Box<dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), StoreError
 /// Durable records.
 pub trait Store: Send + Sync + 'static {
     /// Appends the batch as one unit. Never blocks. Calls `done` exactly once, when the batch is durable or has failed:
-    /// on the store's own thread, or on the caller's once the store has ended. The calls for one caller come in the
-    /// order of its commits. There is no time-out: a batch is in flight until `done` is called.
+    /// on the store's own thread, or on the caller's. The calls for one caller come in the order of its commits.
+    /// There is no time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
     /// The same for lazy changes that a running checkpoint contains. A journal that is too long accepts them too, because
