@@ -71,13 +71,13 @@ impl Verify for LateBoundVerifier {
     }
 }
 
-/// The reports of Twilio to the server, which are refused with 503 until its store is loaded.
-struct TwilioReports {
+/// The reports of providers to the server, which are refused with 503 until its store is loaded.
+struct ProviderReports {
     reports: ReportReceiver,
     late: LateBoundVerifier,
 }
 
-impl Callbacks for TwilioReports {
+impl Callbacks for ProviderReports {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         Box::pin(async move { self.reports.record(&request, self.late.running()).await })
     }
@@ -155,7 +155,7 @@ pub fn deps(
     let (for_metrics, is_stopping) = (late.clone(), Arc::clone(stopping));
     let stopping = Arc::clone(stopping);
     let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
-        .map(|reports| TwilioReports { reports, late: late.clone() });
+        .map(|reports| ProviderReports { reports, late: late.clone() });
     Deps {
         verifier: Arc::new(late.clone()),
         answers: settings.answers,

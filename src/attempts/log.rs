@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, SendStatus};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Id, LogRecord, Record, service_of};
@@ -23,7 +23,7 @@ const LONGEST_ID: usize = 100;
 /// Numbers that are reserved for the attempts of one send, because a send that begins before its end uses others: a send
 /// asks each gateway at most once on each channel, and one of them once more.
 const NUMBERS_PER_SEND: u8 = {
-    let [least, rest @ ..] = (GatewayName::ALL.len() * Channel::ALL.len() + 1).to_le_bytes();
+    let [least, rest @ ..] = (Routing::MOST_TRIED * Channel::ALL.len() + 1).to_le_bytes();
     assert!(rest[0] == 0);
     least
 };

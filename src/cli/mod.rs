@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod doctor;
 mod findings;
+mod gateways;
 mod guard;
 mod health;
 mod keys;
@@ -42,6 +43,7 @@ use backup::{ExportError, ImportError};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::ClientError;
 use cluster::ClusterArgs;
+use gateways::GatewaysArgs;
 use guard::GuardArgs;
 use health::HealthArgs;
 use keys::KeysArgs;
@@ -279,6 +281,9 @@ enum Command {
     /// changes nothing. Exits with 70 if a check failed.
     Doctor(DoctorArgs),
 
+    /// List gateways and recipes with what they need; try one with a real message.
+    Gateways(GatewaysArgs),
+
     /// Create, list and revoke API keys; make a new auth token for the account.
     ///
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
@@ -341,6 +346,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
             transfer::import(&args, &storage, cluster.as_ref())?
         }
         Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?, colors)?,
+        Command::Gateways(args) => gateways::run(args, sources)?,
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, &storage()?)?,

@@ -16,6 +16,7 @@ use url::Url;
 use super::context::Context;
 use super::http_gateway;
 use super::kind::{As, Choice, Kind as _, settings};
+use super::named_gateways;
 use super::schema::{properties, schema_of};
 use super::settings::{GatewaySettings, HookSettings, Inputs};
 use super::sources::OwnGateway;
@@ -151,6 +152,9 @@ fn needs(name: GatewayName) -> (String, String) {
         }
         GatewayName::TwilioVerify => of_twilio(SERVICES_ID),
         GatewayName::Http => ("http-gateway".to_owned(), "\"http-gateway\" in config.json".to_owned()),
+        GatewayName::Named(_) => {
+            (format!("gateways.{name}"), format!("\"{name}\" in \"gateways\" of config.json"))
+        }
         _ => {
             let schema = declared().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
             let needed = schema.as_ref().map(|schema| variables_of(schema).0).unwrap_or_default();
@@ -159,6 +163,15 @@ fn needs(name: GatewayName) -> (String, String) {
             (needed.first().copied().unwrap_or_default().to_owned(), listed.unwrap_or(all))
         }
     }
+}
+
+/// The gateways that have no recipe, with what each needs.
+pub fn built_in_gateways() -> Vec<(GatewayName, String)> {
+    let needs_of = |name: GatewayName| match name {
+        GatewayName::Simulator => (name, "nothing".to_owned()),
+        _ => (name, needs(name).1),
+    };
+    GatewayName::ALL.into_iter().map(needs_of).collect()
 }
 
 /// The remedy where no gateway of Twilio's is configured.
@@ -385,6 +398,8 @@ pub fn assemble(
     providers.append(&mut variables.providers);
     providers
         .extend(http_gateway::read(inputs.http_gateway.take(), variables, c).map(ProviderSettings::Http));
+    let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
+    providers.extend(named.into_iter().map(ProviderSettings::Http));
     let own = c.own_gateways.clone();
     let mut gateways = GatewaySettings { providers, own, ..GatewaySettings::simulator() };
     gateways.check_own(c);
@@ -420,6 +435,14 @@ impl GatewaySettings {
         } else {
             (Routing::only(GatewayName::Simulator), "no provider is configured".to_owned())
         };
+        let any = routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
+        // A number's own gateway by prefix and a service's own come before them.
+        const MOST: usize = Routing::MOST_TRIED - 2;
+        if any > MOST {
+            let problem = format!("it has {any} gateways without prefixes, and may have {MOST}");
+            c.wrong("otp-sms-provider", None, problem);
+            return None;
+        }
         self.routing = routing;
         Some(origin)
     }

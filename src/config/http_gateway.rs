@@ -32,9 +32,9 @@ pub fn read(
     };
     let before = c.report.error_count();
     settings.complete();
-    settings.username.clone_from(&variables.http_gateway_username);
-    settings.password.clone_from(&variables.http_gateway_password);
-    settings.token.clone_from(&variables.http_gateway_token);
+    for (_, place, value) in credentials {
+        settings.values.extend(value.clone().map(|value| (place.to_owned(), value)));
+    }
     check_secrets(&settings, c);
     for (variable, place, value) in credentials {
         match (mentions(&settings, place), value.is_some()) {

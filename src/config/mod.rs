@@ -14,6 +14,7 @@ mod gateways;
 mod guard;
 mod http_gateway;
 mod load;
+mod named_gateways;
 mod prices;
 mod schema;
 pub mod services;
@@ -27,11 +28,15 @@ pub(crate) use crate::setting::{self as kind, values};
 pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
+#[cfg(feature = "server")]
+pub use gateways::built_in_gateways;
 pub use guard::GuardSettings;
 pub use load::{
     KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records,
     load_storage,
 };
+#[cfg(test)]
+pub use named_gateways::unknown_members;
 pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;

@@ -177,6 +177,13 @@ settings! {
         #[schemars(extend("x-accepted" = "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \
         \"json\": {\"to\": \"{to}\", \"text\": \"{text}\"}}"))]
         pub http_gateway: Option<HttpGatewaySettings>,
+        /// Gateways by their names: each with a recipe, which is the name of one that comes with the program or an object, and
+        /// what the recipe needs. At most 1,000.
+        #[serde(serialize_with = "names")]
+        #[schemars(extend("propertyNames" = { "pattern": NAMES }, "additionalProperties" = { "writeOnly": true },
+        "x-accepted" = "an object of gateways by name, such as {\"acme-sms\": {\"recipe\": \"vonage\", \"key\": \"k3y\", \
+        \"from\": \"Acme\"}}"))]
+        pub gateways: BTreeMap<String, Value>,
         /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
         pub voice_gate: bool as "As::<Flag>",
         /// The time the phone rings.

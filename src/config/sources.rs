@@ -16,7 +16,7 @@ use super::context::Report;
 use super::kind::{ACCEPTED, quoted, shown_json, text_of};
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, member, nearest, shared_prefixes, suggestion};
 use super::values::host_variable;
-use super::{dotenv, gateways};
+use super::{dotenv, gateways, named_gateways};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -400,6 +400,13 @@ impl<'a> Source<'a> {
         for variable in self.names.credentials() {
             self.add_credential(variable, variables, directory);
         }
+        let of_named = |name: &&String| name.starts_with(named_gateways::PREFIX);
+        for variable in variables.keys().filter(of_named) {
+            let plain = variable.strip_suffix(FILE_SUFFIX).unwrap_or(variable);
+            if plain == variable || !variables.contains_key(plain) {
+                self.add_credential(plain, variables, directory);
+            }
+        }
         self.merged.redis.extend(REDIS.into_iter().filter(|name| variables.contains_key(*name)));
         self.warn_of_unknown(variables);
     }
@@ -479,7 +486,7 @@ impl<'a> Source<'a> {
             self.names.own_variables().map(|(_, variable)| variable).chain(own).collect();
         for name in variables.keys() {
             let meant = if let Some(plain) = name.strip_prefix(PREFIX) {
-                if known.iter().any(|known| known == name) {
+                if known.iter().any(|known| known == name) || name.starts_with(named_gateways::PREFIX) {
                     continue;
                 }
                 // At another level, else the nearest: the prefix is right and would make everything look alike.

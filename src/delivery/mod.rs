@@ -226,6 +226,11 @@ impl Delivery {
         self.senders().map(reading).collect()
     }
 
+    /// The gateways that are configured, whether the routing names them or not.
+    pub fn names(&self) -> impl Iterator<Item = GatewayName> {
+        self.gateways.iter().map(|gateway| gateway.routed_as)
+    }
+
     /// The gateways that the routing or a service's messaging configuration names.
     fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
         self.gateways.iter().filter(|gateway| {
@@ -313,7 +318,8 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let order = (0_u8..).zip(self.order_of(job.log.service, job.number));
+        let routed = self.order_of(job.log.service, job.number).filter(|_| job.only.is_none());
+        let order = (0_u8..).zip(job.only.into_iter().chain(routed));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

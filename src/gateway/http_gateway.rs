@@ -1,6 +1,8 @@
 //! A gateway that is described in the configuration: how a request looks, and how its success is recognized.
 
+mod receipts;
 mod request;
+mod signing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +15,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use self::receipts::callback_address;
+pub use self::receipts::{HttpReceipts, RecipeCallbacks};
 use self::request::RequestTemplate;
+pub use self::signing::Signing;
 use super::client::GatewayResponse;
 use super::provider::{
-    Classification, HttpProvider, OwnIds, Provider, classify_status, id_in, not_tried, words_for_status,
+    Classification, HttpProvider, OwnIds, Provider, classify_status, code_in, id_in, not_tried,
+    words_for_status,
 };
-use super::{Accepted, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage};
+use super::{Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::setting::values::{Channels, Texts};
@@ -26,12 +32,11 @@ use crate::setting::{As, List, Text, Whole};
 
 const NAME: GatewayName = GatewayName::Http;
 
-const URL_SETTING: &str = "http-gateway.url";
-
-/// A gateway that is described in the configuration. In URL, header values and body values these are replaced: `{to}`
+/// A gateway that is described in the configuration, or by a recipe. In URL, header values and body values these are replaced: `{to}`
 /// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
-/// `{username}`, `{password}`, `{token}`, and `{basic}`, which is `base64(username:password)`. A brace itself is
-/// written twice: `{{` or `}}`.
+/// `{validity_minutes}`, `{locale}`, `{attempt}`, `{callback}`, the credentials (`{username}`, `{password}`, `{token}`,
+/// or those of the recipe), and `{basic}`, which is `base64(username:password)`. A brace itself is written twice: `{{`
+/// or `}}`.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HttpGatewaySettings {
@@ -57,12 +62,164 @@ pub struct HttpGatewaySettings {
     /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
     #[serde(with = "As::<Channels>")]
     pub channels: Vec<Channel>,
+    /// The two credentials that `{basic}` is made of. Without it `username` and `password`.
+    pub basic: BasicOf,
+    /// A signature of each request.
+    pub sign: Option<Signing>,
+    /// The meaning of error codes.
+    pub errors: HttpErrors,
+    /// How the provider reports what became of a message.
+    pub receipts: Option<HttpReceipts>,
+    /// A request that costs nothing and shows whether the account is in order, with the headers of a message.
+    pub account: Option<HttpAccount>,
     #[serde(skip)]
-    pub username: Option<SecretString>,
+    pub owner: Owner,
+    /// The credentials and other settings, by name.
     #[serde(skip)]
-    pub password: Option<SecretString>,
-    #[serde(skip)]
-    pub token: Option<SecretString>,
+    pub values: BTreeMap<String, SecretString>,
+}
+
+/// The names of a user name and of its password.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct BasicOf(pub [String; 2]);
+
+impl Default for BasicOf {
+    fn default() -> Self {
+        Self(["username", "password"].map(str::to_owned))
+    }
+}
+
+/// Whose description it is: the names in messages.
+#[derive(Clone)]
+pub struct Owner {
+    pub gateway: GatewayName,
+    /// The key of the configuration.
+    pub path: String,
+    /// The beginning of the variables of credentials.
+    pub variables: String,
+    pub credentials: Vec<String>,
+    /// Those of them that may be empty.
+    pub optional: Vec<String>,
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self {
+            gateway: NAME,
+            path: "http-gateway".to_owned(),
+            variables: "HTTP_GATEWAY_".to_owned(),
+            credentials: ["username", "password", "token"].map(str::to_owned).to_vec(),
+            optional: Vec::new(),
+        }
+    }
+}
+
+impl Owner {
+    /// The variable of a credential.
+    pub fn variable(&self, credential: &str) -> String {
+        format!("{}{}", self.variables, credential.replace('-', "_")).to_ascii_uppercase()
+    }
+
+    fn setting(&self, member: &str) -> String {
+        if member.is_empty() { self.path.clone() } else { format!("{}.{member}", self.path) }
+    }
+
+    fn problem(&self, member: &str, problem: impl Into<String>) -> GatewaySettingsError {
+        GatewaySettingsError::new(self.gateway, self.setting(member), problem)
+    }
+
+    fn is_optional(&self, credential: &str) -> bool {
+        self.optional.iter().any(|name| name == credential)
+    }
+}
+
+/// Error codes in answers and receipts, and their meaning.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpErrors {
+    /// JSON pointers to the code of an error. The first one that leads to a value counts.
+    #[serde(with = "As::<Texts>")]
+    pub json: Vec<String>,
+    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account
+    /// or unknown. A code may be `http-` and a status. What is before the last # of a code does not count.
+    pub classes: BTreeMap<String, CodeClass>,
+}
+
+crate::named! {
+    /// The class of an error code of a recipe.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CodeClass {
+        BadNumber = "bad-number",
+        NotReachable = "not-reachable",
+        OptedOut = "opted-out",
+        Fraud = "fraud",
+        Refused = "refused",
+        /// The same message may succeed later.
+        Retry = "retry",
+        /// Any message may succeed later.
+        Busy = "busy",
+        /// An operator must act for messages such as this.
+        Configuration = "configuration",
+        /// An operator must act for any message.
+        Account = "account",
+        Unknown = "unknown",
+    }
+}
+
+impl CodeClass {
+    const fn classification(self) -> Classification {
+        let (message, gateway) = (Classification::of_this_message, Classification::of_the_gateway);
+        match self {
+            Self::BadNumber => message(ErrorClass::BadNumber),
+            Self::NotReachable => message(ErrorClass::NotReachableHere),
+            Self::OptedOut => message(ErrorClass::OptedOut),
+            Self::Fraud => message(ErrorClass::Fraud),
+            Self::Refused => message(ErrorClass::Refused),
+            Self::Retry => message(ErrorClass::Retry { after: None }),
+            Self::Busy => gateway(ErrorClass::Retry { after: None }),
+            Self::Configuration => message(ErrorClass::Configuration),
+            Self::Account => gateway(ErrorClass::Configuration),
+            Self::Unknown => message(ErrorClass::Ambiguous),
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::BadNumber => "the number is not valid",
+            Self::NotReachable => "the number cannot be reached in this way",
+            Self::OptedOut => "the recipient wants no messages",
+            Self::Fraud => "the provider suspects fraud",
+            Self::Refused => "the message was refused",
+            Self::Retry => "it cannot be sent now",
+            Self::Busy => "too many messages, or no service now",
+            Self::Configuration => "the account, the sender or a template does not permit this",
+            Self::Account => "the credentials were not accepted, or the account may not send",
+            Self::Unknown => "it is not known whether the message is sent",
+        }
+    }
+}
+
+impl HttpErrors {
+    /// The code in an answer or a report.
+    fn code_in(&self, json: Option<&Value>) -> Option<String> {
+        self.json.iter().find_map(|pointer| as_text(json?.pointer(pointer)?))
+    }
+
+    fn class_of(&self, code: &str) -> Option<CodeClass> {
+        self.classes.get(code.rsplit('#').next()?).copied()
+    }
+}
+
+/// A request about the account.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct HttpAccount {
+    /// What is asked for, with credentials as placeholders.
+    pub url: String,
+    /// JSON pointer to a value that is shown, such as the balance.
+    #[serde(default)]
+    pub show: Option<String>,
 }
 
 /// The value of a header or of a field.
@@ -188,71 +345,98 @@ impl HttpGatewaySettings {
     /// as that depends on the description.
     pub fn problems(&self) -> Vec<GatewaySettingsError> {
         let request = RequestTemplate::new(self).map(drop);
-        let success = self.success.check();
-        [request, success].into_iter().filter_map(Result::err).collect()
+        let account = RequestTemplate::of_account(self).map(drop);
+        let receipts = self.receipts.as_ref().map_or(Ok(()), |receipts| receipts.check(self));
+        let pointers = self.errors.json.iter().all(|pointer| is_json_pointer(pointer));
+        let words = "must be JSON pointers (RFC 6901) such as /error/code";
+        let errors = if pointers { Ok(()) } else { Err(self.owner.problem("errors.json", words)) };
+        let all = [request, self.check_success(), errors, receipts, account];
+        all.into_iter().filter_map(Result::err).collect()
     }
 }
 
 pub type HttpGateway = HttpProvider<DescribedApi>;
 
 pub struct DescribedApi {
+    settings: HttpGatewaySettings,
     request: RequestTemplate,
-    success: HttpSuccess,
-    channels: Vec<Channel>,
+    account: Option<Request>,
     own_ids: OwnIds,
+    clock: Arc<dyn Clock>,
 }
 
 impl HttpGateway {
     /// The error names the part of the description that cannot work: a placeholder that does not exist
     /// or has no value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        let request = RequestTemplate::new(settings)?;
-        settings.success.check()?;
-        if settings.channels.is_empty() {
-            return Err(problem("http-gateway.channels", "must name a channel: sms, call or whatsapp"));
+        if let Some(problem) = settings.problems().into_iter().next() {
+            return Err(problem);
         }
+        if settings.channels.is_empty() {
+            return Err(settings.owner.problem("channels", "must name a channel: sms, call or whatsapp"));
+        }
+        let request = RequestTemplate::new(settings)?;
+        let account = RequestTemplate::of_account(settings)?;
         let address = request.address().clone();
-        let own_ids = OwnIds::new(NAME, &*clock);
-        let (channels, success) = (settings.channels.clone(), settings.success.clone());
-        Self::of(DescribedApi { request, success, channels, own_ids }, &address, clock)
+        let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
+        let settings = settings.clone();
+        Self::of(
+            DescribedApi { settings, request, account, own_ids, clock: Arc::clone(&clock) },
+            &address,
+            clock,
+        )
     }
 }
 
 impl Provider for DescribedApi {
     const NAME: GatewayName = NAME;
-    const URL_SETTING: &'static str = URL_SETTING;
+    const URL_SETTING: &'static str = "http-gateway.url";
+
+    fn name(&self) -> GatewayName {
+        self.settings.owner.gateway
+    }
 
     fn channels(&self) -> &[Channel] {
-        &self.channels
+        &self.settings.channels
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        self.request.filled_in(message).ok_or_else(|| {
-            let detail = "cannot be asked: this message does not fit into the URL of http-gateway";
-            not_tried(NAME, detail.to_owned())
+        let callback =
+            message.callback.as_ref().and_then(|callback| callback_address(&self.settings, callback));
+        let filled = self.request.filled_in(message, &callback.unwrap_or_default(), &*self.clock);
+        filled.ok_or_else(|| {
+            let detail = format!(
+                "cannot be asked: this message does not fit into the URL of {}",
+                self.settings.owner.path
+            );
+            not_tried(self.name(), detail)
         })
     }
 
-    /// The operator's rules for values of the answer come first, whatever the status: many providers put
-    /// their errors into a 200, and some into a 500.
+    /// The rules for values of the answer come first, whatever the status: many providers put their errors into a 200,
+    /// and some into a 500.
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        let rule = &self.success;
+        let HttpGatewaySettings { success: rule, errors, owner, .. } = &self.settings;
         let status = response.status.as_u16();
         let body = response.body.as_deref();
-        let json: Option<Value> = if rule.reads_json() { response.json() } else { None };
+        let json: Option<Value> =
+            if rule.reads_json() || !errors.json.is_empty() { response.json() } else { None };
         let outcome = rule.outcome(json.as_ref());
-        let failed = |class: ErrorClass, words: &str| {
+        let failed = |class: Classification, code: Option<u32>, words: &str| {
             let detail = format!("answered HTTP {status}: {words}");
-            Err(Classification::of_this_message(class).with_wait_of(response).error(NAME, None, detail))
+            Err(class.with_wait_of(response).error(owner.gateway, code, detail))
         };
-        match outcome {
-            Some(ResponseOutcome::BadNumber) => {
-                return failed(ErrorClass::BadNumber, "the number is not valid");
-            }
-            Some(ResponseOutcome::Retry) => {
-                return failed(ErrorClass::Retry { after: None }, "it cannot be sent now");
-            }
-            _ => {}
+        let by_value = match outcome {
+            Some(ResponseOutcome::BadNumber) => Some(CodeClass::BadNumber),
+            Some(ResponseOutcome::Retry) => Some(CodeClass::Retry),
+            _ => None,
+        };
+        let code = errors.code_in(json.as_ref());
+        let by_code = || code.as_deref().and_then(|code| errors.class_of(code));
+        let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
+        if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
+        {
+            return failed(class.classification(), number, class.words());
         }
         let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
@@ -261,7 +445,8 @@ impl Provider for DescribedApi {
             return Ok(Accepted { message_id });
         }
         if outcome == Some(ResponseOutcome::Failure) && response.status.is_success() {
-            return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
+            let words = "the value at success.json is not one that means success";
+            return failed(Classification::of_this_message(ErrorClass::Refused), number, words);
         }
         let classification = match classify_status(response) {
             // This answer does not distinguish a limit of the account from that of one number, which any caller can
@@ -271,7 +456,30 @@ impl Provider for DescribedApi {
             }
             other => other,
         };
-        Err(classification.error(NAME, None, words_for_status(response, URL_SETTING)))
+        Err(classification.error(owner.gateway, number, words_for_status(response, &owner.setting("url"))))
+    }
+
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let request = self.account.as_ref().and_then(Request::try_clone);
+        request.map(|request| (AccountPart::Credentials, request)).into_iter().collect()
+    }
+
+    fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
+        let json: Option<Value> = response.json();
+        let pointer = self.settings.account.as_ref().and_then(|account| account.show.as_deref());
+        let shown = pointer.and_then(|pointer| as_text(json.as_ref()?.pointer(pointer)?));
+        match shown {
+            Some(value) if response.status.is_success() => Ok(format!("the credentials are right; {value}")),
+            None if response.status.is_success() && pointer.is_none() => {
+                Ok("the credentials are right".to_owned())
+            }
+            _ => Err(match self.classify(response) {
+                Err(error) => error,
+                Ok(_) => {
+                    not_tried(self.name(), "gave an answer about the account that is not known".to_owned())
+                }
+            }),
+        }
     }
 }
 
@@ -286,21 +494,22 @@ enum ResponseOutcome {
     Missing,
 }
 
-impl HttpSuccess {
-    fn check(&self) -> Result<(), GatewaySettingsError> {
-        let wrong = |name: &str, words: &str| Err(problem(format!("http-gateway.success.{name}"), words));
-        if self.statuses.iter().any(|status| !(200..=599).contains(status)) {
+impl HttpGatewaySettings {
+    fn check_success(&self) -> Result<(), GatewaySettingsError> {
+        let HttpSuccess { statuses, json, contains, message_id, equals, bad_number, retry } = &self.success;
+        let wrong = |name: &str, words: &str| Err(self.owner.problem(&format!("success.{name}"), words));
+        if statuses.iter().any(|status| !(200..=599).contains(status)) {
             return wrong("statuses", "must be HTTP statuses from 200 to 599");
         }
-        if self.contains.as_ref().is_some_and(String::is_empty) {
+        if contains.as_ref().is_some_and(String::is_empty) {
             return wrong("contains", "must not be empty: every body contains that");
         }
-        for (name, pointer) in [("message_id", &self.message_id), ("json", &self.json)] {
+        for (name, pointer) in [("message_id", message_id), ("json", json)] {
             if pointer.as_ref().is_some_and(|pointer| !is_json_pointer(pointer)) {
                 return wrong(name, "must be a JSON pointer (RFC 6901) such as /messages/0/status");
             }
         }
-        match (&self.json, self.equals.as_slice()) {
+        match (json, equals.as_slice()) {
             (Some(_), []) => return wrong("equals", "must list the values that mean success"),
             (None, [_, ..]) => {
                 return wrong(
@@ -310,9 +519,8 @@ impl HttpSuccess {
             }
             _ => {}
         }
-        let Self { equals, bad_number, retry, .. } = self;
         for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
-            if !values.is_empty() && self.json.is_none() {
+            if !values.is_empty() && json.is_none() {
                 return wrong(name, "needs success.json, which says where in the answer its values are");
             }
             if values.iter().any(|value| equals.contains(value) || other.contains(value)) {
@@ -321,7 +529,9 @@ impl HttpSuccess {
         }
         Ok(())
     }
+}
 
+impl HttpSuccess {
     fn takes_status(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..=299).contains(&status) } else { self.statuses.contains(&status) }
     }
@@ -369,10 +579,6 @@ fn as_text(value: &Value) -> Option<String> {
 fn is_json_pointer(pointer: &str) -> bool {
     let escapes_are_right = pointer.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']));
     escapes_are_right && (pointer.is_empty() || pointer.starts_with('/'))
-}
-
-fn problem(setting: impl Into<String>, problem: impl Into<String>) -> GatewaySettingsError {
-    GatewaySettingsError::new(NAME, setting, problem)
 }
 
 #[cfg(test)]

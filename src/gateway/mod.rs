@@ -5,7 +5,8 @@
 //!
 //! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
 //!   share.
-//! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
+//! * `twilio`, `sinch`, `mada`, `simulator`: the providers. `http_gateway`: those that a description makes. `recipe`: the
+//!   descriptions that come with the program.
 //! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
 //!   named over the API.
 //! * `outcome`: what becomes of a message. `settings`: addresses and credentials in settings.
@@ -18,6 +19,7 @@ mod http_gateway;
 mod mada;
 mod outcome;
 mod provider;
+mod recipe;
 mod settings;
 mod simulator;
 mod sinch;
@@ -45,12 +47,13 @@ pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
 pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
-pub use http_gateway::{HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess};
+pub use http_gateway::{HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
 pub use mada::{Mada, MadaSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
 };
 pub(crate) use provider::retry_after;
+pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
 pub use sinch::{Sinch, SinchSettings};
@@ -92,7 +95,7 @@ impl ProviderSettings {
             Self::TwilioVerify(_) => GatewayName::TwilioVerify,
             Self::Sinch(_) => GatewayName::Sinch,
             Self::Mada(_) => GatewayName::Mada,
-            Self::Http(_) => GatewayName::Http,
+            Self::Http(described) => described.owner.gateway,
         }
     }
 

@@ -26,6 +26,11 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 pub trait Provider: Send + Sync + 'static {
     const NAME: GatewayName;
 
+    /// The gateway's name, where a provider has several gateways.
+    fn name(&self) -> GatewayName {
+        Self::NAME
+    }
+
     /// The setting of its URL, as errors name it.
     const URL_SETTING: &'static str;
 
@@ -88,7 +93,7 @@ impl<P: Provider> HttpProvider<P> {
     /// Sends nothing. The clock dates a refusal of the account, for readiness.
     pub(super) fn of(provider: P, target: &Url, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let client = HttpClient::for_target(target).map_err(|error| {
-            GatewaySettingsError::new(P::NAME, P::URL_SETTING, format!("cannot be used: {error}"))
+            GatewaySettingsError::new(provider.name(), P::URL_SETTING, format!("cannot be used: {error}"))
         })?;
         Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
     }
@@ -98,7 +103,7 @@ impl<P: Provider> HttpProvider<P> {
             return Ok(());
         }
         let detail = format!("was asked for the channel {}, which it does not serve", channel.as_str());
-        Err(not_tried(P::NAME, detail))
+        Err(not_tried(self.provider.name(), detail))
     }
 
     /// Sends a request once, classifies the answer, and derives the account's health from it.
@@ -110,7 +115,7 @@ impl<P: Provider> HttpProvider<P> {
         let pending = PendingAnswer { account: &self.account, is_answered: false };
         let outcome = match self.client.send(request).await {
             Ok(response) => classify(&response),
-            Err(no_response) => Err(without_response(P::NAME, no_response)),
+            Err(no_response) => Err(without_response(self.provider.name(), no_response)),
         };
         pending.answered(outcome)
     }
@@ -118,7 +123,7 @@ impl<P: Provider> HttpProvider<P> {
 
 impl<P: Provider> Gateway for HttpProvider<P> {
     fn name(&self) -> GatewayName {
-        P::NAME
+        self.provider.name()
     }
 
     fn channels(&self) -> &[Channel] {
@@ -199,7 +204,7 @@ impl<P: Provider> Checker for HttpProvider<P> {
 impl<P: Provider> fmt::Debug for HttpProvider<P> {
     /// Without the provider, whose address and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpProvider").field("name", &P::NAME).finish_non_exhaustive()
+        f.debug_struct("HttpProvider").field("name", &self.provider.name()).finish_non_exhaustive()
     }
 }
 

@@ -474,6 +474,7 @@ pub static LOCAL: ApiGroup = twilio(
         Route::page(Get, "/local/Services/{Name}", v2!(local::service_id)),
         Route::page(Get, "/local/Messages", v2!(local::messages)),
         Route::page(Get, "/local/Messages/Totals", v2!(local::totals)),
+        Route::page(Post, "/local/Gateways/{Name}/Messages", v2!(local::try_gateway)),
         Route::page(Get, "/local/Numbers/{To}", v2!(local::status)),
         Route::page(Delete, "/local/Numbers/{To}", v2!(local::erase)),
         Route::page(Delete, "/local/Numbers/{To}/Lockout", v2!(local::unlock)),
@@ -540,16 +541,20 @@ static CALLBACKS: ApiGroup = ApiGroup {
     is_served: |deps| deps.callbacks.is_some(),
     ..open(
         "Reports of gateways",
-        "The server accepts only reports with Twilio's signature. The routes do not exist if no gateway reports.",
+        "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
+         was told. The routes do not exist if no gateway reports.",
         &[
+            Route::new(Post, "/callbacks/gateways/{Name}", ("Gateway", "Report the delivery of a message of a gateway of gateways"),
+                waits!(service::callback, None), TAKEN)
+                .others(&[404, 503]),
             Route::new(Post, CallbackKind::Message.path(), ("TwilioMessage", "Report the delivery of a message"),
-                waits!(service::callback, CallbackKind::Message), TAKEN)
+                waits!(service::callback, Some(CallbackKind::Message)), TAKEN)
                 .others(&[404, 503]),
             Route::new(Post, CallbackKind::Call.path(), ("TwilioCall", "Report the end of a call"),
-                waits!(service::callback, CallbackKind::Call), TAKEN)
+                waits!(service::callback, Some(CallbackKind::Call)), TAKEN)
                 .others(&[404, 503]),
             Route::new(Post, CallbackKind::Gate.path(), ("TwilioGate", "Report a pressed key"),
-                waits!(service::callback, CallbackKind::Gate), XML)
+                waits!(service::callback, Some(CallbackKind::Gate)), XML)
                 .others(&[404, 503]),
         ],
     )

@@ -676,8 +676,8 @@ async fn may_read_metrics(call: &Call<'_>, forwarder: &Forwarder) -> Result<(), 
     }
 }
 
-/// `POST /callbacks/twilio/..`: passes a report on unchanged. Its signature covers the path, the query and the body.
-pub async fn callback(call: &mut Call<'_>, kind: CallbackKind) -> Result<Response, Problem> {
+/// `POST /callbacks/..`: passes a report on unchanged. Its signature covers the path, the query and the body.
+pub async fn callback(call: &mut Call<'_>, kind: Option<CallbackKind>) -> Result<Response, Problem> {
     let callbacks = call.deps.callbacks.as_deref().ok_or(Problem::NotFound)?;
     let (head, body) = (call.head, call.read_body().await?);
     let path_and_query = head.uri.path_and_query().map_or("", |both| both.as_str());
@@ -686,6 +686,7 @@ pub async fn callback(call: &mut Call<'_>, kind: CallbackKind) -> Result<Respons
         path_and_query: path_and_query.to_owned(),
         content_type: request::only(&head.headers, &CONTENT_TYPE).map(str::to_owned),
         signature: request::only(&head.headers, &X_TWILIO_SIGNATURE).map(str::to_owned),
+        headers: head.headers.clone(),
         body,
     };
     match callbacks.receive(request).await {

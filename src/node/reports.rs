@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -12,14 +13,18 @@ use super::Running;
 use crate::config::GatewaySettings;
 use crate::domain::Channel;
 use crate::gateway::{
-    CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
+    CallbackError, CallbackKind, ProviderSettings, Receipt, ReceiptStatus, RecipeCallbacks, TwilioCallbacks,
+    TwilioReport, twiml,
 };
 use crate::log_limit::OncePerSecond;
 use crate::template::MessageStyle;
 
-/// Takes the reports of Twilio.
+/// Takes the reports of Twilio and of described gateways.
 pub struct ReportReceiver {
-    twilio: TwilioCallbacks,
+    twilio: Option<TwilioCallbacks>,
+    described: Option<RecipeCallbacks>,
+    /// The path of the public address, which begins with a slash and ends with none, or nothing.
+    path_prefix: String,
     /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
     gated: bool,
     refused: Refused,
@@ -35,7 +40,9 @@ struct Refused {
 impl Refused {
     fn answer(&self, error: CallbackError) -> CallbackAnswer {
         let (kind, answer) = match error {
-            CallbackError::Signature => (&self.unsigned, CallbackAnswer::BadSignature),
+            CallbackError::Signature | CallbackError::Unproven => {
+                (&self.unsigned, CallbackAnswer::BadSignature)
+            }
             CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
         };
         kind.note(move |count| warn!(%error, count, "callbacks refused"));
@@ -44,27 +51,42 @@ impl Refused {
 }
 
 impl ReportReceiver {
-    /// `None` without a public address or without an account of Twilio's that reports.
+    /// `None` without a public address or without a gateway that reports.
     pub fn new(gateways: &GatewaySettings, public_url: Option<&Arc<str>>) -> Option<Self> {
         let public_url = Arc::clone(public_url?);
         let voice = gateways.twilio_voice();
         let account = gateways.twilio_messages().map(|twilio| &twilio.account);
-        let account = account.or_else(|| voice.map(|voice| &voice.account))?;
-        let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
+        let account = account.or_else(|| voice.map(|voice| &voice.account));
+        let path = public_url.split_once("://").map_or(&*public_url, |(_, rest)| rest).trim_end_matches('/');
+        let path_prefix = path.find('/').map_or("", |at| &path[at..]).to_owned();
+        let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), public_url));
+        let described =
+            RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
+                ProviderSettings::Http(described) => Some(described),
+                _ => None,
+            }));
+        if twilio.is_none() && described.is_none() {
+            return None;
+        }
         let gated = voice.is_some_and(|voice| voice.gate);
-        Some(Self { twilio, gated, refused: Refused::default() })
+        Some(Self { twilio, described, path_prefix, gated, refused: Refused::default() })
     }
 
     /// The path of the public address, which a proxy may leave in front of the paths of reports.
     pub fn path_prefix(&self) -> &str {
-        self.twilio.path_prefix()
+        &self.path_prefix
     }
 
     /// Takes one report. Its sender is unknown until its signature is checked.
     pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
-        let CallbackRequest { kind, path_and_query, content_type, signature, body } = request;
+        let CallbackRequest { kind, path_and_query, content_type, signature, body, .. } = request;
         let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
-        let report = match self.twilio.read(*kind, path_and_query, content_type, signature, body) {
+        let Some(kind) = kind else { return self.record_described(request, running).await };
+        let read = match &self.twilio {
+            Some(twilio) => twilio.read(*kind, path_and_query, content_type, signature, body),
+            None => Err(CallbackError::Signature),
+        };
+        let report = match read {
             Ok(report) => report,
             Err(error) => return self.refused.answer(error),
         };
@@ -81,6 +103,26 @@ impl ReportReceiver {
         }
     }
 
+    async fn record_described(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
+        let CallbackRequest { path_and_query, headers, body, .. } = request;
+        let read = match &self.described {
+            Some(described) => described.read(path_and_query, headers, body),
+            None => Err(CallbackError::Unproven),
+        };
+        let receipts = match read {
+            Ok(receipts) => receipts,
+            Err(error) => return self.refused.answer(error),
+        };
+        let Some(running) = running else { return CallbackAnswer::Unavailable };
+        for receipt in receipts {
+            debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
+            if running.verifying.receive(receipt).await.is_err() {
+                return CallbackAnswer::Unavailable;
+            }
+        }
+        CallbackAnswer::NoContent
+    }
+
     /// A gated call that ended without a key counts as answered by a machine. Where one
     /// was pressed, that is recorded already, and a status never moves backwards.
     fn as_recorded(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
@@ -93,14 +135,16 @@ impl ReportReceiver {
 
 /// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
 pub struct CallbackRequest {
-    /// Which path it came to.
-    pub kind: CallbackKind,
+    /// Which path of Twilio's it came to; `None` for that of a gateway of `gateways`.
+    pub kind: Option<CallbackKind>,
     /// The path and the query as sent, still percent-encoded.
     pub path_and_query: String,
     /// `Content-Type`, if it is visible ASCII.
     pub content_type: Option<String>,
     /// `X-Twilio-Signature`, if it is visible ASCII and given once.
     pub signature: Option<String>,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The body, within [`Bounds::body_bytes`](crate::config::Bounds::body_bytes).
     pub body: Bytes,
 }
@@ -169,11 +213,24 @@ mod tests {
 
     fn request(signature: Option<String>) -> CallbackRequest {
         CallbackRequest {
-            kind: CallbackKind::Message,
+            kind: Some(CallbackKind::Message),
             path_and_query: PATH.to_owned(),
             content_type: Some("application/x-www-form-urlencoded".to_owned()),
             signature,
+            headers: HeaderMap::new(),
             body: "MessageSid=SM01&MessageStatus=sent".into(),
+        }
+    }
+
+    #[test]
+    fn the_path_prefix_is_the_path_of_the_public_url_without_its_last_slash() {
+        for (public_url, path) in [
+            ("https://otp.example.com", ""),
+            ("https://otp.example.com/", ""),
+            ("https://otp.example.com:8443/a/b/", "/a/b"),
+        ] {
+            let receiver = ReportReceiver::new(&gateways(), Some(&public_url.into())).expect("a receiver");
+            assert_eq!(receiver.path_prefix(), path, "{public_url}");
         }
     }
 

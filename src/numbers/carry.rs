@@ -15,7 +15,7 @@ use super::reply::{Reply, SendOutcome};
 use super::verifier::Verifier;
 use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance};
-use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, GatewayName, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendResult};
 use crate::guard::{ClientSignals, Ticket};
 use crate::limit::RequestKey;
@@ -44,6 +44,8 @@ pub struct CarryRequest {
     pub code: Code,
     /// The channel.
     pub channel: Channel,
+    /// The only gateway that may be asked, for a trial of it.
+    pub only: Option<GatewayName>,
     /// The message's template, language and format.
     pub style: MessageStyle,
     /// How long the code can be used.
@@ -173,6 +175,7 @@ impl Verifier {
             code,
             held: None,
             ours_only: true,
+            only: request.only,
             first_attempt,
             purpose,
             within: Some(within),
@@ -227,6 +230,7 @@ impl Verifier {
         }
         let may_have_been_sent = delivered.result.may_still_arrive();
         let last = delivered.attempts.last().map(|attempt| attempt.number);
+        let is_trial = job.only.is_some();
         let is_sent = matches!(outcome, SendOutcome::Sent { .. });
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
             let Job { log, style, expires, purpose, first_attempt, channel, .. } = &job;
@@ -241,7 +245,7 @@ impl Verifier {
             Ok::<_, Refusal>(())
         });
         decided.await.unwrap_or(Err(Refusal::Stopping))?;
-        if is_sent {
+        if is_sent && !is_trial {
             self.note_use(key.service, move |known| {
                 known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
             });

@@ -1,8 +1,9 @@
 //! Reports of providers, for programs that have an HTTP server of their own.
 
-use super::Otp;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Otp;
 use crate::gateway::{CallbackKind, Receipt};
 use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Refusal;
@@ -76,14 +77,21 @@ impl Otp {
     {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let kind = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()));
-        let (Some(kind), Some(reports)) = (kind, &self.engine.reports) else {
+        let is_known = kind.is_some() || path.contains("/callbacks/gateways/");
+        let Some(reports) = self.engine.reports.as_ref().filter(|_| is_known) else {
             return CallbackReply::bare(404);
         };
+        let mut all = HeaderMap::new();
         if body.len() > self.engine.longest_report {
             return CallbackReply::bare(413);
         }
         let (mut content_type, mut signature) = (Once::Absent, Once::Absent);
         for (name, value) in headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_ref().as_bytes()), HeaderValue::from_bytes(value.as_ref()))
+            {
+                all.append(name, value);
+            }
             match name.as_ref() {
                 name if name.eq_ignore_ascii_case("content-type") => content_type.meet(value.as_ref()),
                 name if name.eq_ignore_ascii_case("x-twilio-signature") => signature.meet(value.as_ref()),
@@ -95,6 +103,7 @@ impl Otp {
             path_and_query: path_and_query.to_owned(),
             content_type: content_type.text(),
             signature: signature.text(),
+            headers: all,
             body: Bytes::copy_from_slice(body),
         };
         let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);

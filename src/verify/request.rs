@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::guard::ClientSignals;
 use crate::template::{AppHash, SendDigits};
 use crate::trace::RequestId;
@@ -45,6 +45,8 @@ pub struct CarryCode {
     pub code: Code,
     /// How; `None` for the way that the service begins with.
     pub channel: Option<Channel>,
+    /// The only gateway that may be asked, for a trial of it; `None` for those of the routing.
+    pub only: Option<GatewayName>,
     pub locale: Option<Locale>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,

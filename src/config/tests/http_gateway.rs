@@ -37,7 +37,7 @@ fn every_member_is_read() {
         retry: texts(&["88", "100"]),
     };
     assert_eq!(http.success, success);
-    assert_eq!(http.token.expect("a token").expose_secret(), TOKEN);
+    assert_eq!(http.values["token"].expose_secret(), TOKEN);
     assert_eq!(world.warnings(), Vec::<String>::new());
     assert_eq!(world.shows("http-gateway").0, "\"PUT https://sms.example.com/send\"");
     assert!(!format!("{:?}", world.loads()).contains(TOKEN));
@@ -182,12 +182,12 @@ fn a_placeholder_or_basic_uses_a_credential_and_doubled_braces_do_not() {
         .variable("HTTP_GATEWAY_USERNAME", "me")
         .variable("HTTP_GATEWAY_PASSWORD", "hunter2");
     assert_eq!(world.warnings(), Vec::<String>::new());
-    assert!(gateway(&world).password.is_some());
+    assert!(gateway(&world).values.contains_key("password"));
     let missing = described(&basic).errors();
     assert_eq!(missing.len(), 2, "{missing:#?}");
     says(&missing.concat(), &["HTTP_GATEWAY_USERNAME is missing", "HTTP_GATEWAY_PASSWORD is missing"]);
     let doubled = json!({"url": "https://x.example", "form": {"to": "{to}", "text": "{text} {{token}}"}});
-    assert!(gateway(&described(&doubled)).token.is_none());
+    assert!(gateway(&described(&doubled)).values.is_empty());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_wanted_credential_is_required_and_an_unused_one_gets_a_warning() {
     says(&alone.error(), &["HTTP_GATEWAY_TOKEN", "\"http-gateway\" describes", "the environment"]);
     let json = described(&json!({"url": "http://127.0.0.1:1/{to}/{text}", "json": {"a": ["{username}"]}}))
         .variable("HTTP_GATEWAY_USERNAME", "me");
-    assert_eq!(gateway(&json).username.expect("a name").expose_secret(), "me");
+    assert_eq!(gateway(&json).values["username"].expose_secret(), "me");
 }
 
 #[test]

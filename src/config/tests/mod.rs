@@ -8,6 +8,7 @@ mod go_framework;
 mod http_gateway;
 mod layering;
 mod mistakes;
+mod named_gateways;
 mod one_more_key;
 mod provider;
 mod redis_version;

@@ -5,13 +5,15 @@ use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use reqwest::{Method, Request};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::{NAME, URL_SETTING, problem};
+use super::BasicOf;
+use super::signing::Signer;
+use crate::clock::Clock;
 use crate::gateway::settings::{basic_credentials, provider_url};
 use crate::gateway::{GatewaySettingsError, HttpBody, HttpGatewaySettings, OutgoingMessage};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -25,9 +27,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Headers that the HTTP library writes itself.
 const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
-const NAMES: &str = "{to}, {to_digits}, {text}, {code}, {channel}, {validity_seconds}, {username}, \
-                     {password}, {token}, {basic}";
-
 /// The description. Has no `Debug`: secrets are filled in already.
 pub(super) struct RequestTemplate {
     method: Method,
@@ -35,6 +34,7 @@ pub(super) struct RequestTemplate {
     url: Template,
     headers: Vec<(HeaderName, Template)>,
     body: BodyTemplate,
+    signer: Option<Signer>,
 }
 
 enum BodyTemplate {
@@ -48,21 +48,24 @@ enum BodyTemplate {
 enum JsonTemplate {
     Fixed(Value),
     Text(Template),
+    /// A text `{name:number}`, which becomes a number.
+    Number(Template),
     List(Vec<Self>),
     Object(Vec<(String, Self)>),
 }
 
-struct Template(Vec<TemplatePart>);
+pub(super) struct Template(Vec<TemplatePart>);
 
 enum TemplatePart {
     Written(String),
     Secret(Zeroizing<String>),
     Message(FromMessage),
+    Callback,
 }
 
 type FromMessage = fn(&OutgoingMessage) -> String;
 
-const PLACEHOLDERS: [(&str, FromMessage); 6] = [
+const PLACEHOLDERS: [(&str, FromMessage); 10] = [
     ("to", |message| message.to.e164()),
     ("to_digits", |message| message.to.as_u64().to_string()),
     ("text", |message| message.text.clone()),
@@ -70,14 +73,20 @@ const PLACEHOLDERS: [(&str, FromMessage); 6] = [
     ("channel", |message| message.channel.as_str().to_owned()),
     // A provider may read 0 as "no limit".
     ("validity_seconds", |message| message.valid_for.as_secs().max(1).to_string()),
+    ("validity_minutes", |message| message.valid_for.as_secs().div_ceil(60).max(1).to_string()),
+    ("locale", |message| message.locale.map(|locale| locale.to_string()).unwrap_or_default()),
+    ("attempt", |message| message.attempt.to_string()),
+    // The gateway's own: see `RequestTemplate::filled_in`.
+    ("callback", |_| String::new()),
 ];
 
 impl RequestTemplate {
     pub(super) fn new(settings: &HttpGatewaySettings) -> Result<Self> {
         let mut reader = TemplateReader { settings, used: Vec::new() };
-        let method = method(&settings.method)?;
-        let url = reader.template(&settings.url, URL_SETTING)?;
-        let address = address(&url)?;
+        let problem = |member: &str, words: &str| settings.owner.problem(member, words);
+        let method = method(&settings.method).ok_or_else(|| problem("method", "must be GET, POST or PUT"))?;
+        let url = reader.template(&settings.url, "url")?;
+        let address = settings.address(&url)?;
         let headers = reader.headers()?;
         let body = match &settings.body {
             HttpBody::Empty => BodyTemplate::Empty,
@@ -85,21 +94,41 @@ impl RequestTemplate {
             HttpBody::Form(fields) => BodyTemplate::Form(reader.form(fields)?),
         };
         if method == Method::GET && !matches!(body, BodyTemplate::Empty) {
-            return Err(problem(
-                "http-gateway.method",
-                "is GET, which has no body: use POST or PUT, or leave json and form out",
-            ));
+            let words = "is GET, which has no body: use POST or PUT, or leave json and form out";
+            return Err(problem("method", words));
         }
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
         if !["to", "to_digits"].iter().any(|wanted| reader.used.contains(wanted)) {
             let words = "has neither {to} nor {to_digits}: the message would have no recipient";
-            return Err(problem("http-gateway", words));
+            return Err(problem("", words));
         }
         if !["text", "code"].iter().any(|wanted| reader.used.contains(wanted)) {
             let words = "has neither {text} nor {code}: the message would carry no code";
-            return Err(problem("http-gateway", words));
+            return Err(problem("", words));
         }
-        Ok(Self { method, address, url, headers, body })
+        let signer = settings.sign.as_ref().map(|sign| Signer::new(sign, &mut reader)).transpose()?;
+        Ok(Self { method, address, url, headers, body, signer })
+    }
+
+    /// The request about the account, with the headers of a message. A header with a part of a message is left out.
+    pub(super) fn of_account(settings: &HttpGatewaySettings) -> Result<Option<Request>> {
+        let Some(account) = &settings.account else { return Ok(None) };
+        let mut reader = TemplateReader { settings, used: Vec::new() };
+        let url = reader.template(&account.url, "account.url")?;
+        settings.address(&url)?;
+        let url = url.without_message(|text, value| text.extend(utf8_percent_encode(value, ENCODED)));
+        let wrong = || settings.owner.problem("account.url", "must be a URL without parts of a message");
+        let url = url.and_then(|url| Url::parse(&url).ok()).ok_or_else(wrong)?;
+        let mut request = Request::new(Method::GET, url);
+        for (name, template) in reader.headers()? {
+            if let Some(value) = template.without_message(String::push_str)
+                && let Ok(mut value) = HeaderValue::from_str(&value)
+            {
+                value.set_sensitive(true);
+                request.headers_mut().insert(name, value);
+            }
+        }
+        Ok(Some(request))
     }
 
     /// Scheme, host and port, and the path as far as it is the same for every message.
@@ -107,17 +136,28 @@ impl RequestTemplate {
         &self.address
     }
 
-    /// The request for a message. `None` when that makes no URL or header.
-    pub(super) fn filled_in(&self, message: &OutgoingMessage) -> Option<Request> {
+    /// The request for a message, which is reported at `callback`. `None` when that makes no URL or header. A field or a
+    /// header of placeholders that are all empty is left out.
+    pub(super) fn filled_in(
+        &self,
+        message: &OutgoingMessage,
+        callback: &str,
+        clock: &dyn Clock,
+    ) -> Option<Request> {
+        let message = &Filling { message, callback };
         let url = self.url.filled_in(message, |text, value| text.extend(utf8_percent_encode(value, ENCODED)));
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
         let (content_type, body) = match &self.body {
             BodyTemplate::Empty => (None, None),
-            BodyTemplate::Json(json) => (Some("application/json"), Some(json.filled_in(message).to_string())),
+            BodyTemplate::Json(json) => {
+                (Some("application/json"), Some(json.filled_in(message).unwrap_or_default().to_string()))
+            }
             BodyTemplate::Form(fields) => {
                 let mut form = Serializer::new(String::with_capacity(512));
                 for (name, template) in fields {
-                    form.append_pair(name, &template.as_it_is(message));
+                    if let Some(value) = template.unless_empty(message) {
+                        form.append_pair(name, &value);
+                    }
                 }
                 (Some("application/x-www-form-urlencoded"), Some(form.finish()))
             }
@@ -126,67 +166,102 @@ impl RequestTemplate {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         for (name, template) in &self.headers {
-            let mut value = HeaderValue::from_str(&template.as_it_is(message)).ok()?;
+            let Some(value) = template.unless_empty(message) else { continue };
+            let mut value = HeaderValue::from_str(&value).ok()?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let mut request = Request::new(self.method.clone(), Url::parse(&url).ok()?);
+        let url = Url::parse(&url).ok()?;
+        if let Some(signer) = &self.signer {
+            let body = body.as_deref().unwrap_or_default();
+            signer.sign(&self.method, &url, &mut headers, body, clock.wall())?;
+        }
+        let mut request = Request::new(self.method.clone(), url);
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(Into::into);
         Some(request)
     }
 }
 
+/// What is put into templates.
+struct Filling<'a> {
+    message: &'a OutgoingMessage,
+    callback: &'a str,
+}
+
 impl JsonTemplate {
-    fn filled_in(&self, message: &OutgoingMessage) -> Value {
-        match self {
+    /// `None` for a text of placeholders that are all empty.
+    fn filled_in(&self, message: &Filling<'_>) -> Option<Value> {
+        Some(match self {
             Self::Fixed(value) => value.clone(),
-            Self::Text(template) => Value::String(template.as_it_is(message).to_string()),
-            Self::List(items) => items.iter().map(|item| item.filled_in(message)).collect(),
+            Self::Text(template) => Value::String(template.unless_empty(message)?.to_string()),
+            Self::Number(template) => template.unless_empty(message)?.parse::<u64>().ok()?.into(),
+            Self::List(items) => items.iter().filter_map(|item| item.filled_in(message)).collect(),
             Self::Object(members) => {
-                members.iter().map(|(name, value)| (name.clone(), value.filled_in(message))).collect()
+                let filled = |(name, value): &(String, Self)| Some((name.clone(), value.filled_in(message)?));
+                members.iter().filter_map(filled).collect()
             }
-        }
+        })
     }
 }
 
 impl Template {
     /// The text with the values of a message. Each value goes through `put_in`, the written parts do not.
-    fn filled_in(&self, message: &OutgoingMessage, put_in: impl Fn(&mut String, &str)) -> Zeroizing<String> {
+    fn filled_in(&self, filling: &Filling<'_>, put_in: impl Fn(&mut String, &str)) -> Zeroizing<String> {
         let mut filled = Zeroizing::new(String::with_capacity(256));
         for part in &self.0 {
             match part {
                 TemplatePart::Written(text) => filled.push_str(text),
                 TemplatePart::Secret(value) => put_in(&mut filled, value),
-                TemplatePart::Message(value) => put_in(&mut filled, &Zeroizing::new(value(message))),
+                TemplatePart::Message(value) => put_in(&mut filled, &Zeroizing::new(value(filling.message))),
+                TemplatePart::Callback => put_in(&mut filled, filling.callback),
             }
         }
         filled
     }
 
-    /// The text with values as they are, for what is escaped later or never.
-    fn as_it_is(&self, message: &OutgoingMessage) -> Zeroizing<String> {
-        self.filled_in(message, String::push_str)
+    /// The text with values as they are, for what is escaped later or never. `None` if there are placeholders and all of it
+    /// is empty.
+    fn unless_empty(&self, filling: &Filling<'_>) -> Option<Zeroizing<String>> {
+        let filled = self.filled_in(filling, String::push_str);
+        (self.0.is_empty() || !filled.is_empty()).then_some(filled)
+    }
+
+    /// The text; `None` if a message is part of it.
+    pub(super) fn without_message(&self, put_in: impl Fn(&mut String, &str)) -> Option<Zeroizing<String>> {
+        let mut filled = Zeroizing::new(String::new());
+        for part in &self.0 {
+            match part {
+                TemplatePart::Written(text) => filled.push_str(text),
+                TemplatePart::Secret(value) => put_in(&mut filled, value),
+                TemplatePart::Message(_) | TemplatePart::Callback => return None,
+            }
+        }
+        Some(filled)
     }
 
     fn written_and_secret(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Written(text) => Some(text.as_str()),
             TemplatePart::Secret(value) => Some(value.as_str()),
-            TemplatePart::Message(_) => None,
+            TemplatePart::Message(_) | TemplatePart::Callback => None,
         })
     }
 }
 
 /// Reads the texts of a description, and collects the placeholders that they use.
-struct TemplateReader<'a> {
-    settings: &'a HttpGatewaySettings,
-    used: Vec<&'static str>,
+pub(super) struct TemplateReader<'a> {
+    pub(super) settings: &'a HttpGatewaySettings,
+    pub(super) used: Vec<&'static str>,
 }
 
 impl TemplateReader<'_> {
+    fn problem(&self, member: &str, words: impl Into<String>) -> GatewaySettingsError {
+        self.settings.owner.problem(member, words)
+    }
+
     /// `{{` and `}}` stand for braces themselves. `setting` says in errors where the text was written.
-    fn template(&mut self, text: &str, setting: &str) -> Result<Template> {
+    pub(super) fn template(&mut self, text: &str, setting: &str) -> Result<Template> {
         let mut parts: Vec<TemplatePart> = Vec::new();
         let mut written = String::new();
         for piece in pieces(text) {
@@ -200,7 +275,7 @@ impl TemplateReader<'_> {
                 }
                 PieceKind::Stray(_) => {
                     let words = "has a brace without its partner; write {{ or }} for a brace itself";
-                    return Err(problem(setting, words));
+                    return Err(self.problem(setting, words));
                 }
             }
         }
@@ -212,61 +287,75 @@ impl TemplateReader<'_> {
     fn part_named(&mut self, name: &str, setting: &str) -> Result<TemplatePart> {
         if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.push(name);
-            return Ok(TemplatePart::Message(value));
+            return Ok(if name == "callback" {
+                TemplatePart::Callback
+            } else {
+                TemplatePart::Message(value)
+            });
         }
         if let Some(secret) = self.secret(name, setting) {
-            return secret.map(TemplatePart::Secret);
+            return secret.map(|value| match name {
+                "url" => TemplatePart::Written(value.trim_end_matches('/').to_owned()),
+                _ => TemplatePart::Secret(value),
+            });
         }
+        let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
+        let names = names.chain(self.settings.owner.credentials.iter().map(String::as_str)).chain(["basic"]);
+        let names: Vec<String> = names.map(|name| format!("{{{name}}}")).collect();
+        let names = names.join(", ");
         // A name that is not one of ours could be anything, even a secret in braces: only what looks
         // like a name is repeated.
         let is_name =
             (1..=20).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        Err(problem(
+        Err(self.problem(
             setting,
             if is_name {
-                format!("has an unknown placeholder {{{name}}}; there are {NAMES}")
+                format!("has an unknown placeholder {{{name}}}; there are {names}")
             } else {
-                format!("has braces around what is no placeholder; there are {NAMES}")
+                format!("has braces around what is no placeholder; there are {names}")
             },
         ))
     }
 
-    /// The value of `{username}`, `{password}`, `{token}` or `{basic}`; `None` for another name. A value that is not
-    /// configured is an error, which names the variable to set.
+    /// The value of a credential, or of `{basic}`; `None` for another name. A value that is not configured is an error,
+    /// which names the variable to set.
     fn secret(&self, name: &str, setting: &str) -> Option<Result<Zeroizing<String>>> {
-        let needed = |value: &Option<SecretString>, variable: &str| {
-            let given = value.as_ref().map(ExposeSecret::expose_secret).filter(|v| !v.is_empty());
-            given.map(|v| Zeroizing::new(v.to_owned())).ok_or_else(|| {
-                problem(setting, format!("uses {{{name}}}, which has no value: set {variable}"))
+        let HttpGatewaySettings { owner, values, basic: BasicOf([user, password]), .. } = self.settings;
+        let needed = |credential: &str| {
+            let given = values.get(credential).map(ExposeSecret::expose_secret);
+            let given = given.filter(|value| !value.is_empty() || owner.is_optional(credential));
+            given.map(|value| Zeroizing::new(value.to_owned())).ok_or_else(|| {
+                let variable = owner.variable(credential);
+                self.problem(setting, format!("uses {{{name}}}, which has no value: set {variable}"))
             })
         };
-        let username = || needed(&self.settings.username, "HTTP_GATEWAY_USERNAME");
-        let password = || needed(&self.settings.password, "HTTP_GATEWAY_PASSWORD");
-        match name {
-            "username" => Some(username()),
-            "password" => Some(password()),
-            "token" => Some(needed(&self.settings.token, "HTTP_GATEWAY_TOKEN")),
-            "basic" => Some(username().and_then(|user| {
-                if user.contains(':') {
-                    let words = "uses {basic}, for which HTTP_GATEWAY_USERNAME must not contain a colon";
-                    return Err(problem(setting, words));
-                }
-                Ok(basic_credentials(&user, &password()?))
-            })),
-            _ => None,
+        if owner.credentials.iter().any(|known| known == name) {
+            return Some(needed(name));
         }
+        (name == "basic").then(|| {
+            let user_name = needed(user)?;
+            if user_name.contains(':') {
+                let variable = owner.variable(user);
+                let words = format!("uses {{basic}}, for which {variable} must not contain a colon");
+                return Err(self.problem(setting, words));
+            }
+            Ok(basic_credentials(&user_name, &needed(password)?))
+        })
     }
 
     fn form(&mut self, fields: &[(String, String)]) -> Result<Vec<(String, Template)>> {
         let read = |(name, value): &(String, String)| {
-            Ok((name.clone(), self.template(value, &format!("http-gateway.form.{name}"))?))
+            Ok((name.clone(), self.template(value, &format!("form.{name}"))?))
         };
         fields.iter().map(read).collect()
     }
 
     fn json(&mut self, value: &Value) -> Result<JsonTemplate> {
         Ok(match value {
-            Value::String(text) => JsonTemplate::Text(self.template(text, "http-gateway.json")?),
+            Value::String(text) => match text.strip_suffix(":number}") {
+                Some(number) => JsonTemplate::Number(self.template(&format!("{number}}}"), "json")?),
+                None => JsonTemplate::Text(self.template(text, "json")?),
+            },
             Value::Array(items) => {
                 JsonTemplate::List(items.iter().map(|item| self.json(item)).collect::<Result<_>>()?)
             }
@@ -281,31 +370,27 @@ impl TemplateReader<'_> {
     fn headers(&mut self) -> Result<Vec<(HeaderName, Template)>> {
         let mut headers: Vec<(HeaderName, Template)> = Vec::new();
         for (written, value) in &self.settings.headers {
-            let setting = format!("http-gateway.headers.{written}");
+            let setting = format!("headers.{written}");
             let name = HeaderName::from_bytes(written.as_bytes()).map_err(|_| {
-                problem(setting.as_str(), "has a name that cannot be a header's (RFC 9110, 5.1)")
+                self.problem(&setting, "has a name that cannot be a header's (RFC 9110, 5.1)")
             })?;
             if NOT_OURS.contains(&name) {
-                return Err(problem(setting, "is written by the HTTP client itself: leave it out"));
+                return Err(self.problem(&setting, "is written by the HTTP client itself: leave it out"));
             }
             if headers.iter().any(|(other, _)| *other == name) {
-                return Err(problem(setting, "is given twice"));
+                return Err(self.problem(&setting, "is given twice"));
             }
             let used_before = self.used.len();
             let template = self.template(value, &setting)?;
             if self.used[used_before..].contains(&"text") {
-                return Err(problem(
-                    setting,
-                    "uses {text}, which a header cannot carry: put it into the URL or the body",
-                ));
+                let words = "uses {text}, which a header cannot carry: put it into the URL or the body";
+                return Err(self.problem(&setting, words));
             }
             // Every other placeholder is visible ASCII whatever the message.
             let fits = |text: &str| text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
             if !template.written_and_secret().all(fits) {
-                return Err(problem(
-                    setting,
-                    "must be visible ASCII characters and spaces, secrets included",
-                ));
+                let words = "must be visible ASCII characters and spaces, secrets included";
+                return Err(self.problem(&setting, words));
             }
             headers.push((name, template));
         }
@@ -313,33 +398,36 @@ impl TemplateReader<'_> {
     }
 }
 
-fn method(text: &str) -> Result<Method> {
+fn method(text: &str) -> Option<Method> {
     match text.to_ascii_uppercase().as_str() {
-        "GET" => Ok(Method::GET),
-        "POST" => Ok(Method::POST),
-        "PUT" => Ok(Method::PUT),
-        _ => Err(problem("http-gateway.method", "must be GET, POST or PUT")),
+        "GET" => Some(Method::GET),
+        "POST" => Some(Method::POST),
+        "PUT" => Some(Method::PUT),
+        _ => None,
     }
 }
 
-/// The scheme, host and port of the URL. They must be written out: no part of a message may decide which server gets
-/// the code.
-fn address(url: &Template) -> Result<Url> {
-    let beginning = match url.0.first() {
-        Some(TemplatePart::Written(text)) => text,
-        _ => "",
-    };
-    let is_written_out = url.0.iter().all(|part| matches!(part, TemplatePart::Written(_)));
-    let behind_scheme = beginning.find("://").map_or(0, |place| place + "://".len());
-    let authority_ends = beginning[behind_scheme..].find(['/', '?', '#']);
-    if !is_written_out && authority_ends.is_none() {
-        return Err(problem(
-            URL_SETTING,
-            "must have scheme and host written out, and a / or ? before the first placeholder",
-        ));
+impl HttpGatewaySettings {
+    /// The scheme, host and port of the URL. They must be written out, or be the setting `url`: no part of a message may
+    /// decide which server gets the code.
+    fn address(&self, url: &Template) -> Result<Url> {
+        let problem = |words: &str| self.owner.problem("url", words);
+        let beginning = url.0.iter().map_while(|part| match part {
+            TemplatePart::Written(text) => Some(text.as_str()),
+            TemplatePart::Secret(_) | TemplatePart::Message(_) | TemplatePart::Callback => None,
+        });
+        let beginning: String = beginning.collect();
+        let is_written_out = url.0.iter().all(|part| matches!(part, TemplatePart::Written(_)));
+        let behind_scheme = beginning.find("://").map_or(0, |place| place + "://".len());
+        let authority_ends = beginning[behind_scheme..].find(['/', '?', '#']);
+        if !is_written_out && authority_ends.is_none() {
+            return Err(problem(
+                "must have scheme and host written out, and a / or ? before the first placeholder",
+            ));
+        }
+        if url.written_and_secret().any(|part| part.contains('#')) {
+            return Err(problem("must not contain a # part, which is never sent"));
+        }
+        provider_url(self.owner.gateway, &self.owner.setting("url"), &beginning)
     }
-    if url.written_and_secret().any(|part| part.contains('#')) {
-        return Err(problem(URL_SETTING, "must not contain a # part, which is never sent"));
-    }
-    provider_url(NAME, URL_SETTING, beginning)
 }

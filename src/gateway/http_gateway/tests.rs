@@ -71,7 +71,8 @@ fn gateway(settings: &HttpGatewaySettings) -> HttpGateway {
 
 /// The smallest valid description.
 fn settings(base_url: &str) -> HttpGatewaySettings {
-    let secret = |text: &str| Some(SecretString::from(text.to_owned()));
+    let values = [("username", "user"), ("password", "s3cr3t"), ("token", "t0ken")];
+    let values = values.map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned())));
     HttpGatewaySettings {
         method: "POST".to_owned(),
         url: format!("{base_url}/send"),
@@ -79,9 +80,8 @@ fn settings(base_url: &str) -> HttpGatewaySettings {
         body: HttpBody::Json(json!({ "to": "{to}", "text": "{text}" })),
         success: HttpSuccess::default(),
         channels: vec![Channel::Sms],
-        username: secret("user"),
-        password: secret("s3cr3t"),
-        token: secret("t0ken"),
+        values: values.into(),
+        ..HttpGatewaySettings::default()
     }
 }
 

@@ -77,6 +77,12 @@ pub enum CallbackError {
          is not the account's, or public-url is not the address that Twilio asked for"
     )]
     Signature,
+    /// It may not be the provider's of a described gateway.
+    #[error(
+        "the key of its address, or its signature, is missing or does not fit: it is not from the provider of the gateway \
+         that its path names, or the gateway's settings have changed since the message"
+    )]
+    Unproven,
     /// It is Twilio's, and makes no sense.
     #[error("Twilio's report cannot be read: {0}")]
     Unreadable(&'static str),
@@ -98,12 +104,6 @@ impl TwilioCallbacks {
             None => public_url,
         };
         Self { auth_token, public_url }
-    }
-
-    /// The path of the public address: nothing, or it begins with a slash and ends with none.
-    pub fn path_prefix(&self) -> &str {
-        let host_and_path = self.public_url.split_once("://").map_or(&*self.public_url, |(_, rest)| rest);
-        host_and_path.find('/').map_or("", |at| &host_and_path[at..])
     }
 
     /// Checks a request's signature, then reads it.

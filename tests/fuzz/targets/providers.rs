@@ -69,9 +69,10 @@ pub fn http_gateway(input: &[u8]) {
                 ..HttpSuccess::default()
             },
             channels: vec![Channel::Sms],
-            username: Some(SecretString::from("fuzz".to_owned())),
-            password: Some(SecretString::from(SECRET.to_owned())),
-            token: Some(SecretString::from(SECRET.to_owned())),
+            values: [("username", "fuzz"), ("password", SECRET), ("token", SECRET)]
+                .map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned())))
+                .into(),
+            ..HttpGatewaySettings::default()
         };
         match HttpGateway::new(&settings, world.clock.clone()) {
             Ok(gateway) => described(world, &settings, &gateway),
@@ -285,9 +286,7 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
             retry: vec!["8".to_owned()],
         },
         channels: vec![Channel::Sms],
-        username: None,
-        password: None,
-        token: None,
+        ..HttpGatewaySettings::default()
     };
     let clock = || Arc::clone(clock);
     vec![

@@ -8,6 +8,7 @@ mod http_gateway;
 mod mada;
 mod privacy;
 mod receipts;
+mod recipes;
 mod retry;
 mod routing;
 mod sinch;

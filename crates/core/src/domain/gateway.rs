@@ -1,25 +1,149 @@
 //! Gateways and channels, by the names that settings, logs and records use.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
-named! {
-    /// Names one gateway. There is at most one of each. Records contain the position in this order.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-    pub enum GatewayName {
-        /// Messages stay on this machine, in an inbox page.
-        Simulator = "Simulator",
-        /// Twilio Programmable Messaging: text and `WhatsApp`.
-        TwilioMessages = "TwilioMessages",
-        /// Twilio Programmable Voice.
-        TwilioVoice = "TwilioVoice",
-        /// Twilio Verify, which holds the code itself.
-        TwilioVerify = "TwilioVerify",
-        /// Sinch Verification, which holds the code itself.
-        Sinch = "Sinch",
-        /// Mada, a SOAP gateway for text messages.
-        Mada = "Mada",
-        /// A gateway that is described in the configuration.
-        Http = "Http",
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Names one gateway. There is at most one of each. Records contain the position of a built-in one in this order, and the
+/// name of any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GatewayName {
+    /// Messages stay on this machine, in an inbox page.
+    Simulator,
+    /// Twilio Programmable Messaging: text and `WhatsApp`.
+    TwilioMessages,
+    /// Twilio Programmable Voice.
+    TwilioVoice,
+    /// Twilio Verify, which holds the code itself.
+    TwilioVerify,
+    /// Sinch Verification, which holds the code itself.
+    Sinch,
+    /// Mada, a SOAP gateway for text messages.
+    Mada,
+    /// The gateway that `http-gateway` describes.
+    Http,
+    /// One of `gateways`.
+    Named(NamedGateway),
+}
+
+/// A name of `gateways`, kept once for the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedGateway(u16);
+
+/// The names of `gateways`, in the order in which they were first read.
+static NAMED: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
+
+impl GatewayName {
+    /// Every built-in gateway, in the order of the declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Simulator,
+        Self::TwilioMessages,
+        Self::TwilioVoice,
+        Self::TwilioVerify,
+        Self::Sinch,
+        Self::Mada,
+        Self::Http,
+    ];
+
+    /// The gateway of this name, built in or not. `None` for a text that is no name, or beyond 65,536 names.
+    pub fn of(name: &str) -> Option<Self> {
+        let is_name = (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        if let Some(known) = Self::known().find(|known| known.as_str() == name) {
+            return Some(known);
+        }
+        let mut named = NAMED.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been first.
+        let place = named.iter().position(|known| *known == name).unwrap_or(named.len());
+        let index = u16::try_from(place).ok().filter(|_| is_name)?;
+        if place == named.len() {
+            named.push(Box::leak(name.to_owned().into_boxed_str()));
+        }
+        Some(Self::Named(NamedGateway(index)))
+    }
+
+    /// Every gateway whose name is known: the built-in ones, and those that a configuration or a record has named.
+    pub fn known() -> impl Iterator<Item = Self> {
+        let named = NAMED.read().unwrap_or_else(PoisonError::into_inner).len();
+        let named = (0..named).filter_map(|index| u16::try_from(index).ok());
+        Self::ALL.into_iter().chain(named.map(|index| Self::Named(NamedGateway(index))))
+    }
+
+    /// The text of the name in settings, lists, logs and ids, and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Simulator => "Simulator",
+            Self::TwilioMessages => "TwilioMessages",
+            Self::TwilioVoice => "TwilioVoice",
+            Self::TwilioVerify => "TwilioVerify",
+            Self::Sinch => "Sinch",
+            Self::Mada => "Mada",
+            Self::Http => "Http",
+            Self::Named(NamedGateway(index)) => {
+                let named = NAMED.read().unwrap_or_else(PoisonError::into_inner);
+                named.get(usize::from(index)).copied().unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl fmt::Display for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The form of a name in records.
+#[derive(Serialize, Deserialize)]
+enum StoredName<'a> {
+    Simulator,
+    TwilioMessages,
+    TwilioVoice,
+    TwilioVerify,
+    Sinch,
+    Mada,
+    Http,
+    Named(#[serde(borrow)] Cow<'a, str>),
+}
+
+impl Serialize for GatewayName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return to.serialize_str(self.as_str());
+        }
+        let stored = match self {
+            Self::Simulator => StoredName::Simulator,
+            Self::TwilioMessages => StoredName::TwilioMessages,
+            Self::TwilioVoice => StoredName::TwilioVoice,
+            Self::TwilioVerify => StoredName::TwilioVerify,
+            Self::Sinch => StoredName::Sinch,
+            Self::Mada => StoredName::Mada,
+            Self::Http => StoredName::Http,
+            Self::Named(_) => StoredName::Named(Cow::Borrowed(self.as_str())),
+        };
+        stored.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for GatewayName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let named = |name: &str| Self::of(name).ok_or_else(|| D::Error::custom("this names no gateway"));
+        if from.is_human_readable() {
+            return named(&Cow::<str>::deserialize(from)?);
+        }
+        Ok(match StoredName::deserialize(from)? {
+            StoredName::Simulator => Self::Simulator,
+            StoredName::TwilioMessages => Self::TwilioMessages,
+            StoredName::TwilioVoice => Self::TwilioVoice,
+            StoredName::TwilioVerify => Self::TwilioVerify,
+            StoredName::Sinch => Self::Sinch,
+            StoredName::Mada => Self::Mada,
+            StoredName::Http => Self::Http,
+            StoredName::Named(name) => named(&name)?,
+        })
     }
 }
 
@@ -73,5 +197,22 @@ mod tests {
                 [u8::try_from(position).expect("few")]
             );
         }
+    }
+
+    #[test]
+    fn a_name_of_the_configuration_is_one_value_and_written_out() {
+        let name = GatewayName::of("acme-sms").expect("a name");
+        assert_eq!(GatewayName::of("acme-sms"), Some(name));
+        assert_ne!(GatewayName::of("acme-call"), Some(name));
+        assert_eq!(GatewayName::of("Mada"), Some(GatewayName::Mada));
+        for text in ["", "a b", "a;b", &"x".repeat(65)] {
+            assert_eq!(GatewayName::of(text), None, "{text}");
+        }
+        let record = postcard::to_allocvec(&name).expect("a record");
+        assert_eq!(record, b"\x07\x08acme-sms");
+        assert_eq!(postcard::from_bytes::<GatewayName>(&record).expect("a name"), name);
+        let json = serde_json::to_string(&name).expect("JSON");
+        assert_eq!(json, "\"acme-sms\"");
+        assert_eq!(serde_json::from_str::<GatewayName>(&json).expect("a name"), name);
     }
 }

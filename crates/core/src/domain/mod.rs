@@ -47,7 +47,7 @@ mod secret;
 mod time;
 
 pub use code::{Code, CodeLength};
-pub use gateway::{Channel, GatewayName, Held};
+pub use gateway::{Channel, GatewayName, Held, NamedGateway};
 pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind, record_id, record_id_parts};
 pub use locale::Locale;
 pub use lookup::{LineType, NumberLookup, NumberProblem};

@@ -41,6 +41,9 @@ impl fmt::Display for Routing {
 }
 
 impl Routing {
+    /// Gateways that one message may be tried with.
+    pub const MOST_TRIED: usize = 12;
+
     /// Every number goes to one gateway.
     pub fn only(gateway: GatewayName) -> Self {
         Self { entries: vec![RoutingEntry { gateway, prefixes: Vec::new() }] }
@@ -111,11 +114,11 @@ pub enum ProviderName {
 impl ProviderName {
     /// Every name that the setting may contain.
     pub fn all() -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Twilio).chain(GatewayName::ALL.into_iter().map(Self::Gateway))
+        std::iter::once(Self::Twilio).chain(GatewayName::known().map(Self::Gateway))
     }
 
     /// The name as it is written.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Twilio => "Twilio",
             Self::Gateway(name) => name.as_str(),

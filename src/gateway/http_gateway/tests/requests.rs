@@ -79,7 +79,7 @@ async fn what_is_put_into_the_url_stays_inside_its_part() {
 async fn a_secret_with_special_characters_is_encoded_like_the_rest() {
     let describe = |base: &str| HttpGatewaySettings {
         url: format!("{base}/send?key={{token}}&to={{to}}"),
-        token: Some(SecretString::from("a&b=c {to}".to_owned())),
+        values: [("token".to_owned(), SecretString::from("a&b=c {to}".to_owned()))].into(),
         ..settings(base)
     };
     let request = request_of(describe, &message("x")).await;

@@ -16,8 +16,8 @@ fn refused(change: impl FnOnce(&mut HttpGatewaySettings)) -> String {
 
 #[test]
 fn a_placeholder_that_does_not_exist_is_named_with_its_place() {
-    let names = "there are {to}, {to_digits}, {text}, {code}, {channel}, {validity_seconds}, {username}, \
-                 {password}, {token}, {basic}";
+    let names = "there are {to}, {to_digits}, {text}, {code}, {channel}, {validity_seconds}, {validity_minutes}, \
+                 {locale}, {attempt}, {callback}, {username}, {password}, {token}, {basic}";
     for (place, error) in [
         ("http-gateway.url", refused(|s| s.url.push_str("/{phone}"))),
         ("http-gateway.headers.X-A", refused(|s| s.headers.push(("X-A".to_owned(), "{phone}".to_owned())))),
@@ -66,7 +66,8 @@ fn a_placeholder_without_a_value_names_the_variable_to_set() {
     ] {
         for missing in [None, Some(SecretString::from(String::new()))] {
             let error = refused(|s| {
-                (s.username, s.password, s.token) = (missing.clone(), missing.clone(), missing);
+                let names = ["username", "password", "token"].map(str::to_owned);
+                s.values = names.into_iter().filter_map(|name| Some((name, missing.clone()?))).collect();
                 s.headers.push(("X-A".to_owned(), format!("{{{name}}}")));
             });
             let expected =
@@ -75,7 +76,7 @@ fn a_placeholder_without_a_value_names_the_variable_to_set() {
         }
     }
     let colon = refused(|s| {
-        s.username = Some(SecretString::from("hunter2:x".to_owned()));
+        s.values.insert("username".to_owned(), SecretString::from("hunter2:x".to_owned()));
         s.headers.push(("X-A".to_owned(), "{basic}".to_owned()));
     });
     assert!(colon.contains("must not contain a colon"), "{colon}");
@@ -129,7 +130,7 @@ fn a_header_that_cannot_be_sent_is_refused() {
         assert!(error.starts_with(&format!("Http: {words}")), "{name}: {error}");
     }
     let secret = refused(|s| {
-        s.token = Some(SecretString::from("hunter2\r\nX-B: c".to_owned()));
+        s.values.insert("token".to_owned(), SecretString::from("hunter2\r\nX-B: c".to_owned()));
         s.headers.push(("X-A".to_owned(), "{token}".to_owned()));
     });
     assert!(secret.contains("secrets included"), "{secret}");

@@ -268,15 +268,3 @@ fn receipt_of(
         class,
     })
 }
-
-#[test]
-fn the_path_prefix_is_the_path_of_the_public_url_without_its_last_slash() {
-    for (public_url, path) in [
-        ("https://otp.example.com", ""),
-        ("https://otp.example.com/", ""),
-        ("https://otp.example.com:8443/a/b/", "/a/b"),
-    ] {
-        let callbacks = TwilioCallbacks::new(SecretString::from("12345".to_owned()), public_url.into());
-        assert_eq!(callbacks.path_prefix(), path, "{public_url}");
-    }
-}

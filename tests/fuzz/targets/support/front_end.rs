@@ -60,19 +60,21 @@ struct TwilioReader(TwilioCallbacks);
 impl Callbacks for TwilioReader {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
-        let report =
-            self.0.read(request.kind, &request.path_and_query, content_type, signature, &request.body);
+        let report = match request.kind {
+            Some(kind) => self.0.read(kind, &request.path_and_query, content_type, signature, &request.body),
+            None => Err(CallbackError::Unproven),
+        };
         Box::pin(async move {
             match report {
                 Ok(_) => CallbackAnswer::NoContent,
-                Err(CallbackError::Signature) => CallbackAnswer::BadSignature,
+                Err(CallbackError::Signature | CallbackError::Unproven) => CallbackAnswer::BadSignature,
                 Err(CallbackError::Unreadable(_)) => CallbackAnswer::Unreadable,
             }
         })
     }
 
     fn path_prefix(&self) -> &str {
-        self.0.path_prefix()
+        "/base"
     }
 }
 

@@ -1,0 +1,152 @@
+//! `onceward gateways`: the gateways and recipes with what they need, and a trial of one with a real message.
+
+use std::io::{self, BufRead as _, Write as _};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::answer::text;
+use super::client::{Client, segment};
+use super::{CommandError, CommandOutput, EXIT_FAILED, json_line};
+use crate::clock::{Clock as _, Stopwatch, SystemClock};
+use crate::config::{self, Sources, built_in_gateways};
+use crate::gateway::Recipe;
+
+#[derive(Debug, clap::Args)]
+pub struct GatewaysArgs {
+    #[command(subcommand)]
+    command: Option<GatewaysCommand>,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum GatewaysCommand {
+    /// Send one real message through a gateway, wait for the provider's receipt, and print a row for the table of
+    /// docs/reference/gateways.md.
+    ///
+    /// The code in the message verifies nothing. The server must run on the data directory.
+    Try(TryArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TryArgs {
+    /// The gateway's name.
+    name: String,
+
+    /// The number that gets the message, such as +14155552671.
+    number: String,
+
+    /// The channel; without it the one that the default service begins with.
+    #[arg(long)]
+    channel: Option<String>,
+
+    /// Do not ask before the message is sent.
+    #[arg(long)]
+    yes: bool,
+
+    /// Seconds to wait for the receipt.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=600))]
+    wait: u64,
+}
+
+pub fn run(args: GatewaysArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    match args.command {
+        None => Ok(CommandOutput::of(list(args.json))),
+        Some(GatewaysCommand::Try(args)) => try_one(&args, sources),
+    }
+}
+
+fn list(as_json: bool) -> String {
+    let built_in =
+        built_in_gateways().into_iter().map(|(name, needs)| json!({"gateway": name, "needs": needs}));
+    let recipes = Recipe::all().map(|(name, recipe)| {
+        let settings = recipe.settings.iter().map(|(name, setting)| {
+            json!({"name": name, "about": setting.about, "needed": setting.default.is_none(),
+                "secret": setting.secret, "default": setting.default})
+        });
+        let channels: Vec<_> = recipe.channels().iter().map(|channel| channel.as_str()).collect();
+        json!({"recipe": name, "about": recipe.about, "channels": channels, "settings": settings.collect::<Vec<_>>(),
+            "receipts": recipe.gateway.receipts.is_some(), "account": recipe.gateway.account.is_some(),
+            "notes": recipe.notes, "sources": recipe.sources})
+    });
+    if as_json {
+        return built_in.chain(recipes).map(|row| json_line(&row)).collect();
+    }
+    let mut out = "Built-in gateways, for otp-sms-provider:\n".to_owned();
+    for row in built_in {
+        out += &format!("\n  {}\n      needs {}\n", text(&row, "gateway"), text(&row, "needs"));
+    }
+    out +=
+        "\nRecipes, for \"gateways\": {\"NAME\": {\"recipe\": \"...\", ...}} and NAME in otp-sms-provider:\n";
+    for row in recipes {
+        out += &format!("\n  {}: {}\n", text(&row, "recipe"), text(&row, "about"));
+        for setting in row["settings"].as_array().into_iter().flatten() {
+            let default = match &setting["default"] {
+                Value::String(default) if default.is_empty() => " (may be left out)".to_owned(),
+                Value::String(default) => format!(" (else {default})"),
+                _ => String::new(),
+            };
+            out += &format!("      {}: {}{default}\n", text(setting, "name"), text(setting, "about"));
+        }
+        for note in row["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            out += &format!("      note: {note}\n");
+        }
+    }
+    out
+}
+
+/// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
+fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    let TryArgs { name, number, channel, yes, wait } = args;
+    let client = Client::of(&config::load_storage(sources)?.data_dir)?;
+    if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
+        return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
+    }
+    let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
+    let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let last = || {
+        let query = [("Number", Some(number.clone())), ("Limit", Some("1".to_owned()))];
+        let mut found = client.get("/local/Messages", &query)?;
+        Ok::<_, CommandError>(found["messages"][0].take())
+    };
+    let mut shown = match sent {
+        Ok(_) => last()?,
+        Err(error) => {
+            let shown = last()?;
+            if text(&shown, "gateway") != name {
+                return Err(error.into());
+            }
+            shown
+        }
+    };
+    let is_sent = text(&shown, "send_status") == "sent";
+    let stopwatch = Stopwatch::start();
+    let is_final = |shown: &Value| matches!(text(shown, "receipt_status"), "delivered" | "read" | "failed");
+    while is_sent && !is_final(&shown) && stopwatch.elapsed() < Duration::from_secs(*wait) {
+        thread::sleep(Duration::from_millis(500));
+        shown = last()?;
+    }
+    let date = SystemClock::start().wall().rfc3339_seconds().to_string();
+    let code = shown["error_code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
+    let receipt = Some(text(&shown, "receipt_status")).filter(|status| !status.is_empty()).unwrap_or("none");
+    let row = format!(
+        "| {name} | {} | {} | {}{code} | {receipt} | not tried |\n",
+        env!("CARGO_PKG_VERSION"),
+        date.split('T').next().unwrap_or_default(),
+        text(&shown, "send_status"),
+    );
+    let code = if is_sent && receipt != "failed" { 0 } else { EXIT_FAILED };
+    Ok(CommandOutput { code, ..CommandOutput::of(row) })
+}
+
+fn confirmed(question: &str) -> bool {
+    let mut answer = String::new();
+    let asked = io::stderr().write_all(question.as_bytes());
+    asked.is_ok()
+        && io::stdin().lock().read_line(&mut answer).is_ok()
+        && matches!(answer.trim(), "y" | "Y" | "yes")
+}

@@ -1,0 +1,163 @@
+//! The gateways of `gateways`: each is a recipe with what the recipe needs. Credentials may also be variables.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use super::context::Context;
+use super::kind::{As, text_of};
+use super::schema::{member, nearest, schema_of, suggestion};
+use super::values::{Channels, is_exposed};
+use crate::domain::{Channel, GatewayName, ProviderName};
+use crate::gateway::{HttpGatewaySettings, Recipe};
+
+/// The beginning of the variables of settings: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
+pub const PREFIX: &str = "ONCEWARD_GATEWAYS_";
+
+const KEY: &str = "gateways";
+
+/// The gateways that can be used; what is wrong with others is reported.
+pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewaySettings> {
+    let is_taken = |name: &str| {
+        let built_in = GatewayName::ALL.into_iter().map(ProviderName::Gateway).chain([ProviderName::Twilio]);
+        built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let objects = c.named(KEY, objects, "a built-in gateway has this name", is_taken);
+    let mut used = Vec::new();
+    let gateways =
+        objects.into_iter().filter_map(|(name, object)| one(&name, object, &mut used, c)).collect();
+    let unused: Vec<String> = c
+        .raw
+        .values
+        .keys()
+        .filter(|name| name.starts_with(PREFIX) && !used.contains(*name))
+        .cloned()
+        .collect();
+    for variable in unused {
+        let hint =
+            "; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
+        c.report.unknown(variable, hint);
+    }
+    gateways
+}
+
+fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Option<HttpGatewaySettings> {
+    let path = format!("{KEY}.{name}");
+    let Value::Object(mut members) = object else {
+        c.wrong(&path, None, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
+        return None;
+    };
+    let before = c.report.error_count();
+    let recipe = recipe(&path, members.remove("recipe"), c)?;
+    let variables = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
+    let channels = members.remove("channels").map(As::<Channels>::deserialize::<Vec<Channel>, _>);
+    let mut values = BTreeMap::new();
+    for (setting, about) in &recipe.settings {
+        let variable = format!("{variables}{}", setting.replace('-', "_").to_ascii_uppercase());
+        let of_variable = c.raw.values.get(&variable).and_then(text_of);
+        if of_variable.is_some() {
+            used.push(variable.clone());
+        }
+        let of_file = members.remove(setting).map(|value| text_of(&value).ok_or(()));
+        if of_file.is_some() && about.secret {
+            let origin = c.origin(&path);
+            c.report.warn(format!(
+                "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
+            ));
+        }
+        let given = match (of_variable, of_file) {
+            (Some(value), _) | (None, Some(Ok(value))) => Some(value),
+            (None, Some(Err(()))) => {
+                c.wrong(&format!("{path}.{setting}"), None, "it must be a text");
+                continue;
+            }
+            (None, None) => None,
+        };
+        match given.filter(|value| !value.is_empty()) {
+            Some(value) => drop(values.insert(setting.clone(), value)),
+            None if about.default.is_some() => {}
+            None => {
+                let what = &about.about;
+                c.wrong(
+                    &path,
+                    None,
+                    format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}"),
+                );
+            }
+        }
+    }
+    for member in members.keys() {
+        let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
+        c.report.unknown(format!("{path}.{member}"), &suggestion(nearest(member, known)));
+    }
+    if values.get("url").is_some_and(|url| is_exposed(url)) {
+        c.report.warn(format!("{path}.url begins with http: credentials and codes travel unencrypted"));
+    }
+    let mut settings = recipe.filled_in(GatewayName::of(name)?, &variables, values);
+    match channels {
+        Some(Ok(channels)) => settings.channels = channels,
+        Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
+        None => {}
+    }
+    if c.report.error_count() == before {
+        for problem in settings.problems() {
+            c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+        }
+    }
+    Some(settings)
+}
+
+/// The recipe that a gateway names or has.
+fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Recipe> {
+    let path = format!("{path}.recipe");
+    match given {
+        Some(Value::String(name)) => {
+            let known = Recipe::named(&name).cloned();
+            if known.is_none() {
+                let hint = suggestion(nearest(&name, Recipe::all().map(|(name, _)| name)));
+                c.wrong(
+                    &path,
+                    name,
+                    format!("there is no such recipe{hint}; `onceward gateways` lists them"),
+                );
+            }
+            known
+        }
+        Some(object @ Value::Object(_)) => {
+            for unknown in unknown_members::<Recipe>(&object) {
+                c.report.unknown(format!("{path}.{unknown}"), "");
+            }
+            let read = serde_json::from_value(object);
+            read.map_err(|error| c.wrong(&path, None, format!("it cannot be read: {error}"))).ok()
+        }
+        _ => {
+            let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
+            c.wrong(&path, None, problem);
+            None
+        }
+    }
+}
+
+/// The paths of members that a type does not have.
+pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
+    fn collect(schema: &Value, object: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
+        for (name, value) in object {
+            let path = format!("{path}{name}");
+            match (member(schema, name), value) {
+                (Some(schema), Value::Object(inner)) if schema["properties"].is_object() => {
+                    collect(schema, inner, &format!("{path}."), found);
+                }
+                (Some(_), _) => {}
+                (None, _) if schema["additionalProperties"].is_null() => found.push(path),
+                (None, _) => {}
+            }
+        }
+    }
+
+    let mut found = Vec::new();
+    if let Some(object) = object.as_object() {
+        collect(&schema_of::<T>().to_value(), object, "", &mut found);
+    }
+    found
+}

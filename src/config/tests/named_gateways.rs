@@ -1,0 +1,147 @@
+//! The gateways of `gateways`.
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::Channel;
+use crate::gateway::HttpGatewaySettings;
+
+const SECRET: &str = "ONCEWARD_GATEWAYS_ACME_SMS_SECRET";
+
+#[test]
+fn a_gateway_is_a_recipe_with_its_settings() {
+    let world = one(&json!({"recipe": "vonage", "key": "k", "from": "Acme"})).variable(SECRET, TOKEN);
+    let gateway = gateway(&world);
+    assert_eq!(gateway.owner.gateway.as_str(), "acme-sms");
+    assert_eq!(gateway.channels, [Channel::Sms]);
+    let value = |name: &str| gateway.values[name].expose_secret().to_owned();
+    assert_eq!((value("key"), value("secret")), ("k".to_owned(), TOKEN.to_owned()));
+    assert_eq!(value("url"), "https://rest.nexmo.com");
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    assert_eq!(world.shows("gateways").0, "\"acme-sms\"");
+    assert!(!format!("{:?}", world.loads()).contains(TOKEN));
+    assert_eq!(world.settings().gateways.routing.to_string(), "acme-sms");
+}
+
+#[test]
+fn a_setting_may_be_in_a_file_that_a_variable_names() {
+    let world = one(&json!({"recipe": "vonage", "key": "k", "from": "Acme"}))
+        .variable(&format!("{SECRET}_FILE"), "absent");
+    says(&world.error(), &[&format!("{SECRET}_FILE"), "there is no file"]);
+}
+
+#[test]
+fn a_credential_in_the_file_works_and_gets_a_warning() {
+    let world = one(&json!({"recipe": "vonage", "key": "k", "secret": TOKEN, "from": "Acme"}));
+    assert_eq!(gateway(&world).values["secret"].expose_secret(), TOKEN);
+    says(&world.warnings().concat(), &["gateways.acme-sms.secret: works, but", SECRET]);
+    assert!(!world.warnings().concat().contains(TOKEN));
+}
+
+#[test]
+fn a_default_may_have_another_setting_in_it() {
+    let world =
+        one(&json!({"recipe": "aws", "region": "eu-central-1", "key_id": "A"})).variable(SECRET, TOKEN);
+    assert_eq!(gateway(&world).values["url"].expose_secret(), "https://sms-voice.eu-central-1.amazonaws.com");
+}
+
+#[test]
+fn the_channels_of_a_recipe_can_be_changed() {
+    let world = one(&json!({"recipe": "telnyx", "key": "k", "from": "1", "channels": ["sms", "call"]}));
+    assert_eq!(gateway(&world).channels, [Channel::Sms, Channel::Call]);
+}
+
+#[test]
+fn a_whole_recipe_may_be_in_the_configuration() {
+    let recipe = json!({
+        "settings": {"token": {"about": "its token", "secret": true}},
+        "url": "https://sms.example.com/send",
+        "headers": {"X-Token": "{token}"},
+        "form": {"to": "{to}", "text": "{text}"},
+    });
+    let world = one(&json!({"recipe": recipe, "token": "t"}));
+    assert_eq!(gateway(&world).method, "POST");
+}
+
+#[test]
+fn every_mistake_is_named_with_its_path_and_all_at_once() {
+    let own = |recipe: Value| json!({"recipe": recipe});
+    for (object, subject, problem) in [
+        (json!(5), "gateways.acme-sms", "it must be an object such as"),
+        (json!({}), "gateways.acme-sms.recipe", "the name of a recipe"),
+        (json!({"recipe": "vonnage"}), "gateways.acme-sms.recipe", "did you mean \"vonage\"?"),
+        (json!({"recipe": "vonage", "from": "A"}), "gateways.acme-sms", "it needs \"key\" (API key"),
+        (json!({"recipe": "vonage", "from": "A", "key": "k"}), "gateways.acme-sms", SECRET),
+        (
+            json!({"recipe": "telnyx", "from": "A", "key": "hunter2", "url": "ftp://x"}),
+            "gateways.acme-sms.url",
+            "https:// or http://",
+        ),
+        (
+            json!({"recipe": "telnyx", "from": "A", "key": "hunter2", "channels": ["mail"]}),
+            "gateways.acme-sms.channels",
+            "whatsapp",
+        ),
+        (own(json!({"url": "https://x.example/{to}/{txt}"})), "gateways.acme-sms.url", "placeholder {txt}"),
+        (own(json!({"url": "https://x.example/{to}"})), "gateways.acme-sms", "would carry no code"),
+        (
+            own(json!({"errors": {"classes": {"1": "bad"}}})),
+            "gateways.acme-sms.recipe",
+            "unknown variant `bad`",
+        ),
+    ] {
+        let config = json!({"otp-sms-provider": "acme-sms", "gateways": {"acme-sms": object}, "otp-lock-timeout": "1s"});
+        let errors = World::with_config(&config.to_string()).errors();
+        assert!(errors.len() >= 2, "{errors:#?}");
+        says(&errors.concat(), &[subject, problem, "key \"gateways\"", "otp-lock-timeout = 1s"]);
+        assert!(!errors.concat().contains("hunter2"), "{errors:#?}");
+    }
+}
+
+#[test]
+fn a_name_is_that_of_no_built_in_gateway_and_fits_into_a_list() {
+    for (name, problem) in [
+        ("Mada", "a built-in gateway has this name"),
+        ("twilio", "a built-in gateway"),
+        ("a;b", "64 letters"),
+    ] {
+        let config = json!({"gateways": {name: {"recipe": "telnyx", "key": "k", "from": "1"}}});
+        says(&World::with_config(&config.to_string()).error(), &[&format!("gateways.{name}"), problem]);
+    }
+    let config = json!({"otp-sms-provider": "acme"});
+    says(&World::with_config(&config.to_string()).error(), &["there is no provider \"acme\""]);
+}
+
+#[test]
+fn what_has_no_meaning_gets_a_warning() {
+    let world = one(&json!({"recipe": "telnyx", "key": "k", "from": "1", "form": "2"}))
+        .variable("ONCEWARD_GATEWAYS_OTHER_KEY", "x");
+    let warnings = world.warnings().join("\n");
+    says(&warnings, &["gateways.acme-sms.form is unknown", "did you mean \"from\"?"]);
+    says(&warnings, &["ONCEWARD_GATEWAYS_OTHER_KEY is unknown"]);
+    let recipe = json!({"url": "https://x.example/{to}/{text}", "succes": {}});
+    let world = one(&json!({"recipe": recipe}));
+    says(&world.warnings().join("\n"), &["gateways.acme-sms.recipe.succes is unknown"]);
+}
+
+#[test]
+fn a_number_is_tried_with_at_most_ten_gateways_without_prefixes() {
+    let names: Vec<String> = (0..11).map(|index| format!("g{index}")).collect();
+    let gateway = json!({"recipe": "telnyx", "key": "k", "from": "1"});
+    let gateways: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), gateway.clone())).collect();
+    let with = |order: String| {
+        World::with_config(&json!({"otp-sms-provider": order, "gateways": gateways}).to_string())
+    };
+    says(&with(names.join(";")).error(), &["otp-sms-provider", "it has 11 gateways without prefixes", "10"]);
+    assert!(with(format!("{};g10:+359", names[..10].join(";"))).load().is_ok());
+}
+
+/// A configuration with one gateway.
+fn one(object: &Value) -> World {
+    World::with_config(&json!({"otp-sms-provider": "acme-sms", "gateways": {"acme-sms": object}}).to_string())
+}
+
+fn gateway(world: &World) -> HttpGatewaySettings {
+    world.settings().gateways.http().cloned().expect("a gateway")
+}

@@ -1,0 +1,133 @@
+//! Recipes: descriptions of gateways that come with the program, or that a user writes. `docs/guides/add-a-recipe.md` says how
+//! to add one.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{HttpGatewaySettings, Owner};
+use crate::domain::{Channel, GatewayName};
+use crate::setting::values::Texts;
+use crate::setting::{As, Text};
+
+/// Files in the folder `recipes`.
+macro_rules! recipes {
+    ($($name:literal)+) => {
+        const FILES: &[(&str, &str)] = &[$(
+            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/", $name, ".json"))),
+        )+];
+
+        /// The answers of each provider, as it documents them, for the test of its recipe.
+        #[cfg(test)]
+        const DOCUMENTED: &[(&str, &str)] = &[$(
+            ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/tests/", $name, ".json"))),
+        )+];
+    };
+}
+
+recipes! {
+    "africas-talking"
+    "android"
+    "aws"
+    "bird"
+    "infobip"
+    "meta-whatsapp"
+    "mobica"
+    "msg91"
+    "plivo"
+    "sinch-sms"
+    "telegram"
+    "telnyx"
+    "vonage"
+}
+
+/// A description of a provider's API, with the settings that its users give.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Recipe {
+    /// What it sends through.
+    #[serde(with = "As::<Text>")]
+    pub about: String,
+    /// The documents that it follows.
+    #[serde(with = "As::<Texts>")]
+    pub sources: Vec<String>,
+    /// What could not be found in them, and what an account must be set to.
+    #[serde(with = "As::<Texts>")]
+    pub notes: Vec<String>,
+    /// What its users give: placeholders of these names are replaced.
+    pub settings: BTreeMap<String, RecipeSetting>,
+    #[serde(flatten)]
+    pub gateway: HttpGatewaySettings,
+}
+
+/// A setting of a recipe.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RecipeSetting {
+    /// What it is, and where it is found.
+    #[serde(with = "As::<Text>")]
+    pub about: String,
+    /// Its value if it is not given; other settings may be in it. Without it the setting is needed.
+    pub default: Option<String>,
+    /// Whether it is a credential.
+    pub secret: bool,
+}
+
+/// The recipes of the program, by name.
+static RECIPES: LazyLock<BTreeMap<&'static str, Recipe>> = LazyLock::new(|| {
+    // A test reads every file.
+    FILES.iter().filter_map(|(name, text)| Some((*name, serde_json::from_str(text).ok()?))).collect()
+});
+
+impl Recipe {
+    /// The recipe of this name that comes with the program.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        RECIPES.get(name)
+    }
+
+    /// The description with what a user gives. `variables` is the beginning of the variables of its settings. A setting that
+    /// is not given has its default.
+    pub fn filled_in(
+        &self,
+        gateway: GatewayName,
+        variables: &str,
+        mut values: BTreeMap<String, String>,
+    ) -> HttpGatewaySettings {
+        let given = values.clone();
+        for (name, setting) in self.settings.iter().filter(|(name, _)| !given.contains_key(*name)) {
+            let Some(default) = &setting.default else { continue };
+            let put_in = |text: String, (other, value): (&String, &String)| {
+                text.replace(&format!("{{{other}}}"), value)
+            };
+            values.insert(name.clone(), given.iter().fold(default.clone(), put_in));
+        }
+        let empty = values.iter().filter(|(_, value)| value.is_empty());
+        let owner = Owner {
+            gateway,
+            path: format!("gateways.{gateway}"),
+            variables: variables.to_owned(),
+            credentials: self.settings.keys().cloned().collect(),
+            optional: empty.map(|(name, _)| name.clone()).collect(),
+        };
+        let values = values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
+        let mut filled = HttpGatewaySettings { owner, values, ..self.gateway.clone() };
+        filled.complete();
+        filled
+    }
+
+    /// The channels that it serves unless its user says others.
+    pub fn channels(&self) -> &[Channel] {
+        if self.gateway.channels.is_empty() { &[Channel::Sms] } else { &self.gateway.channels }
+    }
+
+    /// Every recipe that comes with the program.
+    pub fn all() -> impl Iterator<Item = (&'static str, &'static Self)> {
+        RECIPES.iter().map(|(name, recipe)| (*name, recipe))
+    }
+}
+
+#[cfg(test)]
+mod tests;

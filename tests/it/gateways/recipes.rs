@@ -1,0 +1,205 @@
+//! Gateways of `gateways`: recipes with names of their own.
+
+use std::ops::Deref;
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{sent, verified};
+use crate::support::{
+    Client, Numbers, PUBLIC_URL, RecipeDouble, Reply, Row, Server, Setup, callback_in, tracked, until,
+};
+
+/// The gateways in the order of the routing, each with its settings and what it reports of a message.
+const GATEWAYS: [&str; 5] = ["acme-vonage", "acme-plivo", "acme-telnyx", "acme-infobip", "acme-bird"];
+
+fn settings(url: &str, gateway: &str) -> Value {
+    let common = |recipe: &str, credentials: Value| {
+        let mut all = json!({"recipe": recipe, "from": "Acme", "url": url, "channels": ["sms", "whatsapp"]});
+        all.as_object_mut().expect("an object").extend(credentials.as_object().cloned().unwrap_or_default());
+        all
+    };
+    match gateway {
+        "acme-vonage" => common("vonage", json!({"key": "k"})),
+        "acme-plivo" => common("plivo", json!({"auth_id": "MA1", "auth_token": "t"})),
+        "acme-telnyx" => common("telnyx", json!({"key": "k"})),
+        "acme-infobip" => common("infobip", json!({"key": "k"})),
+        _ => common("bird", json!({"key": "k"})),
+    }
+}
+
+/// The report that a message has not arrived, or has.
+fn report(gateway: &str, id: &str, arrived: bool) -> String {
+    let said = |yes: &str, no: &str| if arrived { yes.to_owned() } else { no.to_owned() };
+    match gateway {
+        "acme-vonage" => json!({"messageId": id, "status": said("delivered", "failed")}).to_string(),
+        "acme-plivo" => format!("MessageUUID={id}&Status={}", said("delivered", "undelivered")),
+        "acme-telnyx" => {
+            let status = said("delivered", "delivery_failed");
+            json!({"data": {"payload": {"id": id, "to": [{"status": status}]}}}).to_string()
+        }
+        "acme-infobip" => {
+            let status = said("DELIVERED", "UNDELIVERABLE");
+            json!({"results": [{"messageId": id, "status": {"groupName": status}}]}).to_string()
+        }
+        _ => format!("id={id}&status={}", said("delivered", "delivery_failed")),
+    }
+}
+
+struct World {
+    doubles: Vec<RecipeDouble>,
+    setup: Setup,
+    server: Server,
+    numbers: Numbers,
+}
+
+impl Deref for World {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.server.client
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let mut doubles = Vec::new();
+        let mut gateways = json!({});
+        for name in GATEWAYS {
+            let double = RecipeDouble::start().await;
+            gateways[name] = settings(&double.base_url(), name);
+            doubles.push(double);
+        }
+        let setup = Setup::new()
+            .config("gateways", gateways)
+            .config("otp-sms-provider", GATEWAYS.join(";"))
+            .config("workflow", json!(["sms:10m", "whatsapp:10m"]))
+            .config("public-url", PUBLIC_URL)
+            .env("ONCEWARD_GATEWAYS_ACME_VONAGE_SECRET", "s3cret");
+        let server = setup.start().await;
+        Self { doubles, setup, server, numbers: Numbers::default() }
+    }
+
+    /// A number whose message the first gateways refuse, and the message that the next one accepted.
+    async fn number_through(&self, place: usize) -> String {
+        let number = self.numbers.next();
+        for double in &self.doubles[..place] {
+            double.plan(&number, [Reply::ServerError(500)]);
+        }
+        self.send(&number).await.expects(sent(&number, 5));
+        number
+    }
+
+    fn messages(&self, number: &str) -> usize {
+        self.doubles.iter().map(|double| double.received_for(number).len()).sum()
+    }
+
+    /// Reports a message of a gateway, with the key in its address or another one.
+    async fn report(&self, place: usize, number: &str, arrived: bool, forged: bool) -> u16 {
+        let message = self.doubles[place].received_for(number)[0].clone();
+        let mut address = callback_in(&message);
+        if forged {
+            let (rest, _) = address.split_once("&key=").expect("a key");
+            address = format!("{rest}&key={}", "0".repeat(32));
+        }
+        let body = report(GATEWAYS[place], &format!("m-{}", message.id), arrived);
+        self.post(&address, body).await.status()
+    }
+}
+
+async fn rows(world: &World, number: &str) -> Vec<Row> {
+    tracked(&world.setup, &["--number", number]).await.0
+}
+
+#[tokio::test]
+async fn five_gateways_fall_back_and_their_receipts_drive_the_workflow() {
+    let world = World::new().await;
+    for (place, name) in GATEWAYS.into_iter().enumerate() {
+        let number = world.number_through(place).await;
+        let code = world.doubles[0].code_for(&number);
+        for double in &world.doubles[..=place] {
+            assert_eq!(double.code_for(&number), code, "{name}");
+        }
+        assert_eq!(world.messages(&number), place + 1, "{name}");
+
+        assert_eq!(world.report(place, &number, false, true).await, 403, "{name}");
+        assert_eq!(world.messages(&number), place + 1, "{name}: a forged report changes nothing");
+        assert_eq!(world.report(place, &number, false, false).await, 204, "{name}");
+        let next = || async { world.messages(&number) };
+        until("the next step", next, |messages| *messages == place + 2).await;
+        let first = &world.doubles[0];
+        assert_eq!(first.code_for(&number), code, "{name}");
+        world.verify(&number, &code).await.expects(verified(&number));
+        let rows = rows(&world, &number).await;
+        let failed = rows.iter().find(|row| row.receipt() == "failed").expect("a row");
+        assert_eq!(failed.gateway(), name);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_arrived_is_followed_by_nothing() {
+    let world = World::new().await;
+    for (place, name) in GATEWAYS.into_iter().enumerate() {
+        let number = world.number_through(place).await;
+        assert_eq!(world.report(place, &number, true, false).await, 204, "{name}");
+        let rows = || rows(&world, &number);
+        until("the receipt", rows, |rows: &Vec<Row>| rows.iter().any(|row| row.receipt() == "delivered"))
+            .await;
+        assert_eq!(world.report(place, &number, false, false).await, 204, "{name}");
+        assert_eq!(world.messages(&number), place + 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_named_gateway_is_shown_where_built_in_ones_are() {
+    let world = World::new().await;
+    let number = world.number_through(1).await;
+    let ready = world.get("/readyz").await.json();
+    assert_eq!(ready["data"]["gateways"][1]["name"], "acme-plivo", "{ready}");
+    let metrics = world.get("/metrics").await.text();
+    for words in ["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""] {
+        assert!(metrics.contains(words), "{words}");
+    }
+    // A restart reads the names from the records.
+    world.server.kill();
+    let server = world.setup.start().await;
+    let rows = rows(&world, &number).await;
+    let gateways: Vec<&str> = rows.iter().map(|row| row.gateway()).collect();
+    assert!(gateways.contains(&"acme-plivo") && gateways.contains(&"acme-vonage"), "{gateways:?}");
+    drop(server);
+}
+
+#[tokio::test]
+async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
+    let world = World::new().await;
+    let number = world.numbers.next();
+    let arguments = ["gateways", "try", "acme-telnyx", &number, "--yes", "--wait", "0"];
+    let finished = world.setup.command(arguments).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert!(finished.output.contains("| acme-telnyx | "), "{}", finished.output);
+    assert!(finished.output.contains("| sent | none | not tried |\n"), "{}", finished.output);
+    assert_eq!(world.messages(&number), 1);
+    let code = world.doubles[2].code_for(&number);
+    assert_eq!(world.verify(&number, &code).await.status(), 401, "the code belongs to no verification");
+
+    world.doubles[3].plan(&number, [Reply::ServerError(500)]);
+    let arguments = ["gateways", "try", "acme-infobip", &number, "--yes"];
+    let finished = world.setup.command(arguments).await;
+    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    assert_eq!(world.messages(&number), 2, "no other gateway is asked");
+    let unknown = world.setup.command(["gateways", "try", "acme", &number, "--yes"]).await;
+    assert!(unknown.output.contains("no gateway \"acme\" is configured"), "{}", unknown.output);
+}
+
+#[tokio::test]
+async fn gateways_lists_what_each_recipe_needs() {
+    let finished = Setup::bare().command(["gateways"]).await;
+    for words in ["vonage: Vonage SMS API", "secret: API secret", "Mada", "needs MADA_USERNAME"] {
+        assert!(finished.output.contains(words), "{words} is not in {}", finished.output);
+    }
+    let finished = Setup::bare().command(["gateways", "--json"]).await;
+    let rows: Vec<Value> =
+        finished.output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let vonage = rows.iter().find(|row| row["recipe"] == "vonage").expect("a recipe");
+    assert_eq!(vonage["settings"][2]["name"], "secret");
+    assert_eq!(vonage["settings"][2]["needed"], true);
+}

@@ -1,0 +1,70 @@
+//! A double of providers that recipes describe: the path says which of them is meant.
+
+use serde_json::{Value, json};
+
+use super::PUBLIC_URL;
+use super::double::{Double, Provider};
+use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
+use super::reply::Said;
+
+pub type RecipeDouble = Double<RecipeApi>;
+
+#[derive(Default)]
+pub struct RecipeApi;
+
+/// The address of a message's receipts: the path and the query.
+pub fn callback_in(received: &Received) -> String {
+    let fields: String = received.form.values().map(|value| format!("{value}\"")).collect();
+    let text = fields + &String::from_utf8_lossy(&received.body);
+    let behind = text.split(PUBLIC_URL).nth(1).and_then(|behind| behind.split('"').next());
+    behind.expect("an address for receipts").to_owned()
+}
+
+impl Provider for RecipeApi {
+    fn read(&self, received: &Received) -> Result<About, Complaint> {
+        let words = "no recipe of the tests sends this".to_owned();
+        let (number, _) = message_in(received)
+            .filter(|_| !received.authorization.is_empty())
+            .ok_or_else(|| Complaint { said: Said::text(401, words.clone()), words })?;
+        Ok(About { number, purpose: RequestPurpose::Send })
+    }
+
+    fn accept(&self, received: &Received) -> Said {
+        let id = format!("m-{}", received.id);
+        let (status, body) = match received.target.as_str() {
+            "POST /sms/json" => (200, json!({"messages": [{"status": "0", "message-id": id}]})),
+            "POST /v1/Account/MA1/Message/" => (202, json!({"message_uuid": [id]})),
+            "POST /v2/messages" => (200, json!({"data": {"id": id}})),
+            "POST /sms/3/messages" => {
+                (200, json!({"messages": [{"messageId": id, "status": {"groupName": "PENDING"}}]}))
+            }
+            _ => (201, json!({"id": id})),
+        };
+        Said::json(status, &body)
+    }
+
+    fn refuse(&self, status: u16, _: u32, _: &Received) -> Said {
+        Said::text(status, "")
+    }
+
+    fn code_in(&self, received: &Received) -> Option<String> {
+        message_in(received).and_then(|(_, text)| longest_digits(&text))
+    }
+}
+
+/// A message's recipient and text.
+fn message_in(received: &Received) -> Option<(String, String)> {
+    let json: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+    let (to, text) = match received.target.as_str() {
+        "POST /sms/json" => (received.field("to"), received.field("text")),
+        "POST /v1/Account/MA1/Message/" => (json["dst"].as_str()?, json["text"].as_str()?),
+        "POST /v2/messages" => (json["to"].as_str()?, json["text"].as_str()?),
+        "POST /sms/3/messages" => {
+            let message = &json["messages"][0];
+            (message["destinations"][0]["to"].as_str()?, message["content"]["text"].as_str()?)
+        }
+        "POST /messages" => (json["recipients"][0].as_str()?, json["body"].as_str()?),
+        _ => return None,
+    };
+    Some((format!("+{}", to.trim_start_matches('+')), text.to_owned()))
+}
