@@ -7,10 +7,11 @@ mod signing;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use reqwest::Request;
+use reqwest::{Request, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -24,11 +25,14 @@ use super::provider::{
     Classification, HttpProvider, OwnIds, Provider, classify_status, code_in, id_in, not_tried,
     words_for_status,
 };
-use super::{Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage};
+use super::{
+    Accepted, AccountPart, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, Verdict,
+};
 use crate::clock::Clock;
-use crate::domain::{Channel, GatewayName};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, GatewayName, PhoneNumber, ServiceId};
 use crate::setting::values::{Channels, Texts};
 use crate::setting::{As, List, Text, Whole};
+use crate::template::Wording;
 
 const NAME: GatewayName = GatewayName::Http;
 
@@ -66,6 +70,10 @@ pub struct HttpGatewaySettings {
     pub basic: BasicOf,
     /// A signature of each request.
     pub sign: Option<Signing>,
+    /// What `{channel}` is for channels that the provider calls otherwise.
+    pub channel_words: BTreeMap<String, String>,
+    /// How the provider checks codes that it makes itself. Then a message needs neither `{text}` nor `{code}`.
+    pub check: Option<HttpCheck>,
     /// The meaning of error codes.
     pub errors: HttpErrors,
     /// How the provider reports what became of a message.
@@ -101,6 +109,10 @@ pub struct Owner {
     pub credentials: Vec<String>,
     /// Those of them that may be empty.
     pub optional: Vec<String>,
+    /// Those of them that messages about the account name.
+    pub secrets: Vec<String>,
+    /// The setting of the URL, if it is not one below `path`.
+    pub url: Option<String>,
 }
 
 impl Default for Owner {
@@ -111,6 +123,8 @@ impl Default for Owner {
             variables: "HTTP_GATEWAY_".to_owned(),
             credentials: ["username", "password", "token"].map(str::to_owned).to_vec(),
             optional: Vec::new(),
+            secrets: ["password", "token"].map(str::to_owned).to_vec(),
+            url: None,
         }
     }
 }
@@ -122,6 +136,9 @@ impl Owner {
     }
 
     fn setting(&self, member: &str) -> String {
+        if let Some(setting) = self.url.as_ref().filter(|_| member == "url") {
+            return setting.clone();
+        }
         if member.is_empty() { self.path.clone() } else { format!("{}.{member}", self.path) }
     }
 
@@ -141,8 +158,10 @@ pub struct HttpErrors {
     /// JSON pointers to the code of an error. The first one that leads to a value counts.
     #[serde(with = "As::<Texts>")]
     pub json: Vec<String>,
-    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account
-    /// or unknown. A code may be `http-` and a status. What is before the last # of a code does not count.
+    /// Whether a code of an answer counts only if it begins with the HTTP status.
+    pub begin_with_status: bool,
+    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
+    /// unknown or down. A code may be `http-` and a status. What is before the last # of a code does not count.
     pub classes: BTreeMap<String, CodeClass>,
 }
 
@@ -165,6 +184,8 @@ crate::named! {
         /// An operator must act for any message.
         Account = "account",
         Unknown = "unknown",
+        /// The same, for any message.
+        Down = "down",
     }
 }
 
@@ -182,6 +203,7 @@ impl CodeClass {
             Self::Configuration => message(ErrorClass::Configuration),
             Self::Account => gateway(ErrorClass::Configuration),
             Self::Unknown => message(ErrorClass::Ambiguous),
+            Self::Down => gateway(ErrorClass::Ambiguous),
         }
     }
 
@@ -196,7 +218,7 @@ impl CodeClass {
             Self::Busy => "too many messages, or no service now",
             Self::Configuration => "the account, the sender or a template does not permit this",
             Self::Account => "the credentials were not accepted, or the account may not send",
-            Self::Unknown => "it is not known whether the message is sent",
+            Self::Unknown | Self::Down => "it is not known whether the message is sent",
         }
     }
 }
@@ -212,6 +234,51 @@ impl HttpErrors {
     }
 }
 
+/// How a provider checks a code that it made and holds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HttpCheck {
+    /// Where a code is put, with `{to}` and `{code}`.
+    pub url: String,
+    /// The JSON body for each channel.
+    pub json: BTreeMap<String, Value>,
+    /// JSON pointers to the verdict in an answer with HTTP 200. The first one with a known value counts.
+    #[serde(with = "As::<Texts>")]
+    pub verdict: Vec<String>,
+    /// Values of a right code.
+    #[serde(with = "As::<Texts>")]
+    pub approved: Vec<String>,
+    /// Values of a wrong code.
+    #[serde(with = "As::<Texts>")]
+    pub wrong: Vec<String>,
+    /// Values that say that there is no code to compare with.
+    #[serde(with = "As::<Texts>")]
+    pub not_live: Vec<String>,
+    /// Error codes that say so.
+    #[serde(with = "As::<Texts>")]
+    pub not_live_codes: Vec<String>,
+    /// A text of an error that says so.
+    #[serde(with = "As::<Option<Text>>")]
+    pub not_live_text: Option<String>,
+}
+
+impl HttpCheck {
+    fn verdict_of(&self, text: &str) -> Option<Verdict> {
+        let all = [
+            (&self.approved, Verdict::Approved),
+            (&self.wrong, Verdict::Wrong),
+            (&self.not_live, Verdict::NotLive),
+        ];
+        all.into_iter().find(|(texts, _)| texts.iter().any(|known| known == text)).map(|(_, verdict)| verdict)
+    }
+
+    fn says_not_live(&self, body: &[u8], code: Option<&str>) -> bool {
+        let text = self.not_live_text.as_deref().unwrap_or_default().as_bytes();
+        let is_said = !text.is_empty() && body.windows(text.len()).any(|part| part == text);
+        is_said || self.not_live_codes.iter().any(|known| Some(known.as_str()) == code)
+    }
+}
+
 /// A request about the account.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct HttpAccount {
@@ -220,6 +287,9 @@ pub struct HttpAccount {
     /// JSON pointer to a value that is shown, such as the balance.
     #[serde(default)]
     pub show: Option<String>,
+    /// Error codes that show that the credentials were accepted.
+    #[serde(default)]
+    pub right: Vec<String>,
 }
 
 /// The value of a header or of a field.
@@ -329,6 +399,13 @@ pub struct HttpSuccess {
 }
 
 impl HttpGatewaySettings {
+    /// The names of the credentials that are given.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let given =
+            |name: &&String| self.values.get(*name).is_some_and(|value| !value.expose_secret().is_empty());
+        self.owner.secrets.iter().filter(given).map(String::as_str)
+    }
+
     /// Puts in what is not given: the method, and the channel.
     pub fn complete(&mut self) {
         if self.method.is_empty() {
@@ -346,11 +423,12 @@ impl HttpGatewaySettings {
     pub fn problems(&self) -> Vec<GatewaySettingsError> {
         let request = RequestTemplate::new(self).map(drop);
         let account = RequestTemplate::of_account(self).map(drop);
+        let checks = RequestTemplate::of_checks(self).map(drop);
         let receipts = self.receipts.as_ref().map_or(Ok(()), |receipts| receipts.check(self));
         let pointers = self.errors.json.iter().all(|pointer| is_json_pointer(pointer));
         let words = "must be JSON pointers (RFC 6901) such as /error/code";
         let errors = if pointers { Ok(()) } else { Err(self.owner.problem("errors.json", words)) };
-        let all = [request, self.check_success(), errors, receipts, account];
+        let all = [request, self.check_success(), errors, receipts, account, checks];
         all.into_iter().filter_map(Result::err).collect()
     }
 }
@@ -360,6 +438,7 @@ pub type HttpGateway = HttpProvider<DescribedApi>;
 pub struct DescribedApi {
     settings: HttpGatewaySettings,
     request: RequestTemplate,
+    checks: Vec<(Channel, RequestTemplate)>,
     account: Option<Request>,
     own_ids: OwnIds,
     clock: Arc<dyn Clock>,
@@ -376,12 +455,13 @@ impl HttpGateway {
             return Err(settings.owner.problem("channels", "must name a channel: sms, call or whatsapp"));
         }
         let request = RequestTemplate::new(settings)?;
+        let checks = RequestTemplate::of_checks(settings)?;
         let account = RequestTemplate::of_account(settings)?;
         let address = request.address().clone();
         let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
         let settings = settings.clone();
         Self::of(
-            DescribedApi { settings, request, account, own_ids, clock: Arc::clone(&clock) },
+            DescribedApi { settings, request, checks, account, own_ids, clock: Arc::clone(&clock) },
             &address,
             clock,
         )
@@ -432,17 +512,29 @@ impl Provider for DescribedApi {
             _ => None,
         };
         let code = errors.code_in(json.as_ref());
-        let by_code = || code.as_deref().and_then(|code| errors.class_of(code));
+        let counts = |code: &&str| !errors.begin_with_status || code.starts_with(&status.to_string());
+        let by_code = || code.as_deref().filter(counts).and_then(|code| errors.class_of(code));
         let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
         if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
         {
-            return failed(class.classification(), number, class.words());
+            let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
+            let words = match class {
+                CodeClass::Account if !secrets.is_empty() => {
+                    &format!("{}; check {}", class.words(), secrets.join(" and "))
+                }
+                _ => class.words(),
+            };
+            return failed(class.classification(), number, words);
         }
         let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
         if rule.takes_status(status) && said_well && rule.takes_text(body.unwrap_or_default()) {
-            let message_id = rule.message_id_in(json.as_ref()).unwrap_or_else(|| self.own_ids.next());
-            return Ok(Accepted { message_id });
+            let given = rule.message_id_in(json.as_ref());
+            let own = || self.settings.check.is_none().then(|| self.own_ids.next());
+            return match given.or_else(own) {
+                Some(message_id) => Ok(Accepted { message_id }),
+                None => Err(self.not_understood(response)),
+            };
         }
         if outcome == Some(ResponseOutcome::Failure) && response.status.is_success() {
             let words = "the value at success.json is not one that means success";
@@ -459,6 +551,54 @@ impl Provider for DescribedApi {
         Err(classification.error(owner.gateway, number, words_for_status(response, &owner.setting("url"))))
     }
 
+    fn holds_codes(&self) -> bool {
+        self.settings.check.is_some()
+    }
+
+    fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {
+        let message = OutgoingMessage {
+            to,
+            channel,
+            text: String::new(),
+            locale: None,
+            wording: Wording::Api,
+            code: code.clone(),
+            send_digits: None,
+            sender_name: None,
+            valid_for: Duration::ZERO,
+            attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
+            callback: None,
+        };
+        let template = self.checks.iter().find(|(known, _)| *known == channel).map(|(_, template)| template);
+        let filled = template.and_then(|template| template.filled_in(&message, "", &*self.clock));
+        filled.ok_or_else(|| not_tried(self.name(), "cannot be asked about this code".to_owned()))
+    }
+
+    /// A parameter that is not valid is as likely the code as the number, and nothing was compared.
+    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
+        let HttpGatewaySettings { check: Some(check), errors, owner, .. } = &self.settings else {
+            return Err(not_tried(self.name(), "holds no codes".to_owned()));
+        };
+        let json: Option<Value> = response.json();
+        if response.status == StatusCode::OK {
+            let value = |pointer: &String| check.verdict_of(&as_text(json.as_ref()?.pointer(pointer)?)?);
+            return check.verdict.iter().find_map(value).ok_or_else(|| self.not_understood(response));
+        }
+        let code = errors.code_in(json.as_ref());
+        let body = response.body.as_deref().unwrap_or_default();
+        if !response.status.is_success() && check.says_not_live(body, code.as_deref()) {
+            return Ok(Verdict::NotLive);
+        }
+        Err(match self.classify(response) {
+            Err(error) if error.class == ErrorClass::BadNumber => {
+                let detail = format!("answered HTTP {}: a value is not valid", response.status.as_u16());
+                Classification::of_this_message(ErrorClass::Refused).error(owner.gateway, error.code, detail)
+            }
+            Err(error) => error,
+            Ok(_) => self.not_understood(response),
+        })
+    }
+
     fn account_requests(&self) -> Vec<(AccountPart, Request)> {
         let request = self.account.as_ref().and_then(Request::try_clone);
         request.map(|request| (AccountPart::Credentials, request)).into_iter().collect()
@@ -466,13 +606,17 @@ impl Provider for DescribedApi {
 
     fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
         let json: Option<Value> = response.json();
-        let pointer = self.settings.account.as_ref().and_then(|account| account.show.as_deref());
+        let account = self.settings.account.as_ref();
+        let code = self.settings.errors.code_in(json.as_ref());
+        if account.zip(code).is_some_and(|(account, code)| account.right.contains(&code)) {
+            return Ok("the credentials are right".to_owned());
+        }
+        let pointer = account.and_then(|account| account.show.as_deref());
         let shown = pointer.and_then(|pointer| as_text(json.as_ref()?.pointer(pointer)?));
-        match shown {
-            Some(value) if response.status.is_success() => Ok(format!("the credentials are right; {value}")),
-            None if response.status.is_success() && pointer.is_none() => {
-                Ok("the credentials are right".to_owned())
-            }
+        let proves = response.status.is_success() && account.is_some_and(|account| account.right.is_empty());
+        match (shown, pointer) {
+            (Some(value), _) if proves => Ok(format!("the credentials are right; {value}")),
+            (None, None) if proves => Ok("the credentials are right".to_owned()),
             _ => Err(match self.classify(response) {
                 Err(error) => error,
                 Ok(_) => {
@@ -480,6 +624,19 @@ impl Provider for DescribedApi {
                 }
             }),
         }
+    }
+}
+
+impl DescribedApi {
+    /// A success without what belongs to it. One that is not even JSON does not come from the provider, or comes from a
+    /// provider in trouble.
+    fn not_understood(&self, response: &GatewayResponse) -> GatewayError {
+        let classification = match response.json::<Value>() {
+            Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
+            None => Classification::of_the_gateway(ErrorClass::Ambiguous),
+        };
+        let owner = &self.settings.owner;
+        classification.error(owner.gateway, None, words_for_status(response, &owner.setting("url")))
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) use provider::retry_after;
 pub use recipe::{Recipe, RecipeSetting};
 pub use settings::GatewaySettingsError;
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
-pub use sinch::{Sinch, SinchSettings};
+pub use sinch::SinchSettings;
 pub use twilio::{
     CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
@@ -121,7 +121,7 @@ impl ProviderSettings {
             Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
             Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
             Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
-            Self::Sinch(settings) => Arc::new(Sinch::new(settings, clock)?),
+            Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.described(), clock)?),
             Self::Mada(settings) => Arc::new(Mada::new(settings, clock)?),
             Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
         })

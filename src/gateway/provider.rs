@@ -41,7 +41,9 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// Whether the provider makes and holds the codes, so that only it can check them.
-    const HOLDS_CODES: bool = false;
+    fn holds_codes(&self) -> bool {
+        false
+    }
 
     fn channels(&self) -> &[Channel];
 
@@ -139,7 +141,7 @@ impl<P: Provider> Gateway for HttpProvider<P> {
     }
 
     fn checker(&self) -> Option<&dyn Checker> {
-        P::HOLDS_CODES.then_some(self as &dyn Checker)
+        self.provider.holds_codes().then_some(self as &dyn Checker)
     }
 
     fn wants_code_end(&self, end: CodeEnd) -> bool {

@@ -38,6 +38,7 @@ recipes! {
     "mobica"
     "msg91"
     "plivo"
+    "sinch"
     "sinch-sms"
     "telegram"
     "telnyx"
@@ -111,6 +112,8 @@ impl Recipe {
             variables: variables.to_owned(),
             credentials: self.settings.keys().cloned().collect(),
             optional: empty.map(|(name, _)| name.clone()).collect(),
+            secrets: self.settings.iter().filter(|(_, of)| of.secret).map(|(name, _)| name.clone()).collect(),
+            url: None,
         };
         let values = values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect();
         let mut filled = HttpGatewaySettings { owner, values, ..self.gateway.clone() };

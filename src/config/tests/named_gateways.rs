@@ -86,6 +86,13 @@ fn every_mistake_is_named_with_its_path_and_all_at_once() {
         (own(json!({"url": "https://x.example/{to}/{txt}"})), "gateways.acme-sms.url", "placeholder {txt}"),
         (own(json!({"url": "https://x.example/{to}"})), "gateways.acme-sms", "would carry no code"),
         (
+            own(
+                json!({"url": "https://x.example/{to}/{text}", "receipts": {"message_id": "/id", "state": "/state"}}),
+            ),
+            "gateways.acme-sms.receipts",
+            "it needs a credential",
+        ),
+        (
             own(json!({"errors": {"classes": {"1": "bad"}}})),
             "gateways.acme-sms.recipe",
             "unknown variant `bad`",

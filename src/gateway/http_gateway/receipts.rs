@@ -96,6 +96,12 @@ impl HttpReceipts {
                 .owner
                 .problem("receipts.signature.key", "must be one credential, such as {token}"));
         }
+        if self.signature.is_none() && of.secrets().next().is_none() {
+            return Err(of.owner.problem(
+                "receipts",
+                "needs a credential: without one any client could make the key of {callback}",
+            ));
+        }
         if self.signature.is_none() == self.attempt.is_some() {
             let words = "belongs to a signature: without one the address of {callback} proves the report and names the attempt";
             return Err(of.owner.problem("receipts.attempt", words));

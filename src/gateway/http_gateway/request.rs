@@ -1,5 +1,7 @@
 //! A request, described once and filled in for each message.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -14,6 +16,7 @@ use zeroize::Zeroizing;
 use super::BasicOf;
 use super::signing::Signer;
 use crate::clock::Clock;
+use crate::domain::Channel;
 use crate::gateway::settings::{basic_credentials, provider_url};
 use crate::gateway::{GatewaySettingsError, HttpBody, HttpGatewaySettings, OutgoingMessage};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -35,6 +38,7 @@ pub(super) struct RequestTemplate {
     headers: Vec<(HeaderName, Template)>,
     body: BodyTemplate,
     signer: Option<Signer>,
+    words: BTreeMap<String, String>,
 }
 
 enum BodyTemplate {
@@ -61,6 +65,7 @@ enum TemplatePart {
     Secret(Zeroizing<String>),
     Message(FromMessage),
     Callback,
+    Channel,
 }
 
 type FromMessage = fn(&OutgoingMessage) -> String;
@@ -70,13 +75,13 @@ const PLACEHOLDERS: [(&str, FromMessage); 10] = [
     ("to_digits", |message| message.to.as_u64().to_string()),
     ("text", |message| message.text.clone()),
     ("code", |message| message.code.expose().to_owned()),
-    ("channel", |message| message.channel.as_str().to_owned()),
+    ("channel", |_| String::new()),
     // A provider may read 0 as "no limit".
     ("validity_seconds", |message| message.valid_for.as_secs().max(1).to_string()),
     ("validity_minutes", |message| message.valid_for.as_secs().div_ceil(60).max(1).to_string()),
     ("locale", |message| message.locale.map(|locale| locale.to_string()).unwrap_or_default()),
     ("attempt", |message| message.attempt.to_string()),
-    // The gateway's own: see `RequestTemplate::filled_in`.
+    // As `channel`, not of the message alone: see `RequestTemplate::filled_in`.
     ("callback", |_| String::new()),
 ];
 
@@ -102,12 +107,26 @@ impl RequestTemplate {
             let words = "has neither {to} nor {to_digits}: the message would have no recipient";
             return Err(problem("", words));
         }
-        if !["text", "code"].iter().any(|wanted| reader.used.contains(wanted)) {
+        let has_code = ["text", "code"].iter().any(|wanted| reader.used.contains(wanted));
+        if !has_code && settings.check.is_none() {
             let words = "has neither {text} nor {code}: the message would carry no code";
             return Err(problem("", words));
         }
         let signer = settings.sign.as_ref().map(|sign| Signer::new(sign, &mut reader)).transpose()?;
-        Ok(Self { method, address, url, headers, body, signer })
+        Ok(Self { method, address, url, headers, body, signer, words: settings.channel_words.clone() })
+    }
+
+    /// The requests that ask about a code, by channel.
+    pub(super) fn of_checks(settings: &HttpGatewaySettings) -> Result<Vec<(Channel, Self)>> {
+        let Some(check) = &settings.check else { return Ok(Vec::new()) };
+        let of_channel = |(name, json): (&String, &Value)| {
+            let wrong = || settings.owner.problem("check.json", "must have bodies for sms, call or whatsapp");
+            let channel = Channel::parse(name).ok_or_else(wrong)?;
+            let (method, url, body) = ("PUT".to_owned(), check.url.clone(), HttpBody::Json(json.clone()));
+            let request = HttpGatewaySettings { method, url, body, ..settings.clone() };
+            Ok((channel, Self::new(&request)?))
+        };
+        check.json.iter().map(of_channel).collect()
     }
 
     /// The request about the account, with the headers of a message. A header with a part of a message is left out.
@@ -144,7 +163,9 @@ impl RequestTemplate {
         callback: &str,
         clock: &dyn Clock,
     ) -> Option<Request> {
-        let message = &Filling { message, callback };
+        let channel = message.channel.as_str();
+        let channel = self.words.get(channel).map_or(channel, String::as_str);
+        let message = &Filling { message, callback, channel };
         let url = self.url.filled_in(message, |text, value| text.extend(utf8_percent_encode(value, ENCODED)));
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
         let (content_type, body) = match &self.body {
@@ -187,6 +208,8 @@ impl RequestTemplate {
 struct Filling<'a> {
     message: &'a OutgoingMessage,
     callback: &'a str,
+    /// The provider's name of the channel.
+    channel: &'a str,
 }
 
 impl JsonTemplate {
@@ -215,6 +238,7 @@ impl Template {
                 TemplatePart::Secret(value) => put_in(&mut filled, value),
                 TemplatePart::Message(value) => put_in(&mut filled, &Zeroizing::new(value(filling.message))),
                 TemplatePart::Callback => put_in(&mut filled, filling.callback),
+                TemplatePart::Channel => put_in(&mut filled, filling.channel),
             }
         }
         filled
@@ -234,7 +258,7 @@ impl Template {
             match part {
                 TemplatePart::Written(text) => filled.push_str(text),
                 TemplatePart::Secret(value) => put_in(&mut filled, value),
-                TemplatePart::Message(_) | TemplatePart::Callback => return None,
+                TemplatePart::Message(_) | TemplatePart::Callback | TemplatePart::Channel => return None,
             }
         }
         Some(filled)
@@ -244,7 +268,7 @@ impl Template {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Written(text) => Some(text.as_str()),
             TemplatePart::Secret(value) => Some(value.as_str()),
-            TemplatePart::Message(_) | TemplatePart::Callback => None,
+            TemplatePart::Message(_) | TemplatePart::Callback | TemplatePart::Channel => None,
         })
     }
 }
@@ -287,10 +311,10 @@ impl TemplateReader<'_> {
     fn part_named(&mut self, name: &str, setting: &str) -> Result<TemplatePart> {
         if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.push(name);
-            return Ok(if name == "callback" {
-                TemplatePart::Callback
-            } else {
-                TemplatePart::Message(value)
+            return Ok(match name {
+                "callback" => TemplatePart::Callback,
+                "channel" => TemplatePart::Channel,
+                _ => TemplatePart::Message(value),
             });
         }
         if let Some(secret) = self.secret(name, setting) {
@@ -414,7 +438,7 @@ impl HttpGatewaySettings {
         let problem = |words: &str| self.owner.problem("url", words);
         let beginning = url.0.iter().map_while(|part| match part {
             TemplatePart::Written(text) => Some(text.as_str()),
-            TemplatePart::Secret(_) | TemplatePart::Message(_) | TemplatePart::Callback => None,
+            _ => None,
         });
         let beginning: String = beginning.collect();
         let is_written_out = url.0.iter().all(|part| matches!(part, TemplatePart::Written(_)));

@@ -49,7 +49,10 @@ impl TwilioVerify {
 impl Provider for VerifyApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
-    const HOLDS_CODES: bool = true;
+
+    fn holds_codes(&self) -> bool {
+        true
+    }
 
     fn refuses_account(code: u32) -> bool {
         codes::refuses_account(code)

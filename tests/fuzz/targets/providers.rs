@@ -8,7 +8,7 @@ use onceward::clock::{Clock, ManualClock};
 use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
 use onceward::gateway::{
     ErrorClass, Gateway, GatewayError, HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada,
-    MadaSettings, OutgoingMessage, Sinch, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
+    MadaSettings, OutgoingMessage, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
 };
 use onceward::template::Wording;
@@ -293,7 +293,11 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
         ("twilio", Channel::Sms, Box::new(TwilioMessages::new(&messages, clock()).expect("good settings"))),
         ("voice", Channel::Call, Box::new(TwilioVoice::new(&voice, clock()).expect("good settings"))),
         ("verify", Channel::Sms, Box::new(TwilioVerify::new(&verify, clock()).expect("good settings"))),
-        ("sinch", Channel::Sms, Box::new(Sinch::new(&sinch, clock()).expect("good settings"))),
+        (
+            "sinch",
+            Channel::Sms,
+            Box::new(HttpGateway::new(&sinch.described(), clock()).expect("good settings")),
+        ),
         ("mada", Channel::Sms, Box::new(Mada::new(&mada, clock()).expect("good settings"))),
         ("http", Channel::Sms, Box::new(HttpGateway::new(&http, clock()).expect("good settings"))),
     ]
