@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::text;
+use super::answer::{list, text};
 use super::client::{Client, segment};
-use super::{CommandError, CommandOutput, EXIT_FAILED, json_line};
+use super::{CommandError, CommandOutput, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, Sources, built_in_gateways};
 use crate::gateway::Recipe;
@@ -55,48 +55,35 @@ struct TryArgs {
 
 pub fn run(args: GatewaysArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
     match args.command {
-        None => Ok(CommandOutput::of(list(args.json))),
+        None => Ok(list_all(args.json)),
         Some(GatewaysCommand::Try(args)) => try_one(&args, sources),
     }
 }
 
-fn list(as_json: bool) -> String {
-    let built_in =
-        built_in_gateways().into_iter().map(|(name, needs)| json!({"gateway": name, "needs": needs}));
+fn list_all(json: bool) -> CommandOutput {
+    let built_in = built_in_gateways()
+        .into_iter()
+        .map(|(name, needs)| json!({"gateway": name, "name": name, "needs": needs}));
     let recipes = Recipe::all().map(|(name, recipe)| {
-        let settings = recipe.settings.iter().map(|(name, setting)| {
-            json!({"name": name, "about": setting.about, "needed": setting.default.is_none(),
-                "secret": setting.secret, "default": setting.default})
-        });
+        let named = |needed: bool| {
+            let settings =
+                recipe.settings.iter().filter(move |(_, setting)| setting.default.is_none() == needed);
+            settings.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+        };
         let channels: Vec<_> = recipe.channels().iter().map(|channel| channel.as_str()).collect();
-        json!({"recipe": name, "about": recipe.about, "channels": channels, "settings": settings.collect::<Vec<_>>(),
-            "receipts": recipe.gateway.receipts.is_some(), "account": recipe.gateway.account.is_some(),
-            "notes": recipe.notes, "sources": recipe.sources})
+        json!({"recipe": name, "name": format!("recipe {name}"), "about": recipe.about, "channels": channels,
+            "needs": named(true), "may_have": named(false), "receipts": recipe.gateway.receipts.is_some(),
+            "account": recipe.gateway.account.is_some(), "notes": recipe.notes, "sources": recipe.sources})
     });
-    if as_json {
-        return built_in.chain(recipes).map(|row| json_line(&row)).collect();
-    }
-    let mut out = "Built-in gateways, for otp-sms-provider:\n".to_owned();
-    for row in built_in {
-        out += &format!("\n  {}\n      needs {}\n", text(&row, "gateway"), text(&row, "needs"));
-    }
-    out +=
-        "\nRecipes, for \"gateways\": {\"NAME\": {\"recipe\": \"...\", ...}} and NAME in otp-sms-provider:\n";
-    for row in recipes {
-        out += &format!("\n  {}: {}\n", text(&row, "recipe"), text(&row, "about"));
-        for setting in row["settings"].as_array().into_iter().flatten() {
-            let default = match &setting["default"] {
-                Value::String(default) if default.is_empty() => " (may be left out)".to_owned(),
-                Value::String(default) => format!(" (else {default})"),
-                _ => String::new(),
-            };
-            out += &format!("      {}: {}{default}\n", text(setting, "name"), text(setting, "about"));
-        }
-        for note in row["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            out += &format!("      note: {note}\n");
-        }
-    }
-    out
+    let columns = [
+        ("NAME", "name"),
+        ("CHANNELS", "channels"),
+        ("NEEDS", "needs"),
+        ("MAY HAVE", "may_have"),
+        ("RECEIPTS", "receipts"),
+        ("ABOUT", "about"),
+    ];
+    list(&built_in.chain(recipes).collect(), json, "none", &columns)
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.

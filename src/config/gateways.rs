@@ -413,6 +413,9 @@ pub fn assemble(
     Some((gateways, origin))
 }
 
+/// Gateways without prefixes. A number's own gateway by prefix and a service's own come before them.
+const MOST: usize = Routing::MOST_TRIED - 2;
+
 impl GatewaySettings {
     /// Decides which gateway is tried after which. Returns where that came from.
     fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Context) -> Option<String> {
@@ -436,8 +439,6 @@ impl GatewaySettings {
             (Routing::only(GatewayName::Simulator), "no provider is configured".to_owned())
         };
         let any = routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
-        // A number's own gateway by prefix and a service's own come before them.
-        const MOST: usize = Routing::MOST_TRIED - 2;
         if any > MOST {
             let problem = format!("it has {any} gateways without prefixes, and may have {MOST}");
             c.wrong("otp-sms-provider", None, problem);

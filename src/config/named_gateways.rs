@@ -148,9 +148,8 @@ pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
                 (Some(schema), Value::Object(inner)) if schema["properties"].is_object() => {
                     collect(schema, inner, &format!("{path}."), found);
                 }
-                (Some(_), _) => {}
                 (None, _) if schema["additionalProperties"].is_null() => found.push(path),
-                (None, _) => {}
+                _ => {}
             }
         }
     }

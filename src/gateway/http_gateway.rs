@@ -67,7 +67,7 @@ pub struct HttpGatewaySettings {
     #[serde(with = "As::<Channels>")]
     pub channels: Vec<Channel>,
     /// The two credentials that `{basic}` is made of. Without it `username` and `password`.
-    pub basic: BasicOf,
+    pub basic: Option<[String; 2]>,
     /// A signature of each request.
     pub sign: Option<Signing>,
     /// What `{channel}` is for channels that the provider calls otherwise.
@@ -85,17 +85,6 @@ pub struct HttpGatewaySettings {
     /// The credentials and other settings, by name.
     #[serde(skip)]
     pub values: BTreeMap<String, SecretString>,
-}
-
-/// The names of a user name and of its password.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct BasicOf(pub [String; 2]);
-
-impl Default for BasicOf {
-    fn default() -> Self {
-        Self(["username", "password"].map(str::to_owned))
-    }
 }
 
 /// Whose description it is: the names in messages.
@@ -156,7 +145,6 @@ impl Owner {
 #[serde(default)]
 pub struct HttpErrors {
     /// JSON pointers to the code of an error. The first one that leads to a value counts.
-    #[serde(with = "As::<Texts>")]
     pub json: Vec<String>,
     /// Whether a code of an answer counts only if it begins with the HTTP status.
     pub begin_with_status: bool,
@@ -190,35 +178,31 @@ crate::named! {
 }
 
 impl CodeClass {
-    const fn classification(self) -> Classification {
+    /// The classification, and the words about it.
+    const fn meaning(self) -> (Classification, &'static str) {
         let (message, gateway) = (Classification::of_this_message, Classification::of_the_gateway);
         match self {
-            Self::BadNumber => message(ErrorClass::BadNumber),
-            Self::NotReachable => message(ErrorClass::NotReachableHere),
-            Self::OptedOut => message(ErrorClass::OptedOut),
-            Self::Fraud => message(ErrorClass::Fraud),
-            Self::Refused => message(ErrorClass::Refused),
-            Self::Retry => message(ErrorClass::Retry { after: None }),
-            Self::Busy => gateway(ErrorClass::Retry { after: None }),
-            Self::Configuration => message(ErrorClass::Configuration),
-            Self::Account => gateway(ErrorClass::Configuration),
-            Self::Unknown => message(ErrorClass::Ambiguous),
-            Self::Down => gateway(ErrorClass::Ambiguous),
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::BadNumber => "the number is not valid",
-            Self::NotReachable => "the number cannot be reached in this way",
-            Self::OptedOut => "the recipient wants no messages",
-            Self::Fraud => "the provider suspects fraud",
-            Self::Refused => "the message was refused",
-            Self::Retry => "it cannot be sent now",
-            Self::Busy => "too many messages, or no service now",
-            Self::Configuration => "the account, the sender or a template does not permit this",
-            Self::Account => "the credentials were not accepted, or the account may not send",
-            Self::Unknown | Self::Down => "it is not known whether the message is sent",
+            Self::BadNumber => (message(ErrorClass::BadNumber), "the number is not valid"),
+            Self::NotReachable => {
+                (message(ErrorClass::NotReachableHere), "the number cannot be reached in this way")
+            }
+            Self::OptedOut => (message(ErrorClass::OptedOut), "the recipient wants no messages"),
+            Self::Fraud => (message(ErrorClass::Fraud), "the provider suspects fraud"),
+            Self::Refused => (message(ErrorClass::Refused), "the message was refused"),
+            Self::Retry => (message(ErrorClass::Retry { after: None }), "it cannot be sent now"),
+            Self::Busy => {
+                (gateway(ErrorClass::Retry { after: None }), "too many messages, or no service now")
+            }
+            Self::Configuration => (
+                message(ErrorClass::Configuration),
+                "the account, the sender or a template does not permit this",
+            ),
+            Self::Account => (
+                gateway(ErrorClass::Configuration),
+                "the credentials were not accepted, or the account may not send",
+            ),
+            Self::Unknown => (message(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
+            Self::Down => (gateway(ErrorClass::Ambiguous), "it is not known whether the message is sent"),
         }
     }
 }
@@ -243,22 +227,16 @@ pub struct HttpCheck {
     /// The JSON body for each channel.
     pub json: BTreeMap<String, Value>,
     /// JSON pointers to the verdict in an answer with HTTP 200. The first one with a known value counts.
-    #[serde(with = "As::<Texts>")]
     pub verdict: Vec<String>,
     /// Values of a right code.
-    #[serde(with = "As::<Texts>")]
     pub approved: Vec<String>,
     /// Values of a wrong code.
-    #[serde(with = "As::<Texts>")]
     pub wrong: Vec<String>,
     /// Values that say that there is no code to compare with.
-    #[serde(with = "As::<Texts>")]
     pub not_live: Vec<String>,
     /// Error codes that say so.
-    #[serde(with = "As::<Texts>")]
     pub not_live_codes: Vec<String>,
     /// A text of an error that says so.
-    #[serde(with = "As::<Option<Text>>")]
     pub not_live_text: Option<String>,
 }
 
@@ -517,14 +495,11 @@ impl Provider for DescribedApi {
         let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
         if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
         {
+            let (classification, words) = class.meaning();
             let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
-            let words = match class {
-                CodeClass::Account if !secrets.is_empty() => {
-                    &format!("{}; check {}", class.words(), secrets.join(" and "))
-                }
-                _ => class.words(),
-            };
-            return failed(class.classification(), number, words);
+            let check = if class == CodeClass::Account && !secrets.is_empty() { "; check " } else { "" };
+            let secrets = if check.is_empty() { String::new() } else { secrets.join(" and ") };
+            return failed(classification, number, &format!("{words}{check}{secrets}"));
         }
         let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.

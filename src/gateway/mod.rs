@@ -65,6 +65,7 @@ pub use twilio::{
 
 /// All that a gateway needs. Adding one adds it here.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as gateways")]
 pub enum ProviderSettings {
     TwilioMessages(TwilioSettings),
     TwilioVoice(TwilioVoiceSettings),

@@ -10,8 +10,6 @@ use serde::Deserialize;
 
 use super::{HttpGatewaySettings, Owner};
 use crate::domain::{Channel, GatewayName};
-use crate::setting::values::Texts;
-use crate::setting::{As, Text};
 
 /// Files in the folder `recipes`.
 macro_rules! recipes {
@@ -50,13 +48,10 @@ recipes! {
 #[serde(default)]
 pub struct Recipe {
     /// What it sends through.
-    #[serde(with = "As::<Text>")]
     pub about: String,
     /// The documents that it follows.
-    #[serde(with = "As::<Texts>")]
     pub sources: Vec<String>,
     /// What could not be found in them, and what an account must be set to.
-    #[serde(with = "As::<Texts>")]
     pub notes: Vec<String>,
     /// What its users give: placeholders of these names are replaced.
     pub settings: BTreeMap<String, RecipeSetting>,
@@ -69,7 +64,6 @@ pub struct Recipe {
 #[serde(default)]
 pub struct RecipeSetting {
     /// What it is, and where it is found.
-    #[serde(with = "As::<Text>")]
     pub about: String,
     /// Its value if it is not given; other settings may be in it. Without it the setting is needed.
     pub default: Option<String>,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use schemars::JsonSchema;
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::Sha256;
@@ -21,8 +21,8 @@ use super::{HttpGatewaySettings, as_text, is_json_pointer};
 use crate::domain::AttemptId;
 use crate::gateway::provider::{code_in, id_in};
 use crate::gateway::{Callback, CallbackError, ErrorClass, GatewaySettingsError, Receipt, ReceiptStatus};
+use crate::setting::As;
 use crate::setting::values::Texts;
-use crate::setting::{As, Text};
 
 /// The path of reports, without the name of the gateway.
 const PATH: &str = "/callbacks/gateways/";
@@ -34,21 +34,16 @@ pub struct HttpReceipts {
     /// The provider's signature. Without it the key in the address of `{callback}` proves that a report is the provider's.
     pub signature: Option<HmacOf>,
     /// JSON pointer to a list of reports. Without it the body is one report.
-    #[serde(with = "As::<Option<Text>>")]
     pub items: Option<String>,
     /// JSON pointer to the attempt, which the request has as `{attempt}`. Without it the address names the attempt.
-    #[serde(with = "As::<Option<Text>>")]
     pub attempt: Option<String>,
     /// JSON pointer to the provider's id of the message.
-    #[serde(with = "As::<Text>")]
     pub message_id: String,
     /// JSON pointer to what became of the message.
-    #[serde(with = "As::<Text>")]
     pub state: String,
     /// Its values by what they mean: queued, sending, sent, answered, failed, delivered or read. Others are ignored.
-    pub states: BTreeMap<ReportedStatus, Statuses>,
+    pub states: BTreeMap<String, Statuses>,
     /// JSON pointers to the code of an error, in the classes of `errors`.
-    #[serde(with = "As::<Texts>")]
     pub code: Vec<String>,
 }
 
@@ -57,39 +52,18 @@ pub struct HttpReceipts {
 #[serde(transparent)]
 pub struct Statuses(#[serde(with = "As::<Texts>")] Vec<String>);
 
-/// What a state means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ReportedStatus {
-    Queued,
-    Sending,
-    Sent,
-    Answered,
-    Failed,
-    Delivered,
-    Read,
-}
-
-impl From<ReportedStatus> for ReceiptStatus {
-    fn from(status: ReportedStatus) -> Self {
-        match status {
-            ReportedStatus::Queued => Self::Queued,
-            ReportedStatus::Sending => Self::Sending,
-            ReportedStatus::Sent => Self::Sent,
-            ReportedStatus::Answered => Self::Answered,
-            ReportedStatus::Failed => Self::Failed,
-            ReportedStatus::Delivered => Self::Delivered,
-            ReportedStatus::Read => Self::Read,
-        }
-    }
-}
-
 impl HttpReceipts {
     pub(super) fn check(&self, of: &HttpGatewaySettings) -> Result<(), GatewaySettingsError> {
         let pointers =
             [&self.items, &self.attempt].into_iter().flatten().chain([&self.message_id, &self.state]);
         if !pointers.chain(&self.code).all(|pointer| is_json_pointer(pointer)) {
             return Err(of.owner.problem("receipts", "must have JSON pointers (RFC 6901) such as /data/id"));
+        }
+        if let Some(unknown) = self.states.keys().find(|name| status_named(name).is_none()) {
+            let known = ReceiptStatus::ALL.map(ReceiptStatus::as_str).join(", ");
+            return Err(of
+                .owner
+                .problem("receipts.states", format!("has {unknown:?}, and there are {known}")));
         }
         if self.signature.as_ref().is_some_and(|signature| key(of, &signature.key).is_none()) {
             return Err(of
@@ -110,9 +84,14 @@ impl HttpReceipts {
     }
 
     fn status_of(&self, text: &str) -> Option<ReceiptStatus> {
-        let found = self.states.iter().find(|(_, Statuses(texts))| texts.iter().any(|known| known == text));
-        found.map(|(status, _)| (*status).into())
+        let (name, _) =
+            self.states.iter().find(|(_, Statuses(texts))| texts.iter().any(|known| known == text))?;
+        status_named(name)
     }
+}
+
+fn status_named(name: &str) -> Option<ReceiptStatus> {
+    ReceiptStatus::ALL.into_iter().find(|status| status.as_str() == name)
 }
 
 /// The credential that a text such as `{token}` names.
@@ -132,7 +111,7 @@ pub(super) fn callback_address(settings: &HttpGatewaySettings, callback: &Callba
 
 /// A digest of the attempt under everything that the gateway is configured with.
 fn address_key(settings: &HttpGatewaySettings, attempt: AttemptId) -> Option<String> {
-    let secrets: Vec<&str> = settings.values.values().map(|value| value.expose_secret()).collect();
+    let secrets: Vec<&str> = settings.values.values().map(ExposeSecret::expose_secret).collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(secrets.join("\n").as_bytes()).ok()?;
     mac.update(format!("receipt {} {attempt}", settings.owner.gateway).as_bytes());
     mac.finalize().into_bytes().get(..16).map(base16ct::lower::encode_string)
@@ -213,7 +192,7 @@ fn receipt(
     let code = receipts.code.iter().find_map(|pointer| as_text(report.pointer(pointer)?));
     let failed = status == ReceiptStatus::Failed;
     let class = code.as_deref().and_then(|code| settings.errors.class_of(code));
-    let class = class.map_or(ErrorClass::Refused, |class| class.classification().class);
+    let class = class.map_or(ErrorClass::Refused, |class| class.meaning().0.class);
     let code =
         code.and_then(|code| code_in(&Value::from(code))).and_then(crate::gateway::provider::usable_code);
     Some(Receipt {

@@ -13,7 +13,6 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::BasicOf;
 use super::signing::Signer;
 use crate::clock::Clock;
 use crate::domain::Channel;
@@ -344,7 +343,9 @@ impl TemplateReader<'_> {
     /// The value of a credential, or of `{basic}`; `None` for another name. A value that is not configured is an error,
     /// which names the variable to set.
     fn secret(&self, name: &str, setting: &str) -> Option<Result<Zeroizing<String>>> {
-        let HttpGatewaySettings { owner, values, basic: BasicOf([user, password]), .. } = self.settings;
+        let HttpGatewaySettings { owner, values, basic, .. } = self.settings;
+        let basic = basic.as_ref().map(|[user, password]| [user.as_str(), password]);
+        let [user, password] = basic.unwrap_or(["username", "password"]);
         let needed = |credential: &str| {
             let given = values.get(credential).map(ExposeSecret::expose_secret);
             let given = given.filter(|value| !value.is_empty() || owner.is_optional(credential));

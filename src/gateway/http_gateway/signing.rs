@@ -169,7 +169,7 @@ fn canonical_request(
     }
     lines.sort();
     let names = lines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
-    let lines: String = lines.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let lines: String = lines.iter().flat_map(|(name, value)| [name.as_str(), ":", value, "\n"]).collect();
     let query = url.query().unwrap_or_default();
     let canonical = format!("{method}\n{}\n{query}\n{lines}\n{names}\n{}", url.path(), sha256_hex(body));
     Some((names, canonical))

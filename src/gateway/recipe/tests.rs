@@ -1,6 +1,7 @@
 //! Each recipe against a double that answers as the provider documents: `recipes/tests`.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,8 @@ fn recipes_md_says_what_the_recipes_say() {
         let channels: Vec<&str> = recipe.channels().iter().map(|channel| channel.as_str()).collect();
         let yes = |is: bool| if is { "yes" } else { "no" };
         let (receipts, account) = (recipe.gateway.receipts.is_some(), recipe.gateway.account.is_some());
-        made += &format!(
+        let _ = write!(
+            made,
             "\n## {name}\n\n{}. Channels: {}. Receipts: {}. Asked by `onceward doctor`: {}.\n\n| setting | what | default \
              |\n|---|---|---|\n",
             recipe.about,
@@ -169,7 +171,7 @@ fn recipes_md_says_what_the_recipes_say() {
                 Some("") => "none".to_owned(),
                 Some(default) => format!("`{default}`"),
             };
-            made += &format!("| `{setting}` | {about}{secret} | {default} |\n");
+            let _ = writeln!(made, "| `{setting}` | {about}{secret} | {default} |");
         }
         let notes = recipe.notes.iter().map(|note| format!("* {note}\n"));
         let sources = recipe.sources.iter().map(|source| format!("* <{source}>\n"));
@@ -243,14 +245,14 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
         let received = double.request().await;
         for report in &case.documented.receipts {
             let (headers, body) = case.signed(report);
-            let address = case.address(&received, &double);
+            let address = address_in(&received);
             let read = callbacks_of(&case, &double).read(&address, &headers, body.as_bytes());
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
             let [Receipt { attempt, message_id, status, code, class }] = read.as_slice() else {
                 panic!("{}: {read:?} of {body}", case.name);
             };
             assert_eq!(*attempt, message("").attempt, "{}", case.name);
-            assert_eq!(*message_id, case.filled(&report.id), "{}", case.name);
+            assert_eq!(*message_id, filled(&report.id), "{}", case.name);
             assert_eq!(status.as_str(), report.receipt, "{}", case.name);
             assert_eq!(*code, report.code, "{}", case.name);
             let failed = (report.receipt == "failed").then(|| "Refused".to_owned());
@@ -345,10 +347,6 @@ impl Case {
         OutgoingMessage { callback, channel, valid_for: Duration::from_millis(25_900), ..message }
     }
 
-    fn filled(&self, text: &str) -> String {
-        text.replace("{attempt}", &message("").attempt.to_string())
-    }
-
     /// Whether a value is the documented one. An address of this server is replaced first.
     fn is_as_documented(&self, received: &Received) {
         let Request { target, form, json, .. } = &self.documented.request;
@@ -358,12 +356,12 @@ impl Case {
             let found: BTreeMap<String, String> = received.form().into_iter().collect();
             let found = found.into_iter().map(|(name, value)| (name, without_address(&value))).collect();
             let expected: BTreeMap<String, String> =
-                form.iter().map(|(name, value)| (name.clone(), self.filled(value))).collect();
+                form.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
             assert_eq!(expected, found, "{}", self.name);
         }
         if let Some(json) = json {
             let found: Value = serde_json::from_str(&without_address(&received.body)).expect("JSON");
-            let expected: Value = serde_json::from_str(&self.filled(&json.to_string())).expect("JSON");
+            let expected: Value = serde_json::from_str(&filled(&json.to_string())).expect("JSON");
             assert_eq!(expected, found, "{}", self.name);
         }
     }
@@ -382,17 +380,9 @@ impl Case {
         }
     }
 
-    /// The path and the query at which the provider reports: those of the request, or the one for all messages.
-    fn address(&self, received: &Received, _: &Double) -> String {
-        let text =
-            received.form().into_iter().map(|(_, value)| value + "\"").collect::<String>() + &received.body;
-        let address = text.split(PUBLIC_URL).nth(1).and_then(|behind| behind.split('"').next());
-        address.unwrap_or("/callbacks/gateways/acme").to_owned()
-    }
-
     fn signed(&self, report: &Report) -> (HeaderMap, String) {
         let body = match (&report.json, &report.form) {
-            (Some(json), None) => self.filled(&json.to_string()),
+            (Some(json), None) => filled(&json.to_string()),
             (None, Some(form)) => {
                 url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
             }
@@ -408,6 +398,18 @@ impl Case {
         };
         (headers.into_iter().map(header).collect(), body)
     }
+}
+
+fn filled(text: &str) -> String {
+    text.replace("{attempt}", &message("").attempt.to_string())
+}
+
+/// The path and the query at which the provider reports: those of the request, or the one for all messages.
+fn address_in(received: &Received) -> String {
+    let text =
+        received.form().into_iter().map(|(_, value)| value + "\"").collect::<String>() + &received.body;
+    let address = text.split(PUBLIC_URL).nth(1).and_then(|behind| behind.split('"').next());
+    address.unwrap_or("/callbacks/gateways/acme").to_owned()
 }
 
 /// A text with `{callback}` in the place of an address of this server.
@@ -432,12 +434,12 @@ impl Aws {
         }
         let time = received.header("x-amz-date").expect("a time");
         assert_eq!(time, "20261123T120000Z");
-        let mut canonical = format!("POST\n/\n\n");
+        let mut canonical = "POST\n/\n\n".to_owned();
         for name in names.split(';') {
-            canonical += &format!("{name}:{}\n", received.header(name).expect("a header"));
+            canonical.extend([name, ":", received.header(name).expect("a header"), "\n"]);
         }
         let hash = |text: &str| base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()));
-        canonical += &format!("\n{names}\n{}", hash(&received.body));
+        canonical.extend(["\n", names, "\n", &hash(&received.body)]);
         let Self { region, service, key_id, secret } = self;
         let scope = format!("20261123/{region}/{service}/aws4_request");
         let day = hmac(format!("AWS4{secret}").as_bytes(), "20261123");

@@ -14,7 +14,7 @@ pub struct RecipeApi;
 
 /// The address of a message's receipts: the path and the query.
 pub fn callback_in(received: &Received) -> String {
-    let fields: String = received.form.values().map(|value| format!("{value}\"")).collect();
+    let fields: String = received.form.values().flat_map(|value| [value.as_str(), "\""]).collect();
     let text = fields + &String::from_utf8_lossy(&received.body);
     let behind = text.split(PUBLIC_URL).nth(1).and_then(|behind| behind.split('"').next());
     behind.expect("an address for receipts").to_owned()

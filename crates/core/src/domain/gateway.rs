@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-use serde::de::Error as _;
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Names one gateway. There is at most one of each. Records contain the position of a built-in one in this order, and the
@@ -96,54 +96,53 @@ impl fmt::Display for GatewayName {
     }
 }
 
-/// The form of a name in records.
-#[derive(Serialize, Deserialize)]
-enum StoredName<'a> {
-    Simulator,
-    TwilioMessages,
-    TwilioVoice,
-    TwilioVerify,
-    Sinch,
-    Mada,
-    Http,
-    Named(#[serde(borrow)] Cow<'a, str>),
-}
-
 impl Serialize for GatewayName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {
             return to.serialize_str(self.as_str());
         }
-        let stored = match self {
-            Self::Simulator => StoredName::Simulator,
-            Self::TwilioMessages => StoredName::TwilioMessages,
-            Self::TwilioVoice => StoredName::TwilioVoice,
-            Self::TwilioVerify => StoredName::TwilioVerify,
-            Self::Sinch => StoredName::Sinch,
-            Self::Mada => StoredName::Mada,
-            Self::Http => StoredName::Http,
-            Self::Named(_) => StoredName::Named(Cow::Borrowed(self.as_str())),
-        };
-        stored.serialize(to)
+        match (0..).zip(Self::ALL).find(|(_, known)| known == self) {
+            Some((position, _)) => to.serialize_u32(position),
+            None => (NAMED_POSITION, self.as_str()).serialize(to),
+        }
     }
 }
 
+/// The position of names that are not built in. The name follows it.
+const NAMED_POSITION: u32 = 7;
+
 impl<'de> Deserialize<'de> for GatewayName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let named = |name: &str| Self::of(name).ok_or_else(|| D::Error::custom("this names no gateway"));
-        if from.is_human_readable() {
-            return named(&Cow::<str>::deserialize(from)?);
+        struct Stored;
+
+        impl<'de> Visitor<'de> for Stored {
+            type Value = GatewayName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a gateway")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<GatewayName, E> {
+                GatewayName::of(name).ok_or_else(|| E::custom("this names no gateway"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<GatewayName, A::Error> {
+                let position = parts.next_element::<u32>()?.unwrap_or(u32::MAX);
+                if position == NAMED_POSITION {
+                    let name: Option<Cow<'de, str>> = parts.next_element()?;
+                    return self.visit_str(&name.unwrap_or_default());
+                }
+                let known =
+                    usize::try_from(position).ok().and_then(|position| GatewayName::ALL.get(position));
+                known.copied().ok_or_else(|| A::Error::custom("there is no such gateway"))
+            }
         }
-        Ok(match StoredName::deserialize(from)? {
-            StoredName::Simulator => Self::Simulator,
-            StoredName::TwilioMessages => Self::TwilioMessages,
-            StoredName::TwilioVoice => Self::TwilioVoice,
-            StoredName::TwilioVerify => Self::TwilioVerify,
-            StoredName::Sinch => Self::Sinch,
-            StoredName::Mada => Self::Mada,
-            StoredName::Http => Self::Http,
-            StoredName::Named(name) => named(&name)?,
-        })
+
+        if from.is_human_readable() {
+            from.deserialize_str(Stored)
+        } else {
+            from.deserialize_tuple(2, Stored)
+        }
     }
 }
 
