@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
+use crate::shard::{Durability, Id, LogPart, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -174,6 +174,15 @@ impl Actor {
         }
     }
 
+    /// Whether this is its kind, its id or its name.
+    fn is(&self, text: &str) -> bool {
+        let has_id = || match self {
+            Self::User { uid, .. } => uid.to_string() == text,
+            actor => actor.key().is_some_and(|sid| sid.to_string() == text),
+        };
+        self.kind() == text || self.name() == Some(text) || has_id()
+    }
+
     pub const fn key(&self) -> Option<Sid> {
         match self {
             Self::Key { sid, .. } => Some(*sid),
@@ -201,8 +210,14 @@ pub struct AuditQuery {
     pub since: Timestamp,
     /// Only those before this moment.
     pub until: Option<Timestamp>,
+    /// Only those with this action.
+    pub action: Option<Action>,
+    /// Only those by this kind of actor, or by this id or name.
+    pub actor: Option<String>,
     pub skip: usize,
     pub limit: usize,
+    /// The most entries that are read; `None` for all.
+    pub read: Option<usize>,
 }
 
 impl AuditQuery {
@@ -210,6 +225,8 @@ impl AuditQuery {
         self.service.is_none_or(|service| entry.change.service == Some(service))
             && entry.at >= self.since
             && self.until.is_none_or(|until| entry.at < until)
+            && self.action.is_none_or(|action| entry.change.action == action)
+            && self.actor.as_ref().is_none_or(|actor| entry.actor.is(actor))
     }
 }
 
@@ -230,14 +247,13 @@ impl LogRecord for AuditEntry {
 }
 
 impl AuditLog {
-    /// The entries that fit, the newest first, and whether more follow.
+    /// The entries that fit, the newest first.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn entries(&self, query: &AuditQuery) -> Result<(Vec<AuditEntry>, bool), Refusal> {
-        let AuditQuery { since, until, skip, limit, .. } = *query;
-        let fits = |entry: &AuditEntry| query.fits(entry);
-        let (found, is_more) = self.list(LogRange { since, until, fits, skip, limit }).await?;
-        Ok((found.into_iter().map(|(_, entry)| entry).collect(), is_more))
+    pub async fn entries(&self, query: &AuditQuery) -> Result<LogPart<AuditEntry>, Refusal> {
+        let AuditQuery { since, until, skip, limit, read, .. } = *query;
+        let (fits, read) = (|entry: &AuditEntry| query.fits(entry), read.unwrap_or(usize::MAX));
+        self.list(LogRange { since, until, fits, skip, limit, read }).await
     }
 }

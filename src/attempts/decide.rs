@@ -4,7 +4,7 @@ use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatu
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Failure, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
-use crate::gateway::Receipt;
+use crate::gateway::{Receipt, ReceiptStatus};
 use crate::guard::Ticket;
 use crate::shard::{Durability, Id, Transaction};
 
@@ -13,6 +13,15 @@ pub struct AttemptLogWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
     key: AttemptLogKey,
     settings: AttemptLogSettings,
+}
+
+/// What a check finds in the record of its verification.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Checked {
+    /// The gateway that accepted the last message.
+    pub accepted_by: Option<GatewayName>,
+    /// Whether it is the first check, or an approval without one.
+    pub is_first: bool,
 }
 
 impl<'a, 'b> AttemptLogWriter<'a, 'b> {
@@ -78,13 +87,14 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         held.filter(|_| plan_changed)
     }
 
-    /// Records a check, or an approval by the caller. Returns the gateway that accepted the last message.
-    pub fn check(&mut self, status: VerifyStatus) -> Option<GatewayName> {
+    /// Records a check, or an approval by the caller.
+    pub fn check(&mut self, status: VerifyStatus) -> Option<Checked> {
         let mut log = self.log()?;
+        let is_first = log.verify == VerifyStatus::New;
         let plan_changed = log.check(status, self.view.now());
         self.put(&log, plan_changed);
         let mut sent = log.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
-        sent.next().map(|row| row.gateway)
+        Some(Checked { accepted_by: sent.next().map(|row| row.gateway), is_first })
     }
 
     /// Returns the plan if it is due.
@@ -112,14 +122,17 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     }
 
     /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
-    /// record if the report changed it.
-    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
+    /// record if the report changed it, and whether it is the first to say that the message arrived.
+    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<(AttemptLog, bool)>) {
         let Some(mut log) = self.log() else { return (ReceiptOutcome::Unknown, None) };
+        let row = log.rows.iter().find(|row| row.number == receipt.attempt.attempt);
+        let had_arrived = row.and_then(|row| row.receipt) >= Some(ReceiptStatus::Delivered);
         let outcome = log.receive(receipt, self.view.now());
         match outcome {
             ReceiptOutcome::Recorded(_) => {
                 self.view.put(self.key.id(), Some(&log), Durability::Durable);
-                (outcome, Some(log))
+                let has_arrived = !had_arrived && receipt.status >= ReceiptStatus::Delivered;
+                (outcome, Some((log, has_arrived)))
             }
             ReceiptOutcome::Known | ReceiptOutcome::Early | ReceiptOutcome::Unknown => (outcome, None),
         }

@@ -14,14 +14,15 @@ pub(crate) mod tests;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::index::Plans;
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage};
+use crate::shard::{LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage};
 
-pub use self::decide::AttemptLogWriter;
+pub use self::decide::{AttemptLogWriter, Checked};
 pub use self::index::Due;
 pub use self::list::{ListedAttempt, SendQuery, Totals, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
@@ -53,6 +54,9 @@ impl AttemptScope {
         query.service.map_or(Self::All, |service| Self::Services(vec![service]))
     }
 }
+
+/// Longer than a verification takes from its first message to its last: a code lives an hour at most.
+const LONGEST_VERIFICATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where the record under a key is.
 fn record_key(key: AttemptLogKey) -> RecordKey {
@@ -88,19 +92,20 @@ impl Attempts {
         self.router.get(record_key(key)).await
     }
 
-    /// Passes the attempts of `scope` to `visit` page by page. The verification with the newest attempt comes first. No
-    /// attempt on a later page is newer than the timestamp. Dropping the future ends the work.
+    /// Passes the attempts of `scope` to `visit` page by page, and the number of verifications that they are of. The
+    /// verification with the newest attempt comes first, from the last one before `until` on. No attempt on a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     async fn for_each_page(
         &self,
         scope: &AttemptScope,
-        mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, Timestamp) -> ControlFlow<()>,
+        until: Option<Timestamp>,
+        mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, usize, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         if let AttemptScope::Verification(service, name) = *scope {
             let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-            let _ = visit(&mut self.read(keys).await?, Timestamp::EPOCH);
+            let _ = visit(&mut self.read(keys).await?, 1, Timestamp::EPOCH);
             return Ok(());
         }
         let services = match scope {
@@ -108,11 +113,12 @@ impl Attempts {
             AttemptScope::All | AttemptScope::Verification(..) => None,
         };
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
+            let count = records.len();
             let attempts =
                 records.into_iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
-            visit(&mut attempts.into_iter(), latest_to_come)
+            visit(&mut attempts.into_iter(), count, latest_to_come)
         };
-        self.log.for_each_page(services, page).await
+        self.log.for_each_page(services, until, page).await
     }
 
     /// The attempts of the records under these keys. The shards only copy the records.
@@ -147,11 +153,11 @@ impl Attempts {
         since: Timestamp,
         mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
-        let each = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
+        let each = |attempts: &mut dyn Iterator<Item = ListedAttempt>, _, latest_to_come: Timestamp| {
             attempts.for_each(&mut visit);
             if latest_to_come < since { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(scope, each).await
+        self.for_each_page(scope, None, each).await
     }
 
     /// The newest attempts of `scope` at or after `since` that `fits` accepts, at most `most`, the newest first. Reads
@@ -166,16 +172,41 @@ impl Attempts {
         fits: impl Fn(&ListedAttempt) -> bool,
         most: usize,
     ) -> Result<Vec<ListedAttempt>, Refusal> {
-        let mut rows: Vec<ListedAttempt> = Vec::new();
-        let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
-            rows.extend(attempts.filter(&fits));
-            list::keep_newest(&mut rows, most);
+        Ok(self.newest_read(scope, (since, None), fits, most, usize::MAX).await?.records)
+    }
+
+    /// The same from `since` until before `until`, of the newest `read` verifications there, up to a page more. A
+    /// verification whose last message came [`LONGEST_VERIFICATION`] after `until` may be missing.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn newest_read(
+        &self,
+        scope: &AttemptScope,
+        (since, until): (Timestamp, Option<Timestamp>),
+        fits: impl Fn(&ListedAttempt) -> bool,
+        most: usize,
+        read: usize,
+    ) -> Result<LogPart<ListedAttempt>, Refusal> {
+        let mut records: Vec<ListedAttempt> = Vec::new();
+        let (mut left, mut stopped) = (read, None);
+        let in_time =
+            |row: &ListedAttempt| row.attempt.at >= since && until.is_none_or(|until| row.attempt.at < until);
+        let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, count, latest_to_come: Timestamp| {
+            left = left.saturating_sub(count);
+            records.extend(attempts.filter(|row| in_time(row) && fits(row)));
+            list::keep_newest(&mut records, most);
             let is_complete =
-                rows.len() == most && rows.last().is_none_or(|row| row.attempt.at > latest_to_come);
-            if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
+                records.len() == most && records.last().is_none_or(|row| row.attempt.at > latest_to_come);
+            if is_complete || latest_to_come < since {
+                return Break(());
+            }
+            stopped = (left == 0).then_some(latest_to_come);
+            if left == 0 { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(scope, take).await?;
-        Ok(rows)
+        let from = until.map(|until| until.plus(LONGEST_VERIFICATION));
+        self.for_each_page(scope, from, take).await?;
+        Ok(LogPart { records, has_more: false, stopped })
     }
 
     /// The newest attempts that a query asks for.

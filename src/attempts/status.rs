@@ -51,7 +51,7 @@ impl StatusFilter {
     }
 
     /// Whether a row has this status.
-    pub(super) fn fits(self, row: &ListedAttempt) -> bool {
+    pub fn fits(self, row: &ListedAttempt) -> bool {
         Column::ALL.into_iter().filter(|c| self.column.is_none_or(|only| only == *c)).any(|column| {
             let name = match column {
                 Column::Send => Some(row.attempt.status.as_str()),

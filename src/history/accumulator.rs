@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::{Counts, Failures, Group, Resolution, Series};
+use super::record::{Counts, Delays, Failures, Group, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
 use crate::domain::{Channel, GatewayName, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
-    FactConsumer, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    DeliveredFacts, FactConsumer, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts,
+    VerificationStep,
 };
 
 /// Series that wait. Facts of further ones are not counted.
@@ -77,6 +78,7 @@ impl FactConsumer for Accumulator {
         let VerificationFacts { recipient, channel, gateway, step } = *facts;
         let counts = match step {
             VerificationStep::Begun => Counts { begun: 1, ..Counts::default() },
+            VerificationStep::Tried => Counts { tried: 1, ..Counts::default() },
             VerificationStep::Approved => Counts { verified: 1, ..Counts::default() },
             VerificationStep::Canceled => return,
         };
@@ -101,6 +103,11 @@ impl FactConsumer for Accumulator {
 
     fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
         self.count(recipient, channel, None, Counts { guarded: 1, ..Counts::default() });
+    }
+
+    fn delivered(&self, facts: &DeliveredFacts) {
+        let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
+        self.count(facts.recipient, facts.channel, Some(facts.gateway), counts);
     }
 
     fn failed_attempt(&self, facts: &FailedAttemptFacts) {

@@ -20,12 +20,12 @@ use tokio::sync::{Mutex, oneshot, watch};
 use self::accumulator::{Accumulator, Pending};
 use crate::clock::Clock;
 use crate::config::{Prices, Pricing};
-use crate::domain::{ServerKey, Timestamp};
+use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
 
-pub use self::record::{Counts, Failures, Group, Resolution, Row, Series};
+pub use self::record::{Counts, Delays, Failures, Group, Resolution, Row, Series};
 
 /// Interval between additions to the records. A crash loses at most this.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -97,6 +97,11 @@ impl History {
     /// The currency of the estimated cost, by its three letters.
     pub fn currency(&self) -> &str {
         &self.inner.currency
+    }
+
+    /// The estimated price of a message, in millionths of the currency.
+    pub fn price(&self, country: Option<Region>, channel: Channel) -> u64 {
+        self.inner.prices.get_or_init(Prices::default).of(country, channel)
     }
 
     /// The number of facts since the start.

@@ -87,10 +87,16 @@ pub struct Group {
 pub struct Counts {
     /// Verifications whose first message was permitted.
     pub begun: u64,
+    /// Verifications of which a code was checked, or which were approved without one.
+    #[serde(default)]
+    pub tried: u64,
     /// Verifications that were approved.
     pub verified: u64,
     /// Messages that a gateway accepted.
     pub accepted: u64,
+    /// Messages that arrived, by the time that they took.
+    #[serde(default)]
+    pub delivery: Delays,
     /// Messages that no gateway accepted.
     pub failed: Failures,
     /// Attempts that the gateway did not accept, whether another gateway accepted the message or not.
@@ -101,6 +107,46 @@ pub struct Counts {
     /// Messages that the pumping guard refused, and their estimated price.
     pub guarded: u64,
     pub saved_micros: u64,
+}
+
+/// Bounds of the times that messages took to arrive, in seconds. Longer ones are in a last class.
+const BOUNDS: [u64; 7] = [2, 4, 8, 16, 32, 64, 128];
+
+/// Messages that arrived, by the time from the gateway's answer until the provider's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Delays([u32; BOUNDS.len() + 1]);
+
+impl Delays {
+    pub fn of(took: Duration) -> Self {
+        let mut counts = Self::default();
+        let class = BOUNDS.partition_point(|bound| Duration::from_secs(*bound) < took);
+        counts.0[class] = 1;
+        counts
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// The bound in seconds that so many percent of the messages keep; `None` for a longer time than the last bound.
+    pub fn within(&self, percent: u64) -> Option<u64> {
+        let wanted = (self.total() * percent).div_ceil(100);
+        let mut so_far = 0;
+        let mut classes = self.0.iter().zip(BOUNDS);
+        classes.find_map(|(count, bound)| {
+            so_far += u64::from(*count);
+            (so_far >= wanted).then_some(bound)
+        })
+    }
+}
+
+impl AddAssign for Delays {
+    fn add_assign(&mut self, other: Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count = count.saturating_add(more);
+        }
+    }
 }
 
 /// Failures by the class of the error; those of messages by the last one.
@@ -137,9 +183,21 @@ impl AddAssign for Failures {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros, guarded, saved_micros } =
-            other;
+        let Self {
+            begun,
+            tried,
+            verified,
+            accepted,
+            delivery,
+            failed,
+            failed_attempts,
+            cost_micros,
+            guarded,
+            saved_micros,
+        } = other;
         self.begun += begun;
+        self.tried += tried;
+        self.delivery += delivery;
         self.verified += verified;
         self.accepted += accepted;
         self.failed += failed;

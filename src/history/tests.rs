@@ -13,7 +13,7 @@ use crate::config;
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId};
 use crate::gateway::ErrorClass;
 use crate::metrics::{
-    FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    DeliveredFacts, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
@@ -88,6 +88,23 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
     assert_eq!(totals(&rows, by), expected);
     let by_country = totals(&rows, |series| series.group.country);
     assert_eq!(by_country[&Region::parse("DE")].accepted, 2);
+}
+
+#[tokio::test]
+async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
+    let world = World::new().await;
+    for seconds in [1, 2, 3, 9, 500] {
+        let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
+        let took = Duration::from_secs(seconds);
+        world.shards.metrics().delivered(&DeliveredFacts { recipient, channel, gateway, took });
+    }
+    world.step(GERMANY, Some(GatewayName::Sinch), VerificationStep::Tried);
+    let rows = world.rows(Resolution::Day).await;
+    let Counts { tried, delivery, .. } = rows[0].counts;
+    assert_eq!((rows.len(), tried, delivery.total()), (1, 1, 5));
+    let within = [1, 40, 50, 80, 81, 95].map(|percent| delivery.within(percent));
+    assert_eq!(within, [Some(2), Some(2), Some(4), Some(16), None, None]);
+    assert_eq!(Delays::default().within(50), Some(2), "of none");
 }
 
 #[tokio::test]

@@ -1,10 +1,16 @@
 //! A response before hyper gets it: status, JSON and the headers that differ; and the errors of every route, in one table.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::HeaderMap;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -189,6 +195,34 @@ impl Response {
     pub fn because(mut self, reason: NotServed) -> Self {
         self.not_served = Some(reason);
         self
+    }
+}
+
+/// A response that depends on no request, plain and compressed.
+pub struct Fixed([Response; 2]);
+
+impl Fixed {
+    pub fn new(mut plain: Response) -> Self {
+        plain.headers.push((VARY, HeaderValue::from_static("accept-encoding")));
+        let mut gzip = plain.clone();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        // A writer into memory does not fail.
+        if encoder.write_all(&plain.body).is_ok() {
+            gzip.body = encoder.finish().unwrap_or_default().into();
+            gzip.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+        }
+        Self([plain, gzip])
+    }
+
+    /// In the form that the client accepts.
+    pub fn answer(&self, headers: &HeaderMap) -> Response {
+        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let takes_gzip = values.flat_map(|value| value.split(',')).any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let weight = weight.trim().strip_prefix("q=").map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+            name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
+        });
+        self.0[usize::from(takes_gzip)].clone()
     }
 }
 
@@ -458,7 +492,21 @@ impl From<serde_json::Error> for BadBody {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn a_compressed_answer_is_the_plain_one() {
+        let text = "onceward ".repeat(1_000);
+        let fixed = Fixed::new(Response::page("text/plain", &[], text.clone()));
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"))]);
+        let mut unpacked = String::new();
+        let answer = fixed.answer(&headers);
+        flate2::read::GzDecoder::new(&*answer.body).read_to_string(&mut unpacked).expect("gzip");
+        assert!(unpacked == text && answer.body.len() < 200);
+        assert!(fixed.answer(&HeaderMap::new()).body == text);
+    }
 
     #[test]
     fn an_envelope_has_code_message_and_data_in_this_order() {

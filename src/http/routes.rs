@@ -607,6 +607,18 @@ static PAGES: ApiGroup = ApiGroup {
             Route::page(Get, "/admin/guard", waits!(admin::answer, AdminPage::Guard)),
             Route::page(Post, "/admin/guard", waits!(admin::answer, AdminPage::Guard)),
             Route::page(Get, "/admin/audit", waits!(admin::answer, AdminPage::Audit)),
+            Route::page(Get, "/admin/messages", waits!(admin::answer, AdminPage::Messages)),
+            Route::page(Post, "/admin/messages", waits!(admin::answer, AdminPage::Messages)),
+            Route::page(Get, "/admin/webhooks", waits!(admin::answer, AdminPage::Webhooks)),
+            Route::page(Post, "/admin/webhooks", waits!(admin::answer, AdminPage::Webhooks)),
+            Route::page(Get, "/admin/webhooks/{Sid}", waits!(admin::answer, AdminPage::Webhook)),
+            Route::page(Post, "/admin/webhooks/{Sid}", waits!(admin::answer, AdminPage::Webhook)),
+            Route::page(Get, "/admin/services", waits!(admin::answer, AdminPage::Services)),
+            Route::page(Post, "/admin/services", waits!(admin::answer, AdminPage::Services)),
+            Route::page(Get, "/admin/services/{Sid}", waits!(admin::answer, AdminPage::Service)),
+            Route::page(Post, "/admin/services/{Sid}", waits!(admin::answer, AdminPage::Service)),
+            Route::page(Get, "/admin/keys", waits!(admin::answer, AdminPage::Keys)),
+            Route::page(Post, "/admin/keys", waits!(admin::answer, AdminPage::Keys)),
         ],
     )
 };

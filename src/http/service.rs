@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,7 +37,7 @@ use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, Nod
 use super::long_answers::LongAnswerPermit;
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, ErrorFormat, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
+use super::response::{BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
 use super::route::{Access, Handler, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -572,8 +572,10 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-pub fn description(_: &Call<'_>) -> Result<Response, Problem> {
-    Ok(Response::json_text(StatusCode::OK, openapi::text()))
+pub fn description(call: &Call<'_>) -> Result<Response, Problem> {
+    static DESCRIPTION: LazyLock<Fixed> =
+        LazyLock::new(|| Fixed::new(Response::json_text(StatusCode::OK, openapi::text())));
+    Ok(DESCRIPTION.answer(&call.head.headers))
 }
 
 /// The names of the fields are part of the response, also those of the types below.

@@ -23,7 +23,7 @@ pub struct VerificationFacts {
     pub recipient: Recipient,
     /// The channel of its last message.
     pub channel: Channel,
-    /// The gateway that accepted the last message of an approved one, if it is known.
+    /// The gateway that accepted the last message of one that was tried or approved, if it is known.
     pub gateway: Option<GatewayName>,
     pub step: VerificationStep,
 }
@@ -32,6 +32,8 @@ pub struct VerificationFacts {
 pub enum VerificationStep {
     /// Counted when its first send ends, unless a spent budget refused it.
     Begun,
+    /// Its first code was checked, or a client approved it without one. Only with a record of its messages.
+    Tried,
     /// By a right code, or by a client that verified the person in another way.
     Approved,
     Canceled,
@@ -84,6 +86,16 @@ pub struct FailedAttemptFacts {
     pub error: ErrorClass,
 }
 
+/// A message that arrived, by the report of its provider.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveredFacts {
+    pub recipient: Recipient,
+    pub channel: Channel,
+    pub gateway: GatewayName,
+    /// The time from the gateway's answer until the report.
+    pub took: Duration,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct CheckFacts {
     pub recipient: Recipient,
@@ -97,6 +109,9 @@ pub trait FactConsumer: Send + Sync {
     fn verification(&self, facts: &VerificationFacts);
     fn send(&self, facts: &SendFacts);
     fn failed_attempt(&self, facts: &FailedAttemptFacts);
+    fn delivered(&self, facts: &DeliveredFacts) {
+        let _ = facts;
+    }
     /// A message that the pumping guard let pass was certainly not sent. The ticket says what it took.
     fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
         let _ = (recipient, ticket);

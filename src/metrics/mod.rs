@@ -35,9 +35,9 @@ pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, FactConsumer, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayFacts,
-    GatewayOperation, NodeState, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
-    WebhookEnd,
+    CheckFacts, CommitFacts, DeliveredFacts, FactConsumer, FailedAttemptFacts, ForwardEnd, GatewayEnd,
+    GatewayFacts, GatewayOperation, NodeState, Recipient, SendEnd, SendFacts, VerificationFacts,
+    VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -195,6 +195,7 @@ impl Metrics {
         }
         let family = match step {
             VerificationStep::Begun => &self.families.begun,
+            VerificationStep::Tried => return,
             VerificationStep::Approved => &self.families.approved,
             VerificationStep::Canceled => &self.families.canceled,
         };
@@ -212,6 +213,11 @@ impl Metrics {
     /// For the further consumers: [`gateway`](Self::gateway) counts requests.
     pub fn failed_attempt(&self, facts: &FailedAttemptFacts) {
         self.pass_on(|consumer| consumer.failed_attempt(facts));
+    }
+
+    /// For the further consumers.
+    pub fn delivered(&self, facts: &DeliveredFacts) {
+        self.pass_on(|consumer| consumer.delivered(facts));
     }
 
     /// A message that the pumping guard let pass was certainly not sent.

@@ -267,15 +267,18 @@ impl Verifier {
         let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
             let Some(sent) = of_number.take(view) else { return Ok(None) };
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
-            let gateway = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
-            Ok::<_, Refusal>(Some((sent.channel, gateway)))
+            let checked = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
+            Ok::<_, Refusal>(Some((sent.channel, checked.unwrap_or_default())))
         });
-        let Some((channel, gateway)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
+        let Some((channel, checked)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
             return Ok(false);
         };
         let NumberKey { service, number, is_test } = key;
-        let (recipient, step) = (Recipient { service, number, is_test }, VerificationStep::Approved);
-        self.deps.metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
+        let (recipient, gateway) = (Recipient { service, number, is_test }, checked.accepted_by);
+        let tried = checked.is_first.then_some(VerificationStep::Tried);
+        for step in tried.into_iter().chain([VerificationStep::Approved]) {
+            self.deps.metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
+        }
         let now = self.now();
         self.note_use(service, move |known| {
             known.outcome = known.outcome.filter(|at| now.since(*at) <= WRITTEN_EVERY).or(Some(now));

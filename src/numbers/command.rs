@@ -16,7 +16,7 @@ use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
 use super::table::NumberCapacity;
-use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
+use crate::attempts::{AttemptLog, AttemptLogWriter, Checked, EndedSend, VerifyStatus};
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
@@ -149,8 +149,8 @@ pub struct NumberCommand {
     key_reservation: Option<Reservation>,
     /// The number of the first attempt of the send that is permitted.
     first_attempt: u8,
-    /// The gateway that accepted the last message of the verification that was checked or approved.
-    pub(super) accepted_by: Option<GatewayName>,
+    /// The check or the approval, for the verification's record.
+    pub(super) checked: Checked,
     /// Of planned messages that were dropped and for which none has left: the guard gets this back.
     pub(super) gives_back: Vec<Ticket>,
     /// The client's request, if it is traced.
@@ -171,7 +171,7 @@ impl NumberCommand {
             reservation: None,
             key_reservation: None,
             first_attempt: 0,
-            accepted_by: None,
+            checked: Checked::default(),
             gives_back: Vec::new(),
             cause: None,
             span: None,
@@ -283,7 +283,7 @@ impl Command for NumberCommand {
             reservation,
             key_reservation,
             first_attempt,
-            accepted_by,
+            checked,
             gives_back,
             cause,
             span: _,
@@ -331,7 +331,7 @@ impl Command for NumberCommand {
         let before = state.at(&policy, now).verification();
         match write_attempts(view, deps, *key, kind, before.as_ref()) {
             Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
-            Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
+            Some(LogFact::Checked(found)) => *checked = found,
             Some(LogFact::ReplacedPlan(ticket)) => gives_back.push(ticket),
             None => {}
         }
@@ -455,8 +455,7 @@ pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogK
 enum LogFact {
     /// The number of a permitted send's first attempt.
     FirstAttempt(u8),
-    /// The gateway that accepted the last message of a verification that was checked.
-    AcceptedBy(GatewayName),
+    Checked(Checked),
     /// The send takes the place of a planned message for which none has left. The guard gets this back.
     ReplacedPlan(Ticket),
 }
@@ -503,7 +502,7 @@ fn write_attempts(
         | CommandKind::SettleCheck(_)
         | CommandKind::End(_) => return None,
     };
-    AttemptLogWriter::new(view, key(&salt?), deps.attempt_log).check(status).map(LogFact::AcceptedBy)
+    AttemptLogWriter::new(view, key(&salt?), deps.attempt_log).check(status).map(LogFact::Checked)
 }
 
 /// Builds the event of a decision from the verification before and after it.

@@ -15,14 +15,14 @@ use crate::metrics::{
 
 /// Counts a decided command, and gives back the allowance of a message that was not sent. Called once for each, when its decision is durable or may be lazy.
 pub(super) fn count(command: &NumberCommand) {
-    let NumberCommand { key, kind, deps, accepted_by, gives_back, .. } = command;
+    let NumberCommand { key, kind, deps, checked, gives_back, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
     for ticket in gives_back {
         metrics.not_sent(recipient, ticket);
     }
     let step = |channel, step| {
-        let gateway = accepted_by.filter(|_| step == VerificationStep::Approved);
+        let gateway = checked.accepted_by.filter(|_| step != VerificationStep::Canceled);
         metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
     };
     match kind {
@@ -47,6 +47,9 @@ pub(super) fn count(command: &NumberCommand) {
             let Reply { outcome, verification, .. } = reply;
             let channel = verification.as_ref().map(|verification| verification.channel);
             metrics.check(&CheckFacts { recipient, channel, outcome: *outcome });
+            if let Some(channel) = channel.filter(|_| checked.is_first) {
+                step(channel, VerificationStep::Tried);
+            }
             if let (CheckOutcome::Approved, Some(channel)) = (outcome, channel) {
                 step(channel, VerificationStep::Approved);
             }
@@ -54,7 +57,12 @@ pub(super) fn count(command: &NumberCommand) {
         CommandKind::End(EndCommand { ending, decided: Some(EndOutcome::Ended(Some(ended))), .. }) => {
             let channel = ended.details(&deps.policies.of(key.service)).channel;
             match ending {
-                Ending::Approved => step(channel, VerificationStep::Approved),
+                Ending::Approved => {
+                    if checked.is_first {
+                        step(channel, VerificationStep::Tried);
+                    }
+                    step(channel, VerificationStep::Approved);
+                }
                 Ending::Canceled => step(channel, VerificationStep::Canceled),
                 Ending::Cleared | Ending::Erased => {}
             }

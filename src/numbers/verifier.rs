@@ -28,6 +28,7 @@ use crate::engine::{
 };
 use crate::gateway::Receipt;
 use crate::guard::{ClientSignals, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
+use crate::metrics::{DeliveredFacts, Recipient};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -321,18 +322,25 @@ impl Verifier {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLogWriter::new(view, key, deps.attempt_log).receive(&receipt);
-            if let (ReceiptOutcome::Recorded(row), Some(log)) = (&outcome, &log) {
+            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
                 let event = NumberEvent::Receipt { log: key, row, status: log.verify, receipt: &receipt };
                 let (number, now) = (NumberKey::new(key.service, log.number), view.now());
                 if let Some(events) = &deps.events {
                     events.record(number, &event, now, None, view);
                 }
             }
-            Ok(outcome)
+            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         let recorded = self.shards.router().decide_unbounded(subject, record);
-        recorded.await.unwrap_or(Err(Refusal::Stopping))
+        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
+        if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
+            let recipient = Recipient { service: key.service, number, is_test: false };
+            let took = row.receipt_at.unwrap_or(row.at).since(row.at);
+            let (channel, gateway) = (row.channel, row.gateway);
+            self.deps.metrics.delivered(&DeliveredFacts { recipient, channel, gateway, took });
+        }
+        Ok(outcome)
     }
 
     /// The latest verification of a number until it expires, also a canceled one.

@@ -41,7 +41,7 @@ pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{
     Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
 };
-pub use self::record_log::{LogFollower, LogRange, LogRecord, RecordLog};
+pub use self::record_log::{LogFollower, LogPart, LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::stored::Stored;

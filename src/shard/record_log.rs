@@ -73,6 +73,26 @@ pub struct LogRange<F> {
     pub skip: usize,
     /// The largest number of records.
     pub limit: usize,
+    /// The largest number of records that are read, up to a page more.
+    pub read: usize,
+}
+
+/// A part of a list.
+pub struct LogPart<T> {
+    /// The newest first.
+    pub records: Vec<T>,
+    /// Whether more follow.
+    pub has_more: bool,
+    /// Where reading stopped because of [`LogRange::read`]: older records may fit too.
+    pub stopped: Option<Timestamp>,
+}
+
+impl<T> LogPart<T> {
+    /// Those of the records that become another.
+    pub fn filter_map<U>(self, of: impl FnMut(T) -> Option<U>) -> LogPart<U> {
+        let records = self.records.into_iter().filter_map(of).collect();
+        LogPart { records, has_more: self.has_more, stopped: self.stopped }
+    }
 }
 
 /// A handle on the records of all shards.
@@ -149,14 +169,15 @@ impl<R: LogRecord> RecordLog<R> {
         self.0.records.load(Ordering::Relaxed)
     }
 
-    /// Hands the records of these owners, or of all, to `visit` in pages, the newest record first. No record of a later page
-    /// is newer than the timestamp. Dropping the future ends the work.
+    /// Hands the records of these owners, or of all, to `visit` in pages, the newest record first, from the last one before
+    /// `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn for_each_page(
         &self,
         owners: Option<&[R::Owner]>,
+        until: Option<Timestamp>,
         mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         let indexes = &*self.0;
@@ -164,7 +185,7 @@ impl<R: LogRecord> RecordLog<R> {
         for shard in 0..indexes.router.shards() {
             indexes.router.read_shard(shard, |_, _| ()).await?;
         }
-        let mut before = None;
+        let mut before = until.map(|until| (until, RecordKey { slot: 0, kind: 0, id: Id::default() }));
         loop {
             let _turn = indexes.router.page_turn().await;
             let page = indexes.newest(owners, before);
@@ -180,14 +201,11 @@ impl<R: LogRecord> RecordLog<R> {
         }
     }
 
-    /// The records that fit with their keys, the newest first, and whether more follow.
+    /// The records that fit with their keys, the newest first.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(
-        &self,
-        range: LogRange<impl Fn(&R) -> bool>,
-    ) -> Result<(Vec<(RecordKey, R)>, bool), Refusal> {
+    pub async fn list(&self, range: LogRange<impl Fn(&R) -> bool>) -> Result<LogPart<R>, Refusal> {
         self.list_of(None, range).await
     }
 
@@ -199,21 +217,26 @@ impl<R: LogRecord> RecordLog<R> {
         &self,
         owners: Option<&[R::Owner]>,
         range: LogRange<impl Fn(&R) -> bool>,
-    ) -> Result<(Vec<(RecordKey, R)>, bool), Refusal> {
-        let LogRange { since, until, fits, mut skip, limit } = range;
+    ) -> Result<LogPart<R>, Refusal> {
+        let LogRange { since, until, fits, mut skip, limit, read } = range;
         let in_time = |at: Timestamp| at >= since && until.is_none_or(|until| at < until);
-        let mut found = Vec::new();
+        let (mut found, mut left, mut stopped) = (Vec::new(), read, None);
         let take = |mut records: Vec<(RecordKey, R)>, latest_to_come| {
+            left = left.saturating_sub(records.len());
             records.retain(|(_, record)| in_time(record.at()) && fits(record));
             let skipped = skip.min(records.len());
             skip -= skipped;
-            found.extend(records.into_iter().skip(skipped));
-            if found.len() > limit || latest_to_come < since { Break(()) } else { Continue(()) }
+            found.extend(records.into_iter().skip(skipped).map(|(_, record)| record));
+            if found.len() > limit || latest_to_come < since {
+                return Break(());
+            }
+            stopped = (left == 0).then_some(latest_to_come);
+            if left == 0 { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(owners, take).await?;
+        self.for_each_page(owners, until, take).await?;
         let has_more = found.len() > limit;
         found.truncate(limit);
-        Ok((found, has_more))
+        Ok(LogPart { records: found, has_more, stopped })
     }
 
     /// Removes the records of an owner that fit and may go. They are gone from memory, and from the disk with the next
@@ -233,7 +256,7 @@ impl<R: LogRecord> RecordLog<R> {
             about.extend(records.into_iter().filter(|(_, record)| fits(record)).map(|(key, _)| key));
             Continue(())
         };
-        self.for_each_page(Some(&owners), find).await?;
+        self.for_each_page(Some(&owners), None, find).await?;
         for keys in about.chunks(PAGE) {
             self.0.router.evict(keys.iter().copied(), may_go).await;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::attempts::StatusFilter;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::guard::ClientSignals;
 use crate::template::{AppHash, SendDigits};
@@ -101,6 +102,18 @@ pub struct AttemptQuery {
     pub verification: Option<Sid>,
     /// That led to a verified number, or did not.
     pub converted: Option<bool>,
+    /// By this gateway.
+    pub gateway: Option<GatewayName>,
+    /// With this status.
+    pub status: Option<StatusFilter>,
+    /// With this error code of the provider.
+    pub error: Option<u32>,
+    /// To numbers that end with these digits.
+    pub ending: Option<String>,
+    /// With this id of the provider's.
+    pub message: Option<String>,
+    /// The most verifications that are read; `None` for all.
+    pub read: Option<usize>,
     pub skip: usize,
     pub limit: usize,
 }

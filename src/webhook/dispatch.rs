@@ -155,6 +155,9 @@ impl Inner {
         }
         let change = inner.queues.finish(lane, health, now);
         let said = said(&posted);
+        if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {
+            inner.queues.note_error(lane.endpoint, now, said.clone());
+        }
         match change {
             Some(HealthChange::Down) => {
                 tracing::warn!(service = service_name, %webhook, said, "webhook failing, events are retried");
@@ -171,7 +174,7 @@ impl Inner {
         });
         match state {
             DeliveryState::Failed if is_unattempted(&posted) => {
-                inner.queues.forget_dropped(lane.endpoint);
+                inner.queues.forget(lane.endpoint);
                 let service = service_name;
                 tracing::debug!(service, %webhook, %event, said, "webhook event failed for good");
                 inner.unattempted.note(move |count| {

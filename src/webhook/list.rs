@@ -3,11 +3,11 @@
 use std::ops::ControlFlow::{Break, Continue};
 
 use super::command;
-use super::queues::Endpoint;
+use super::queues::{Endpoint, WebhookLoad};
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::{EventId, EventType, Outbox};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::shard::{LogRange, RecordKey, Refusal};
+use crate::shard::{LogPart, LogRange, RecordKey, Refusal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
@@ -19,6 +19,8 @@ pub struct DeliveryQuery {
     pub before: Option<Timestamp>,
     pub skip: usize,
     pub limit: usize,
+    /// The most deliveries of the service that are read; `None` for all.
+    pub read: Option<usize>,
 }
 
 const REPLAYED_AT_ONCE: usize = 256;
@@ -52,7 +54,17 @@ impl Outbox {
         webhook: Sid,
         query: &DeliveryQuery,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let DeliveryQuery { state, kind, after, before, skip, limit } = *query;
+        Ok(self.deliveries_read(service, webhook, query).await?.records)
+    }
+
+    /// The same, with what follows.
+    pub async fn deliveries_read(
+        &self,
+        service: ServiceId,
+        webhook: Sid,
+        query: &DeliveryQuery,
+    ) -> Result<LogPart<Delivery>, Refusal> {
+        let DeliveryQuery { state, kind, after, before, skip, limit, read } = *query;
         let fits = |record: &EventRecord| match record {
             EventRecord::Delivery(delivery) => {
                 delivery.webhook == webhook
@@ -61,9 +73,9 @@ impl Outbox {
             }
             EventRecord::Expected(_) => false,
         };
-        let range = LogRange { since: after.unwrap_or(Timestamp::EPOCH), until: before, fits, skip, limit };
-        let (found, _) = self.inner.log.list_of(Some(&[service]), range).await?;
-        Ok(deliveries(found))
+        let (since, read) = (after.unwrap_or(Timestamp::EPOCH), read.unwrap_or(usize::MAX));
+        let range = LogRange { since, until: before, fits, skip, limit, read };
+        Ok(self.inner.log.list_of(Some(&[service]), range).await?.filter_map(delivery))
     }
 
     /// Deliveries of events about a number, the newest event first.
@@ -73,9 +85,19 @@ impl Outbox {
         limit: usize,
     ) -> Result<Vec<Delivery>, Refusal> {
         let fits = |record: &EventRecord| matches!(record, EventRecord::Delivery(delivery) if delivery.event.about.to == number);
-        let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
-        let (found, _) = self.inner.log.list(range).await?;
-        Ok(deliveries(found))
+        let (since, read) = (Timestamp::EPOCH, usize::MAX);
+        let range = LogRange { since, until: None, fits, skip: 0, limit, read };
+        Ok(self.inner.log.list(range).await?.filter_map(delivery).records)
+    }
+
+    /// The number of webhooks that fail.
+    pub fn failing(&self) -> usize {
+        self.inner.queues.failing()
+    }
+
+    /// What is under way to a webhook, and how it answers.
+    pub fn load(&self, service: ServiceId, webhook: Sid) -> WebhookLoad {
+        self.inner.queues.load(Endpoint { service, webhook })
     }
 
     /// The number of events that a webhook did not get since the start, and when the last one was dropped.
@@ -101,7 +123,7 @@ impl Outbox {
                 _ => Continue(()),
             }
         };
-        inner.log.for_each_page(Some(&[service]), find).await?;
+        inner.log.for_each_page(Some(&[service]), None, find).await?;
         wanted.sort_unstable();
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);
@@ -133,12 +155,11 @@ impl Outbox {
     }
 }
 
-fn deliveries(found: Vec<(RecordKey, EventRecord)>) -> Vec<Delivery> {
-    let delivery = |(_, record)| match record {
+fn delivery(record: EventRecord) -> Option<Delivery> {
+    match record {
         EventRecord::Delivery(delivery) => Some(*delivery),
         EventRecord::Expected(_) => None,
-    };
-    found.into_iter().filter_map(delivery).collect()
+    }
 }
 
 impl Replay {

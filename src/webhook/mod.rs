@@ -36,6 +36,8 @@ use crate::trace::Tracer;
 pub(crate) use self::event::{About, Detail, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
+#[cfg(feature = "server")]
+pub(crate) use self::queues::WebhookLoad;
 pub(crate) use self::record::EventRecord;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};

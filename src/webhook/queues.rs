@@ -53,6 +53,8 @@ struct State {
     ends: BTreeSet<(Timestamp, Id)>,
     expected: Shares,
     dropped: HashMap<Endpoint, Dropped>,
+    /// The last error of each webhook since the start.
+    errors: HashMap<Endpoint, (Timestamp, String)>,
     is_closing: bool,
 }
 
@@ -76,6 +78,18 @@ struct Lane {
     has_worker: bool,
     /// For its worker: what it waits for may have come.
     changed: Arc<Notify>,
+}
+
+/// What is under way to a webhook, and how it answers.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookLoad {
+    pub pending: usize,
+    /// Failures in a row.
+    pub failures: u32,
+    /// No attempt begins before this moment.
+    pub not_before: Timestamp,
+    /// The last error since the start.
+    pub last_error: Option<(Timestamp, String)>,
 }
 
 /// The events that a webhook did not get since the start.
@@ -168,9 +182,30 @@ impl Queues {
         dropped.map_or((0, None), |Dropped { count, last, .. }| (count, Some(last)))
     }
 
+    pub(super) fn load(&self, endpoint: Endpoint) -> WebhookLoad {
+        let state = self.state();
+        let load = state.by_webhook.get(&endpoint).map(|queue| WebhookLoad {
+            pending: queue.pending,
+            failures: queue.failures,
+            not_before: queue.not_before,
+            last_error: None,
+        });
+        WebhookLoad { last_error: state.errors.get(&endpoint).cloned(), ..load.unwrap_or_default() }
+    }
+
+    pub(super) fn failing(&self) -> usize {
+        self.state().by_webhook.values().filter(|queue| queue.failures > 0).count()
+    }
+
+    pub(super) fn note_error(&self, endpoint: Endpoint, at: Timestamp, said: String) {
+        self.state().errors.insert(endpoint, (at, said));
+    }
+
     /// The webhook was removed.
-    pub(super) fn forget_dropped(&self, endpoint: Endpoint) {
-        self.state().dropped.remove(&endpoint);
+    pub(super) fn forget(&self, endpoint: Endpoint) {
+        let state = &mut *self.state();
+        state.dropped.remove(&endpoint);
+        state.errors.remove(&endpoint);
     }
 
     pub(super) fn pending(&self) -> usize {

@@ -137,6 +137,10 @@ async function walk(width, height, scheme) {
 
   await page.goto(`${server}/docs`);
   await shown("docs", false);
+  await page.type("#q", "failedonly");
+  await press("form[role='search'] button");
+  await says("1 found");
+  await shown("docs-search");
 
   await page.goto(`${server}/admin`);
   await shown("sign-in");
@@ -216,7 +220,71 @@ async function walk(width, height, scheme) {
   await says("Block DE?");
   await shown("dashboard-guard-question");
   assert.equal(await page.$eval("#subject", (field) => field.value), "DE");
-  await page.goto(`${server}/admin/audit`);
+
+  // Messages: found by keyboard alone, and by a row of the overview.
+  await send(`${number.slice(0, -2)}98`);
+  await page.goto(`${server}/admin`);
+  await press("#countries-region a");
+  assert.ok(page.url().endsWith("range=day&country=US"), page.url());
+  await says("remove this filter");
+  await shown("dashboard-country");
+  await press("#to-messages");
+  await says("taken by the gateway");
+  await page.focus("#ending");
+  await page.keyboard.type("98");
+  await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
+  const found = await page.$$eval("td[data-name='Number']", (cells) => cells.map((cell) => cell.textContent));
+  assert.ok(found.length > 0 && found.every((text) => text.endsWith("98")), found.join());
+  await shown("dashboard-messages");
+  await page.goto(`${server}/admin/messages?country=Germany`);
+  await says("Invalid parameter `country`");
+  await page.type("#q", `${number.slice(0, -2)}98`);
+  await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
+  await says("Timeline");
+
+  await page.goto(`${server}/admin/webhooks`);
+  await page.type("#name", "billing");
+  await page.type("#url", "https://127.0.0.1:1/");
+  await page.click("input[value='verification.approved']");
+  await shown("dashboard-webhooks");
+  await press("#new ~ form button");
+  await says("shown once");
+  await says("whsec_");
+  await press("#webhooks-region a");
+  await says("No delivery fits.");
+  await shown("dashboard-webhook");
+  await page.click("#change ~ details summary");
+  await press("button[value='delete']");
+  await says("is deleted");
+
+  await page.goto(`${server}/admin/services`);
+  await shown("dashboard-services-list");
+  await page.type("#name", "Heron");
+  await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
+  await says("The service Heron is made.");
+  await shown("dashboard-service");
+  await page.$eval("#CodeLength", (field) => { field.value = "99"; });
+  await press("button[value='update']");
+  await says("code_length must be");
+  await page.$eval("#CodeLength", (field) => { field.value = "8"; });
+  await press("button[value='update']");
+  await says("The service is changed.");
+  await page.click("#delete + details summary");
+  await page.type("#confirmed", "Heron");
+  await press("button[value='delete']");
+  await says("The service Heron is deleted.");
+
+  await page.goto(`${server}/admin/keys`);
+  await page.type("#name", "shop");
+  await page.click("input[value='verify']");
+  await press("button[value='create']");
+  await says("Its secret is shown once");
+  await shown("dashboard-keys");
+  await page.click("#keys-region summary");
+  await press("button[value='revoke']");
+  await says("is revoked: the server refuses it.");
+
+  await page.goto(`${server}/admin/audit?action=number.erased`);
   await says("number.erased");
   await shown("dashboard-audit");
   await press("form[action='/admin/sign-out'] button");

@@ -204,7 +204,7 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
             "Failed: 1 number not reachable.",
             "<th scope=\"row\">TwilioMessages</th>",
             "bad_number",
-            "<th scope=\"row\" data-country=\"US\">US</th><td>2</td><td>1</td>",
+            "data-country=\"US\">US</a></th><td>2</td><td>0</td><td>1</td><td>1</td>",
             "Updated at <span id=\"updated\">",
             "&#60;script&#62;alert(1)&#60;/script&#62;",
         ] {
@@ -253,7 +253,7 @@ async fn a_spent_budget_is_no_failure_of_a_gateway() {
         "<span class=\"quiet\">Failed messages</span><strong>0</strong>",
         "The budget money-per-day of all services is spent (0.20 of 0.20 USD): messages are refused.",
         "href=\"/admin/guard\">Budgets of the guard</a>",
-        "<th scope=\"row\" data-country=\"US\">US</th><td>2</td><td>0</td><td>0.0 %</td><td>0</td>",
+        "data-country=\"US\">US</a></th><td>2</td><td>0</td><td>0</td><td>0</td><td>0.0 %</td><td>0</td>",
     ] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
@@ -270,7 +270,7 @@ async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
     let table = between(&page, "id=\"by-gateway\"", "</table>");
     let row = |name, sent, failed| {
         format!(
-            "<th scope=\"row\">{name}</th><td>{sent}</td><td>0</td><td>{}</td><td>{failed}</td>",
+            ">{name}</a></th><td>{sent}</td><td>0</td><td>0</td><td>0</td><td>{}</td><td>{failed}</td>",
             if sent == 0 { "–" } else { "0.0 %" }
         )
     };
@@ -438,18 +438,18 @@ async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse {
 }
 
 /// A person who is signed in.
-struct Visitor {
+pub struct Visitor {
     client: Client,
     cookie: String,
-    token: String,
+    pub token: String,
 }
 
 impl Visitor {
-    async fn of(client: &Client) -> Self {
+    pub async fn of(client: &Client) -> Self {
         Self::with(client, OWN_ACCOUNT, OWN_TOKEN).await
     }
 
-    async fn with(client: &Client, user: &str, secret: &str) -> Self {
+    pub async fn with(client: &Client, user: &str, secret: &str) -> Self {
         let answer = sign_in(client, user, secret).await;
         let visitor = Self::after(client, &answer);
         let page = visitor.get("/admin").await.text();
@@ -463,15 +463,20 @@ impl Visitor {
         Self { client: client.clone(), cookie, token: String::new() }
     }
 
-    async fn get(&self, path: &str) -> HttpResponse {
+    pub async fn get(&self, path: &str) -> HttpResponse {
         self.client.request_with(Method::GET, path, &[("cookie", &self.cookie)], "").await
     }
 
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
+        let headers: Vec<_> = [("cookie", self.cookie.as_str())].iter().chain(headers).copied().collect();
+        self.client.request_with(Method::GET, path, &headers, "").await
+    }
+
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
         self.post_with(path, &[], &self.token, form).await
     }
 
-    async fn post_with(
+    pub async fn post_with(
         &self,
         path: &str,
         headers: &[(&str, &str)],
@@ -487,7 +492,7 @@ impl Visitor {
     }
 
     /// The path of a number's page.
-    async fn look_up(&self, number: &str) -> String {
+    pub async fn look_up(&self, number: &str) -> String {
         let found = self.post("/admin/lookup", &[("number", number)]).await;
         assert_eq!(found.status(), 303, "{}", found.text());
         found.header("location").to_owned()
@@ -508,12 +513,12 @@ async fn lock(world: &World, number: &str, code: &str) {
     }
 }
 
-async fn default_service(world: &World) -> String {
+pub async fn default_service(world: &World) -> String {
     V2::of(world).default_service().await["/Services/".len()..].to_owned()
 }
 
 /// Creates a key with the command line, and returns its id and secret.
-async fn key(world: &World, arguments: &[&str]) -> (String, String) {
+pub async fn key(world: &World, arguments: &[&str]) -> (String, String) {
     let command = ["keys", "create", "--json", "--data-dir", "data"];
     let made = world.setup.command(command.iter().chain(arguments).copied()).await;
     let key = made.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key");
@@ -522,7 +527,7 @@ async fn key(world: &World, arguments: &[&str]) -> (String, String) {
 }
 
 /// The one entry of the audit log with this action.
-async fn only(world: &World, action: &str) -> Value {
+pub async fn only(world: &World, action: &str) -> Value {
     let listed = V2::of(world).get("/Audit?PageSize=1000").await.json();
     let mut found = listed["entries"].as_array().expect("entries").clone();
     found.retain(|entry| entry["action"] == action);
@@ -531,7 +536,7 @@ async fn only(world: &World, action: &str) -> Value {
 }
 
 #[track_caller]
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
     rest.split_once(after).expect("an end").0
 }

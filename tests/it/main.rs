@@ -21,6 +21,7 @@ mod config_compat;
 mod contract;
 mod control;
 mod crash;
+mod dashboard_lists;
 mod doctor;
 mod doubles;
 mod edges;

@@ -165,6 +165,15 @@ async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
             .collect();
         assert_eq!(listed, expected, "{services:?}");
     }
+    let page = async |until: Option<Timestamp>, most, read| {
+        let (all, time) = (AttemptScope::All, (Timestamp::EPOCH, until));
+        world.attempts.newest_read(&all, time, |row| row.id.key.verification == 2, most, read).await
+    };
+    let found = page(None, 10, 600).await.expect("a list");
+    let stopped = found.stopped.expect("too many for one page");
+    assert!(found.records.is_empty() && stopped < START.plus(Duration::from_millis(150)), "{stopped:?}");
+    let rest = page(Some(START.plus(Duration::from_millis(1))), 10, usize::MAX).await.expect("a list");
+    assert_eq!((rest.records.len(), rest.stopped), (1, None));
     let mut count = 0;
     world
         .attempts

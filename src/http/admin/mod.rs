@@ -4,7 +4,7 @@
 //! * `session`: sessions, and the limit on failed sign-ins.
 //! * `overview`: counts over time, gateways, lockouts; `plot`: a plot in SVG.
 //! * `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
-//! * `audit`: the audit log.
+//! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.
 //! * `guard`: blocks and manual entries of the pumping guard.
 //!
 //! No URL and no log line has a number: each session gives a number its own URL.
@@ -12,10 +12,15 @@
 mod answer;
 mod audit;
 mod guard;
+mod keys;
+mod list;
+mod messages;
 mod number;
 mod overview;
 mod plot;
+mod services;
 mod session;
+mod webhooks;
 
 use std::borrow::Borrow;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -40,14 +45,15 @@ use super::request;
 use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
 use super::server::Deps;
 use super::service::Call;
-use super::v2::{V2, masked_user};
+use super::v2::params::Fields;
+use super::v2::{self, V2, masked_user};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, Sid, Timestamp, seconds_up};
 use crate::history::History;
 use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
-use crate::registry::{Caller, Scope, Service};
+use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verify::Verifying;
 
 /// The pages of the dashboard, and what their forms do.
@@ -61,9 +67,26 @@ pub enum AdminPage {
     /// Leads to the page of a number.
     LookUp,
     Number,
+    Messages,
+    Webhooks,
+    Webhook,
+    Services,
+    Service,
+    Keys,
     Audit,
     Guard,
 }
+
+/// The pages that each page leads to, and their names.
+const PAGES: [(&str, &str); 7] = [
+    ("/admin", "Overview"),
+    ("/admin/messages", "Messages"),
+    ("/admin/webhooks", "Webhooks"),
+    ("/admin/services", "Services"),
+    ("/admin/keys", "Keys"),
+    ("/admin/guard", "Guard"),
+    ("/admin/audit", "Audit log"),
+];
 
 /// The dependencies of the dashboard beside those of `/v2`.
 pub struct Admin {
@@ -187,6 +210,8 @@ struct PageHeader {
     name: String,
     token: String,
     here: &'static str,
+    /// Their paths and names.
+    pages: &'static [(&'static str, &'static str)],
     notice: Option<Notice>,
 }
 
@@ -226,8 +251,14 @@ impl AdminRequest<'_> {
             || "the account".to_owned(),
             |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
         );
-        let header = PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() };
+        let header =
+            PageHeader { name, token: self.id.form_token(), here, pages: &PAGES, notice: self.take_notice() };
         pages::html(&page(Frame::new("/admin", self.has_inbox), header), &LIVE_HEADERS)
+    }
+
+    /// The registry, for changes on behalf of the person.
+    fn registry(&self) -> Registry {
+        self.v2.registry.on_behalf_of(self.author())
     }
 
     fn author(&self) -> Author {
@@ -313,6 +344,18 @@ pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Pr
         AdminPage::LookUp => Ok(number::look_up(&request, &form, deps.default_region)),
         AdminPage::Number if is_post => number::act(&request, &form).await,
         AdminPage::Number => number::page(&request).await,
+        AdminPage::Messages if is_post => messages::search(&request, &form, deps.default_region).await,
+        AdminPage::Messages => messages::page(&request).await,
+        AdminPage::Webhooks if is_post => Ok(webhooks::create(&request, &form).await),
+        AdminPage::Webhooks => Ok(webhooks::page(&request)),
+        AdminPage::Webhook if is_post => webhooks::act(&request, &form).await,
+        AdminPage::Webhook => webhooks::one(&request).await,
+        AdminPage::Services if is_post => Ok(services::create(&request, &form).await),
+        AdminPage::Services => Ok(services::page(&request)),
+        AdminPage::Service if is_post => Ok(services::act(&request, &form).await),
+        AdminPage::Service => Ok(services::one(&request)),
+        AdminPage::Keys if is_post => Ok(keys::act(&request, &form).await),
+        AdminPage::Keys => Ok(keys::page(&request)),
         AdminPage::Audit => audit::page(&request).await,
         AdminPage::Guard if is_post => guard::act(&request, &form).await,
         AdminPage::Guard => guard::page(&request),
@@ -331,9 +374,10 @@ fn sign_in_for(page: &str) -> String {
 /// The page of the dashboard that a sign-in leads to; empty for another address, and for one that is no page.
 fn page_behind_sign_in(to: &str) -> &str {
     let path = to.split('?').next().unwrap_or_default();
-    let is_number = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit());
-    let is_page = ["/admin", "/admin/guard", "/admin/audit"].contains(&path)
-        || path.strip_prefix("/admin/numbers/").is_some_and(is_number);
+    let is_id = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let below = ["/admin/numbers/", "/admin/webhooks/", "/admin/services/"];
+    let is_page = PAGES.iter().any(|(page, _)| *page == path)
+        || below.iter().any(|above| path.strip_prefix(above).is_some_and(is_id));
     if is_page && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
 }
 
@@ -417,6 +461,27 @@ impl Form {
     fn field(&self, name: &str) -> Option<Zeroizing<String>> {
         field(&self.0, name).map(Zeroizing::new)
     }
+
+    /// What was typed into a field.
+    fn text(&self, name: &str) -> String {
+        self.field(name).map(|text| text.to_string()).unwrap_or_default()
+    }
+
+    /// Whether a field, or a box, has this value.
+    fn has(&self, name: &str, value: impl std::fmt::Display) -> bool {
+        let value = value.to_string();
+        self.fields().given(&[name]).any(|(_, given)| given == value)
+    }
+
+    /// For the readers of the API.
+    fn fields(&self) -> Fields {
+        Fields::of_form(&self.0)
+    }
+}
+
+/// Why the API does not read a form, for a person.
+fn words_of(request: &AdminRequest<'_>, error: v2::Error) -> String {
+    error.status_and_message(request.now()).1.into_owned()
 }
 
 /// A field of a form or a query, if it is not too long.
@@ -553,6 +618,8 @@ mod tests {
             "/admin/guard",
             "/admin/audit?page=2",
             "/admin/numbers/7",
+            "/admin/messages?status=receipt%3Afailed",
+            "/admin/webhooks/YW0",
         ] {
             assert_eq!(page_behind_sign_in(page), page);
         }

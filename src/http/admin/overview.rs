@@ -9,17 +9,19 @@ use askama::Template;
 use tokio::sync::Mutex;
 
 use super::plot::Plot;
-use super::{AdminRequest, Deps, PageHeader, moment};
+use super::{AdminRequest, Deps, PageHeader, moment, words_of};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
-use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
 use crate::guard::operator::BudgetView;
-use crate::history::{Counts, Resolution, Row, totals};
-use crate::http::pages::{Frame, LIVE};
+use crate::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
+use crate::http::pages::{self, Frame};
 use crate::http::response::Response;
 use crate::http::server::GatewayHealth;
+use crate::http::v2::params::{Fields, Parameters as _, ServiceSid, Text, parameters};
 use crate::metrics::GatewayReading;
 use crate::numbers::{LockedNumber, Refusal};
+use crate::registry::Service;
 use crate::verify::Verifying;
 
 /// Lockouts that are listed.
@@ -27,6 +29,108 @@ const LOCKOUTS: usize = 20;
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 15;
+
+parameters! {
+    /// What the overview shows.
+    pub struct Filters {
+        /// hour, day or 14d.
+        "range" = "day" => range: Option<Text<10>>,
+        /// Of this service.
+        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+        /// To this country.
+        "country" = "DE" => country: Option<Region>,
+        /// By this channel.
+        "channel" = "sms" => channel: Option<Channel>,
+        /// By this gateway.
+        "gateway" = "Http" => gateway: Option<GatewayName>,
+    }
+}
+
+/// What the overview shows, and its address.
+#[derive(Clone)]
+struct View {
+    range: &'static Range,
+    service: Option<Arc<Service>>,
+    country: Option<Region>,
+    channel: Option<Channel>,
+    gateway: Option<GatewayName>,
+}
+
+impl View {
+    /// What the query asks for, or everything and what is wrong with the query.
+    fn of(request: &AdminRequest<'_>) -> (Self, Option<String>) {
+        let all = Self { range: &RANGES[DAY], service: None, country: None, channel: None, gateway: None };
+        let fields = Fields::of_form(request.head.uri.query().unwrap_or_default().as_bytes());
+        let Filters { range, service, country, channel, gateway } = match Filters::read(&fields) {
+            Ok(filters) => filters,
+            Err(error) => return (all, Some(words_of(request, error))),
+        };
+        let id = range.unwrap_or_else(|| all.range.id.to_owned());
+        let Some(range) = RANGES.iter().find(|known| known.id == id) else {
+            return (all, Some("Invalid parameter `range`: it must be hour, day or 14d".to_owned()));
+        };
+        match service.map(|sid| request.v2.registry.service(&sid)).transpose() {
+            Ok(service) => (Self { range, service, country, channel, gateway }, None),
+            Err(error) => (Self { range, ..all }, Some(format!("Invalid parameter `service`: {error}"))),
+        }
+    }
+
+    fn shows(&self, series: &Series) -> bool {
+        let Group { country, channel, gateway } = series.group;
+        self.service.as_ref().is_none_or(|service| series.service == service.id)
+            && (self.country.is_none() || self.country == country)
+            && self.channel.is_none_or(|only| only == channel)
+            && (self.gateway.is_none() || self.gateway == gateway)
+    }
+
+    /// The filters and their values.
+    fn chosen(&self) -> impl Iterator<Item = (&'static str, String)> {
+        [
+            ("service", self.service.as_ref().map(|service| service.sid.to_string())),
+            ("country", self.country.map(|country| country.to_string())),
+            ("channel", self.channel.map(|channel| channel.as_str().to_owned())),
+            ("gateway", self.gateway.map(|gateway| gateway.as_str().to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    fn address(&self) -> String {
+        self.in_range(self.range)
+    }
+
+    /// The address of the same in another range.
+    fn in_range(&self, range: &Range) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("range", range.id).extend_pairs(self.chosen());
+        format!("/admin?{}", query.finish())
+    }
+
+    /// The value of each filter, and the address without it.
+    fn removals(&self, request: &AdminRequest<'_>) -> Vec<(String, String)> {
+        let without = |view: Self, value: Option<String>| Some((value?, view.address()));
+        let title = self.service.as_ref().map(|service| request.title(service));
+        let country = self.country.map(|country| country.to_string());
+        let channel = self.channel.map(|channel| channel.as_str().to_owned());
+        let gateway = self.gateway.map(|gateway| gateway.as_str().to_owned());
+        [
+            without(Self { service: None, ..self.clone() }, title),
+            without(Self { country: None, ..self.clone() }, country),
+            without(Self { channel: None, ..self.clone() }, channel),
+            without(Self { gateway: None, ..self.clone() }, gateway),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The address of the messages since `from` that it is about.
+    fn messages(&self, from: Timestamp) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(self.chosen());
+        format!("/admin/messages?{}", query.finish())
+    }
+}
 
 /// A time span up to now, in buckets.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,19 +180,26 @@ impl Range {
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
-    script: &'static str,
     header: PageHeader,
     /// Why the server is not ready.
     reasons: Vec<String>,
     spent_budgets: Vec<String>,
     /// Services that carry codes and learn of no outcome.
     without_outcomes: Vec<String>,
-    range: &'static Range,
+    view: View,
+    /// What is wrong with the address.
+    problem: Option<String>,
+    /// Where a filter is removed: its value, and the address.
+    removals: Vec<(String, String)>,
+    messages: String,
     now: Timestamp,
     services: Vec<(Sid, String)>,
-    /// The service that is shown alone.
-    chosen: Option<Sid>,
     all: Counts,
+    /// Also of the period before, if its counts are still kept.
+    figures: Vec<Figure>,
+    funnel: [Step; 4],
+    arrival: String,
+    failing_webhooks: usize,
     currency: String,
     plots: [Plot; 3],
     causes: Vec<(&'static str, String)>,
@@ -109,14 +220,86 @@ struct LockoutLine {
 
 impl OverviewPage {
     fn is_chosen(&self, service: &Sid) -> bool {
-        self.chosen.as_ref() == Some(service)
+        self.view.service.as_ref().is_some_and(|chosen| chosen.sid == *service)
+    }
+
+    /// The filters beside the service, for the form.
+    fn hidden(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let range = std::iter::once(("range", self.view.range.id.to_owned()));
+        range.chain(self.view.chosen().filter(|(name, _)| *name != "service"))
     }
 }
 
-/// The address of the overview of a range, and perhaps of one service.
-fn address(range: &Range, service: Option<&Sid>) -> String {
-    let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
-    format!("/admin?range={}{service}", range.id)
+/// A figure of this period, and of the one before.
+struct Figure {
+    name: &'static str,
+    value: String,
+    before: Option<String>,
+}
+
+fn figures(all: &Counts, before: Option<&Counts>, currency: &str) -> Vec<Figure> {
+    let figures: [(&str, &dyn Fn(&Counts) -> String); 7] = [
+        ("Messages sent", &|counts| grouped(counts.accepted)),
+        ("Numbers verified", &|counts| grouped(counts.verified)),
+        ("Conversion", &|counts| share(counts.verified, counts.begun)),
+        ("Failed messages", &|counts| grouped(counts.failed.total())),
+        ("Refused by the guard", &|counts| grouped(counts.guarded)),
+        ("Saved by that", &|counts| format!("{} {currency}", money(counts.saved_micros))),
+        ("Estimated cost", &|counts| format!("{} {currency}", money(counts.cost_micros))),
+    ];
+    let figure =
+        |(name, of): (_, &dyn Fn(&Counts) -> String)| Figure { name, value: of(all), before: before.map(of) };
+    figures.into_iter().map(figure).collect()
+}
+
+/// A step of the way from a message to a verified number.
+struct Step {
+    name: &'static str,
+    count: u64,
+    /// The share of the step before it; empty of the first.
+    share: String,
+    before: Option<u64>,
+}
+
+fn funnel(all: &Counts, before: Option<&Counts>) -> [Step; 4] {
+    let steps = |counts: &Counts| {
+        [
+            ("sent", counts.accepted),
+            ("delivered, as reported", counts.delivery.total()),
+            ("tried", counts.tried),
+            ("verified", counts.verified),
+        ]
+    };
+    let has_reports = all.delivery.total() > 0;
+    let (now, before) = (steps(all), before.map(steps));
+    let mut place = 0_usize;
+    now.map(|(name, count)| {
+        // Without reports the messages that a gateway took are the step before a check.
+        let last = place.checked_sub(if place == 2 && !has_reports { 2 } else { 1 });
+        let is_known = has_reports || place != 1;
+        let whole = last.filter(|_| is_known).map(|last| now[last].1);
+        let step = Step {
+            name,
+            count,
+            share: whole.map(|whole| share(count, whole)).unwrap_or_default(),
+            before: before.map(|before| before[place].1),
+        };
+        place += 1;
+        step
+    })
+}
+
+/// The times within which half and 95 % of the messages arrived: `4 s, 16 s`.
+fn delivery_time(delays: impl Borrow<Delays>) -> String {
+    let delays = delays.borrow();
+    if delays.total() == 0 {
+        return "–".to_owned();
+    }
+    let [half, most] = [50, 95].map(|percent| match delays.within(percent) {
+        Some(seconds) => format!("{seconds} s"),
+        None => "> 128 s".to_owned(),
+    });
+    format!("{half}, {most}")
 }
 
 /// A table of counts by one property.
@@ -193,16 +376,19 @@ impl GatewayLine {
 
 /// `GET /admin?range=&service=`.
 pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, Refusal> {
-    let (registry, now) = (&request.v2.registry, request.now());
-    let range = request.query("range").unwrap_or_default();
-    let range = RANGES.iter().find(|known| known.id == range).unwrap_or(&RANGES[DAY]);
-    let chosen = request.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
-    let chosen = chosen.and_then(|sid| registry.service(&sid).ok());
-    let (starts, resolution) = (range.starts(now), range.resolution);
+    let now = request.now();
+    let (view, problem) = View::of(request);
+    let (starts, resolution) = (view.range.starts(now), view.range.resolution);
     let from = starts.first().copied().unwrap_or(now);
-    let mut rows = request.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
-    rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
-    let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
+    // The period before ends now, less its length: the last bucket of both has not ended.
+    let length = resolution.length() * view.range.buckets;
+    let has_before = resolution.kept_for() >= length * 2;
+    let since = if has_before { from.minus(length) } else { from };
+    let mut rows = request.admin.history.between(resolution, since, now.plus(resolution.length())).await?;
+    rows.retain(|row| view.shows(&row.series));
+    let earlier: Vec<Row> = rows.extract_if(.., |row| row.series.start < from).collect();
+    let sum = |rows: &[Row]| totals(rows, |_| ()).remove(&()).unwrap_or_default();
+    let (all, before) = (sum(&rows), has_before.then(|| sum(&earlier)));
     let without_outcomes = request.admin.verifying.without_outcomes().await?;
     let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
@@ -213,26 +399,32 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();
     let spent_budgets = budgets.iter().filter(|budget| budget.is_spent).map(spent).collect();
-    let page = |frame, header| OverviewPage {
-        frame,
-        script: LIVE,
+    let is_part = pages::is_part(request.head);
+    let page = |frame: Frame, header| OverviewPage {
+        frame: frame.live(is_part),
         header,
         reasons: (deps.readiness)().err().unwrap_or_default(),
         spent_budgets,
         without_outcomes,
-        range,
+        problem,
+        removals: view.removals(request),
+        messages: view.messages(from),
         now,
         services: request.services(),
-        chosen: chosen.map(|service| service.sid),
         all,
+        figures: figures(&all, before.as_ref(), request.admin.history.currency()),
+        funnel: funnel(&all, before.as_ref()),
+        arrival: delivery_time(all.delivery),
+        failing_webhooks: request.v2.outbox.failing(),
         currency: request.admin.history.currency().to_owned(),
-        plots: plots(range, &starts, &rows),
+        plots: plots(view.range, &starts, &rows),
         causes: causes(&all),
-        tables: breakdowns(request, range, &rows),
+        tables: breakdowns(request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: reading.webhook_backlog as u64,
         lockouts: locked.iter().map(|locked| lockout(request, locked, now)).collect(),
         locked: *count,
+        view,
     };
     Ok(request.render("/admin", page))
 }
@@ -284,40 +476,52 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(request: &AdminRequest<'_>, range: &Range, rows: &[Row]) -> Vec<Breakdown> {
+fn breakdowns(request: &AdminRequest<'_>, view: &View, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
         let name = id.map_or_else(String::new, |id| request.v2.registry.named_by_id(id).1);
-        (name, service.map(|service| address(range, Some(&service.sid))))
+        (name, service.map(|service| View { service: Some(service), ..view.clone() }.address()))
     };
-    let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
-    let begun = |counts: &Counts| counts.begun;
-    let mut by_gateway =
-        totals(rows, |series| series.group.gateway.map(|gateway| gateway.as_str().to_owned()));
+    let unknown = || ("unknown".to_owned(), None);
+    let country = |country: Option<Region>| match country {
+        Some(region) => (region.to_string(), Some(View { country, ..view.clone() }.address())),
+        None => unknown(),
+    };
+    let channel = |channel: Option<Channel>| match channel {
+        Some(known) => (known.as_str().to_owned(), Some(View { channel, ..view.clone() }.address())),
+        None => unknown(),
+    };
+    let gateway = |gateway: Option<GatewayName>| match gateway {
+        Some(known) => (known.as_str().to_owned(), Some(View { gateway, ..view.clone() }.address())),
+        None => unknown(),
+    };
+    // What begins has no gateway yet.
+    let has_gateway = view.gateway.is_some();
+    let begun = if has_gateway { |counts: &Counts| counts.accepted } else { |counts: &Counts| counts.begun };
+    let mut by_gateway = totals(rows, |series| series.group.gateway);
     // A message that another gateway accepted has not failed; the attempt of its first gateway has.
     for counts in by_gateway.iter_mut().filter_map(|(name, counts)| name.as_ref().map(|_| counts)) {
         counts.failed = counts.failed_attempts;
     }
-    // What begins has no gateway yet.
     by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
     vec![
         Breakdown::new("services", "By service", totals(rows, |series| Some(series.service)), service, begun),
         Breakdown::new(
             "countries",
             "By country",
-            totals(rows, |series| series.group.country.map(|country| country.to_string())),
-            plain,
+            totals(rows, |series| series.group.country),
+            country,
             begun,
         ),
         Breakdown::new(
             "channels",
             "By channel",
-            totals(rows, |series| Some(series.group.channel.as_str().to_owned())),
-            plain,
+            totals(rows, |series| Some(series.group.channel)),
+            channel,
             begun,
         ),
-        Breakdown::new("by-gateway", "By gateway", by_gateway, plain, |counts| counts.accepted),
+        Breakdown::new("by-gateway", "By gateway", by_gateway, gateway, |counts| counts.accepted),
     ]
 }
 
@@ -402,7 +606,7 @@ fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
 }
 
 /// An amount to the cent, with its thousands set apart.
-fn money(micros: impl Borrow<u64>) -> String {
+pub fn money(micros: impl Borrow<u64>) -> String {
     let micros = *micros.borrow();
     if (1..10_000).contains(&micros) {
         return "< 0.01".to_owned();

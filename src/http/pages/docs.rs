@@ -1,5 +1,5 @@
-//! The page that describes every route, for people. It loads nothing from other hosts and has no script: it works offline,
-//! with a keyboard alone, and read aloud.
+//! The page that describes every route, and the search in it, for people. It loads nothing from other hosts and has no
+//! script: it works offline, with a keyboard alone, and read aloud.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 use askama::Template;
 use serde_json::Value;
 
-use super::{Frame, STYLE_ONLY, html};
+use super::{Frame, Headers, html, html_headers};
 use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON};
-use crate::http::response::{Problem, Response};
+use crate::http::request;
+use crate::http::response::{Fixed, Problem, Response};
 use crate::http::route::{Access, ApiGroup, Route, Verb};
 use crate::http::routes::GROUPS;
 use crate::http::service::Call;
@@ -22,6 +23,7 @@ const HERE: &str = "http://localhost:3000";
 #[template(path = "docs.html")]
 struct DocsPage {
     frame: Frame,
+    query: &'static str,
     introduction: &'static str,
     access: &'static str,
     groups: Vec<DocsGroup>,
@@ -45,19 +47,63 @@ struct DocsRoute {
     example: String,
 }
 
-/// Without and with a link to the inbox.
-static PAGES: [LazyLock<Response>; 2] = [LazyLock::new(|| page(false)), LazyLock::new(|| page(true))];
+/// The headers of pages without a script, and with the form of the search.
+static HEADERS: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'self'; "));
 
-/// The page for `GET /docs`.
+/// Without and with a link to the inbox.
+static PAGES: [LazyLock<Fixed>; 2] =
+    [LazyLock::new(|| Fixed::new(page(false))), LazyLock::new(|| Fixed::new(page(true)))];
+
+/// The routes that are found.
+#[derive(Template)]
+#[template(path = "docs_search.html")]
+struct SearchPage<'a> {
+    frame: Frame,
+    query: &'a str,
+    found: Vec<&'static Route>,
+}
+
+/// The longest text that is searched for.
+const LONGEST_QUERY: usize = 100;
+
+/// The page for `GET /docs?q=`.
 #[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
 pub fn docs_page(call: &Call<'_>) -> Result<Response, Problem> {
-    Ok(PAGES[usize::from(call.deps.inbox.is_some())].clone())
+    let has_inbox = call.deps.inbox.is_some();
+    let query = request::form_field(call.head.uri.query().unwrap_or_default().as_bytes(), "q");
+    let query: String = query.unwrap_or_default().trim().chars().take(LONGEST_QUERY).collect();
+    if query.is_empty() {
+        return Ok(PAGES[usize::from(has_inbox)].answer(&call.head.headers));
+    }
+    let page = SearchPage { frame: Frame::new("/docs", has_inbox), query: &query, found: found(&query) };
+    Ok(html(&page, &HEADERS))
 }
 
 fn page(has_inbox: bool) -> Response {
     let groups = GROUPS.into_iter().map(docs_group).filter(|group| !group.routes.is_empty()).collect();
     let frame = Frame::new("/docs", has_inbox);
-    html(&DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, groups }, &STYLE_ONLY)
+    html(&DocsPage { frame, query: "", introduction: INTRODUCTION, access: ACCESS, groups }, &HEADERS)
+}
+
+/// The routes with every word of the query in their names, paths, parameters or descriptions.
+fn found(query: &str) -> Vec<&'static Route> {
+    static TEXTS: LazyLock<Vec<(String, &'static Route)>> = LazyLock::new(|| {
+        let routes =
+            GROUPS.into_iter().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
+        let routes = routes.filter(|(_, route)| route.is_described());
+        routes.map(|(group, route)| (searched(group, route), route)).collect()
+    });
+    let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+    let has_all = |text: &str| words.iter().all(|word| text.contains(word.as_str()));
+    TEXTS.iter().filter(|(text, _)| has_all(text)).map(|(_, route)| *route).collect()
+}
+
+fn searched(group: &ApiGroup, route: &Route) -> String {
+    let mut text = [group.name, route.verb.as_str(), route.path, route.summary, route.about].join("\n");
+    for param in route.params().into_iter().chain((route.headers)()) {
+        text = [text, param.name, param.about].join("\n");
+    }
+    text.to_lowercase()
 }
 
 fn docs_group(group: &'static ApiGroup) -> DocsGroup {
@@ -150,12 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn a_search_finds_routes_by_every_word_of_it() {
+        let ids = |query| found(query).into_iter().map(|route| route.id).collect::<Vec<_>>();
+        assert_eq!(ids("FailedOnly replay"), ["CreateReplay"]);
+        assert_eq!(ids("bucket DELETE"), ["DeleteBucket"]);
+        assert!(ids("nothing-like-this").is_empty() && ids("verification").len() > 5);
+    }
+
+    #[test]
     fn the_page_loads_nothing_and_runs_nothing() {
         let page = page();
         for part in ["<script", "http-equiv", "<img", "stylesheet", "@import", "url("] {
             assert!(!page.contains(part), "{part}");
         }
-        let policy = STYLE_ONLY[0].1;
+        let policy = HEADERS[0].1;
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         let style =
             page.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style");

@@ -7,7 +7,7 @@ use hyper::header::HOST;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, LIVE, LIVE_HEADERS, html, redirect, words_for_number};
+use super::{Frame, LIVE_HEADERS, html, is_part, redirect, words_for_number};
 use crate::domain::{Code, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::compatible;
@@ -37,13 +37,14 @@ pub struct InboxView<'a> {
     pub origin: &'a str,
     /// The option of curl for the credentials that `/api` requires.
     pub credentials: &'static str,
+    /// Whether the script asks for the messages alone.
+    pub is_part: bool,
 }
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage<'a> {
     frame: Frame,
-    script: &'static str,
     view: &'a InboxView<'a>,
     /// What the form shows.
     number: String,
@@ -152,6 +153,7 @@ fn shown(call: &Call<'_>, show: impl FnOnce(&InboxView<'_>) -> Response) -> Resu
         service_name: &service_name,
         origin: &origin,
         credentials: if needs_key { "-u KEY:SECRET " } else { "" },
+        is_part: is_part(call.head),
     }))
 }
 
@@ -175,8 +177,7 @@ impl InboxView<'_> {
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
         let failed_number = failed.map(|(number, _)| number.chars().take(LONGEST_NUMBER).collect());
         let page = InboxPage {
-            frame: Frame::new("/inbox", true),
-            script: LIVE,
+            frame: Frame::new("/inbox", true).live(self.is_part),
             view: self,
             number: failed_number.unwrap_or_else(newest),
             problem: failed.map(|(_, problem)| problem),

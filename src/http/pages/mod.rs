@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, LOCATION};
+use hyper::header::{HeaderName, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
 pub use docs::docs_page;
@@ -33,6 +34,9 @@ pub static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE));
     html_headers(&sources)
 });
+
+/// Asks for a page without style and script.
+static X_ONCEWARD_PART: HeaderName = HeaderName::from_static("x-onceward-part");
 
 /// The most pages whose memory is shared; there are fewer.
 const MOST_SHARED: usize = 64;
@@ -76,6 +80,11 @@ pub fn start(has_inbox: bool, has_demo: bool) -> Response {
 #[template(path = "not_found.html")]
 struct NotFoundPage {
     frame: Frame,
+}
+
+/// Whether [`LIVE`] asks, which needs neither style nor script.
+pub fn is_part(head: &Parts) -> bool {
+    head.headers.contains_key(&X_ONCEWARD_PART)
 }
 
 /// The answer to a browser at an unknown path.
@@ -129,6 +138,8 @@ pub fn csp_hash(content: &str) -> String {
 /// The top of every page.
 pub struct Frame {
     pub style: &'static str,
+    /// The script of a page that keeps itself current.
+    pub script: &'static str,
     pub version: &'static str,
     /// Paths of pages and their names.
     pub links: Vec<(&'static str, &'static str)>,
@@ -137,10 +148,16 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The frame of a page with [`LIVE`]; `is_part` for an answer to that script, which has the style.
+    pub fn live(self, is_part: bool) -> Self {
+        let (style, script) = if is_part { ("", "") } else { (self.style, LIVE) };
+        Self { style, script, ..self }
+    }
+
     pub fn new(here: &'static str, has_inbox: bool) -> Self {
         let inbox = has_inbox.then_some(("/inbox", "Inbox"));
         let others = [("/admin", "Dashboard"), ("/docs", "Docs")];
         let links = [("/", "Start")].into_iter().chain(inbox).chain(others).collect();
-        Self { style: STYLE, version: env!("CARGO_PKG_VERSION"), links, here }
+        Self { style: STYLE, script: "", version: env!("CARGO_PKG_VERSION"), links, here }
     }
 }

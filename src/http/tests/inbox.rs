@@ -216,6 +216,7 @@ fn with_view(simulator: &Simulator, show: impl FnOnce(&InboxView<'_>) -> Respons
         service_name: &|_| "default".to_owned(),
         origin: "http://localhost:3000",
         credentials: "",
+        is_part: false,
     })
 }
 

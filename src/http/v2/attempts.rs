@@ -122,7 +122,7 @@ view! {
 }
 
 /// The provider's latest report, or what the gateway answered.
-fn message_status(listed: &ListedAttempt) -> &'static str {
+pub fn message_status(listed: &ListedAttempt) -> &'static str {
     let sent = match listed.attempt.status {
         SendStatus::Sent => "sent",
         SendStatus::New => "queued",
@@ -155,6 +155,7 @@ pub async fn list(request: &Request<'_>, filters: Filters) -> Result<Response, E
         prefix: None,
         skip: page.skip(),
         limit: page.limit(),
+        ..AttemptQuery::default()
     };
     let found = request.v2.verifications.attempts(wanted).await?;
     let frame = request.frame();

@@ -84,9 +84,10 @@ pub async fn list(
         until: Some(before.map_or(began, |before| before.min(began))),
         skip: page.skip(),
         limit: page.limit(),
+        ..AuditQuery::default()
     };
-    let (entries, _) = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
+    let found = request.v2.registry.audit().entries(&query).await.map_err(Error::from)?;
     let frame = request.frame();
-    let items = page.of(&entries, |entry| AuditEntryView::new(&frame, entry));
+    let items = page.of(&found.records, |entry| AuditEntryView::new(&frame, entry));
     Ok(request.page_response("entries", items, Filters::NAMES))
 }

@@ -46,7 +46,7 @@ const NOT_SERVED: [&str; 14] = [
 ];
 
 /// Settings of a service, by their keys; those of a new one have its name.
-pub struct Given<const IS_NEW: bool>(Map<String, Value>);
+pub struct Given<const IS_NEW: bool>(pub Map<String, Value>);
 
 pub type New = Given<true>;
 pub type Changed = Given<false>;

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 
 use super::error::{Cause, Error};
 use super::params::{Fields, JSON, Parameter};
+use crate::attempts::StatusFilter;
+use crate::audit::Action;
 use crate::domain::{
-    Channel, Code, CodeLength, DateTime, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
+    Channel, Code, CodeLength, DateTime, GatewayName, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
 };
 use crate::guard::operator;
 use crate::guard::{Dimension, EntryAction};
@@ -95,6 +97,12 @@ texts! {
     SendDigits => Self: format_args!("at most {} of 0-9, w, W, * and #", Self::MOST), Self::parse, matching(
         format!("[0-9w*#]{{1,{}}}", Self::MOST)
     );
+    GatewayName => Self: Self::ALL.map(Self::as_str).join(", "),
+        |text| Self::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text)), one_of(Self::ALL.map(Self::as_str));
+    StatusFilter => Self: Self::accepted(), Self::parse, at_most(40);
+    Action => Self: Self::ALL.map(Self::as_str).join(", "),
+        |text| Self::ALL.into_iter().find(|known| known.as_str() == text), one_of(Self::ALL.map(Self::as_str));
+    NumberEnding => String: "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()), matching("[0-9]{1,4}");
     EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
     EventType => Self: "the name of an event", Self::parse, at_most(64);
     Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),
@@ -140,6 +148,9 @@ pub struct IdOrNumber;
 
 /// The first digits of numbers.
 pub struct NumberPrefix;
+
+/// The last digits of numbers.
+pub struct NumberEnding;
 
 pub struct ChannelList;
 

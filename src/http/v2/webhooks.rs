@@ -189,7 +189,8 @@ pub async fn deliveries(
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let before = Some(before.map_or(began, |before| before.min(began)));
-    let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
+    let (skip, limit) = (page.skip(), page.limit());
+    let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
     let found = found.map_err(|refusal| unavailable(request, refusal))?;
     let frame = request.frame();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::world::{World, named, number};
 use crate::audit::{Actor, AuditLog, AuditQuery};
+use crate::shard::LogPart;
 
 #[tokio::test]
 async fn the_oldest_entries_go_when_there_are_too_many() {
@@ -17,7 +18,7 @@ async fn the_oldest_entries_go_when_there_are_too_many() {
         registry.add_safe_number(number(text)).await.expect("added");
     }
     let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let listed = async || few.entries(&all).await.expect("a list").0;
+    let listed = async || few.entries(&all).await.expect("a list").records;
     while listed().await.len() > 3 {
         tokio::task::yield_now().await;
     }
@@ -39,7 +40,7 @@ async fn changes_of_one_service_remove_no_entry_of_another() {
         registry.update_service(busy, named(&format!("Busy {change}"))).await.expect("changed");
     }
     let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let listed = async || few.entries(&all).await.expect("a list").0;
+    let listed = async || few.entries(&all).await.expect("a list").records;
     while listed().await.len() > 10 {
         tokio::task::yield_now().await;
     }
@@ -55,6 +56,6 @@ async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     authored.update_service(service, named("Shop")).await.expect("unchanged");
     authored.delete_webhook(service, service).await.expect_err("no such webhook");
     let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
-    let (entries, has_more) = registry.audit().entries(&all).await.expect("a list");
+    let LogPart { records: entries, has_more, .. } = registry.audit().entries(&all).await.expect("a list");
     assert_eq!((entries, has_more), (Vec::new(), false));
 }

@@ -4,17 +4,20 @@ use super::VerifyingInner;
 use crate::attempts::{AttemptScope, ListedAttempt, attempts_of};
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, VerificationAddress};
+use crate::numbers::Refusal;
+use crate::shard::LogPart;
 use crate::verify::{AttemptQuery, Refused, SealedAttempt, Summary};
 
 impl VerifyingInner {
-    pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<Vec<SealedAttempt>, Refused> {
-        let (skip, limit) = (query.skip, query.limit);
+    pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
+        let (skip, limit, read, before) = (query.skip, query.limit, query.read, query.before);
         let most = skip.saturating_add(limit);
         let filter = AttemptFilter::new(query, &self.sealer);
         let fits = |listed: &ListedAttempt| filter.matches(listed);
-        let rows = self.verifier.attempts().newest(&filter.scope, filter.since(), fits, most).await;
-        let rows = rows.map_err(Refused::Unavailable)?;
-        Ok(rows.into_iter().skip(skip).map(|listed| self.sealed(listed)).collect())
+        let (time, read) = ((filter.since(), before), read.unwrap_or(usize::MAX));
+        let mut found = self.verifier.attempts().newest_read(&filter.scope, time, fits, most, read).await?;
+        found.records.drain(..skip.min(found.records.len()));
+        Ok(found.filter_map(|listed| Some(self.sealed(listed))))
     }
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
@@ -85,6 +88,11 @@ impl AttemptFilter {
             && query.to.is_none_or(|to| number == to)
             && query.channel.is_none_or(|channel| row.channel == channel)
             && query.converted.is_none_or(|converted| listed.converted == converted)
+            && query.gateway.is_none_or(|gateway| row.gateway == gateway)
+            && query.error.is_none_or(|error| row.error_code == Some(error))
+            && query.status.is_none_or(|status| status.fits(listed))
+            && query.message.as_ref().is_none_or(|id| row.message_id.as_ref() == Some(id))
+            && query.ending.as_ref().is_none_or(|ending| number.as_u64().to_string().ends_with(ending.as_str()))
             && query
                 .prefix
                 .as_ref()

@@ -32,7 +32,7 @@ use crate::guard::PumpingGuard;
 use crate::limit::{IdempotencyKeys, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
-use crate::shard::Capacity;
+use crate::shard::{Capacity, LogPart};
 
 pub use self::rules::CurrentRules;
 
@@ -218,6 +218,14 @@ impl Verifying {
         self.0.now()
     }
 
+    /// Attempts to deliver messages, the newest first.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
+        self.0.attempts(query).await
+    }
+
     /// The numbers that are locked out: [`Verifier::lockouts`].
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
         self.0.verifier.lockouts(most).await
@@ -355,7 +363,7 @@ impl Verifications for Verifying {
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
-        Box::pin(self.0.attempts(query))
+        Box::pin(async { Ok(self.0.attempts(query).await.map_err(Refused::Unavailable)?.records) })
     }
 
     fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {

@@ -68,6 +68,7 @@ async fn every_filter_is_read() {
             converted: Some(true),
             skip: 21,
             limit: 8,
+            ..AttemptQuery::default()
         }
     );
     world.get("/v2/Attempts/Summary?DestinationPrefix=%2B57&Channel=call").await;

@@ -1,0 +1,502 @@
+//! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::admin::{Visitor, between, default_service, key, only};
+use crate::support::{
+    HttpResponse, PUBLIC_URL, Reply, Setup, Several, V2, World, masked, sid, soon, until, wrong,
+};
+use crate::v2_operator::Receiver;
+
+#[tokio::test]
+async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
+    let prices = json!({ "*": { "sms": "0.5" } });
+    let world = World::of(V2::account(Setup::new().config("prices", prices))).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let (verified, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&verified, &code).await.status(), 200);
+    let refused = world.number();
+    world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
+    world.send(&refused).await;
+    let waiting = world.number();
+    let begun = sid(&v2.begins(&service, &waiting).await);
+
+    let visitor = Visitor::of(&world).await;
+    let shown = async |query: &str| rows(&visitor.get(&format!("/admin/messages?{query}")).await);
+    let numbers = [&verified, &refused, &waiting];
+    let page = visitor.get("/admin/messages").await.text();
+    for part in ["TwilioMessages", "0.50 USD", "21211", "> verified<", "Owl Bank", ">failed</span>", "US"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    for number in numbers {
+        assert!(page.contains(&masked(number)) && !page.contains(&number[1..]), "{page}");
+    }
+    let id = between(&v2.get("/Attempts").await.text(), "\"sid\":\"VL", "\"").to_owned();
+    let service = &service["/Services/".len()..];
+    for (query, found) in [
+        ("".to_owned(), &[&waiting, &refused, &verified][..]),
+        ("error=21211".to_owned(), &[&refused]),
+        ("status=send:gateway_error".to_owned(), &[&refused]),
+        ("status=send:unsendable".to_owned(), &[]),
+        ("status=verify:success".to_owned(), &[&verified]),
+        (format!("service={service}"), &[&waiting]),
+        (format!("verification={begun}"), &[&waiting]),
+        (format!("ending={}", &verified[verified.len() - 2..]), &[&verified]),
+        ("country=US&channel=sms&gateway=TwilioMessages&error=21211".to_owned(), &[&refused]),
+        ("country=DE".to_owned(), &[]),
+        ("channel=call".to_owned(), &[]),
+        ("gateway=Http".to_owned(), &[]),
+        ("since=2100-01-01".to_owned(), &[]),
+        ("until=2000-01-01T00:00:00Z".to_owned(), &[]),
+        ("message=SM0".to_owned(), &[]),
+        ("page=1".to_owned(), &[]),
+    ] {
+        let found: Vec<String> = found.iter().map(|number| masked(number)).collect();
+        assert_eq!(shown(&query).await, found, "{query}");
+    }
+    for query in [
+        "since=yesterday",
+        "until=12",
+        "service=VA0",
+        "country=Germany",
+        "channel=fax",
+        "gateway=Pigeon",
+        "status=lost",
+        "error=x",
+        "ending=12345",
+        "verification=VE",
+        "page=-1",
+        "began=0",
+        "since=1&since=2",
+        "service=VA0123456789abcdef0123456789abcdef",
+    ] {
+        let answer = visitor.get(&format!("/admin/messages?{query}")).await;
+        let name = query.split('=').next().expect("a name");
+        let problem = format!("Invalid parameter `{name}`: ");
+        assert_eq!(answer.status(), 400, "{query}");
+        let text = answer.text();
+        assert!(text.contains(&problem) && text.contains("No message fits."), "{query}: {text}");
+    }
+
+    let find = async |words: &str| visitor.post("/admin/messages", &[("q", words)]).await;
+    let ending = &verified[verified.len() - 2..];
+    for (words, location) in [
+        (masked(&verified), format!("/admin/messages?ending={ending}")),
+        (ending.to_owned(), format!("/admin/messages?ending={ending}")),
+        (begun.clone(), format!("/admin/messages?verification={begun}")),
+        (format!("VL{id}"), "/admin/messages?verification=VE".to_owned()),
+        ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
+        (verified.clone(), "/admin/numbers/".to_owned()),
+        ("anna".to_owned(), "/admin/messages".to_owned()),
+    ] {
+        let answer = find(&words).await;
+        assert_eq!(answer.status(), 303, "{words}");
+        let found = answer.header("location");
+        assert!(found.starts_with(&location) && !found.contains(&verified[1..]), "{words}: {found}");
+    }
+    assert!(visitor.get("/admin/messages").await.text().contains("This is no number"));
+    let foreign = visitor.post_with("/admin/messages", &[], "0", &[("q", "71")]).await;
+    assert_eq!(foreign.status(), 403);
+}
+
+#[tokio::test]
+async fn a_long_list_has_pages_on_which_nothing_moves() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let mut sent: Vec<String> = Vec::new();
+    for _ in 0..53 {
+        let number = world.number();
+        assert_eq!(world.send(&number).await.status(), 200);
+        sent.insert(0, masked(&number));
+    }
+    let visitor = Visitor::of(&world).await;
+    let first = visitor.get("/admin/messages?country=US").await;
+    assert_eq!(rows(&first), sent[..50]);
+    let older = between(&first.text(), "href=\"/admin/messages?country=US&#38;page=1", "\"").to_owned();
+    world.send(&world.number()).await;
+    let older = format!("/admin/messages?country=US&page=1{}", older.replace("&#38;", "&"));
+    let second = visitor.get(&older).await;
+    assert_eq!(rows(&second), sent[50..], "the one that was sent since moved nothing");
+    assert!(second.text().contains(">Newer</a>") && !second.text().contains(">Older</a>"));
+}
+
+#[tokio::test]
+async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, _) = world.number_with_code().await;
+    world.send(&world.number()).await;
+    let (sid, secret) = key(&world, &["--scope", "admin"]).await;
+    let (owner, admin) = (Visitor::of(&world).await, Visitor::with(&world, &sid, &secret).await);
+    let path = format!("/admin/messages?as=csv&ending={}", &number[number.len() - 2..]);
+    let file = admin.get(&path).await;
+    assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"messages.csv\"");
+    let text = file.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("time,number,service,country,channel,gateway,status"), "{text}");
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[1].contains(&format!("\"{}\"", masked(&number))), "{text}");
+    let whole = format!("{path}&numbers=whole");
+    assert!(!admin.get(&whole).await.text().contains(&number), "a key may not export numbers");
+    assert!(!admin.get("/admin/messages").await.text().contains("numbers=whole"));
+    assert!(!owner.get(&path).await.text().contains(&number), "masked unless asked for");
+    assert!(owner.get(&whole).await.text().contains(&number));
+    let exported = |line: &Value| line["message"] == "whole numbers exported from the dashboard";
+    soon("the log", world.server.output().event(exported)).await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
+    let world = World::of(V2::account(Setup::new().config("webhook-private-addresses", true))).await;
+    let visitor = Visitor::of(&world).await;
+    let service = default_service(&world).await;
+    let form = |url| {
+        [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
+    };
+    let refused = visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await;
+    assert_eq!(refused.status(), 403);
+    let wrong_url = visitor.post("/admin/webhooks", &form("ftp://x")).await;
+    assert_eq!(wrong_url.status(), 400);
+    for part in ["No webhook was made", "webhook_url must be", "value=\"billing\"", "value=\"*\" checked"] {
+        assert!(wrong_url.text().contains(part), "no {part:?} in {}", wrong_url.text());
+    }
+    let made = visitor.post("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
+    let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
+    assert!(secret.starts_with("whsec_"), "{made}");
+    let webhook = between(&made, "/admin/webhooks/", "\"").to_owned();
+    let path = format!("/admin/webhooks/{webhook}");
+    for path in ["/admin/webhooks", &path] {
+        assert!(!visitor.get(path).await.text().contains(&secret), "shown once");
+    }
+
+    world.number_with_code().await;
+    let fails = async || visitor.get("/admin/webhooks").await.text();
+    let page = until("the failure", fails, |page| page.contains(">failing<")).await;
+    let row = between(&page, "<tbody>", "</tr>");
+    for part in ["1 in a row, next try in", "data-name=\"Pending\">2<"] {
+        assert!(row.contains(part), "no {part:?} in {row}");
+    }
+    assert!(visitor.get("/admin").await.text().contains("Webhooks that fail: 1."));
+    let page = visitor.get(&path).await.text();
+    for part in ["Last error, ", "verification.created", "verification.sent", ">pending<"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    for (query, found) in [
+        ("state=pending", 2),
+        ("state=delivered", 0),
+        ("event=verification.sent", 1),
+        ("since=2100-01-01", 0),
+    ] {
+        let page = visitor.get(&format!("{path}?{query}")).await.text();
+        assert_eq!(page.matches("Deliver evt_").count(), found, "{query}: {page}");
+    }
+    for query in ["state=lost", "event=x", "since=x", "until=x"] {
+        let answer = visitor.get(&format!("{path}?{query}")).await;
+        assert_eq!(answer.status(), 400, "{query}: {}", answer.text());
+    }
+
+    let receiver = Receiver::start();
+    let change = [("action", "update"), ("WebhookUrl", receiver.url.as_str()), ("FriendlyName", "other")];
+    assert_eq!(visitor.post(&path, &change).await.header("location"), path);
+    let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
+    let replayed = visitor.post(&path, &[("action", "replay"), ("event", &event)]).await;
+    assert_eq!(replayed.status(), 303);
+    let page = visitor.get(&path).await.text();
+    assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");
+    let mut kinds = [receiver.next(&secret), receiver.next(&secret)].map(|event| event["type"].clone());
+    kinds.sort_by_key(ToString::to_string);
+    assert_eq!(kinds, ["verification.created", "verification.sent"]);
+    let answered = async || visitor.get(&path).await.text();
+    let page = until("deliveries", answered, |page| page.matches(">delivered</span>").count() == 2).await;
+    assert!(page.contains("status 204, "), "{page}");
+    let none = visitor.post(&path, &[("action", "replay-failed"), ("hours", "24")]).await;
+    assert_eq!(none.status(), 303);
+    assert!(visitor.get(&path).await.text().contains("Events that are delivered again: 0."));
+    for wrong in [[("action", "replay"), ("event", "evt_0")], [("action", "replay-failed"), ("hours", "0")]] {
+        visitor.post(&path, &wrong).await;
+        assert!(visitor.get(&path).await.text().contains("Nothing was done"), "{wrong:?}");
+    }
+    assert_eq!(visitor.post(&path, &[("action", "delete")]).await.header("location"), "/admin/webhooks");
+    assert_eq!(visitor.get(&path).await.header("location"), "/admin/webhooks");
+    for action in ["webhook.created", "webhook.changed", "webhook.deleted"] {
+        assert_eq!(only(&world, action).await["actor"], "session");
+    }
+}
+
+#[tokio::test]
+async fn services_are_made_changed_and_deleted_on_the_dashboard() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let visitor = Visitor::of(&world).await;
+    let wrong_name = visitor.post("/admin/services", &[("FriendlyName", "{Owl}")]).await;
+    assert_eq!(wrong_name.status(), 400);
+    let text = wrong_name.text();
+    assert!(
+        text.contains("No service was made. friendly_name must") && text.contains("value=\"{Owl}\""),
+        "{text}"
+    );
+    let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
+    let path = made.header("location").to_owned();
+    let page = visitor.get(&path).await.text();
+    for part in
+        ["The service Owl Bank is made.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""]
+    {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(visitor.get("/admin/services").await.text().contains("Owl Bank</a>"));
+
+    // A browser sends every field.
+    let fields = form_of(&page);
+    let with = |name: &str, value: &str| {
+        let changed = |(known, before): &(String, String)| {
+            let value = if known == name { value.to_owned() } else { before.clone() };
+            (known.clone(), value)
+        };
+        fields.iter().map(changed).collect::<Vec<_>>()
+    };
+    let post = async |fields: &[(String, String)]| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        visitor.post(&path, &[&fields[..], &[("action", "update")]].concat()).await
+    };
+    post(&fields).await;
+    assert!(visitor.get(&path).await.text().contains("every value is as before"));
+    assert_eq!(post(&with("CodeLength", "8")).await.status(), 303);
+    assert!(visitor.get(&path).await.text().contains("The service is changed."));
+    let v2 = V2::of(&world);
+    let service = path.replace("/admin/services", "/Services");
+    assert_eq!(v2.get(&service).await.json()["code_length"], 8);
+    let refused = post(&with("CodeLength", "99")).await;
+    assert_eq!(refused.status(), 400);
+    for part in ["Nothing was changed. code_length must be", "name=\"CodeLength\" value=\"99\""] {
+        assert!(refused.text().contains(part), "no {part:?} in {}", refused.text());
+    }
+    assert_eq!(v2.get(&service).await.json()["code_length"], 8);
+
+    let default = format!("/admin/services/{}", default_service(&world).await);
+    let page = visitor.get(&default).await.text();
+    assert!(page.contains("<fieldset class=\"filters\" disabled>") && page.contains("config.json"), "{page}");
+    visitor.post(&default, &[("action", "update"), ("CodeLength", "8")]).await;
+    for (form, answer) in [
+        (&[("action", "delete"), ("confirmed", "Owl")][..], "type the name"),
+        (&[("action", "explode")], "names no action"),
+    ] {
+        visitor.post(&path, form).await;
+        assert!(visitor.get(&path).await.text().contains(answer), "{answer}");
+    }
+    let deleted = visitor.post(&path, &[("action", "delete"), ("confirmed", "Owl Bank")]).await;
+    assert_eq!(deleted.header("location"), "/admin/services");
+    assert_eq!(v2.get(&service).await.status(), 404);
+    assert_eq!(visitor.get(&path).await.header("location"), "/admin/services");
+    assert_eq!(visitor.get("/admin/services?page=x").await.status(), 400);
+    for action in ["service.created", "service.changed", "service.deleted"] {
+        assert_eq!(only(&world, action).await["actor"], "session");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (visitor, service) = (Visitor::of(&world).await, default_service(&world).await);
+    let form = [("action", "create"), ("name", "shop"), ("service", service.as_str()), ("scope", "verify")];
+    assert_eq!(visitor.post_with("/admin/keys", &[], "0", &form).await.status(), 403);
+    for (form, answer) in [
+        (&[("action", "create"), ("name", "shop")][..], "choose what it may do"),
+        (&[("action", "create"), ("name", "shop"), ("scope", "root")], "choose what it may do"),
+        (&[("action", "create"), ("scope", "verify"), ("service", "VA0")], "the service does not exist"),
+    ] {
+        let refused = visitor.post("/admin/keys", form).await;
+        assert!(refused.status() == 400 && refused.text().contains(answer), "{}", refused.text());
+    }
+    let made = visitor.post("/admin/keys", &form).await;
+    assert_eq!((made.status(), made.header("cache-control")), (200, "no-store"));
+    let made = made.text();
+    let (sid, secret) = (
+        between(&made, "The key ", " ").to_owned(),
+        between(&made, "<code class=\"secret\">", "<").to_owned(),
+    );
+    let page = visitor.get("/admin/keys").await.text();
+    assert!(page.contains(&sid) && page.contains("shop") && !page.contains(&secret), "{page}");
+    let client = V2::with_key(&world, &sid, &secret);
+    let begin = async || client.begins(&format!("/Services/{service}"), &world.number()).await.status();
+    assert_eq!(begin().await, 201);
+    assert_eq!(visitor.post("/admin/keys", &[("action", "revoke"), ("key", &sid)]).await.status(), 303);
+    assert_eq!(begin().await, 401);
+    let has = async |query: &str| visitor.get(&format!("/admin/keys?{query}")).await.text().contains(&sid);
+    assert!(visitor.get("/admin/keys").await.text().contains("is revoked: the server refuses it."));
+    assert!(
+        has("state=revoked").await && has(&format!("service={service}")).await && !has("state=live").await
+    );
+    for query in ["state=lost", "service=x", "page=x"] {
+        assert_eq!(visitor.get(&format!("/admin/keys?{query}")).await.status(), 400, "{query}");
+    }
+    for action in ["key.created", "key.revoked"] {
+        let entry = only(&world, action).await;
+        assert_eq!((&entry["actor"], &entry["resource_sid"]), (&"session".into(), &sid.as_str().into()));
+    }
+    assert!(!world.server.output().text().contains(&secret));
+}
+
+#[tokio::test]
+async fn the_audit_log_has_filters_and_a_file() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (sid, secret) = key(&world, &["--scope", "admin", "--name", "anna"]).await;
+    let visitor = Visitor::with(&world, &sid, &secret).await;
+    let service = V2::of(&world).service(&[]).await;
+    visitor.post("/admin/services", &[("FriendlyName", "=Heron")]).await;
+    let service = &service["/Services/".len()..];
+    let listed = async |query: &str| {
+        let page = visitor.get(&format!("/admin/audit?{query}")).await;
+        assert_eq!(page.status(), 200, "{query}");
+        page.text().matches("data-name=\"Action\"").count()
+    };
+    for (query, found) in [
+        (String::new(), 3),
+        ("action=service.created".to_owned(), 2),
+        ("action=service.created&actor=anna".to_owned(), 1),
+        (format!("actor={sid}"), 1),
+        ("actor=account".to_owned(), 1),
+        ("actor=user".to_owned(), 1),
+        (format!("service={service}"), 1),
+        ("until=2000-01-01".to_owned(), 0),
+        ("page=1".to_owned(), 0),
+    ] {
+        assert_eq!(listed(&query).await, found, "{query}");
+    }
+    for query in ["action=eat", "since=x", "until=x", "service=x", "page=x"] {
+        let answer = visitor.get(&format!("/admin/audit?{query}")).await;
+        assert!(answer.status() == 400 && answer.text().contains("Invalid parameter"), "{query}");
+    }
+    let file = visitor.get("/admin/audit?as=csv&actor=anna").await.text();
+    assert_eq!(file.lines().count(), 2, "{file}");
+    assert!(file.contains("\"service.created\",\"session anna\",\"'=Heron\""), "{file}");
+}
+
+#[tokio::test]
+async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
+    let arrange = |_: &_, setup| V2::account(setup).config("public-url", PUBLIC_URL);
+    let world = Several::of("Twilio", arrange).await;
+    let visitor = Visitor::of(&world).await;
+    let numbers = [(); 4].map(|()| world.number());
+    for number in &numbers {
+        assert_eq!(world.send(number).await.status(), 200);
+    }
+    for (number, reports) in
+        numbers.iter().zip([&["delivered", "delivered", "read"][..], &["delivered"], &["undelivered"]])
+    {
+        for status in reports {
+            assert_eq!(world.twilio().report(number, status).send(&world).await.status(), 204);
+        }
+    }
+    let code = world.twilio().code_for(&numbers[0]);
+    world.verify(&numbers[0], &wrong(&code)).await;
+    world.verify(&numbers[0], &code).await;
+    world.verify(&numbers[1], &wrong(&world.twilio().code_for(&numbers[1]))).await;
+
+    let page = visitor.get("/admin").await.text();
+    let way = between(&page, "id=\"funnel-region\"", "</table>");
+    for (step, count, share) in [
+        ("sent", 4, ""),
+        ("delivered, as reported", 2, "50.0 %"),
+        ("tried", 2, "100.0 %"),
+        ("verified", 1, "50.0 %"),
+    ] {
+        let row = format!(
+            "<th scope=\"row\">{step}</th><td data-name=\"Count\">{count}</td>\
+             <td data-name=\"Of the step before\">{share}</td><td data-name=\"Period before\">0</td>"
+        );
+        assert!(way.contains(&row), "no {row} in {way}");
+    }
+    assert!(page.contains("of the delivered messages arrived within 2 s, 2 s."), "{page}");
+    assert!(page.contains("<small>0 before</small>"), "{page}");
+    let table = between(&page, "id=\"by-gateway-region\"", "</table>");
+    assert!(table.contains("TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"), "{table}");
+    let address = between(table, "href=\"", "\"").replace("&#38;", "&");
+    assert_eq!(address, "/admin?range=day&gateway=TwilioMessages");
+
+    let sent = async |query: &str| {
+        let page = visitor.get(&format!("/admin?{query}")).await.text();
+        between(&page, "<span class=\"quiet\">Messages sent</span><strong>", "<").to_owned()
+    };
+    for (query, count) in [
+        ("gateway=TwilioMessages&country=US&channel=sms", "4"),
+        ("country=DE", "0"),
+        ("channel=call", "0"),
+        ("gateway=Http", "0"),
+    ] {
+        assert_eq!(sent(query).await, count, "{query}");
+    }
+    let page = visitor.get("/admin?range=hour&country=US&gateway=TwilioMessages").await.text();
+    let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
+    for part in ["href=\"/admin?range=hour&gateway=TwilioMessages\"", "/admin/messages?since=", "&country=US"]
+    {
+        assert!(chosen.contains(part), "no {part:?} in {chosen}");
+    }
+    for query in ["range=year", "country=Germany", "channel=fax", "gateway=x", "service=x"] {
+        let page = visitor.get(&format!("/admin?{query}")).await;
+        let name = query.split('=').next().expect("a name");
+        assert!(page.text().contains("Invalid parameter"), "{query}");
+        assert!(page.text().contains(name), "{query}");
+    }
+    assert!(!visitor.get("/admin?range=14d").await.text().contains(" before</small>"), "it is not kept");
+}
+
+#[tokio::test]
+async fn the_docs_are_compressed_and_searched_and_live_pages_send_their_parts() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let length = |answer: &HttpResponse| answer.header("content-length").parse::<usize>().expect("a length");
+    for path in ["/docs", "/openapi.json"] {
+        let plain = world.get(path).await;
+        assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
+        for (accepted, encoding) in [
+            ("gzip, deflate, br", "gzip"),
+            ("GZIP;q=0.5", "gzip"),
+            ("br", ""),
+            ("gzip;q=0", ""),
+            ("x-gzip2", ""),
+        ] {
+            let answer = world.request_with(Method::GET, path, &[("accept-encoding", accepted)], "").await;
+            assert_eq!(answer.header("content-encoding"), encoding, "{path} {accepted}");
+            assert_eq!(length(&answer) * 5 < length(&plain), encoding == "gzip", "{path} {accepted}");
+        }
+    }
+    let found = world.get("/docs?q=failedonly").await.text();
+    assert!(found.contains("1 found") && found.contains("href=\"/docs#CreateReplay\""), "{found}");
+    let none = world.get("/docs?q=%3Cscript%3E").await.text();
+    assert!(none.contains("0 found") && !none.contains("<script>"), "{none}");
+    assert!(world.get("/docs?q=").await.text().contains("id=\"CreateReplay\""));
+
+    let visitor = Visitor::of(&world).await;
+    let whole = visitor.get("/admin").await.text();
+    let part = visitor.get_with("/admin", &[("x-onceward-part", "live")]).await.text();
+    assert!(!part.contains("<style") && !part.contains("<script"), "{part}");
+    for shared in ["data-now=\"", "id=\"figures\" data-live", "id=\"lockouts-live\" data-live"] {
+        assert!(whole.contains(shared) && part.contains(shared), "no {shared} in {part}");
+    }
+    assert!(part.len() * 2 < whole.len(), "{} and {} bytes", part.len(), whole.len());
+}
+
+/// The masked numbers of the rows of a list of messages.
+fn rows(page: &HttpResponse) -> Vec<String> {
+    assert_eq!(page.status(), 200, "{}", page.text());
+    let text = page.text();
+    let cells = text.split("data-name=\"Number\"").skip(1);
+    cells.map(|cell| between(cell, "\">", "<").to_owned()).collect()
+}
+
+/// The fields of the settings of a service, as a browser sends them.
+fn form_of(page: &str) -> Vec<(String, String)> {
+    let form = between(page, "<fieldset class=\"filters\">", "</fieldset>");
+    let fields = form.split(" name=\"").skip(1).map(|rest| {
+        let name = rest.split('"').next().expect("a name").to_owned();
+        let field = rest.split("</div>").next().expect("a field");
+        let value = match field.split_once("\" selected>") {
+            Some((before, _)) => before.rsplit('"').next().unwrap_or_default().to_owned(),
+            None => field
+                .split_once(" value=\"")
+                .map_or("", |(_, rest)| rest.split('"').next().unwrap_or(""))
+                .to_owned(),
+        };
+        (name, value)
+    });
+    fields.collect()
+}
