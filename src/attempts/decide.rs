@@ -126,12 +126,12 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<(AttemptLog, bool)>) {
         let Some(mut log) = self.log() else { return (ReceiptOutcome::Unknown, None) };
         let row = log.rows.iter().find(|row| row.number == receipt.attempt.attempt);
-        let had_arrived = row.and_then(|row| row.receipt) >= Some(ReceiptStatus::Delivered);
+        let is_repeated = row.and_then(|row| row.receipt) >= Some(ReceiptStatus::Delivered);
         let outcome = log.receive(receipt, self.view.now());
         match outcome {
             ReceiptOutcome::Recorded(_) => {
                 self.view.put(self.key.id(), Some(&log), Durability::Durable);
-                let has_arrived = !had_arrived && receipt.status >= ReceiptStatus::Delivered;
+                let has_arrived = !is_repeated && receipt.status >= ReceiptStatus::Delivered;
                 (outcome, Some((log, has_arrived)))
             }
             ReceiptOutcome::Known | ReceiptOutcome::Early | ReceiptOutcome::Unknown => (outcome, None),

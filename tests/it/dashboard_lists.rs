@@ -36,7 +36,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let id = between(&v2.get("/Attempts").await.text(), "\"sid\":\"VL", "\"").to_owned();
     let service = &service["/Services/".len()..];
     for (query, found) in [
-        ("".to_owned(), &[&waiting, &refused, &verified][..]),
+        (String::new(), &[&waiting, &refused, &verified][..]),
         ("error=21211".to_owned(), &[&refused]),
         ("status=send:gateway_error".to_owned(), &[&refused]),
         ("status=send:unsendable".to_owned(), &[]),

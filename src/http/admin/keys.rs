@@ -64,9 +64,9 @@ fn shown(request: &AdminRequest<'_>, form: &Form, made: Option<(Sid, String)>) -
     if state.as_ref().is_some_and(|state| !states.contains(&state.as_str())) {
         list.problem = Some("Invalid parameter `state`: it must be live or revoked".to_owned());
     }
-    let service = filters.and_then(|filters| list.service(request, filters.service));
+    let service = filters.map(|filters| list.service(request, filters.service));
     let mut keys = match service {
-        Some(service) if list.problem.is_none() => {
+        Some(Ok(service)) if list.problem.is_none() => {
             request.v2.registry.keys(service.map(|service| service.id))
         }
         _ => Vec::new(),

@@ -1,12 +1,15 @@
 //! Lists with filters in the address: how a page reads them, the addresses of its neighbours, and the list as CSV.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hyper::StatusCode;
 
 use super::{AdminRequest, moment};
 use crate::domain::{Sid, Timestamp};
 use crate::http::response::Response;
 use crate::http::v2::params::{Fields, PageToken, Parameters, Whole, parameters};
-use crate::registry::Service;
+use crate::registry::{RegistryError, Service};
 
 /// Rows on a page.
 pub const ROWS: usize = 50;
@@ -79,7 +82,7 @@ impl List {
     /// The list that the address of this page asks for. No filters: one of them is wrong.
     pub fn read<F: Parameters>(request: &AdminRequest<'_>, path: String) -> (Self, Option<F>) {
         let fields = Fields::of_form(request.head.uri.query().unwrap_or_default().as_bytes());
-        let now = request.now().plus(std::time::Duration::from_millis(1));
+        let now = request.now().plus(Duration::from_millis(1));
         let read = F::read(&fields).and_then(|filters| Ok((filters, Place::read(&fields)?)));
         let is_csv = fields.text("as").is_ok_and(|form| form.as_deref() == Some("csv"));
         let (filters, problem) = (Vec::new(), None);
@@ -97,19 +100,14 @@ impl List {
         }
     }
 
-    /// The service of a filter; `None` in `Some` for all services.
+    /// The service of a filter, or what is wrong with it, which the page says.
     pub fn service(
         &mut self,
         request: &AdminRequest<'_>,
         asked: Option<Sid>,
-    ) -> Option<Option<std::sync::Arc<Service>>> {
-        match asked.map(|sid| request.v2.registry.service(&sid)).transpose() {
-            Ok(service) => Some(service),
-            Err(error) => {
-                self.problem = Some(format!("Invalid parameter `service`: {error}"));
-                None
-            }
-        }
+    ) -> Result<Option<Arc<Service>>, RegistryError> {
+        let found = asked.map(|sid| request.v2.registry.service(&sid)).transpose();
+        found.inspect_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
     }
 
     /// Adds a text to the form.
@@ -177,7 +175,7 @@ impl List {
         let began = format!("PT{}", self.began.as_millis());
         let page = |number: usize| self.address(&[("page", &number.to_string()), ("began", &began)]);
         let further = stopped.filter(|_| !has_more).map(|stopped| {
-            let until = stopped.plus(std::time::Duration::from_millis(1));
+            let until = stopped.plus(Duration::from_millis(1));
             (self.address(&[("until", &until.rfc3339_millis().to_string())]), moment(until))
         });
         Pager {

@@ -213,7 +213,7 @@ async fn read(
     list: &mut List,
     filters: Filters,
 ) -> Result<Option<LogPart<SealedAttempt>>, Refusal> {
-    let Some(service) = list.service(request, filters.service) else { return Ok(None) };
+    let Ok(service) = list.service(request, filters.service) else { return Ok(None) };
     let wanted = AttemptQuery {
         services: service.map(|service| vec![service.id]),
         after: filters.since,

@@ -230,26 +230,32 @@ impl OverviewPage {
     }
 }
 
-/// A figure of this period, and of the one before.
+/// A figure of this period, and a note about the one before.
 struct Figure {
     name: &'static str,
     value: String,
-    before: Option<String>,
+    note: String,
 }
 
 fn figures(all: &Counts, before: Option<&Counts>, currency: &str) -> Vec<Figure> {
-    let figures: [(&str, &dyn Fn(&Counts) -> String); 7] = [
-        ("Messages sent", &|counts| grouped(counts.accepted)),
-        ("Numbers verified", &|counts| grouped(counts.verified)),
-        ("Conversion", &|counts| share(counts.verified, counts.begun)),
-        ("Failed messages", &|counts| grouped(counts.failed.total())),
-        ("Refused by the guard", &|counts| grouped(counts.guarded)),
-        ("Saved by that", &|counts| format!("{} {currency}", money(counts.saved_micros))),
-        ("Estimated cost", &|counts| format!("{} {currency}", money(counts.cost_micros))),
-    ];
-    let figure =
-        |(name, of): (_, &dyn Fn(&Counts) -> String)| Figure { name, value: of(all), before: before.map(of) };
-    figures.into_iter().map(figure).collect()
+    let figures = |of: &Counts| {
+        [
+            ("Messages sent", grouped(of.accepted)),
+            ("Numbers verified", grouped(of.verified)),
+            ("Conversion", share(of.verified, of.begun)),
+            ("Failed messages", grouped(of.failed.total())),
+            ("Refused by guard", grouped(of.guarded)),
+            ("Estimated cost", format!("{} {currency}", money(of.cost_micros))),
+        ]
+    };
+    let mut earlier = before.map(figures).into_iter().flatten();
+    let figure = |(name, value)| {
+        let note = earlier.next().map(|(_, value)| format!("{value} before"));
+        let saved = (name == "Refused by guard" && all.saved_micros > 0)
+            .then(|| format!("saved {} {currency}", money(all.saved_micros)));
+        Figure { name, value, note: [note, saved].into_iter().flatten().collect::<Vec<_>>().join(", ") }
+    };
+    figures(all).into_iter().map(figure).collect()
 }
 
 /// A step of the way from a message to a verified number.

@@ -143,11 +143,11 @@ pub fn page(request: &AdminRequest<'_>) -> Response {
 /// Those that fail come first. Reads no record: webhooks and their states are in memory.
 fn shown(request: &AdminRequest<'_>, form: &Form, made: Option<(Sid, String)>) -> Response {
     let (mut list, filters) = List::read::<Filters>(request, PATH.to_owned());
-    let only = filters.and_then(|filters| list.service(request, filters.service));
+    let only = filters.map(|filters| list.service(request, filters.service));
     let services = match only {
-        Some(Some(only)) => vec![only],
-        Some(None) => request.v2.registry.services(0, usize::MAX),
-        None => Vec::new(),
+        Some(Ok(Some(only))) => vec![only],
+        Some(Ok(None)) => request.v2.registry.services(0, usize::MAX),
+        Some(Err(_)) | None => Vec::new(),
     };
     let outbox = &request.v2.outbox;
     let of = |service: &Arc<Service>| {
