@@ -73,7 +73,7 @@ impl Callbacks for TwilioReader {
         })
     }
 
-    fn path_prefix(&self) -> &str {
+    fn path_prefix(&self) -> &'static str {
         "/base"
     }
 }
