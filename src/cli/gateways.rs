@@ -94,28 +94,24 @@ fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandEr
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
     let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
-    let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     let last = || {
         let query = [("Number", Some(number.clone())), ("Limit", Some("1".to_owned()))];
         let mut found = client.get("/local/Messages", &query)?;
-        Ok::<_, CommandError>(found["messages"][0].take())
+        Ok::<_, CommandError>(found.pointer_mut("/messages/0").map(Value::take))
     };
-    let mut shown = match sent {
-        Ok(_) => last()?,
-        Err(error) => {
-            let shown = last()?;
-            if text(&shown, "gateway") != name {
-                return Err(error.into());
-            }
-            shown
-        }
+    let before = last()?;
+    let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
+    let after = last()?;
+    let mut shown = match (sent, after) {
+        (Err(error), after) if after == before => return Err(error.into()),
+        (_, after) => after.unwrap_or_default(),
     };
     let is_sent = text(&shown, "send_status") == "sent";
     let stopwatch = Stopwatch::start();
     let is_final = |shown: &Value| matches!(text(shown, "receipt_status"), "delivered" | "read" | "failed");
     while is_sent && !is_final(&shown) && stopwatch.elapsed() < Duration::from_secs(*wait) {
         thread::sleep(Duration::from_millis(500));
-        shown = last()?;
+        shown = last()?.unwrap_or_default();
     }
     let date = SystemClock::start().wall().rfc3339_seconds().to_string();
     let code = shown["error_code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();

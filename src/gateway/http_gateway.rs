@@ -48,7 +48,7 @@ pub struct HttpGatewaySettings {
     #[serde(with = "As::<Text>")]
     #[schemars(extend("enum" = ["GET", "POST", "PUT"]))]
     pub method: String,
-    /// Where messages go; required. The host has no placeholders.
+    /// Where messages go; required. The host has no placeholders of the message.
     // What is put in behind the host is percent-encoded.
     #[serde(with = "As::<Text>")]
     #[schemars(extend("pattern" = "^https?://", "writeOnly" = true))]

@@ -36,7 +36,6 @@ mod history;
 mod hooks;
 mod hosted;
 mod inbox;
-mod instructions;
 mod keys;
 mod library;
 mod lifecycle;

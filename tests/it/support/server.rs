@@ -20,7 +20,6 @@ pub struct Setup {
     config: Option<Value>,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
-    under: Vec<String>,
 }
 
 impl Setup {
@@ -41,7 +40,7 @@ impl Setup {
     /// An empty directory, no settings, no arguments and an empty environment.
     pub fn bare() -> Self {
         let home = Arc::new(tempfile::tempdir().expect("make a directory for the test"));
-        Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new(), under: Vec::new() }
+        Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
     }
 
     /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes that outlive the test.
@@ -81,12 +80,6 @@ impl Setup {
 
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// Runs the program by this command, such as `valgrind`, which gets the program and its arguments.
-    pub fn under<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
-        self.under = command.into_iter().map(Into::into).collect();
         self
     }
 
@@ -168,9 +161,7 @@ impl Setup {
         // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
         // must be ignored before the program starts.
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-            .args(&self.under)
-            .arg(env!("CARGO_BIN_EXE_onceward"))
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_onceward")])
             .args(&self.arguments)
             .current_dir(self.home())
             .env_clear()
