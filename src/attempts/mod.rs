@@ -176,7 +176,7 @@ impl Attempts {
     }
 
     /// The same from `since` until before `until`, of the newest `read` verifications there, up to a page more. A
-    /// verification whose last message came [`LONGEST_VERIFICATION`] after `until` may be missing.
+    /// verification whose last message came a day after `until` may be missing.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.

@@ -166,6 +166,7 @@ fn needs(name: GatewayName) -> (String, String) {
 }
 
 /// The gateways that have no recipe, with what each needs.
+#[cfg(feature = "server")]
 pub fn built_in_gateways() -> Vec<(GatewayName, String)> {
     let needs_of = |name: GatewayName| match name {
         GatewayName::Simulator => (name, "nothing".to_owned()),
