@@ -57,6 +57,11 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
         let variable = format!("{variables}{}", setting.replace('-', "_").to_ascii_uppercase());
         let of_variable = c.raw.values.get(&variable).and_then(text_of);
         if of_variable.is_some() {
+            if used.contains(&variable) {
+                let problem =
+                    format!("another gateway has the variable {variable} too; give one of them another name");
+                c.wrong(&path, None, problem);
+            }
             used.push(variable.clone());
         }
         let of_file = members.remove(setting).map(|value| text_of(&value).ok_or(()));

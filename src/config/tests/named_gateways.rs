@@ -121,6 +121,15 @@ fn a_name_is_that_of_no_built_in_gateway_and_fits_into_a_list() {
 }
 
 #[test]
+fn two_gateways_never_share_a_credential() {
+    let vonage = json!({"recipe": "vonage", "key": "k", "from": "Acme"});
+    let gateways = json!({"acme-sms": vonage, "acme_sms": vonage});
+    let config = json!({"otp-sms-provider": "acme-sms;acme_sms", "gateways": gateways});
+    let world = World::with_config(&config.to_string()).variable(SECRET, TOKEN);
+    says(&world.error(), &["gateways.acme_sms", "another gateway has the variable", SECRET]);
+}
+
+#[test]
 fn what_has_no_meaning_gets_a_warning() {
     let world = one(&json!({"recipe": "telnyx", "key": "k", "from": "1", "form": "2"}))
         .variable("ONCEWARD_GATEWAYS_OTHER_KEY", "x");
