@@ -65,7 +65,7 @@ pub struct Options {
 
     /// What to compare with besides [default: ceiling, and none with --target].
     #[arg(long, value_name = "NAME", help_heading = "Servers")]
-    beside: Option<Beside>,
+    beside: Option<Comparison>,
 
     /// Where an onceward keeps its data: a directory on the disk that is of interest.
     #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Servers")]
@@ -151,7 +151,7 @@ impl Options {
     }
 
     pub fn has_ceiling(&self) -> bool {
-        self.beside.map_or(self.target.is_none(), |beside| beside == Beside::Ceiling)
+        self.beside.map_or(self.target.is_none(), |beside| beside == Comparison::Ceiling)
     }
 
     pub fn starts_onceward(&self) -> bool {
@@ -181,7 +181,7 @@ impl Options {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Beside {
+enum Comparison {
     /// nothing
     None,
     /// hyper and one reqwest call for each send; keeps, counts and writes nothing

@@ -193,7 +193,11 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     list.choice("service", "Service", request.services());
     list.text("country", "Country");
     list.choice("channel", "Channel", Channel::ALL.map(|channel| (channel.as_str(), channel.as_str())));
-    list.choice("gateway", "Gateway", GatewayName::ALL.map(|gateway| (gateway.as_str(), gateway.as_str())));
+    list.choice(
+        "gateway",
+        "Gateway",
+        GatewayName::known().map(|gateway| (gateway.as_str(), gateway.as_str())),
+    );
     list.choice("status", "Status", STATUSES);
     list.text("error", "Error code");
     list.text("ending", "Number ends with");

@@ -11,7 +11,7 @@ use crate::domain::{Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::Parameters as _;
-use crate::http::v2::services::{Changed, Given, New};
+use crate::http::v2::services::{Changed, New, ServiceFields};
 use crate::registry::{Origin, Service};
 
 use std::sync::Arc;
@@ -74,7 +74,7 @@ fn shown(request: &AdminRequest<'_>, form: &Form) -> Response {
 /// `POST /admin/services`: makes a service, and leads to its page.
 pub async fn create(request: &AdminRequest<'_>, form: &Form) -> Response {
     let made = match New::read(&form.fields()) {
-        Ok(Given(settings)) => {
+        Ok(ServiceFields(settings)) => {
             request.registry().create_service(settings).await.map_err(|error| error.to_string())
         }
         Err(error) => Err(words_of(request, error)),
@@ -165,7 +165,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Response {
         "update" => {
             let current = settings_of(&service);
             let changed = match Changed::read(&form.fields()) {
-                Ok(Given(mut given)) => {
+                Ok(ServiceFields(mut given)) => {
                     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
                     if given.is_empty() {
                         return to(Notice::failure(

@@ -46,12 +46,12 @@ const NOT_SERVED: [&str; 14] = [
 ];
 
 /// Settings of a service, by their keys; those of a new one have its name.
-pub struct Given<const IS_NEW: bool>(pub Map<String, Value>);
+pub struct ServiceFields<const IS_NEW: bool>(pub Map<String, Value>);
 
-pub type New = Given<true>;
-pub type Changed = Given<false>;
+pub type New = ServiceFields<true>;
+pub type Changed = ServiceFields<false>;
 
-impl<const IS_NEW: bool> Parameters for Given<IS_NEW> {
+impl<const IS_NEW: bool> Parameters for ServiceFields<IS_NEW> {
     const NAMES: &'static [&'static str] = &[];
 
     fn read(fields: &Fields) -> Result<Self, Error> {
@@ -197,7 +197,7 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
     Ok(request.page_response("services", page.of(&services, view), &[]))
 }
 
-pub async fn create(request: &Request<'_>, Given(settings): New) -> Result<Response, Error> {
+pub async fn create(request: &Request<'_>, ServiceFields(settings): New) -> Result<Response, Error> {
     let made = request.registry().create_service(settings).await?;
     Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
 }
@@ -206,7 +206,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Error> {
     Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service_at("Sid")?)))
 }
 
-pub async fn update(request: &Request<'_>, Given(settings): Changed) -> Result<Response, Error> {
+pub async fn update(request: &Request<'_>, ServiceFields(settings): Changed) -> Result<Response, Error> {
     let service = request.service_at("Sid")?;
     let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))

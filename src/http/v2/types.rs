@@ -97,8 +97,8 @@ texts! {
     SendDigits => Self: format_args!("at most {} of 0-9, w, W, * and #", Self::MOST), Self::parse, matching(
         format!("[0-9w*#]{{1,{}}}", Self::MOST)
     );
-    GatewayName => Self: Self::ALL.map(Self::as_str).join(", "),
-        |text| Self::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text)), one_of(Self::ALL.map(Self::as_str));
+    GatewayName => Self: Self::known().map(Self::as_str).collect::<Vec<_>>().join(", "),
+        |text| Self::known().find(|known| known.as_str().eq_ignore_ascii_case(text)), at_most(64);
     StatusFilter => Self: Self::accepted(), Self::parse, at_most(40);
     Action => Self: Self::ALL.map(Self::as_str).join(", "),
         |text| Self::ALL.into_iter().find(|known| known.as_str() == text), one_of(Self::ALL.map(Self::as_str));

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::admin::Visitor;
 use crate::support::documented::{sent, verified};
 use crate::support::{
     Client, Numbers, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, RecipeDouble, Reply, Row, Server, Setup, V2, basic,
@@ -163,6 +164,16 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let metrics = world.request_with(Method::GET, "/metrics", &headers, "").await.text();
     for words in ["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""] {
         assert!(metrics.contains(words), "{words}: {metrics}");
+    }
+    let visitor = Visitor::of(&world).await;
+    for (path, status) in [
+        ("/admin/messages?gateway=acme-plivo", 200),
+        ("/admin?gateway=acme-plivo", 200),
+        ("/admin/messages?gateway=pigeon", 400),
+    ] {
+        let page = visitor.get(path).await;
+        assert_eq!(page.status(), status, "{path}");
+        assert!(page.text().contains("acme-plivo"), "{path}: {}", page.text());
     }
     // A restart reads the names from the records.
     world.server.kill();
