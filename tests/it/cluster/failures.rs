@@ -219,6 +219,21 @@ async fn another_takes_over_after(cut: fn(&Link)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_etcd_does_not_answer_at_its_start_stands_by_again() {
+    let mut cluster = Cluster::new(1).await;
+    let link = Link::to(&cluster.etcd.urls()[0]).await;
+    // A campaign reads the time; the first commit of the new owner writes it.
+    link.cut_after(1, "onceward/1/time");
+    let of_a = json!({ "etcd": [link.url], "node": "a", "advertise": cluster.address(0) });
+    cluster.setups[0] = cluster.setups[0].clone().config("cluster", of_a);
+    let a = cluster.start(0).await;
+    let log = || async { a.0.output().text() };
+    until("the failed start", log, |log| log.contains("start as the owner failed")).await;
+    link.restore();
+    a.owns_the_records().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_2_s_apart_move_the_end_of_a_lockout_by_3_s_at_most() {
     let life = Duration::from_secs(20);
     for ahead in [-2, 2] {
