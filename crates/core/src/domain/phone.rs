@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -215,7 +215,10 @@ impl PhoneNumber {
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code.
     pub fn region(self) -> Option<Region> {
-        let look_up = || RegionLookup(self.split_country_code().as_ref().and_then(region_of));
+        let look_up = || {
+            let of_area = self.area_code().and_then(region_of_area);
+            RegionLookup(of_area.or_else(|| self.split_country_code().as_ref().and_then(region_of)))
+        };
         self.recent().region.get_or_insert_with(look_up).0
     }
 
@@ -275,6 +278,13 @@ impl PhoneNumber {
         PlanLookup { number_type, is_found: plan != Unknown }
     }
 
+    /// The three digits after +1, in a number as North America writes it: neither they nor the next three begin with 0
+    /// or 1.
+    fn area_code(self) -> Option<u16> {
+        let national = self.0.checked_sub(10_000_000_000).filter(|national| national / 1_000_000 % 10 > 1)?;
+        u16::try_from(national / 10_000_000).ok().filter(|area| (200..1_000).contains(area))
+    }
+
     /// The number with its country code apart, as the numbering plans have it. Parsing the text would double the cost of
     /// a lookup.
     fn split_country_code(self) -> Option<rlibphonenumber::PhoneNumber> {
@@ -299,6 +309,19 @@ impl PhoneNumber {
     pub fn e164(self) -> String {
         format!("+{}", self.0)
     }
+}
+
+/// The regions of +1 by area code, as far as they are known. The library would match up to ten regular expressions for
+/// each of 25 regions.
+static REGIONS_OF_AREAS: [OnceLock<Option<Region>>; 1_000] = [const { OnceLock::new() }; 1_000];
+
+fn region_of_area(area: u16) -> Option<Region> {
+    *REGIONS_OF_AREAS.get(usize::from(area))?.get_or_init(|| {
+        // A valid one in each area code.
+        let national_number = u64::from(area) * 10_000_000 + 2_000_000;
+        let number = rlibphonenumber::PhoneNumber { country_code: 1, national_number, ..Default::default() };
+        PHONE_NUMBER_UTIL.get_region_for_number(&number).map(Region)
+    })
 }
 
 fn is_possible(number: &rlibphonenumber::PhoneNumber) -> bool {
@@ -423,6 +446,17 @@ mod tests {
         let luxembourg = Region::parse("LU");
         for text in ["+004900490", "+49301234567", "+0", "+00352621123456"] {
             assert_eq!(PhoneNumber::parse(text, luxembourg), PhoneNumber::parse(text, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_area_code_of_north_america_has_the_region_that_the_library_finds() {
+        for area in 0..1_000 {
+            for rest in [2_000_000, 2_345_678, 5_550_123, 9_999_999, 310_000] {
+                let number = PhoneNumber(10_000_000_000 + area * 10_000_000 + rest);
+                let library = number.split_country_code().as_ref().and_then(region_of);
+                assert_eq!(number.region(), library, "{}", number.e164());
+            }
         }
     }
 
