@@ -519,12 +519,11 @@ settings! {
     /// Where the address of a client of the compatible routes comes from, for the pumping guard.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct ProxySettings {
-        /// Header in which a proxy or a backend names the person's address, for the guard of `/api/*` and `/send-code` and for
-        /// the limits of unfinished bodies and of sign-ins. Needs `trusted-proxies`.
+        /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
+        /// Needs `trusted-proxies`.
         pub client_address_header: Option<HeaderName> as "As::<Option<Header>>",
-        /// Header of `/api/*` and `/send-code` with which a proxy or a backend says `disable` after it has checked that a person
-        /// asks, as `RiskCheck=disable` does below `/v2`. Needs `trusted-proxies`, which must remove a client's own; of several
-        /// lines none is believed.
+        /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
+        /// Needs `trusted-proxies`, which must remove a client's own.
         pub risk_check_header: Option<HeaderName> as "As::<Option<Header>>",
         /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
         /// the dashboard is shown when they send `X-Forwarded-Proto: https`.

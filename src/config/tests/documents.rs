@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::*;
 use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
-use crate::config::kind::{ACCEPTED, UNIT};
+use crate::config::kind::UNIT;
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -111,7 +111,7 @@ fn the_manual_names_every_key_and_variable() {
     let names = Names::known();
     let is_member = |key: &str| !names.keys.contains_key(key) && key.contains('.');
     for (key, variable) in names.own_variables().filter(|(key, _)| !is_member(key)) {
-        assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
+        assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
         let as_described = key.replace(['-', '.'], "_").to_uppercase();
         assert_eq!(variable, format!("ONCEWARD_{as_described}"), "the manual says how variables are named");
     }
@@ -266,8 +266,7 @@ const SECTIONS: [Section; 12] = [
             "numbers",
             "redis-version-answers",
         ],
-        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`. Other services have\n[their \
-                 own](#members-of-a-service).",
+        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`.",
         after: "",
     },
     Section {
@@ -321,28 +320,26 @@ const SECTIONS: [Section; 12] = [
     Section {
         title: "Services and templates",
         keys: &["services", "templates", "webhook-private-addresses"],
-        before: "The id of a service is bound \
-                 to its name\n(1 to 64 letters, digits, `-`, `_`; not `default`). A service that is removed from the file is \
-                 no longer served; put\nback, it has its id again. The API cannot change services of config.json.",
+        before: "A service's name (1 to 64 letters, digits, `-`, `_`; not `default`) decides its id. A service that is removed \
+                 from\nthe file is no longer served; put back, it has its id again.",
         after: "",
     },
     Section {
         title: "Pumping guard",
         keys: &["guard", "client-address-header", "risk-check-header", "trusted-proxies"],
-        before: "See [the pumping guard](../concepts/guard.md). A service has the server's rules, except those that its own \
-                 `guard` sets;\nits budgets hold in addition.",
+        before: "See [the pumping guard](../concepts/guard.md).",
         after: "",
     },
     Section {
         title: "Data and log",
         keys: &["data-dir", "scratch", "key-file", "log-level", "log-format"],
-        before: "[The data directory](../operate/data-directory.md), [the log](../operate/monitoring.md#log).",
+        before: "See [the data directory](../operate/data-directory.md) and [the log](../operate/monitoring.md#log).",
         after: "",
     },
     Section {
         title: "Retention",
         keys: &["tracker-keep-for", "tracker-keep-at-most", "audit-retention"],
-        before: "[Privacy](../operate/privacy.md#retention) lists everything that is kept.",
+        before: "See [privacy](../operate/privacy.md#retention).",
         after: "",
     },
     Section {
@@ -370,15 +367,13 @@ const SECTIONS: [Section; 12] = [
             "commit-timeout",
             "graceful-stop",
         ],
-        before: "[Sizing](../operate/sizing.md) explains when to change them. All services together may have a \
-                 quarter\nmore than the limit of one.",
+        before: "See [sizing](../operate/sizing.md). All services together may have a quarter more than the limit of one.",
         after: "",
     },
     Section {
         title: FURTHER,
         keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "The first three are accepted so that files of the replaced systems work. See [cluster](../operate/cluster.md) and\n[web \
-                 pages](../concepts/security.md#web-pages).",
+        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/security.md#web-pages).",
         after: "",
     },
 ];
@@ -388,8 +383,8 @@ const EXPOSED: &str =
 `allow-unauthenticated`](../operate/deploy.md#callers-on-other-machines).
 ";
 
-const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's prices. A country without a price for a channel
-has that of `*`, and without one the highest of the table.
+const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's. A country without a price for a channel has that of
+`*`, else the highest of the table.
 
 ```json
 {
@@ -408,20 +403,19 @@ const INTRODUCTION: &str = r#"# Configuration
 
 ## Sources
 
-The first source that gives a value wins:
+The first of these sources wins:
 
 1. the [command line](cli.md#serve);
 2. environment variables: `ONCEWARD_` and the key in capitals, with `_` for `-` and `.` (`ONCEWARD_OTP_TIMEOUT`);
 3. the same variables in a `.env` file in the working directory;
-4. `config.json` in the working directory, or the file that `--config FILE` names;
-5. the defaults.
+4. `config.json` in the working directory, or the file that `--config FILE` names.
 
-`onceward --check` prints the errors. A wrong value stops the start with exit code 64. An unknown name gets a warning; with `--strict` it
-is an error. Relative paths begin in the working directory. An empty variable counts as not given, and hides the same name in `.env`.
+`onceward --check` prints all errors. An error stops the start with exit code 64. An unknown name is a warning; with `--strict` it is an
+error. Relative paths begin in the working directory. An empty variable counts as not given, and hides the same name in `.env`.
 
-A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`. A plain number means
-seconds; in `otp-lock-timeout` and `lockout` it means minutes. In a variable, an object or a list is JSON. A member of an object may be given
-by itself: `"guard.messages-per-hour": 2000` in the file, or the variable `ONCEWARD_GUARD_MESSAGES_PER_HOUR`.
+A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`; a plain number means
+seconds, in `otp-lock-timeout` and `lockout` minutes. In a variable, an object or a list is JSON. A member of an object may be given
+by itself: `"guard.messages-per-hour": 2000`, or `ONCEWARD_GUARD_MESSAGES_PER_HOUR`.
 
 ```json
 { "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
@@ -434,20 +428,19 @@ ONCEWARD_OTP_MESSAGE="{brand}: your code is {code}\nIt costs $0"
 export ONCEWARD_DATA_DIR='data # 2'
 ```
 
-Quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
+In `.env`, quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
 never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes.
 
-The tables show the default, and accepted values in parentheses.
+Parentheses have the default, and other choices behind a semicolon. [config.schema.json](config.schema.json) has the limits of numbers and
+times; `--check` says them.
 "#;
 
 const CREDENTIALS: &str = "
 ## Credentials
 
-Credentials are variables, never keys of config.json. Each may be in a file that a variable with `_FILE` at its end names.
-[Gateways](gateways.md#where-to-find-the-credentials) says where to find them.
+Credentials are [variables](gateways.md#where-to-find-the-credentials), never keys of config.json. A variable with `_FILE` at
+its end names a file that has the value.
 
-| of | variables |
-|---|---|
 ";
 
 const SAMPLES_OF_CREDENTIALS: &str = "
@@ -462,30 +455,26 @@ TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
 const TRACES: &str = "
 ## Traces
 
-These variables, each of which may be in a file too, send [traces](../operate/monitoring.md#traces) to an OpenTelemetry collector:
+For [traces](../operate/monitoring.md#traces), each also with `_FILE`:
 ";
 
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects.
+Spellings of the replaced systems, in the objects `sms` and `authentication`:
 
 ";
 
 const OTHER_NAMES_SAMPLE: &str = "
-`HOST` (a host name, an address, one of both with a port, or a URL) and `PORT` beat `test-hostname` and `test-port` of
-config.json, but not `ONCEWARD_TEST_HOSTNAME` and `ONCEWARD_TEST_PORT`, and have no effect with `production`. `PORT` beats the
-port in `HOST`. `REDIS_URL` is ignored.
+`HOST` and `PORT` beat `test-hostname` and `test-port` of config.json, but not their variables. They have no effect with `production`.
+`REDIS_URL` is ignored.
 ";
-
-const TABLE: &str = "| key | default (values) | meaning |\n|---|---|---|\n";
-const MEMBERS: &str = "| member | default (values) | meaning |\n|---|---|---|\n";
 
 fn manual() -> String {
     let names = Names::known();
     let mut text = INTRODUCTION.to_owned();
     for Section { title, keys, before, after } in SECTIONS {
-        let _ = write!(text, "\n## {title}\n\n{before}\n\n{TABLE}");
+        let _ = write!(text, "\n## {title}\n\n{before}\n\n");
         let further = names.keys.keys().map(String::as_str);
         let mut further: Vec<&str> =
             further.filter(|key| SECTIONS.iter().all(|section| !section.keys.contains(key))).collect();
@@ -515,15 +504,14 @@ fn manual() -> String {
     });
     for (prefix, what) in PREFIXES.iter().chain(&hooks).chain([&account]) {
         let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
-        let _ = writeln!(text, "| {what} | {} |", listed(&own));
+        let _ = writeln!(text, "* {what}: {}", listed(&own));
     }
     text.push_str(SAMPLES_OF_CREDENTIALS);
     text.push_str(TRACES);
     let _ = writeln!(text, "{}.", listed(&traces));
     text.push_str(OTHER_NAMES);
-    text.push_str("| name | same as |\n|---|---|\n");
     for (alias, name) in ALIASES {
-        let _ = writeln!(text, "| `{alias}` | `{name}` |");
+        let _ = writeln!(text, "* `{alias}`: `{name}`");
     }
     text.push_str(OTHER_NAMES_SAMPLE);
     text
@@ -535,36 +523,34 @@ fn listed(variables: &[(&String, &Value)]) -> String {
 }
 
 fn row_of_key(text: &mut String, key: &str, schema: &Value) {
-    let _ = writeln!(text, "| `{key}` | {} | {} |", value(&default(schema), schema), description(schema));
+    row(text, key, &value(&default(schema), schema), schema);
 }
 
-/// The default, with what is accepted in parentheses.
+fn row(text: &mut String, name: &str, value: &str, schema: &Value) {
+    let value = if value.is_empty() { String::new() } else { format!(" ({value})") };
+    let _ = writeln!(text, "* `{name}`{value}: {}", description(schema));
+}
+
+/// The default, and what is accepted.
 fn value(default: &str, schema: &Value) -> String {
     let accepts = accepts(schema);
     let others: Vec<&str> = accepts.split(", ").filter(|name| *name != default).collect();
     match (default, others.join(", ").as_str()) {
         (default, "") => default.to_owned(),
-        ("", accepts) => format!("({accepts})"),
-        (default, accepts) => format!("{default} ({accepts})"),
+        ("", accepts) => accepts.to_owned(),
+        (default, accepts) => format!("{default}; {accepts}"),
     }
 }
 
-/// The limits of a number or a time, or the names of a choice.
+/// The names of a choice. The schema has the limits of numbers and times.
 fn accepts(schema: &Value) -> String {
-    if let Some(names) = schema["enum"].as_array() {
-        let names = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
-        return names.collect::<Vec<_>>().join(", ");
-    }
-    let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
-    let of_range =
-        ["a whole number from ", "a time from "].iter().find_map(|start| accepted.strip_prefix(start));
-    of_range.and_then(|rest| rest.split([':', ',']).next()).unwrap_or_default().to_owned()
+    let names = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The objects with a table of their members: the key, the title, and the members as a JSON pointer into the schema.
-const MEMBER_TABLES: [(&str, &str, &str); 4] = [
+const MEMBER_TABLES: [(&str, &str, &str); 3] = [
     ("guard", "Members of `guard`", "/properties"),
-    ("http-gateway", "Members of `http-gateway`", "/properties"),
     ("services", "Members of a service", "/additionalProperties/properties"),
     ("templates", "Members of a template", "/additionalProperties/properties"),
 ];
@@ -572,19 +558,26 @@ const MEMBER_TABLES: [(&str, &str, &str); 4] = [
 const NO_EFFECT: &str = "Kept and shown without effect";
 
 /// Members of a service that other pages describe.
-const RULES_OF_A_SERVICE: [&str; 14] = [
+const RULES_OF_A_SERVICE: [&str; 21] = [
+    "accent-color",
     "code-length",
     "code-life",
     "cooling-down",
     "custom-code",
     "default-template",
     "do-not-share-warning",
+    "embed-origins",
     "locale",
     "lockout",
+    "logo-url",
     "max-checks",
     "max-sends",
+    "privacy-url",
     "resend",
+    "return-urls",
+    "send-budget",
     "skip-sms-to-landlines",
+    "terms-url",
     "test-numbers",
     "workflow",
 ];
@@ -603,14 +596,13 @@ fn members(text: &mut String, schema: &Value, title: &str, pointer: &str) {
             no_effect.join(", ")
         );
     }
-    text.push_str(MEMBERS);
     properties.retain(|(name, schema)| {
         !description(schema).starts_with(NO_EFFECT)
             && (title != "Members of a service" || !RULES_OF_A_SERVICE.contains(&name.as_str()))
     });
     for (name, schema) in properties {
         let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
-        let _ = writeln!(text, "| `{name}` | {} | {} |", value(&default, schema), description(schema));
+        row(text, name, &value(&default, schema), schema);
     }
 }
 
@@ -652,5 +644,5 @@ fn default(schema: &Value) -> String {
 /// The meaning. A second paragraph is for the schema: the introduction of the section says it here.
 fn description(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
-    text.split("\n\n").next().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
+    text.split("\n\n").next().unwrap_or_default().replace('\n', " ")
 }
