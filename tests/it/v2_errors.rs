@@ -47,12 +47,18 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
 fn documented() -> BTreeSet<(u64, u16)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/errors.md");
     let page = std::fs::read_to_string(path).expect("the page");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
-    let codes = rows.filter_map(|row| {
-        let (code, rest) = row.split_once(" | ")?;
-        let status = rest.split([',', ' ']).next()?.parse().ok()?;
-        Some((code.parse().ok()?, status))
+    let (explained, others): (Vec<_>, Vec<_>) = page.lines().partition(|line| line.starts_with("* "));
+    let explained = explained.iter().filter_map(|line| {
+        let mut words = line.split([' ', ',']).skip(1).step_by(2);
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
     });
+    // "60207 (400)"
+    let others = others.iter().flat_map(|line| line.split(", ")).filter_map(|place| {
+        let (code, status) = place.rsplit_once(" (")?;
+        let code = code.rsplit(' ').next()?;
+        Some((code.parse().ok()?, status.split(')').next()?.parse().ok()?))
+    });
+    let codes = explained.chain(others);
     codes.filter(|(code, _)| *code >= FIRST).collect()
 }
 

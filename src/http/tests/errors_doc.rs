@@ -1,6 +1,7 @@
 //! Generates `docs/reference/errors.md` from the tables that the server answers with. The file is also the snapshot of
 //! those tables: a changed answer shows as a difference.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::guard::{GuardRefusal, Rule};
-use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
+use crate::http::compatible::{api_check, api_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2::{self, Cause};
@@ -54,13 +55,18 @@ fn document() -> String {
     });
     let mut rows: Vec<(Row, String)> = rows.collect();
     rows.sort_by_key(|(row, _)| row.status());
-    let headings = ["HTTP", "`/v2`", "`message`", "meaning"];
-    table(&mut doc, headings, rows.into_iter().map(|(row, code)| row.of_all_routes(code)));
+    list(&mut doc, rows.into_iter().map(|(row, code)| row.of_all_routes(code)));
 
     doc.push_str(VERIFY_API);
     let mut errors = verify_api_errors();
     errors.sort_by_key(|row| row.members().code);
-    table(&mut doc, ["code", "HTTP", "`message`", "meaning"], errors.iter().map(Row::of_verify_api));
+    let (explained, others): (Vec<_>, Vec<_>) = errors.into_iter().partition(|row| !row.case.is_empty());
+    list(&mut doc, explained.iter().map(Row::of_verify_api));
+    let places = |rows: &[Row]| -> BTreeSet<String> {
+        rows.iter().map(|row| format!("{} ({})", row.members().code, row.status())).collect()
+    };
+    let others: Vec<String> = places(&others).difference(&places(&explained)).cloned().collect();
+    let _ = writeln!(doc, "\nThe message of these says all: {}.", others.join(", "));
 
     doc.push_str(OTP_API);
     let rows = outcomes(
@@ -68,32 +74,7 @@ fn document() -> String {
         |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
     );
     let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
-    let headings = ["route", "HTTP", "`message`", "`data`", "meaning"];
-    table(&mut doc, headings, merged(&without_short_lockouts(&documented)).into_iter());
-
-    doc.push_str(AS_BUILT);
-    let rows = outcomes(
-        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
-        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
-    );
-    let as_built = rows.iter().map(|(route, row)| row.as_built(route)).zip(&documented);
-    let other = as_built.filter(|([_, http, _, message, data, _], [_, as_documented @ ..])| {
-        [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
-    });
-    let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
-    let headings = ["route", "HTTP", "`code`", "`message`", "`data`", "meaning"];
-    table(&mut doc, headings, merged(&other).into_iter());
-
-    doc.push_str(TUTORIAL_API);
-    let rows = outcomes(tutorial_send, tutorial_check);
-    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
-    let of_tutorial = rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))).zip(&documented);
-    let other = of_tutorial.filter(|([_, http, message, _], [_, as_documented @ ..])| {
-        [http, message] != [&as_documented[0], &as_documented[1]]
-    });
-    let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    let other = merged(&without_short_lockouts(&other));
-    table(&mut doc, ["route", "HTTP", "`message`", "meaning"], other.into_iter());
+    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter());
     doc
 }
 
@@ -127,14 +108,14 @@ const INTRODUCTION: &str = "\
 
 <!-- generated from the server's tables: UPDATE_DOCS=1 cargo test --lib docs_errors_md -->
 
-With `Retry-After` in the column HTTP wait that long, then repeat the request. Below `/v2` the header is `X-Onceward-Retry-After`,
-because Twilio's Java library would repeat the POST by itself.
+Each 429 and 503 says how many seconds to wait before you repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
+Twilio's Java library would repeat the POST by itself, else in `Retry-After`. Other answers with the header name it here.
 
 ## All routes
 
-The column `/v2` has the error code of the Verify API; a row without one does not occur there. None of these answers means that a code
-was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. A head that is too
-large is 431, a request that is not HTTP 400, both without a body.
+HTTP status, the error code where `/v2` has one, and `message`. None of these answers means that a code was right. After 500, and
+after 503 because the store failed, a message may have been sent and a check may count. A head that is too large is 431, a request
+that is not HTTP 400, both without a body.
 
 ";
 
@@ -151,21 +132,6 @@ const OTP_API: &str = "
 
 Answers of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
 the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl` and `lockout_duration` are minutes, rounded up.
-
-";
-
-const AS_BUILT: &str = "
-### As built
-
-With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version. A new lockout rounds `ttl` up to
-minutes, later answers round it down.
-
-";
-
-const TUTORIAL_API: &str = "
-## Tutorial API
-
-Answers of `/send-code` and `/verify-code` are `{\"message\"}`. The others are those of the OTP API.
 
 ";
 
@@ -205,17 +171,13 @@ impl Row {
     }
 
     /// The members of an answer, after asserting that it has no others.
-    fn only_members(&self, is_envelope: bool) -> Members {
+    fn only_members(&self) -> Members {
         let members = self.members();
         let Members { code, message, data } = &members;
         let message = serde_json::to_string(message).expect("a text");
         let data = if data.is_empty() { String::new() } else { format!(",\"data\":{data}") };
-        let body = if is_envelope {
-            format!("{{\"code\":{code},\"message\":{message}{data}}}")
-        } else {
-            format!("{{\"message\":{message}}}")
-        };
-        assert_eq!(self.body(), body, "the table shows all members");
+        let body = format!("{{\"code\":{code},\"message\":{message}{data}}}");
+        assert_eq!(self.body(), body, "the list shows all members");
         members
     }
 
@@ -223,10 +185,14 @@ impl Row {
         self.answer.status.as_u16()
     }
 
-    /// The status, and the names of the headers.
+    /// The status, and the names of the headers. The introduction says which header each 429 and 503 has.
     fn status_and_headers(&self) -> String {
         let mut text = self.status().to_string();
-        for name in self.answer.headers.iter().map(|(name, _)| name.as_str()) {
+        let names = self.answer.headers.iter().map(|(name, _)| name.as_str());
+        let (waits, others): (Vec<_>, Vec<_>) = names.partition(|name| name.ends_with("retry-after"));
+        let always_waits = [429, 503].contains(&self.status());
+        assert!(!always_waits || waits.len() == 1, "the introduction says that it has one");
+        for name in others.into_iter().chain(waits.into_iter().filter(|_| !always_waits)) {
             let words = name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
             let _ = write!(text, ", `{}`", words.collect::<Vec<_>>().join("-"));
         }
@@ -244,30 +210,19 @@ impl Row {
     }
 
     fn of_otp_api(&self, route: &str) -> [String; 5] {
-        let Members { code, message, data } = self.only_members(true);
+        let Members { code, message, data } = self.only_members();
         assert_eq!(code, u64::from(self.status()), "the introduction says that they are equal");
         [route.into(), self.status_and_headers(), literal(&message), literal(&data), self.case.into()]
     }
 
-    fn as_built(&self, route: &str) -> [String; 6] {
-        let Members { code, message, data } = self.only_members(true);
-        let http = self.status_and_headers();
-        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.into()]
-    }
-
-    fn of_tutorial_api(&self, route: &str) -> [String; 4] {
-        let Members { message, .. } = self.only_members(false);
-        [route.into(), self.status_and_headers(), literal(&message), self.case.into()]
-    }
-
     fn of_all_routes(&self, code: String) -> [String; 4] {
-        let Members { code: envelope, message, data } = self.only_members(true);
+        let Members { code: envelope, message, data } = self.only_members();
         assert_eq!((envelope, data), (u64::from(self.status()), String::new()));
         [self.status_and_headers(), code, literal(&message), self.case.into()]
     }
 }
 
-/// A text as code in a table.
+/// A text as code.
 fn literal(text: &str) -> String {
     match text {
         "" => String::new(),
@@ -276,10 +231,13 @@ fn literal(text: &str) -> String {
     }
 }
 
-fn table<const N: usize>(doc: &mut String, headings: [&str; N], rows: impl Iterator<Item = [String; N]>) {
-    let _ = write!(doc, "| {} |\n|{}\n", headings.join(" | "), "---|".repeat(N));
+/// A line for each row: its columns, and behind a colon the last one, the meaning.
+fn list<const N: usize>(doc: &mut String, rows: impl Iterator<Item = [String; N]>) {
     for row in rows {
-        let _ = writeln!(doc, "| {} |", row.join(" | "));
+        let (meaning, columns) = row.split_last().expect("columns");
+        let columns: Vec<&str> = columns.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let separator = if meaning.is_empty() { "" } else { ": " };
+        let _ = writeln!(doc, "* {}{separator}{meaning}", columns.join(", "));
     }
 }
 
@@ -487,7 +445,7 @@ const fn refusal_case(refused: &Refused) -> Case {
         }
         Refused::ChannelOff => "Use another channel.",
         Refused::NoChecksLeft { .. } => {
-            "Canceling the verification allows a new one, unless the number is locked or stopped: `DELETE` the lockout."
+            "Canceling the verification allows a new one. A lockout or hard stop needs `DELETE` of the lockout."
         }
         Refused::NoSendsLeft { .. } => "Canceling the verification allows a new one.",
         Refused::TooMany { .. } => {
@@ -575,7 +533,7 @@ fn problem_case(problem: Problem) -> Case {
             "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
         }
         Problem::BadHead => "The head is incomplete, or is HTTP/2 without TLS.",
-        Problem::TooManyConnections => "Reuse connections.",
+        Problem::TooManyConnections => "Reuse connections. The header is `X-Onceward-Retry-After`.",
         // The message says all.
         Problem::NotFound
         | Problem::MethodNotAllowed(_)
