@@ -144,39 +144,40 @@ fn every_recipe_says_what_it_is_and_has_no_unknown_members() {
     assert_eq!(Recipe::all().count(), FILES.len());
 }
 
+const RECIPES_MD: &str = "\
+# Recipes
+
+The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe), made from the files in
+`recipes`. A test compares each with a double that answers as the provider documents; none was tried against the live
+service.
+
+*Receipts* marks recipes that learn what became of a message, *doctor* those whose account `onceward doctor` checks. Parentheses have
+a setting's default. Every recipe also takes `url`, another address
+of the API. `onceward gateways --json` has the sources.
+";
+
 #[test]
 fn recipes_md_says_what_the_recipes_say() {
     let path = format!("{}/docs/reference/recipes.md", env!("CARGO_MANIFEST_DIR"));
-    let mut made = "# Recipes\n\nThe recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). A test \
-                    compares each with a double\nthat answers as the provider documents; none was tried against the live \
-                    service.\n\nThis page is made from the files in `recipes`.\n"
-        .to_owned();
+    let mut made = RECIPES_MD.to_owned();
     for (name, recipe) in Recipe::all() {
-        let channels: Vec<&str> = recipe.channels().iter().map(|channel| channel.as_str()).collect();
-        let yes = |is: bool| if is { "yes" } else { "no" };
-        let (receipts, account) = (recipe.gateway.receipts.is_some(), recipe.gateway.account.is_some());
-        let _ = write!(
-            made,
-            "\n## {name}\n\n{}. Channels: {}. Receipts: {}. Asked by `onceward doctor`: {}.\n\n| setting | what | default \
-             |\n|---|---|---|\n",
-            recipe.about,
-            channels.join(", "),
-            yes(receipts),
-            yes(account)
-        );
+        let mut tags: Vec<&str> = recipe.channels().iter().map(|channel| channel.as_str()).collect();
+        tags.extend(recipe.gateway.receipts.is_some().then_some("receipts"));
+        tags.extend(recipe.gateway.account.is_some().then_some("doctor"));
+        let _ = write!(made, "\n## {name}\n\n{}: {}.\n\n", recipe.about, tags.join(", "));
         for (setting, RecipeSetting { about, default, secret }) in &recipe.settings {
-            let secret = if *secret { " (a credential)" } else { "" };
-            let default = match default.as_deref() {
-                None => "needed".to_owned(),
-                Some("") => "none".to_owned(),
-                Some(default) => format!("`{default}`"),
+            let kind = match default.as_deref() {
+                // The address that the provider gives to all accounts.
+                Some(default) if setting == "url" && !default.is_empty() => continue,
+                None if *secret => " (credential)".to_owned(),
+                None => String::new(),
+                Some("") => " (optional)".to_owned(),
+                Some(default) => format!(" (`{default}`)"),
             };
-            let _ = writeln!(made, "| `{setting}` | {about}{secret} | {default} |");
+            let _ = writeln!(made, "* `{setting}`{kind}: {about}");
         }
         let notes = recipe.notes.iter().map(|note| format!("* {note}\n"));
-        let sources = recipe.sources.iter().map(|source| format!("* <{source}>\n"));
-        made += "\n";
-        made.extend(notes.chain(sources));
+        made.extend(notes);
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &made).expect("write the document");
