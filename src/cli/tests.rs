@@ -71,29 +71,17 @@ fn arguments_become_settings() {
 }
 
 #[test]
-fn the_manual_has_every_command_and_option() {
+fn the_manual_has_every_command() {
     const MANUAL: &str = include_str!("../../docs/reference/cli.md");
-    let sections: Vec<(&str, &str)> = MANUAL
-        .split("\n#")
-        .filter_map(|section| section.trim_start_matches('#').trim_start().split_once('\n'))
-        .collect();
-    // Without a command, the program serves.
-    let mut commands = vec![("serve".to_owned(), Args::command())];
+    let mut commands = vec![(String::new(), Args::command())];
     while let Some((title, command)) = commands.pop() {
-        let section = sections.iter().find(|(heading, _)| **heading == title).map(|(_, text)| *text);
-        let is_row = |line: &&str| {
-            let rest = line.strip_prefix("| `").and_then(|line| line.strip_prefix(&title));
+        let is_named = |line: &str| {
+            let rest = line.strip_prefix("* `").and_then(|line| line.strip_prefix(&title));
             rest.is_some_and(|rest| rest.starts_with([' ', '`']))
         };
-        let row = MANUAL.lines().find(is_row);
-        // A command with commands of its own has no options.
-        let text = section.or(row).unwrap_or_default();
-        assert!(!text.is_empty() || command.has_subcommands(), "{title} is not documented");
-        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
-            assert!(text.contains(&format!("--{long}")), "{title}: --{long}");
-        }
+        assert!(command.has_subcommands() || MANUAL.lines().any(is_named), "{title} is not documented");
         commands.extend(command.get_subcommands().map(|below| {
-            let path = if title == "serve" { String::new() } else { format!("{title} ") };
+            let path = if title.is_empty() { String::new() } else { format!("{title} ") };
             (path + below.get_name(), below.clone())
         }));
     }
@@ -131,19 +119,12 @@ fn help_says_what_a_newcomer_asks() {
 }
 
 #[test]
-fn the_help_and_the_manual_list_the_same_exit_codes() {
-    const MANUAL: &str = include_str!("../../docs/reference/cli.md");
-    let section = |text: &'static str, begin: &str, end: &str| {
-        let (_, section) = text.split_once(begin).expect(begin);
-        section.split_once(end).map_or(section, |(section, _)| section).lines()
-    };
-    let number = |cell: &str| cell.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
-    let of_help = section(args::MORE, "Exit codes:\n", "\n\n").filter(|line| line.starts_with("  "));
-    let of_help: Vec<u8> = of_help.filter_map(number).collect();
-    let of_manual = section(MANUAL, "\n## Exit codes\n", "\n## ");
-    let of_manual: Vec<u8> = of_manual.filter_map(|line| number(line.strip_prefix("| ")?)).collect();
-    assert_eq!(of_help, of_manual);
-    assert_eq!(of_help, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::app::EXIT_LEASE_LOST]);
+fn the_help_lists_every_exit_code() {
+    let (_, section) = args::MORE.split_once("Exit codes:\n").expect("a section");
+    let (section, _) = section.split_once("\n\n").expect("a further section");
+    let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
+    let listed: Vec<u8> = section.lines().filter_map(number).collect();
+    assert_eq!(listed, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::app::EXIT_LEASE_LOST]);
 }
 
 #[test]
