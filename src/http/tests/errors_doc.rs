@@ -55,7 +55,11 @@ fn document() -> String {
     });
     let mut rows: Vec<(Row, String)> = rows.collect();
     rows.sort_by_key(|(row, _)| row.status());
-    list(&mut doc, rows.into_iter().map(|(row, code)| row.of_all_routes(code)));
+    let (explained, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(row, _)| !row.case.is_empty());
+    list(&mut doc, explained.into_iter().map(|(row, code)| row.of_all_routes(code)));
+    let others: BTreeSet<String> = others.iter().map(|(row, _)| row.status().to_string()).collect();
+    let others: Vec<String> = others.into_iter().collect();
+    let _ = writeln!(doc, "\nFurther messages of {} say all.", others.join(", "));
 
     doc.push_str(VERIFY_API);
     let mut errors = verify_api_errors();
