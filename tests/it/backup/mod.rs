@@ -1,6 +1,7 @@
 //! `onceward export`, `onceward import` and `onceward check-data` with the real program.
 
 mod check;
+mod frozen;
 mod load;
 mod lost_key;
 mod lost_parts;

@@ -87,14 +87,3 @@ async fn when_the_disk_is_full_there_is_no_export_and_the_server_goes_on() {
     let lines = lines_of(&world.setup.home().join("after.jsonl"));
     assert!(lines.iter().any(|line| line.contains(&number)), "{lines:?}");
 }
-
-#[tokio::test]
-async fn a_newer_format_is_refused() {
-    let world = World::new().await;
-    let line = json!({"is": "onceward export", "format": 9, "program": "7.0.0", "more": true});
-    let setup = world.setup.clone().file("newer.jsonl", format!("{line}\n"));
-    let refused = import(&setup, "newer.jsonl", "restored").await;
-    assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
-    assert!(refused.output.contains("written by onceward 7.0.0"), "{}", refused.output);
-    assert!(!setup.home().join("restored/FORMAT").exists());
-}

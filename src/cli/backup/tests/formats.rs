@@ -1,5 +1,5 @@
-//! Data directories and exports of every format are opened, checked, exported and imported; and what a program of the next
-//! format and this one do with each other's data.
+//! A data directory and an export with every kind of record are opened, checked, exported and imported; and what a program
+//! of the next format and this one do with each other's data. `tests/it/backup/frozen.rs` reads those of older formats.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,28 +71,22 @@ fn the_format_counts_the_changes_of_every_kind() {
 }
 
 #[tokio::test]
-async fn every_format_is_opened_checked_exported_and_imported() {
+async fn a_record_of_every_kind_is_opened_checked_exported_and_imported() {
     let home = tempfile::tempdir().expect("a directory");
-    let made = home.path().join("made");
-    make(&made).await;
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats");
-    let kept = fs::read_dir(kept).into_iter().flatten().map(|entry| entry.expect("an entry").path());
-    for (index, from) in kept.chain([made]).enumerate() {
-        let data = home.path().join(format!("data-{index}"));
-        copy(&from.join("data"), &data);
-        let kinds: Vec<u8> = for_tools().iter().map(|kind| kind.kind).collect();
-        assert_eq!(checked(&data, &for_tools()).keys().copied().collect::<Vec<_>>(), kinds_of(&kinds));
-        let (shards, store) = start(&data, FORMAT, for_tools()).await;
-        let in_shards = records_of(&shards).await;
-        stop(shards, store).await;
+    make(home.path()).await;
+    let data = home.path().join("data");
+    let kinds: Vec<u8> = for_tools().iter().map(|kind| kind.kind).collect();
+    assert_eq!(checked(&data, &for_tools()).keys().copied().collect::<Vec<_>>(), kinds_of(&kinds));
+    let (shards, store) = start(&data, FORMAT, for_tools()).await;
+    let in_shards = records_of(&shards).await;
+    stop(shards, store).await;
 
-        // The export has the same records, and so has what is made of it.
-        let imported = imported(&fs::read(from.join("export.jsonl")).expect("an export"), &for_tools());
-        assert_eq!(by_key(imported.clone()), by_key(in_shards));
-        let second = home.path().join(format!("second-{index}"));
-        fill(&second, &imported);
-        assert_eq!(checked(&second, &for_tools()), checked(&data, &for_tools()));
-    }
+    // The export has the same records, and so has what is made of it.
+    let imported = imported(&fs::read(home.path().join("export.jsonl")).expect("an export"), &for_tools());
+    assert_eq!(by_key(imported.clone()), by_key(in_shards));
+    let second = home.path().join("second");
+    fill(&second, &imported);
+    assert_eq!(checked(&second, &for_tools()), checked(&data, &for_tools()));
 }
 
 #[tokio::test]
@@ -161,7 +155,7 @@ async fn this_version_refuses_what_the_next_one_wrote_and_changes_nothing() {
 async fn a_data_directory_and_an_export_with_every_kind_of_record_are_made() {
     let scratch = tempfile::tempdir().expect("a directory");
     let named = std::env::var_os("ONCEWARD_FORMATS_INTO").map(PathBuf::from);
-    let into = named.unwrap_or_else(|| scratch.path().join("formats"));
+    let into = named.unwrap_or_else(|| scratch.path().to_owned()).join("records");
     make(&into).await;
     let made = fs::read_to_string(into.join("export.jsonl")).expect("an export");
     try_import(made.as_bytes(), &for_tools()).expect("it can be imported");
@@ -285,18 +279,6 @@ fn kinds_of(kinds: &[u8]) -> Vec<u8> {
 
 fn clock() -> Arc<dyn Clock> {
     Arc::new(ManualClock::starting_at(AT))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).expect("an entry");
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).expect("a copy");
-        }
-    }
 }
 
 /// Every file below a directory with its bytes.

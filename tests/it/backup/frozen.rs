@@ -1,0 +1,187 @@
+//! What a released format holds is checked, exported, imported and served for ever: `tests/fixtures`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use onceward::clock::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{export, import, json as parsed, lines_of, records};
+use crate::support::documented::{incorrect, verified};
+use crate::support::{Setup, Shifted, V2, World, sid, told, wrong};
+
+/// The clock of every fixture's program, in seconds since 1970.
+const AT: i64 = 1_700_000_000;
+
+const PASSED: Option<i32> = Some(0);
+
+#[tokio::test]
+async fn every_frozen_format_is_checked_exported_imported_and_served() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let formats = fs::read_dir(fixtures).expect("fixtures").map(|entry| entry.expect("an entry").path());
+    let formats: Vec<TempDir> = formats.map(|format| unpacked(&format.join("data.tar.gz"))).collect();
+    assert!(!formats.is_empty());
+    let made = tempfile::tempdir().expect("a directory");
+    make(&made.path().join("run")).await;
+    for format in formats.iter().chain([&made]) {
+        let (records, run) = (format.path().join("records"), format.path().join("run"));
+        if format.path() != made.path() {
+            is_read_as_it_was_written(&records).await;
+        }
+        is_read_as_it_was_written(&run).await;
+        is_served(&run).await;
+    }
+}
+
+/// `scripts/formats` names a directory, to keep what this version writes.
+#[tokio::test]
+async fn a_run_of_the_program_is_made_for_a_fixture() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let named = std::env::var_os("ONCEWARD_FORMATS_INTO").map(PathBuf::from);
+    let into = named.unwrap_or_else(|| scratch.path().to_owned()).join("run");
+    make(&into).await;
+    assert!(lines_of(&into.join("export.jsonl")).len() > 20);
+}
+
+/// Asserts that the data directory has no damage, and the same records as the export of its time.
+async fn is_read_as_it_was_written(from: &Path) {
+    let setup = later(from);
+    let checked = setup.command(["check-data", "--data-dir", "data"]).await;
+    assert_eq!(checked.status.code(), PASSED, "{}", checked.output);
+    let exported = export(&setup, "now.jsonl").await;
+    let then = lines_of(&from.join("export.jsonl"));
+    assert_eq!(identities(&exported), identities(&then));
+    fs::copy(from.join("export.jsonl"), setup.home().join("then.jsonl")).expect("a copy");
+    let imported = import(&setup, "then.jsonl", "second").await;
+    assert_eq!(imported.status.code(), PASSED, "{}", imported.output);
+    let again = setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await;
+    assert_eq!(again.status.code(), PASSED, "{}", again.output);
+    assert_eq!(sorted(&lines_of(&setup.home().join("again.jsonl"))), sorted(&exported));
+}
+
+/// Asserts that a server goes on where the server of the fixture was killed.
+async fn is_served(from: &Path) {
+    let world = World::of(later(from)).await;
+    let known = parsed(&fs::read_to_string(from.join("known.json")).expect("what is known"));
+    let text = |name: &str| known[name].as_str().unwrap_or_else(|| panic!("{name}: {known}"));
+    world.verify(text("waiting"), text("waiting_code")).await.expects(verified(text("waiting")));
+    let counted = wrong(text("counted_code"));
+    world.verify(text("counted"), &counted).await.expects(incorrect(text("counted"), 3));
+    for answer in [world.verify(text("locked"), "123456").await, world.send(text("locked")).await] {
+        assert_eq!(answer.status(), 403, "{}", answer.text());
+    }
+
+    let (v2, root, service) =
+        (V2::with_key(&world, text("key"), text("secret")), V2::of(&world), text("service"));
+    let approved = v2.checks(service, text("verification"), text("code")).await;
+    assert_eq!(told(&approved), (200, "approved".to_owned()), "{}", approved.text());
+    for list in ["RateLimits", "Webhooks"] {
+        let shown = root.get(&format!("{service}/{list}")).await;
+        assert!(shown.text().contains(text(list)), "{}", shown.text());
+    }
+    let buckets = root.get(&format!("{service}/RateLimits/{}/Buckets", text("RateLimits"))).await;
+    assert_eq!(buckets.json()["buckets"][0]["max"], 4);
+    let attempts = root.get("/Attempts").await.text();
+    assert!(attempts.contains(text("verification")), "{attempts}");
+    assert_eq!(root.get("/SafeList/Numbers/+14155550199").await.status(), 200);
+    let audit = root.get("/Audit").await.text();
+    assert!(audit.contains("service.created"), "{audit}");
+}
+
+fn unpacked(archive: &Path) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tar = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(directory.path()).status();
+    assert!(tar.expect("tar, which unpacks the fixtures").success(), "{}", archive.display());
+    directory
+}
+
+/// A setup with a copy of the fixture's data directory, half a minute after the fixture was written.
+fn later(from: &Path) -> Setup {
+    let setup = clocked(30);
+    let copied = Command::new("cp")
+        .args(["-r", "--sparse=always"])
+        .arg(from.join("data"))
+        .arg(setup.data_dir())
+        .status();
+    assert!(copied.expect("cp").success());
+    setup
+}
+
+/// A setup whose clock is this many seconds after [`AT`].
+fn clocked(seconds: i64) -> Setup {
+    let (clock, setup) = Shifted::over(V2::account(Setup::new()));
+    clock.by(AT + seconds - i64::try_from(SystemClock::start().now().as_millis() / 1_000).expect("a time"));
+    setup
+}
+
+/// Writes what `scripts/formats` keeps of this version: `data`, the export of a running server, and `known.json`, what
+/// its clients know. One part of the records is in the snapshot, another in the journal of a killed server.
+async fn make(into: &Path) {
+    let world = World::of(clocked(0)).await;
+    let (waiting, waiting_code) = world.number_with_code().await;
+    let (counted, counted_code) = world.number_with_code().await;
+    world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
+    let root = V2::of(&world);
+    let service = root.service(&[("CodeLength", "8"), ("CustomCodeEnabled", "true")]).await;
+    let webhook =
+        [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", "https://app.example/events")];
+    let webhook = root.made(&format!("{service}/Webhooks"), &webhook).await;
+    let limit = root.made(&format!("{service}/RateLimits"), &[("UniqueName", "address")]).await;
+    let bucket = [("Max", "4"), ("Interval", "3600")];
+    root.made(&format!("{service}/RateLimits/{limit}/Buckets"), &bucket).await;
+    root.made("/SafeList/Numbers", &[("PhoneNumber", "+14155550199")]).await;
+
+    // An orderly stop takes a snapshot.
+    let (world, _) = world.restart().await;
+    let (used, used_code) = world.number_with_code().await;
+    world.verify(&used, &used_code).await.expects(verified(&used));
+    let (locked, locked_code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&locked, &wrong(&locked_code)).await;
+    }
+    let key = world
+        .setup
+        .command(["keys", "create", "--service", "Owl Bank", "--json", "--data-dir", "data"])
+        .await;
+    let key: Value = key.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
+    let v2 =
+        V2::with_key(&world, key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+    let (number, limits) = (world.number(), json!({"address": "192.0.2.7"}).to_string());
+    let form =
+        [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", "{\"order\":\"7\"}")];
+    let begun =
+        v2.post_with(&format!("{service}/Verifications"), ("idempotency-key", "order-7"), &form).await;
+    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let known = json!({
+        "waiting": waiting, "waiting_code": waiting_code, "counted": counted, "counted_code": counted_code,
+        "locked": locked, "service": service, "key": key["sid"], "secret": key["secret"],
+        "verification": sid(&begun), "code": world.twilio.code_for(&number), "RateLimits": limit, "Webhooks": webhook,
+    });
+    world.server.kill();
+    world.server.ended().await;
+    export(&world.setup, "export.jsonl").await;
+
+    fs::create_dir_all(into).expect("a directory");
+    fs::write(into.join("known.json"), known.to_string()).expect("written");
+    fs::copy(world.setup.home().join("export.jsonl"), into.join("export.jsonl")).expect("a copy");
+    let copied =
+        Command::new("cp").args(["-r", "--sparse=always"]).arg(world.setup.data_dir()).arg(into).status();
+    assert!(copied.expect("cp").success());
+}
+
+/// Kind, service and subject of every record, in order.
+fn identities(lines: &[String]) -> Vec<String> {
+    let lines = records(lines).iter().map(|line| parsed(line));
+    let mut all: Vec<String> =
+        lines.map(|line| format!("{} {} {}", line["kind"], line["service"], line["subject"])).collect();
+    all.sort();
+    all
+}
+
+fn sorted(lines: &[String]) -> Vec<&String> {
+    let mut all: Vec<&String> = records(lines).iter().collect();
+    all.sort();
+    all
+}
