@@ -277,7 +277,10 @@ fn every_mistake_in_a_template_is_told_with_its_path() {
             &["translations.english please", "a name that is no language", "BCP 47"],
         ),
         (r#""translations": {"en": "no place"}"#, &["translations.en = \"no place\"", "must contain {code}"]),
-        (r#""translations": {"en": "{code} {hours}"}"#, &["{hours}"]),
+        (
+            r#""translations": {"en": "{code} {hours}"}"#,
+            &["{hours}", "{code}", "{brand}", "{minutes}", "{friendly_name}", "{{name}}"],
+        ),
         (r#""translations": {"en": 5}"#, &["translations.en", "must be a text"]),
         (r#""translations": {"en": "{code}", "de": "{code}"}"#, &["default-locale: it is missing"]),
         (&format!("{en}, \"default-locale\": \"de\""), &["one of the languages of translations"]),

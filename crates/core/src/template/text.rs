@@ -129,8 +129,8 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
                 literal.push_str(piece.raw);
                 problem.get_or_insert_with(|| {
                     format!(
-                        "it contains {:?}, which nothing fills. It may contain {{code}} (or _CODE_), {{brand}} and \
-                         {{minutes}}",
+                        "it contains {:?}, which nothing fills. A text may contain {{code}} (or _CODE_), {{brand}} and \
+                         {{minutes}}; a text of templates also {{friendly_name}} and {{{{name}}}}",
                         piece.raw
                     )
                 });
