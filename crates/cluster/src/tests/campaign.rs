@@ -8,8 +8,8 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{START, commit, eventually, join, key, kill, options, put, restore};
-use crate::cluster::owner_key;
+use super::node::{PATIENCE, START, commit, eventually, join, key, kill, options, put, restore};
+use crate::cluster::{addresses, owner_key};
 use crate::messages::TxnRequest;
 use crate::{CampaignError, Cluster, ClusterView, Owner, etcd, member_status, view};
 
@@ -105,7 +105,7 @@ async fn a_standby_takes_over_from_a_killed_owner_with_all_records() {
     }
     let b = join(&etcd, "b").await;
     kill(a, store);
-    let store = timeout(Duration::from_secs(5), b.campaign()).await.expect("won within 5 s").unwrap();
+    let store = timeout(PATIENCE, b.campaign()).await.expect("won").unwrap();
     let records = restore(&store, Slots::all()).await.unwrap();
     assert_eq!(records.len(), 256);
     assert!((0..=u8::MAX).all(|slot| records[&key(slot, 7)] == "acknowledged"));
@@ -118,9 +118,12 @@ async fn a_standby_takes_over_at_once_from_an_owner_that_stops() {
     let store = a.campaign().await.unwrap();
     let campaign = tokio::spawn(async move { b.campaign().await.unwrap() });
     store.close().await.unwrap();
-    // A lease lasts two seconds.
-    let won = timeout(Duration::from_millis(1_500), campaign).await.expect("won before the lease could end");
+    // The lease of a store that is open does not end.
+    let owner = etcd.client().read(owner_key()).await.unwrap();
+    assert!(owner.is_none_or(|owner| owner.value.starts_with(b"b\n")));
+    let won = timeout(PATIENCE, campaign).await.expect("won");
     assert!(won.unwrap().owns_records());
+    drop(store);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,13 +153,13 @@ async fn a_node_whose_address_another_one_has_is_refused() {
     let a = join(&etcd, "a").await;
     let store = a.campaign().await.unwrap();
     let b = join_at_the_address_of_a(&etcd).await;
-    let refused = timeout(Duration::from_secs(10), b.campaign()).await.expect("refused in time");
+    let refused = timeout(PATIENCE, b.campaign()).await.expect("refused");
     let Err(CampaignError::AddressTaken { node, address }) = refused else { panic!("not refused") };
     assert_eq!((node.as_str(), address.as_str()), ("a", "a.example:3000"));
     // A node may soon use the address of a killed one.
     kill(a, store);
     let b = join_at_the_address_of_a(&etcd).await;
-    timeout(Duration::from_secs(10), b.campaign()).await.expect("won").unwrap();
+    timeout(PATIENCE, b.campaign()).await.expect("won").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,10 +169,10 @@ async fn the_address_of_a_node_that_leaves_is_free_at_once() {
     let store = a.campaign().await.unwrap();
     store.close().await.unwrap();
     a.release_reservation().await;
+    let (first, end) = addresses();
+    assert_eq!(etcd.client().count(first, end).await.unwrap(), 0);
     let next = join_at_the_address_of_a(&etcd).await;
-    // A lease lasts two seconds.
-    let won = timeout(Duration::from_millis(1_500), next.campaign()).await;
-    won.expect("won before the lease could end").unwrap();
+    timeout(PATIENCE, next.campaign()).await.expect("won").unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_store::{Slots, Store as _, StoreError};
@@ -10,7 +9,7 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{commit, eventually, join, key, put, restore};
+use super::node::{PATIENCE, commit, eventually, join, key, put, restore};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
@@ -75,8 +74,8 @@ async fn a_batch_that_waits_behind_an_unknown_one_fails_with_it() {
     etcd.kill(0);
     // Of one lane, and too many for one transaction: each batch has its own.
     let batch = |slot| commit(&a, (0..2_000).map(|id| put(slot, id, "x")).collect());
-    let all = timeout(Duration::from_secs(3), async { tokio::join!(batch(1), batch(5), batch(9)) }).await;
-    let (first, second, third) = all.expect("answers after two seconds");
+    let all = timeout(PATIENCE, async { tokio::join!(batch(1), batch(5), batch(9)) }).await;
+    let (first, second, third) = all.expect("answers");
     assert!(matches!(first, Err(StoreError::Unknown(_))), "{first:?}");
     assert!(matches!((&second, &third), (Err(StoreError::Unavailable(_)), Err(StoreError::Unavailable(_)))));
 }

@@ -35,6 +35,9 @@ impl Etcd {
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+/// The longest time that a test waits for a required event. Only a broken node needs it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The machine's time, for leases.
 struct Uptime;
 
@@ -111,13 +114,13 @@ pub fn remove(slot: Slot, id: u32) -> Write {
     Write { put: None, ..put(slot, id, "") }
 }
 
-/// Waits for processes and leases, for 20 seconds at most.
+/// Waits for processes and leases, for [`PATIENCE`] at most.
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         if holds().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it did not happen in 20 seconds");
+    panic!("it did not happen in {PATIENCE:?}");
 }

@@ -1,17 +1,12 @@
 //! A node is cut off from etcd and comes back.
 
-use std::time::Duration;
-
 use onceward_store::{Slots, Store as _};
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::link::Link;
-use super::node::{START, commit, eventually, join, key, options, put, restore};
+use super::node::{PATIENCE, START, commit, eventually, join, key, options, put, restore};
 use crate::{Cluster, EtcdStore, release};
-
-/// A test waits so long for what it expects.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// etcd, and an owner that reaches it over the link and has committed a record.
 async fn owner_behind_a_link() -> (Etcd, Link, EtcdStore) {
@@ -28,14 +23,14 @@ async fn owner_behind_a_link() -> (Etcd, Link, EtcdStore) {
 async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     let (etcd, link, a) = owner_behind_a_link().await;
     link.cut();
-    let late = timeout(Duration::from_secs(3), commit(&a, vec![put(0, 1, "late")])).await;
-    assert!(late.expect("an answer in time").is_err());
+    let late = timeout(PATIENCE, commit(&a, vec![put(0, 1, "late")])).await;
+    assert!(late.expect("an answer").is_err());
     eventually(async || !a.owns_records()).await;
     let b = join(&etcd, "b").await.campaign().await.unwrap();
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     // The requests of `a` arrive now.
     link.restore();
-    timeout(Duration::from_secs(10), a.wait_until_lease_ended()).await.expect("a learns it");
+    timeout(PATIENCE, a.wait_until_lease_ended()).await.expect("a learns it");
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
     assert_eq!((&records[&key(0, 1)][..], &records[&key(0, 2)][..]), (&b"before"[..], &b"of b"[..]));
