@@ -267,6 +267,8 @@ pub fn unless_keys(listen: &ListenAddress, production: bool, origin: &str) -> Op
     let (reach, otherwise) = match (listen.is_loopback(), production) {
         (true, false) => return None,
         (true, true) => ("in production a proxy is in front of it", "set production to false"),
+        // Shells and build tools export a variable of this name.
+        (false, _) if origin.contains(", HOST") => ("it is not loopback", "unset HOST"),
         (false, _) if listen.host.is_empty() => {
             ("it means every address of this machine", "listen on localhost")
         }

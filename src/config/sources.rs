@@ -337,7 +337,7 @@ impl<'a> Source<'a> {
     fn merge(&mut self, place: &mut Value, path: &str, schema: &Value, mut value: Value, origin: &str) {
         if let Value::String(text) = &value
             && let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
-            && schema["type"] == if json.is_object() { "object" } else { "array" }
+            && accepts(schema, if json.is_object() { "object" } else { "array" })
         {
             value = json;
         }
@@ -574,4 +574,10 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, String> {
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     // Some editors put a byte order mark in front, which neither JSON nor .env allows.
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+/// Whether the schema, or one of its alternatives, is of the type.
+fn accepts(schema: &Value, of_type: &str) -> bool {
+    let is = |schema: &Value| schema["type"] == of_type;
+    is(schema) || schema["anyOf"].as_array().is_some_and(|alternatives| alternatives.iter().any(is))
 }

@@ -11,8 +11,8 @@ use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
 use super::routes::GROUPS;
 use super::v2::Meta;
 use super::v2::params::{
-    AttemptSid, BucketSid, Country, GuardSubject, IdOrNumber, Param, Pattern, RateLimitSid, ServiceSid, Text,
-    WebhookSid,
+    AttemptSid, BucketSid, Country, GuardSubject, HostedSessionSid, IdOrNumber, Param, Pattern, RateLimitSid,
+    ServiceSid, Text, WebhookSid,
 };
 use crate::domain::PhoneNumber;
 
@@ -172,7 +172,8 @@ pub fn path_params(route: &Route) -> Vec<Param> {
                 Param::of::<Pattern>(name, about, "+1415555012x")
             }
             "Attempts" => Param::of::<AttemptSid>(name, "The attempt.", &format!("VL{HEX}")),
-            "Numbers" | "Lockouts" => {
+            "HostedSessions" => Param::of::<HostedSessionSid>(name, "The session.", &format!("VH{HEX}")),
+            "Numbers" | "Lockouts" | "PhoneNumbers" => {
                 Param::of::<PhoneNumber>(name, "The number, in E.164 form; its + may be %2B.", "+14155552671")
             }
             "Entries" | "Explanations" => {

@@ -82,6 +82,7 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
         ("codes.example", ("accept", "text/html")),
         ("localhost:3000", ("x-forwarded-proto", "http")),
         ("127.0.0.1:3000", ("x-forwarded-for", "192.0.2.7")),
+        ("127.0.0.1:3000", ("x-forwarded-port", "80")),
     ] {
         let headers = [("host", host), forwarded, FORM];
         for world in [&proxied, &world] {

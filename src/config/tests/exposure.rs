@@ -25,6 +25,12 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
 }
 
 #[test]
+fn an_exported_host_that_others_reach_may_be_unset() {
+    let world = simulating(World::empty()).variable("HOST", "0.0.0.0");
+    says(&world.unless_keys(), &["the environment, HOST", "unset HOST"]);
+}
+
+#[test]
 fn the_accounts_credentials_in_the_environment_allow_every_address() {
     let world = simulating(listening_on(":3000"))
         .variable("ONCEWARD_ACCOUNT_SID", ACCOUNT)

@@ -142,6 +142,9 @@ fn a_member_of_an_object_may_be_given_by_itself() {
     let world = world.variable("ONCEWARD_GUARD_MESSAGES_PER_HOUR", "7");
     assert_eq!(guard(&world), (Some(7), Some(6)));
     says(&world.shows("guard").1, &["config.json, key \"guard\"", "ONCEWARD_GUARD_MESSAGES_PER_HOUR"]);
+    let world = world.variable("ONCEWARD_GUARD_BLOCKED_COUNTRIES", r#"["TJ", "DE"]"#);
+    let countries = world.settings().guard.blocked_countries;
+    assert_eq!(countries.map(|countries| countries.len()), Some(2));
     // An object as a whole replaces that of a lower source.
     let whole = world.variable("ONCEWARD_GUARD", r#"{"messages-per-day": 8}"#);
     assert_eq!(guard(&whole), (Some(7), Some(8)));

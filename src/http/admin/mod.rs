@@ -126,15 +126,10 @@ const MAX_FIELD_BYTES: usize = 200;
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers that only proxies add.
-static FORWARDING: [HeaderName; 6] = [
-    HeaderName::from_static("x-forwarded-proto"),
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-real-ip"),
-];
+/// Whether only proxies add the header.
+fn is_of_proxy(name: &HeaderName) -> bool {
+    [FORWARDED, VIA].contains(name) || name == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+}
 
 /// How the browser reaches the server, which decides whether a secret may travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +145,7 @@ impl Transport {
     /// A proxy may write any `Host`, such as its own address of this server. Only a trusted one says how the browser
     /// reached it.
     pub fn of(call: &Call<'_>, head: &Parts) -> Self {
-        let is_forwarded = || FORWARDING.iter().any(|name| head.headers.contains_key(name));
+        let is_forwarded = || head.headers.keys().any(is_of_proxy);
         let is_local = || request::host_of(head).is_some_and(|host| is_loopback_host(host.host()));
         if call.deps.tls.is_some() {
             Self::Encrypted

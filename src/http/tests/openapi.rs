@@ -50,6 +50,10 @@ fn the_description_is_complete_in_itself() {
         let declared: BTreeSet<&str> =
             listed.filter(|param| param["in"] == "path").filter_map(|param| param["name"].as_str()).collect();
         assert_eq!(in_path, declared, "{method} {path}");
+        let listed = operation["parameters"].as_array().into_iter().flatten();
+        for param in listed.filter(|param| param["in"] == "path" && param["name"] != "Name") {
+            assert_ne!(param["description"], "A name.", "{method} {path}");
+        }
         let responses = operation["responses"].as_object().expect("responses");
         assert!(responses.values().all(|response| response["description"].is_string()), "{id}");
         assert!(responses.keys().any(|status| status.starts_with(['2', '3'])), "{id}");
