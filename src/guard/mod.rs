@@ -71,6 +71,7 @@ impl Record for GuardRecord {
 
 /// What a request says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct ClientSignals {
     /// The address of the person's device; `None` if it is not known.
     pub address: Option<IpAddr>,
@@ -80,6 +81,8 @@ pub struct ClientSignals {
     pub refuses_landlines: bool,
     /// [`Signals::only_number`].
     pub only_number: bool,
+    /// [`Signals::is_proven`].
+    pub is_proven: bool,
 }
 
 impl ClientSignals {
@@ -87,8 +90,18 @@ impl ClientSignals {
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
         let (address, is_trusted) = (self.address.map(ClientNet::from), self.is_trusted);
-        let only_number = self.only_number;
-        Signals { service, number, country, number_type, channel, address, is_trusted, only_number }
+        let Self { only_number, is_proven, .. } = self;
+        Signals {
+            service,
+            number,
+            country,
+            number_type,
+            channel,
+            address,
+            is_trusted,
+            only_number,
+            is_proven,
+        }
     }
 }
 

@@ -162,7 +162,11 @@ fn left(of: Dimension, Figures { level, most, usual }: Figures, lacks: bool) -> 
         Dimension::Prefix(_) => "addresses and networks",
         Dimension::Country(_) => "prefixes, addresses and networks",
         Dimension::Unproven => "countries, addresses and networks",
-        Dimension::Number(_) | Dimension::Address(_) | Dimension::Network(_) | Dimension::Total => "",
+        Dimension::Number(_)
+        | Dimension::Address(_)
+        | Dimension::Network(_)
+        | Dimension::Proof
+        | Dimension::Total => "",
     };
     let is_reserve = lacks && level > 0 && !with_users.is_empty();
     let kept =
@@ -183,9 +187,11 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
             (number.and_then(PhoneNumber::region), NumberType::Other)
         }
         Dimension::Country(country) => (country, NumberType::Other),
-        Dimension::Address(_) | Dimension::Network(_) | Dimension::Unproven | Dimension::Total => {
-            (None, NumberType::Other)
-        }
+        Dimension::Address(_)
+        | Dimension::Network(_)
+        | Dimension::Unproven
+        | Dimension::Proof
+        | Dimension::Total => (None, NumberType::Other),
     }
 }
 

@@ -166,7 +166,10 @@ pub enum Refused {
     /// The provider blocks this range of numbers. 60410.
     Blocked,
     /// The pumping guard refuses the message. 60410.
-    ByGuard,
+    ByGuard {
+        /// Whether a proof of work would take the place of the allowance that lacks messages.
+        asks_proof: bool,
+    },
     /// The country is not allowed. 60605.
     Country,
     /// The idempotency key was used with another request. 20422.

@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::sdk::tools::{Tool, Tools, target};
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Twilio, V2, through};
 
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
@@ -21,11 +23,22 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
     walk("hosted.test.js").await;
 }
 
+#[tokio::test]
+async fn the_hosted_page_does_a_proof_of_work() {
+    let twilio = Twilio::start().await;
+    let setup = Setup::new().config("guard", json!({ "country": 1 }));
+    walk_with("proof.test.js", through(&twilio.base_url(), setup)).await;
+}
+
 async fn walk(test: &str) {
+    walk_with(test, Setup::new()).await;
+}
+
+async fn walk_with(test: &str, setup: Setup) {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = chromium.into_iter().find(|path| Path::new(path).exists()).expect("Chromium is installed");
-    let server = V2::account(Setup::new()).start().await;
+    let server = V2::account(setup).start().await;
     let address = format!("http://{}", server.client.address());
     let pictures = target().join("screenshots");
     let pid = server.pid().as_raw_nonzero().to_string();

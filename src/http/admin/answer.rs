@@ -166,7 +166,13 @@ const fn after_refusal(rule: Rule) -> &'static str {
         }
         Rule::Landline => "Let the person ask for a call.",
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
-        Rule::Number | Rule::Prefix | Rule::Address | Rule::Network | Rule::Country | Rule::Unproven => {
+        Rule::Number
+        | Rule::Prefix
+        | Rule::Address
+        | Rule::Network
+        | Rule::Country
+        | Rule::Unproven
+        | Rule::Proof => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
         }
     }

@@ -26,7 +26,8 @@ use super::v2::V2;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, seconds_up};
 use crate::guard::ClientSignals;
 use crate::hosted::{
-    Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest, SessionSecret,
+    Challenge, Denied, HostedSession, HostedSessions, ReturnTarget, SESSION_LIFE, SessionRequest,
+    SessionSecret,
 };
 use crate::numbers::Refusal;
 use crate::registry::Service;
@@ -55,16 +56,37 @@ pub enum HostedStep {
 
 /// What the page shows.
 enum View {
-    Start { address: String },
-    Number { fixed: Option<String>, hint: String, region: String, countries: &'static [(String, i32)] },
-    Code { number: String, wait: u64, may_resend: bool, may_change: bool },
+    Start {
+        address: String,
+    },
+    Number {
+        fixed: Option<String>,
+        hint: String,
+        region: String,
+        countries: &'static [(String, i32)],
+    },
+    Code {
+        number: String,
+        wait: u64,
+        may_resend: bool,
+        may_change: bool,
+    },
+    /// The browser has to do a proof of work before a message is sent.
+    Proof {
+        number: String,
+        challenge: Challenge,
+        channel: &'static str,
+        may_change: bool,
+    },
     Verified,
-    Message { text: &'static str },
+    Message {
+        text: &'static str,
+    },
 }
 
 impl View {
     const fn may_cancel(&self) -> bool {
-        matches!(self, Self::Number { .. } | Self::Code { .. })
+        matches!(self, Self::Number { .. } | Self::Code { .. } | Self::Proof { .. })
     }
 }
 
@@ -138,7 +160,7 @@ impl PageContext<'_> {
         let open = OpenSession { context, cookie: &cookie, service: &service, session };
         match step {
             HostedStep::Page | HostedStep::Address => Ok(open.page(StatusCode::OK, None)),
-            HostedStep::Send => open.send(call, &field("number"), &field("country"), &field("channel")).await,
+            HostedStep::Send => open.send(call, &form).await,
             HostedStep::Check => open.check(call, &field("code")).await,
             HostedStep::Change => open.after(context.sessions.change_number(&cookie).await),
             HostedStep::Cancel => open.cancel().await,
@@ -369,15 +391,21 @@ impl OpenSession<'_> {
 
     fn view(&self) -> View {
         let session = &self.session;
-        match session.number.filter(|_| session.awaits_code) {
+        match (session.number, &session.challenge) {
             _ if session.is_approved() => View::Verified,
-            Some(number) => View::Code {
+            (Some(number), Some(challenge)) => View::Proof {
+                number: number.to_string(),
+                challenge: challenge.clone(),
+                channel: challenge.channel.map_or(AUTO, Channel::as_str),
+                may_change: session.may_change(),
+            },
+            (Some(number), None) if session.awaits_code => View::Code {
                 number: number.to_string(),
                 wait: seconds_up(session.next_send.since((self.context.v2.now)())),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
             },
-            None => self.number_view(session.number.map(PhoneNumber::e164).unwrap_or_default()),
+            (number, _) => self.number_view(number.map(PhoneNumber::e164).unwrap_or_default()),
         }
     }
 
@@ -413,27 +441,29 @@ impl OpenSession<'_> {
     }
 
     /// Sends a code to the number of the form, or to that of the session.
-    async fn send(
-        &self,
-        call: &Call<'_>,
-        text: &str,
-        country: &str,
-        channel: &str,
-    ) -> Result<Response, Problem> {
-        let (context, session) = (self.context, &self.session);
+    async fn send(mut self, call: &Call<'_>, form: &[u8]) -> Result<Response, Problem> {
+        let context = self.context;
         let (sessions, texts) = (context.sessions, context.texts);
-        let region = Region::parse(country).or(context.region);
-        let number = if text.is_empty() { session.number } else { PhoneNumber::parse(text, region).ok() };
+        let (text, region) =
+            (field(form, "number"), Region::parse(&field(form, "country")).or(context.region));
+        let number =
+            if text.is_empty() { self.session.number } else { PhoneNumber::parse(&text, region).ok() };
         let Some(number) = number else {
-            let view = self.number_view(text.to_owned());
+            let view = self.number_view(text.to_string());
             return Ok(self.show(StatusCode::BAD_REQUEST, view, Some(texts.bad_number())));
         };
-        let buttons = context.buttons(texts, session);
-        let offered = buttons.iter().find(|(name, _)| *name == channel).or(buttons.first());
+        let buttons = context.buttons(texts, &self.session);
+        let asked = field(form, "channel");
+        let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
         let channel = offered.and_then(|(name, _)| Channel::parse(name));
-        if let Err(denied) = sessions.begin_send(self.cookie, number).await {
-            return self.denied(denied);
-        }
+        let is_proven =
+            match sessions.begin_send(self.cookie, number, field(form, "proof").parse().ok()).await {
+                Ok(is_proven) => is_proven,
+                Err(denied) => return self.denied(denied),
+            };
+        // Another message, or an answer, ends the challenge.
+        self.session.challenge = None;
+        let session = &self.session;
         let begin = |locale| BeginRequest {
             to: number,
             channel,
@@ -449,12 +479,7 @@ impl OpenSession<'_> {
             send_digits: None,
             idempotency_key: None,
             fingerprint: [0; 32],
-            client: ClientSignals {
-                address: address_of(call),
-                is_trusted: false,
-                only_number: false,
-                refuses_landlines: false,
-            },
+            client: ClientSignals { address: address_of(call), is_proven, ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
         };
         let verifications = &context.v2.verifications;
@@ -472,6 +497,9 @@ impl OpenSession<'_> {
             }
             Err(refused) => refused,
         };
+        if refused == (Refused::ByGuard { asks_proof: true }) {
+            return self.after(sessions.ask_proof(self.cookie, number, channel).await);
+        }
         if let Err(denied) = sessions.not_sent(self.cookie, number).await {
             return self.denied(denied);
         }
@@ -488,7 +516,7 @@ impl OpenSession<'_> {
                 (StatusCode::FORBIDDEN, texts.cannot_send())
             }
         };
-        let view = if session.awaits_code { self.view() } else { self.number_view(text.to_owned()) };
+        let view = if session.awaits_code { self.view() } else { self.number_view(text.to_string()) };
         Ok(self.show(status, view, Some(words)))
     }
 
@@ -693,7 +721,7 @@ fn policy(style: &str, logo: Option<&str>, target: Option<&ReturnTarget>, framed
         Some(ReturnTarget::Embed { .. }) | None => "",
     };
     format!(
-        "default-src 'none'; style-src {}; script-src {}; img-src data: {}; form-action 'self'{form_action}; \
+        "default-src 'none'; style-src {}; script-src {}; worker-src blob:; img-src data: {}; form-action 'self'{form_action}; \
          base-uri 'none'; frame-ancestors {framed_by}",
         csp_hash(style),
         csp_hash(SCRIPT),

@@ -51,6 +51,7 @@ texts! {
     privacy = 19,
     terms = 20,
     cannot_return = 21,
+    proof = 22,
 }
 
 impl Texts {

@@ -423,7 +423,7 @@ fn refusals() -> [Refused; 23] {
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
-        Refused::ByGuard,
+        Refused::ByGuard { asks_proof: false },
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,
@@ -462,7 +462,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "More than 64 requests for this number are in progress, or its verification had five messages in its first second."
         }
         Refused::Blocked => "Do not retry.",
-        Refused::ByGuard => GUARD_CASE,
+        Refused::ByGuard { .. } => GUARD_CASE,
         Refused::Country => "The server or the provider does not send to this country. Allow it there.",
         Refused::GatewayFailed => {
             "The message may still arrive. A repeated send has the same code, unless the service has `Resend=new`."

@@ -215,7 +215,7 @@ impl Error {
             Refused::Landline => Self::plain(Cause::Landline),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
-            Refused::ByGuard => Self::plain(Cause::Fraud),
+            Refused::ByGuard { .. } => Self::plain(Cause::Fraud),
             Refused::Country => Self::caused(Cause::Country, "this country is not allowed"),
             Refused::OtherRequest => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -132,6 +132,8 @@ pub(super) mod slot {
     pub const NETWORK: usize = 3;
     pub const UNPROVEN: usize = 4;
     pub const COUNTRY: usize = 5;
+    pub const PROOF: usize = 6;
+    pub const ALL: usize = 7;
 }
 
 /// What one message took. [`Guard::give_back`](super::Guard::give_back) undoes exactly that.
@@ -142,7 +144,7 @@ pub struct Ticket {
     pub(super) address: Option<ClientNet>,
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
-    pub(super) takes: [bool; 6],
+    pub(super) takes: [bool; slot::ALL],
     pub(super) is_known: bool,
     /// The entry that announced it.
     pub(super) announced: Option<Key>,
@@ -156,7 +158,7 @@ pub struct NumberState {
     /// Those since its last verification.
     unverified: u8,
     /// Messages of the present series that took allowances, as in [`Ticket::takes`].
-    took: [u8; 6],
+    pub(super) took: [u8; slot::ALL],
     /// When the series began.
     began: u32,
     /// When a verification last paid back what its series took.
@@ -185,7 +187,7 @@ impl NumberState {
         match (self.messages, self.unverified) {
             (0..KNOWN_MESSAGES, 0) => 0..0,
             (0..KNOWN_MESSAGES, 1..KNOWN_UNVERIFIED) => slot::ADDRESS..slot::UNPROVEN,
-            _ => 0..6,
+            _ => 0..slot::PROOF,
         }
     }
 
@@ -193,7 +195,7 @@ impl NumberState {
     pub(super) fn credit_client(&mut self, ticket: &Ticket) {
         let is_same = self.address == ticket.address && ticket.at.saturating_sub(self.began) < SERIES_SECONDS;
         if !is_same {
-            (self.began, self.took) = (ticket.at, [0; 6]);
+            (self.began, self.took) = (ticket.at, [0; slot::ALL]);
         }
         (self.address, self.last_request_client, self.country) =
             (ticket.address, ticket.address, ticket.country);
@@ -221,7 +223,7 @@ impl NumberState {
     }
 
     /// The number was verified. Returns the messages that its series took.
-    pub(super) fn verify(&mut self, now: u32) -> [u8; 6] {
+    pub(super) fn verify(&mut self, now: u32) -> [u8; slot::ALL] {
         (self.unverified, self.paid) = (0, now);
         std::mem::take(&mut self.took).map(|took| took.min(SERIES_MESSAGES))
     }

@@ -79,9 +79,14 @@ pub struct Guard {
 }
 
 /// What a message takes allowances of, by [`slot`], as far as it is known: an explanation may be about a country only.
-type Subjects = [Option<Dimension>; 6];
+type Subjects = [Option<Dimension>; slot::ALL];
 
-const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Option<Region>) -> Subjects {
+const fn subjects(
+    number: PhoneNumber,
+    address: Option<ClientNet>,
+    country: Option<Region>,
+    is_proven: bool,
+) -> Subjects {
     let (client, network) = match address {
         Some(of) => (Some(Dimension::Address(of)), Some(Dimension::Network(of.network()))),
         None => (None, None),
@@ -94,6 +99,7 @@ const fn subjects(number: PhoneNumber, address: Option<ClientNet>, country: Opti
         network,
         Some(Dimension::Unproven),
         Some(Dimension::Country(country)),
+        if is_proven { Some(Dimension::Proof) } else { None },
     ]
 }
 
@@ -130,7 +136,7 @@ pub(super) struct CurrentAllowance {
 /// The allowances of [`Subjects`], and the state of the number.
 #[derive(Default)]
 struct Allowances {
-    slots: [Option<CurrentAllowance>; 6],
+    slots: [Option<CurrentAllowance>; slot::ALL],
     number: NumberState,
 }
 
@@ -242,14 +248,14 @@ impl Guard {
         verified: Option<VerifiedNumber>,
         now: Timestamp,
     ) -> Assessment {
-        let Signals { service, number, country, number_type, channel, address, is_trusted, only_number } =
-            *signals;
+        let Signals { service, number, country, number_type, channel, address, .. } = *signals;
+        let Signals { is_trusted, only_number, is_proven, .. } = *signals;
         let context = SendContext {
             is_trusted,
             only_number,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
-            ..self.context(service, subjects(number, address, country), rules, now)
+            ..self.context(service, subjects(number, address, country, is_proven), rules, now)
         };
         let broken = rules.fixed(country, number_type, channel);
         let mut allowances = Allowances::default();
@@ -307,10 +313,11 @@ impl Guard {
             return;
         }
         self.announce(ticket.announced, |left| left.saturating_add(1));
-        let (subjects, is_known) = (subjects(number, ticket.address, ticket.country), ticket.is_known);
+        let Ticket { address, country, is_known, takes, .. } = *ticket;
+        let subjects = subjects(number, address, country, takes[slot::PROOF]);
         let context = SendContext { is_known, ..self.context(service, subjects, rules, now) };
         let mut is_paid = false;
-        for (of, takes) in subjects.into_iter().zip(ticket.takes) {
+        for (of, takes) in subjects.into_iter().zip(takes) {
             let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
             // One without a row is full.
             let Some(row) = row else { continue };
@@ -344,9 +351,10 @@ impl Guard {
             return verified;
         }
         let (is_known, has_record) = (earlier.is_some(), verified.is_some());
-        let known = self.number(service, number).map(|state| (state.address, state.country));
-        let (address, country) = known.unwrap_or_else(|| (None, number.region()));
-        let context = self.context(service, subjects(number, address, country), rules, now);
+        let known = self.number(service, number);
+        let known = known.map(|state| (state.address, state.country, state.took[slot::PROOF] > 0));
+        let (address, country, is_proven) = known.unwrap_or_else(|| (None, number.region(), false));
+        let context = self.context(service, subjects(number, address, country, is_proven), rules, now);
         let mut allowances = Allowances::default();
         self.read(&context, true, &mut allowances);
         let took = allowances.number.verify(seconds(now));
@@ -354,8 +362,10 @@ impl Guard {
             let Some(current) = current else { continue };
             let is_number = at == slot::NUMBER;
             let is_counted = is_counted && has_record && !is_number;
-            // A known number of the attacker's own would pay for messages to others, or to itself, for ever.
-            let bonus = if has_record && !is_known { current.limit.bonus } else { 0.0 };
+            // A known number of the attacker's own would pay for messages to others, or to itself, for ever. After a proof, a bot
+            // that does none would get what is paid to the country.
+            let pays_more = has_record && !is_known && (!is_proven || took[at] > 0);
+            let bonus = if pays_more { current.limit.bonus } else { 0.0 };
             let paid = if is_number && is_known { 0.0 } else { f64::from(took[at]) + bonus };
             let is_written = if is_number { current.row_index.is_some() } else { is_counted || paid > 0.0 };
             if is_written {
@@ -474,14 +484,15 @@ impl Guard {
         let (unproven, of_country) = (Some(Dimension::Unproven), Some(Dimension::Country(country)));
         let last_client = known.and_then(|known| known.last_request_client);
         let subjects = match dimension {
-            Dimension::Number(number) => subjects(number, last_client, country),
-            Dimension::Prefix(_) => [None, Some(dimension), None, None, unproven, of_country],
+            Dimension::Number(number) => subjects(number, last_client, country, false),
+            Dimension::Prefix(_) => [None, Some(dimension), None, None, unproven, of_country, None],
             Dimension::Address(of) => {
-                [None, None, Some(dimension), Some(Dimension::Network(of.network())), None, None]
+                [None, None, Some(dimension), Some(Dimension::Network(of.network())), None, None, None]
             }
-            Dimension::Network(_) => [None, None, None, Some(dimension), None, None],
-            Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension)],
-            Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None],
+            Dimension::Network(_) => [None, None, None, Some(dimension), None, None, None],
+            Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension), None],
+            Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None, None],
+            Dimension::Proof => [None, None, None, None, None, None, Some(dimension)],
         };
         let known_client = last_client.map_or(AssumedClient::WithoutAddress, AssumedClient::Last);
         let client = if known.is_some() { known_client } else { AssumedClient::New };
@@ -594,15 +605,20 @@ impl Guard {
         let slots = &mut allowances.slots;
         if context.only_number {
             slots[1..].fill_with(|| None);
+        } else if slots[slot::PROOF].is_some() {
+            slots[slot::ADDRESS..slot::PROOF].fill_with(|| None);
         }
-        let lacks = slots[slot::UNPROVEN..].iter().flatten().any(|current| current.next_pass_at().is_some());
-        let countries = if lacks { &subjects[slot::COUNTRY..] } else { &[] };
+        let lacks = slots[slot::UNPROVEN..slot::PROOF]
+            .iter()
+            .flatten()
+            .any(|current| current.next_pass_at().is_some());
+        let countries = if lacks { &subjects[slot::COUNTRY..slot::PROOF] } else { &[] };
         let mut announcements = self.entries_about(context, countries);
         let announced = announcements
             .find(|(_, entry)| matches!(entry.action, EntryAction::Expect(1..)))
             .map(|(key, _)| key);
         if announced.is_some() {
-            slots[slot::UNPROVEN..].fill_with(|| None);
+            slots[slot::UNPROVEN..slot::PROOF].fill_with(|| None);
         }
         // A known number needs no allowance again from the next day on.
         let free_at = is_known.then(|| Period::Day.end(Period::Day.index(now)));
@@ -653,10 +669,20 @@ impl Guard {
     /// The allowances of the subjects as they are now, and what the next message may not use of them: without `all`, those that
     /// it needs, and that of the number.
     fn read(&self, context: &SendContext<'_>, all: bool, Allowances { slots, number }: &mut Allowances) {
-        let mut needs = 0..6;
+        let mut needs = 0..slot::PROOF;
         // The country decides whether it is one of the unproven.
-        for at in [slot::NUMBER, slot::PREFIX, slot::ADDRESS, slot::NETWORK, slot::COUNTRY, slot::UNPROVEN] {
-            let of = context.subjects[at].filter(|_| at == slot::NUMBER || needs.contains(&at));
+        let order = [
+            slot::NUMBER,
+            slot::PREFIX,
+            slot::ADDRESS,
+            slot::NETWORK,
+            slot::COUNTRY,
+            slot::UNPROVEN,
+            slot::PROOF,
+        ];
+        for at in order {
+            let is_needed = at == slot::NUMBER || at == slot::PROOF || needs.contains(&at);
+            let of = context.subjects[at].filter(|_| is_needed);
             let country = slots[slot::COUNTRY].as_ref();
             let is_proven = at == slot::UNPROVEN && country.is_some_and(|of| of.allowance.usual >= PROVEN);
             let Some(of) = of.filter(|_| !is_proven) else { continue };
@@ -671,7 +697,7 @@ impl Guard {
             }
         }
         let usual = slots.each_ref().map(|of| of.as_ref().map_or(0.0, |of| of.allowance.usual));
-        let [_, prefix, address, network, _, country] = usual;
+        let [_, prefix, address, network, _, country, _] = usual;
         let around = address.max(network);
         let is_unproven_client = around < NO_USERS && !context.lacks_address;
         let fraction = |is_reserved: bool| f64::from(u8::from(is_reserved));
@@ -679,7 +705,7 @@ impl Guard {
         // Prefixes are public: an attacker can choose one with users.
         let of_country = if around.max(prefix) < USERS_OF_RESERVE { 1.0 } else { 0.5 * of_prefix };
         let of_unproven = fraction(is_unproven_client || country < NO_USERS);
-        let parts = [0.0, of_prefix, 0.0, 0.0, of_unproven, of_country];
+        let parts = [0.0, of_prefix, 0.0, 0.0, of_unproven, of_country, 0.0];
         for (current, part) in slots.iter_mut().zip(parts) {
             if let Some(current) = current {
                 current.reserve(part);

@@ -85,10 +85,18 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
     for (at, is_verified, message) in events {
         let Recorded { service, number, channel, price, .. } = *message;
         let (country, number_type) = number.region_and_type();
-        let (address, is_trusted) = (None, false);
-        let only_number = false;
-        let signals =
-            Signals { service, number, country, number_type, channel, address, is_trusted, only_number };
+        let (address, [is_trusted, only_number, is_proven]) = (None, [false; 3]);
+        let signals = Signals {
+            service,
+            number,
+            country,
+            number_type,
+            channel,
+            address,
+            is_trusted,
+            only_number,
+            is_proven,
+        };
         if is_verified {
             if reached.remove(&user(message)) {
                 replay.verify(service, number, at);

@@ -43,6 +43,8 @@ named! {
         Unproven = "unproven",
         /// A budget of messages or money. The server decides it.
         Budget = "budget",
+        /// The allowance of proofs of work.
+        Proof = "proof",
     }
 }
 
@@ -100,6 +102,7 @@ impl GuardRules {
             Dimension::Address(_) => (Rule::Address, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
             Dimension::Network(_) => (Rule::Network, self.network, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
             Dimension::Unproven => (Rule::Unproven, self.unproven, [1.0, 0.25], [0.0, 0.0, 0.0], 0.5),
+            Dimension::Proof => (Rule::Proof, self.unproven, [1.0, 0.0], [0.0, 0.0, 0.0], 0.5),
             Dimension::Country(_) => (Rule::Country, self.country, [0.7, 0.0], [1.0, 0.33, 0.25], 2.0),
             Dimension::Number(_) | Dimension::Total => {
                 (Rule::Number, self.sends_per_number, [1.0, 0.0], [0.0, 0.0, 0.0], f64::INFINITY)
@@ -205,6 +208,13 @@ impl Assessment {
         let until = until.ok().and_then(|times| times.into_iter().max());
         let verdict = refused().next().map_or(Ok(()), |finding| Err(Refused { rule: finding.rule, until }));
         Self { verdict, ticket: Ticket::default(), findings }
+    }
+}
+
+impl Refused {
+    /// Whether a message with a proof of work needs no allowance that this one lacks, but that of proofs.
+    pub const fn gives_way_to_proof(self) -> bool {
+        matches!(self.rule, Rule::Address | Rule::Network | Rule::Country | Rule::Unproven)
     }
 }
 

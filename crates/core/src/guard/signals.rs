@@ -22,6 +22,9 @@ pub struct Signals {
     pub is_trusted: bool,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
+    /// The client did a proof of work: the message takes the allowance of proofs in place of those of the client and the
+    /// country.
+    pub is_proven: bool,
 }
 
 /// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.
@@ -87,6 +90,8 @@ pub enum Dimension {
     /// All unproven countries together.
     Unproven,
     Number(PhoneNumber),
+    /// Messages that a proof of work let pass.
+    Proof,
 }
 
 impl Dimension {
@@ -107,6 +112,7 @@ impl fmt::Display for Dimension {
             Self::Network(net) => f.write_str(&net.named("/24", "/48")),
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Proof => f.write_str("proofs"),
         }
     }
 }

@@ -60,6 +60,27 @@ fn a_country_without_users_gets_thirty_messages_and_all_of_them_sixty() {
 }
 
 #[test]
+fn a_proof_takes_the_place_of_the_allowances_of_client_and_country() {
+    let mut world = World::new();
+    assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
+    assert!(world.assess(&World::signals(elsewhere(30))).is_err_and(|rule| rule == Rule::Country));
+    let proven =
+        |n: u64| Signals { is_proven: true, address: Some(net("192.0.2.7")), ..World::signals(elsewhere(n)) };
+    assert_eq!((100..160).map(|n| world.assess(&proven(n))).find(Result::is_err), None);
+    assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty, and none of the address");
+    world.verify(elsewhere(100));
+    assert_eq!(world.assess(&proven(161)), Ok(()), "a verification pays back");
+    assert_eq!(world.assess(&proven(162)), Err(Rule::Proof));
+    world.give_back(elsewhere(161));
+    assert_eq!(world.assess(&proven(162)), Ok(()), "and so does a message that was not sent");
+    world.pass(DAY);
+    let of_prefix = |n: u64| Signals { number: number(elsewhere(163) + n), ..proven(163) };
+    assert_eq!((0..11).map(|n| world.assess(&of_prefix(n))).find(Result::is_err), Some(Err(Rule::Prefix)));
+    world.rules.blocked_countries = proven(164).country.into_iter().collect();
+    assert_eq!(world.assess(&proven(164)), Err(Rule::CountryList));
+}
+
+#[test]
 fn the_last_messages_of_countries_without_users_are_for_verified_ones() {
     let mut world = World::new();
     world.send(PLACES[0]).expect("sent");
@@ -738,6 +759,7 @@ impl World {
             address: None,
             is_trusted: false,
             only_number: false,
+            is_proven: false,
         }
     }
 
@@ -809,7 +831,7 @@ impl World {
 
     fn current(&self, dimension: Dimension) -> decide::CurrentAllowance {
         let (service, rules, now) = (ServiceId::DEFAULT, &self.rules, self.now);
-        let context = self.guard.context(service, [None; 6], rules, now);
+        let context = self.guard.context(service, [None; 7], rules, now);
         self.guard.current(&context, dimension).0
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::replay::Replay;
 use onceward_core::guard::{
-    ClientNet, Dimension, EntryAction, Guard, GuardRules, Key, MOST_ALLOWANCES, Signals,
+    ClientNet, Dimension, EntryAction, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused, Signals, Ticket,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -48,6 +48,8 @@ pub struct Honest {
     pub country: Option<usize>,
     /// Whether the application passes addresses.
     pub has_addresses: bool,
+    /// Whether they use the hosted page, whose scripts do a proof of work where it asks for one.
+    pub proves: bool,
 }
 
 impl Honest {
@@ -62,6 +64,7 @@ impl Honest {
             reads_after: Duration::ZERO,
             country: None,
             has_addresses: true,
+            proves: false,
         }
     }
 }
@@ -182,6 +185,20 @@ impl World {
         self.replay.send(&self.signals(person), self.now).is_ok()
     }
 
+    /// The same on the hosted page: does a proof of work where it asks for one.
+    pub fn proves(&mut self, person: &Person) -> bool {
+        self.send(person, true, self.now).is_ok()
+    }
+
+    fn send(&mut self, person: &Person, proves: bool, at: Timestamp) -> Result<Ticket, Refused> {
+        let signals = self.signals(person);
+        let sent = self.replay.send(&signals, at);
+        if proves && sent.is_err_and(Refused::gives_way_to_proof) {
+            return self.replay.send(&Signals { is_proven: true, ..signals }, at);
+        }
+        sent
+    }
+
     /// The person submits the right code.
     pub fn verifies(&mut self, person: &Person) {
         self.replay.verify(self.service, person.number, self.now);
@@ -279,6 +296,7 @@ impl World {
             address: address.filter(|_| self.honest.has_addresses),
             is_trusted: false,
             only_number: false,
+            is_proven: false,
         }
     }
 
@@ -294,7 +312,7 @@ impl World {
             Action::Send => person.number,
             Action::SendWrong(number) => number,
         };
-        let sent = self.replay.send(&self.signals(&Person { number, ..person }), at);
+        let sent = self.send(&Person { number, ..person }, self.honest.proves, at);
         let passes = sent.is_ok();
         if let (Ok(ticket), true) = (sent, self.is_out) {
             let Replay { guard, rules, .. } = &mut self.replay;

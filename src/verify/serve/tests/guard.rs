@@ -48,7 +48,7 @@ async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> 
     for request in requests {
         match world.begins(request).await {
             Ok(_) => passed += 1,
-            Err(refused) => assert_eq!(refused, Refused::ByGuard),
+            Err(refused) => assert!(matches!(refused, Refused::ByGuard { .. }), "{refused:?}"),
         }
     }
     passed
@@ -425,7 +425,7 @@ async fn an_unlocked_number_gets_messages_again() {
 async fn a_request_without_a_risk_check_passes_types_and_not_budgets() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard));
+    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
     let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
     world.begins(trusting(PREMIUM)).await.expect("sent");
