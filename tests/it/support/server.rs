@@ -161,7 +161,8 @@ impl Setup {
         // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
         // must be ignored before the program starts.
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_onceward")])
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(program())
             .args(&self.arguments)
             .current_dir(self.home())
             .env_clear()
@@ -176,6 +177,11 @@ impl Setup {
         let output = Output::collect(stdout, stderr);
         Server { client: Client::nowhere(), child, output, _home: self.home.clone() }
     }
+}
+
+/// The program under test: the one at the absolute path in `ONCEWARD_BINARY`, or the one that cargo built.
+fn program() -> PathBuf {
+    std::env::var_os("ONCEWARD_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_onceward").into(), PathBuf::from)
 }
 
 /// A running program. Dropping it kills it.
