@@ -47,7 +47,6 @@ parameters! {
 }
 
 /// What the overview shows, and its address.
-#[derive(Clone)]
 struct View {
     range: &'static Range,
     service: Option<Arc<Service>>,
@@ -95,33 +94,28 @@ impl View {
         .filter_map(|(name, value)| Some((name, value?)))
     }
 
-    fn address(&self) -> String {
-        self.in_range(self.range)
-    }
-
     /// The address of the same in another range.
     fn in_range(&self, range: &Range) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("range", range.id).extend_pairs(self.chosen());
-        format!("/admin?{}", query.finish())
+        address(range, self.chosen())
+    }
+
+    /// The address of the same with this value of a filter.
+    fn with(&self, name: &'static str, value: &str) -> String {
+        address(self.range, self.without(name).chain([(name, value.to_owned())]))
+    }
+
+    fn without(&self, name: &'static str) -> impl Iterator<Item = (&'static str, String)> {
+        self.chosen().filter(move |(other, _)| *other != name)
     }
 
     /// The value of each filter, and the address without it.
     fn removals(&self, request: &AdminRequest<'_>) -> Vec<(String, String)> {
-        let without = |view: Self, value: Option<String>| Some((value?, view.address()));
-        let title = self.service.as_ref().map(|service| request.title(service));
-        let country = self.country.map(|country| country.to_string());
-        let channel = self.channel.map(|channel| channel.as_str().to_owned());
-        let gateway = self.gateway.map(|gateway| gateway.as_str().to_owned());
-        [
-            without(Self { service: None, ..self.clone() }, title),
-            without(Self { country: None, ..self.clone() }, country),
-            without(Self { channel: None, ..self.clone() }, channel),
-            without(Self { gateway: None, ..self.clone() }, gateway),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let removal = |(name, value): (&'static str, String)| {
+            let service = self.service.as_ref().filter(|_| name == "service");
+            let title = service.map_or(value, |service| request.title(service));
+            (title, address(self.range, self.without(name)))
+        };
+        self.chosen().map(removal).collect()
     }
 
     /// The address of the messages since `from` that it is about.
@@ -130,6 +124,13 @@ impl View {
         query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(self.chosen());
         format!("/admin/messages?{}", query.finish())
     }
+}
+
+/// The address of the overview with these filters.
+fn address(range: &Range, filters: impl Iterator<Item = (&'static str, String)>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("range", range.id).extend_pairs(filters);
+    format!("/admin?{}", query.finish())
 }
 
 /// A time span up to now, in buckets.
@@ -484,24 +485,20 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
 
 fn breakdowns(request: &AdminRequest<'_>, view: &View, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &request.v2.registry;
+    let row = |name: &'static str, value: Option<String>| match value {
+        Some(value) => (value.clone(), Some(view.with(name, &value))),
+        None => ("unknown".to_owned(), None),
+    };
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
-        let name = id.map_or_else(String::new, |id| request.v2.registry.named_by_id(id).1);
-        (name, service.map(|service| View { service: Some(service), ..view.clone() }.address()))
+        let name = id.map_or_else(String::new, |id| registry.named_by_id(id).1);
+        (name, service.map(|service| view.with("service", &service.sid.to_string())))
     };
-    let unknown = || ("unknown".to_owned(), None);
-    let country = |country: Option<Region>| match country {
-        Some(region) => (region.to_string(), Some(View { country, ..view.clone() }.address())),
-        None => unknown(),
-    };
-    let channel = |channel: Option<Channel>| match channel {
-        Some(known) => (known.as_str().to_owned(), Some(View { channel, ..view.clone() }.address())),
-        None => unknown(),
-    };
-    let gateway = |gateway: Option<GatewayName>| match gateway {
-        Some(known) => (known.as_str().to_owned(), Some(View { gateway, ..view.clone() }.address())),
-        None => unknown(),
-    };
+    let country = |country: Option<Region>| row("country", country.map(|country| country.to_string()));
+    let channel =
+        |channel: Option<Channel>| row("channel", channel.map(|channel| channel.as_str().to_owned()));
+    let gateway =
+        |gateway: Option<GatewayName>| row("gateway", gateway.map(|gateway| gateway.as_str().to_owned()));
     // What begins has no gateway yet.
     let has_gateway = view.gateway.is_some();
     let begun = if has_gateway { |counts: &Counts| counts.accepted } else { |counts: &Counts| counts.begun };
