@@ -7,6 +7,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rand::rngs::{StdRng, SysRng};
@@ -28,30 +29,30 @@ pub fn run(name: &str) {
         return target(&fs::read(path).unwrap_or_else(|error| panic!("read {}: {error}", path.display())));
     }
     let corpus = corpus(name);
-    for (path, input) in &corpus {
-        let repeat = || format!("FUZZ_INPUT={} cargo test --test fuzz {name}", path.display());
+    for input in &corpus {
+        let repeat = || format!("FUZZ_INPUT={} cargo test --test fuzz {name}", keep(name, input).display());
         watched(target, input, repeat);
     }
     changed(name, target, &corpus);
 }
 
-/// The files of a target's corpus, sorted by name.
-pub fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = root().join("tests/fuzz/corpus").join(name);
-    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut corpus: Vec<_> = files
-        .filter(|path| path.is_file())
-        .map(|path| (path.clone(), fs::read(&path).expect("a file")))
-        .collect();
-    corpus.sort();
-    corpus
+/// The inputs of a target's corpus, in the order of their names.
+pub fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let archive = root().join("tests/fuzz/corpus").join(format!("{name}.tar.gz"));
+    let folder = tempfile::tempdir().expect("a directory");
+    let unpacked = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()).status();
+    assert!(unpacked.expect("tar, which unpacks the corpora").success(), "{}", archive.display());
+    let files = fs::read_dir(folder.path()).expect("the corpus");
+    let mut files: Vec<_> = files.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files.iter().map(|path| fs::read(path).expect("a file")).collect()
 }
 
 #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
-fn changed(name: &str, target: Target, corpus: &[(PathBuf, Vec<u8>)]) {
+fn changed(name: &str, target: Target, corpus: &[Vec<u8>]) {
     let seed = number("FUZZ_SEED").unwrap_or_else(|| SysRng.try_next_u64().expect("randomness"));
     let time = Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(1));
-    println!("{name}: {} files, then changes for {time:?} with FUZZ_SEED={seed}", corpus.len());
+    println!("{name}: {} inputs, then changes for {time:?} with FUZZ_SEED={seed}", corpus.len());
     #[expect(
         clippy::disallowed_methods,
         reason = "bounds how long the changes go on; nothing is asserted of it"
@@ -96,12 +97,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A changed copy of a corpus file, or sometimes noise.
-fn another(random: &mut StdRng, corpus: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
+/// A changed copy of an input, or sometimes noise.
+fn another(random: &mut StdRng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = match corpus.len() {
         0 => Vec::new(),
         _ if random.random_ratio(1, 50) => noise(random),
-        files => corpus[random.random_range(0..files)].1.clone(),
+        inputs => corpus[random.random_range(0..inputs)].clone(),
     };
     for _ in 0..random.random_range(1..=5) {
         change(random, &mut input, corpus);
@@ -118,7 +119,7 @@ fn noise(random: &mut StdRng) -> Vec<u8> {
 /// Bytes that parsers treat specially.
 const TELLING: &[u8] = b"\0\r\n\t \"'\\{}[]():;,.+-=&%#@/?*<>_09azAZ\x7f\x80\xc3\xff";
 
-fn change(random: &mut StdRng, input: &mut Vec<u8>, corpus: &[(PathBuf, Vec<u8>)]) {
+fn change(random: &mut StdRng, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
     let at = random.random_range(0..=input.len());
     let end = (at + random.random_range(1..=16)).min(input.len());
     match random.random_range(0..8) {
@@ -133,7 +134,7 @@ fn change(random: &mut StdRng, input: &mut Vec<u8>, corpus: &[(PathBuf, Vec<u8>)
         }
         5 => input.truncate(at),
         6 if !corpus.is_empty() => {
-            let other = &corpus[random.random_range(0..corpus.len())].1;
+            let other = &corpus[random.random_range(0..corpus.len())];
             let from = random.random_range(0..=other.len());
             let to = (from + random.random_range(1..=64)).min(other.len());
             input.splice(at..end, other[from..to].iter().copied());

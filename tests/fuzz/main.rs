@@ -22,7 +22,7 @@ macro_rules! tests {
             let targets = targets::ALL.map(|(name, _)| name);
             assert_eq!(tests, targets, "the table of tests/fuzz/targets/mod.rs and the tests of main.rs differ");
             for name in targets {
-                assert!(!engine::corpus(name).is_empty(), "tests/fuzz/corpus/{name} is empty");
+                assert!(!engine::corpus(name).is_empty(), "tests/fuzz/corpus/{name}.tar.gz is empty");
             }
         }
     };
