@@ -31,7 +31,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     let from_environment = |name: &str, otherwise: u64| {
         std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
     };
-    let rounds = from_environment("V2_CRASH_ROUNDS", 10);
+    let rounds = from_environment("V2_CRASH_ROUNDS", 6);
     let seed = from_environment("V2_CRASH_SEED", 20_261_121);
     println!("V2_CRASH_SEED={seed} V2_CRASH_ROUNDS={rounds}");
     let World { twilio, setup, mut server, numbers } = World::of(V2::account(Setup::new())).await;

@@ -26,7 +26,7 @@ const SELDOM: usize = 8;
 
 #[tokio::test]
 async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
-    let cuts = Cuts::from_environment(60);
+    let cuts = Cuts::from_environment(25);
     let world = World::new().await;
     let key = json(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     let watched = Watched::new();
