@@ -58,19 +58,6 @@ async fn a_config_json_and_a_dot_env_of_the_redis_version_start_unchanged() {
 }
 
 #[tokio::test]
-async fn the_same_file_with_json_types_means_the_same() {
-    let typed = CONFIG
-        .replace("\"false\"", "false")
-        .replace("\"0\"", "0")
-        .replace("\"30\"", "30")
-        .replace("\"3\"", "3");
-    assert_ne!(typed, CONFIG);
-    let server = Setup::bare().file("config.json", typed).args(["--log-format", "json"]).start().await;
-    let number = Numbers::default().next();
-    server.client.send(&number).await.expects(sent(&number, 3));
-}
-
-#[tokio::test]
 async fn the_other_name_of_the_attempts_works_too() {
     let other = CONFIG.replace("otp-max-attempts", "otp-max-trials");
     let server = Setup::bare().file("config.json", other).args(["--log-format", "json"]).start().await;

@@ -12,18 +12,6 @@ use crate::support::documented::sent;
 use crate::support::{HttpResponse, World, soon};
 
 #[tokio::test]
-async fn an_unknown_path_is_404_in_the_envelope() {
-    let world = World::new().await;
-    for path in
-        ["/api", "/api/", "/api/send-otp/", "/api/send-otp/1", "/API/SEND-OTP", "//", "/%00", "/..%2f"]
-    {
-        for method in [Method::GET, Method::POST, Method::DELETE] {
-            in_envelope(&world.request(method, path, "{}").await, 404);
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_wrong_method_is_405_and_says_which_are_right() {
     let world = World::new().await;
     for path in ["/api/send-otp", "/api/verify-otp"] {

@@ -37,25 +37,6 @@ async fn the_tutorials_message_id_is_the_one_in_the_inbox() {
 }
 
 #[tokio::test]
-async fn the_newest_message_comes_first_and_each_number_sees_its_own() {
-    let server = Setup::new().start().await;
-    let client = &server.client;
-    let numbers = Numbers::default();
-    let (one, two) = (numbers.next(), numbers.next());
-    for number in [&one, &two, &one] {
-        client.send(number).await.expects(sent(number, 5));
-    }
-    let of_one = inbox(client, &one).await;
-    assert_eq!(of_one.len(), 2);
-    assert!(of_one.iter().all(|message| message["to"] == one.as_str()));
-    client.verify(&one, &code_in(&of_one[0])).await.expects(verified(&one));
-
-    let all = client.get("/inbox/messages").await.json();
-    let to: Vec<&Value> = all["messages"].as_array().expect("a list").iter().map(|m| &m["to"]).collect();
-    assert_eq!(to, [&json!(one), &json!(two), &json!(one)]);
-}
-
-#[tokio::test]
 async fn an_unknown_number_has_an_empty_inbox() {
     let server = Setup::new().start().await;
     assert!(inbox(&server.client, "+14155559999").await.is_empty());

@@ -20,15 +20,6 @@ async fn every_spelling_of_a_number_shares_its_code_and_its_count() {
 }
 
 #[tokio::test]
-async fn a_trunk_zero_after_the_country_code_is_folded() {
-    let world = World::new().await;
-    let number = "+491711234567";
-    world.send("+49 (0) 171 1234567").await.expects(sent(number, 5));
-    world.verify("+4901711234567", "000").await.expects(incorrect(number, 4));
-    world.verify(number, &world.twilio.code_for(number)).await.expects(verified(number));
-}
-
-#[tokio::test]
 async fn numbers_of_many_countries_are_taken() {
     let world = World::new().await;
     for number in

@@ -1,8 +1,7 @@
 //! Accepted and refused bodies.
 
 use super::script::{Call, Script};
-use super::world::{NUMBER, World, deps};
-use crate::domain::Region;
+use super::world::{NUMBER, World};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
@@ -194,13 +193,4 @@ async fn answers_carry_the_one_spelling_of_a_number() {
     let body = r#"{"user":{"phoneNumber":"+49 (0) 171 1234567"},"code":"123456"}"#;
     let reply = world.post("/api/verify-otp", body).await;
     reply.is(200, r#"{"code":200,"message":"OTP verified successfully.","data":"+491711234567"}"#);
-}
-
-#[tokio::test]
-async fn with_a_default_region_a_national_number_is_read() {
-    let script = Script::sends(SendOutcome::NumberRefused);
-    let mut deps = deps(script.clone());
-    deps.default_region = Region::parse("DE");
-    World::with(deps).await.post("/api/send-otp", r#"{"phoneNumber":"0171 1234567"}"#).await;
-    assert!(matches!(&script.asked()[..], [Call::Send { number, .. }] if number == "+491711234567"));
 }

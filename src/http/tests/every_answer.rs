@@ -12,7 +12,20 @@ const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/ve
 async fn an_unknown_path_is_404_in_the_envelope() {
     let world = World::scripted(Script::panics()).await;
     let body = r#"{"code":404,"message":"Not found. GET / names what is served here."}"#;
-    for path in ["/nothing", "/api/send-otp/", "/api", "/send-code/x", "/%2e%2e/etc", "/?", "*"] {
+    for path in [
+        "/nothing",
+        "/api/send-otp/",
+        "/api",
+        "/api/send-otp/1",
+        "/API/SEND-OTP",
+        "/send-code/x",
+        "/%2e%2e/etc",
+        "/..%2f",
+        "/%00",
+        "//",
+        "/?",
+        "*",
+    ] {
         if path != "/?" {
             world.get(path).await.is(404, body);
             world.post(path, "{}").await.is(404, body);

@@ -281,7 +281,7 @@ fn frame(stream: u8, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-pub async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {
+async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {
     let start = now();
     client.send("GET /healthz HT").await;
     client.reply().await.is(408, LATE_HEAD);

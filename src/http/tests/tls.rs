@@ -14,9 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{Client, get, post};
 use super::script::Script;
-use super::time_limits::{
-    LATE_HEAD, half_a_head_gets_408_after_10_s, now, requests_with_open_windows, since,
-};
+use super::time_limits::{LATE_HEAD, now, requests_with_open_windows, since};
 use super::world::deps;
 use crate::http::connection::{Connection, Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
@@ -106,17 +104,6 @@ async fn a_connection_without_reads_is_closed_after_30_s() {
         connection.await.expect("no panic");
         assert_eq!(since(start), 30, "{protocol}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_later_head_has_its_10_s_from_its_first_byte() {
-    let server = Memory::new();
-    let (stream, _connection) = server.client(&[]).await;
-    let mut client = Client::in_paused_time(stream);
-    client.send(get("/healthz")).await;
-    assert_eq!(client.reply().await.status, 200);
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    half_a_head_gets_408_after_10_s(&mut client).await;
 }
 
 #[tokio::test(start_paused = true)]

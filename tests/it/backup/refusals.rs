@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::json;
-
 use super::{export, import, lines_of};
 use crate::support::World;
 

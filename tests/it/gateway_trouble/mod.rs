@@ -46,17 +46,6 @@ async fn an_error_about_the_account_is_a_server_error() {
 }
 
 #[tokio::test]
-async fn whatever_the_gateway_does_the_client_gets_an_answer_within_the_budget() {
-    let world = World::with([("send-budget", json!("1s"))]).await;
-    for trouble in TROUBLES {
-        let number = world.number();
-        // More often than the server retries.
-        world.twilio.plan(&number, [trouble; 64]);
-        world.send(&number).await.expects(failed());
-    }
-}
-
-#[tokio::test]
 async fn whatever_the_gateway_does_the_count_stays_as_it_was() {
     let world = World::with([("send-budget", json!("1s"))]).await;
     for trouble in TROUBLES {

@@ -85,16 +85,6 @@ async fn a_status_that_is_not_in_the_list_is_no_success() {
 }
 
 #[tokio::test]
-async fn whatever_else_it_does_the_client_is_told_within_the_budget() {
-    let world = Several::with("Http", [("send-budget", json!("1s")), ("breaker-failures", json!(100))]).await;
-    for trouble in [Reply::ServerError(502), Reply::NotJson, Reply::CutShort, Reply::Reset, Reply::Hang] {
-        let number = world.number();
-        world.plain().plan(&number, [trouble; 16]);
-        world.send(&number).await.expects(failed());
-    }
-}
-
-#[tokio::test]
 async fn the_providers_id_of_the_message_is_kept() {
     let world = described("Http", SmsGateway::json_settings).await;
     let number = world.number();

@@ -73,24 +73,6 @@ async fn a_message_that_mada_refuses_goes_to_the_next_gateway_without_a_retry() 
 }
 
 #[tokio::test]
-async fn whatever_else_mada_does_the_client_is_told_within_the_budget() {
-    let world = Several::with("Mada", [("send-budget", json!("1s")), ("breaker-failures", json!(100))]).await;
-    for trouble in [
-        // A SOAP fault.
-        Reply::ServerError(500),
-        Reply::ServerError(503),
-        Reply::NotJson,
-        Reply::CutShort,
-        Reply::Reset,
-        Reply::Hang,
-    ] {
-        let number = world.number();
-        world.mada().plan(&number, [trouble; 16]);
-        world.send(&number).await.expects(failed());
-    }
-}
-
-#[tokio::test]
 async fn what_mada_may_have_sent_is_sent_by_the_next_gateway_too() {
     let world = Several::with("Mada;Http", [("send-budget", json!("1s"))]).await;
     for trouble in [Reply::CutShort, Reply::NotJson, Reply::Reset, Reply::Hang] {

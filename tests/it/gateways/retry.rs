@@ -1,11 +1,9 @@
 //! Retries in the background: `sms.retry`.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
-use crate::support::{Reply, Row, Setup, Several, let_pass, wrong};
+use crate::support::{Reply, Row, Setup, Several, wrong};
 
 /// Twilio is the only gateway, it fails as often as a test needs, and its circuit stays closed.
 async fn with_retry(sms: Value) -> Several {
@@ -61,15 +59,6 @@ async fn without_retry_a_failed_send_is_a_failure() {
     let number = world.number();
     fail(&world, &number, 64);
     assert_eq!(world.send(&number).await.status(), 500);
-}
-
-#[tokio::test]
-async fn strings_in_the_settings_mean_the_same() {
-    let world = with_retry(json!({"retry": "true", "max_retries": "20"})).await;
-    let number = world.number();
-    fail(&world, &number, 1);
-    world.send(&number).await.expects(sent(&number, 5));
-    world.twilio().arrived_for(&number, 2).await;
 }
 
 #[tokio::test]
@@ -131,24 +120,6 @@ async fn a_locked_number_is_not_sent_anything_again() {
     let tries = world.twilio().received_for(&number).len();
     while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), tries);
-}
-
-#[tokio::test]
-async fn a_code_that_has_expired_is_not_sent_again() {
-    let life = Duration::from_secs(2);
-    let world = Several::of("Twilio", |_, setup| {
-        retrying(setup, json!({"retry": true})).config("otp-timeout", life.as_secs())
-    })
-    .await;
-    let number = world.number();
-    fail(&world, &number, 64);
-    world.send(&number).await.expects(sent(&number, 5));
-    let_pass(life).await;
-    let tries = world.twilio().received_for(&number).len();
-    assert!(tries > 1, "it was retried while its code was good");
-    let_pass(life).await;
-    assert_eq!(world.twilio().received_for(&number).len(), tries);
-    world.until_tracked(&number, "it is given up", |rows| rows[0].send_status() == "unsendable").await;
 }
 
 #[tokio::test]

@@ -89,26 +89,6 @@ async fn when_every_gateway_fails_the_client_is_told() {
 }
 
 #[tokio::test]
-async fn twilio_is_messages_with_a_sender_and_verify_without() {
-    let world = Several::routed("Twilio").await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert!(world.twilio().received_for(&number)[0].is_for("/Messages.json"));
-
-    let world = Several::of("Twilio", |_, setup| setup.without_env("TWILIO_PHONE_NUMBER")).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert!(world.twilio().received_for(&number)[0].is_for("/Verifications"));
-
-    for (name, path) in [("TwilioMessages", "/Messages.json"), ("TwilioVerify", "/Verifications")] {
-        let world = Several::routed(name).await;
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-        assert!(world.twilio().received_for(&number)[0].is_for(path), "{name}");
-    }
-}
-
-#[tokio::test]
 async fn a_wrong_routing_stops_the_start_and_points_at_the_part() {
     let doubles = Doubles::start().await;
     for (routing, part) in [

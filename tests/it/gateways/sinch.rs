@@ -28,14 +28,6 @@ async fn a_text_is_asked_for_as_sms_and_a_call_as_callout() {
 }
 
 #[tokio::test]
-async fn credentials_that_sinch_refuses_lead_to_the_next_gateway() {
-    let world = Several::of("Sinch;Http", |_, setup| setup.env("SINCH_APP_SECRET", "an old one")).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.plain().received_for(&number).len(), 1);
-}
-
-#[tokio::test]
 async fn a_refusal_of_sinch_leads_to_the_next_gateway() {
     let world = Several::routed("Sinch;Http").await;
     let number = world.number();

@@ -280,18 +280,6 @@ async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
 }
 
 #[tokio::test]
-async fn silent_gateways_in_a_row_open_the_circuit() {
-    let settings = [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))];
-    let world = Several::with("Twilio;Http", settings).await;
-    world.twilio().otherwise(Reply::ServerError(500));
-    for asked in [1, 1, 1, 0, 0] {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-        assert_eq!(world.doubles.sends_to(&number), [asked, 0, 0, 1]);
-    }
-}
-
-#[tokio::test]
 async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
     let settings = [("breaker-failures", json!(2)), ("breaker-open-for", json!("100s"))];
     let world = Several::with("Twilio", settings).await;

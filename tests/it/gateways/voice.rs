@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, failed, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Setup, Several, Twiml, V2, one_by_one};
+use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Several, Twiml, V2, one_by_one};
 
 /// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
@@ -174,16 +174,6 @@ async fn behind_the_gate(world: &Several, number: &str) -> String {
     let answer = Report::key_pressed(call, on_key).send(world).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     Twiml::parse(&answer.text()).expect("instructions").speech().clone()
-}
-
-#[tokio::test]
-async fn the_gate_needs_a_public_address() {
-    let setup: Setup = with_voice([]).await.setup.config("voice-gate", true);
-    let finished = setup.run().await;
-    assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
-    for word in ["voice-gate", "public-url"] {
-        assert!(finished.output.contains(word), "{}", finished.output);
-    }
 }
 
 #[tokio::test]

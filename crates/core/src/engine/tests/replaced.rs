@@ -1,7 +1,7 @@
 //! Codes that a newer one replaced: the previous one returns if the newer one surely was not sent.
 
 use super::world::GatewayResult;
-use super::world::{SEND_BUDGET, World, no_live_code, secs, wrong};
+use super::world::{SEND_BUDGET, World, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SendPermit};
 
@@ -87,13 +87,4 @@ fn once_a_newer_code_was_accepted_nothing_brings_an_earlier_one_back() {
     world.settles(&repetition, GatewayResult::Accepted);
     world.settles(&permits[1], GatewayResult::Failed);
     assert_eq!(world.checks(&world.code_of(&permits[0])), wrong(4));
-}
-
-#[test]
-fn a_code_that_comes_back_has_only_the_rest_of_its_own_life() {
-    let (mut world, permits) = slow(2);
-    world.settles(&permits[0], GatewayResult::Accepted);
-    world.advance(secs(590));
-    world.settles(&permits[1], GatewayResult::Failed);
-    assert_eq!(world.checks(&world.code_of(&permits[0])), no_live_code(4));
 }
