@@ -68,7 +68,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
         if listing || !last && at.abs_diff(expected.marked) > 3 && !at.is_multiple_of(step) {
             continue;
         }
-        for _ in 0..if last { 4 } else { 1 } {
+        for _ in 0..if last { 2 } else { 1 } {
             looked += 1;
             let again = Setup::new().env("ONCEWARD_KEY_FILE", "right.key");
             let seed = rng.random();
