@@ -108,7 +108,7 @@ pub enum ReceiptOutcome {
     Known,
     /// The send is still under way, and its attempts are not recorded yet.
     Early,
-    /// No such attempt is known.
+    /// No such attempt of the gateway is known.
     Unknown,
 }
 
@@ -268,6 +268,10 @@ impl AttemptLog {
             let is_reserved = number < self.next_attempt;
             return if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
         };
+        // Another gateway's provider knows nothing of the message, whatever it says.
+        if receipt.gateway.is_some_and(|gateway| gateway != row.gateway) {
+            return ReceiptOutcome::Unknown;
+        }
         if row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id) {
             // A retry has sent another message since.
             tracing::debug!(attempt = %receipt.attempt, "receipt ignored; it is of an earlier message of this attempt");

@@ -102,9 +102,13 @@ fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandEr
     let before = last()?;
     let sent = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields);
     let after = last()?;
-    let mut shown = match (sent, after) {
+    let (reason, mut shown) = match (sent, after) {
         (Err(error), after) if after == before => return Err(error.into()),
-        (_, after) => after.unwrap_or_default(),
+        (Err(error), after) => (format!("{error}\n"), after.unwrap_or_default()),
+        (Ok(sent), after) => {
+            let reason = sent["error"].as_str().map(|error| format!("{error}\n"));
+            (reason.unwrap_or_default(), after.unwrap_or_default())
+        }
     };
     let is_sent = text(&shown, "send_status") == "sent";
     let stopwatch = Stopwatch::start();
@@ -123,7 +127,7 @@ fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandEr
         text(&shown, "send_status"),
     );
     let code = if is_sent && receipt != "failed" { 0 } else { EXIT_FAILED };
-    Ok(CommandOutput { code, ..CommandOutput::of(row) })
+    Ok(CommandOutput { code, err: reason, ..CommandOutput::of(row) })
 }
 
 fn confirmed(question: &str) -> bool {

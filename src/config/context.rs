@@ -147,6 +147,10 @@ impl Report {
         self.errors.len()
     }
 
+    pub fn errors_since(&self, count: usize) -> &[ConfigError] {
+        self.errors.get(count..).unwrap_or_default()
+    }
+
     /// Ends a phase: nothing follows from values that are wrong.
     pub fn check(&mut self) -> Result<(), ConfigErrors> {
         if self.errors.is_empty() { Ok(()) } else { std::mem::take(self).finish().map(drop) }
@@ -248,29 +252,7 @@ impl Context {
         let known = properties::<T>();
         let given = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
         let values = given.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let read: Option<T> = read_all(Value::Object(values), |place, value, problem| {
-            let path = path_of(place);
-            if value.is_none() && known.contains_key(&path) {
-                return;
-            }
-            let schema = schema_at(&known, place);
-            let given = value.filter(|value| !is_secret(&known, place, value));
-            let given = given.map(|value| shown_as(schema, value));
-            let problem = match problem.rsplit_once(", expected ") {
-                Some((_, expected)) => {
-                    let expected = match expected {
-                        "a string" => "a text",
-                        "a map" => "an object whose values are texts",
-                        object if object.starts_with("struct ") => "an object",
-                        other => other,
-                    };
-                    format!("it must be {}", schema[ACCEPTED].as_str().unwrap_or(expected))
-                }
-                None => format!("it {problem}"),
-            };
-            let origin = self.raw.origin(&path).map(str::to_owned);
-            self.report.wrong(path, given, problem, origin);
-        });
+        let read: Option<T> = self.read_object("", &known, Value::Object(values));
         if let Some(Ok(Value::Object(members))) = read.as_ref().map(serde_json::to_value) {
             for (key, value) in members {
                 let Some(value) = without_nulls(value) else { continue };
@@ -286,6 +268,40 @@ impl Context {
             }
         }
         read
+    }
+
+    /// Reads the object at a path, whose members are known. Reports every wrong value and leaves it out; a missing member of
+    /// the object itself is not reported.
+    pub fn read_object<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        known: &Map<String, Value>,
+        object: Value,
+    ) -> Option<T> {
+        read_all(object, |place, value, problem| {
+            let member = path_of(place);
+            if value.is_none() && known.contains_key(&member) {
+                return;
+            }
+            let path = if path.is_empty() { member } else { format!("{path}.{member}") };
+            let schema = schema_at(known, place);
+            let given = value.filter(|value| !is_secret(known, place, value));
+            let given = given.map(|value| shown_as(schema, value));
+            let problem = match problem.rsplit_once(", expected ") {
+                Some((_, expected)) => {
+                    let expected = match expected {
+                        "a string" => "a text",
+                        "a map" => "an object whose values are texts",
+                        object if object.starts_with("struct ") => "an object",
+                        other => other,
+                    };
+                    format!("it must be {}", schema[ACCEPTED].as_str().unwrap_or(expected))
+                }
+                None => format!("it {problem}"),
+            };
+            let origin = self.raw.origin(&path).map(str::to_owned);
+            self.report.wrong(path, given, problem, origin);
+        })
     }
 }
 

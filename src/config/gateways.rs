@@ -17,7 +17,8 @@ use super::context::Context;
 use super::http_gateway;
 use super::kind::{As, Choice, Kind as _, settings};
 use super::named_gateways;
-use super::schema::{properties, schema_of};
+use super::schema::{nearest, properties, schema_of, suggestion};
+use super::services::ConfiguredService;
 use super::settings::{GatewaySettings, HookSettings, Inputs};
 use super::sources::OwnGateway;
 use super::traces::TraceSampler;
@@ -26,7 +27,9 @@ use super::values::{
     Share, SpansUrl, StandardHookKeys, Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_host_of,
     is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
 };
-use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
+use crate::domain::{
+    Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, ServiceId, Sid, SidKind,
+};
 use crate::gateway::{
     ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     VariableReader, WhatsAppSender,
@@ -180,6 +183,28 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
+    /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
+    /// is not repeated: it may be a part of a key.
+    pub fn check_hooks(&self, services: &[ConfiguredService], c: &mut Context) {
+        let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
+        for (variable, keys) in [
+            ("SUPABASE_HOOK_SECRETS", &self.supabase_hook_secrets),
+            ("ZITADEL_HOOK_KEYS", &self.zitadel_hook_keys),
+            ("LOGTO_HOOK_KEYS", &self.logto_hook_keys),
+        ] {
+            let names = keys.iter().map(|key| key.service.as_str());
+            let is_known = |name: &str| {
+                known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some()
+            };
+            for name in names.filter(|name| !is_known(name)) {
+                let hint = suggestion(nearest(name, known()));
+                c.wrong(variable, None, format!(
+                    "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...){hint}"
+                ));
+            }
+        }
+    }
+
     pub fn hooks(&self) -> HookSettings {
         HookSettings {
             supabase: self.supabase_hook_secrets.clone(),

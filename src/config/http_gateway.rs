@@ -2,13 +2,14 @@
 //! or an answer can be is checked by the gateway itself.
 
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::context::Context;
 use super::gateways::Variables;
 use super::kind::text_of;
 use super::values::is_exposed;
-use crate::gateway::{HttpBody, HttpGatewaySettings};
-use crate::template::placeholder::{PieceKind, pieces};
+use crate::domain::GatewayName;
+use crate::gateway::HttpGatewaySettings;
 
 const KEY: &str = "http-gateway";
 
@@ -30,47 +31,34 @@ pub fn read(
         }
         return None;
     };
-    let before = c.report.error_count();
     settings.complete();
     for (_, place, value) in credentials {
         settings.values.extend(value.clone().map(|value| (place.to_owned(), value)));
     }
     check_secrets(&settings, c);
-    for (variable, place, value) in credentials {
-        match (mentions(&settings, place), value.is_some()) {
-            (false, true) => {
-                let origin = c.origin(variable);
-                c.report.warn(format!(
-                    "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
-                ));
-            }
-            (true, false) => {
-                let problem = format!(
-                    "it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env"
-                );
-                c.wrong(KEY, None, problem);
-            }
-            _ => {}
-        }
+    // A URL itself could not have the braces of placeholders.
+    let place = settings.url.split(['?', '#']).next().unwrap_or_default().replace(['{', '}'], "x");
+    if !place.is_empty() && is_exposed(&place) {
+        let origin = c.origin(KEY);
+        c.report.warn(format!(
+            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
+        ));
     }
-    // Of a member that is wrong nothing else follows.
-    if c.report.error_count() == before {
-        for problem in settings.problems() {
-            let path = &problem.setting;
-            let given = c.raw.given(path).filter(|_| path.strip_prefix("http-gateway.").is_some_and(is_open));
-            c.wrong(path, given, format!("it {}", problem.problem));
+    let (problems, used) = settings.examine();
+    for problem in &problems {
+        let path = &problem.setting;
+        let given = c.raw.given(path).filter(|_| path.strip_prefix("http-gateway.").is_some_and(is_open));
+        c.wrong(path, given, format!("it {}", problem.problem));
+    }
+    for (variable, place, value) in credentials {
+        if value.is_some() && !used.contains(&place) {
+            let origin = c.origin(variable);
+            c.report.warn(format!(
+                "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
+            ));
         }
     }
     Some(settings)
-}
-
-/// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.
-fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
-    let is_meant = |name: &str| name == place || name == "basic" && matches!(place, "username" | "password");
-    let has = |text: &str| {
-        pieces(text).any(|piece| matches!(piece.kind, PieceKind::Single(name) if is_meant(name)))
-    };
-    has(&settings.url) || texts(settings).iter().any(|(.., text)| has(text))
 }
 
 /// Every text of headers and body: its path, the name of its field, and itself.
@@ -82,11 +70,8 @@ fn texts(settings: &HttpGatewaySettings) -> Vec<(String, &str, String)> {
     }
 
     let mut all = fields("headers", &settings.headers);
-    match &settings.body {
-        HttpBody::Empty => {}
-        HttpBody::Json(json) => all.extend(leaves(json, "json", "")),
-        HttpBody::Form(form) => all.extend(fields("form", form)),
-    }
+    all.extend(settings.json.iter().flat_map(|json| leaves(json, "json", "")));
+    all.extend(settings.form.iter().flat_map(|form| fields("form", form)));
     all
 }
 
@@ -95,51 +80,49 @@ fn is_open(path: &str) -> bool {
     ["method", "channels", "success"].iter().any(|open| path.starts_with(open))
 }
 
-/// Refuses credentials that are written out, and warns of a URL that shows them.
-fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
-    let url = &settings.url;
-    let missing = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
-    let of_url = if url.is_empty() { Some(missing) } else { secret_in_url(url) };
-    let others = texts(settings).into_iter().map(|(path, name, text)| (path, plain_secret(name, &text)));
-    for (member, problem) in others.chain([("url".to_owned(), of_url)]) {
-        if let Some(problem) = problem {
-            c.wrong(&format!("{KEY}.{member}"), None, problem);
+/// Refuses credentials that are written out in a description.
+pub fn check_secrets(settings: &HttpGatewaySettings, c: &mut Context) {
+    let owner = &settings.owner;
+    let advice = match owner.gateway {
+        GatewayName::Http => {
+            "Put {token}, {username} or {password} in its place, and set HTTP_GATEWAY_TOKEN, \
+                              HTTP_GATEWAY_USERNAME or HTTP_GATEWAY_PASSWORD in the environment or .env"
+                .to_owned()
+        }
+        _ => format!(
+            "Give the recipe a setting with \"secret\": true, such as token, put {{token}} in its place, and set {} in the \
+             environment or .env",
+            owner.variable("token")
+        ),
+    };
+    let is_plain =
+        |name: &str, value: &str| is_named_as_secret(name) && !value.is_empty() && !value.contains('{');
+    let mut wrong: Vec<String> = texts(settings)
+        .into_iter()
+        .filter(|(_, name, text)| is_plain(name, text))
+        .map(|(path, ..)| path)
+        .collect();
+    let account = settings.account.as_ref().map(|account| ("account.url", &account.url));
+    for (member, url) in [("url", &settings.url)].into_iter().chain(account) {
+        let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, value)| is_plain(&name, &value)) {
+            wrong.push(member.to_owned());
         }
     }
-    // A URL itself could not have the braces of placeholders.
-    let place = url.split(['?', '#']).next().unwrap_or_default().replace(['{', '}'], "x");
-    if !place.is_empty() && is_exposed(&place) {
-        let origin = c.origin(KEY);
-        c.report.warn(format!(
-            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
-        ));
-    }
-}
-
-/// Advice about a credential that was written into the description.
-const ELSEWHERE: &str = "this looks like a credential, and credentials do not belong in a configuration. Put {token}, \
-     {username} or {password} in its place, and set HTTP_GATEWAY_TOKEN, HTTP_GATEWAY_USERNAME or \
-     HTTP_GATEWAY_PASSWORD in the environment or .env";
-
-/// The problem with a value that should be a placeholder, by the name of its field.
-fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
-    /// Names of credentials end with one of these. Only letters count.
-    const NAMES: &str = "authorization cookie password passwd pass pwd secret apikey token accesskey";
-    let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-    let named = NAMES.split(' ').any(|secret| name.to_ascii_lowercase().ends_with(secret));
-    (named && !value.is_empty() && !value.contains('{')).then_some(ELSEWHERE)
-}
-
-/// The same for user name, password and query of a URL, which may have placeholders.
-fn secret_in_url(url: &str) -> Option<&'static str> {
-    let behind_scheme = url.split("://").nth(1).unwrap_or_default();
-    if behind_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
-        return Some(
-            "a user name or password in a URL is not sent. Use a header such as Authorization with {username} and {password}",
+    for member in wrong {
+        let problem = format!(
+            "this looks like a credential, and credentials do not belong in a configuration. {advice}"
         );
+        c.wrong(&format!("{}.{member}", owner.path), None, problem);
     }
-    let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    url::form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
+}
+
+/// Whether a field of this name is a credential.
+pub fn is_named_as_secret(name: &str) -> bool {
+    /// Names of credentials end with one of these. Only letters count.
+    const NAMES: &str = "authorization cookie password passwd pass pwd secret apikey authkey token accesskey";
+    let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    NAMES.split(' ').any(|secret| name.to_ascii_lowercase().ends_with(secret))
 }
 
 /// The texts and numbers of a JSON body, each with its path and the name of its field.

@@ -191,6 +191,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     let allows_unauthenticated = inputs.allow_unauthenticated;
     let numbers = if settings.gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers };
     settings.registry = registry(inputs, &variables, &settings.templates, c);
+    variables.check_hooks(&settings.registry.services, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     settings.registry.audit_retention = settings.audit_retention;
     settings.registry.numbers = numbers;

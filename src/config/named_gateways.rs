@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::context::Context;
-use super::kind::{As, text_of};
-use super::schema::{member, nearest, schema_of, suggestion};
+use super::context::{ConfigError, Context};
+use super::http_gateway::{check_secrets, is_named_as_secret};
+use super::kind::{As, NOT_SHOWN, text_of};
+use super::schema::{member, nearest, properties, schema_of, suggestion};
 use super::values::{Channels, is_exposed};
 use crate::domain::{Channel, GatewayName, ProviderName};
-use crate::gateway::{HttpGatewaySettings, Recipe};
+use crate::gateway::{HttpGatewaySettings, Recipe, RecipeSetting};
 
 /// The beginning of the variables of settings: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
 pub const PREFIX: &str = "ONCEWARD_GATEWAYS_";
@@ -48,13 +49,20 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
         c.wrong(&path, None, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
         return None;
     };
-    let before = c.report.error_count();
-    let recipe = recipe(&path, members.remove("recipe"), c)?;
     let variables = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
+    let named = members.remove("recipe");
+    let is_own = matches!(named, Some(Value::Object(_)));
+    let title = named.clone().filter(|_| !is_own).unwrap_or_else(|| "its own".into());
+    let mut shown = Map::from_iter([("recipe".to_owned(), title)]);
+    let Some((recipe, is_whole)) = recipe(&path, named, c) else {
+        // Without the recipe it is not known which settings it has.
+        used.extend(c.raw.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
+        return None;
+    };
     let channels = members.remove("channels").map(As::<Channels>::deserialize::<Vec<Channel>, _>);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
-        let variable = format!("{variables}{}", setting.replace('-', "_").to_ascii_uppercase());
+        let variable = format!("{variables}{}", setting.to_ascii_uppercase());
         let of_variable = c.raw.values.get(&variable).and_then(text_of);
         if of_variable.is_some() {
             if used.contains(&variable) {
@@ -64,24 +72,22 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
             }
             used.push(variable.clone());
         }
-        let of_file = members.remove(setting).map(|value| text_of(&value).ok_or(()));
+        let of_file = members.remove(setting);
         if of_file.is_some() && about.secret {
             let origin = c.origin(&path);
             c.report.warn(format!(
                 "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
             ));
         }
-        let given = match (of_variable, of_file) {
-            (Some(value), _) | (None, Some(Ok(value))) => Some(value),
-            (None, Some(Err(()))) => {
-                c.wrong(&format!("{path}.{setting}"), None, "it must be a text");
-                continue;
+        let given = of_variable.or_else(|| text_of(of_file.as_ref()?)).filter(|value| !value.is_empty());
+        match &given {
+            Some(value) => {
+                shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
             }
-            (None, None) => None,
-        };
-        match given.filter(|value| !value.is_empty()) {
-            Some(value) => drop(values.insert(setting.clone(), value)),
-            None if about.default.is_some() => {}
+            None if of_file.is_some_and(|value| text_of(&value).is_none()) => {
+                c.wrong(&format!("{path}.{setting}"), None, "it must be a text");
+            }
+            None if about.default.is_some() => continue,
             None => {
                 let what = &about.about;
                 c.wrong(
@@ -91,6 +97,9 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
                 );
             }
         }
+        // Of a value that is missing nothing else follows.
+        let stand_in = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
+        values.insert(setting.clone(), given.unwrap_or_else(stand_in));
     }
     for member in members.keys() {
         let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
@@ -105,16 +114,23 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
         Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
         None => {}
     }
-    if c.report.error_count() == before {
-        for problem in settings.problems() {
-            c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+    if is_own {
+        check_secrets(&settings, c);
+        if settings.receipts.is_some() && !c.is_given("public-url") {
+            c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
         }
     }
+    for problem in is_whole.then(|| settings.examine().0).into_iter().flatten() {
+        c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+    }
+    shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());
+    let origin = c.origin(&path);
+    c.row(&path, Value::Object(shown), &origin);
     Some(settings)
 }
 
-/// The recipe that a gateway names or has.
-fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Recipe> {
+/// The recipe that a gateway names or has, and whether all of its request could be read.
+fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Recipe, bool)> {
     let path = format!("{path}.recipe");
     match given {
         Some(Value::String(name)) => {
@@ -127,19 +143,38 @@ fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Recipe> {
                     format!("there is no such recipe{hint}; `onceward gateways` lists them"),
                 );
             }
-            known
+            Some((known?, true))
         }
         Some(object @ Value::Object(_)) => {
             for unknown in unknown_members::<Recipe>(&object) {
                 c.report.unknown(format!("{path}.{unknown}"), "");
             }
-            let read = serde_json::from_value(object);
-            read.map_err(|error| c.wrong(&path, None, format!("it cannot be read: {error}"))).ok()
+            let known = properties::<Recipe>();
+            let before = c.report.error_count();
+            let recipe: Recipe = c.read_object(&path, &known, object)?;
+            // What was left out there is no part of the request.
+            let apart = [".errors.", ".receipts.states.", ".settings."].map(|part| format!("{path}{part}"));
+            let is_apart = |error: &ConfigError| apart.iter().any(|part| error.subject.starts_with(part));
+            let is_whole = c.report.errors_since(before).iter().all(is_apart);
+            check_settings(&path, &recipe, c);
+            Some((recipe, is_whole))
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
             c.wrong(&path, None, problem);
             None
+        }
+    }
+}
+
+/// Refuses settings of a recipe in the configuration that are credentials in clear, or could be.
+fn check_settings(path: &str, recipe: &Recipe, c: &mut Context) {
+    for (name, RecipeSetting { default, secret, .. }) in &recipe.settings {
+        let path = format!("{path}.settings.{name}");
+        if *secret && default.as_ref().is_some_and(|default| !default.is_empty()) {
+            c.wrong(&path, None, "it is a credential with a default, and credentials do not belong in a configuration. Remove the default");
+        } else if !*secret && is_named_as_secret(name) {
+            c.wrong(&path, None, "it looks like a credential: add \"secret\": true");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The input and the output of a delivery run, and messages that are planned.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Job {
     /// Whether only gateways that carry our code may be asked: the caller chose the code.
     pub ours_only: bool,
     /// The only gateway that may be asked, whatever the routing says: an operator tries it.
-    pub only: Option<GatewayName>,
+    pub only: Option<Trial>,
     /// The number of the run's first attempt, unless that repeats an earlier one; further attempts count on.
     pub first_attempt: u8,
     /// Why the message is sent.
@@ -42,6 +43,15 @@ pub struct Job {
     pub within: Option<Duration>,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
+}
+
+/// A trial of one gateway.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// The gateway.
+    pub gateway: GatewayName,
+    /// Why it did not accept the message, in the words of the log.
+    pub error: Arc<OnceLock<String>>,
 }
 
 /// Why a message is sent.

@@ -44,7 +44,7 @@ pub use checks::{CheckError, CheckJob};
 pub use error::Failure;
 pub use job::{
     Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason, SendStatus,
-    TakenAllowance,
+    TakenAllowance, Trial,
 };
 
 use guarded::{Eligible, GuardedGateway};
@@ -319,7 +319,8 @@ impl Delivery {
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
         let routed = self.order_of(job.log.service, job.number).filter(|_| job.only.is_none());
-        let order = (0_u8..).zip(job.only.into_iter().chain(routed));
+        let only = job.only.iter().map(|trial| trial.gateway);
+        let order = (0_u8..).zip(only.chain(routed));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

@@ -4,21 +4,19 @@ mod receipts;
 mod request;
 mod signing;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Request, StatusCode};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use self::receipts::callback_address;
 pub use self::receipts::{HttpReceipts, RecipeCallbacks};
-use self::request::RequestTemplate;
+use self::request::{RequestTemplate, Requests, TemplateReader};
 pub use self::signing::Signing;
 use super::client::GatewayResponse;
 use super::provider::{
@@ -35,6 +33,9 @@ use crate::setting::{As, List, Text, Whole};
 use crate::template::Wording;
 
 const NAME: GatewayName = GatewayName::Http;
+
+/// The most characters of a provider's text that are shown.
+const LONGEST_SHOWN: usize = 64;
 
 /// A gateway that is described in the configuration, or by a recipe. In URL, header values and body values these are replaced: `{to}`
 /// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
@@ -58,8 +59,13 @@ pub struct HttpGatewaySettings {
     #[serde(deserialize_with = "fields")]
     #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
     pub headers: Vec<(String, String)>,
-    #[serde(flatten)]
-    pub body: HttpBody,
+    /// A JSON body, with placeholders in every text of it, though not in the names of members. Not with `form`.
+    #[schemars(extend("writeOnly" = true))]
+    pub json: Option<Value>,
+    /// Fields of a form, with placeholders. Not with `json`.
+    #[serde(deserialize_with = "form")]
+    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
+    pub form: Option<Vec<(String, String)>>,
     /// The conditions of an accepted message, which must all hold.
     #[schemars(extend("x-accepted" = "an object such as {\"statuses\": [200]}"))]
     pub success: HttpSuccess,
@@ -213,6 +219,13 @@ impl HttpErrors {
         self.json.iter().find_map(|pointer| as_text(json?.pointer(pointer)?))
     }
 
+    /// A code that is listed and no number. Another text could be a phone number or a code.
+    fn word<'a>(&self, code: &'a str) -> Option<&'a str> {
+        let word = code.rsplit('#').next()?;
+        let is_plain = code_in(&Value::from(word)).is_none() && !word.contains(char::is_control);
+        (is_plain && self.classes.contains_key(word)).then_some(word)
+    }
+
     fn class_of(&self, code: &str) -> Option<CodeClass> {
         self.classes.get(code.rsplit('#').next()?).copied()
     }
@@ -279,6 +292,10 @@ fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D
     Ok(fields.into_iter().map(|(name, Field(value))| (name, value)).collect())
 }
 
+fn form<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<(String, String)>>, D::Error> {
+    fields(from).map(Some)
+}
+
 impl Serialize for HttpGatewaySettings {
     /// Shows method and place only: a query or a body may hold credentials.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -295,56 +312,6 @@ impl std::fmt::Debug for HttpGatewaySettings {
             .field("success", &self.success)
             .field("channels", &self.channels)
             .finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum HttpBody {
-    /// None, as with `GET`.
-    #[default]
-    Empty,
-    /// A JSON value; placeholders are replaced in every string of it, though not in the names of members.
-    Json(Value),
-    Form(Vec<(String, String)>),
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct GivenBody {
-    /// A JSON body, with placeholders. Not with `form`.
-    #[schemars(extend("writeOnly" = true))]
-    json: Option<Value>,
-    /// Fields of a form, with placeholders. Not with `json`.
-    #[schemars(with = "BTreeMap<String, Field>", extend("writeOnly" = true))]
-    form: Option<BTreeMap<String, Field>>,
-}
-
-impl<'de> Deserialize<'de> for HttpBody {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Ok(match GivenBody::deserialize(from)? {
-            GivenBody { json: Some(_), form: Some(_) } => {
-                let why = "has \"json\" and \"form\", and a message has one body. Remove one of them";
-                return Err(D::Error::custom(why));
-            }
-            GivenBody { json: Some(json), .. } => Self::Json(json),
-            GivenBody { form: Some(form), .. } => {
-                Self::Form(form.into_iter().map(|(name, Field(value))| (name, value)).collect())
-            }
-            GivenBody { .. } => Self::Empty,
-        })
-    }
-}
-
-impl JsonSchema for HttpBody {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "HttpBody".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        GivenBody::json_schema(generator)
     }
 }
 
@@ -387,7 +354,7 @@ impl HttpGatewaySettings {
     /// Puts in what is not given: the method, and the channel.
     pub fn complete(&mut self) {
         if self.method.is_empty() {
-            self.method.push_str(if self.body == HttpBody::Empty { "GET" } else { "POST" });
+            self.method.push_str(if self.json.is_none() && self.form.is_none() { "GET" } else { "POST" });
         }
         self.method = self.method.trim().to_ascii_uppercase();
         if self.channels.is_empty() {
@@ -396,18 +363,11 @@ impl HttpGatewaySettings {
         self.success.contains.take_if(|text| text.is_empty());
     }
 
-    /// The problems of the description, without where it comes from. Empty when `HttpGateway::new` takes it, as far
-    /// as that depends on the description.
-    pub fn problems(&self) -> Vec<GatewaySettingsError> {
-        let request = RequestTemplate::new(self).map(drop);
-        let account = RequestTemplate::of_account(self).map(drop);
-        let checks = RequestTemplate::of_checks(self).map(drop);
-        let receipts = self.receipts.as_ref().map_or(Ok(()), |receipts| receipts.check(self));
-        let pointers = self.errors.json.iter().all(|pointer| is_json_pointer(pointer));
-        let words = "must be JSON pointers (RFC 6901) such as /error/code";
-        let errors = if pointers { Ok(()) } else { Err(self.owner.problem("errors.json", words)) };
-        let all = [request, self.check_success(), errors, receipts, account, checks];
-        all.into_iter().filter_map(Result::err).collect()
+    /// The problems of the description, each once, without where it comes from; and the names of the credentials that it uses.
+    pub fn examine(&self) -> (Vec<GatewaySettingsError>, Vec<&str>) {
+        let mut reader = TemplateReader::of(self);
+        let _ = reader.read();
+        (reader.problems, reader.used)
     }
 }
 
@@ -426,15 +386,12 @@ impl HttpGateway {
     /// The error names the part of the description that cannot work: a placeholder that does not exist
     /// or has no value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
-        if let Some(problem) = settings.problems().into_iter().next() {
-            return Err(problem);
-        }
-        if settings.channels.is_empty() {
-            return Err(settings.owner.problem("channels", "must name a channel: sms, call or whatsapp"));
-        }
-        let request = RequestTemplate::new(settings)?;
-        let checks = RequestTemplate::of_checks(settings)?;
-        let account = RequestTemplate::of_account(settings)?;
+        let mut reader = TemplateReader::of(settings);
+        let Some(requests) = reader.read() else {
+            let unnamed = || settings.owner.problem("", "cannot be used");
+            return Err(reader.problems.into_iter().next().unwrap_or_else(unnamed));
+        };
+        let Requests { message: request, checks, account } = requests;
         let address = request.address().clone();
         let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
         let settings = settings.clone();
@@ -484,22 +441,21 @@ impl Provider for DescribedApi {
             let detail = format!("answered HTTP {status}: {words}");
             Err(class.with_wait_of(response).error(owner.gateway, code, detail))
         };
-        let by_value = match outcome {
-            Some(ResponseOutcome::BadNumber) => Some(CodeClass::BadNumber),
-            Some(ResponseOutcome::Retry) => Some(CodeClass::Retry),
-            _ => None,
-        };
+        let by_value = if let Some(ResponseOutcome::Error(class)) = outcome { Some(class) } else { None };
         let code = errors.code_in(json.as_ref());
         let counts = |code: &&str| !errors.begin_with_status || code.starts_with(&status.to_string());
         let by_code = || code.as_deref().filter(counts).and_then(|code| errors.class_of(code));
         let number = code.as_deref().and_then(|code| code_in(&Value::from(code)));
+        let word = code.as_deref().and_then(|code| errors.word(code));
         if let Some(class) = by_value.or_else(by_code).or_else(|| errors.class_of(&format!("http-{status}")))
         {
             let (classification, words) = class.meaning();
             let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
-            let check = if class == CodeClass::Account && !secrets.is_empty() { "; check " } else { "" };
-            let secrets = if check.is_empty() { String::new() } else { secrets.join(" and ") };
-            return failed(classification, number, &format!("{words}{check}{secrets}"));
+            let secrets = Some(secrets.join(" and "))
+                .filter(|secrets| class == CodeClass::Account && !secrets.is_empty());
+            let check = secrets.map(|secrets| format!("; check {secrets}")).unwrap_or_default();
+            let said = word.map(|word| format!(" ({word})")).unwrap_or_default();
+            return failed(classification, number, &format!("{words}{said}{check}"));
         }
         let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
@@ -590,7 +546,11 @@ impl Provider for DescribedApi {
         let shown = pointer.and_then(|pointer| as_text(json.as_ref()?.pointer(pointer)?));
         let proves = response.status.is_success() && account.is_some_and(|account| account.right.is_empty());
         match (shown, pointer) {
-            (Some(value), _) if proves => Ok(format!("the credentials are right; {value}")),
+            (Some(value), _) if proves => {
+                let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+                let value: String = value.chars().map(plain).take(LONGEST_SHOWN).collect();
+                Ok(format!("the credentials are right; {value}"))
+            }
             (None, None) if proves => Ok("the credentials are right".to_owned()),
             _ => Err(match self.classify(response) {
                 Err(error) => error,
@@ -618,33 +578,27 @@ impl DescribedApi {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResponseOutcome {
     Success,
-    BadNumber,
-    Retry,
+    Error(CodeClass),
     /// The value is present but unknown.
     Failure,
     /// The value is absent or not a scalar.
     Missing,
 }
 
-impl HttpGatewaySettings {
-    fn check_success(&self) -> Result<(), GatewaySettingsError> {
-        let HttpSuccess { statuses, json, contains, message_id, equals, bad_number, retry } = &self.success;
-        let wrong = |name: &str, words: &str| Err(self.owner.problem(&format!("success.{name}"), words));
+impl HttpSuccess {
+    fn check(&self, reader: &mut TemplateReader<'_>) {
+        let Self { statuses, json, contains, message_id: _, equals, bad_number, retry } = self;
+        let mut wrong = |name: &str, words: &str| reader.wrong(&format!("success.{name}"), words);
         if statuses.iter().any(|status| !(200..=599).contains(status)) {
-            return wrong("statuses", "must be HTTP statuses from 200 to 599");
+            wrong("statuses", "must be HTTP statuses from 200 to 599");
         }
         if contains.as_ref().is_some_and(String::is_empty) {
-            return wrong("contains", "must not be empty: every body contains that");
-        }
-        for (name, pointer) in [("message_id", message_id), ("json", json)] {
-            if pointer.as_ref().is_some_and(|pointer| !is_json_pointer(pointer)) {
-                return wrong(name, "must be a JSON pointer (RFC 6901) such as /messages/0/status");
-            }
+            wrong("contains", "must not be empty: every body contains that");
         }
         match (json, equals.as_slice()) {
-            (Some(_), []) => return wrong("equals", "must list the values that mean success"),
+            (Some(_), []) => wrong("equals", "must list the values that mean success"),
             (None, [_, ..]) => {
-                return wrong(
+                wrong(
                     "equals",
                     "lists values at the place that \"json\" points to, and there is no \"json\"",
                 );
@@ -653,17 +607,14 @@ impl HttpGatewaySettings {
         }
         for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
             if !values.is_empty() && json.is_none() {
-                return wrong(name, "needs success.json, which says where in the answer its values are");
+                wrong(name, "needs success.json, which says where in the answer its values are");
             }
             if values.iter().any(|value| equals.contains(value) || other.contains(value)) {
-                return wrong(name, "has a value that another list of success has too");
+                wrong(name, "has a value that another list of success has too");
             }
         }
-        Ok(())
     }
-}
 
-impl HttpSuccess {
     fn takes_status(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..=299).contains(&status) } else { self.statuses.contains(&status) }
     }
@@ -681,9 +632,9 @@ impl HttpSuccess {
         Some(if self.equals.contains(&value) {
             ResponseOutcome::Success
         } else if self.bad_number.contains(&value) {
-            ResponseOutcome::BadNumber
+            ResponseOutcome::Error(CodeClass::BadNumber)
         } else if self.retry.contains(&value) {
-            ResponseOutcome::Retry
+            ResponseOutcome::Error(CodeClass::Retry)
         } else {
             ResponseOutcome::Failure
         })

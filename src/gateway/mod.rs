@@ -47,7 +47,7 @@ pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
 pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
-pub use http_gateway::{HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
+pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
 pub use mada::{Mada, MadaSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,

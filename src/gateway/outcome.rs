@@ -123,6 +123,9 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub attempt: AttemptId,
+    /// The gateway whose provider reports: the receipt changes only an attempt that this gateway made. `None` if the proof of the
+    /// report covers the attempt, as Twilio's signature does.
+    pub gateway: Option<GatewayName>,
     pub message_id: String,
     pub status: ReceiptStatus,
     /// The provider's error code, if it has failed.

@@ -66,6 +66,7 @@ pub struct RecipeSetting {
     /// What it is, and where it is found.
     pub about: String,
     /// Its value if it is not given; other settings may be in it. Without it the setting is needed.
+    #[schemars(extend("writeOnly" = true))]
     pub default: Option<String>,
     /// Whether it is a credential.
     pub secret: bool,

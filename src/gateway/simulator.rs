@@ -217,7 +217,8 @@ impl Simulator {
     fn lose(&self, message: &OutgoingMessage) -> Accepted {
         let id = self.next_id(&mut self.inbox());
         let (attempt, status, class) = (message.attempt, ReceiptStatus::Failed, Some(ErrorClass::Refused));
-        let receipt = Receipt { attempt, message_id: id.clone(), status, code: Some(30_003), class };
+        let (gateway, code) = (None, Some(30_003));
+        let receipt = Receipt { attempt, gateway, message_id: id.clone(), status, code, class };
         // The simulator never waits: without a place the receipt is lost, as a provider's may be.
         let _ = self.receipts.try_send(receipt);
         Accepted { message_id: id }

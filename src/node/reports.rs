@@ -177,10 +177,10 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     };
     let style = MessageStyle { wording, locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
-    let (status, code, class) = (ReceiptStatus::Delivered, None, None);
+    let (gateway, status, code, class) = (None, ReceiptStatus::Delivered, None, None);
     // The person hears the code soon, also while the report waits for the end of its send.
-    let (verifying, receipt) =
-        (running.verifying.clone(), Receipt { attempt, message_id, status, code, class });
+    let receipt = Receipt { attempt, gateway, message_id, status, code, class };
+    let verifying = running.verifying.clone();
     let recorded = tokio::spawn(async move { verifying.receive(receipt).await });
     let _ = timeout(GATE_WAIT, recorded).await;
     twiml::reading(&said.text, said.locale)

@@ -14,8 +14,8 @@ use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome};
 use super::verifier::Verifier;
 use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
-use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance};
-use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, GatewayName, ServiceId, Timestamp, record_id};
+use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance, Trial};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendResult};
 use crate::guard::{ClientSignals, Ticket};
 use crate::limit::RequestKey;
@@ -45,7 +45,7 @@ pub struct CarryRequest {
     /// The channel.
     pub channel: Channel,
     /// The only gateway that may be asked, for a trial of it.
-    pub only: Option<GatewayName>,
+    pub only: Option<Trial>,
     /// The message's template, language and format.
     pub style: MessageStyle,
     /// How long the code can be used.

@@ -118,8 +118,8 @@ impl Otp {
 
     /// Notes what the provider of a gateway of your own reported; the attempt is the one of
     /// [`OutgoingMessage::callback`](super::OutgoingMessage::callback). Whether the report is the provider's is for
-    /// you to check. The same report twice changes nothing, and one about an attempt that is not known is
-    /// ignored.
+    /// you to check. The same report twice changes nothing, and one about an attempt that is not known, or that another
+    /// gateway made, is ignored.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] after [`Otp::stop`]; other refusals when it could not be recorded.

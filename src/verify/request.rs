@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::attempts::StatusFilter;
+use crate::delivery::Trial;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::guard::ClientSignals;
 use crate::template::{AppHash, SendDigits};
@@ -47,7 +48,7 @@ pub struct CarryCode {
     /// How; `None` for the way that the service begins with.
     pub channel: Option<Channel>,
     /// The only gateway that may be asked, for a trial of it; `None` for those of the routing.
-    pub only: Option<GatewayName>,
+    pub only: Option<Trial>,
     pub locale: Option<Locale>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,

@@ -182,6 +182,8 @@ async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
     // All within a second or two: no line waits for another hook's.
     supabase(&world, &[forged], &ago(0), unreadable, unreadable).await;
     supabase(&world, &SUPABASE[..1], &ago(0), unreadable, unreadable).await;
+    supabase(&world, &[], &ago(0), unreadable, unreadable).await;
+    supabase(&world, &SUPABASE[..1], "", unreadable, unreadable).await;
     zitadel(&world, "another-signing-key-0123456789ab", &ago(0), &of_zitadel()).await;
     zitadel(&world, ZITADEL, &ago(0), r#"{"args": 778899}"#).await;
     logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await;
@@ -196,6 +198,8 @@ async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
     for (hook, reason) in [
         ("supabase", "no key has made the signature"),
         ("supabase", "payload: missing field `otp` at line 1 column"),
+        ("supabase", "it has no signature that can be read"),
+        ("supabase", "it has no timestamp that can be read"),
         ("zitadel", "no key has made the signature"),
         ("zitadel", "payload: a value of another type at line 1 column"),
         ("logto/events", "the timestamp is too old"),

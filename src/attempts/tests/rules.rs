@@ -16,7 +16,14 @@ fn second(seconds: u64) -> Timestamp {
 
 fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Receipt {
     let attempt = AttemptId { key: key(1), attempt };
-    Receipt { attempt, message_id: "SM\u{1b}1".to_owned(), status, code: None, class }
+    Receipt {
+        attempt,
+        gateway: Some(GatewayName::Http),
+        message_id: "SM\u{1b}1".to_owned(),
+        status,
+        code: None,
+        class,
+    }
 }
 
 /// Settles a send through `attempts` gateways, the last of which accepted the message.
@@ -105,6 +112,23 @@ fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
     }
     let row = &log.rows[0];
     assert_eq!((row.receipt, row.receipt_at), (Some(ReceiptStatus::Delivered), Some(second(3))));
+}
+
+#[test]
+fn a_receipt_settles_only_an_attempt_of_its_own_gateway() {
+    let mut log = sent(1, START);
+    let unchanged = log.clone();
+    for status in [ReceiptStatus::Delivered, ReceiptStatus::Failed] {
+        let forged = Receipt { gateway: Some(GatewayName::Mada), ..receipt(0, status, None) };
+        assert_eq!(log.receive(&forged, second(1)), ReceiptOutcome::Unknown);
+    }
+    assert_eq!(log, unchanged);
+    // Also where the gateway did not say which message it is.
+    log.rows[0].message_id = None;
+    let unchanged = log.clone();
+    let forged = Receipt { gateway: Some(GatewayName::Mada), ..receipt(0, ReceiptStatus::Delivered, None) };
+    assert_eq!(log.receive(&forged, second(1)), ReceiptOutcome::Unknown);
+    assert_eq!(log, unchanged);
 }
 
 #[test]

@@ -142,3 +142,17 @@ fn credentials_of_every_gateway_are_refused_in_the_file() {
         assert!(!error.contains(TOKEN));
     }
 }
+
+#[test]
+fn a_hooks_key_for_a_service_that_cannot_exist_is_refused() {
+    let key = "zitadel-signing-key-0123456789ab";
+    let config = r#"{"services": {"shop": {"friendly-name": "Acme"}}}"#;
+    let with =
+        |name: &str| World::with_config(config).variable("ZITADEL_HOOK_KEYS", &format!("{key}|{name}:{key}"));
+    for known in ["default", "shop", "VA0123456789abcdef0123456789abcdef"] {
+        assert!(with(known).load().is_ok(), "{known}");
+    }
+    let error = with("shpo").error();
+    says(&error, &["ZITADEL_HOOK_KEYS", "did you mean \"shop\"?", "default"]);
+    assert!(!error.contains("shpo") && !error.contains(key), "{error}");
+}

@@ -94,8 +94,8 @@ fn every_mistake_is_named_with_its_path_and_all_at_once() {
         ),
         (
             own(json!({"errors": {"classes": {"1": "bad"}}})),
-            "gateways.acme-sms.recipe",
-            "unknown variant `bad`",
+            "gateways.acme-sms.recipe.errors.classes.1 = \"bad\"",
+            "it must be one of `bad-number`",
         ),
     ] {
         let config = json!({"otp-sms-provider": "acme-sms", "gateways": {"acme-sms": object}, "otp-lock-timeout": "1s"});
@@ -104,6 +104,183 @@ fn every_mistake_is_named_with_its_path_and_all_at_once() {
         says(&errors.concat(), &[subject, problem, "key \"gateways\"", "otp-lock-timeout = 1s"]);
         assert!(!errors.concat().contains("hunter2"), "{errors:#?}");
     }
+}
+
+/// A recipe of one's own that works.
+fn own(change: impl FnOnce(&mut Value)) -> World {
+    let mut gateway = json!({"key": "k", "recipe": {
+        "settings": {"key": {"about": "its key", "secret": true}},
+        "url": "https://sms.example.com/send",
+        "headers": {"X-Auth": "{key}"},
+        "json": {"to": "{to}", "text": "{text}", "report": "{callback}"},
+        "errors": {"json": ["/code"], "classes": {"1": "bad-number"}},
+        "receipts": {"message_id": "/id", "state": "/state", "states": {"delivered": "ok"}},
+        "account": {"url": "https://sms.example.com/balance"},
+    }});
+    change(&mut gateway);
+    one(&gateway)
+}
+
+#[test]
+fn a_credential_in_clear_in_a_recipe_of_ones_own_is_refused() {
+    type Change = fn(&mut Value);
+    let hints = ["setting with \"secret\": true", "ONCEWARD_GATEWAYS_ACME_SMS_TOKEN"];
+    for (change, member) in [
+        (
+            (|gateway| gateway["recipe"]["headers"]["Authorization"] = "Bearer hunter2".into()) as Change,
+            "headers.Authorization",
+        ),
+        (|gateway| gateway["recipe"]["json"]["password"] = "hunter2".into(), "json.password"),
+        (|gateway| gateway["recipe"]["url"] = "https://x.example/?api_key=hunter2".into(), "url"),
+        (
+            |gateway| gateway["recipe"]["account"]["url"] = "https://x.example/?token=hunter2".into(),
+            "account.url",
+        ),
+    ] {
+        let error = own(change).error();
+        says(
+            &error,
+            &[&format!("gateways.acme-sms.{member}: this looks like a credential"), hints[0], hints[1]],
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    for (change, place, problem) in [
+        (
+            (|gateway| gateway["recipe"]["settings"]["key"]["default"] = "hunter2".into()) as Change,
+            "recipe.settings.key",
+            "a credential with a default",
+        ),
+        (
+            |gateway| gateway["recipe"]["settings"]["api_token"] = json!({"default": "hunter2"}),
+            "recipe.settings.api_token",
+            "add \"secret\": true",
+        ),
+        (
+            |gateway| gateway["recipe"]["sign"] = json!({"hmac": {"header": "X-Sign", "key": "hunter2"}}),
+            "sign.hmac.key",
+            "must be one credential",
+        ),
+        (
+            |gateway| {
+                gateway["recipe"]["sign"] =
+                    json!({"aws": {"region": "r", "service": "s", "key_id": "i", "secret": "hunter2"}});
+            },
+            "sign.aws.secret",
+            "must be one credential",
+        ),
+    ] {
+        let error = own(change).error();
+        says(&error, &[&format!("gateways.acme-sms.{place}: it"), problem]);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn mistakes_of_a_recipe_are_named_at_once_each_once() {
+    let world = own(|gateway| {
+        gateway["recipe"]["errors"]["classes"] = json!({"1": "bad", "2": "worse"});
+        gateway["recipe"]["receipts"]["states"] = json!({"arrived": "ok", "gone": "no"});
+        gateway["recipe"]["headers"]["X-Try"] = "{unknown}".into();
+        gateway["recipe"]["success"] = json!({"statuses": [200], "json": "status"});
+        gateway["recipe"]["settings"]["to"] = json!({"about": "a number", "default": ""});
+    })
+    .variable("ONCEWARD_GATEWAYS_ACME_SMS_KEY", "k");
+    let errors = world.errors();
+    for problem in [
+        "recipe.errors.classes.1 = \"bad\": it must be one of",
+        "recipe.errors.classes.2 = \"worse\": it must be one of",
+        "receipts.states: it has \"arrived\"",
+        "receipts.states: it has \"gone\"",
+        "headers.X-Try: it has an unknown placeholder {unknown}",
+        "success.json: it must be a JSON pointer",
+        "success.equals: it must list the values",
+        "recipe.settings.to: it must have another name",
+    ] {
+        assert_eq!(
+            errors.iter().filter(|error| error.contains(problem)).count(),
+            1,
+            "{problem}: {errors:#?}"
+        );
+    }
+    assert_eq!(errors.len(), 8, "{errors:#?}");
+    let errors = world.load().expect_err("errors");
+    assert!(!errors.warnings().concat().contains("unknown"), "{:?}", errors.warnings());
+}
+
+#[test]
+fn a_wrong_recipe_does_not_make_its_variables_unknown() {
+    let world = one(&json!({"recipe": "vonnage"})).variable("ONCEWARD_GATEWAYS_ACME_SMS_KEY", "k");
+    let errors = world.load().expect_err("errors");
+    assert_eq!((errors.iter().count(), errors.warnings()), (1, <&[String]>::default()));
+}
+
+#[test]
+fn receipts_that_could_not_arrive_or_be_proved_are_refused() {
+    type Change = fn(&mut Value);
+    let signature = |over: Value| {
+        let mut signature = json!({"header": "X-Sign", "key": "{key}"});
+        signature.as_object_mut().expect("an object").extend(over.as_object().cloned().unwrap_or_default());
+        own(|gateway| {
+            gateway["recipe"]["json"]["id"] = "{attempt}".into();
+            gateway["recipe"]["receipts"]["attempt"] = "/ref".into();
+            gateway["recipe"]["receipts"]["signature"] = signature;
+        })
+    };
+    assert!(signature(json!({})).load().is_ok());
+    for (over, problem) in [
+        (json!({"header": "X Sign"}), "signature.header: it has a name that cannot be a header's"),
+        (json!({"timestamp": "é"}), "signature.timestamp: it has a name that cannot be a header's"),
+        (json!({"over": "{timestamp}"}), "signature.over: it must have {body} once"),
+        (
+            json!({"over": "{body}", "timestamp": "X-Time"}),
+            "signature.over: it must have {body} once, and {timestamp}",
+        ),
+        (json!({"key": "k"}), "signature.key: it must be one credential"),
+    ] {
+        says(&signature(over).errors().concat(), &[problem]);
+    }
+    for (change, problem) in [
+        (
+            (|gateway| drop(gateway["recipe"]["json"].as_object_mut().map(|json| json.remove("report"))))
+                as Change,
+            "acme-sms.receipts: it needs {callback} in the request",
+        ),
+        (
+            |gateway| {
+                gateway["recipe"]["receipts"]["attempt"] = "/ref".into();
+                gateway["recipe"]["receipts"]["signature"] = json!({"header": "X-Sign", "key": "{key}"});
+            },
+            "acme-sms.receipts.attempt: it needs {attempt} in the request",
+        ),
+    ] {
+        says(&own(change).error(), &[problem]);
+    }
+    says(&own(|_| {}).warnings().concat(), &["gateways.acme-sms has receipts, and public-url is missing"]);
+}
+
+#[test]
+fn what_aws_signs_has_a_plain_address() {
+    for (url, is_taken) in
+        [("https://x.example", true), ("https://x.example/a?b=c", false), ("https://x.example/a%20b", false)]
+    {
+        let keys = json!({"recipe": "aws", "region": "eu-central-1", "key_id": "A", "url": url});
+        let world = one(&keys).variable(SECRET, TOKEN);
+        assert_eq!(world.load().is_ok(), is_taken, "{url}");
+        if !is_taken {
+            says(&world.error(), &["gateways.acme-sms.url: it must have no query"]);
+        }
+    }
+}
+
+#[test]
+fn print_config_shows_a_named_gateway_without_its_credentials() {
+    let world = one(&json!({"recipe": "vonage", "key": "k", "from": "Acme"})).variable(SECRET, TOKEN);
+    let (shown, origin) = world.shows("gateways.acme-sms");
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let expected = json!({"recipe": "vonage", "channels": ["sms"], "key": "k", "from": "Acme", "secret": shown["secret"]});
+    assert_eq!(shown, expected);
+    assert!(!shown.to_string().contains(TOKEN) && shown["secret"].is_string());
+    says(&origin, &["key \"gateways\""]);
 }
 
 #[test]

@@ -14,13 +14,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
+use tracing::debug;
 use url::form_urlencoded::parse;
 
+use super::request::TemplateReader;
 use super::signing::HmacOf;
-use super::{HttpGatewaySettings, as_text, is_json_pointer};
+use super::{HttpGatewaySettings, as_text};
 use crate::domain::AttemptId;
-use crate::gateway::provider::{code_in, id_in};
-use crate::gateway::{Callback, CallbackError, ErrorClass, GatewaySettingsError, Receipt, ReceiptStatus};
+use crate::gateway::provider::{code_in, id_in, usable_code};
+use crate::gateway::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 use crate::setting::As;
 use crate::setting::values::Texts;
 
@@ -53,34 +55,29 @@ pub struct HttpReceipts {
 pub struct Statuses(#[serde(with = "As::<Texts>")] Vec<String>);
 
 impl HttpReceipts {
-    pub(super) fn check(&self, of: &HttpGatewaySettings) -> Result<(), GatewaySettingsError> {
-        let pointers =
-            [&self.items, &self.attempt].into_iter().flatten().chain([&self.message_id, &self.state]);
-        if !pointers.chain(&self.code).all(|pointer| is_json_pointer(pointer)) {
-            return Err(of.owner.problem("receipts", "must have JSON pointers (RFC 6901) such as /data/id"));
-        }
-        if let Some(unknown) = self.states.keys().find(|name| status_named(name).is_none()) {
+    /// Checks the receipts of a message that was read.
+    pub(super) fn check(&self, reader: &mut TemplateReader<'_>) {
+        for name in self.states.keys().filter(|name| status_named(name).is_none()) {
             let known = ReceiptStatus::ALL.map(ReceiptStatus::as_str).join(", ");
-            return Err(of
-                .owner
-                .problem("receipts.states", format!("has {unknown:?}, and there are {known}")));
+            reader.wrong("receipts.states", format!("has {name:?}, and there are {known}"));
         }
-        if self.signature.as_ref().is_some_and(|signature| key(of, &signature.key).is_none()) {
-            return Err(of
-                .owner
-                .problem("receipts.signature.key", "must be one credential, such as {token}"));
+        if let Some(signature) = &self.signature {
+            signature.check("receipts.signature", reader);
+        } else if reader.settings.secrets().next().is_none() {
+            let words = "needs a credential: without one any client could make the key of {callback}";
+            reader.wrong("receipts", words);
         }
-        if self.signature.is_none() && of.secrets().next().is_none() {
-            return Err(of.owner.problem(
-                "receipts",
-                "needs a credential: without one any client could make the key of {callback}",
-            ));
-        }
-        if self.signature.is_none() == self.attempt.is_some() {
+        let (placeholder, member) =
+            if self.signature.is_some() { ("attempt", "receipts.attempt") } else { ("callback", "receipts") };
+        if self.signature.is_some() != self.attempt.is_some() {
             let words = "belongs to a signature: without one the address of {callback} proves the report and names the attempt";
-            return Err(of.owner.problem("receipts.attempt", words));
+            reader.wrong("receipts.attempt", words);
+        } else if !reader.is_unclear && !reader.used.contains(&placeholder) {
+            reader.wrong(
+                member,
+                format!("needs {{{placeholder}}} in the request: without it no report leads to its message"),
+            );
         }
-        Ok(())
     }
 
     fn status_of(&self, text: &str) -> Option<ReceiptStatus> {
@@ -92,13 +89,6 @@ impl HttpReceipts {
 
 fn status_named(name: &str) -> Option<ReceiptStatus> {
     ReceiptStatus::ALL.into_iter().find(|status| status.as_str() == name)
-}
-
-/// The credential that a text such as `{token}` names.
-fn key<'a>(settings: &'a HttpGatewaySettings, text: &str) -> Option<&'a [u8]> {
-    let name = text.strip_prefix('{')?.strip_suffix('}')?;
-    let value = settings.values.get(name)?.expose_secret().as_bytes();
-    (!value.is_empty()).then_some(value)
 }
 
 /// The address at which the provider is to report an attempt; `None` if it reports elsewhere or not at all.
@@ -149,7 +139,8 @@ impl RecipeCallbacks {
             Some(signature) => {
                 let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
                 let time = signature.timestamp.as_deref().map_or(Some(""), header);
-                let made = time.zip(key(settings, &signature.key));
+                let key = settings.values.get(signature.key.trim_matches(['{', '}']));
+                let made = time.zip(key.map(|key| key.expose_secret().as_bytes()));
                 let made = made.and_then(|(time, key)| signature.value(key, body, time));
                 // What is in the address was not signed.
                 attempt = None;
@@ -170,33 +161,44 @@ impl RecipeCallbacks {
         };
         let items = match receipts.items.as_ref().map(|items| report.pointer(items)) {
             Some(Some(Value::Array(items))) => items.as_slice(),
-            Some(_) => &[],
+            Some(_) => {
+                debug!(gateway = %settings.owner.gateway, reason = "it has no list of reports", "receipt ignored");
+                &[]
+            }
             None => std::slice::from_ref(&report),
         };
-        let reports = items.iter().filter_map(|item| receipt(settings, receipts, attempt, item));
-        Ok(reports.collect())
+        let gateway = settings.owner.gateway;
+        let ignored = |why: &&str| debug!(%gateway, reason = *why, "receipt ignored");
+        let reports =
+            items.iter().map(|item| receipt(settings, receipts, attempt, item).inspect_err(ignored));
+        Ok(reports.flatten().collect())
     }
 }
 
-/// One receipt. `None` for a state that means nothing here, and for a message that is not ours.
+/// One receipt, or why it is ignored: its state means nothing here, or its message is not ours.
 fn receipt(
     settings: &HttpGatewaySettings,
     receipts: &HttpReceipts,
     attempt: Option<AttemptId>,
     report: &Value,
-) -> Option<Receipt> {
-    let status = receipts.status_of(&as_text(report.pointer(&receipts.state)?)?)?;
-    let message_id = id_in(report.pointer(&receipts.message_id)?)?;
+) -> Result<Receipt, &'static str> {
+    let state = report.pointer(&receipts.state).and_then(as_text).ok_or("it has no state")?;
+    let status = receipts.status_of(&state).ok_or("its state is not listed")?;
+    let message_id =
+        report.pointer(&receipts.message_id).and_then(id_in).ok_or("it has no id of a message")?;
     let named = receipts.attempt.as_ref().and_then(|attempt| report.pointer(attempt)?.as_str());
-    let attempt = named.and_then(AttemptId::parse).or(attempt)?;
+    let attempt = named.and_then(AttemptId::parse).or(attempt).ok_or("it names no attempt of this server")?;
     let code = receipts.code.iter().find_map(|pointer| as_text(report.pointer(pointer)?));
     let failed = status == ReceiptStatus::Failed;
     let class = code.as_deref().and_then(|code| settings.errors.class_of(code));
     let class = class.map_or(ErrorClass::Refused, |class| class.meaning().0.class);
-    let code =
-        code.and_then(|code| code_in(&Value::from(code))).and_then(crate::gateway::provider::usable_code);
-    Some(Receipt {
+    if let Some(word) = code.as_deref().and_then(|code| settings.errors.word(code)).filter(|_| failed) {
+        debug!(gateway = %settings.owner.gateway, %attempt, code = word, "message did not arrive");
+    }
+    let code = code.and_then(|code| code_in(&Value::from(code))).and_then(usable_code);
+    Ok(Receipt {
         attempt,
+        gateway: Some(settings.owner.gateway),
         message_id,
         status,
         code: code.filter(|_| failed),

@@ -12,9 +12,8 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::request::TemplateReader;
+use super::request::{Template, TemplateReader};
 use crate::domain::Timestamp;
-use crate::gateway::GatewaySettingsError;
 
 /// A signature of each request.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -76,6 +75,24 @@ pub struct AwsKey {
 }
 
 impl HmacOf {
+    /// The header and the key; `None` if something is wrong. `member` is the place of the description.
+    pub(super) fn check(
+        &self,
+        member: &str,
+        reader: &mut TemplateReader<'_>,
+    ) -> Option<(HeaderName, Zeroizing<String>)> {
+        let of_timestamp =
+            self.timestamp.as_ref().map(|name| reader.header(name, &format!("{member}.timestamp")));
+        if self.over.matches("{body}").count() != 1
+            || self.over.contains("{timestamp}") != of_timestamp.is_some()
+        {
+            let words = "must have {body} once, and {timestamp} if \"timestamp\" names its header";
+            reader.wrong(&format!("{member}.over"), words);
+        }
+        let header = reader.header(&self.header, &format!("{member}.header"));
+        Some((header?, reader.key(&self.key, &format!("{member}.key"))?))
+    }
+
     /// The value of the header for a body.
     pub(super) fn value(&self, key: &[u8], body: &[u8], timestamp: &str) -> Option<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
@@ -99,27 +116,39 @@ pub(super) enum Signer {
 }
 
 impl Signer {
-    pub(super) fn new(sign: &Signing, reader: &mut TemplateReader<'_>) -> Result<Self, GatewaySettingsError> {
-        let owner = &reader.settings.owner;
-        let no_message = || owner.problem("sign", "must be of credentials and not of a message");
-        let mut text = |member: &str| {
-            let template = reader.template(member, "sign")?;
-            template.without_message(String::push_str).ok_or_else(no_message)
-        };
-        Ok(match sign {
+    /// `None` if something is wrong. `url` is what is signed.
+    pub(super) fn new(sign: &Signing, url: &Template, reader: &mut TemplateReader<'_>) -> Option<Self> {
+        let AwsKey { region, service, key_id, secret } = match sign {
+            Signing::Aws(key) => key,
             Signing::Hmac(hmac) => {
-                let header = HeaderName::from_bytes(hmac.header.as_bytes());
-                let header =
-                    header.map_err(|_| owner.problem("sign.hmac.header", "must be the name of a header"))?;
-                Self::Hmac(header, hmac.clone(), text(&hmac.key)?)
+                if hmac.timestamp.is_some() {
+                    reader.wrong("sign.hmac.timestamp", "is for receipts only");
+                }
+                let (header, key) = hmac.check("sign.hmac", reader)?;
+                return Some(Self::Hmac(header, hmac.clone(), key));
             }
-            Signing::Aws(AwsKey { region, service, key_id, secret }) => Self::Aws {
-                region: text(region)?.to_string(),
-                service: text(service)?.to_string(),
-                key_id: text(key_id)?.to_string(),
-                secret: text(secret)?,
-            },
-        })
+        };
+        // What AWS signs of another address is written in another way.
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+        let signed = url.fixed();
+        let is_signed_as_it_is = |url: Url| {
+            url.query().is_none() && url.path().bytes().all(is_plain) && !url.path().contains("//")
+        };
+        if !signed.is_some_and(is_signed_as_it_is) {
+            let words = "must have no query, no part of a message, and a path of letters, digits and - . _ ~ /: sign.aws \
+                         signs no other";
+            reader.wrong("url", words);
+        }
+        let mut text = |member: &str| {
+            let text = reader.template(member, "sign.aws").without_message();
+            if text.is_none() {
+                reader.wrong("sign.aws", "must be of credentials and not of a message");
+            }
+            text.map(|text| text.to_string())
+        };
+        let (region, service, key_id) = (text(region), text(service), text(key_id));
+        let secret = reader.key(secret, "sign.aws.secret")?;
+        Some(Self::Aws { region: region?, service: service?, key_id: key_id?, secret })
     }
 
     /// Adds the headers of the signature. `None` if they cannot be headers.
@@ -165,13 +194,13 @@ fn canonical_request(
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let mut lines = vec![("host".to_owned(), host.to_owned())];
     for (name, value) in headers {
-        lines.push((name.as_str().to_owned(), value.to_str().ok()?.trim().to_owned()));
+        let words: Vec<&str> = value.to_str().ok()?.split_ascii_whitespace().collect();
+        lines.push((name.as_str().to_owned(), words.join(" ")));
     }
     lines.sort();
     let names = lines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
     let lines: String = lines.iter().flat_map(|(name, value)| [name.as_str(), ":", value, "\n"]).collect();
-    let query = url.query().unwrap_or_default();
-    let canonical = format!("{method}\n{}\n{query}\n{lines}\n{names}\n{}", url.path(), sha256_hex(body));
+    let canonical = format!("{method}\n{}\n\n{lines}\n{names}\n{}", url.path(), sha256_hex(body));
     Some((names, canonical))
 }
 
@@ -187,31 +216,98 @@ fn mac(key: &[u8], text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::CONTENT_TYPE;
-
     use super::*;
 
-    /// The example of AWS's guide to Signature Version 4: `ListUsers` of IAM on 30 August 2015.
+    /// Of the public Signature Version 4 test suite of AWS, those without a query: the request's method, path, headers and
+    /// body, and the signature.
+    const SUITE: [(&str, &str, &str, &[(&str, &str)], &str, &str); 8] = [
+        (
+            "get-vanilla",
+            "GET",
+            "/",
+            &[],
+            "",
+            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+        ),
+        (
+            "get-unreserved",
+            "GET",
+            "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+            &[],
+            "",
+            "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f",
+        ),
+        (
+            "get-header-value-trim",
+            "GET",
+            "/",
+            &[("My-Header1", " value1"), ("My-Header2", " \"a   b   c\"")],
+            "",
+            "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+        ),
+        (
+            "post-vanilla",
+            "POST",
+            "/",
+            &[],
+            "",
+            "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+        ),
+        (
+            "post-header-key-sort",
+            "POST",
+            "/",
+            &[("My-Header1", "value1")],
+            "",
+            "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c",
+        ),
+        (
+            "post-header-value-case",
+            "POST",
+            "/",
+            &[("My-Header1", "VALUE1")],
+            "",
+            "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
+        ),
+        (
+            "post-x-www-form-urlencoded",
+            "POST",
+            "/",
+            &[("Content-Type", "application/x-www-form-urlencoded")],
+            "Param1=value1",
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+        (
+            "post-x-www-form-urlencoded-parameters",
+            "POST",
+            "/",
+            &[("Content-Type", "application/x-www-form-urlencoded; charset=utf8")],
+            "Param1=value1",
+            "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe",
+        ),
+    ];
+
     #[test]
-    fn a_signature_is_that_of_the_example_of_aws() {
+    fn signatures_are_those_of_the_test_suite_of_aws() {
         let signer = Signer::Aws {
             region: "us-east-1".to_owned(),
-            service: "iam".to_owned(),
+            service: "service".to_owned(),
             key_id: "AKIDEXAMPLE".to_owned(),
             secret: Zeroizing::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
         };
-        let url =
-            Url::parse("https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08").expect("a URL");
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
-        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, form)]);
         let now = Timestamp::from_millis(1_440_938_160_000);
-        signer.sign(&Method::GET, &url, &mut headers, "", now).expect("headers");
-        assert_eq!(headers["x-amz-date"], "20150830T123600Z");
-        assert_eq!(
-            headers[AUTHORIZATION],
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, \
-             SignedHeaders=content-type;host;x-amz-date, \
-             Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
-        );
+        for (name, method, path, given, body, signature) in SUITE {
+            let url = Url::parse(&format!("https://example.amazonaws.com{path}")).expect("a URL");
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                headers.insert(name, HeaderValue::from_str(value).expect("a value"));
+            }
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            signer.sign(&method, &url, &mut headers, body, now).expect("headers");
+            assert_eq!(headers["x-amz-date"], "20150830T123600Z");
+            let authorization = headers[AUTHORIZATION].to_str().expect("ASCII");
+            assert_eq!(authorization.split("Signature=").nth(1), Some(signature), "{name}: {authorization}");
+        }
     }
 }

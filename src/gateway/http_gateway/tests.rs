@@ -8,8 +8,8 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
 use crate::gateway::Gateway as _;
+use crate::gateway::HttpSuccess;
 use crate::gateway::tests::double::{Double, Received, Reply, message, refusing_url};
-use crate::gateway::{HttpBody, HttpSuccess};
 
 mod answers;
 mod documented;
@@ -64,6 +64,19 @@ async fn nothing_secret_or_personal_is_in_an_error_or_in_debug() {
     }
 }
 
+#[tokio::test]
+async fn a_text_of_the_account_is_shown_without_control_characters_and_short() {
+    let body = json!({ "balance": format!("\u{1b}[31m5\n{}", "0".repeat(1_000)) }).to_string();
+    let double = Double::playing([Reply::json(200, &body)]).await;
+    let url = format!("{}/balance", double.base_url());
+    let account = Some(HttpAccount { url, show: Some("/balance".to_owned()), right: Vec::new() });
+    let gateway = gateway(&HttpGatewaySettings { account, ..settings(&double.base_url()) });
+    let found = gateway.examine_account().await;
+    let state = found[0].state.as_ref().expect("right");
+    assert!(!state.contains(char::is_control) && state.contains("[31m5"), "{state}");
+    assert!(state.chars().count() < 120, "{state}");
+}
+
 fn gateway(settings: &HttpGatewaySettings) -> HttpGateway {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
     HttpGateway::new(settings, clock).expect("a gateway")
@@ -77,7 +90,7 @@ fn settings(base_url: &str) -> HttpGatewaySettings {
         method: "POST".to_owned(),
         url: format!("{base_url}/send"),
         headers: Vec::new(),
-        body: HttpBody::Json(json!({ "to": "{to}", "text": "{text}" })),
+        json: Some(json!({ "to": "{to}", "text": "{text}" })),
         success: HttpSuccess::default(),
         channels: vec![Channel::Sms],
         values: values.into(),

@@ -249,10 +249,11 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
             let address = address_in(&received);
             let read = callbacks_of(&case, &double).read(&address, &headers, body.as_bytes());
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            let [Receipt { attempt, message_id, status, code, class }] = read.as_slice() else {
+            let [Receipt { attempt, gateway, message_id, status, code, class }] = read.as_slice() else {
                 panic!("{}: {read:?} of {body}", case.name);
             };
             assert_eq!(*attempt, message("").attempt, "{}", case.name);
+            assert_eq!(gateway.map(GatewayName::as_str), Some("acme"), "{}", case.name);
             assert_eq!(*message_id, filled(&report.id), "{}", case.name);
             assert_eq!(status.as_str(), report.receipt, "{}", case.name);
             assert_eq!(*code, report.code, "{}", case.name);
@@ -331,7 +332,7 @@ impl Case {
         values.insert("url".to_owned(), url.to_owned());
         let name = GatewayName::of("acme").expect("a name");
         let settings = self.recipe.filled_in(name, "ONCEWARD_GATEWAYS_ACME_", values);
-        let problems: Vec<String> = settings.problems().iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = settings.examine().0.iter().map(ToString::to_string).collect();
         assert_eq!(problems, Vec::<String>::new(), "{}", self.name);
         settings
     }

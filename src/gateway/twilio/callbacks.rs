@@ -176,7 +176,8 @@ fn receipt(
     let status = status.ok_or(CallbackError::Unreadable("its status is not known"))?;
     let code = fields.value("ErrorCode")?.and_then(|code| code.parse().ok()).and_then(usable_code);
     let code = code.filter(|code| *code != 0 && status == ReceiptStatus::Failed);
-    Ok(TwilioReport::Receipt(Receipt { attempt, message_id, status, code, class: code.map(class_of_report) }))
+    let class = code.map(class_of_report);
+    Ok(TwilioReport::Receipt(Receipt { attempt, gateway: None, message_id, status, code, class }))
 }
 
 pub(super) fn status_of_message(status: &str) -> Option<ReceiptStatus> {

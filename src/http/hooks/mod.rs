@@ -37,15 +37,15 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// How long a signed request can be replayed: its time may be ahead of the clock by the tolerance.
 const REPLAYABLE: Duration = TOLERANCE.saturating_mul(2);
 
-/// Logs refused hooks, once a second for each hook and status: one system's errors do not hide another's, and requests of
+/// Logs refused hooks, once a second for each hook and reason: one system's errors do not hide another's, and requests of
 /// strangers do not hide what is wrong with signed ones.
 #[derive(Default)]
-pub struct RefusalLog(Mutex<BTreeMap<(&'static str, StatusCode), OncePerSecond>>);
+pub struct RefusalLog(Mutex<BTreeMap<(&'static str, &'static str), OncePerSecond>>);
 
 impl RefusalLog {
-    fn note(&self, hook: &'static str, status: StatusCode, log: impl Fn(u64) + Send + 'static) {
+    fn note(&self, hook: &'static str, kind: &'static str, log: impl Fn(u64) + Send + 'static) {
         let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.entry((hook, status)).or_default().note(log);
+        limits.entry((hook, kind)).or_default().note(log);
     }
 }
 
@@ -74,7 +74,9 @@ impl Refused {
     ) -> Response {
         if let (Some(reason), Some(v2)) = (self.reason.clone(), call.deps.v2.get()) {
             let request_id = call.request_id.to_owned();
-            v2.refused_hooks.note(hook, self.status, move |count| {
+            // A reason that is made for one payload counts with all of its kind.
+            let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
+            v2.refused_hooks.note(hook, kind, move |count| {
                 info!(request_id, hook, %reason, count, "hook refused");
             });
         }
@@ -158,7 +160,9 @@ fn signed(call: &Call<'_>, signed: &Signed<'_>) -> Result<Arc<Service>, Refused>
         at.is_some_and(|at| distance(Timestamp::from_millis(at.saturating_mul(1_000))) <= TOLERANCE);
     let reason = match keys.iter().find(is_right) {
         None if keys.is_empty() => "no key is configured",
+        None if signatures.is_empty() => "it has no signature that can be read",
         None => "no key has made the signature",
+        Some(_) if at.is_none() => "it has no timestamp that can be read",
         Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
         Some(key) => match v2.registry.find_service_exact(&key.service) {
             Some(service) => return Ok(service),

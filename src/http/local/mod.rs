@@ -18,6 +18,7 @@ use super::v2::params::Parameter as _;
 use super::v2::webhooks::WebhookView;
 use super::v2::{Error, Request};
 use crate::attempts::{Attempts, ListedAttempt, SendQuery, StatusFilter};
+use crate::delivery::Trial;
 use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::guard::ClientSignals;
@@ -112,11 +113,13 @@ fn query(request: &Request<'_>) -> Result<SendQuery, Error> {
     })
 }
 
-/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing.
+/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. `error` says why
+/// the gateway did not accept it.
 pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     let name = request.param("Name")?;
     let known = local(request)?.gateways.iter().copied().find(|known| known.as_str() == name);
-    let only = Some(known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?);
+    let gateway = known.ok_or_else(|| Error::invalid(format!("no gateway {name:?} is configured")))?;
+    let trial = Trial { gateway, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
     let to = PhoneNumber::parse(&to, None).map_err(|error| Error::invalid(error.to_string()))?;
     let channel = request.fields.parsed("Channel", "sms, call or whatsapp", Channel::parse)?;
@@ -126,7 +129,7 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
         to,
         code,
         channel,
-        only,
+        only: Some(trial.clone()),
         locale: None,
         template: None,
         substitutions: BTreeMap::new(),
@@ -136,7 +139,11 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
         client: ClientSignals { is_trusted: true, ..ClientSignals::default() },
         request_id: Some(request.traced_id()),
     };
-    let message = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await?;
+    let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
+    if let Some(error) = trial.error.get() {
+        return Ok(Response::ok(&json!({"to": to.e164(), "error": error})));
+    }
+    let message = carried?;
     Ok(Response::created(&json!({"to": message.to.e164(), "channel": message.channel.as_str()})))
 }
 

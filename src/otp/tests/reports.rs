@@ -160,8 +160,8 @@ async fn the_provider_of_ones_own_gateway_reports_too() {
     let (otp, own) = start(&world, |builder| builder).await;
     otp.send_sms(ANNA).await.expect("sent");
     let attempt = own.sent()[0].callback.as_ref().expect("a callback").attempt;
-    let message_id = "Http-1".to_owned();
-    let read = Receipt { attempt, message_id, status: ReceiptStatus::Read, code: None, class: None };
+    let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());
+    let read = Receipt { attempt, gateway, message_id, status: ReceiptStatus::Read, code: None, class: None };
     otp.note_receipt(&read).await.expect("noted");
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Read));
     otp.stop().await.expect("stopped");

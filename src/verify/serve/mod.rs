@@ -25,7 +25,7 @@ use super::{
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
@@ -287,7 +287,12 @@ impl VerifyingInner {
 
     /// Records a report, unless its send has not ended: then it returns `true`.
     async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
-        Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
+        let outcome = self.verifier.receive(receipt.clone()).await?;
+        if outcome == ReceiptOutcome::Unknown {
+            let (attempt, gateway) = (receipt.attempt, receipt.gateway.map(GatewayName::as_str));
+            tracing::debug!(%attempt, gateway, reason = "no such attempt of this gateway is known", "receipt ignored");
+        }
+        Ok(outcome == ReceiptOutcome::Early)
     }
 
     async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {

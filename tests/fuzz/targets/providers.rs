@@ -7,9 +7,9 @@ use std::time::Duration;
 use onceward::clock::{Clock, ManualClock};
 use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
 use onceward::gateway::{
-    ErrorClass, Gateway, GatewayError, HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada,
-    MadaSettings, OutgoingMessage, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
-    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
+    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada, MadaSettings,
+    OutgoingMessage, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings,
+    TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
 };
 use onceward::template::Wording;
 use secrecy::SecretString;
@@ -53,16 +53,14 @@ pub fn http_gateway(input: &[u8]) {
         return;
     }
     with_world(|world| {
-        let body = match (serde_json::from_str(json), form.is_empty()) {
-            (Ok(json), _) => HttpBody::Json(json),
-            (Err(_), false) => HttpBody::Form(pairs(form)),
-            (Err(_), true) => HttpBody::Empty,
-        };
+        let json: Option<Value> = serde_json::from_str(json).ok();
+        let form = (json.is_none() && !form.is_empty()).then(|| pairs(form));
         let settings = HttpGatewaySettings {
             method: method.to_owned(),
             url: format!("{}{path}", world.provider.url()),
             headers: header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).into_iter().collect(),
-            body,
+            json,
+            form,
             success: HttpSuccess {
                 json: (!pointer.is_empty()).then(|| pointer.to_owned()),
                 equals: if pointer.is_empty() { Vec::new() } else { vec![equals.to_owned()] },
@@ -108,13 +106,13 @@ fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGatewa
         settings.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("x-injected"));
     let injected = head.lines().any(|line| line.to_ascii_lowercase().starts_with("x-injected"));
     assert!(asked_for || !injected, "{head}");
-    match &settings.body {
-        HttpBody::Empty => assert_eq!(body, ""),
-        HttpBody::Json(json) => {
+    match (&settings.json, &settings.form) {
+        (None, None) => assert_eq!(body, ""),
+        (Some(json), _) => {
             let sent: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
             assert!(same_shape(json, &sent), "{json} became {sent}");
         }
-        HttpBody::Form(fields) => {
+        (None, Some(fields)) => {
             let sent: Vec<String> =
                 url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
             assert_eq!(sent, fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{body}");
@@ -275,7 +273,8 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
         method: "POST".to_owned(),
         url: format!("{url}/send"),
         headers: Vec::new(),
-        body: HttpBody::Json(serde_json::json!({"to": "{to}", "text": "{text}"})),
+        json: Some(serde_json::json!({"to": "{to}", "text": "{text}"})),
+        form: None,
         success: HttpSuccess {
             statuses: Vec::new(),
             json: Some("/result/0/status".to_owned()),

@@ -153,6 +153,23 @@ async fn a_message_that_arrived_is_followed_by_nothing() {
 }
 
 #[tokio::test]
+async fn a_receipt_of_another_gateway_changes_nothing() {
+    let world = World::new().await;
+    let number = world.number_through(1).await;
+    let mut address = callback_in(&world.doubles[1].received_for(&number)[0]);
+    let other = world.number_through(0).await;
+    let other = callback_in(&world.doubles[0].received_for(&other)[0]);
+    // Another gateway's proof is for its own path and attempt only.
+    let attempt =
+        address.split_once('?').expect("a query").1.split('&').next().expect("an attempt").to_owned();
+    let (path, query) = other.split_once('?').expect("a query");
+    let key = query.split('&').nth(1).expect("a key");
+    address = format!("{path}?{attempt}&{key}");
+    assert_eq!(world.post(&address, report("acme-vonage", "m-1", true)).await.status(), 403);
+    assert!(rows(&world, &number).await.iter().all(|row| row.receipt() != "delivered"));
+}
+
+#[tokio::test]
 async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let world = World::new().await;
     let number = world.number_through(1).await;
@@ -202,6 +219,7 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let finished = world.setup.command(arguments).await;
     assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
+    assert!(finished.output.contains("acme-infobip answered HTTP 500"), "{}", finished.output);
     for number in [number, world.numbers.next()] {
         let unknown = world.setup.command(["gateways", "try", "acme", &number, "--yes"]).await;
         assert!(unknown.output.contains("no gateway \"acme\" is configured"), "{}", unknown.output);

@@ -38,7 +38,8 @@ fn described(name: &str, base_url: &str) -> HttpGatewaySettings {
         method: text(&gateway["method"]),
         url: format!("{base_url}/{path}"),
         headers: pairs(&gateway["headers"]),
-        body: HttpBody::Form(pairs(&gateway["form"])),
+        json: None,
+        form: Some(pairs(&gateway["form"])),
         success: HttpSuccess {
             contains: success["contains"].as_str().map(str::to_owned),
             ..HttpSuccess::default()

@@ -11,7 +11,7 @@ const NASTY: &str = "a b&c=d?e#f/g%h+i\"j\\k{to}l\r\nm é \u{1f600}";
 #[tokio::test]
 async fn every_placeholder_has_its_value() {
     let describe = |base: &str| HttpGatewaySettings {
-        body: HttpBody::Json(json!({
+        json: Some(json!({
             "a": "{to}|{to_digits}|{text}|{code}|{channel}|{validity_seconds}",
             "b": ["{username}", "{password}", { "c": "{token} {basic}" }],
             "d": [1, true, null, "{{text}} stays"],
@@ -48,7 +48,7 @@ async fn what_is_put_into_a_form_stays_inside_its_field() {
     let describe = |base: &str| {
         let fields = [("msisdn", "{to_digits}"), ("text", "{text}"), ("key", "{token}"), ("odd &=", "a+b")];
         let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        HttpGatewaySettings { method: "put".to_owned(), body: HttpBody::Form(fields), ..settings(base) }
+        HttpGatewaySettings { method: "put".to_owned(), json: None, form: Some(fields), ..settings(base) }
     };
     let request = request_of(describe, &message("a b&key=c")).await;
     assert_eq!(request.request_line, "PUT /send HTTP/1.1");
@@ -63,7 +63,7 @@ async fn what_is_put_into_the_url_stays_inside_its_part() {
     let describe = |base: &str| HttpGatewaySettings {
         method: "GET".to_owned(),
         url: format!("{base}/v1/{{text}}/to/{{to}}?text={{text}}&user={{username}}"),
-        body: HttpBody::Empty,
+        json: None,
         ..settings(base)
     };
     let request = request_of(describe, &message(NASTY)).await;

@@ -21,10 +21,10 @@ fn a_placeholder_that_does_not_exist_is_named_with_its_place() {
     for (place, error) in [
         ("http-gateway.url", refused(|s| s.url.push_str("/{phone}"))),
         ("http-gateway.headers.X-A", refused(|s| s.headers.push(("X-A".to_owned(), "{phone}".to_owned())))),
-        ("http-gateway.json", refused(|s| s.body = HttpBody::Json(json!([{ "a": ["{phone}"] }])))),
+        ("http-gateway.json", refused(|s| s.json = Some(json!([{ "a": ["{phone}"] }])))),
         (
             "http-gateway.form.msg",
-            refused(|s| s.body = HttpBody::Form(vec![("msg".to_owned(), "{phone}".to_owned())])),
+            refused(|s| (s.json, s.form) = (None, Some(vec![("msg".to_owned(), "{phone}".to_owned())]))),
         ),
     ] {
         assert_eq!(error, format!("Http: {place} has an unknown placeholder {{phone}}; {names}"));
@@ -34,21 +34,21 @@ fn a_placeholder_that_does_not_exist_is_named_with_its_place() {
 #[test]
 fn a_name_with_a_line_break_does_not_break_the_line_of_the_error() {
     let fields = vec![("a\nb\u{1b}".to_owned(), "{phone}".to_owned())];
-    let error = refused(|s| s.body = HttpBody::Form(fields));
+    let error = refused(|s| (s.json, s.form) = (None, Some(fields)));
     assert!(error.starts_with("Http: http-gateway.form.a\u{fffd}b\u{fffd} has an unknown"), "{error}");
 }
 
 #[test]
 fn a_brace_without_a_placeholder_is_refused_without_repeating_its_text() {
     for text in ["{", "}", "a { b", "a } b", "{to", "to}", "{{to}", "{to}}"] {
-        let error = refused(|s| s.body = HttpBody::Json(json!({ "a": text })));
+        let error = refused(|s| s.json = Some(json!({ "a": text })));
         assert!(
             error.starts_with("Http: http-gateway.json has a brace without its partner"),
             "{text}: {error}"
         );
     }
     for text in ["{}", "{ to }", "{TO}", "{hunter2}", "{\"a\":1}"] {
-        let error = refused(|s| s.body = HttpBody::Json(json!({ "a": text })));
+        let error = refused(|s| s.json = Some(json!({ "a": text })));
         assert!(
             error.starts_with("Http: http-gateway.json has braces around what is no placeholder"),
             "{text}: {error}"
@@ -95,7 +95,7 @@ fn the_server_is_written_out_in_the_url() {
         ("https://user:hunter2@sms.example.com/{to}", "must not contain a user name or password"),
         ("https://sms.example.com/#{to}", "must not contain a # part"),
         ("https://sms.example.com/{to}#a", "must not contain a # part"),
-        ("", "must be a URL"),
+        ("", "is missing"),
     ] {
         let error = refused(|s| url.clone_into(&mut s.url));
         assert!(error.starts_with(&format!("Http: http-gateway.url {words}")), "{url}: {error}");
@@ -142,11 +142,11 @@ fn a_header_that_cannot_be_sent_is_refused() {
 
 #[test]
 fn a_request_without_the_code_or_the_recipient_is_refused() {
-    let error = refused(|s| s.body = HttpBody::Json(json!({ "text": "{text}", "from": "{username}" })));
+    let error = refused(|s| s.json = Some(json!({ "text": "{text}", "from": "{username}" })));
     assert!(error.contains("has neither {to} nor {to_digits}"), "{error}");
-    let error = refused(|s| s.body = HttpBody::Json(json!({ "to": "{to}", "text": "_CODE_" })));
+    let error = refused(|s| s.json = Some(json!({ "to": "{to}", "text": "_CODE_" })));
     assert!(error.contains("has neither {text} nor {code}"), "{error}");
-    let error = refused(|s| s.body = HttpBody::Empty);
+    let error = refused(|s| s.json = None);
     assert!(error.contains("has neither"), "{error}");
 }
 

@@ -262,6 +262,7 @@ fn receipt_of(
 ) -> TwilioReport {
     TwilioReport::Receipt(Receipt {
         attempt: attempt(),
+        gateway: None,
         message_id: message_id.to_owned(),
         status,
         code,

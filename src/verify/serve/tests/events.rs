@@ -125,8 +125,8 @@ async fn without_a_webhook_nothing_is_kept() {
 }
 
 fn delivered(attempt: AttemptId) -> Receipt {
-    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
-    Receipt { attempt, message_id, status, code: None, class: None }
+    let (gateway, message_id, status) = (None, "m".to_owned(), ReceiptStatus::Delivered);
+    Receipt { attempt, gateway, message_id, status, code: None, class: None }
 }
 
 #[tokio::test(start_paused = true)]
