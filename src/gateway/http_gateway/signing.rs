@@ -218,9 +218,11 @@ fn mac(key: &[u8], text: &str) -> Option<Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     /// Of the public Signature Version 4 test suite of AWS, those without a query: the request's method, path, headers and
     /// body, and the signature.
-    const SUITE: [(&str, &str, &str, &[(&str, &str)], &str, &str); 8] = [
+    const SUITE: [(&str, &str, &str, Headers, &str, &str); 8] = [
         (
             "get-vanilla",
             "GET",
