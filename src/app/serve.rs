@@ -221,20 +221,15 @@ async fn serve_until_end(
     tokio::select! {
         started = starting => match (started, store.as_ref().and_then(|owned| owned.health().err())) {
             (Err(error), Some(reason)) => {
-                tracing::error!(%reason, "start as the owner failed; this node starts again as a standby");
-                tracing::debug!(%error, "cause of the failed start");
-                let stopped = stop_standby(app, store, stop_serving, serving);
-                let _ = tokio::time::timeout(LAST_ANSWERS, stopped).await;
+                tracing::error!(%reason, %error, "start as the owner failed; this node starts again as a standby");
+                let _ = tokio::time::timeout(LAST_ANSWERS, stop_standby(app, store, stop_serving, serving)).await;
                 return Ok(EXIT_LEASE_LOST);
             }
             (started, _) => started?,
         },
         signal = signals.next() => {
-            if settings.cluster.is_some() && store.is_none() {
-                tracing::info!(signal, "stopped while standing by");
-            } else {
-                tracing::info!(signal, "stopped during the start");
-            }
+            let stands_by = settings.cluster.is_some() && store.is_none();
+            tracing::info!(signal, "stopped {}", if stands_by { "while standing by" } else { "during the start" });
             if settings.cluster.is_some() {
                 let stopped = stop_standby(app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
