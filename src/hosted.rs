@@ -215,14 +215,15 @@ impl HostedSession {
             return Err(Denied::Wait { until: self.next_send });
         }
         if is_other {
-            (self.verification, self.numbers) = (None, self.numbers + 1);
+            (self.verification, self.awaits_code, self.numbers) = (None, false, self.numbers + 1);
         }
         (self.number, self.sends) = (Some(number), self.sends + 1);
         self.next_send = now.plus(self.wait());
         Ok(())
     }
 
-    /// Takes the answer to the challenge, which ends. The message that it is for was counted when it was refused.
+    /// Takes the answer to the challenge, which ends, unless the answer is wrong and no message may follow. The message
+    /// that it is for was counted when it was refused.
     fn begin_proven(&mut self, number: PhoneNumber, answer: Option<u32>, now: Timestamp) -> bool {
         let challenge = self.challenge.take().filter(|challenge| Some(challenge.answer) == answer);
         let is_proven = challenge.is_some() && self.number == Some(number) && !self.is_approved();
@@ -433,7 +434,7 @@ impl HostedSessions {
         .await
     }
 
-    /// Notes that a message was refused, and will pass with a proof of work.
+    /// Notes that a message was refused, and may pass with a proof of work.
     pub async fn ask_proof(
         &self,
         cookie: &SessionSecret,
@@ -608,6 +609,17 @@ mod tests {
 
     fn after(seconds: u64) -> Timestamp {
         NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn another_number_awaits_no_code_until_its_message_is_sent() {
+        let mut session = session(None, true);
+        session.begin_send(number("+14155552671"), NOW).expect("a message");
+        let sid = Sid::new(SidKind::Verification, [1; 16]);
+        session.sent(number("+14155552671"), sid, Channel::Sms, NOW);
+        assert!(session.awaits_code);
+        session.begin_send(number("+14155552672"), NOW).expect("a message");
+        assert!(!session.awaits_code);
     }
 
     #[test]

@@ -229,7 +229,8 @@ async fn serve_until_end(
         },
         signal = signals.next() => {
             let stands_by = settings.cluster.is_some() && store.is_none();
-            tracing::info!(signal, "stopped {}", if stands_by { "while standing by" } else { "during the start" });
+            let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
+            tracing::info!(signal, "{stopped}");
             if settings.cluster.is_some() {
                 let stopped = stop_standby(app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;

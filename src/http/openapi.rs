@@ -173,8 +173,13 @@ pub fn path_params(route: &Route) -> Vec<Param> {
             }
             "Attempts" => Param::of::<AttemptSid>(name, "The attempt.", &format!("VL{HEX}")),
             "HostedSessions" => Param::of::<HostedSessionSid>(name, "The session.", &format!("VH{HEX}")),
-            "Numbers" | "Lockouts" | "PhoneNumbers" => {
+            "Numbers" | "Lockouts" => {
                 Param::of::<PhoneNumber>(name, "The number, in E.164 form; its + may be %2B.", "+14155552671")
+            }
+            // Lookup answers every text, with "valid": false.
+            "PhoneNumbers" => {
+                let about = "The number, in E.164 form or as its country writes it; its + may be %2B.";
+                Param::of::<Text<64>>(name, about, "+14155552671")
             }
             "Entries" | "Explanations" => {
                 let about = "A number, prefix, country or client address; its + may be %2B.";

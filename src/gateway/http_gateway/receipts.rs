@@ -91,7 +91,7 @@ fn status_named(name: &str) -> Option<ReceiptStatus> {
     ReceiptStatus::ALL.into_iter().find(|status| status.as_str() == name)
 }
 
-/// The address at which the provider is to report an attempt; `None` if it reports elsewhere or not at all.
+/// The address at which the provider is to report an attempt; `None` without `receipts`.
 pub(super) fn callback_address(settings: &HttpGatewaySettings, callback: &Callback) -> Option<String> {
     let Callback { public_url, attempt } = callback;
     settings.receipts.as_ref()?;

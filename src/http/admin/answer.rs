@@ -112,7 +112,8 @@ impl Answer {
                 ("problem", "No check of its code is left.".to_owned(), help)
             }
             Status::Canceled => {
-                (self.class, "Its code was canceled, or another system checks it.".to_owned(), self.help)
+                let state = "Its code was canceled, by an unlock too, or another system checks it.";
+                (self.class, state.to_owned(), ASK_AGAIN.to_owned())
             }
             Status::Expired if self.class == "problem" => {
                 (self.class, "Its code has expired, or was voided.".to_owned(), self.help)
@@ -164,7 +165,9 @@ const fn after_refusal(rule: Rule) -> &'static str {
         Rule::NumberType => {
             "Numbers of this type earn money with messages. If the person is real, add the number to the safe list."
         }
-        Rule::Landline => "Let the person ask for a call.",
+        Rule::Landline => {
+            "Let the person name a mobile number, or ask for a call if this server makes calls."
+        }
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
         Rule::Number
         | Rule::Prefix

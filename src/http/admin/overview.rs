@@ -424,7 +424,7 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
         arrival: delivery_time(all.delivery),
         failing_webhooks: request.v2.outbox.failing(),
         currency: request.admin.history.currency().to_owned(),
-        plots: plots(view.range, &starts, &rows),
+        plots: plots(view.range, &starts, &rows, request.admin.history.currency()),
         causes: causes(&all),
         tables: breakdowns(request, &view, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
@@ -447,7 +447,7 @@ fn lockout(request: &AdminRequest<'_>, lockout: &LockedNumber, now: Timestamp) -
     LockoutLine { lockout: *lockout, path, service, left }
 }
 
-fn plots(range: &Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
+fn plots(range: &Range, starts: &[Timestamp], rows: &[Row], currency: &str) -> [Plot; 3] {
     let by_time = totals(rows, |series| series.start);
     let values =
         |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
@@ -459,12 +459,20 @@ fn plots(range: &Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 3] {
         values(|counts| counts.guarded),
     ];
     let sum = |values: &[u64]| grouped(values.iter().sum::<u64>());
-    let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket);
+    let (sent_in_all, verified_in_all) = (sum(&sent), sum(&verified));
+    let messages = format!(
+        "{sent_in_all} sent and {verified_in_all} verified, by {}. The table has the cost.",
+        range.bucket
+    );
+    let cost = values(|counts| counts.cost_micros).into_iter().map(money).collect();
     let failures = format!("{} failed, by {}.", sum(&failed), range.bucket);
     let refusals = format!("{} refused by the guard, by {}.", sum(&guarded), range.bucket);
     let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
+    let mut messages =
+        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of);
+    messages.column = Some((format!("cost, {currency}"), cost));
     [
-        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of),
+        messages,
         Plot::new("failures", "Failed messages", failures, times(), failures_of),
         Plot::new("refusals", "Messages refused by the guard", refusals, times(), [("refused", guarded)]),
     ]

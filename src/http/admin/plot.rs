@@ -18,6 +18,8 @@ pub struct Plot {
     /// What is shown, in a sentence.
     pub about: String,
     pub series: Vec<Series>,
+    /// A further column of the table: its heading, and a text for each bucket.
+    pub column: Option<(String, Vec<String>)>,
     /// The time of each bucket.
     times: Vec<String>,
     /// The value at the top.
@@ -47,7 +49,7 @@ impl Plot {
             let bars = bars(&values, top, margin);
             Series { name, bars, values }
         });
-        Self { id, title, about, series: series.collect(), times, top }
+        Self { id, title, about, series: series.collect(), column: None, times, top }
     }
 
     pub fn width(&self) -> usize {
@@ -74,11 +76,14 @@ impl Plot {
         })
     }
 
-    /// The time and the values of each bucket in which something was counted.
+    /// The time, the values and the further column of each bucket in which something was counted.
     pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        let rows = self.buckets().map(|(_, time, values)| (time, values.collect::<Vec<_>>()));
-        let counted = rows.filter(|(_, values)| values.iter().any(|value| *value > 0));
-        counted.map(|(time, values)| (time, values.into_iter().map(grouped).collect()))
+        self.buckets().filter_map(|(bucket, time, values)| {
+            let values: Vec<u64> = values.collect();
+            let column = self.column.iter().filter_map(move |(_, texts)| texts.get(bucket).cloned());
+            let is_counted = values.iter().any(|value| *value > 0);
+            is_counted.then(|| (time, values.into_iter().map(grouped).chain(column).collect()))
+        })
     }
 
     fn buckets(&self) -> impl Iterator<Item = (usize, &str, impl Iterator<Item = u64>)> {

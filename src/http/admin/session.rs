@@ -126,7 +126,9 @@ impl Sessions {
 
     /// Begins a session of the caller with this credential.
     pub fn begin(&self, fingerprint: CredentialFingerprint, now: Timestamp) -> SessionId {
-        let random: [u8; 32] = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        // An address of another session names no number of this one.
+        let (random, numbers_from): ([u8; 32], u32) =
+            self.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
         let id = SessionId(Zeroizing::new(encode_string(&random)));
         let mut live = self.live();
         live.retain(|_, session| !session.is_over(now));
@@ -134,7 +136,7 @@ impl Sessions {
         if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
             live.remove(&oldest);
         }
-        let (numbers, next_number, notice) = (VecDeque::new(), 0, None);
+        let (numbers, next_number, notice) = (VecDeque::new(), numbers_from.into(), None);
         live.insert(id.key(), Session { fingerprint, began: now, used: now, numbers, next_number, notice });
         id
     }

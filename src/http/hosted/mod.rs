@@ -75,6 +75,8 @@ enum View {
     Proof {
         number: String,
         challenge: Challenge,
+        /// Whether an earlier message had a code.
+        awaits_code: bool,
         channel: &'static str,
         may_change: bool,
     },
@@ -396,6 +398,7 @@ impl OpenSession<'_> {
             (Some(number), Some(challenge)) => View::Proof {
                 number: number.to_string(),
                 challenge: challenge.clone(),
+                awaits_code: session.awaits_code,
                 channel: challenge.channel.map_or(AUTO, Channel::as_str),
                 may_change: session.may_change(),
             },

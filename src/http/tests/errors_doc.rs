@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::guard::{GuardRefusal, Rule};
-use crate::http::compatible::{api_check, api_send};
+use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2::{self, Cause};
@@ -79,6 +79,28 @@ fn document() -> String {
     );
     let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
     list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter());
+
+    doc.push_str(AS_BUILT);
+    let rows = outcomes(
+        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
+        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
+    );
+    let as_built = rows.iter().map(|(route, row)| row.as_built(route)).zip(&documented);
+    let other = as_built.filter(|([_, http, _, message, data, _], [_, as_documented @ ..])| {
+        [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
+    });
+    let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
+    list(&mut doc, merged(&other).into_iter());
+
+    doc.push_str(TUTORIAL_API);
+    let rows = outcomes(tutorial_send, tutorial_check);
+    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
+    let of_tutorial = rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))).zip(&documented);
+    let other = of_tutorial.filter(|([_, http, message, _], [_, as_documented @ ..])| {
+        [http, message] != [&as_documented[0], &as_documented[1]]
+    });
+    let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
+    list(&mut doc, merged(&without_short_lockouts(&other)).into_iter());
     doc
 }
 
@@ -139,6 +161,21 @@ the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl`
 
 ";
 
+const AS_BUILT: &str = "
+### As built
+
+With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version: HTTP status, `code`, `message`,
+`data`. A new lockout rounds `ttl` up to minutes, later answers round it down.
+
+";
+
+const TUTORIAL_API: &str = "
+## Tutorial API
+
+Answers of `/send-code` and `/verify-code` are `{\"message\"}`. The others are those of the OTP API.
+
+";
+
 /// The meaning of a case, and the client's next step where the answer does not say it.
 type Case = &'static str;
 
@@ -175,12 +212,16 @@ impl Row {
     }
 
     /// The members of an answer, after asserting that it has no others.
-    fn only_members(&self) -> Members {
+    fn only_members(&self, is_envelope: bool) -> Members {
         let members = self.members();
         let Members { code, message, data } = &members;
         let message = serde_json::to_string(message).expect("a text");
         let data = if data.is_empty() { String::new() } else { format!(",\"data\":{data}") };
-        let body = format!("{{\"code\":{code},\"message\":{message}{data}}}");
+        let body = if is_envelope {
+            format!("{{\"code\":{code},\"message\":{message}{data}}}")
+        } else {
+            format!("{{\"message\":{message}}}")
+        };
         assert_eq!(self.body(), body, "the list shows all members");
         members
     }
@@ -214,13 +255,24 @@ impl Row {
     }
 
     fn of_otp_api(&self, route: &str) -> [String; 5] {
-        let Members { code, message, data } = self.only_members();
+        let Members { code, message, data } = self.only_members(true);
         assert_eq!(code, u64::from(self.status()), "the introduction says that they are equal");
         [route.into(), self.status_and_headers(), literal(&message), literal(&data), self.case.into()]
     }
 
+    fn as_built(&self, route: &str) -> [String; 6] {
+        let Members { code, message, data } = self.only_members(true);
+        let http = self.status_and_headers();
+        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.into()]
+    }
+
+    fn of_tutorial_api(&self, route: &str) -> [String; 4] {
+        let Members { message, .. } = self.only_members(false);
+        [route.into(), self.status_and_headers(), literal(&message), self.case.into()]
+    }
+
     fn of_all_routes(&self, code: String) -> [String; 4] {
-        let Members { code: envelope, message, data } = self.only_members();
+        let Members { code: envelope, message, data } = self.only_members(true);
         assert_eq!((envelope, data), (u64::from(self.status()), String::new()));
         [self.status_and_headers(), code, literal(&message), self.case.into()]
     }
