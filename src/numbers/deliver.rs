@@ -53,7 +53,8 @@ impl GatewayEffects {
 impl Effects for GatewayEffects {
     fn deliver(&self, dispatch: Dispatch) {
         if let Some(links) = self.links() {
-            tokio::spawn(links.deliver(dispatch));
+            // The future is large: it is moved once, into its box.
+            tokio::spawn(Box::pin(links.deliver(dispatch)));
         }
     }
 

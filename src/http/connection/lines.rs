@@ -4,6 +4,8 @@
 //! read different requests. [`Lines`] follows the framing of a connection (RFC 9112, 6.3 and 7.1) to tell the lines of
 //! heads from bodies.
 
+use std::io::BufRead as _;
+
 #[derive(Debug, Default)]
 pub struct Lines {
     state: State,
@@ -52,18 +54,21 @@ impl Lines {
                     taken
                 }
                 State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers => {
-                    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-                        self.line.extend_from_slice(rest);
+                    let (mut line, mut unread) = (std::mem::take(&mut self.line), rest);
+                    // Bytes in memory can always be read.
+                    let _ = unread.read_until(b'\n', &mut line);
+                    let Some(whole) = line.strip_suffix(b"\n") else {
+                        self.line = line;
                         return Ok(());
                     };
-                    let mut line = std::mem::take(&mut self.line);
-                    line.extend_from_slice(&rest[..end]);
-                    let Some(line) = line.strip_suffix(b"\r") else {
+                    let Some(whole) = whole.strip_suffix(b"\r") else {
                         self.state = State::Unreadable;
                         return Err(at);
                     };
-                    self.state = self.after(line);
-                    end + 1
+                    self.state = self.after(whole);
+                    line.clear();
+                    self.line = line;
+                    rest.len() - unread.len()
                 }
             };
         }
