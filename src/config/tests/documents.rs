@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::*;
 use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
-use crate::config::kind::UNIT;
+use crate::config::kind::{ACCEPTED, UNIT};
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -252,7 +252,7 @@ const SECTIONS: [Section; 12] = [
             "tls-key",
             "metrics-listen",
         ],
-        before: "`--listen HOST:PORT` beats the first four keys, in production too. See [TLS](../operate/tls.md).",
+        before: "`--listen HOST:PORT` beats the first four keys, in production too.",
         after: EXPOSED,
     },
     Section {
@@ -431,8 +431,7 @@ export ONCEWARD_DATA_DIR='data # 2'
 In `.env`, quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
 never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes.
 
-Parentheses have the default, and other choices behind a semicolon. [config.schema.json](config.schema.json) has the limits of numbers and
-times; `--check` says them.
+Parentheses have the default, and behind a semicolon the other choices or the range.
 "#;
 
 const CREDENTIALS: &str = "
@@ -542,8 +541,14 @@ fn value(default: &str, schema: &Value) -> String {
     }
 }
 
-/// The names of a choice. The schema has the limits of numbers and times.
+/// The names of a choice, or the limits of a number or a time.
 fn accepts(schema: &Value) -> String {
+    let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
+    let range =
+        ["a whole number from ", "a time from "].iter().find_map(|start| accepted.strip_prefix(start));
+    if let Some(range) = range {
+        return range.split([':', ',']).next().unwrap_or_default().replace(" to ", "–");
+    }
     let names = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
