@@ -202,21 +202,6 @@ async fn a_session_has_three_messages_five_checks_and_two_numbers() {
 }
 
 #[tokio::test]
-async fn only_a_message_that_was_sent_makes_the_next_one_wait() {
-    let site = Site::new().await;
-    let person = site.session(&[]).await.open(&site).await;
-    // The recipient has opted out.
-    let refused = person.post("send", &[("number", "+15005550004")]).await;
-    assert_eq!(refused.status(), 403, "{}", refused.text());
-    let again = person.post("send", &[("number", "+15005550004")]).await;
-    assert_eq!(again.status(), 403, "no wait: {}", again.text());
-    let last = person.post("send", &[("number", NUMBER)]).await;
-    assert_eq!(last.status(), 303, "{}", last.text());
-    let page = person.get("/verify").await.text();
-    assert!(!page.contains("class=\"resend\"") && !page.contains("data-wait=\""), "none is left: {page}");
-}
-
-#[tokio::test]
 async fn a_session_ends_when_its_return_address_is_removed() {
     let site = Site::new().await;
     let unopened = site.session(&[]).await;

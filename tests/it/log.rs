@@ -5,26 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, masked, soon, wrong};
-
-#[tokio::test]
-async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
-    let world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    let mut answers = Vec::new();
-    for _ in 0..6 {
-        answers.push(world.verify(&number, &wrong(&code)).await);
-    }
-    assert_eq!(answers[4].status(), 403);
-    let line = line_of(&world, &answers[4], "number locked out after too many wrong codes").await;
-    assert_eq!(line["level"], "INFO");
-    assert_eq!(line["number"], masked(&number));
-    let line = line_of(&world, &answers[5], "code not checked").await;
-    assert_eq!((&line["level"], &line["outcome"]), (&"DEBUG".into(), &"locked".into()));
-    let lockouts = world.server.output().events();
-    let lockouts = lockouts.iter().filter(|event| event["outcome"] == "locked-now");
-    assert_eq!(lockouts.count(), 1);
-}
+use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, soon};
 
 #[tokio::test]
 async fn refused_requests_and_failing_webhooks_are_logged_with_their_service() {

@@ -8,7 +8,6 @@ mod lost_parts;
 pub mod many;
 mod refusals;
 mod round_trip;
-mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

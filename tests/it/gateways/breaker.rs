@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::documented::{bad_request, sent};
+use crate::support::documented::sent;
 use crate::support::{Reply, Several, V2, soon, told, until};
 
 /// The gateway's name in `/readyz` and in the log.
@@ -110,62 +110,6 @@ async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
 }
 
 #[tokio::test]
-async fn numbers_that_do_not_exist_open_no_circuit() {
-    let world = with_breaker("100s").await;
-    for code in [21_211, 21_610, 21_211, 21_610, 21_211, 21_610] {
-        let number = world.number();
-        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
-        world.send(&number).await.expects(bad_request());
-    }
-    assert_eq!(circuit(&world, TWILIO).await, "closed");
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
-}
-
-#[tokio::test]
-async fn countries_that_are_not_permitted_open_no_circuit() {
-    let world = with_breaker("100s").await;
-    for _ in 0..6 {
-        let number = world.number();
-        world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }]);
-        send_and_see_both_asked(&world, &number).await;
-    }
-    assert_eq!(circuit(&world, TWILIO).await, "closed");
-}
-
-#[tokio::test]
-async fn failures_that_are_not_in_a_row_open_no_circuit() {
-    let world = with_breaker("100s").await;
-    for _ in 0..4 {
-        for _ in 0..2 {
-            let number = world.number();
-            world.twilio().plan(&number, [Reply::Busy]);
-            send_and_see_both_asked(&world, &number).await;
-        }
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
-    }
-}
-
-#[tokio::test]
-async fn a_server_whose_only_gateway_is_dead_says_so_and_stays_alive() {
-    let world =
-        Several::with("Twilio", [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))]).await;
-    world.twilio().otherwise(Reply::ServerError(503));
-    for _ in 0..3 {
-        assert_eq!(world.send(&world.number()).await.status(), 500);
-    }
-    let asked = world.twilio().received().len();
-    let answer = world.send(&world.number()).await;
-    assert!(answer.status() >= 500, "{}", answer.text());
-    assert_eq!(world.twilio().received().len(), asked, "it costs its callers nothing");
-    assert_eq!(circuit(&world, TWILIO).await, "open");
-    assert_eq!(world.get("/healthz").await.status(), 200);
-}
-
-#[tokio::test]
 async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
     let world = Several::with_account(
         "Twilio;Http",
@@ -224,32 +168,6 @@ async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() 
         }
         assert_eq!(circuit(&world, TWILIO).await, "closed", "{failure:?}");
     }
-}
-
-#[tokio::test]
-async fn failures_in_a_row_open_the_circuit_for_every_service() {
-    let world = Several::of("Twilio", |_, setup| {
-        V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
-    })
-    .await;
-    let v2 = V2::of(&world);
-    let (one, other) = (v2.service(&[]).await, v2.service(&[]).await);
-    world.twilio().otherwise(Reply::ServerError(503));
-    for _ in 0..3 {
-        assert_eq!(v2.begins(&one, &world.number()).await.status(), 502);
-    }
-    assert_eq!(circuit(&world, TWILIO).await, "open");
-    let asked = world.twilio().received().len();
-    let refused = v2.begins(&other, &world.number()).await;
-    assert_eq!(refused.status(), 502);
-    refused.expects_retry_after();
-    assert_eq!(world.twilio().received().len(), asked, "no service asks it");
-    assert_eq!(world.get("/readyz").await.status(), 503);
-}
-
-async fn send_and_see_both_asked(world: &Several, number: &str) {
-    world.send(number).await.expects(sent(number, 5));
-    assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 1]);
 }
 
 /// Sends to further numbers until the circuit lets a message through to Twilio.

@@ -57,26 +57,6 @@ async fn a_call_is_reported_at_an_address_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_report_without_the_accounts_signature_is_refused_and_changes_nothing() {
-    let world = with_public_url([]).await;
-    let number = number_with_message(&world).await;
-    let good = world.twilio().report(&number, "failed").with("ErrorCode", "30003");
-    for (what, bad) in [
-        ("no signature", good.clone().unsigned()),
-        ("another token", good.clone().signed_with("another token")),
-        ("another status", good.clone().forged("MessageStatus", "delivered")),
-        ("another message", good.clone().forged("MessageSid", "SM00000000000000000000000000000000")),
-    ] {
-        let answer = bad.send(&world).await;
-        assert_eq!(answer.status(), 403, "{what}: {}", answer.text());
-    }
-    let other = number_with_message(&world).await;
-    world.twilio().report(&other, "sent").send(&world).await;
-    until_receipt(&world, &other, "sent").await;
-    assert_eq!(world.tracked(&number).await[0].receipt(), "");
-}
-
-#[tokio::test]
 async fn a_flood_of_forged_reports_does_not_fill_the_log() {
     let world = with_public_url([]).await;
     let number = number_with_message(&world).await;

@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use crate::support::documented::{failed, sent, verified};
-use crate::support::{Doubles, Reply, Setup, Several, all_configured};
-
-/// The exit code for wrong settings.
-const WRONG_SETTINGS: Option<i32> = Some(64);
+use crate::support::{Reply, Several};
 
 #[tokio::test]
 async fn a_gateway_with_prefixes_takes_the_numbers_that_begin_with_one_of_them() {
@@ -75,56 +72,6 @@ async fn a_gateway_with_prefixes_takes_no_other_number_even_if_others_fail() {
     world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }; 8]);
     world.send(&number).await.expects(failed());
     assert!(world.mada().received_for(&number).is_empty());
-}
-
-#[tokio::test]
-async fn when_every_gateway_fails_the_client_is_told() {
-    let world = Several::routed("Twilio;Http;Mada").await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }; 8]);
-    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 99 }; 8]);
-    world.mada().plan(&number, [Reply::Refuse { status: 200, code: 1_035 }; 8]);
-    world.send(&number).await.expects(failed());
-    assert_eq!(world.doubles.sends_to(&number), [1, 0, 1, 1], "each was asked once");
-}
-
-#[tokio::test]
-async fn a_wrong_routing_stops_the_start_and_points_at_the_part() {
-    let doubles = Doubles::start().await;
-    for (routing, part) in [
-        ("Twilio;Mata:+35987;Sinch", "Mata"),
-        ("Twilio;Sinch;Twilio", "Twilio"),
-        ("Twilio;Mada:+35987,hello", "hello"),
-        ("Twilio;Mada:", "Mada"),
-        ("Twilio;;Sinch", ""),
-    ] {
-        let setup = all_configured(&doubles, Setup::new()).config("otp-sms-provider", routing);
-        let finished = setup.run().await;
-        assert_eq!(finished.status.code(), WRONG_SETTINGS, "{routing}: {}", finished.output);
-        for word in ["otp-sms-provider", part] {
-            assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
-        }
-        // The start reports the fault in one line of JSON or text; both quote the setting.
-        let quoted = finished.output.contains(routing);
-        assert!(quoted, "{routing:?} is missing in:\n{}", finished.output);
-    }
-}
-
-#[tokio::test]
-async fn a_gateway_that_is_routed_to_but_not_configured_stops_the_start() {
-    for (name, variable) in [
-        ("Twilio", "TWILIO_ACCOUNT_SID"),
-        ("TwilioVerify", "TWILIO_SERVICES_ID"),
-        ("Sinch", "SINCH_APP_ID"),
-        ("Mada", "MADA_USERNAME"),
-        ("Http", "http-gateway"),
-    ] {
-        let finished = Setup::new().config("otp-sms-provider", name).run().await;
-        assert_eq!(finished.status.code(), WRONG_SETTINGS, "{name}: {}", finished.output);
-        for word in ["otp-sms-provider", name, variable] {
-            assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
-        }
-    }
 }
 
 #[tokio::test]

@@ -27,42 +27,23 @@ fn in_three_languages() -> Value {
 }
 
 #[tokio::test]
-async fn the_language_is_that_of_the_numbers_country() {
+async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
     let world = with_texts([("otp-messages", in_three_languages()), ("brand", json!("Ada"))]).await;
-    for (prefix, digits, words) in [
-        ("+49151", 8, "ist dein Code für Ada"),
-        ("+336", 8, "est votre code pour Ada"),
-        ("+1415", 7, "is your code for Ada"),
+    for (prefix, digits, asked, words) in [
+        ("+49151", 8, None, "ist dein Code für Ada"),
+        ("+336", 8, None, "est votre code pour Ada"),
+        ("+1415", 7, None, "is your code for Ada"),
+        ("+1415", 7, Some("de-AT"), "ist dein Code für Ada"),
     ] {
         let number = world.numbers.beginning(prefix, digits);
-        world.send(&number).await.expects(sent(&number, 5));
+        let answer = match asked {
+            Some(language) => world.send_in(&number, language).await,
+            None => world.send(&number).await,
+        };
+        answer.expects(sent(&number, 5));
         let (text, code) = text_and_code(&world, &number);
         assert_eq!(text, format!("{code} {words}"));
-        world.verify(&number, &code).await.expects(verified(&number));
     }
-}
-
-#[tokio::test]
-async fn where_there_is_no_text_in_that_language_the_default_one_is_taken() {
-    let world = with_texts([
-        ("otp-messages", in_three_languages()),
-        ("brand", json!("Ada")),
-        ("default-locale", json!("fr")),
-    ])
-    .await;
-    let number = world.numbers.beginning("+35987", 7);
-    world.send(&number).await.expects(sent(&number, 5));
-    let (text, code) = text_and_code(&world, &number);
-    assert_eq!(text, format!("{code} est votre code pour Ada"));
-}
-
-#[tokio::test]
-async fn a_client_can_ask_for_a_language() {
-    let world = with_texts([("otp-messages", in_three_languages()), ("brand", json!("Ada"))]).await;
-    let number = world.number();
-    world.send_in(&number, "de-AT").await.expects(sent(&number, 5));
-    let (text, code) = text_and_code(&world, &number);
-    assert_eq!(text, format!("{code} ist dein Code für Ada"));
 }
 
 #[tokio::test]
@@ -79,55 +60,18 @@ async fn each_channel_has_its_text_and_any_serves_the_rest() {
 }
 
 #[tokio::test]
-async fn minutes_are_rounded_up() {
-    for (life, minutes) in [("90s", 2), ("30s", 1), ("10m", 10)] {
-        let world = with_texts([
-            ("otp-message", json!("Your code is {code}. It is good for {minutes} min")),
-            ("otp-timeout", json!(life)),
-        ])
-        .await;
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-        let (text, code) = text_and_code(&world, &number);
-        assert_eq!(text, format!("Your code is {code}. It is good for {minutes} min"));
-    }
-}
-
-#[tokio::test]
-async fn the_last_line_lets_the_browser_fill_in_the_code() {
+async fn the_last_line_is_for_the_browser_or_for_the_app_that_asks() {
     let world = with_texts([("webotp-domain", json!("example.com"))]).await;
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
     let (text, code) = text_and_code(&world, &number);
     assert_eq!(text.lines().last(), Some(format!("@example.com #{code}").as_str()), "{text}");
-    assert!(
-        text.lines().count() > 1 && text.lines().next().is_some_and(|line| line.contains(&code)),
-        "{text}"
-    );
-
-    // Only text messages have this line.
+    assert!(text.lines().count() > 1 && text.lines().next().unwrap().contains(&code), "{text}");
     world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
-    assert!(!text_and_code(&world, &number).0.contains("@example.com"));
-}
+    assert!(!text_and_code(&world, &number).0.contains("@example.com"), "only text messages have it");
 
-#[tokio::test]
-async fn an_android_app_finds_its_hash_at_the_end_in_place_of_the_browsers_line() {
-    let world = with_texts([("webotp-domain", json!("example.com"))]).await;
-    let number = world.number();
     world.send_for_app(&number, "FA+9qCX9VSu").await.expects(sent(&number, 5));
     let (text, code) = text_and_code(&world, &number);
-    assert!(text.ends_with("FA+9qCX9VSu"), "{text}");
-    assert!(text.contains(&code) && !text.contains("@example.com"), "{text}");
+    assert!(text.ends_with("FA+9qCX9VSu") && !text.contains("@example.com"), "{text}");
     world.verify(&number, &code).await.expects(verified(&number));
-}
-
-#[tokio::test]
-async fn a_text_without_a_place_for_the_code_stops_the_start_and_says_which() {
-    let setup = with_texts([]).await.setup;
-    let texts = json!({"sms": {"de": "Dein Code ist {code}", "fr": "Bonjour"}});
-    let finished = setup.config("otp-messages", texts).run().await;
-    assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
-    for word in ["otp-messages", "fr", "{code}"] {
-        assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
-    }
 }

@@ -111,19 +111,6 @@ async fn rows_are_chosen_by_number_by_status_and_by_how_many() {
 }
 
 #[tokio::test]
-async fn a_wrong_argument_is_told() {
-    let world = Several::routed("Twilio").await;
-    for (arguments, word) in
-        [(["--status", "lost"], "lost"), (["--number", "hello"], "hello"), (["--limit", "x"], "x")]
-    {
-        let arguments = ["tracker"].iter().chain(&arguments).copied();
-        let finished = world.setup.command(arguments).await;
-        assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
-        assert!(finished.output.contains(word), "{}", finished.output);
-    }
-}
-
-#[tokio::test]
 async fn for_people_it_is_a_table() {
     let world = Several::routed("Twilio").await;
     let number = world.number();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::documented::{bad_request, failed, sent, verified};
+use crate::support::documented::{bad_request, sent, verified};
 use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Several, Twiml, V2, one_by_one};
 
 /// Twilio's codes for a number that text messages do not reach.
@@ -73,32 +73,6 @@ async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
         world.send(&number).await.expects(bad_request());
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{settings}");
     }
-}
-
-#[tokio::test]
-async fn when_the_call_fails_too_the_client_is_told() {
-    let world = with_voice([]).await;
-    let number = world.number();
-    let landline = Reply::Refuse { status: 400, code: 21_614 };
-    world.twilio().plan(&number, [landline, Reply::Refuse { status: 400, code: 21_215 }]);
-    world.send(&number).await.expects(failed());
-
-    let number = world.number();
-    world.twilio().plan(&number, [landline, Reply::Refuse { status: 400, code: 21_211 }]);
-    world.send(&number).await.expects(bad_request());
-    assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 0]);
-}
-
-#[tokio::test]
-async fn what_is_special_in_xml_is_read_out_as_it_is_written() {
-    let world = with_voice([
-        ("brand", json!("Ada & Sons <\"O'Hara\">")),
-        ("otp-messages", json!({"call": "This is {brand}. Your code is {code}"})),
-    ])
-    .await;
-    let number = called(&world).await;
-    let (_, twiml) = &world.twilio().calls_for(&number)[0];
-    assert!(twiml.speech().contains("This is Ada & Sons <\"O'Hara\">. Your code is "), "{}", twiml.speech());
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! `WhatsApp` messages through Twilio.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::documented::{bad_request, sent, verified};
-use crate::support::{Reply, Several, WHATSAPP_SENDER, longest_digits};
+use crate::support::{Reply, Several, WHATSAPP_SENDER};
 
 async fn with_whatsapp<const N: usize>(settings: [(&str, Value); N]) -> Several {
     Several::of("Twilio", |_, setup| {
@@ -24,20 +24,6 @@ async fn a_whatsapp_message_goes_from_one_whatsapp_address_to_another() {
     assert_eq!(messages[0].field("From"), format!("whatsapp:{WHATSAPP_SENDER}"));
     let code = world.twilio().code_for(&number);
     assert!(messages[0].field("Body").contains(&code));
-    world.verify(&number, &code).await.expects(verified(&number));
-}
-
-#[tokio::test]
-async fn an_approved_template_gets_the_code_as_its_first_variable() {
-    let template = "HX0123456789abcdef0123456789abcdef";
-    let world = with_whatsapp([("whatsapp-content-sid", json!(template))]).await;
-    let number = world.number();
-    world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
-    let message = &world.twilio().messages_for(&number)[0];
-    assert_eq!(message.field("ContentSid"), template);
-    let variables: Value = serde_json::from_str(message.field("ContentVariables")).expect("JSON");
-    let code = variables["1"].as_str().expect("the first variable").to_owned();
-    assert_eq!(longest_digits(&code), Some(code.clone()));
     world.verify(&number, &code).await.expects(verified(&number));
 }
 

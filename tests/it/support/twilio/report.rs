@@ -73,14 +73,6 @@ impl Report {
         self.signed_with(AUTH_TOKEN)
     }
 
-    /// Changes a field and keeps the old signature.
-    pub fn forged(mut self, name: &str, value: &str) -> Self {
-        for (_, old) in self.form.iter_mut().filter(|(field, _)| field == name) {
-            value.clone_into(old);
-        }
-        self
-    }
-
     pub fn signed_with(mut self, token: &str) -> Self {
         self.signature = Some(signature(token, &self.url, &self.form));
         self
