@@ -26,7 +26,7 @@ const DE: usize = 2;
 const NL: usize = 10;
 
 #[test]
-fn without_an_attack_no_user_of_an_old_installation_is_refused() {
+fn an_old_installation_refuses_no_user_without_an_attack() {
     let lines = [
         Line("no attack, 9,000 users a day", 0.0, RefusedUsers),
         Line("codes are read a minute later", 0.0, RefusedUsers),
@@ -64,7 +64,7 @@ fn without_an_attack_no_user_of_an_old_installation_is_refused() {
 }
 
 #[test]
-fn on_the_first_day_of_an_installation_no_user_is_refused() {
+fn a_new_installation_refuses_no_user_on_its_first_day() {
     let lines = [
         Line("first day with 20,000 users", 0.0, RefusedUsers),
         Line("first day, codes are read a minute later", 0.0, RefusedUsers),
@@ -82,7 +82,7 @@ fn on_the_first_day_of_an_installation_no_user_is_refused() {
 }
 
 #[test]
-fn an_announced_advert_passes_and_most_of_another_too() {
+fn an_advert_passes_if_it_is_announced_and_else_for_the_most_part() {
     let lines = [
         Line("advert with 20 users a second, announced", 0.05, RefusedPerCent),
         Line("advert, not announced", 17.0, RefusedPerCent),
@@ -103,7 +103,7 @@ fn an_announced_advert_passes_and_most_of_another_too() {
 }
 
 #[test]
-fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
+fn a_number_of_the_attacker_gets_at_most_20_messages_a_day() {
     let lines = [
         Line("one own number for 30 days: messages a day", 20.0, Messages),
         Line("one own number: the first 24 hours, with both sides of midnight", 36.0, Messages),
@@ -133,7 +133,7 @@ fn one_own_number_gets_at_most_20_messages_a_day_for_ever() {
 }
 
 #[test]
-fn a_prefix_gets_few_messages_that_lead_to_no_verification() {
+fn a_prefix_whose_codes_are_not_submitted_gets_few_messages() {
     let lines = [
         Line("3,000 requests to one prefix in three hours", 11.0, Messages),
         Line("3,000 requests to one prefix in three hours, without addresses", 11.0, Messages),
@@ -161,7 +161,7 @@ fn a_prefix_gets_few_messages_that_lead_to_no_verification() {
 }
 
 #[test]
-fn the_owner_of_a_range_gets_messages_for_numbers_that_are_verified() {
+fn the_owner_of_a_range_gets_messages_as_it_verifies_numbers() {
     let lines = [
         Line("owner of a range who reads the codes: first day", 693.0, Messages),
         Line("owner of a range: growth from day to day", 2.5, Times),
@@ -177,7 +177,7 @@ fn the_owner_of_a_range_gets_messages_for_numbers_that_are_verified() {
 }
 
 #[test]
-fn own_numbers_in_200_countries_pay_for_few_messages() {
+fn verified_numbers_in_200_countries_earn_an_attacker_few_messages() {
     let lines = [
         Line("200 countries, one own number in each, verified before", 900.0, Messages),
         Line("200 countries, five own numbers in each, verified before", 1_080.0, Messages),
@@ -197,7 +197,7 @@ fn own_numbers_in_200_countries_pay_for_few_messages() {
 }
 
 #[test]
-fn countries_with_users_are_drained_slowly_and_recover_in_an_hour() {
+fn an_attack_drains_countries_slowly_and_they_recover_in_an_hour() {
     let lines = [
         Line("20 countries with users, drained every 15 minutes for a day", 13_065.0, Messages),
         Line("20 countries with users: new users refused meanwhile", 20.0, RefusedPerCent),
@@ -314,7 +314,7 @@ fn a_bot_behind_a_shared_address_refuses_users_of_it_only_if_it_is_fast() {
 }
 
 #[test]
-fn users_of_small_services_and_countries_are_refused_by_cheap_bots() {
+fn a_cheap_bot_gets_users_of_small_services_and_countries_refused() {
     let lines = [
         Line(
             "old service with 200 users a day, a bot in three networks, one request in 10 min: new users refused",
@@ -343,7 +343,7 @@ fn users_of_small_services_and_countries_are_refused_by_cheap_bots() {
 }
 
 #[test]
-fn a_slow_attack_gets_what_refills() {
+fn a_slow_attack_gets_only_what_refills() {
     hold(
         [
             Line("one request a minute for 14 days, a country without users: messages a day", 25.0, Messages),
@@ -357,7 +357,7 @@ fn a_slow_attack_gets_what_refills() {
 }
 
 #[test]
-fn on_the_hosted_page_who_solves_a_proof_passes() {
+fn a_person_who_solves_a_proof_passes_on_the_hosted_page() {
     let lines = [
         Line("US, all from fresh networks, on the hosted page: new US users refused", 0.0, RefusedPerCent),
         Line("the same, the bot does proofs too: new US users refused", 92.0, RefusedPerCent),
@@ -408,7 +408,7 @@ fn an_attack_on_one_service_changes_nothing_for_another() {
 }
 
 #[test]
-fn invented_allowances_push_out_none_of_another_service() {
+fn invented_addresses_push_out_no_allowance_of_another_service() {
     for seed in lines::SEEDS {
         let mut world = World::bounded(seed, Honest::of(1_000), 20_000);
         world.pass(2 * DAY);
