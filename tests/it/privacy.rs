@@ -5,16 +5,14 @@
 use serde_json::json;
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{AUTH_TOKEN, Numbers, Private, Reply, Setup, World, until, wrong};
+use crate::support::{AUTH_TOKEN, Numbers, Private, Setup, World, until, wrong};
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {
-    let setup = Setup::new().config("send-budget", "1s");
-    let mut world = World::of(at_trace_level(setup)).await;
+    let mut world = World::of(at_trace_level(Setup::new())).await;
     let mut private = Private::default();
 
     everything_a_client_does(&world, &mut private).await;
-    everything_a_gateway_does(&world, &mut private).await;
     world.server.let_writes_fail();
     let number = private.number(world.number());
     world.send(&number).await;
@@ -120,27 +118,6 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
         for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
             world.post(path, body.clone()).await;
         }
-    }
-}
-
-async fn everything_a_gateway_does(world: &World, private: &mut Private) {
-    let troubles = [
-        Reply::Refuse { status: 400, code: 21211 },
-        Reply::Refuse { status: 400, code: 21610 },
-        Reply::Refuse { status: 401, code: 20003 },
-        Reply::Refuse { status: 400, code: 99_999 },
-        Reply::Busy,
-        Reply::ServerError(500),
-        Reply::NotJson,
-        Reply::CutShort,
-        Reply::Reset,
-        Reply::Hang,
-    ];
-    for trouble in troubles {
-        let number = private.number(world.number());
-        world.twilio.plan(&number, [trouble; 64]);
-        world.send(&number).await;
-        world.send_code(&number).await;
     }
 }
 

@@ -48,7 +48,7 @@ async fn checks_count(kind: GatewayKind, started: &'static str, approved: &'stat
     for (act, counts) in TROUBLES {
         let number = numbers.next();
         raw.act(Act::SayAndStay(started));
-        kind.send(&server.client, &number).await.expects(sent(&number, 5));
+        server.client.send(&number).await.expects(sent(&number, 5));
         raw.act(act);
         let asked = raw.requests();
         server.client.verify(&number, "123456").await.expects(failed());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::every_gateway::classes;
+use super::answers::classes;
 use super::kinds::GatewayKind;
 use crate::support::documented::{failed, incorrect, sent, verified};
 use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};

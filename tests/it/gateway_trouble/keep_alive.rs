@@ -24,7 +24,7 @@ async fn a_connection_that_was_closed_while_it_was_idle_fails_no_send() {
         let numbers = Numbers::default();
         for round in 1..=20 {
             let number = numbers.next();
-            kind.send(&server.client, &number).await.expects(sent(&number, 5));
+            server.client.send(&number).await.expects(sent(&number, 5));
             until("the end of the connection", || async { raw.open() }, |open| *open == 0).await;
             assert_eq!(raw.requests(), round, "{kind:?}");
         }
@@ -41,15 +41,15 @@ async fn a_request_is_not_repeated_when_its_kept_connection_ends_unanswered() {
             raw.act(Act::SayAndStay(kind.accepts()));
             let numbers = Numbers::default();
             let first = numbers.next();
-            kind.send(&server.client, &first).await.expects(sent(&first, 5));
+            server.client.send(&first).await.expects(sent(&first, 5));
             raw.act(end);
             let number = numbers.next();
-            kind.send(&server.client, &number).await.expects(failed());
+            server.client.send(&number).await.expects(failed());
             assert_eq!((raw.connections(), raw.requests()), (1, 2), "{kind:?}, {end:?}");
             // The server does not use the connection again.
             raw.act(Act::SayAndStay(kind.accepts()));
             let third = numbers.next();
-            kind.send(&server.client, &third).await.expects(sent(&third, 5));
+            server.client.send(&third).await.expects(sent(&third, 5));
             assert_eq!((raw.connections(), raw.requests()), (2, 3), "{kind:?}, {end:?}");
         }
     }
@@ -72,7 +72,7 @@ async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
             let moment = Duration::from_micros(random.random_range(0..2_000));
             raw.act(Act::SayThenClose(kind.accepts(), moment));
             let number = numbers.next();
-            told.push((number.clone(), kind.send(&server.client, &number).await.status()));
+            told.push((number.clone(), server.client.send(&number).await.status()));
         }
         let mut arrived: HashMap<String, usize> = HashMap::new();
         for (number, _) in &told {

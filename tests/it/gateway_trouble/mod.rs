@@ -1,7 +1,7 @@
 //! A gateway that refuses, hangs, resets or answers nonsense.
 
+mod answers;
 mod certified;
-mod every_gateway;
 mod held_checks;
 mod hung_resolver;
 mod keep_alive;

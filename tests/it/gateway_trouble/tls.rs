@@ -2,19 +2,13 @@
 
 use std::path::Path;
 
+use super::answers::classes;
 use super::certified::{Certified, Greeting};
-use super::every_gateway::classes;
 use super::kinds::GatewayKind;
 use crate::support::documented::{failed, incorrect, sent};
 use crate::support::{Numbers, Server, Setup, until};
 
-const WITH_TLS: [GatewayKind; 5] = [
-    GatewayKind::TwilioMessages,
-    GatewayKind::TwilioVoice,
-    GatewayKind::TwilioVerify,
-    GatewayKind::Sinch,
-    GatewayKind::Http,
-];
+const KIND: GatewayKind = GatewayKind::TwilioMessages;
 
 /// The fault, and its log line.
 const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
@@ -33,84 +27,60 @@ const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_trusted_is_told_nothing() {
-    // The next test has the other kinds.
-    for kind in WITH_TLS.into_iter().filter(|kind| !kind.is_easily_pleased()) {
-        let provider = Certified::answering(kind.accepts()).await;
-        let server = trusting(kind, &provider, "20s").start().await;
-        let numbers = Numbers::default();
-        for (greeting, why) in UNTRUSTWORTHY {
-            is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() {
-    for kind in WITH_TLS.into_iter().filter(|kind| kind.is_easily_pleased()) {
-        let provider = Certified::answering(kind.accepts()).await;
-        let server = trusting(kind, &provider, "20s").start().await;
-        let numbers = Numbers::default();
-        provider.greet(Greeting::Good);
-        for _ in 0..2 {
-            let number = numbers.next();
-            kind.send(&server.client, &number).await.expects(sent(&number, 5));
-        }
-        // Trust in an earlier certificate does not extend to a later server at the same address.
-        for (greeting, why) in UNTRUSTWORTHY {
-            is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
-        }
-        provider.greet(Greeting::Good);
+    let provider = Certified::answering(KIND.accepts()).await;
+    let server = trusting(&provider, "20s").start().await;
+    let numbers = Numbers::default();
+    provider.greet(Greeting::Good);
+    for _ in 0..2 {
         let number = numbers.next();
-        kind.send(&server.client, &number).await.expects(sent(&number, 5));
-        // Without the setting the system's own authorities count, which do not include this one. Without any
-        // authorities, the program says so and does not start.
-        let alone = trusting(kind, &provider, "20s").without_env("SSL_CERT_FILE");
-        if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
-            let server = alone.start().await;
-            is_told_nothing(kind, &provider, &server, &numbers.next(), Greeting::Good, "UnknownIssuer").await;
-        } else {
-            let finished = alone.run().await;
-            assert!(finished.output.contains("no trusted root certificates"), "{}", finished.output);
-        }
+        server.client.send(&number).await.expects(sent(&number, 5));
+    }
+    // Trust in an earlier certificate does not extend to a later server at the same address.
+    for (greeting, why) in UNTRUSTWORTHY {
+        is_told_nothing(&provider, &server, &numbers.next(), greeting, why).await;
+    }
+    provider.greet(Greeting::Good);
+    let number = numbers.next();
+    server.client.send(&number).await.expects(sent(&number, 5));
+    // Without the setting the system's own authorities count, which do not include this one. Without any
+    // authorities, the program says so and does not start.
+    let alone = trusting(&provider, "20s").without_env("SSL_CERT_FILE");
+    if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
+        let server = alone.start().await;
+        is_told_nothing(&provider, &server, &numbers.next(), Greeting::Good, "UnknownIssuer").await;
+    } else {
+        let finished = alone.run().await;
+        assert!(finished.output.contains("no trusted root certificates"), "{}", finished.output);
     }
 }
 
 #[tokio::test]
 async fn a_hung_handshake_ends_with_the_budget_or_the_connection_time() {
-    let kind = GatewayKind::Http;
-    let provider = Certified::answering(kind.accepts()).await;
+    let provider = Certified::answering(KIND.accepts()).await;
     let numbers = Numbers::default();
-    let server = trusting(kind, &provider, "20s").start().await;
-    is_told_nothing(kind, &provider, &server, &numbers.next(), Greeting::Silent, "no connection within 3 s")
-        .await;
-    let server = trusting(kind, &provider, "500ms").start().await;
-    kind.send(&server.client, &numbers.next()).await.expects(failed());
+    let server = trusting(&provider, "20s").start().await;
+    is_told_nothing(&provider, &server, &numbers.next(), Greeting::Silent, "no connection within 3 s").await;
+    let server = trusting(&provider, "500ms").start().await;
+    server.client.send(&numbers.next()).await.expects(failed());
     let said = until("the log", || async { classes(&server) }, |said| !said.is_empty()).await;
     assert_eq!(said, ["no answer in time"]);
     assert_eq!(provider.requests(), 0);
 }
 
-fn trusting(kind: GatewayKind, provider: &Certified, budget: &str) -> Setup {
+fn trusting(provider: &Certified, budget: &str) -> Setup {
     let setup = Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
     let authority = setup.home().join("authority.pem");
     provider.write_authority(&authority);
-    kind.at(&format!("https://localhost:{}", provider.address.port()), setup)
+    KIND.at(&format!("https://localhost:{}", provider.address.port()), setup)
         .env("SSL_CERT_FILE", authority.to_str().expect("a path in UTF-8"))
 }
 
-async fn is_told_nothing(
-    kind: GatewayKind,
-    provider: &Certified,
-    server: &Server,
-    number: &str,
-    greeting: Greeting,
-    why: &str,
-) {
+async fn is_told_nothing(provider: &Certified, server: &Server, number: &str, greeting: Greeting, why: &str) {
     provider.greet(greeting);
-    let what = format!("{kind:?}, {greeting:?}");
+    let what = format!("{greeting:?}");
     let (told, reached, said) = (provider.requests(), provider.connections(), details(server).len());
-    kind.send(&server.client, number).await.expects(failed());
+    server.client.send(number).await.expects(failed());
     assert_eq!(provider.requests(), told, "{what}");
     // No code is in flight: none can be right.
     server.client.verify(number, "123456").await.expects(incorrect(number, 5));

@@ -153,13 +153,13 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
 
 #[tokio::test]
 async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() {
+    let world = Several::of("Twilio", |_, setup| {
+        V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
     for failure in [Reply::ServerError(503), Reply::Busy] {
-        let world = Several::of("Twilio", |_, setup| {
-            V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
-        })
-        .await;
-        let v2 = V2::of(&world);
-        let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
         for _ in 0..9 {
             let number = world.number();
             world.twilio().plan(&number, [failure; 1]);

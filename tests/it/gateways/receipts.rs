@@ -164,13 +164,6 @@ async fn without_a_public_address_no_callback_path_exists_and_twilio_gets_none()
 }
 
 #[tokio::test]
-async fn other_methods_are_refused() {
-    let world = with_public_url([]).await;
-    let answer = world.get("/callbacks/twilio/message").await;
-    assert_eq!((answer.status(), answer.header("allow")), (405, "POST"));
-}
-
-#[tokio::test]
 async fn twilio_learns_which_message_verified_a_number_when_that_is_wanted() {
     for wanted in [true, false] {
         let world = Several::with("Twilio", [("conversion-feedback", json!(wanted))]).await;

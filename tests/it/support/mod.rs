@@ -42,7 +42,7 @@ pub use recipe::{RecipeDouble, callback_in};
 pub use reply::Reply;
 pub use response::{Expectation, HttpResponse, documented};
 pub use server::{Finished, Server, Setup, Shifted};
-pub use several::{Doubles, Several, all_configured};
+pub use several::{Doubles, Several};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
 pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
 pub use tls::Authority;
