@@ -2,11 +2,10 @@
 
 use futures_util::future::select;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, HttpResponse, Reply, World, soon, until};
+use crate::support::{Client, HttpResponse, Reply, World};
 
 #[tokio::test]
 async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
@@ -59,37 +58,6 @@ async fn too_many_messages_waiting_for_the_gateway_are_503_and_checks_go_on() {
     world.twilio.release();
     first.await.expect("an answer").expects(sent(&slow, 5));
     assert_eq!(waiting.await.expect("an answer").status(), 200);
-}
-
-#[tokio::test]
-async fn too_many_connections_are_503_until_one_ends() {
-    let world = World::with([("max-connections", json!(2))]).await;
-    let held = [world.connection().await, world.connection().await];
-    let mut refused = world.connection().await;
-    let mut answer = String::new();
-    soon("a refusal", refused.read_to_string(&mut answer)).await.expect("an orderly end");
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.contains("\r\nx-onceward-retry-after: 1\r\n"), "{answer}");
-    assert!(!answer.contains("\r\nretry-after: "), "the path may be below /v2: {answer}");
-
-    drop(held);
-    until(
-        "a place",
-        || world.try_post("/api/send-otp", "{}"),
-        |answer| answer.as_ref().is_ok_and(|answer| answer.status() == 400),
-    )
-    .await
-    .expect("an answer");
-}
-
-#[tokio::test]
-async fn a_connection_with_nothing_to_do_is_ended() {
-    let world = World::with([("idle-timeout", json!("300ms"))]).await;
-    let mut idle = world.connection().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("written");
-    let mut answer = String::new();
-    soon("the end", idle.read_to_string(&mut answer)).await.expect("an orderly end");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 /// Starts a send that the gateway does not answer until it is released.

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -79,19 +79,6 @@ async fn http2_without_a_word_of_it_in_the_handshake_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn plain_http_to_the_tls_port_is_400_in_words() {
-    let (_, server) = served().await;
-    let mut stream = server.client.connection().await;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
-    let answer = rest(&mut stream).await;
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-    let said =
-        json!({"code": 400, "message": "This port speaks HTTPS only. Begin the address with https://."});
-    assert_eq!(serde_json::from_str::<Value>(body).expect("JSON"), said);
-}
-
-#[tokio::test]
 async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
     let (authority, server) = served().await;
     let mut stream = server.client.connection().await;
@@ -101,17 +88,6 @@ async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
     // RFC 5246, section 7.2: an alert, fatal, protocol_version.
     assert_eq!((alert.first(), alert.get(5..)), (Some(&0x15), Some(&[2, 70][..])), "{alert:?}");
     assert!(ask(&mut encrypted(&server, authority.client(&[])).await).await.starts_with("HTTP/1.1 200 "));
-}
-
-#[tokio::test]
-async fn a_handshake_that_does_not_go_on_is_cut_off() {
-    let setup = Authority::new().issue().configure(Setup::new());
-    let server = setup.config("header-timeout", "100ms").start().await;
-    for beginning in [&b""[..], &HELLO_OF_TLS_1_1[..1], &HELLO_OF_TLS_1_1[..20]] {
-        let mut stream = server.client.connection().await;
-        stream.write_all(beginning).await.expect("written");
-        assert_eq!(rest(&mut stream).await, "", "{beginning:?}");
-    }
 }
 
 #[tokio::test]
@@ -170,18 +146,6 @@ async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
     soon("the end of HTTP/2", http2).await.expect("no panic").expect("an orderly end");
     drop((asked, silent));
     assert_eq!(server.ended().await.status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn an_unread_body_does_not_cut_off_the_answer_to_it() {
-    let (authority, server) = served().await;
-    let mut stream = encrypted(&server, authority.client(&[])).await;
-    let large = 1024 * 1024;
-    let head = format!("POST /api/send-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {large}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.expect("written");
-    stream.write_all(&vec![b' '; large]).await.expect("taken to its end");
-    let answer = rest(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 /// A server with a certificate, and its authority.
