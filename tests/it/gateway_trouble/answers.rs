@@ -85,7 +85,6 @@ const TROUBLES: &[(Act, &str)] = &[
 const MEMORY_GROWS_BY_AT_MOST: u64 = 48 * 1024 * 1024;
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are worth seeing")]
 async fn whatever_a_provider_does_the_client_gets_its_answer() {
     let kind = GatewayKind::TwilioMessages;
     let raw = Raw::start().await;
