@@ -64,6 +64,41 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
     }
 }
 
+/// With the default bound, the server refuses some clients for now; no client gets a free guess.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_clients_get_no_extra_guess_with_the_default_bounds() {
+    let world = World::new().await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &wrong(&code)).await;
+        for trials in [4, 3, 2, 1] {
+            let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
+            assert_eq!(told, 1, "{trials} trials left is said once");
+        }
+        let mut later = 0;
+        for answer in answers.iter().filter(|answer| answer.status() == 429) {
+            answer.expects_retry_after();
+            later += 1;
+        }
+        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
+        assert_eq!(refused + later, CLIENTS - 4);
+        world.verify(&number, &code).await.expects(locked(&number, 30));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_usual_bounds_a_crowd_with_the_right_code_gets_one_success() {
+    let world = World::new().await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &code).await;
+        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
+        let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
+        let later = answers.iter().filter(|a| a.status() == 429).count();
+        assert_eq!((approved, too_late + later), (1, CLIENTS - 1));
+    }
+}
+
 /// A right code among wrong ones succeeds at most once, and never after the lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn right_and_wrong_codes_give_at_most_one_success_and_no_sixth_guess() {

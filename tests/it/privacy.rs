@@ -5,14 +5,16 @@
 use serde_json::json;
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{AUTH_TOKEN, Numbers, Private, Setup, World, until, wrong};
+use crate::support::{AUTH_TOKEN, Numbers, Private, Reply, Setup, World, until, wrong};
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {
-    let mut world = World::of(at_trace_level(Setup::new())).await;
+    let setup = Setup::new().config("send-budget", "1s");
+    let mut world = World::of(at_trace_level(setup)).await;
     let mut private = Private::default();
 
     everything_a_client_does(&world, &mut private).await;
+    everything_a_gateway_does(&world, &mut private).await;
     world.server.let_writes_fail();
     let number = private.number(world.number());
     world.send(&number).await;
@@ -29,7 +31,7 @@ async fn the_scenario_through_twilio_leaks_nothing_private() {
     output += &world.server.output().text();
 
     private.codes.extend(world.twilio.codes());
-    assert!(private.codes.len() > 8, "the scenario sends codes");
+    assert!(private.codes.len() > 20, "the scenario sends codes");
     private.server_key(&world.setup.data_dir());
     private.is_not_in_output(&output);
     private.is_not_in_files_of(&world.setup.data_dir());
@@ -118,6 +120,27 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
         for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
             world.post(path, body.clone()).await;
         }
+    }
+}
+
+async fn everything_a_gateway_does(world: &World, private: &mut Private) {
+    let troubles = [
+        Reply::Refuse { status: 400, code: 21211 },
+        Reply::Refuse { status: 400, code: 21610 },
+        Reply::Refuse { status: 401, code: 20003 },
+        Reply::Refuse { status: 400, code: 99_999 },
+        Reply::Busy,
+        Reply::ServerError(500),
+        Reply::NotJson,
+        Reply::CutShort,
+        Reply::Reset,
+        Reply::Hang,
+    ];
+    for trouble in troubles {
+        let number = private.number(world.number());
+        world.twilio.plan(&number, [trouble; 64]);
+        world.send(&number).await;
+        world.send_code(&number).await;
     }
 }
 

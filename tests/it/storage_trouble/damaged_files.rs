@@ -48,6 +48,51 @@ fn a_damaged_file_of_a_closed_directory_is_reported_or_nothing_is_missing() {
     left.is_judged();
 }
 
+/// A start reads a snapshot completely, and a checksum covers each of its bytes.
+#[test]
+fn a_start_refuses_a_snapshot_with_any_changed_byte_and_names_its_file() {
+    let home = tempfile::tempdir().expect("a directory");
+    let directory = home.path().join("data");
+    let mut store = Driven::open(&directory, None).expect("a store");
+    for subject in 0..8 {
+        assert_eq!(store.said(&format!("put {subject} text-{subject}")), "durable");
+    }
+    assert_eq!(store.said("remove 3"), "durable");
+    assert_eq!(store.said("close"), "closed");
+    drop(store);
+    let parts: Vec<PathBuf> = files_in(&directory).into_iter().filter(|file| is_in_snapshot(file)).collect();
+    assert!(parts.len() >= 3, "{parts:?}");
+    let mut rng = StdRng::seed_from_u64(1);
+    for part in parts {
+        let bytes = usize::try_from(std::fs::metadata(directory.join(&part)).expect("a file").len()).unwrap();
+        // Every byte of the small files, and some of the others.
+        let mut places: Vec<usize> = (0..bytes).collect();
+        if bytes > EVERY_BYTE {
+            places = (0..60).map(|_| rng.random_range(0..bytes)).collect();
+        }
+        let flips = places.iter().map(|at| Damage::Flip(*at, u8::try_from(at % 8).expect("a bit")));
+        let name = part.file_name().expect("a name").to_str().expect("text");
+        for damage in flips.chain(places.iter().map(|at| Damage::Cut(*at))) {
+            match start_on(home.path(), &directory, Some((&part, &damage))) {
+                Err(message) => {
+                    assert!(message.contains(name), "{damage:?} {}: {message}", part.display());
+                    says_what_to_do(&message, &format!("{damage:?}"));
+                }
+                Ok(found) => {
+                    panic!(
+                        "{damage:?} {}: the damage went unnoticed, {} records",
+                        part.display(),
+                        found.len()
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// Files up to this length are damaged at every byte.
+const EVERY_BYTE: usize = 600;
+
 /// A directory that a store left behind, and the acknowledged content.
 struct Left {
     home: TempDir,
