@@ -170,6 +170,28 @@ async fn five_codes_of_one_verification_are_looked_at_in_all() {
     assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (200, "approved".to_owned()));
 }
 
+#[tokio::test]
+async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
+    let days = Days::with(Setup::new()).await;
+    let v2 = V2::of(&days.world);
+    let service = v2.service(&[("CodeLife", "60")]).await;
+    let number = days.world.number();
+    let begun = sid(&v2.begins(&service, &number).await);
+    let path = format!("{service}/Verifications/{begun}");
+    let canceled = v2.post(&path, &[("Status", "canceled")]).await;
+    assert_eq!(told(&canceled), (200, "canceled".to_owned()));
+    let fetched = v2.get(&path).await;
+    assert_eq!(told(&fetched), (200, "canceled".to_owned()));
+    assert_eq!(fetched.json()["send_code_attempts"], canceled.json()["send_code_attempts"]);
+    // For everything else it is over.
+    let code = days.world.twilio.code_for(&number);
+    assert_eq!(v2.checks(&service, &begun, &code).await.status(), 404);
+    assert_eq!(v2.post(&path, &[("Status", "approved")]).await.status(), 404);
+    assert_eq!(v2.get(&format!("{service}/Verifications/{number}")).await.status(), 404);
+    let (_days, v2) = days.at(61).await;
+    assert_eq!(v2.get(&path).await.status(), 404);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
     let world = World::of(V2::account(Setup::new().config("webhook-private-addresses", true))).await;
@@ -224,6 +246,25 @@ async fn only_keys_of_the_administration_end_a_lockout() {
         assert_eq!(V2::with_key(&world, id, secret).delete(&path).await.status(), status, "{scope}");
     }
     assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
+}
+
+#[tokio::test]
+async fn a_test_number_has_the_limits_of_real_ones() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let test = [("Pattern", "+1415555012x"), ("Code", "4711")];
+    assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
+    let number = "+14155550123";
+    guesses(&v2, &service, number, 5).await;
+    assert_eq!(told(&v2.checks_number(&service, number, "4711").await), (429, "60202".to_owned()));
+    assert_eq!(told(&v2.begins(&service, number).await), (429, "60202".to_owned()));
+    let other = "+14155550124";
+    for _ in 0..5 {
+        assert_eq!(v2.begins(&service, other).await.status(), 201);
+    }
+    assert_eq!(told(&v2.begins(&service, other).await), (429, "60203".to_owned()));
+    assert_eq!(told(&v2.checks_number(&service, other, "4711").await), (200, "approved".to_owned()));
 }
 
 #[tokio::test]

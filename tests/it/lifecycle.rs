@@ -81,6 +81,61 @@ async fn a_data_directory_in_use_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_wrong_server_key_stops_the_start() {
+    let world = World::new().await;
+    world.number_with_code().await;
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+
+    // The valid key of another installation.
+    let other = World::new().await;
+    let key_of_other = std::fs::read(other.setup.data_dir().join("server.key")).expect("a key");
+    std::fs::write(world.setup.data_dir().join("server.key"), key_of_other).expect("another key");
+    let finished = world.setup.run().await;
+    assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
+    assert!(finished.output.contains("key"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_lost_server_key_is_not_silently_replaced() {
+    let world = World::new().await;
+    world.number_with_code().await;
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+
+    let key = world.setup.data_dir().join("server.key");
+    std::fs::remove_file(&key).expect("the key goes");
+    let finished = world.setup.run().await;
+    assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
+    assert!(finished.output.contains("server.key"), "{}", finished.output);
+    assert!(!key.exists());
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_server_key() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new().await;
+    let key = world.setup.data_dir().join("server.key");
+    let mode = std::fs::metadata(key).expect("a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_first_lines_name_what_to_open_and_a_command_to_try() {
+    let server = Setup::new().start().await;
+    let url = format!("http://{}", server.client.address());
+    until(
+        "the lines of the start",
+        || async { server.output().text() },
+        |text| {
+            text.contains(&format!("{url}/inbox")) && text.contains("curl ") && text.contains("/api/send-otp")
+        },
+    )
+    .await;
+    assert!(server.output().text().to_lowercase().contains("simulator"));
+}
+
+#[tokio::test]
 async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
     // Only the port differs from plain `onceward`, because tests share a machine.
     let server = Setup::bare().env("PORT", "0").launch();

@@ -23,11 +23,44 @@ async fn after_a_kill_everything_is_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_lockout_survives_many_restarts_of_both_kinds() {
+    let mut world = World::with([("otp-max-attempts", json!(1))]).await;
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+    for _ in 0..3 {
+        world = world.restart_after_kill().await;
+        world.send(&number).await.expects(locked(&number, 30));
+        (world, _) = world.restart().await;
+        world.verify(&number, &code).await.expects(locked(&number, 30));
+    }
+}
+
+#[tokio::test]
 async fn with_as_many_shards_as_may_be_the_server_starts_and_finds_everything() {
     let world = World::with([("shards", json!(1024))]).await;
     let before = Before::prepare(&world).await;
     let (world, _) = world.restart().await;
     before.still_holds(&world).await;
+}
+
+#[tokio::test]
+async fn a_count_goes_on_across_kills() {
+    let mut world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    for trials in [4, 3, 2, 1] {
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
+        world = world.restart_after_kill().await;
+    }
+    world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+}
+
+#[tokio::test]
+async fn the_server_key_is_made_once() {
+    let world = World::new().await;
+    let key = world.setup.data_dir().join("server.key");
+    let made = std::fs::read(&key).expect("a key");
+    let (_world, _) = world.restart().await;
+    assert_eq!(std::fs::read(&key).expect("a key"), made);
 }
 
 struct Before {

@@ -39,6 +39,37 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
 }
 
 #[tokio::test]
+async fn every_damaged_frame_is_listed_with_its_place() {
+    let world = World::new().await;
+    for _ in 0..6 {
+        world.number_with_code().await;
+    }
+    world.server.kill();
+    world.server.ended().await;
+    let journal = world.setup.data_dir().join("journal");
+    let (path, mut bytes) = files(&journal)
+        .into_iter()
+        .find(|(_, bytes)| bytes.len() > 32 && bytes.starts_with(b"owjournl"))
+        .expect("a segment");
+    let starts: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"owF2")).collect();
+    assert!(starts.len() >= 6, "{} frames", starts.len());
+    for start in [starts[1], starts[3]] {
+        bytes[start + 40] ^= 1;
+    }
+    fs::write(&path, bytes).expect("damaged");
+    let checked = check(&world.setup).await;
+    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+    let report = parsed(&checked.output);
+    let places: Vec<_> = damage(&report).iter().map(|one| one["at"].clone()).collect();
+    assert_eq!(places, [json!(starts[1]), json!(starts[3])], "{report}");
+    // A server refuses to start on it too.
+    let started = world.setup.run().await;
+    assert_eq!(started.status.code(), Some(70), "{}", started.output);
+    let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
+    assert!(text.output.matches("fail  data: ").count() == 2, "{}", text.output);
+}
+
+#[tokio::test]
 async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     let world = World::new().await;
     for _ in 0..3 {

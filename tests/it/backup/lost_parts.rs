@@ -48,15 +48,17 @@ async fn however_a_snapshot_is_damaged_no_panic_is_printed() {
     let setup = closed(3).await.env("RUST_BACKTRACE", "1");
     let snapshot = setup.data_dir().join("snapshot");
     for (path, whole) in files(&snapshot) {
-        for (at, length) in [(0, 40), (whole.len() / 2, 64)] {
+        for (at, length) in [(0, 40), (0, 4096), (40, 200), (whole.len() / 2, 64), (100, usize::MAX)] {
             let mut damaged = whole.clone();
             for byte in damaged.iter_mut().skip(at).take(length) {
                 *byte = !*byte;
             }
             fs::write(&path, damaged).expect("damaged");
-            let finished = setup.command(["check-data", "--data-dir", "data"]).await;
-            assert!(!finished.output.contains("panicked"), "{}", finished.output);
-            assert!(!finished.output.contains("stack backtrace"), "{}", finished.output);
+            for command in [&["check-data"][..], &["export", "--out", "no.jsonl"], &["tracker"]] {
+                let finished = setup.command(command.iter().copied().chain(["--data-dir", "data"])).await;
+                assert!(!finished.output.contains("panicked"), "{}", finished.output);
+                assert!(!finished.output.contains("stack backtrace"), "{}", finished.output);
+            }
         }
         fs::write(&path, whole).expect("restored");
     }
@@ -100,9 +102,18 @@ async fn what_a_crash_left_of_a_checkpoint_is_no_damage_and_a_start_removes_it()
 }
 
 #[tokio::test]
-async fn a_snapshot_under_the_name_of_another_is_damage() {
+async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() {
     let setup = closed(3).await;
     let snapshot = super::only_snapshot(&setup);
+    let parts = files(&snapshot);
+    assert!(parts.len() >= 2, "a manifest and a database");
+    for (path, bytes) in &parts {
+        fs::remove_file(path).expect("lost");
+        let part = path.strip_prefix(setup.data_dir()).expect("below").to_str().expect("text");
+        is_damage(&setup, part, "it cannot be used: it is missing").await;
+        fs::write(path, bytes).expect("put back");
+    }
+    // A snapshot under another snapshot's name.
     let renamed = snapshot.with_file_name("0000000099");
     fs::rename(&snapshot, &renamed).expect("renamed");
     let report = check(&setup, 65).await;
@@ -110,6 +121,23 @@ async fn a_snapshot_under_the_name_of_another_is_damage() {
     assert_eq!(damage(&report)[0]["file"], json!(renamed.join("MANIFEST")), "{report}");
     fs::rename(&renamed, &snapshot).expect("put back");
     check(&setup, 0).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal() {
+    let setup = closed(3).await;
+    let (back, older) = (super::only_snapshot(&setup), setup.home().join("older"));
+    copy_directory(&back, &older);
+    let server = setup.start().await;
+    // The gateway no longer runs, but the failed send changes the state too.
+    server.client.send("+14155550100").await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.status.code(), Some(0));
+    fs::remove_dir_all(super::only_snapshot(&setup)).expect("removed");
+    fs::rename(&older, &back).expect("the older one in its place");
+    let report = check(&setup, 65).await;
+    assert!(whats(&report)[0].contains("or the snapshot beside it is older than it should be"), "{report}");
+    assert_eq!(setup.run().await.status.code(), Some(70));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod lost_parts;
 pub mod many;
 mod refusals;
 mod round_trip;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

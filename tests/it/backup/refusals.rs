@@ -13,20 +13,33 @@ async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
     }
     let lines = export(&world.setup, "whole.jsonl").await;
     let at = lines.iter().position(|line| line.contains("\"failures\":{\"in_a_row\":0")).expect("a number");
-    let text = [&lines[..at], &["nonsense".to_owned()], &lines[at + 1..]].concat().join("\n") + "\n";
-    let setup = world.setup.clone().file("damaged.jsonl", text);
-    let refused = import(&setup, "damaged.jsonl", "restored").await;
-    assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
-    assert!(refused.output.contains(&format!("line {}: ", at + 1)), "{}", refused.output);
-    // A server does not use it as a data directory, nor as an empty one.
-    let started = setup.command(["--listen", "127.0.0.1:0", "--data-dir", "restored"]).await;
-    assert_eq!(started.status.code(), Some(70), "{}", started.output);
-    assert!(started.output.contains("run `onceward import` again"), "{}", started.output);
-    let checked = setup.command(["check-data", "--data-dir", "restored"]).await;
-    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
-    let exported = setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await;
-    assert_eq!(exported.status.code(), Some(70), "{}", exported.output);
-    assert!(!setup.home().join("no.jsonl").exists());
+    let damaged = lines[at].replacen("\"failures\":{\"in_a_row\":0", "\"failures\":{\"in_a_row\":1", 1);
+    let with = |line: &str| [&lines[..at], &[line.to_owned()], &lines[at + 1..]].concat().join("\n") + "\n";
+    let twice = [&lines[..=at], &lines[at..]].concat().join("\n") + "\n";
+    let missing = [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n";
+    let cut = lines[..lines.len() - 1].join("\n") + "\n";
+    for (text, says) in [
+        (with(&damaged), "the sum of all lines is not the one that was written".to_owned()),
+        (with("nonsense"), format!("line {}: it is not as it was written", at + 1)),
+        (twice, "records, and ".to_owned()),
+        (missing, "records, and ".to_owned()),
+        (cut, "without its last line".to_owned()),
+    ] {
+        let setup = world.setup.clone().file("damaged.jsonl", text);
+        let refused = import(&setup, "damaged.jsonl", "restored").await;
+        assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
+        assert!(refused.output.contains(&says), "{}", refused.output);
+        assert!(refused.output.contains("nothing was imported"), "{}", refused.output);
+        // A server does not use it as a data directory, nor as an empty one.
+        let started = setup.command(["--listen", "127.0.0.1:0", "--data-dir", "restored"]).await;
+        assert_eq!(started.status.code(), Some(70), "{}", started.output);
+        assert!(started.output.contains("run `onceward import` again"), "{}", started.output);
+        let checked = setup.command(["check-data", "--data-dir", "restored"]).await;
+        assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+        let exported = setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await;
+        assert_eq!(exported.status.code(), Some(70), "{}", exported.output);
+        assert!(!setup.home().join("no.jsonl").exists());
+    }
     // A later import of the complete export succeeds.
     let imported = import(&world.setup, "whole.jsonl", "restored").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);

@@ -136,6 +136,23 @@ async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
 }
 
 #[tokio::test]
+async fn what_has_ended_since_is_left_out() {
+    let world = World::with([("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("5s"))]).await;
+    world.number_with_code().await;
+    let exported = export(&world.setup, "backup.jsonl").await;
+    let mut lines = records(&exported).iter().map(|line| parsed(line));
+    let number = lines.find(|line| line["kind"] == "numbers").expect("a number");
+    let end = number["record"]["open"]["keep_until"].as_str().expect("a time");
+    let end = humantime::parse_rfc3339(end).expect("a time");
+    let ended = || async { end.elapsed().is_ok() };
+    crate::support::until("the end of the record", ended, |ended| *ended).await;
+    let finished = import(&world.setup, "backup.jsonl", "restored").await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert!(finished.output.contains("imported 0 numbers"), "{}", finished.output);
+    assert!(finished.output.contains("left out 1 that have ended"), "{}", finished.output);
+}
+
+#[tokio::test]
 async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
     let world = World::of(Setup::new().config("otp-lock-timeout", "10h")).await;
     let (number, code) = world.number_with_code().await;

@@ -1,11 +1,12 @@
 //! Wall clocks that are wrong, or that change: over restarts and kills, and while the program runs.
 
 mod commands;
+mod starting;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::documented::{incorrect, locked, verified};
+use crate::support::documented::{locked, verified};
 use crate::support::{Numbers, Server, Setup, Shifted, Twilio, World, soon, wrong};
 
 const HOUR: i64 = 60 * 60;
@@ -21,23 +22,6 @@ async fn while_it_runs_a_clock_that_is_set_changes_nothing() {
     }
     wrong.world.verify(&number, &code).await.expects(verified(&number));
     assert_eq!(warnings(&wrong.world.server), [] as [Value; 0]);
-}
-
-#[tokio::test]
-async fn everything_goes_on_where_it_was_after_a_kill_and_a_clock_set_back() {
-    let mut clocked = Wrong::new().await;
-    let (number, code) = clocked.world.number_with_code().await;
-    let (other, its_code) = clocked.world.number_with_code().await;
-    clocked.world.verify(&other, &wrong(&its_code)).await.expects(incorrect(&other, 1));
-    for hours in [5, 500, 400_000] {
-        clocked.clock.by(-hours * HOUR);
-        clocked.world = clocked.world.restart_after_kill().await;
-        let said = warnings(&clocked.world.server);
-        assert!(said.len() == 1 && said[0]["message"].as_str().unwrap().contains("clock behind"), "{said:?}");
-        clocked.is_locked_for(30).await;
-    }
-    clocked.world.verify(&number, &code).await.expects(verified(&number));
-    clocked.world.verify(&other, &wrong(&its_code)).await.expects(locked(&other, 30));
 }
 
 #[tokio::test]

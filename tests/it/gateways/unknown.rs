@@ -1,8 +1,10 @@
 //! A gateway that does not say whether it took the message: contract section 3.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::support::documented::{incorrect, sent, verified};
+use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
 use crate::support::{PUBLIC_URL, Reply, Row, Several, V2, sid, soon, told};
 
 /// Everything after which it is unknown whether the message was sent.
@@ -39,6 +41,85 @@ async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
 }
 
 #[tokio::test]
+async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
+    let world = Several::with(
+        "Twilio;Http;Mada",
+        [
+            ("gateway-silent", json!("stop")),
+            ("send-budget", json!("1s")),
+            ("sms", json!({"retry": true})),
+            ("voice", json!(true)),
+            ("breaker-failures", json!(100)),
+        ],
+    )
+    .await;
+    let mut unknown = Vec::new();
+    for trouble in TROUBLES {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.send(&number).await.expects(failed());
+        unknown.push((number, trouble));
+    }
+    // Another number is retried in the background twice, and so later than any of them would be.
+    let other = world.number();
+    for _ in 0..2 {
+        world.twilio().plan(&other, [Reply::Busy]);
+        world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }]);
+        world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }]);
+    }
+    world.send(&other).await.expects(sent(&other, 5));
+    world.twilio().arrived_for(&other, 3).await;
+    for (number, trouble) in unknown {
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{trouble:?}");
+        // It may have arrived: its code is good.
+        twilio_sent_the_right_code(&world, &number).await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
+    let world = routed("Twilio;Http", "4s").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Hang]);
+    world.plain().plan(&number, [Reply::Hang]);
+    let (client, to, begun) = (world.server.client.clone(), number.clone(), now());
+    let sending = tokio::spawn(async move { client.send(&to).await });
+    world.plain().arrived_for(&number, 1).await;
+    let moved_on = begun.elapsed();
+    assert!(moved_on >= Duration::from_millis(1_950), "{moved_on:?}");
+    sending.await.expect("an answer").expects(failed());
+    assert!(begun.elapsed() >= Duration::from_millis(3_950), "{:?}", begun.elapsed());
+    twilio_sent_the_right_code(&world, &number).await;
+}
+
+#[tokio::test]
+async fn a_number_that_the_next_gateway_refuses_is_400_and_keeps_its_code() {
+    let world = routed("Twilio;Http", "2s").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::CutShort]);
+    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 11 }]);
+    world.send(&number).await.expects(bad_request());
+    twilio_sent_the_right_code(&world, &number).await;
+}
+
+#[tokio::test]
+async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
+    let settings =
+        [("sms", json!({"retry": true})), ("breaker-failures", json!(100)), ("send-budget", json!("1s"))];
+    let world = Several::with("Twilio;Http", settings).await;
+    for trouble in TROUBLES {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.plain().plan(&number, [Reply::CutShort]);
+        world.send(&number).await.expects(sent(&number, 5));
+        let is_sent = |rows: &[Row]| rows.iter().any(|row| row.send_status() == "sent");
+        world.until_tracked(&number, "it is sent", is_sent).await;
+        assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 1], "{trouble:?}");
+        both_sent_the_right_code(&world, &number).await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
     for gateways in ["TwilioVerify;Http", "Sinch;Http"] {
         let world = routed(gateways, "2s").await;
@@ -68,6 +149,17 @@ async fn a_gateway_with_codes_of_its_own_takes_over_from_a_silent_one() {
         world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
         world.verify(&number, &code).await.expects(verified(&number));
     }
+}
+
+#[tokio::test]
+async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
+    let world = routed("Sinch;Http", "2s").await;
+    let number = world.number();
+    world.sinch().plan(&number, [Reply::NotJson]);
+    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 99 }]);
+    world.send(&number).await.expects(failed());
+    let code = world.sinch().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
 }
 
 #[tokio::test]
@@ -246,4 +338,15 @@ async fn both_sent_the_right_code(world: &Several, number: &str) {
     let code = world.plain().code_for(number);
     assert_eq!(world.twilio().code_for(number), code);
     world.verify(number, &code).await.expects(verified(number));
+}
+
+/// The last code that Twilio was given is right, although it did not say that it took the message.
+async fn twilio_sent_the_right_code(world: &Several, number: &str) {
+    let code = world.twilio().code_for(number);
+    world.verify(number, &code).await.expects(verified(number));
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long the server waits for a gateway")]
+fn now() -> Instant {
+    Instant::now()
 }
