@@ -327,7 +327,7 @@ fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, L
         let path = format!("otp-messages.{name}");
         let channel = Channel::parse(name);
         if channel.is_none() && !name.eq_ignore_ascii_case(ANY) {
-            c.wrong(&path, None, "a channel is \"sms\", \"call\", \"whatsapp\" or \"any\"");
+            c.wrong(&path, None, format!("a channel is one of {}, {ANY}", Channel::names(", ")));
             continue;
         }
         let texts: Vec<(String, Option<&String>, &Value)> = match value {

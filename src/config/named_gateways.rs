@@ -11,7 +11,7 @@ use super::kind::{As, NOT_SHOWN, text_of};
 use super::schema::{member, nearest, properties, schema_of, suggestion};
 use super::values::{Channels, is_exposed};
 use crate::domain::{Channel, GatewayName, ProviderName};
-use crate::gateway::{HttpGatewaySettings, Recipe, RecipeSetting};
+use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
 
 /// The beginning of the variables of settings: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
 pub const PREFIX: &str = "ONCEWARD_GATEWAYS_";
@@ -110,7 +110,16 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
     }
     let mut settings = recipe.filled_in(GatewayName::of(name)?, &variables, values);
     match channels {
-        Some(Ok(channels)) => settings.channels = channels,
+        Some(Ok(channels)) => {
+            // A number that this gateway does not reach may be reached by the next one of the channel that it stands in for.
+            if channels.iter().any(|channel| !recipe.channels().contains(channel)) {
+                let classes = settings.errors.classes.values_mut();
+                classes
+                    .filter(|class| **class == CodeClass::NotReachable)
+                    .for_each(|class| *class = CodeClass::Refused);
+            }
+            settings.channels = channels;
+        }
         Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
         None => {}
     }

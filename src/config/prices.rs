@@ -24,8 +24,12 @@ const ESTIMATES: &str = "AE 0.11 AR 0.08 AT 0.1 AU 0.05 BE 0.1 BR 0.05 CA 0.01 C
      SE 0.06 SG 0.05 TR 0.04 US 0.01";
 
 /// The same for every other country, in millionths.
-const ESTIMATES_OF_OTHERS: [(Channel, u64); 3] =
-    [(Channel::Sms, 100_000), (Channel::Call, 50_000), (Channel::WhatsApp, 25_000)];
+const ESTIMATES_OF_OTHERS: [(Channel, u64); Channel::ALL.len()] = [
+    (Channel::Sms, 100_000),
+    (Channel::Call, 50_000),
+    (Channel::WhatsApp, 25_000),
+    (Channel::Telegram, 10_000),
+];
 
 impl Default for Prices {
     fn default() -> Self {
@@ -60,7 +64,7 @@ impl<'de> Deserialize<'de> for Prices {
             }
             for (channel, price) in channels {
                 let channel = Channel::parse(&channel);
-                let channel = channel.ok_or_else(|| wrong("named \"sms\", \"call\" or \"whatsapp\""))?;
+                let channel = channel.ok_or_else(|| wrong(&format!("named {}", Channel::names(", "))))?;
                 let price = text_of(&price).as_deref().and_then(micros);
                 let price = price.ok_or_else(|| wrong("a number below 1000000 with at most six decimals"))?;
                 prices.insert((country, channel), price);
@@ -93,10 +97,9 @@ impl JsonSchema for Prices {
             { "type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000 },
             { "type": "string", "pattern": "^\\s*[0-9]{1,6}(\\.[0-9]{1,6})?\\s*$" },
         ]});
+        let prices: BTreeMap<_, _> = Channel::ALL.map(|channel| (channel.as_str(), &price)).into();
         json_schema!({ "type": "object", "additionalProperties": false, "patternProperties": {
-            "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": {
-                "sms": price, "call": price, "whatsapp": price,
-            }},
+            "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": prices },
         }})
     }
 }
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn the_estimates_have_a_price_for_every_country_and_channel() {
         let prices = Prices::default();
-        assert_eq!(prices.0.len(), 36, "33 countries are known and named once");
+        assert_eq!(prices.0.len(), 37, "33 countries are known and named once");
         assert!(Channel::ALL.into_iter().all(|channel| prices.of(None, channel) > 0));
     }
 }

@@ -155,7 +155,7 @@ settings! {
         pub otp_message: String as "As::<MessageText>" = DEFAULT_MESSAGE.to_owned(),
         /// Text of the message of /send-code.
         pub tutorial_message: String as "As::<MessageText>" = "Hello from {brand}! Your verification code is: {code}".into(),
-        /// Texts by channel (sms, call, whatsapp, or any) and language, in place of `otp-message`.
+        /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
         pub otp_messages: Option<Map<String, Value>> as "As::<Option<MessageTexts>>",
         /// Language where neither the request nor the number's country leads to one of the texts.
         pub default_locale: Option<Locale> as "As::<Option<LocaleTag>>",

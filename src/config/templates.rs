@@ -41,7 +41,7 @@ settings! {
         pub sid: Sid = Self::no_sid(),
         /// The name shown to people, by default the template's.
         pub friendly_name: String as "As::<Text>",
-        /// Channels that it is for: sms, call, whatsapp.
+        /// Channels that it is for: sms, call, whatsapp, telegram.
         pub channels: Vec<Channel> as "As::<Channels>" = vec![Channel::Sms],
         /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
         #[serde(deserialize_with = "translations")]

@@ -40,7 +40,7 @@ pub(super) const fn after_error(class: ErrorClass, silent: OnAmbiguous) -> After
 /// so nothing stands in for it.
 pub(super) const fn stand_in(channel: Channel, voice: bool) -> Option<Channel> {
     match channel {
-        Channel::WhatsApp => Some(Channel::Sms),
+        Channel::WhatsApp | Channel::Telegram => Some(Channel::Sms),
         Channel::Sms if voice => Some(Channel::Call),
         Channel::Sms | Channel::Call => None,
     }
@@ -155,6 +155,7 @@ mod tests {
         for (channel, voice, expected) in [
             (Channel::WhatsApp, false, Some(Channel::Sms)),
             (Channel::WhatsApp, true, Some(Channel::Sms)),
+            (Channel::Telegram, false, Some(Channel::Sms)),
             (Channel::Sms, true, Some(Channel::Call)),
             (Channel::Sms, false, None),
             (Channel::Call, true, None),

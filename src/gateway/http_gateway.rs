@@ -69,7 +69,7 @@ pub struct HttpGatewaySettings {
     /// The conditions of an accepted message, which must all hold.
     #[schemars(extend("x-accepted" = "an object such as {\"statuses\": [200]}"))]
     pub success: HttpSuccess,
-    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
+    /// Channels that the gateway serves. Without it sms.
     #[serde(with = "As::<Channels>")]
     pub channels: Vec<Channel>,
     /// The two credentials that `{basic}` is made of. Without it `username` and `password`.

@@ -47,7 +47,7 @@ pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
 pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
-pub use http_gateway::{HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
+pub use http_gateway::{CodeClass, HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
 pub use mada::{Mada, MadaSettings};
 pub use outcome::{
     Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
@@ -107,7 +107,7 @@ impl ProviderSettings {
             }
             Self::TwilioMessages(_) | Self::Mada(_) => &[Channel::Sms],
             Self::TwilioVoice(_) => &[Channel::Call],
-            Self::TwilioVerify(_) => &Channel::ALL,
+            Self::TwilioVerify(_) => twilio::VERIFY_CHANNELS,
             Self::Sinch(_) => &[Channel::Sms, Channel::Call],
             Self::Http(described) => &described.channels,
         }

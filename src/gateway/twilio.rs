@@ -30,7 +30,7 @@ use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
 pub use self::messages::TwilioMessages;
-pub use self::verify::TwilioVerify;
+pub use self::verify::{CHANNELS as VERIFY_CHANNELS, TwilioVerify};
 pub use self::voice::TwilioVoice;
 
 const CREDENTIALS: &str = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";

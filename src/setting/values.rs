@@ -82,8 +82,15 @@ const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
 /// The same with so few digits that they cannot be taken for a code.
 const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
 
+fn channels_in_quotes() -> String {
+    format!("\"{}\"", Channel::names("\", \""))
+}
+
 /// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
-const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
+fn workflow_pattern() -> String {
+    let step = format!("({})(:[1-9][0-9]?s)?", Channel::names("|"));
+    format!("^({step}(,{step}){{0,9}})?$")
+}
 
 const VERIFICATION: &str = "verification";
 
@@ -333,9 +340,9 @@ kinds! {
             let text = MessageText::schema();
             let of_channel =
                 json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
-            json_schema!({ "type": "object", "additionalProperties": false, "properties": {
-                "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
-            }})
+            let names = Channel::ALL.map(Channel::as_str).into_iter().chain(["any"]);
+            let texts: Map<_, _> = names.map(|name| (name.to_owned(), json!(of_channel))).collect();
+            json_schema!({ "type": "object", "additionalProperties": false, "properties": texts })
         };
         any |value| object_of(value);
 
@@ -345,14 +352,14 @@ kinds! {
     /// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
     WorkflowText -> String, Workflow::accepted(), {
         let mut schema = Workflow::schema();
-        schema.insert(IN_REQUESTS.to_owned(), json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" }));
+        schema.insert(IN_REQUESTS.to_owned(), json!({ "type": "string", "pattern": workflow_pattern(), "example": "sms" }));
         schema
     };
         any |value| Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps));
 
     /// One channel or a list of them.
-    Channels -> Vec<Channel>, "one or more of \"sms\", \"call\" and \"whatsapp\"", {
-        let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
+    Channels -> Vec<Channel>, format!("one or more of {}", channels_in_quotes()), {
+        let channel = json_schema!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str) });
         json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
     };
         any |value| {
@@ -378,20 +385,24 @@ kinds! {
         };
         |step| step_text(step);
 
-    ChannelName -> Channel, "\"sms\", \"call\" or \"whatsapp\"";
+    ChannelName -> Channel, format!("one of {}", channels_in_quotes());
         text |text| Channel::parse(text);
         |channel| channel.as_str();
 
     /// Channels that are tried one after another; none when it is empty.
     Workflow -> Vec<WorkflowStep>,
         format!(
-            "a list of at most {} channels (\"sms\", \"call\", \"whatsapp\"), each perhaps with the time to wait for a \
-             receipt from 1s to 1h, such as [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
-            Workflow::LONGEST
+            "a list of at most {} channels ({}), each perhaps with the time to wait for a receipt from 1s to 1h, such as \
+             [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
+            Workflow::LONGEST,
+            channels_in_quotes()
         ),
         {
-            let step =
-                "\\s*([Ss][Mm][Ss]|[Cc][Aa][Ll][Ll]|[Ww][Hh][Aa][Tt][Ss][Aa][Pp][Pp])\\s*(:[0-9A-Za-z\\s]+)?";
+            let either_case = |name: &str| -> String {
+                name.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
+            };
+            let names = Channel::ALL.map(|channel| either_case(channel.as_str())).join("|");
+            let step = format!("\\s*({names})\\s*(:[0-9A-Za-z\\s]+)?");
             json_schema!({ "anyOf": [
                 { "type": "array", "maxItems": Workflow::LONGEST, "items": { "type": "string", "pattern": format!("^{step}$") } },
                 { "type": "string", "pattern": format!("^({step}(,{step})*|\\s*)$") },

@@ -246,7 +246,7 @@ impl<'a> TemplateReader<'a> {
         let settings = self.settings;
         self.check_names();
         if settings.channels.is_empty() {
-            self.wrong("channels", "must name a channel: sms, call or whatsapp");
+            self.wrong("channels", format!("must name a channel: {}", Channel::names(", ")));
         }
         let headers = self.headers();
         // Requests have the headers in common.
@@ -269,7 +269,12 @@ impl<'a> TemplateReader<'a> {
             let request = self.request("check.", ("PUT", &check.url), (Some(json), None), &headers);
             match Channel::parse(name) {
                 Some(channel) => checks.extend(request.map(|request| (channel, request))),
-                None => self.wrong("check.json", "must have bodies for sms, call or whatsapp"),
+                None => {
+                    self.wrong(
+                        "check.json",
+                        format!("must have bodies for channels: {}", Channel::names(", ")),
+                    );
+                }
             }
         }
         let account = settings.account.as_ref().and_then(|account| self.account(&account.url, &headers));

@@ -25,6 +25,9 @@ use crate::gateway::{
 
 const NAME: GatewayName = GatewayName::TwilioVerify;
 
+/// Those of our channels that Verify has.
+pub const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Call, Channel::WhatsApp];
+
 pub type TwilioVerify = HttpProvider<VerifyApi>;
 
 pub struct VerifyApi {
@@ -59,7 +62,7 @@ impl Provider for VerifyApi {
     }
 
     fn channels(&self) -> &[Channel] {
-        &Channel::ALL
+        CHANNELS
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {

@@ -345,6 +345,7 @@ impl<'a> PageContext<'a> {
                     Channel::Sms => "SMS",
                     Channel::Call => texts.call(),
                     Channel::WhatsApp => "WhatsApp",
+                    Channel::Telegram => "Telegram",
                 },
             )
         };

@@ -58,7 +58,7 @@ view! {
         #[schemars(example = serde_json::json!(["sms", "voice"]))]
         channels: Vec<&'static str> = template.channels.iter().map(|channel| match channel {
             Channel::Call => "voice",
-            Channel::Sms | Channel::WhatsApp => channel.as_str(),
+            other => other.as_str(),
         }).collect(),
         /// By language.
         translations: BTreeMap<String, TranslationView> = template.translations.iter().map(|translation| {

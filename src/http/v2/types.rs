@@ -91,7 +91,7 @@ texts! {
     AppHash => Self: "11 characters of A-Z, a-z, 0-9, + and /", Self::parse, matching("[A-Za-z0-9+/]{11}");
     Region => Self: "two letters of ISO 3166-1", Self::parse, matching("[A-Za-z]{2}");
     IpAddr => Self: "an IP address", |text| Self::from_str(text).ok(), at_most(45);
-    Channel => Self: "sms, call or whatsapp", Self::parse, one_of(Self::ALL.map(Self::as_str));
+    Channel => Self: Self::names(", "), Self::parse, one_of(Self::ALL.map(Self::as_str));
     Code => Self: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Self::parse_alphanumeric,
         matching(digits("[A-Za-z0-9]"));
     SendDigits => Self: format_args!("at most {} of 0-9, w, W, * and #", Self::MOST), Self::parse, matching(
@@ -113,8 +113,11 @@ texts! {
     IdOrNumber => VerificationTarget: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
         format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
     );
-    ChannelList => Vec<Channel>: "sms, call and whatsapp, each at most once, between commas", channels,
-        matching("(sms|call|whatsapp)(,(sms|call|whatsapp)){0,2}");
+    ChannelList => Vec<Channel>: format_args!("{}, each at most once, between commas", Channel::names(", ")), channels,
+        matching({
+            let name = Channel::names("|");
+            format!("({name})(,({name})){{0,{}}}", Channel::ALL.len() - 1)
+        });
     NumberPrefix => String: format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +"), prefix, matching(
         format!(r"\+?[0-9]{{1,{LONGEST_PREFIX}}}")
     );
@@ -382,7 +385,10 @@ impl Parameter for BeginChannel {
         }
         let other = Self::OTHER.iter().find(|other| **other == text);
         let not_here = other.map(|other| format!("{other} is not served here; ")).unwrap_or_default();
-        Err(Error::parameter(name, format!("{not_here}it must be sms, call, whatsapp or auto")))
+        Err(Error::parameter(
+            name,
+            format!("{not_here}it must be one of {}, {}", Channel::names(", "), Self::AUTO),
+        ))
     }
 
     fn schema() -> Value {

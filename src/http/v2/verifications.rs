@@ -166,7 +166,7 @@ const fn in_attempts(channel: Channel) -> &'static str {
     match channel {
         Channel::Sms => "SMS",
         Channel::Call => "CALL",
-        Channel::WhatsApp => "whatsapp",
+        other => other.as_str(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::admin::Visitor;
 use crate::support::documented::{sent, verified};
 use crate::support::{
     Client, Numbers, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, RecipeDouble, Reply, Row, Server, Setup, V2, basic,
-    callback_in, tracked, until,
+    callback_in, told, tracked, until,
 };
 
 /// The gateways in the order of the routing, each with its settings and what it reports of a message.
@@ -150,6 +150,67 @@ async fn a_message_that_arrived_is_followed_by_nothing() {
         assert_eq!(world.report(place, &number, false, false).await, 204, "{name}");
         assert_eq!(world.messages(&number), place + 1, "{name}");
     }
+}
+
+/// A gateway for Telegram, or one that stands in for text messages, before one for text messages.
+async fn with_telegram(stands_in: bool) -> ([RecipeDouble; 2], Server) {
+    let doubles = [RecipeDouble::start().await, RecipeDouble::start().await];
+    let mut telegram = json!({"recipe": "telegram", "url": doubles[0].base_url()});
+    if stands_in {
+        telegram["channels"] = json!(["sms"]);
+    }
+    let bird = json!({"recipe": "bird", "key": "k", "from": "Acme", "url": doubles[1].base_url()});
+    let setup = V2::account(Setup::new())
+        .config("gateways", json!({"chat": telegram, "text": bird}))
+        .config("otp-sms-provider", "chat;text")
+        .env("ONCEWARD_GATEWAYS_CHAT_TOKEN", "AAE");
+    (doubles, setup.start().await)
+}
+
+#[tokio::test]
+async fn telegram_is_a_channel_and_a_text_replaces_it() {
+    let ([telegram, text], server) = with_telegram(false).await;
+    let v2 = V2::of(&server.client);
+    let service = v2.service(&[]).await;
+    let asks = async |number: &str| {
+        let form = [("To", number), ("Channel", "telegram")];
+        v2.post(&format!("{service}/Verifications"), &form).await
+    };
+    let numbers = Numbers::default();
+    let [with, without] = [numbers.next(), numbers.next()];
+    telegram.plan(&without, [Reply::Refuse { status: 200, code: 0 }]);
+    for (number, texts) in [(&with, 0), (&without, 1)] {
+        let begun = asks(number).await;
+        assert_eq!(begun.status(), 201, "{}", begun.text());
+        assert_eq!(telegram.received_for(number).len(), 1);
+        assert_eq!(text.received_for(number).len(), texts);
+    }
+    assert_eq!(telegram.code_for(&without), text.code_for(&without));
+    let listed = v2.get("/Attempts").await.json();
+    let attempts = listed["attempts"].as_array().expect("a list").iter();
+    let channels: Vec<_> = attempts.map(|attempt| &attempt["channel"]).collect();
+    assert_eq!(channels, ["sms", "telegram", "telegram"], "{listed}");
+
+    let by_text = v2.begins(&service, &numbers.next()).await;
+    assert_eq!(by_text.status(), 201, "{}", by_text.text());
+}
+
+#[tokio::test]
+async fn telegram_stands_in_for_text_messages_where_it_is_told_to() {
+    let ([telegram, text], server) = with_telegram(true).await;
+    let numbers = Numbers::default();
+    let [with, without] = [numbers.next(), numbers.next()];
+    telegram.plan(&without, [Reply::Refuse { status: 200, code: 0 }]);
+    for (number, texts) in [(&with, 0), (&without, 1)] {
+        server.client.send(number).await.expects(sent(number, 5));
+        assert_eq!(telegram.received_for(number).len(), 1);
+        assert_eq!(text.received_for(number).len(), texts);
+    }
+    let v2 = V2::of(&server.client);
+    let service = v2.service(&[]).await;
+    let form = [("To", with.as_str()), ("Channel", "telegram")];
+    let refused = v2.post(&format!("{service}/Verifications"), &form).await;
+    assert_eq!(told(&refused), (400, "60223".to_owned()), "{}", refused.text());
 }
 
 #[tokio::test]

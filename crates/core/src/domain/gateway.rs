@@ -166,10 +166,17 @@ named! {
         Call = "call",
         /// A `WhatsApp` message.
         WhatsApp = "whatsapp",
+        /// A `Telegram` message.
+        Telegram = "telegram",
     }
 }
 
 impl Channel {
+    /// The names as texts and patterns list them, with `between` after each but the last.
+    pub fn names(between: &str) -> String {
+        Self::ALL.map(Self::as_str).join(between)
+    }
+
     /// Reads that name, in any case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.as_str().eq_ignore_ascii_case(text))
