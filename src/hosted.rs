@@ -226,11 +226,11 @@ impl HostedSession {
     /// that it is for was counted when it was refused.
     fn begin_proven(&mut self, number: PhoneNumber, answer: Option<u32>, now: Timestamp) -> bool {
         let challenge = self.challenge.take().filter(|challenge| Some(challenge.answer) == answer);
-        let is_proven = challenge.is_some() && self.number == Some(number) && !self.is_approved();
-        if is_proven {
+        let has_proof = challenge.is_some() && self.number == Some(number) && !self.is_approved();
+        if has_proof {
             self.next_send = now.plus(self.wait());
         }
-        is_proven
+        has_proof
     }
 
     /// The time between the last message and the next one.
@@ -425,11 +425,11 @@ impl HostedSessions {
         answer: Option<u32>,
     ) -> Result<bool, Denied> {
         self.change(cookie, true, move |session, now| {
-            let is_proven = session.begin_proven(number, answer, now);
-            if !is_proven {
+            let has_proof = session.begin_proven(number, answer, now);
+            if !has_proof {
                 session.begin_send(number, now)?;
             }
-            Ok(is_proven)
+            Ok(has_proof)
         })
         .await
     }

@@ -25,14 +25,16 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
         built_in.map(ProviderName::as_str).any(|known| known.eq_ignore_ascii_case(name))
     };
     let objects = c.named(KEY, objects, "a built-in gateway has this name", is_taken);
-    let mut used = Vec::new();
-    let gateways =
-        objects.into_iter().filter_map(|(name, object)| one(&name, object, &mut used, c)).collect();
+    let mut used_variables = Vec::new();
+    let gateways = objects
+        .into_iter()
+        .filter_map(|(name, object)| read_gateway(&name, object, &mut used_variables, c))
+        .collect();
     let unused: Vec<String> = c
         .raw
         .values
         .keys()
-        .filter(|name| name.starts_with(PREFIX) && !used.contains(*name))
+        .filter(|name| name.starts_with(PREFIX) && !used_variables.contains(*name))
         .cloned()
         .collect();
     for variable in unused {
@@ -43,48 +45,54 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
     gateways
 }
 
-fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Option<HttpGatewaySettings> {
+fn read_gateway(
+    name: &str,
+    object: Value,
+    used_variables: &mut Vec<String>,
+    c: &mut Context,
+) -> Option<HttpGatewaySettings> {
     let path = format!("{KEY}.{name}");
     let Value::Object(mut members) = object else {
         c.wrong(&path, None, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
         return None;
     };
     let variables = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
-    let named = members.remove("recipe");
-    let is_own = matches!(named, Some(Value::Object(_)));
-    let title = named.clone().filter(|_| !is_own).unwrap_or_else(|| "its own".into());
-    let mut shown = Map::from_iter([("recipe".to_owned(), title)]);
-    let Some((recipe, is_whole)) = recipe(&path, named, c) else {
+    let given_recipe = members.remove("recipe");
+    let is_inline = matches!(given_recipe, Some(Value::Object(_)));
+    let shown_recipe = given_recipe.clone().filter(|_| !is_inline).unwrap_or_else(|| "its own".into());
+    let mut shown = Map::from_iter([("recipe".to_owned(), shown_recipe)]);
+    let Some((recipe, is_complete)) = read_recipe(&path, given_recipe, c) else {
         // Without the recipe it is not known which settings it has.
-        used.extend(c.raw.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
+        used_variables
+            .extend(c.raw.values.keys().filter(|variable| variable.starts_with(&variables)).cloned());
         return None;
     };
     let channels = members.remove("channels").map(As::<Channels>::deserialize::<Vec<Channel>, _>);
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{variables}{}", setting.to_ascii_uppercase());
-        let of_variable = c.raw.values.get(&variable).and_then(text_of);
-        if of_variable.is_some() {
-            if used.contains(&variable) {
+        let in_environment = c.raw.values.get(&variable).and_then(text_of);
+        if in_environment.is_some() {
+            if used_variables.contains(&variable) {
                 let problem =
                     format!("another gateway has the variable {variable} too; give one of them another name");
                 c.wrong(&path, None, problem);
             }
-            used.push(variable.clone());
+            used_variables.push(variable.clone());
         }
-        let of_file = members.remove(setting);
-        if of_file.is_some() && about.secret {
+        let in_file = members.remove(setting);
+        if in_file.is_some() && about.secret {
             let origin = c.origin(&path);
             c.report.warn(format!(
                 "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}; given by {origin}"
             ));
         }
-        let given = of_variable.or_else(|| text_of(of_file.as_ref()?)).filter(|value| !value.is_empty());
+        let given = in_environment.or_else(|| text_of(in_file.as_ref()?)).filter(|value| !value.is_empty());
         match &given {
             Some(value) => {
                 shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
             }
-            None if of_file.is_some_and(|value| text_of(&value).is_none()) => {
+            None if in_file.is_some_and(|value| text_of(&value).is_none()) => {
                 c.wrong(&format!("{path}.{setting}"), None, "it must be a text");
             }
             None if about.default.is_some() => continue,
@@ -98,8 +106,8 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
             }
         }
         // Of a value that is missing nothing else follows.
-        let stand_in = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
-        values.insert(setting.clone(), given.unwrap_or_else(stand_in));
+        let sample = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
+        values.insert(setting.clone(), given.unwrap_or_else(sample));
     }
     for member in members.keys() {
         let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
@@ -123,13 +131,13 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
         Some(Err(error)) => c.wrong(&format!("{path}.channels"), None, format!("it {error}")),
         None => {}
     }
-    if is_own {
+    if is_inline {
         check_secrets(&settings, c);
         if settings.receipts.is_some() && !c.is_given("public-url") {
             c.report.warn(format!("{path} has receipts, and public-url is missing: none can arrive"));
         }
     }
-    for problem in is_whole.then(|| settings.examine().0).into_iter().flatten() {
+    for problem in is_complete.then(|| settings.examine().0).into_iter().flatten() {
         c.wrong(&problem.setting, None, format!("it {}", problem.problem));
     }
     shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());
@@ -139,7 +147,7 @@ fn one(name: &str, object: Value, used: &mut Vec<String>, c: &mut Context) -> Op
 }
 
 /// The recipe that a gateway names or has, and whether all of its request could be read.
-fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Recipe, bool)> {
+fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Recipe, bool)> {
     let path = format!("{path}.recipe");
     match given {
         Some(Value::String(name)) => {
@@ -162,11 +170,13 @@ fn recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<(Recipe, 
             let before = c.report.error_count();
             let recipe: Recipe = c.read_object(&path, &known, object)?;
             // What was left out there is no part of the request.
-            let apart = [".errors.", ".receipts.states.", ".settings."].map(|part| format!("{path}{part}"));
-            let is_apart = |error: &ConfigError| apart.iter().any(|part| error.subject.starts_with(part));
-            let is_whole = c.report.errors_since(before).iter().all(is_apart);
+            let outside_request =
+                [".errors.", ".receipts.states.", ".settings."].map(|part| format!("{path}{part}"));
+            let is_outside =
+                |error: &ConfigError| outside_request.iter().any(|part| error.subject.starts_with(part));
+            let is_complete = c.report.errors_since(before).iter().all(is_outside);
             check_settings(&path, &recipe, c);
-            Some((recipe, is_whole))
+            Some((recipe, is_complete))
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";

@@ -33,8 +33,8 @@ pub struct Job {
     pub held: Option<Held>,
     /// Whether only gateways that carry our code may be asked: the caller chose the code.
     pub ours_only: bool,
-    /// The only gateway that may be asked, whatever the routing says: an operator tries it.
-    pub only: Option<Trial>,
+    /// An operator tries one gateway: only that one is asked, whatever the routing says.
+    pub trial: Option<Trial>,
     /// The number of the run's first attempt, unless that repeats an earlier one; further attempts count on.
     pub first_attempt: u8,
     /// Why the message is sent.

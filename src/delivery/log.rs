@@ -21,7 +21,7 @@ impl<O> DeliveryRun<'_, O> {
     ) {
         let (number, channel) = (self.job.number, self.channel.as_str());
         let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
-        if let Some((trial, answer)) = self.job.only.as_ref().zip(Some(answer)) {
+        if let Some((trial, answer)) = self.job.trial.as_ref().zip(Some(answer)) {
             let error = match answer {
                 Some(answer) => answer.as_ref().err().map(ToString::to_string),
                 None => Some(format!("{gateway}: {NO_ANSWER}")),

@@ -318,9 +318,9 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let routed = self.order_of(job.log.service, job.number).filter(|_| job.only.is_none());
-        let only = job.only.iter().map(|trial| trial.gateway);
-        let order = (0_u8..).zip(only.chain(routed));
+        let routed = self.order_of(job.log.service, job.number).filter(|_| job.trial.is_none());
+        let tried = job.trial.iter().map(|trial| trial.gateway);
+        let order = (0_u8..).zip(tried.chain(routed));
         order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

@@ -177,8 +177,9 @@ crate::named! {
         Configuration = "configuration",
         /// An operator must act for any message.
         Account = "account",
+        /// It is not known whether this message was sent.
         Unknown = "unknown",
-        /// The same, for any message.
+        /// It is not known whether this message was sent, and any other one would meet the same.
         Down = "down",
     }
 }

@@ -81,8 +81,8 @@ pub struct ClientSignals {
     pub refuses_landlines: bool,
     /// [`Signals::only_number`].
     pub only_number: bool,
-    /// [`Signals::is_proven`].
-    pub is_proven: bool,
+    /// [`Signals::has_proof`].
+    pub has_proof: bool,
 }
 
 impl ClientSignals {
@@ -90,7 +90,7 @@ impl ClientSignals {
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
         let (address, is_trusted) = (self.address.map(ClientNet::from), self.is_trusted);
-        let Self { only_number, is_proven, .. } = self;
+        let Self { only_number, has_proof, .. } = self;
         Signals {
             service,
             number,
@@ -100,7 +100,7 @@ impl ClientSignals {
             address,
             is_trusted,
             only_number,
-            is_proven,
+            has_proof,
         }
     }
 }

@@ -44,8 +44,8 @@ pub struct CarryRequest {
     pub code: Code,
     /// The channel.
     pub channel: Channel,
-    /// The only gateway that may be asked, for a trial of it.
-    pub only: Option<Trial>,
+    /// A trial of one gateway, the only one that is asked.
+    pub trial: Option<Trial>,
     /// The message's template, language and format.
     pub style: MessageStyle,
     /// How long the code can be used.
@@ -175,7 +175,7 @@ impl Verifier {
             code,
             held: None,
             ours_only: true,
-            only: request.only,
+            trial: request.trial,
             first_attempt,
             purpose,
             within: Some(within),
@@ -230,7 +230,7 @@ impl Verifier {
         }
         let may_have_been_sent = delivered.result.may_still_arrive();
         let last = delivered.attempts.last().map(|attempt| attempt.number);
-        let is_trial = job.only.is_some();
+        let is_trial = job.trial.is_some();
         let is_sent = matches!(outcome, SendOutcome::Sent { .. });
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
             let Job { log, style, expires, purpose, first_attempt, channel, .. } = &job;

@@ -86,7 +86,7 @@ impl ConnectedEffects {
             channel: dispatch.channel,
             code: permit.verification.code_seed(key.service, key.number).code(&deps.key),
             held: permit.verification.held,
-            only: None,
+            trial: None,
             ours_only: permit.verification.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),

@@ -47,8 +47,8 @@ pub struct CarryCode {
     pub code: Code,
     /// How; `None` for the way that the service begins with.
     pub channel: Option<Channel>,
-    /// The only gateway that may be asked, for a trial of it; `None` for those of the routing.
-    pub only: Option<Trial>,
+    /// A trial of one gateway, the only one that is asked; `None` for those of the routing.
+    pub trial: Option<Trial>,
     pub locale: Option<Locale>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,

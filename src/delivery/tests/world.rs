@@ -187,7 +187,7 @@ impl World {
             code,
             held: None,
             ours_only: false,
-            only: None,
+            trial: None,
             first_attempt: self.log.lock().expect("the record").reserve(),
             purpose: Purpose::Request { allowance: TakenAllowance::Refundable(Ticket::default()) },
             within: None,

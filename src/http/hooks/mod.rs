@@ -229,7 +229,7 @@ async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Res
     }
     let address = message.address.and_then(|address| address.parse::<IpAddr>().ok());
     let in_language = |locale| CarryCode {
-        only: None,
+        trial: None,
         to,
         code: code.clone(),
         channel: message.channel,

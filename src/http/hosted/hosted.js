@@ -7,18 +7,18 @@
     if (window.opener) window.close();
     return;
   }
-  // A page that cannot go on does not know its site any more: it tells any site this, and nothing else.
+  // An ended session has no origin: the page tells any parent that it ended, and nothing else.
   if (parent && error) parent.postMessage({ type: "onceward", error }, "*");
   const start = document.querySelector("form[data-start]");
   if (start && origin && parent) {
-    // A frame whose cookies the browser blocks leaves the address to a window.
+    // If the browser blocks cookies in the frame, the page keeps the address unused for a new window.
     document.cookie = "onceward-test=1; Path=/verify; SameSite=None; Secure; Partitioned";
     const works = window.opener || document.cookie.includes("onceward-test=1");
     parent.postMessage({ type: "onceward", step: works ? "open" : "blocked" }, origin);
     if (works) start.submit();
   }
 
-  // A proof of work: the number that, behind the salt, has the hash.
+  // Proof of work: find the number whose SHA-256, after the salt, is the hash.
   const proof = document.querySelector("form[data-salt]");
   if (proof) {
     const search = ({ data: { salt, hash, most } }) => {
@@ -30,7 +30,7 @@
       const turn = (word, bits) => word >>> bits | word << 32 - bits;
       const words = new Int32Array(64);
       const [first, second] = [0, 8].map((at) => parseInt(hash.slice(at, at + 8), 16) | 0);
-      // SHA-256 of a text of one block.
+      // Compares the SHA-256 of a text that fits into one block.
       const fits = (text) => {
         words.fill(0, 0, 16);
         for (let i = 0; i < text.length; i += 1) words[i >> 2] |= text.charCodeAt(i) << 24 - i % 4 * 8;
@@ -62,7 +62,7 @@
     worker.postMessage({ ...proof.dataset });
   }
 
-  // The resend buttons wait for the server's clock. Only the end is announced.
+  // The server says how long the resend buttons wait. A screen reader hears only the end.
   const wait = document.querySelector("[data-wait]");
   if (wait) {
     const ends = Date.now() + 1000 * Number(wait.dataset.wait);

@@ -460,9 +460,9 @@ impl OpenSession<'_> {
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
         let channel = offered.and_then(|(name, _)| Channel::parse(name));
-        let is_proven =
+        let has_proof =
             match sessions.begin_send(self.cookie, number, field(form, "proof").parse().ok()).await {
-                Ok(is_proven) => is_proven,
+                Ok(has_proof) => has_proof,
                 Err(denied) => return self.denied(denied),
             };
         // Another message, or an answer, ends the challenge.
@@ -483,7 +483,7 @@ impl OpenSession<'_> {
             send_digits: None,
             idempotency_key: None,
             fingerprint: [0; 32],
-            client: ClientSignals { address: address_of(call), is_proven, ..ClientSignals::default() },
+            client: ClientSignals { address: address_of(call), has_proof, ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
         };
         let verifications = &context.v2.verifications;

@@ -129,7 +129,7 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
         to,
         code,
         channel,
-        only: Some(trial.clone()),
+        trial: Some(trial.clone()),
         locale: None,
         template: None,
         substitutions: BTreeMap::new(),

@@ -107,7 +107,7 @@ pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> 
         to: new.to,
         code,
         channel,
-        only: None,
+        trial: None,
         locale: new.locale,
         template: new.template,
         substitutions: new.substitutions.unwrap_or_default(),

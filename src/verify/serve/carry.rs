@@ -52,7 +52,7 @@ impl VerifyingInner {
             key: NumberKey::new(service.id, to),
             code,
             channel,
-            only: carry.only,
+            trial: carry.trial,
             style: MessageStyle { wording, locale, ..MessageStyle::default() },
             life: carry.life.unwrap_or(service.settings.code_life),
             remembered_for: carry.remembered_for,

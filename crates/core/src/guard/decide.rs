@@ -85,7 +85,7 @@ const fn subjects(
     number: PhoneNumber,
     address: Option<ClientNet>,
     country: Option<Region>,
-    is_proven: bool,
+    has_proof: bool,
 ) -> Subjects {
     let (client, network) = match address {
         Some(of) => (Some(Dimension::Address(of)), Some(Dimension::Network(of.network()))),
@@ -99,7 +99,7 @@ const fn subjects(
         network,
         Some(Dimension::Unproven),
         Some(Dimension::Country(country)),
-        if is_proven { Some(Dimension::Proof) } else { None },
+        if has_proof { Some(Dimension::Proof) } else { None },
     ]
 }
 
@@ -249,13 +249,13 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
-        let Signals { is_trusted, only_number, is_proven, .. } = *signals;
+        let Signals { is_trusted, only_number, has_proof, .. } = *signals;
         let context = SendContext {
             is_trusted,
             only_number,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
-            ..self.context(service, subjects(number, address, country, is_proven), rules, now)
+            ..self.context(service, subjects(number, address, country, has_proof), rules, now)
         };
         let broken = rules.fixed(country, number_type, channel);
         let mut allowances = Allowances::default();
@@ -353,8 +353,8 @@ impl Guard {
         let (is_known, has_record) = (earlier.is_some(), verified.is_some());
         let known = self.number(service, number);
         let known = known.map(|state| (state.address, state.country, state.took[slot::PROOF] > 0));
-        let (address, country, is_proven) = known.unwrap_or_else(|| (None, number.region(), false));
-        let context = self.context(service, subjects(number, address, country, is_proven), rules, now);
+        let (address, country, has_proof) = known.unwrap_or_else(|| (None, number.region(), false));
+        let context = self.context(service, subjects(number, address, country, has_proof), rules, now);
         let mut allowances = Allowances::default();
         self.read(&context, true, &mut allowances);
         let took = allowances.number.verify(seconds(now));
@@ -364,7 +364,7 @@ impl Guard {
             let is_counted = is_counted && has_record && !is_number;
             // A known number of the attacker's own would pay for messages to others, or to itself, for ever. After a proof, a bot
             // that does none would get what is paid to the country.
-            let pays_more = has_record && !is_known && (!is_proven || took[at] > 0);
+            let pays_more = has_record && !is_known && (!has_proof || took[at] > 0);
             let bonus = if pays_more { current.limit.bonus } else { 0.0 };
             let paid = if is_number && is_known { 0.0 } else { f64::from(took[at]) + bonus };
             let is_written = if is_number { current.row_index.is_some() } else { is_counted || paid > 0.0 };

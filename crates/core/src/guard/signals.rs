@@ -24,7 +24,7 @@ pub struct Signals {
     pub only_number: bool,
     /// The client did a proof of work: the message takes the allowance of proofs in place of those of the client and the
     /// country.
-    pub is_proven: bool,
+    pub has_proof: bool,
 }
 
 /// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.

@@ -65,7 +65,7 @@ fn a_proof_takes_the_place_of_the_allowances_of_client_and_country() {
     assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
     assert!(world.assess(&World::signals(elsewhere(30))).is_err_and(|rule| rule == Rule::Country));
     let proven =
-        |n: u64| Signals { is_proven: true, address: Some(net("192.0.2.7")), ..World::signals(elsewhere(n)) };
+        |n: u64| Signals { has_proof: true, address: Some(net("192.0.2.7")), ..World::signals(elsewhere(n)) };
     assert_eq!((100..160).map(|n| world.assess(&proven(n))).find(Result::is_err), None);
     assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty, and none of the address");
     world.verify(elsewhere(100));
@@ -759,7 +759,7 @@ impl World {
             address: None,
             is_trusted: false,
             only_number: false,
-            is_proven: false,
+            has_proof: false,
         }
     }
 

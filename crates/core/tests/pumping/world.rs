@@ -194,7 +194,7 @@ impl World {
         let signals = self.signals(person);
         let sent = self.replay.send(&signals, at);
         if proves && sent.is_err_and(Refused::gives_way_to_proof) {
-            return self.replay.send(&Signals { is_proven: true, ..signals }, at);
+            return self.replay.send(&Signals { has_proof: true, ..signals }, at);
         }
         sent
     }
@@ -296,7 +296,7 @@ impl World {
             address: address.filter(|_| self.honest.has_addresses),
             is_trusted: false,
             only_number: false,
-            is_proven: false,
+            has_proof: false,
         }
     }
 
