@@ -166,6 +166,7 @@ fn left(of: Dimension, Figures { level, most, usual }: Figures, lacks: bool) -> 
         | Dimension::Address(_)
         | Dimension::Network(_)
         | Dimension::Proof
+        | Dimension::ProofsOf(_)
         | Dimension::Total => "",
     };
     let is_reserve = lacks && level > 0 && !with_users.is_empty();
@@ -191,6 +192,7 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
         | Dimension::Network(_)
         | Dimension::Unproven
         | Dimension::Proof
+        | Dimension::ProofsOf(_)
         | Dimension::Total => (None, NumberType::Other),
     }
 }

@@ -103,6 +103,14 @@ const fn subjects(
     ]
 }
 
+/// The allowance at a position. With a proof of work, one client's proofs take the place of the client.
+const fn allowance_at(at: usize, subjects: &Subjects) -> Option<Dimension> {
+    match (subjects[at], subjects[slot::PROOF]) {
+        (Some(Dimension::Address(client)), Some(_)) => Some(Dimension::ProofsOf(client)),
+        (of, _) => of,
+    }
+}
+
 /// What is known of a message before the decision.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct SendContext<'a> {
@@ -317,7 +325,8 @@ impl Guard {
         let subjects = subjects(number, address, country, takes[slot::PROOF]);
         let context = SendContext { is_known, ..self.context(service, subjects, rules, now) };
         let mut is_paid = false;
-        for (of, takes) in subjects.into_iter().zip(takes) {
+        for (at, takes) in takes.into_iter().enumerate() {
+            let of = allowance_at(at, &subjects);
             let Some((mut current, row)) = of.map(|of| self.current(&context, of)) else { continue };
             // One without a row is full.
             let Some(row) = row else { continue };
@@ -493,6 +502,9 @@ impl Guard {
             Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension), None],
             Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None, None],
             Dimension::Proof => [None, None, None, None, None, None, Some(dimension)],
+            Dimension::ProofsOf(_) => {
+                [None, None, Some(dimension), None, None, None, Some(Dimension::Proof)]
+            }
         };
         let known_client = last_client.map_or(AssumedClient::WithoutAddress, AssumedClient::Last);
         let client = if known.is_some() { known_client } else { AssumedClient::New };
@@ -606,7 +618,7 @@ impl Guard {
         if context.only_number {
             slots[1..].fill_with(|| None);
         } else if slots[slot::PROOF].is_some() {
-            slots[slot::ADDRESS..slot::PROOF].fill_with(|| None);
+            slots[slot::NETWORK..slot::PROOF].fill_with(|| None);
         }
         let lacks = slots[slot::UNPROVEN..slot::PROOF]
             .iter()
@@ -682,7 +694,7 @@ impl Guard {
         ];
         for at in order {
             let is_needed = at == slot::NUMBER || at == slot::PROOF || needs.contains(&at);
-            let of = context.subjects[at].filter(|_| is_needed);
+            let of = allowance_at(at, &context.subjects).filter(|_| is_needed);
             let country = slots[slot::COUNTRY].as_ref();
             let is_proven = at == slot::UNPROVEN && country.is_some_and(|of| of.allowance.usual >= PROVEN);
             let Some(of) = of.filter(|_| !is_proven) else { continue };

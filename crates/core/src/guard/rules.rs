@@ -103,6 +103,7 @@ impl GuardRules {
             Dimension::Network(_) => (Rule::Network, self.network, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
             Dimension::Unproven => (Rule::Unproven, self.unproven, [1.0, 0.25], [0.0, 0.0, 0.0], 0.5),
             Dimension::Proof => (Rule::Proof, self.unproven, [1.0, 0.0], [0.0, 0.0, 0.0], 0.5),
+            Dimension::ProofsOf(_) => (Rule::Proof, self.address, [1.0, 0.0], [1.0, 1.0, 0.0], 2.0),
             Dimension::Country(_) => (Rule::Country, self.country, [0.7, 0.0], [1.0, 0.33, 0.25], 2.0),
             Dimension::Number(_) | Dimension::Total => {
                 (Rule::Number, self.sends_per_number, [1.0, 0.0], [0.0, 0.0, 0.0], f64::INFINITY)

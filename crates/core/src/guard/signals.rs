@@ -22,7 +22,7 @@ pub struct Signals {
     pub is_trusted: bool,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
-    /// The client did a proof of work: the message takes the allowance of proofs in place of those of the client and the
+    /// The client did a proof of work: the message takes the allowances of proofs in place of those of the client and the
     /// country.
     pub has_proof: bool,
 }
@@ -92,6 +92,8 @@ pub enum Dimension {
     Number(PhoneNumber),
     /// Messages that a proof of work let pass.
     Proof,
+    /// Those of one client.
+    ProofsOf(ClientNet),
 }
 
 impl Dimension {
@@ -113,6 +115,7 @@ impl fmt::Display for Dimension {
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Proof => f.write_str("proofs"),
+            Self::ProofsOf(net) => write!(f, "proofs of {net}"),
         }
     }
 }

@@ -64,10 +64,13 @@ fn a_proof_takes_the_place_of_the_allowances_of_client_and_country() {
     let mut world = World::new();
     assert_eq!(world.send_while(elsewhere), (30, Rule::Country));
     assert!(world.assess(&World::signals(elsewhere(30))).is_err_and(|rule| rule == Rule::Country));
-    let proven =
-        |n: u64| Signals { has_proof: true, address: Some(net("192.0.2.7")), ..World::signals(elsewhere(n)) };
+    let proven = |n: u64| Signals {
+        has_proof: true,
+        address: Some(net(&format!("192.0.2.{}", n / 10))),
+        ..World::signals(elsewhere(n))
+    };
     assert_eq!((100..160).map(|n| world.assess(&proven(n))).find(Result::is_err), None);
-    assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty, and none of the address");
+    assert_eq!(world.assess(&proven(160)), Err(Rule::Proof), "sixty, and none of address and network");
     world.verify(elsewhere(100));
     assert_eq!(world.assess(&proven(161)), Ok(()), "a verification pays back");
     assert_eq!(world.assess(&proven(162)), Err(Rule::Proof));
@@ -78,6 +81,28 @@ fn a_proof_takes_the_place_of_the_allowances_of_client_and_country() {
     assert_eq!((0..11).map(|n| world.assess(&of_prefix(n))).find(Result::is_err), Some(Err(Rule::Prefix)));
     world.rules.blocked_countries = proven(164).country.into_iter().collect();
     assert_eq!(world.assess(&proven(164)), Err(Rule::CountryList));
+}
+
+#[test]
+fn one_client_gets_ten_proofs_and_leaves_the_others_to_other_clients() {
+    let mut world = World::new();
+    let proven = |n: u64, client: &str| Signals {
+        has_proof: true,
+        address: Some(net(client)),
+        ..World::signals(elsewhere(n))
+    };
+    let refused = |world: &mut World, from: u64, client: &str| {
+        (from..from + 60).position(|n| world.assess(&proven(n, client)) == Err(Rule::Proof))
+    };
+    assert_eq!(refused(&mut world, 0, "192.0.2.7"), Some(10));
+    assert_eq!(refused(&mut world, 100, "2001:db8::1"), Some(10));
+    assert_eq!(refused(&mut world, 200, "2001:db8::2"), Some(0), "one client has a /64");
+    assert_eq!(world.assess(&proven(300, "192.0.2.8")), Ok(()), "of the same network");
+    assert_eq!(world.send_from(elsewhere(400), "192.0.2.7"), Ok(()), "proofs took none of the address");
+    world.verify(elsewhere(0));
+    assert_eq!(refused(&mut world, 500, "192.0.2.7"), Some(3), "a verification pays back, and two more");
+    world.give_back(elsewhere(502));
+    assert_eq!(refused(&mut world, 600, "192.0.2.7"), Some(1), "and so does a message that was not sent");
 }
 
 #[test]
