@@ -8,7 +8,7 @@ use crate::audit::{Action, AuditEntry, AuditQuery};
 use crate::domain::Timestamp;
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::{ServiceSid, Text, parameters};
+use crate::http::v2::params::{ServiceSid, Text, UtcTime, parameters};
 use crate::http::v2::{self, audit::AuditEntryView};
 use crate::numbers::Refusal;
 use crate::shard::LogPart;
@@ -19,9 +19,9 @@ parameters! {
     /// The filters of the list.
     pub struct Filters {
         /// At or after this day or moment of UTC.
-        "since" = "2026-01-31" => since: Option<Timestamp>,
+        "since" = "2026-01-31" => since: Option<UtcTime>,
         /// Before it.
-        "until" = "2026-02-28T12:00:00Z" => until: Option<Timestamp>,
+        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
         /// Of this service.
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
         /// This action.

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use super::{AdminRequest, moment};
 use crate::domain::{Sid, Timestamp};
 use crate::http::response::Response;
-use crate::http::v2::params::{Fields, PageToken, Parameters, Whole, parameters};
+use crate::http::v2::params::{Fields, PageToken, Parameters, Whole, parameters, utc_time};
 use crate::registry::{RegistryError, Service};
 
 /// Rows on a page.
@@ -50,6 +50,7 @@ pub struct Field {
     pub label: String,
     pub about: String,
     pub value: String,
+    pub placeholder: &'static str,
     /// Values and their words.
     pub options: Vec<(String, String)>,
 }
@@ -132,13 +133,23 @@ impl List {
             }
         }
         let (name, label) = (name.to_owned(), label.to_owned());
-        self.filters.push(Field { name, label, about: String::new(), value, options });
+        let (about, placeholder) = (String::new(), "");
+        self.filters.push(Field { name, label, about, value, placeholder, options });
     }
 
-    /// Adds the time to the form.
+    /// Adds the time to the form, and shows what is given as the placeholder does.
     pub fn times(&mut self) {
-        self.text("since", "Since, UTC");
-        self.text("until", "Before, UTC");
+        for (name, label) in [("since", "Since, UTC"), ("until", "Before, UTC")] {
+            self.text(name, label);
+            if let Some(field) = self.filters.last_mut() {
+                field.placeholder = "2027-01-31 12:00";
+                let shown = utc_time(&field.value).map(moment);
+                field.value = shown.map_or_else(
+                    || field.value.clone(),
+                    |shown| shown.strip_suffix(":00").unwrap_or(&shown).to_owned(),
+                );
+            }
+        }
     }
 
     /// The value in the address.

@@ -14,7 +14,7 @@ use crate::gateway::ReceiptStatus;
 use crate::http::pages::{Frame, redirect};
 use crate::http::response::Response;
 use crate::http::v2::attempts::message_status;
-use crate::http::v2::params::{NumberEnding, ServiceSid, Text, VerificationSid, Whole, parameters};
+use crate::http::v2::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
 use crate::numbers::Refusal;
 use crate::shard::LogPart;
 use crate::verify::{AttemptQuery, Refused, SealedAttempt};
@@ -25,9 +25,9 @@ parameters! {
     /// The filters of the list.
     pub struct Filters {
         /// At or after this day or moment of UTC.
-        "since" = "2026-01-31" => since: Option<Timestamp>,
+        "since" = "2026-01-31" => since: Option<UtcTime>,
         /// Before it.
-        "until" = "2026-02-28T12:00:00Z" => until: Option<Timestamp>,
+        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
         /// Of this service.
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
         /// To this country.
@@ -258,7 +258,9 @@ pub async fn search(
             Err(Refused::Unavailable(refusal)) => return Err(refusal),
             Err(_) => return Ok(not_found(request, "No message has this id.")),
         }
-    } else if let Ok(number) = PhoneNumber::parse(&words, region) {
+    } else if let Ok(number) = PhoneNumber::parse(&words, region)
+        .or_else(|_| PhoneNumber::parse(&format!("+{}", words.as_str()), None))
+    {
         return Ok(redirect(&request.path_of(number)));
     } else if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !words.starts_with('+')
     {

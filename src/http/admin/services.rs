@@ -143,7 +143,7 @@ fn field(parameter: &ServiceParameter, value: String) -> Field {
     }
     let (name, about) = (parameter.name.clone(), parameter.description.replace('`', ""));
     let options = options.into_iter().map(|option| (option.clone(), option)).collect();
-    Field { label: name.clone(), name, about, value, options }
+    Field { label: name.clone(), name, about, value, placeholder: "", options }
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.

@@ -10,10 +10,10 @@ use super::list::{self, List, Pager, ROWS};
 use super::overview::time_left;
 use super::session::Notice;
 use super::{AdminRequest, Form, PageHeader, moment, words_of};
-use crate::domain::{Sid, SidKind, Timestamp};
+use crate::domain::{Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::{Parameters as _, ServiceSid, parameters};
+use crate::http::v2::params::{Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::v2::webhooks::{Changed, New};
 use crate::numbers::Refusal;
 use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
@@ -40,9 +40,9 @@ parameters! {
     /// The filters of the deliveries.
     pub struct DeliveryFilters {
         /// At or after this day or moment of UTC.
-        "since" = "2026-01-31" => since: Option<Timestamp>,
+        "since" = "2026-01-31" => since: Option<UtcTime>,
         /// Before it.
-        "until" = "2026-02-28T12:00:00Z" => until: Option<Timestamp>,
+        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
         /// With this state.
         "state" = "failed" => state: Option<DeliveryState>,
         /// Of this event.

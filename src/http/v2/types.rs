@@ -85,6 +85,10 @@ texts! {
     Timestamp => Self: "a date such as 2015-07-30T20:00:00Z", Self::parse_day_or_moment, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
     );
+    UtcTime => Timestamp: "a day or a moment of UTC such as 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z", utc_time, matching(
+        "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+         (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z| ([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)?"
+    );
     Locale => Self: "a language tag such as de or pt-BR", Self::parse, matching(
         "[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?"
     );
@@ -159,6 +163,8 @@ pub struct ChannelList;
 
 /// The moment at which the first page of a list was requested.
 pub struct PageToken;
+/// A time in the filters of a page.
+pub struct UtcTime;
 
 /// A text of at most `LONGEST` characters, without control characters.
 pub struct Note<const LONGEST: usize>;
@@ -206,6 +212,15 @@ fn channels(text: &str) -> Option<Vec<Channel>> {
     let channels: Vec<Channel> = text.split(',').map(Channel::parse).collect::<Option<_>>()?;
     let is_twice = |(index, channel): (usize, &Channel)| channels[..index].contains(channel);
     (!channels.iter().enumerate().any(is_twice)).then_some(channels)
+}
+
+/// A time as pages show it, in whole minutes or seconds, or in the forms of the API.
+pub fn utc_time(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_day_or_moment(text).or_else(|| {
+        let (day, time) = text.split_once(' ')?;
+        let seconds = if time.len() == "12:00".len() { ":00" } else { "" };
+        Timestamp::parse(&format!("{day}T{time}{seconds}Z"))
+    })
 }
 
 fn page_token(text: &str) -> Option<Timestamp> {
