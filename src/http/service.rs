@@ -678,7 +678,8 @@ async fn may_read_metrics(call: &Call<'_>, forwarder: &Forwarder) -> Result<(), 
     }
 }
 
-/// `POST /callbacks/..`: passes a report on unchanged. Its signature covers the path, the query and the body.
+/// `POST /callbacks/..`, and `GET` for described gateways: passes a report on unchanged. Its signature covers the path, the
+/// query and the body.
 pub async fn callback(call: &mut Call<'_>, kind: Option<CallbackKind>) -> Result<Response, Problem> {
     let callbacks = call.deps.callbacks.as_deref().ok_or(Problem::NotFound)?;
     let (head, body) = (call.head, call.read_body().await?);
@@ -694,6 +695,9 @@ pub async fn callback(call: &mut Call<'_>, kind: Option<CallbackKind>) -> Result
     match callbacks.receive(request).await {
         CallbackAnswer::NoContent => Ok(Response::empty()),
         CallbackAnswer::Twiml(document) => Ok(Response::xml(StatusCode::OK, document)),
+        CallbackAnswer::Challenge(text) => {
+            Ok(Response::page("text/plain; charset=utf-8", &[("x-content-type-options", "nosniff")], text))
+        }
         CallbackAnswer::BadSignature => Err(Problem::BadSignature),
         CallbackAnswer::Unreadable => Err(Problem::BadBody(BadBody::Report)),
         CallbackAnswer::Unavailable => Err(Problem::CallbackUnavailable),

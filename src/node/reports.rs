@@ -105,6 +105,10 @@ impl ReportReceiver {
 
     async fn record_described(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
         let CallbackRequest { path_and_query, headers, body, .. } = request;
+        if let Some(text) = self.described.as_ref().and_then(|described| described.challenge(path_and_query))
+        {
+            return CallbackAnswer::Challenge(text);
+        }
         let read = match &self.described {
             Some(described) => described.read(path_and_query, headers, body),
             None => Err(CallbackError::Unproven),
@@ -156,6 +160,8 @@ pub enum CallbackAnswer {
     NoContent,
     /// The next instructions of the call (`TwiML`): 200.
     Twiml(String),
+    /// What the provider expects that examines the address, as plain text: 200.
+    Challenge(String),
     /// It is not from the gateway, or was changed on its way: 403.
     BadSignature,
     /// It is signed, and yet not what the path reads: 400.

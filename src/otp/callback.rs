@@ -13,12 +13,17 @@ use crate::numbers::Refusal;
 #[must_use = "the provider waits for an answer, and a call for what to say"]
 pub struct CallbackReply {
     status: u16,
+    content_type: Option<&'static str>,
     body: String,
 }
 
 impl CallbackReply {
     const fn bare(status: u16) -> Self {
-        Self { status, body: String::new() }
+        Self { status, content_type: None, body: String::new() }
+    }
+
+    const fn ok(content_type: &'static str, body: String) -> Self {
+        Self { status: 200, content_type: Some(content_type), body }
     }
 
     /// The HTTP status: 204 or 200 when the report was taken; 400 for one that makes no sense, 403 for
@@ -29,11 +34,11 @@ impl CallbackReply {
     }
 
     /// The media type of the body; `None` without a body.
-    pub fn content_type(&self) -> Option<&'static str> {
-        (!self.body.is_empty()).then_some("text/xml; charset=utf-8")
+    pub const fn content_type(&self) -> Option<&'static str> {
+        self.content_type
     }
 
-    /// The next instructions of a call (`TwiML`), else empty. It may contain a code: do not log it.
+    /// The next instructions of a call (`TwiML`), or the text that a provider expects that examines the address, else empty. It may contain a code: do not log it.
     pub fn body(&self) -> &str {
         &self.body
     }
@@ -42,7 +47,7 @@ impl CallbackReply {
 impl Otp {
     /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of
     /// `/callbacks/twilio/message`, `/callbacks/twilio/call` and `/callbacks/twilio/gate` below
-    /// the setting `public-url`.
+    /// the setting `public-url`, and for `GET` and `POST` of `/callbacks/gateways/{name}` if a gateway has a recipe with receipts.
     ///
     /// `path_and_query` is what was asked for, still percent-encoded and unchanged: the signature covers it.
     /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names
@@ -109,7 +114,8 @@ impl Otp {
         let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);
         match reports.record(&request, running).await {
             CallbackAnswer::NoContent => CallbackReply::bare(204),
-            CallbackAnswer::Twiml(body) => CallbackReply { status: 200, body },
+            CallbackAnswer::Twiml(body) => CallbackReply::ok("text/xml; charset=utf-8", body),
+            CallbackAnswer::Challenge(body) => CallbackReply::ok("text/plain; charset=utf-8", body),
             CallbackAnswer::BadSignature => CallbackReply::bare(403),
             CallbackAnswer::Unreadable => CallbackReply::bare(400),
             CallbackAnswer::Unavailable => CallbackReply::bare(503),

@@ -252,6 +252,10 @@ fn receipts_that_could_not_arrive_or_be_proved_are_refused() {
             },
             "acme-sms.receipts.attempt: it needs {attempt} in the request",
         ),
+        (
+            |gateway| gateway["recipe"]["receipts"]["verify_token"] = "hunter2".into(),
+            "receipts.verify_token: it must be one credential",
+        ),
     ] {
         says(&own(change).error(), &[problem]);
     }

@@ -4,6 +4,7 @@
 //! digest of the attempt under the gateway's credentials, or the provider signs its body. Carrying one out twice does no
 //! harm; therefore the time of a signature is not compared.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -29,7 +30,8 @@ use crate::setting::values::Texts;
 /// The path of reports, without the name of the gateway.
 const PATH: &str = "/callbacks/gateways/";
 
-/// How a provider reports what became of a message. A form counts as an object of texts.
+/// How a provider reports what became of a message. A form counts as an object of texts, and so does the query of a report
+/// without a body.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HttpReceipts {
@@ -47,6 +49,9 @@ pub struct HttpReceipts {
     pub states: BTreeMap<String, Statuses>,
     /// JSON pointers to the code of an error, in the classes of `errors`.
     pub code: Vec<String>,
+    /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it examines the address, and
+    /// expects the text of `hub.challenge`.
+    pub verify_token: Option<String>,
 }
 
 /// Values of a state.
@@ -66,6 +71,9 @@ impl HttpReceipts {
         } else if reader.settings.secrets().next().is_none() {
             let words = "needs a credential: without one any client could make the key of {callback}";
             reader.wrong("receipts", words);
+        }
+        if let Some(token) = &self.verify_token {
+            let _ = reader.credential_of(token, "receipts.verify_token");
         }
         let (placeholder, member) =
             if self.signature.is_some() { ("attempt", "receipts.attempt") } else { ("callback", "receipts") };
@@ -127,27 +135,21 @@ impl RecipeCallbacks {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Vec<Receipt>, CallbackError> {
-        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-        let name = path.split_once(PATH).map(|(_, name)| name);
-        let settings = self.0.iter().find(|settings| name == Some(settings.owner.gateway.as_str()));
-        let settings = settings.ok_or(CallbackError::Unproven)?;
-        let receipts = settings.receipts.as_ref().ok_or(CallbackError::Unproven)?;
-        let in_query =
-            |name: &str| parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value);
-        let mut attempt = in_query("attempt").and_then(|attempt| AttemptId::parse(&attempt));
+        let (settings, receipts, query) = self.addressed(path_and_query).ok_or(CallbackError::Unproven)?;
+        let mut attempt = member(query, "attempt").and_then(|attempt| AttemptId::parse(&attempt));
         let (given, expected) = match &receipts.signature {
             Some(signature) => {
                 let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
                 let time = signature.timestamp.as_deref().map_or(Some(""), header);
-                let key = settings.values.get(signature.key.trim_matches(['{', '}']));
-                let made = time.zip(key.map(|key| key.expose_secret().as_bytes()));
+                let key = credential(settings, &signature.key);
+                let made = time.zip(key.map(str::as_bytes));
                 let made = made.and_then(|(time, key)| signature.value(key, body, time));
                 // What is in the address was not signed.
                 attempt = None;
                 (header(&signature.header).map(str::to_owned), made)
             }
             None => (
-                in_query("key").map(String::from),
+                member(query, "key").map(String::from),
                 attempt.and_then(|attempt| address_key(settings, attempt)),
             ),
         };
@@ -155,6 +157,7 @@ impl RecipeCallbacks {
         if !is_genuine {
             return Err(CallbackError::Unproven);
         }
+        let body = if body.is_empty() { query.as_bytes() } else { body };
         let report: Value = match serde_json::from_slice(body) {
             Ok(json) => json,
             Err(_) => parse(body).map(|(name, value)| (name.into_owned(), Value::from(value))).collect(),
@@ -173,6 +176,36 @@ impl RecipeCallbacks {
             items.iter().map(|item| receipt(settings, receipts, attempt, item).inspect_err(ignored));
         Ok(reports.flatten().collect())
     }
+
+    /// What a provider expects that examines the address with the right token
+    /// (<https://developers.facebook.com/docs/graph-api/webhooks/getting-started>).
+    pub fn challenge(&self, path_and_query: &str) -> Option<String> {
+        let (settings, receipts, query) = self.addressed(path_and_query)?;
+        let expected = credential(settings, receipts.verify_token.as_ref()?)?;
+        let given = member(query, "hub.verify_token")?;
+        let is_right = !expected.is_empty() && bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
+        (is_right && member(query, "hub.mode")? == "subscribe").then_some(())?;
+        member(query, "hub.challenge").map(Cow::into_owned)
+    }
+
+    /// The gateway that a path names, and the query.
+    fn addressed<'q>(
+        &self,
+        path_and_query: &'q str,
+    ) -> Option<(&HttpGatewaySettings, &HttpReceipts, &'q str)> {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let (_, name) = path.split_once(PATH)?;
+        let settings = self.0.iter().find(|settings| name == settings.owner.gateway.as_str())?;
+        Some((settings, settings.receipts.as_ref()?, query))
+    }
+}
+
+fn member<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value)
+}
+
+fn credential<'s>(settings: &'s HttpGatewaySettings, placeholder: &str) -> Option<&'s str> {
+    settings.values.get(placeholder.trim_matches(['{', '}'])).map(ExposeSecret::expose_secret)
 }
 
 /// One receipt, or why it is ignored: its state means nothing here, or its message is not ours.

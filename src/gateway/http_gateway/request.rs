@@ -466,6 +466,16 @@ impl<'a> TemplateReader<'a> {
 
     /// The credential that a key such as `{token}` is.
     pub(super) fn key(&mut self, text: &str, setting: &str) -> Option<Zeroizing<String>> {
+        let key = self.credential_of(text, setting)?;
+        if key.is_empty() {
+            let name = text.trim_matches(['{', '}']);
+            self.wrong(setting, format!("must not be empty: set {}", self.settings.owner.variable(name)));
+        }
+        Some(key)
+    }
+
+    /// A credential as a placeholder, which may be empty.
+    pub(super) fn credential_of(&mut self, text: &str, setting: &str) -> Option<Zeroizing<String>> {
         let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         let Some(name) =
             name.filter(|name| self.settings.owner.credentials.iter().any(|known| known == name))
@@ -473,11 +483,7 @@ impl<'a> TemplateReader<'a> {
             self.wrong(setting, "must be one credential, such as {token}");
             return None;
         };
-        let key = self.credential(name, name, setting)?;
-        if key.is_empty() {
-            self.wrong(setting, format!("must not be empty: set {}", self.settings.owner.variable(name)));
-        }
-        Some(key)
+        self.credential(name, name, setting)
     }
 
     /// The name of a header that may be written.

@@ -74,12 +74,13 @@ struct Answer {
     whole: bool,
 }
 
-/// A report, and what it means.
+/// A report, and what it means. One by GET has a `query`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Report {
     json: Option<Value>,
     form: Option<BTreeMap<String, String>>,
+    query: Option<BTreeMap<String, String>>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     hmac: Option<Signed>,
@@ -246,7 +247,8 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
         let received = double.request().await;
         for report in &case.documented.receipts {
             let (headers, body) = case.signed(report);
-            let address = address_in(&received);
+            let mut address = address_in(&received);
+            address.extend(report.query.iter().map(|query| format!("&{}", form_of(query))));
             let read = callbacks_of(&case, &double).read(&address, &headers, body.as_bytes());
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
             let [Receipt { attempt, gateway, message_id, status, code, class }] = read.as_slice() else {
@@ -383,12 +385,11 @@ impl Case {
     }
 
     fn signed(&self, report: &Report) -> (HeaderMap, String) {
-        let body = match (&report.json, &report.form) {
-            (Some(json), None) => filled(&json.to_string()),
-            (None, Some(form)) => {
-                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
-            }
-            _ => panic!("{}: a report has one body", self.name),
+        let body = match (&report.json, &report.form, &report.query) {
+            (Some(json), None, None) => filled(&json.to_string()),
+            (None, Some(form), None) => form_of(form),
+            (None, None, Some(_)) => String::new(),
+            _ => panic!("{}: a report has one form", self.name),
         };
         let mut headers: BTreeMap<String, String> = report.headers.clone();
         if let Some(Signed { header, prefix, key, after }) = &report.hmac {
@@ -400,6 +401,10 @@ impl Case {
         };
         (headers.into_iter().map(header).collect(), body)
     }
+}
+
+fn form_of(fields: &BTreeMap<String, String>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 fn filled(text: &str) -> String {
