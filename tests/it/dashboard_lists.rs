@@ -82,6 +82,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 
     let find = async |words: &str| visitor.post("/admin/messages", &[("q", words)]).await;
     let ending = &verified[verified.len() - 2..];
+    let page_of = find(&verified).await.header("location").to_owned();
     for (words, location) in [
         (masked(&verified), format!("/admin/messages?ending={ending}")),
         (ending.to_owned(), format!("/admin/messages?ending={ending}")),
@@ -89,6 +90,8 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         (format!("VL{id}"), "/admin/messages?verification=VE".to_owned()),
         ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
         (verified.clone(), "/admin/numbers/".to_owned()),
+        (verified[1..].to_owned(), page_of.clone()),
+        (format!("{} {}", &verified[1..5], &verified[5..]), page_of),
         ("anna".to_owned(), "/admin/messages".to_owned()),
     ] {
         let answer = find(&words).await;
@@ -99,6 +102,39 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     assert!(visitor.get("/admin/messages").await.text().contains("This is no number"));
     let foreign = visitor.post_with("/admin/messages", &[], "0", &[("q", "71")]).await;
     assert_eq!(foreign.status(), 403);
+}
+
+#[tokio::test]
+async fn a_time_is_read_in_three_forms_and_shown_in_one() {
+    let world = World::of(V2::account(Setup::new())).await;
+    world.number_with_code().await;
+    let visitor = Visitor::of(&world).await;
+    for (given, shown) in [
+        ("2001-02-03", "2001-02-03 00:00"),
+        ("2001-02-03 04:05", "2001-02-03 04:05"),
+        ("2001-02-03+04%3A05%3A06", "2001-02-03 04:05:06"),
+        ("2001-02-03T04:05:00Z", "2001-02-03 04:05"),
+    ] {
+        for path in ["/admin/messages", "/admin/audit"] {
+            let page = visitor.get(&format!("{path}?since={}", given.replace(' ', "%20"))).await;
+            let text = page.text();
+            assert_eq!(page.status(), 200, "{path} {given}: {text}");
+            let field = between(&text, "<input id=\"since\"", ">");
+            assert!(
+                field.contains(&format!("value=\"{shown}\" placeholder=\"2027-01-31 12:00\"")),
+                "{field}"
+            );
+        }
+        let later = visitor.get(&format!("/admin/messages?since={}", given.replace(' ', "%20"))).await;
+        let earlier = visitor.get(&format!("/admin/messages?until={}", given.replace(' ', "%20"))).await;
+        assert_eq!((rows(&later).len(), rows(&earlier).len()), (1, 0), "{given}");
+    }
+    for wrong in ["2001-02-03 4:05", "2001-02-03 25:00", "2001-02-03T04:05", "03.02.2001"] {
+        let page = visitor.get(&format!("/admin/messages?since={}", wrong.replace(' ', "%20"))).await;
+        assert_eq!(page.status(), 400, "{wrong}");
+        assert!(page.text().contains("such as 2027-01-31, 2027-01-31 12:00 or "), "{}", page.text());
+        assert!(page.text().contains(&format!("value=\"{wrong}\"")), "what was typed stays");
+    }
 }
 
 #[tokio::test]

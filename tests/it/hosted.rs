@@ -349,6 +349,27 @@ async fn a_proof_of_work_lets_one_message_pass_a_used_up_allowance() {
 }
 
 #[tokio::test]
+async fn after_the_proof_of_work_the_page_shows_the_code_form() {
+    let twilio = Twilio::start().await;
+    let site = Site::guarded(&twilio, Setup::new()).await;
+    let (person, number) = (site.person().await, "+14155550124");
+    person.asks_proof(&[("number", number)]).await;
+    let answer = solved(&person.get("/verify").await.text());
+    let passed = person.post("send", &[("proof", &answer)]).await;
+    assert_eq!((passed.status(), passed.header("location")), (303, "/verify"), "{}", passed.text());
+    let page = person.get("/verify").await.text();
+    for part in
+        ["name=\"code\"", "autocomplete=\"one-time-code\"", "action=\"/verify/check\"", &masked(number)]
+    {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(!page.contains(" data-salt=\"") && !page.contains("needs JavaScript"), "{page}");
+    let back = person.post("check", &[("code", &twilio.code_for(number))]).await;
+    assert_eq!(back.status(), 303, "{}", back.text());
+    assert!(back.header("location").starts_with(&format!("{RETURN}&code=")), "{}", back.header("location"));
+}
+
+#[tokio::test]
 async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
     let look = [
         ("AccentColor", "#FFD400"),

@@ -231,6 +231,60 @@ async fn a_receipt_of_another_gateway_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_receipt_by_get_has_its_fields_in_the_query() {
+    let world = World::new().await;
+    for (place, id, status) in [(0, "messageId", "status"), (4, "id", "status")] {
+        let number = world.number_through(place).await;
+        let message = world.doubles[place].received_for(&number)[0].clone();
+        let address = callback_in(&message);
+        let forged = format!("{}&key={}", address.split("&key=").next().expect("a part"), "0".repeat(32));
+        for (address, answer) in [(&forged, 403), (&address, 204)] {
+            let query = format!("{address}&{id}=m-{}&{status}=delivered", message.id);
+            assert_eq!(world.get(&query).await.status(), answer, "{query}");
+            let arrived = rows(&world, &number).await.iter().any(|row| row.receipt() == "delivered");
+            assert_eq!(arrived, answer == 204, "{query}");
+        }
+    }
+    let refused = world.server.output().text().matches("callbacks refused").count();
+    assert!(refused >= 1, "a wrong key is logged");
+}
+
+#[tokio::test]
+async fn meta_examines_the_address_with_the_token_of_the_recipe() {
+    let meta = |token: &str| {
+        let all = json!({"recipe": "meta-whatsapp", "phone_number_id": "1", "template": "t"});
+        Setup::new()
+            .config("gateways", json!({"chat": all}))
+            .config("otp-sms-provider", "chat")
+            .config("public-url", PUBLIC_URL)
+            .env("ONCEWARD_GATEWAYS_CHAT_TOKEN", "EAA")
+            .env("ONCEWARD_GATEWAYS_CHAT_APP_SECRET", "s3cret")
+            .env("ONCEWARD_GATEWAYS_CHAT_VERIFY_TOKEN", token)
+    };
+    let server = meta("my token").start().await;
+    let ask = async |query: &str| server.client.get(&format!("/callbacks/gateways/{query}")).await;
+    let right = ask("chat?hub.mode=subscribe&hub.verify_token=my+token&hub.challenge=1158201444").await;
+    assert_eq!((right.status(), right.text()), (200, "1158201444".to_owned()));
+    assert_eq!(right.header("content-type"), "text/plain; charset=utf-8");
+    for query in [
+        "chat?hub.mode=subscribe&hub.verify_token=other&hub.challenge=1158201444",
+        "chat?hub.mode=subscribe&hub.verify_token=&hub.challenge=1158201444",
+        "chat?hub.mode=unsubscribe&hub.verify_token=my+token&hub.challenge=1158201444",
+        "chat?hub.mode=subscribe&hub.verify_token=my+token",
+        "other?hub.mode=subscribe&hub.verify_token=my+token&hub.challenge=1158201444",
+        "chat",
+    ] {
+        let refused = ask(query).await;
+        assert_eq!(refused.status(), 403, "{query}");
+        assert!(!refused.text().contains("1158201444"), "{}", refused.text());
+    }
+    assert!(server.output().text().contains("callbacks refused"));
+    let without = meta("").start().await;
+    let query = "/callbacks/gateways/chat?hub.mode=subscribe&hub.verify_token=&hub.challenge=1";
+    assert_eq!(without.client.get(query).await.status(), 403, "an empty token proves nothing");
+}
+
+#[tokio::test]
 async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let world = World::new().await;
     let number = world.number_through(1).await;
