@@ -502,9 +502,7 @@ impl Guard {
             Dimension::Country(_) => [None, None, None, None, unproven, Some(dimension), None],
             Dimension::Unproven | Dimension::Total => [None, None, None, None, unproven, None, None],
             Dimension::Proof => [None, None, None, None, None, None, Some(dimension)],
-            Dimension::ProofsOf(_) => {
-                [None, None, Some(dimension), None, None, None, Some(Dimension::Proof)]
-            }
+            Dimension::ProofsOf(_) => [None, None, Some(dimension), None, None, None, Some(Dimension::Proof)],
         };
         let known_client = last_client.map_or(AssumedClient::WithoutAddress, AssumedClient::Last);
         let client = if known.is_some() { known_client } else { AssumedClient::New };
