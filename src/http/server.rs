@@ -13,11 +13,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::admin::Admin;
-use super::connection::{self, Connection, Server, Tls, refuse_tls, respond_and_close};
+use super::connection::{self, Connection, GivesWay, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::long_answers::LongAnswers;
@@ -248,9 +247,9 @@ struct Connections {
     open: JoinSet<()>,
     /// Those of `open` that are not being closed.
     kept: HashMap<task::Id, Arc<Connection>>,
-    /// The connections of `kept` that were unused for longest when all were last looked at, the longest one last, with
-    /// what [`Connection::idle_since`] said.
-    idlest: Vec<(Instant, task::Id)>,
+    /// The connections of `kept` that give way first, as all were last looked at, the first one last, with what
+    /// [`Connection::gives_way`] said.
+    idlest: Vec<(GivesWay, task::Id)>,
     /// Until so many connections were accepted, none is looked for that could be closed, because there was none.
     next_search: u64,
     refused: JoinSet<()>,
@@ -282,7 +281,7 @@ impl Connections {
         self.server.note_open(self.open.len());
     }
 
-    /// Closes the connection that was unused for longest. Returns `false` if every one is in use.
+    /// Closes the connection that gives way first. Returns `false` if every one is in use.
     fn close_idlest(&mut self) -> bool {
         if self.accepted < self.next_search {
             return false;
@@ -291,8 +290,8 @@ impl Connections {
             if is_new {
                 self.idlest = idlest(&self.kept);
             }
-            while let Some((since, id)) = self.idlest.pop() {
-                if self.kept.get(&id).is_some_and(|connection| connection.idle_since() == Some(since)) {
+            while let Some((how, id)) = self.idlest.pop() {
+                if self.kept.get(&id).is_some_and(|connection| connection.gives_way() == Some(how)) {
                     self.kept.remove(&id).iter().for_each(|connection| connection.close());
                     return true;
                 }
@@ -302,8 +301,8 @@ impl Connections {
         false
     }
 
-    /// Serves a connection. Beyond the limit the one that was unused for longest gives way; if all are in use, the new
-    /// one is refused.
+    /// Serves a connection. Beyond the limit one that is silent, or unused for longest, gives way; if all are in use, the
+    /// new one is refused.
     fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         if std::mem::take(&mut self.is_in_trouble) {
             info!("connections accepted again");
@@ -315,7 +314,7 @@ impl Connections {
         if self.open.len() >= limit && !std::mem::replace(&mut self.is_full, true) {
             warn!(
                 limit,
-                "connection limit reached; idle connections are closed, and without one new ones get 503"
+                "connection limit reached; silent and idle connections are closed, and without one new ones get 503"
             );
         }
         // Connections that are being closed are still open for a moment.
@@ -360,10 +359,10 @@ impl Connections {
     }
 }
 
-/// The connections that were unused for longest, the longest one last.
-fn idlest(kept: &HashMap<task::Id, Arc<Connection>>) -> Vec<(Instant, task::Id)> {
+/// The connections that give way first, the first one last.
+fn idlest(kept: &HashMap<task::Id, Arc<Connection>>) -> Vec<(GivesWay, task::Id)> {
     let mut idle: Vec<_> =
-        kept.iter().filter_map(|(id, connection)| Some((connection.idle_since()?, *id))).collect();
+        kept.iter().filter_map(|(id, connection)| Some((connection.gives_way()?, *id))).collect();
     if idle.len() > IDLEST {
         idle.select_nth_unstable(IDLEST - 1);
         idle.truncate(IDLEST);

@@ -21,6 +21,18 @@ pub struct Activity {
     reading: AtomicBool,
 }
 
+/// A client that has something to say says it within this time, a handshake of TLS included.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A connection that no request needs, in the order in which they give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GivesWay {
+    /// It has sent no request since its start.
+    Silent(Instant),
+    /// It has sent none since this moment.
+    Idle(Instant),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A request is due: the first one, or one whose head has begun to arrive.
@@ -90,9 +102,15 @@ impl Activity {
         self.reading.load(Ordering::Relaxed)
     }
 
-    /// When an idle connection was last used; `None` for one that is not idle.
-    pub fn idle_since(&self) -> Option<Instant> {
-        (self.phase() == Phase::Idle).then(|| self.start + self.since())
+    /// How soon a connection gives way to a new one; `None` if it does not. One that was silent since its start gives way
+    /// before those that were used.
+    pub fn gives_way(&self) -> Option<GivesWay> {
+        let is_silent = || self.begun.load(Ordering::Relaxed) == 0 && !self.has_new_input();
+        match self.phase() {
+            Phase::Idle => Some(GivesWay::Idle(self.start + self.since())),
+            Phase::Head if is_silent() && self.start.elapsed() >= SILENCE => Some(GivesWay::Silent(self.start)),
+            Phase::Head | Phase::Busy => None,
+        }
     }
 
     pub fn is_busy(&self) -> bool {
@@ -146,10 +164,10 @@ mod tests {
         activity.note_input();
         assert_eq!([activity.begin(), activity.begin()], [1, 2]);
         activity.end();
-        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Busy, None));
+        assert_eq!((activity.phase(), activity.gives_way()), (Phase::Busy, None));
         activity.note_input();
         activity.end();
-        assert_eq!((activity.phase(), activity.idle_since()), (Phase::Idle, Some(activity.start)));
+        assert_eq!(activity.gives_way(), Some(GivesWay::Idle(activity.start)));
         activity.note_input();
         assert_eq!(activity.phase(), Phase::Head, "the next request has begun to arrive");
     }

@@ -20,7 +20,7 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -32,6 +32,7 @@ use super::server::{Deps, ServedRoutes};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 
+pub use self::activity::GivesWay;
 pub use self::serve::serve;
 #[cfg(test)]
 pub use self::serve::{serve_http2, with_write_timeout};
@@ -118,9 +119,9 @@ impl Connection {
         Arc::new(Self { server, activity, number, peer, user, stop, bodies })
     }
 
-    /// See [`Activity::idle_since`].
-    pub fn idle_since(&self) -> Option<Instant> {
-        self.activity.idle_since()
+    /// See [`Activity::gives_way`].
+    pub fn gives_way(&self) -> Option<GivesWay> {
+        self.activity.gives_way()
     }
 
     /// Ends the connection after the requests that it is answering.

@@ -1,5 +1,7 @@
 //! HTTP/1 connections: their use, misuse and end.
 
+use std::time::Duration;
+
 use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{World, bounds, deps, send_body, verify_body};
@@ -269,6 +271,28 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
         client.send(get("/healthz")).await;
         assert_eq!(client.reply().await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn at_a_full_server_silent_connections_are_closed_before_idle_ones() {
+    let mut deps = deps(Script::panics());
+    deps.bounds = bounds(|bounds| bounds.connections = 3);
+    let world = World::with(deps).await;
+    let mut idle = world.client().await;
+    idle.send(get("/healthz")).await;
+    assert_eq!(idle.reply().await.status, 200);
+    let (mut first, mut second) = (world.client().await, world.client().await);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mut others = Vec::new();
+    for silent in [&mut first, &mut second] {
+        let mut next = world.client().await;
+        next.send(get("/healthz")).await;
+        assert_eq!(next.reply().await.status, 200);
+        assert_eq!(silent.rest().await, "");
+        others.push(next);
+    }
+    idle.send(get("/healthz")).await;
+    assert_eq!(idle.reply().await.status, 200);
 }
 
 #[tokio::test]
