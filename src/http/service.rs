@@ -73,9 +73,6 @@ pub async fn respond(
     let target = Target::of(routed_path(head.uri.path(), deps.callbacks.as_deref()));
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
-    if head.method == Method::GET {
-        active.note_read_only();
-    }
 
     let (mut peer, mut is_passed_on) = (active.peer(), false);
     // Held until the answer is made.

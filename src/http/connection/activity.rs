@@ -18,7 +18,6 @@ pub struct Activity {
     since: AtomicU64,
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
-    reading: AtomicBool,
 }
 
 /// A client that has something to say says it within this time, a handshake of TLS included.
@@ -53,7 +52,6 @@ impl Activity {
             since: AtomicU64::new(0),
             has_new_bytes: AtomicBool::new(false),
             unread_body: AtomicBool::new(false),
-            reading: AtomicBool::new(false),
         }
     }
 
@@ -66,7 +64,6 @@ impl Activity {
     /// Notes that a request has ended, answered or not.
     pub fn end(&self) {
         self.note_time();
-        self.reading.store(false, Ordering::Relaxed);
         // The bytes that arrived meanwhile were its body.
         self.has_new_bytes.store(false, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
@@ -91,15 +88,6 @@ impl Activity {
 
     pub fn has_unread_body(&self) -> bool {
         self.unread_body.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the request in progress changes nothing. The connection may end as soon as the client has left.
-    pub fn note_read_only(&self) {
-        self.reading.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_read_only(&self) -> bool {
-        self.reading.load(Ordering::Relaxed)
     }
 
     /// How soon a connection gives way to a new one; `None` if it does not. One that was silent since its start gives way

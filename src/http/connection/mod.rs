@@ -184,11 +184,6 @@ impl ActiveRequest {
         self.connection.request_id(self.number)
     }
 
-    /// Notes that the request changes nothing: over HTTP/1 it ends when the client leaves.
-    pub fn note_read_only(&self) {
-        self.connection.activity.note_read_only();
-    }
-
     /// Notes that the request's body was not read to its end.
     pub fn note_unread_body(&self) {
         self.connection.activity.note_unread_body();

@@ -11,9 +11,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{
-    AsyncBufRead as _, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
@@ -79,13 +77,9 @@ pub async fn serve_http1<I: Stream>(stream: I, connection: Arc<Connection>) {
         let connection = Arc::clone(&connection);
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
-    let stream = BufReader::with_capacity(1, stream);
-    let socket = TokioIo::new(Socket {
-        stream,
-        connection: Arc::clone(&connection),
-        lines: Lines::default(),
-        added: &[],
-    });
+    let connected = Arc::clone(&connection);
+    let socket =
+        TokioIo::new(Socket { stream, connection: connected, lines: Lines::default(), added: &[] });
     let mut http = connection.server.http1.serve_connection(socket, service);
     let end = run(&mut http, &connection).await;
     let mut stream = http.into_parts().io.into_inner().stream;
@@ -190,12 +184,11 @@ fn close_without_waiting(stream: &mut impl Stream) {
     let _ = stream.shutdown().now_or_never();
 }
 
-/// The stream of an HTTP/1 connection. It notes when bytes arrive. If the client leaves while its request changes
-/// nothing, it ends the connection.
+/// The stream of an HTTP/1 connection. It notes when bytes arrive.
 ///
 /// It is not vectored: the responses fit into one buffer, and one copy costs less than a longer system call.
 struct Socket<I> {
-    stream: BufReader<I>,
+    stream: I,
     connection: Arc<Connection>,
     lines: Lines,
     /// Bytes that hyper gets before the next ones of the client.
@@ -204,13 +197,6 @@ struct Socket<I> {
 
 /// Stands for a line that ends without a carriage return. hyper refuses it, and answers when the head has an end.
 const REFUSED_LINE: &[u8] = b"\0\r\n\r\n";
-
-impl<I: Stream> Socket<I> {
-    /// Returns `true` if the client has closed its side. A byte that it sent ahead stays for the next read.
-    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
-        matches!(Pin::new(&mut self.stream).poll_fill_buf(cx), Poll::Ready(Ok([]) | Err(_)))
-    }
-}
 
 impl<I: Stream> AsyncRead for Socket<I> {
     fn poll_read(
@@ -243,13 +229,8 @@ impl<I: Stream> AsyncWrite for Socket<I> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
-    /// hyper calls this whenever the connection's task runs, also while a handler waits.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.connection.activity.is_read_only() && this.has_ended(cx) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut this.stream).poll_flush(cx)
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
