@@ -18,7 +18,6 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod admin;
-mod body_places;
 mod compatible;
 mod connection;
 mod cors;
@@ -27,9 +26,9 @@ mod forward;
 mod hooks;
 mod hosted;
 mod local;
-mod long_answers;
 mod openapi;
 mod pages;
+mod places;
 mod proof;
 mod request;
 mod response;
@@ -53,8 +52,8 @@ pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use forward::{Forwarder, RequestTarget};
 pub use local::{CopyNews, Keys, Local};
-pub use long_answers::LongAnswers;
 pub use openapi::text as openapi_json;
+pub use places::LongAnswers;
 pub use proof::Proofs;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,

@@ -23,7 +23,7 @@ use hyper::{HeaderMap, Version};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::body_places::BodyPlaces;
+use super::places::BodyPlaces;
 use super::proof::BodyDigest;
 use super::response::{BadBody, Problem};
 use crate::config::ProxySettings;
@@ -84,7 +84,7 @@ pub struct RequestBody {
 pub struct BodyRoom {
     pub places: Arc<BodyPlaces>,
     pub of_connection: Arc<Semaphore>,
-    /// See [`limited_address`](super::body_places::limited_address).
+    /// See [`limited_address`](super::places::limited_address).
     pub address: Option<IpAddr>,
 }
 

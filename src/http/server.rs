@@ -19,7 +19,7 @@ use super::admin::Admin;
 use super::connection::{self, Connection, GivesWay, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::forward::Forwarder;
-use super::long_answers::LongAnswers;
+use super::places::LongAnswers;
 use super::request::{self, LocalUser};
 use super::response::Problem;
 use super::v2::V2;

@@ -31,10 +31,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tracing::{Level, debug, enabled, error, info};
 
-use super::body_places::limited_address;
 use super::connection::{ActiveRequest, CertificateHealth, Server};
 use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, NodeStatus};
-use super::long_answers::LongAnswerPermit;
+use super::places::{LongAnswerPermit, limited_address};
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
@@ -704,7 +703,7 @@ pub async fn callback(call: &mut Call<'_>, kind: Option<CallbackKind>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::long_answers::LongAnswers;
+    use crate::http::places::LongAnswers;
 
     #[tokio::test]
     async fn a_body_holds_its_permit_until_its_last_piece_is_taken() {

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::body_places::network_of;
+use crate::http::places::network_of;
 use crate::http::request;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 

@@ -96,7 +96,9 @@ impl Activity {
         let is_silent = || self.begun.load(Ordering::Relaxed) == 0 && !self.has_new_input();
         match self.phase() {
             Phase::Idle => Some(GivesWay::Idle(self.start + self.since())),
-            Phase::Head if is_silent() && self.start.elapsed() >= SILENCE => Some(GivesWay::Silent(self.start)),
+            Phase::Head if is_silent() && self.start.elapsed() >= SILENCE => {
+                Some(GivesWay::Silent(self.start))
+            }
             Phase::Head | Phase::Busy => None,
         }
     }

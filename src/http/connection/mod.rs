@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::activity::Activity;
-use super::body_places::BodyPlaces;
+use super::places::BodyPlaces;
 use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, Problem};
 use super::server::{Deps, ServedRoutes};

@@ -78,8 +78,7 @@ pub async fn serve_http1<I: Stream>(stream: I, connection: Arc<Connection>) {
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
     let connected = Arc::clone(&connection);
-    let socket =
-        TokioIo::new(Socket { stream, connection: connected, lines: Lines::default(), added: &[] });
+    let socket = TokioIo::new(Socket { stream, connection: connected, lines: Lines::default(), added: &[] });
     let mut http = connection.server.http1.serve_connection(socket, service);
     let end = run(&mut http, &connection).await;
     let mut stream = http.into_parts().io.into_inner().stream;

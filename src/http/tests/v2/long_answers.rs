@@ -6,7 +6,7 @@ use super::fake::attempt;
 use super::world::{V2World, basic, is_error, root};
 use crate::attempts::MOST_ROWS;
 use crate::domain::{Channel, ServiceId};
-use crate::http::long_answers::{LongAnswerPermit, LongAnswers};
+use crate::http::places::{LongAnswerPermit, LongAnswers};
 use crate::http::tests::script::Script;
 use crate::registry::EventType;
 use crate::verify::SealedAttempt;
