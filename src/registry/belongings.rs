@@ -49,11 +49,7 @@ impl Registry {
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
             let limit = limit_of(service, &limit)?;
-            let description = self::description(description)?;
-            if limit.description != description {
-                limit.description = description;
-                limit.updated = ids.now;
-            }
+            set(&mut limit.description, self::description(description)?, &mut limit.updated, ids.now);
             Ok(limit.clone())
         })
         .await
@@ -127,6 +123,13 @@ impl Registry {
             Ok(())
         })
         .await
+    }
+}
+
+/// Changes a field. A value that it has already is no change.
+fn set<T: PartialEq>(field: &mut T, value: T, updated: &mut Timestamp, now: Timestamp) {
+    if *field != value {
+        (*field, *updated) = (value, now);
     }
 }
 
@@ -220,10 +223,7 @@ impl Registry {
             let at = messaging_at(service, &country)?;
             this.is_known(&messaging_service)?;
             let kept = &mut service.messaging[at];
-            if kept.messaging_service != messaging_service {
-                kept.messaging_service = messaging_service;
-                kept.updated = ids.now;
-            }
+            set(&mut kept.messaging_service, messaging_service, &mut kept.updated, ids.now);
             Ok(kept.clone())
         })
         .await
