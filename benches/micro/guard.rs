@@ -29,7 +29,7 @@ pub fn benches(criterion: &mut Criterion) {
                 address: Some(ClientNet::from(std::net::IpAddr::from([10, 0, 0, 7]))),
                 is_trusted: false,
                 only_number: false,
-                is_proven: false,
+                has_proof: false,
             };
             let assessment = guard.assess(black_box(&signals), &rules, None, now);
             assert!(assessment.verdict.is_ok());

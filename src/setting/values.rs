@@ -399,7 +399,7 @@ kinds! {
         ),
         {
             let either_case = |name: &str| -> String {
-                name.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
+                name.chars().flat_map(|c| ['[', c.to_ascii_uppercase(), c, ']']).collect()
             };
             let names = Channel::ALL.map(|channel| either_case(channel.as_str())).join("|");
             let step = format!("\\s*({names})\\s*(:[0-9A-Za-z\\s]+)?");
