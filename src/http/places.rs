@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::ProxySettings;
 use crate::domain::ServiceId;
 
-/// Places, of which each holder may have a share.
+/// A pool of permits, of which one holder gets at most `share`.
 pub struct Places<K>(Arc<Pool<K>>);
 
 struct Pool<K> {

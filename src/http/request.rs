@@ -313,7 +313,7 @@ pub fn names_this_server(head: &Parts, host_name: Option<&str>) -> bool {
     let mut headers = head.headers.get_all(HOST).iter();
     of_target
         && headers.all(|value| {
-            // Clients on the same machine mostly name an address.
+            // An IP address needs no parser of URIs.
             let is_address = || value.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok());
             let authority = || Authority::try_from(value.as_bytes());
             is_address() || authority().is_ok_and(|authority| is_ours(authority.host(), host_name))

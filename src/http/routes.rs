@@ -544,9 +544,9 @@ static CALLBACKS: ApiGroup = ApiGroup {
         "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
          was told. The routes do not exist if no gateway reports.",
         &[
-            Route::new(Get, "/callbacks/gateways/{Name}", ("GatewayByGet", "Report a delivery in the query, or examine the address"),
+            Route::new(Get, "/callbacks/gateways/{Name}", ("GatewayByGet", "Report a delivery in the query, or verify the address"),
                 waits!(service::callback, None), ok(Content::Text("text/plain; charset=utf-8")))
-                .about("A report gets 204, and a provider that examines the address the text of hub.challenge.")
+                .about("A report gets 204, and a provider that verifies the address the text of hub.challenge.")
                 .others(&[403, 404, 503]),
             Route::new(Post, "/callbacks/gateways/{Name}", ("Gateway", "Report the delivery of a message of a gateway of gateways"),
                 waits!(service::callback, None), TAKEN)

@@ -314,7 +314,7 @@ impl Connections {
         if self.open.len() >= limit && !std::mem::replace(&mut self.is_full, true) {
             warn!(
                 limit,
-                "connection limit reached; silent and idle connections are closed, and without one new ones get 503"
+                "connection limit reached; silent and idle connections are closed, new ones get 503 if there are none"
             );
         }
         // Connections that are being closed are still open for a moment.

@@ -674,7 +674,7 @@ async fn may_read_metrics(call: &Call<'_>, forwarder: &Forwarder) -> Result<(), 
     }
 }
 
-/// `POST /callbacks/..`, and `GET` for described gateways: passes a report on unchanged. Its signature covers the path, the
+/// `POST /callbacks/..`, and `GET` for gateways with a recipe: passes a report on unchanged. Its signature covers the path, the
 /// query and the body.
 pub async fn callback(call: &mut Call<'_>, kind: Option<CallbackKind>) -> Result<Response, Problem> {
     let callbacks = call.deps.callbacks.as_deref().ok_or(Problem::NotFound)?;

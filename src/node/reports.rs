@@ -160,7 +160,7 @@ pub enum CallbackAnswer {
     NoContent,
     /// The next instructions of the call (`TwiML`): 200.
     Twiml(String),
-    /// What the provider expects that examines the address, as plain text: 200.
+    /// The `hub.challenge` of a provider that verifies the address, as plain text: 200.
     Challenge(String),
     /// It is not from the gateway, or was changed on its way: 403.
     BadSignature,

@@ -17,7 +17,7 @@ pub struct NumberKey {
     pub is_test: bool,
 }
 
-/// In one step, because each request hashes its number several times.
+/// Hashes the id in one write: each request hashes its number several times.
 impl Hash for NumberKey {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         hasher.write(&self.id());

@@ -38,7 +38,8 @@ impl CallbackReply {
         self.content_type
     }
 
-    /// The next instructions of a call (`TwiML`), or the text that a provider expects that examines the address, else empty. It may contain a code: do not log it.
+    /// The next instructions of a call (`TwiML`), or the `hub.challenge` of a provider that verifies the address, else empty.
+    /// It may contain a code: do not log it.
     pub fn body(&self) -> &str {
         &self.body
     }
@@ -47,7 +48,8 @@ impl CallbackReply {
 impl Otp {
     /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of
     /// `/callbacks/twilio/message`, `/callbacks/twilio/call` and `/callbacks/twilio/gate` below
-    /// the setting `public-url`, and for `GET` and `POST` of `/callbacks/gateways/{name}` if a gateway has a recipe with receipts.
+    /// the setting `public-url`, and for `GET` and `POST` of
+    /// `/callbacks/gateways/{name}` if a gateway has a recipe with receipts.
     ///
     /// `path_and_query` is what was asked for, still percent-encoded and unchanged: the signature covers it.
     /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names

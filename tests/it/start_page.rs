@@ -64,6 +64,23 @@ async fn wrong_and_used_codes_are_refused_in_a_persons_words() {
 }
 
 #[tokio::test]
+async fn the_forms_count_and_lock_as_the_api_does() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    submit(client, &[("number", NUMBER)]).await;
+    let code = code_in(&inbox(client, NUMBER).await[0]);
+    for _ in 0..4 {
+        assert_eq!(check(client, NUMBER, &wrong(&code)).await.status(), 400);
+    }
+    let locked = "This phone number is locked out after too many wrong codes. Try again in 30 minutes.";
+    for page in [check(client, NUMBER, &wrong(&code)).await, submit(client, &[("number", NUMBER)]).await] {
+        assert_eq!(page.status(), 403);
+        assert!(page.text().contains(locked), "{}", page.text());
+    }
+    assert_eq!(client.send(NUMBER).await.status(), 403, "one count for page and API");
+}
+
+#[tokio::test]
 async fn a_second_send_while_the_first_is_under_way_is_429_where_one_is_allowed() {
     let setup = Setup::new().config("max-commands-per-number", 1).config("send-budget", "1s");
     let server = setup.start().await;

@@ -49,7 +49,7 @@ pub struct HttpReceipts {
     pub states: BTreeMap<String, Statuses>,
     /// JSON pointers to the code of an error, in the classes of `errors`.
     pub code: Vec<String>,
-    /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it examines the address, and
+    /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it verifies the address, and
     /// expects the text of `hub.challenge`.
     pub verify_token: Option<String>,
 }
@@ -157,7 +157,8 @@ impl RecipeCallbacks {
         if !is_genuine {
             return Err(CallbackError::Unproven);
         }
-        let body = if body.is_empty() { query.as_bytes() } else { body };
+        // A signature covers the body only.
+        let body = if body.is_empty() && receipts.signature.is_none() { query.as_bytes() } else { body };
         let report: Value = match serde_json::from_slice(body) {
             Ok(json) => json,
             Err(_) => parse(body).map(|(name, value)| (name.into_owned(), Value::from(value))).collect(),
@@ -177,7 +178,7 @@ impl RecipeCallbacks {
         Ok(reports.flatten().collect())
     }
 
-    /// What a provider expects that examines the address with the right token
+    /// The `hub.challenge` to return when `hub.verify_token` is right
     /// (<https://developers.facebook.com/docs/graph-api/webhooks/getting-started>).
     pub fn challenge(&self, path_and_query: &str) -> Option<String> {
         let (settings, receipts, query) = self.addressed(path_and_query)?;

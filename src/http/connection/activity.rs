@@ -20,10 +20,10 @@ pub struct Activity {
     unread_body: AtomicBool,
 }
 
-/// A client that has something to say says it within this time, a handshake of TLS included.
+/// After this time without a request a new connection counts as silent; a handshake of TLS is included.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A connection that no request needs, in the order in which they give way.
+/// Why a connection may be closed for a new one. Silent ones go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GivesWay {
     /// It has sent no request since its start.

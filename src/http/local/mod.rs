@@ -122,7 +122,8 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     let trial = Trial { gateway, error: Arc::default() };
     let to = request.fields.text("To")?.unwrap_or_default();
     let to = PhoneNumber::parse(&to, None).map_err(|error| Error::invalid(error.to_string()))?;
-    let channel = request.fields.parsed("Channel", Channel::names(", "), Channel::parse)?;
+    let channel =
+        request.fields.parsed("Channel", format_args!("one of {}", Channel::names(", ")), Channel::parse)?;
     // A code that was sent before would count as a repetition.
     let code = Code::from_value((request.v2.now)().as_millis() % 1_000_000, CodeLength::SIX);
     let carry = CarryCode {

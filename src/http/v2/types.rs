@@ -95,7 +95,7 @@ texts! {
     AppHash => Self: "11 characters of A-Z, a-z, 0-9, + and /", Self::parse, matching("[A-Za-z0-9+/]{11}");
     Region => Self: "two letters of ISO 3166-1", Self::parse, matching("[A-Za-z]{2}");
     IpAddr => Self: "an IP address", |text| Self::from_str(text).ok(), at_most(45);
-    Channel => Self: Self::names(", "), Self::parse, one_of(Self::ALL.map(Self::as_str));
+    Channel => Self: format_args!("one of {}", Self::names(", ")), Self::parse, one_of(Self::ALL.map(Self::as_str));
     Code => Self: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Self::parse_alphanumeric,
         matching(digits("[A-Za-z0-9]"));
     SendDigits => Self: format_args!("at most {} of 0-9, w, W, * and #", Self::MOST), Self::parse, matching(

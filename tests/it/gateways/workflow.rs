@@ -55,6 +55,15 @@ async fn by_the_timer_each_step_follows_with_the_same_code() {
 }
 
 #[tokio::test]
+async fn the_workflow_can_be_one_text() {
+    let world = with_workflow(json!("sms:1s,call"), []).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    world.twilio().arrived_for(&number, 2).await;
+    assert_eq!(channels(&world, &number), ["sms", "call"]);
+}
+
+#[tokio::test]
 async fn by_a_report_that_it_did_not_arrive_the_next_step_follows_at_once() {
     let world = with_workflow(json!(["sms:10m", "call:10m", "whatsapp:10m"]), []).await;
     for (text, call) in [("undelivered", "no-answer"), ("failed", "busy"), ("undelivered", "failed")] {
@@ -101,6 +110,17 @@ async fn a_code_that_was_used_or_locked_is_followed_by_nothing() {
 }
 
 #[tokio::test]
+async fn every_step_counts_towards_one_budget() {
+    let steps = json!(["sms:1s", "call:1s", "whatsapp:1s"]);
+    let world = with_workflow(steps, [("workflow-max-sends", json!(2))]).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    world.twilio().arrived_for(&number, 2).await;
+    while_others_get(&world, 2).await;
+    assert_eq!(channels(&world, &number), ["sms", "call"]);
+}
+
+#[tokio::test]
 async fn a_step_that_is_due_is_made_after_kill_9() {
     let world = with_workflow(json!(["sms:2s", "call"]), []).await;
     let number = world.number();
@@ -122,4 +142,29 @@ async fn a_report_of_fraud_is_followed_by_nothing() {
     assert_eq!(report.send(&world).await.status(), 204);
     while_others_get(&world, 2).await;
     assert_eq!(channels(&world, &number), ["sms"]);
+}
+
+#[tokio::test]
+async fn without_a_workflow_a_report_that_it_did_not_arrive_has_no_consequences() {
+    let world = Several::with("Twilio", [("public-url", json!(PUBLIC_URL)), ("voice", json!(true))]).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    let report = world.twilio().report(&number, "undelivered").with("ErrorCode", "30003");
+    assert_eq!(report.send(&world).await.status(), 204);
+    world
+        .until_tracked(&number, "the receipt", |rows| rows.iter().any(|row| row.receipt() == "failed"))
+        .await;
+    assert_eq!(channels(&world, &number), ["sms"]);
+}
+
+#[tokio::test]
+async fn a_workflow_that_makes_no_sense_stops_the_start() {
+    for (workflow, word) in [(json!(["sms", "pigeon"]), "pigeon"), (json!(["sms:soon"]), "soon")] {
+        let setup = Several::routed("Twilio").await.setup.config("workflow", workflow);
+        let finished = setup.command(["--check"]).await;
+        assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
+        for word in ["workflow", word] {
+            assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
+        }
+    }
 }

@@ -148,7 +148,7 @@ impl PhoneNumber {
     /// so one line would have two numbers, and twice the attempts: such a text is refused.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
         let text = text.trim();
-        // The library reads every number of North America as itself.
+        // The library returns each number of North America unchanged.
         if let Some(known) =
             Self::from_e164(text).filter(|number| number.area_code().is_some() || number.was_read())
         {
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_number_that_was_accepted_is_read_without_its_plan() {
+    fn outside_north_america_only_a_number_that_was_accepted_is_read_without_its_plan() {
         // No other test reads these numbers.
         let (number, short) = ("+491711239871", "+49171");
         assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible));

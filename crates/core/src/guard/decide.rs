@@ -103,7 +103,7 @@ const fn subjects(
     ]
 }
 
-/// The allowance at a position. With a proof of work, one client's proofs take the place of the client.
+/// The allowance at a position. With a proof of work, the allowance of the client's proofs replaces that of its address.
 const fn allowance_at(at: usize, subjects: &Subjects) -> Option<Dimension> {
     match (subjects[at], subjects[slot::PROOF]) {
         (Some(Dimension::Address(client)), Some(_)) => Some(Dimension::ProofsOf(client)),
