@@ -1,4 +1,4 @@
-//! Places that are taken and given back: for request bodies that arrive in parts, and for long answers.
+//! Permits that are taken and given back: for request bodies that arrive in parts, and for long answers.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,28 +9,32 @@ use crate::config::ProxySettings;
 use crate::domain::ServiceId;
 
 /// A pool of permits, of which one holder gets at most `share`.
-pub struct Places<K>(Arc<Pool<K>>);
+pub struct PermitPool<K>(Arc<Pool<K>>);
 
 struct Pool<K> {
     most: usize,
     share: usize,
-    taken: Mutex<Taken<K>>,
+    taken: Mutex<PermitCounts<K>>,
 }
 
-struct Taken<K> {
+struct PermitCounts<K> {
     all: usize,
     by_holder: HashMap<K, usize>,
 }
 
-impl<K> Clone for Places<K> {
+impl<K> Clone for PermitPool<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K: Copy + Eq + Hash> Places<K> {
+impl<K: Copy + Eq + Hash> PermitPool<K> {
     fn new(most: usize, share: usize) -> Self {
-        Self(Arc::new(Pool { most, share, taken: Mutex::new(Taken { all: 0, by_holder: HashMap::new() }) }))
+        Self(Arc::new(Pool {
+            most,
+            share,
+            taken: Mutex::new(PermitCounts { all: 0, by_holder: HashMap::new() }),
+        }))
     }
 
     /// Takes a place; `None` as the holder for one that has no limit of its own.
@@ -45,14 +49,14 @@ impl<K: Copy + Eq + Hash> Places<K> {
         Some(Place { places: self.clone(), holder })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken<K>> {
+    fn lock(&self) -> MutexGuard<'_, PermitCounts<K>> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A place, until it is dropped.
 pub struct Place<K: Copy + Eq + Hash> {
-    places: Places<K>,
+    places: PermitPool<K>,
     holder: Option<K>,
 }
 
@@ -75,8 +79,8 @@ impl<K: Copy + Eq + Hash> Drop for Place<K> {
 /// services share 56, of which those of one service have 8; the account, the keys of all services and pages have 8.
 #[derive(Clone)]
 pub struct LongAnswers {
-    of_services: Places<ServiceId>,
-    others: Places<ServiceId>,
+    of_services: PermitPool<ServiceId>,
+    others: PermitPool<ServiceId>,
 }
 
 /// Allows one long answer until it is dropped. The answer holds it until the connection has taken its last piece: answers
@@ -85,7 +89,7 @@ pub type LongAnswerPermit = Place<ServiceId>;
 
 impl Default for LongAnswers {
     fn default() -> Self {
-        Self { of_services: Places::new(56, 8), others: Places::new(8, 8) }
+        Self { of_services: PermitPool::new(56, 8), others: PermitPool::new(8, 8) }
     }
 }
 
@@ -96,15 +100,15 @@ impl LongAnswers {
     }
 }
 
-/// Places for request bodies that arrive in parts. A body that arrives together with its head needs none.
+/// Permits for request bodies that arrive in parts. A body that arrives together with its head needs none.
 ///
 /// Without a limit, clients that open many streams of HTTP/2 and never end their bodies would fill memory, and with one
 /// limit for all they would refuse the requests of all. Therefore a connection has [`BodyPlaces::OF_CONNECTION`] places, an
 /// address a share of all, and requests without a credential have a small pool of their own.
 pub struct BodyPlaces {
     /// For requests with a valid credential, or at routes that need none.
-    admitted: Places<IpAddr>,
-    anonymous: Places<IpAddr>,
+    admitted: PermitPool<IpAddr>,
+    anonymous: PermitPool<IpAddr>,
 }
 
 impl BodyPlaces {
@@ -113,7 +117,7 @@ impl BodyPlaces {
 
     /// One place for each connection that may be open: HTTP/1 has one body at a time.
     pub fn new(connections: usize) -> Self {
-        let pool = |most: usize| Places::new(most, (most / 4).max(Self::OF_CONNECTION));
+        let pool = |most: usize| PermitPool::new(most, (most / 4).max(Self::OF_CONNECTION));
         Self { admitted: pool(connections), anonymous: pool((connections / 16).max(4 * Self::OF_CONNECTION)) }
     }
 
