@@ -458,9 +458,11 @@ mod tests {
                 let number = PhoneNumber(10_000_000_000 + area * 10_000_000 + rest);
                 let library = number.split_country_code().as_ref().and_then(region_of);
                 assert_eq!(number.region(), library, "{}", number.e164());
-                let is_read =
-                    PHONE_NUMBER_UTIL.parse(number.e164(), None).is_ok_and(|read| is_possible(&read));
-                assert_eq!(PhoneNumber::parse(&number.e164(), None).is_ok(), is_read, "{}", number.e164());
+                let e164 = number.e164();
+                let is_read = PHONE_NUMBER_UTIL
+                    .parse(&e164, None)
+                    .is_ok_and(|read| is_possible(&read) && read.format_as(PhoneNumberFormat::E164) == e164);
+                assert_eq!(PhoneNumber::parse(&e164, None) == Ok(number), is_read, "{e164}");
             }
         }
     }
