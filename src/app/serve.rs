@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use onceward_cluster::EtcdStore;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -53,14 +54,14 @@ pub fn run(loaded: Loaded) -> ExitCode {
         tracing::warn!(detail = %warning, "configuration warning");
     }
     let threads = process::serving_threads();
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "start failed: no threads");
-                return ExitCode::from(EXIT_START_FAILED);
-            }
-        };
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let runtime = match builder.worker_threads(threads).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "start failed: no threads");
+            return ExitCode::from(EXIT_START_FAILED);
+        }
+    };
     let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_START_FAILED }

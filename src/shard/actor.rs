@@ -1,9 +1,9 @@
 //! The ractor actor of a shard: it passes messages to a [`Core`] and the core's commits to the store.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, MessagingErr};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -25,8 +25,8 @@ pub type ReadFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 
 /// The messages of a shard.
 pub enum ShardMessage {
-    /// A command to decide.
-    Command(Box<dyn Command>),
+    /// Commands wait in the [`Mailbox`].
+    Commands,
     /// The result of the commit in flight, and how long it took.
     Committed(Result<(), StoreError>, Duration),
     /// Runs a function on the core, if memory is what the store has.
@@ -43,6 +43,75 @@ pub enum ShardMessage {
     StreamNext,
     /// Commits lazy changes. The shard notifies the sender when it has finished or the store refuses them.
     Flush(oneshot::Sender<()>),
+}
+
+/// Where a shard takes messages. Commands that come together wake it once, and it decides them together.
+#[derive(Clone)]
+pub struct Mailbox {
+    actor: ActorRef<ShardMessage>,
+    commands: Arc<CommandQueue>,
+}
+
+impl Mailbox {
+    pub const fn new(actor: ActorRef<ShardMessage>, commands: Arc<CommandQueue>) -> Self {
+        Self { actor, commands }
+    }
+
+    /// Whether the shard takes messages.
+    pub fn is_open(&self) -> bool {
+        self.actor.get_status() == ActorStatus::Running
+    }
+
+    /// Hands the shard a command. One that has ended drops it.
+    pub fn submit(&self, command: Box<dyn Command>) {
+        if self.commands.push(command) && self.actor.cast(ShardMessage::Commands).is_err() {
+            self.commands.close();
+        }
+    }
+
+    /// Ends the shard as a failure does.
+    #[cfg(test)]
+    pub fn kill(&self) {
+        self.actor.kill();
+    }
+
+    /// # Errors
+    /// The shard has ended.
+    pub fn cast(&self, message: ShardMessage) -> Result<(), MessagingErr<ShardMessage>> {
+        self.actor.cast(message)
+    }
+}
+
+/// Commands that a shard has not taken yet; `None` once it has ended. The limit on commands in flight bounds them.
+pub struct CommandQueue(Mutex<Option<Vec<Box<dyn Command>>>>);
+
+impl Default for CommandQueue {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+}
+
+impl CommandQueue {
+    /// Returns whether the shard must be woken: whether it is the first command since the shard took the others.
+    fn push(&self, command: Box<dyn Command>) -> bool {
+        let mut commands = self.lock();
+        let Some(waiting) = &mut *commands else { return false };
+        waiting.push(command);
+        waiting.len() == 1
+    }
+
+    fn take(&self) -> Vec<Box<dyn Command>> {
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Drops what waits and what comes later.
+    fn close(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Box<dyn Command>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Time between two attempts to give a slice to a busy checkpoint.
@@ -142,6 +211,7 @@ pub struct ShardActor;
 /// The actor's state.
 pub struct ShardState {
     core: Core,
+    commands: Arc<CommandQueue>,
     slots: Slots,
     flushing: Vec<oneshot::Sender<()>>,
     streaming: Option<Streaming>,
@@ -149,15 +219,21 @@ pub struct ShardState {
     alarm: Option<Alarm>,
 }
 
+impl Drop for ShardState {
+    fn drop(&mut self) {
+        self.commands.close();
+    }
+}
+
 impl Actor for ShardActor {
     type Msg = ShardMessage;
     type State = ShardState;
-    type Arguments = (Core, Slots, Arc<Shared>);
+    type Arguments = (Core, Slots, Arc<Shared>, Arc<CommandQueue>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<ShardMessage>,
-        (mut core, slots, shared): Self::Arguments,
+        (mut core, slots, shared, commands): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
         // Without a timer no batch waits for more commands, which costs a little more processor time.
@@ -167,7 +243,7 @@ impl Actor for ShardActor {
         if alarm.is_some() {
             core.enable_batch_delay();
         }
-        Ok(ShardState { core, slots, flushing: Vec::new(), streaming: None, shared, alarm })
+        Ok(ShardState { core, commands, slots, flushing: Vec::new(), streaming: None, shared, alarm })
     }
 
     async fn handle(
@@ -182,7 +258,7 @@ impl Actor for ShardActor {
         // One slice of records for each message: the shard decides commands in between.
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
-            ShardMessage::Command(command) => core.submit(command, now),
+            ShardMessage::Commands => core.submit_all(state.commands.take(), now),
             ShardMessage::Committed(result, took) => {
                 core.commit_took(took);
                 core.committed(&result, now);

@@ -154,8 +154,20 @@ impl Core {
     }
 
     /// Accepts a command. The shard decides it at once or with the next batch.
-    pub fn submit(&mut self, mut command: Box<dyn Command>, clock: Timestamp) {
+    pub fn submit(&mut self, command: Box<dyn Command>, clock: Timestamp) {
+        self.submit_all(vec![command], clock);
+    }
+
+    /// Accepts commands that came together.
+    pub fn submit_all(&mut self, commands: Vec<Box<dyn Command>>, clock: Timestamp) {
         let now = self.tick(clock);
+        for command in commands {
+            self.enqueue(command, now);
+        }
+        self.begin_batch(now);
+    }
+
+    fn enqueue(&mut self, mut command: Box<dyn Command>, now: Timestamp) {
         if self.loads.of(&*command) >= self.settings.commands_per_subject {
             return command.refuse(Refusal::NumberBusy);
         }
@@ -179,7 +191,6 @@ impl Core {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         self.waiting.push(command);
-        self.begin_batch(now);
     }
 
     /// Whether this process certainly owns the records.

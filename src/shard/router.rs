@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use super::actor::ShardMessage;
+use super::actor::{Mailbox, ShardMessage};
 use super::command::{Command, Load, OneDecision, Refusal, Subject};
 use super::core::Core;
 use super::record::{Record, RecordKey};
@@ -19,7 +18,7 @@ use crate::store::Slots;
 
 /// Maps slots to shards, and shards to mailboxes. The slot modulo the number of shards is the index of its owner.
 pub struct Router {
-    shards: Box<[ArcSwapOption<ActorRef<ShardMessage>>]>,
+    shards: Box<[ArcSwapOption<Mailbox>]>,
     /// Held while a page of a list is read.
     page: Mutex<()>,
 }
@@ -47,35 +46,32 @@ impl Router {
     }
 
     /// Sets the mailbox of a shard; `None` while it restarts.
-    pub fn set_mailbox(&self, index: usize, shard: Option<ActorRef<ShardMessage>>) {
+    pub fn set_mailbox(&self, index: usize, shard: Option<Mailbox>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
         }
     }
 
     /// The mailbox of a shard.
-    pub fn shard(&self, index: usize) -> Option<Arc<ActorRef<ShardMessage>>> {
+    pub fn shard(&self, index: usize) -> Option<Arc<Mailbox>> {
         self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
     /// Every running shard with its index.
-    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<ShardMessage>>)> {
+    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<Mailbox>)> {
         (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
     }
 
     /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
-        let runs = |shard: &ActorRef<ShardMessage>| shard.get_status() == ActorStatus::Running;
-        self.shards.iter().all(|place| place.load().as_deref().is_some_and(runs))
+        self.shards.iter().all(|place| place.load().as_deref().is_some_and(Mailbox::is_open))
     }
 
     /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
     /// reply channel closes.
     pub fn send(&self, command: Box<dyn Command>) {
         match self.shard(self.owner(command.subject().slot)) {
-            Some(shard) => {
-                let _ = shard.cast(ShardMessage::Command(command));
-            }
+            Some(shard) => shard.submit(command),
             None => command.refuse(Refusal::Stopping),
         }
     }

@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::Shared;
-use super::actor::ShardActor;
+use super::actor::{CommandQueue, Mailbox, ShardActor};
 use super::core::{Core, ShardSettings};
 use super::record::Kinds;
 use super::restore::restore;
@@ -128,9 +128,11 @@ async fn start(
     }
     let mut core = Core::new(tables, args.kinds.clone(), StdRng::from_rng(&mut args.rng), args.settings);
     core.set_limits(args.shared.store.limits());
-    let arguments = (core, args.shared.router.slots_of(index), Arc::clone(&args.shared));
+    let commands = Arc::<CommandQueue>::default();
+    let slots = args.shared.router.slots_of(index);
+    let arguments = (core, slots, Arc::clone(&args.shared), Arc::clone(&commands));
     let (shard, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = shard.get_id();
-    args.shared.router.set_mailbox(index, Some(shard));
+    args.shared.router.set_mailbox(index, Some(Mailbox::new(shard, commands)));
     Ok(id)
 }
