@@ -101,11 +101,11 @@ pub struct BatchDelay {
 }
 
 /// A batch of this many commands or more is followed by a wait for each of its commands, where commits are short.
-const MANY_COMMANDS: usize = 6;
+const MANY_COMMANDS: usize = 9;
 const WAIT_PER_COMMAND: Duration = Duration::from_micros(10);
 /// After another batch, the clients that it answered and those that wait may come together. The shard waits for them for
 /// as long as this many commits take.
-const COMMITS_WAITED: u32 = 2;
+const COMMITS_WAITED: u32 = 4;
 /// Commits up to this time are short: a longer wait makes them hardly any cheaper. After a longer commit, as to a cluster's
 /// etcd, the shard waits at most for as long as it took.
 const SHORT_COMMIT: Duration = Duration::from_micros(400);
@@ -168,8 +168,8 @@ mod tests {
         };
         let wait_after = |answered, waiting| wait_after_commit(80, answered, waiting);
         assert_eq!([wait_after(0, 0), wait_after(1, 0), wait_after(0, 5)], [(0, None); 3]);
-        assert_eq!(wait_after(1, 1), (2, Some(160)));
-        assert_eq!(wait_after(3, 2), (5, Some(160)));
+        assert_eq!(wait_after(1, 1), (2, Some(320)));
+        assert_eq!(wait_after(8, 2), (10, Some(320)));
         assert_eq!(wait_after(12, 9), (usize::MAX, Some(120)));
         assert_eq!(wait_after(usize::MAX, 0), (usize::MAX, Some(400)));
         assert_eq!(wait_after_commit(300, 3, 2), (5, Some(400)));
