@@ -82,7 +82,7 @@ impl GuardSettings {
         let refused = rows.into_iter().filter(|(mode, ..)| *mode == Mode::Block);
         let lines = refused.map(|(_, status, message, key)| format!("  {status}  {message} ({key})\n"));
         format!(
-            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/from-redis.md):\n{}",
+            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/older-servers.md):\n{}",
             lines.collect::<String>()
         )
     }

@@ -149,7 +149,7 @@ settings! {
         pub otp_lock_timeout: Duration as "As::<LockoutTime>" = Duration::from_secs(30 * 60),
         /// Digits of a code. The start warns below 6. Codes of /send-code always have 6 digits and live 10 minutes.
         pub otp_length: u8 as "As::<Digits>" = CodeLength::SIX.get(),
-        /// Text of the message of /api/send-otp, with {code} or _CODE_, and perhaps {brand} and {minutes}; at most 1600
+        /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
         /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`;
         /// with `redis-db-address` it is `OTP message is {code}`.
         pub otp_message: String as "As::<MessageText>" = DEFAULT_MESSAGE.to_owned(),
@@ -163,13 +163,13 @@ settings! {
         /// does.
         pub locale_by_country: bool as "As::<Flag>",
         /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length. The
-        /// compatible routes, and the simulator as the only gateway, always accept possible ones.
+        /// older routes, and the simulator as the only gateway, always accept possible ones.
         pub numbers: NumberRule as "As::<Choice<NumberRule>>" = NumberRule::Valid,
         /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
         pub webotp_domain: Option<String> as "As::<Option<WebDomain>>",
         /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
         pub brand: Option<String> as "As::<Option<Brand>>",
-        /// Gateways in their order, perhaps with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
+        /// Gateways in their order, optionally with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
         /// where its credentials are given, else the simulator.
         pub otp_sms_provider: Option<String> as "As::<Option<Text>>",
         /// The gateway `Http`: how it takes a message, and what it answers.
@@ -279,8 +279,8 @@ settings! {
         /// Directory for a copy of the snapshot if the data directory has no room for it. By default the directory that
         /// `TMPDIR` names.
         pub scratch: Option<PathBuf> as "As::<Option<FilePath>>",
-        /// File of the server key, as `openssl rand -hex 32 > FILE` makes it. Without it server.key in the data
-        /// directory, made at the first start.
+        /// File of the server key (`openssl rand -hex 32 > FILE`). Without it server.key in the data directory,
+        /// created at the first start.
         "key-file" pub server_key_file: Option<PathBuf> as "As::<Option<FilePath>>",
         /// Country of numbers without +, by its two letters. `off` refuses them.
         pub default_region: Option<Region> as "As::<RegionChoice>",

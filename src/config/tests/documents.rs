@@ -15,14 +15,12 @@ use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
 /// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 9] = [
+const GUIDES: [&str; 7] = [
     include_str!("../../../docs/concepts/guard.md"),
     include_str!("../../../docs/concepts/delivery.md"),
     include_str!("../../../docs/concepts/verifications.md"),
-    include_str!("../../../docs/guides/from-go-framework.md"),
-    include_str!("../../../docs/guides/from-redis.md"),
-    include_str!("../../../docs/guides/from-tutorial.md"),
     include_str!("../../../docs/guides/message-templates.md"),
+    include_str!("../../../docs/guides/older-servers.md"),
     include_str!("../../../docs/guides/test-numbers.md"),
     include_str!("../../../docs/operate/deploy.md"),
 ];
@@ -313,8 +311,7 @@ const SECTIONS: [Section; 12] = [
             "breaker-open-for",
             "breaker-longest",
         ],
-        before: "See [delivery](../concepts/delivery.md). The members of `sms` stand in an object; \
-                 `\"sms.retry\": true` works as well.",
+        before: "See [delivery](../concepts/delivery.md).",
         after: "",
     },
     Section {
@@ -373,7 +370,7 @@ const SECTIONS: [Section; 12] = [
     Section {
         title: FURTHER,
         keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/security.md#web-pages).",
+        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/guarantees.md#web-pages).",
         after: "",
     },
 ];
@@ -460,7 +457,7 @@ For [traces](../operate/monitoring.md#traces), each also with `_FILE`:
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems, in the objects `sms` and `authentication`:
+Spellings of [older servers](../guides/older-servers.md), in the objects `sms` and `authentication`:
 
 ";
 

@@ -90,7 +90,7 @@ fn document() -> String {
         [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
     });
     let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, merged(&other).into_iter());
+    list(&mut doc, only_where_needed(merged(&other), 3).into_iter());
 
     doc.push_str(TUTORIAL_API);
     let rows = outcomes(tutorial_send, tutorial_check);
@@ -100,8 +100,20 @@ fn document() -> String {
         [http, message] != [&as_documented[0], &as_documented[1]]
     });
     let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, merged(&without_short_lockouts(&other)).into_iter());
+    list(&mut doc, only_where_needed(merged(&without_short_lockouts(&other)), 2).into_iter());
     doc
+}
+
+/// Keeps a meaning, which the list of the OTP API has, only where two rows of a route have the same message in `column`.
+fn only_where_needed<const N: usize>(mut rows: Vec<[String; N]>, column: usize) -> Vec<[String; N]> {
+    let messages: Vec<[String; 2]> = rows.iter().map(|row| [row[0].clone(), row[column].clone()]).collect();
+    for row in &mut rows {
+        let is_like = |message: &&[String; 2]| **message == [row[0].as_str(), row[column].as_str()];
+        if messages.iter().filter(is_like).count() == 1 {
+            row[N - 1].clear();
+        }
+    }
+    rows
 }
 
 /// Leaves out a lockout of less than a minute, which shows nothing new where minutes are rounded up.
@@ -134,7 +146,7 @@ const INTRODUCTION: &str = "\
 
 <!-- generated from the server's tables: UPDATE_DOCS=1 cargo test --lib docs_errors_md -->
 
-Each 429 and 503 says how many seconds to wait before you repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
+Each 429 and 503 says after how many seconds you may repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
 Twilio's Java library would repeat the POST by itself, else in `Retry-After`. Other answers with the header name it here.
 
 ## All routes
@@ -172,7 +184,8 @@ With `redis-version-answers: as-built` these answers differ, as in the code of t
 const TUTORIAL_API: &str = "
 ## Tutorial API
 
-Answers of `/send-code` and `/verify-code` are `{\"message\"}`. The others are those of the OTP API.
+Answers of `/send-code` and `/verify-code` are `{\"message\"}`. Their meanings, and the other answers, are those of the OTP
+API.
 
 ";
 
