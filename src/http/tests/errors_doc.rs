@@ -78,7 +78,8 @@ fn document() -> String {
         |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
     );
     let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
-    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter());
+    let is_error = |row: &[String; 5]| row[1] != "200";
+    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter().filter(is_error));
 
     doc.push_str(AS_BUILT);
     let rows = outcomes(
@@ -100,7 +101,11 @@ fn document() -> String {
         [http, message] != [&as_documented[0], &as_documented[1]]
     });
     let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, only_where_needed(merged(&without_short_lockouts(&other)), 2).into_iter());
+    let is_error = |row: &[String; 4]| row[1] != "200";
+    list(
+        &mut doc,
+        only_where_needed(merged(&without_short_lockouts(&other)), 2).into_iter().filter(is_error),
+    );
     doc
 }
 
@@ -168,7 +173,7 @@ code is not an error: [checks](verify-api.md#verification-checks).
 const OTP_API: &str = "
 ## OTP API
 
-Answers of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
+Errors of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
 the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl` and `lockout_duration` are minutes, rounded up.
 
 ";
@@ -184,7 +189,7 @@ With `redis-version-answers: as-built` these answers differ, as in the code of t
 const TUTORIAL_API: &str = "
 ## Tutorial API
 
-Answers of `/send-code` and `/verify-code` are `{\"message\"}`. Their meanings, and the other answers, are those of the OTP
+Errors of `/send-code` and `/verify-code` are `{\"message\"}`. Their meanings, and the other errors, are those of the OTP
 API.
 
 ";
