@@ -1,5 +1,5 @@
-// A custom phone provider for Auth0 (Branding, Phone Provider): docs/guides/login-libraries.md, with its function onceward().
-// The key and its secret are secrets of the Action: event.secrets.
+// A custom phone provider of Auth0: docs/guides/login-libraries.md. An Action is one file: paste the function of onceward.mjs into
+// it, with event.secrets in place of process.env.
 
 exports.onExecuteCustomPhoneProvider = async (event) => {
   const { recipient, code } = event.notification;

@@ -1,6 +1,7 @@
-// A Lambda function as custom SMS sender of Cognito: docs/guides/login-libraries.md, with its function onceward().
+// A Lambda function as custom SMS sender of Cognito: docs/guides/login-libraries.md.
 
 import { buildClient, CommitmentPolicy, KmsKeyringNode } from "@aws-crypto/client-node";
+import { onceward } from "./onceward.mjs";
 
 const { decrypt } = buildClient(CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT);
 const keyring = new KmsKeyringNode({ generatorKeyId: process.env.KEY_ALIAS, keyIds: [process.env.KEY_ARN] });

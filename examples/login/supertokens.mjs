@@ -1,6 +1,9 @@
-// The recipe Passwordless of SuperTokens: docs/guides/login-libraries.md, with its function onceward().
+// The recipe Passwordless of SuperTokens: docs/guides/login-libraries.md.
 
-Passwordless.init({
+import Passwordless from "supertokens-node/recipe/passwordless";
+import { onceward } from "./onceward.mjs";
+
+export const passwordless = Passwordless.init({
   contactMethod: "PHONE", flowType: "USER_INPUT_CODE",
   smsDelivery: { override: (original) => ({
     ...original,
