@@ -15,14 +15,17 @@ use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
 /// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 7] = [
+const GUIDES: [&str; 10] = [
     include_str!("../../../docs/concepts/guard.md"),
     include_str!("../../../docs/concepts/delivery.md"),
     include_str!("../../../docs/concepts/verifications.md"),
     include_str!("../../../docs/guides/message-templates.md"),
     include_str!("../../../docs/guides/older-servers.md"),
     include_str!("../../../docs/guides/test-numbers.md"),
+    include_str!("../../../docs/operate/cluster.md"),
     include_str!("../../../docs/operate/deploy.md"),
+    include_str!("../../../docs/operate/proxy.md"),
+    include_str!("../../../docs/operate/tls.md"),
 ];
 const VERIFICATIONS: &str = include_str!("../../../docs/concepts/verifications.md");
 const TEST_NUMBERS: &str = include_str!("../../../docs/guides/test-numbers.md");
@@ -250,8 +253,9 @@ const SECTIONS: [Section; 12] = [
             "tls-key",
             "metrics-listen",
         ],
-        before: "`--listen HOST:PORT` beats the first four keys, in production too.",
-        after: EXPOSED,
+        before: "`--listen HOST:PORT` beats the first four keys, in production too. Addresses that other machines reach [need a \
+                 key](../operate/deploy.md#callers-on-other-machines).",
+        after: "",
     },
     Section {
         title: "Codes",
@@ -374,11 +378,6 @@ const SECTIONS: [Section; 12] = [
         after: "",
     },
 ];
-
-const EXPOSED: &str =
-    "An address other than `127.0.0.0/8`, `::1` or `localhost` needs [a key, the account's credentials or
-`allow-unauthenticated`](../operate/deploy.md#callers-on-other-machines).
-";
 
 const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's. A country without a price for a channel has that of
 `*`, else the highest of the table.

@@ -157,8 +157,8 @@ Twilio's Java library would repeat the POST by itself, else in `Retry-After`. Ot
 ## All routes
 
 HTTP status, the error code where `/v2` has one, and `message`. None of these answers means that a code was right. After 500, and
-after 503 because the store failed, a message may have been sent and a check may count. A head that is too large is 431, a request
-that is not HTTP 400, both without a body.
+after 503 with `could not be stored safely`, a message may have been sent and a check may count. A head that is too large is 431, a
+request that is not HTTP 400, both without a body.
 
 ";
 
@@ -515,7 +515,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "A value cannot stand in the message."
         }
         Refused::FeatureOff(_) => {
-            "The service does not allow `CustomCode`, or the gateway makes its own codes."
+            "The service does not allow `CustomCode`, or the gateway creates codes of its own."
         }
         Refused::ChannelOff => "Use another channel.",
         Refused::NoChecksLeft { .. } => {
@@ -588,7 +588,6 @@ fn problem_case(problem: Problem) -> Case {
         Problem::Forbidden => "It lacks the scope `verify`, or is for another service.",
         Problem::CrossSite => "A browser sent the request. Call the API from your server.",
         Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
-        Problem::CallbackUnavailable => "The server cannot take a callback now.",
         Problem::NoNode => "Nothing was begun.",
         Problem::BodyTooSlow | Problem::HeadTooSlow => "After 10 s.",
         Problem::Refused(Refusal::NumberBusy) => {
@@ -602,7 +601,6 @@ fn problem_case(problem: Problem) -> Case {
             table: LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions,
             ..
         }) => "The same for values of rate limits and hosted sessions.",
-        Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
         Problem::Panicked => {
             "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
         }
@@ -616,8 +614,13 @@ fn problem_case(problem: Problem) -> Case {
         | Problem::ForeignHost
         | Problem::ForeignHostWithoutKey
         | Problem::BodyTooLarge(_)
+        | Problem::CallbackUnavailable
         | Problem::Refused(
-            Refusal::Overloaded | Refusal::SendsOverloaded | Refusal::Starting | Refusal::Stopping,
+            Refusal::Overloaded
+            | Refusal::SendsOverloaded
+            | Refusal::Starting
+            | Refusal::Stopping
+            | Refusal::StoreUnavailable,
         ) => "",
     }
 }
