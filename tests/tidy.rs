@@ -97,14 +97,13 @@ const NODE: &[&str] = &["node", "--input-type=module", "--check"];
 
 /// What a program says about its input if it refuses it; `None` where the program is not installed.
 fn refused_by(program: &[&str], input: &str) -> Option<String> {
-    let (name, arguments) = program.split_first().expect("a program");
+    let (name, arguments) = program.split_first()?;
     let mut command = Command::new(name);
-    let started =
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let mut started = started.ok()?;
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut started = command.spawn().ok()?;
     // A program that ends early does not read all of it.
     let _ = started.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
-    let ended = started.wait_with_output().expect("it was started");
+    let ended = started.wait_with_output().ok()?;
     (!ended.status.success()).then(|| String::from_utf8_lossy(&ended.stderr).into_owned())
 }
 
