@@ -1,7 +1,7 @@
 //! The only place that reads real time.
 //!
 //! All other code receives a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
-//! `docs/internals/decisions/0010-clock.md` says what happens when the machine's clock is wrong or is set.
+//! `docs/internals/storage.md` says what happens when the machine's clock is wrong or is set.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,8 +1,10 @@
-//! Checks that neither the compiler nor a linter makes: links between documents, the order of the server's modules,
-//! marks of unfinished work, paths of one machine. Each failure says how to fix it.
+//! Checks that neither the compiler nor a linter makes: links between documents, the syntax of examples, the order of the
+//! server's modules, marks of unfinished work, paths of one machine. Each failure says how to fix it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// The modules of the server from the bottom up. A module uses only those before it. The compiler orders the crates
 /// below `crates/`.
@@ -61,6 +63,61 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     expect_none(&findings, "correct the link, or write the document that it promises.");
+}
+
+/// Other tests run many of the examples. Files of `.env` are no commands.
+#[test]
+fn examples_can_be_parsed() {
+    let mut findings = Vec::new();
+    for file in text_files("docs", &[".md"]).into_iter().chain(text_files("", &["README.md"])) {
+        for (line, language, text) in blocks(&file.text) {
+            let problem = match language {
+                "json" => {
+                    serde_json::from_str::<serde_json::Value>(text).err().map(|error| error.to_string())
+                }
+                "sh" if !text.starts_with("# .env") => refused_by(&["bash", "-n"], text),
+                "python" => refused_by(PYTHON, text),
+                "js" => refused_by(NODE, text),
+                _ => None,
+            };
+            findings.extend(problem.map(|problem| format!("{}:{line}: {problem}", file.path)));
+        }
+    }
+    for (ending, reader) in [(".py", PYTHON), (".js", NODE), (".mjs", NODE)] {
+        for file in text_files("examples", &[ending]) {
+            findings
+                .extend(refused_by(reader, &file.text).map(|problem| format!("{}: {problem}", file.path)));
+        }
+    }
+    expect_none(&findings, "correct the example.");
+}
+
+const PYTHON: &[&str] = &["python3", "-c", "import ast, sys; ast.parse(sys.stdin.read())"];
+const NODE: &[&str] = &["node", "--input-type=module", "--check"];
+
+/// What a program says about its input if it refuses it; `None` where the program is not installed.
+fn refused_by(program: &[&str], input: &str) -> Option<String> {
+    let (name, arguments) = program.split_first()?;
+    let mut command = Command::new(name);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut started = command.spawn().ok()?;
+    // A program that ends early does not read all of it.
+    let _ = started.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let ended = started.wait_with_output().ok()?;
+    (!ended.status.success()).then(|| String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+/// The fenced blocks that name a language, with the number of their first line.
+fn blocks(text: &str) -> Vec<(usize, &str, &str)> {
+    let mut found = Vec::new();
+    let (mut pieces, mut line) = (text.split("```"), 1);
+    while let (Some(prose), Some(block)) = (pieces.next(), pieces.next()) {
+        line += prose.matches('\n').count();
+        let (language, text) = block.split_once('\n').unwrap_or_default();
+        found.push((line + 1, language, text));
+        line += block.matches('\n').count();
+    }
+    found
 }
 
 #[test]

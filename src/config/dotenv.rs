@@ -1,7 +1,19 @@
 //! The `.env` file: read like variables, without touching the environment of the process.
 //!
 //! One line is one variable, whatever it holds, so that a slip in one line cannot swallow the next.
-//! The accepted syntax, and why no library reads it: `docs/internals/decisions/0006-env-file.md`.
+//!
+//! The files of the Redis version (Go's godotenv) and of the tutorial (Node's dotenv) must work unchanged. The two dialects
+//! differ, and `dotenvy` reads a third one, the shell's: with real files it swallowed lines after an apostrophe
+//! (`GREETING=Joe's`), lost names behind a `$` (`Ca$h`), and stopped the start because of a line of another program. These
+//! are the rules that both share:
+//!
+//! * A line is `NAME=value`, optionally with `export` before it. LF, CRLF and CR end it. A byte order mark is skipped.
+//! * A comment begins with `#` at the beginning of a line, behind white space, or behind the closing quote. Without white
+//!   space in front it would cut a token short.
+//! * A value without quotes is the text up to the comment, trimmed. A quote (`"`, `'`, a backtick) ends on the same line: a
+//!   forgotten one must not cost the settings below it. In `"..."` `\n`, `\r`, `\"`, `\\` and `\$` are escapes.
+//! * `$` is a `$` everywhere: a password with one is more frequent than a reference.
+//! * An unreadable line is an error if it could be about a variable of ours, else a warning. Neither repeats the value.
 
 use std::collections::BTreeMap;
 use std::fs::File;

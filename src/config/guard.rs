@@ -20,7 +20,9 @@ settings! {
         /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
         /// then costs twice as much.
         pub tolerance: Option<u32> as "As::<Option<Whole<0, 10, u32>>>",
-        /// Floor of the allowance of a prefix: a number without its last four digits.
+        /// Floor of the allowance of a prefix.
+        ///
+        /// A prefix is a number without its last four digits.
         pub prefix: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
         /// Floor of the allowance of a client address.
         pub address: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
@@ -28,7 +30,9 @@ settings! {
         pub network: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
         /// Floor of a country's allowance.
         pub country: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
-        /// Floor of the allowance of all unproven countries together: those that verify fewer than 10 a day.
+        /// Floor of the allowance of all unproven countries together.
+        ///
+        /// They verify fewer than 10 numbers a day.
         pub unproven: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
         /// Unverified messages to one number. Refilled over a day.
         pub sends_per_number: Option<u32> as "As::<Option<Whole<1, 1_000_000, u32>>>",
@@ -44,7 +48,9 @@ settings! {
         pub blocked_countries: Option<BTreeSet<Region>> as "As::<Option<Countries>>",
         /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
         pub number_types: Option<Mode> as "As::<Option<Choice<Mode>>>",
-        /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
+        /// Text messages to landlines.
+        ///
+        /// A call takes their place where `voice-fallback` allows it.
         pub landlines: Option<Mode> as "As::<Option<Choice<Mode>>>",
     }
 }
@@ -82,7 +88,7 @@ impl GuardSettings {
         let refused = rows.into_iter().filter(|(mode, ..)| *mode == Mode::Block);
         let lines = refused.map(|(_, status, message, key)| format!("  {status}  {message} ({key})\n"));
         format!(
-            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/from-redis.md):\n{}",
+            "the pumping guard refuses what the Redis version sent (keys of guard; docs/guides/older-servers.md):\n{}",
             lines.collect::<String>()
         )
     }

@@ -128,7 +128,7 @@ pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,
-/// the more of them one message and one commit carry (`docs/internals/decisions/0018-speed.md`).
+/// the more of them one message and one commit carry (`docs/internals/performance.md`).
 pub const fn default_shards(parallelism: usize) -> usize {
     parallelism.div_ceil(2)
 }

@@ -91,7 +91,9 @@ settings! {
         /// Services beside the default one, templates, and who may ask.
         #[serde(skip)]
         pub registry: RegistrySettings,
-        /// `true` lets webhooks lead to this machine and to private networks. Link-local addresses are always refused.
+        /// `true` lets webhooks lead to this machine and to private networks.
+        ///
+        /// Link-local addresses are always refused.
         "webhook-private-addresses" pub private_webhooks: bool as "As::<Flag>",
         /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -134,24 +136,32 @@ settings! {
         pub prod_domain: Option<ListenAddress> as "As::<HostPort>",
         /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
         pub allow_unauthenticated: bool as "As::<Flag>",
-        /// `true` allows the simulator with `production` and on an address that is not loopback. The inbox then requires
-        /// credentials.
+        /// `true` allows the simulator with `production` and on an address that is not loopback.
+        ///
+        /// The inbox then requires credentials.
         pub simulator_in_production: bool as "As::<Flag>",
-        /// PEM file of the certificate chain, the server's own first. The port then speaks only TLS.
+        /// PEM file of the certificate chain, the server's own first.
+        ///
+        /// The port then speaks only TLS.
         pub tls_cert: Option<PathBuf> as "As::<Option<FilePath>>",
         /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
         pub tls_key: Option<PathBuf> as "As::<Option<FilePath>>",
         /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
         pub otp_timeout: Duration as "As::<CodeTime>" = Duration::from_secs(30),
-        /// Wrong codes in a row until a number is locked. NIST SP 800-63B-4 (3.2.2) allows at most 100.
+        /// Wrong codes in a row until a number is locked.
+        ///
+        /// NIST SP 800-63B-4 (3.2.2) allows at most 100.
         pub otp_max_attempts: u8 as "As::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
         /// The duration of a lockout.
         pub otp_lock_timeout: Duration as "As::<LockoutTime>" = Duration::from_secs(30 * 60),
-        /// Digits of a code. The start warns below 6. Codes of /send-code always have 6 digits and live 10 minutes.
+        /// Digits of a code. The start warns below 6.
+        ///
+        /// Codes of /send-code always have 6 digits and live 10 minutes.
         pub otp_length: u8 as "As::<Digits>" = CodeLength::SIX.get(),
-        /// Text of the message of /api/send-otp, with {code} or _CODE_, and perhaps {brand} and {minutes}; at most 1600
-        /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`;
-        /// with `redis-db-address` it is `OTP message is {code}`.
+        /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
+        /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`
+        ///
+        /// With `redis-db-address` the default is `OTP message is {code}`.
         pub otp_message: String as "As::<MessageText>" = DEFAULT_MESSAGE.to_owned(),
         /// Text of the message of /send-code.
         pub tutorial_message: String as "As::<MessageText>" = "Hello from {brand}! Your verification code is: {code}".into(),
@@ -162,14 +172,17 @@ settings! {
         /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
         /// does.
         pub locale_by_country: bool as "As::<Flag>",
-        /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length. The
-        /// compatible routes, and the simulator as the only gateway, always accept possible ones.
+        /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length.
+        ///
+        /// The older routes, and the simulator as the only gateway, always accept possible ones.
         pub numbers: NumberRule as "As::<Choice<NumberRule>>" = NumberRule::Valid,
-        /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
+        /// Host name of the web site whose form browsers fill in.
+        ///
+        /// Text messages then end with @domain #code.
         pub webotp_domain: Option<String> as "As::<Option<WebDomain>>",
         /// Value of {brand}, at most 100 characters. Without it `service_name`; without both, onceward.
         pub brand: Option<String> as "As::<Option<Brand>>",
-        /// Gateways in their order, perhaps with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
+        /// Gateways in their order, optionally with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
         /// where its credentials are given, else the simulator.
         pub otp_sms_provider: Option<String> as "As::<Option<Text>>",
         /// The gateway `Http`: how it takes a message, and what it answers.
@@ -177,8 +190,9 @@ settings! {
         #[schemars(extend("x-accepted" = "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \
         \"json\": {\"to\": \"{to}\", \"text\": \"{text}\"}}"))]
         pub http_gateway: Option<HttpGatewaySettings>,
-        /// Gateways by their names: each with a recipe, which is the name of one that comes with the program or an object, and
-        /// what the recipe needs. At most 1,000.
+        /// Gateways by their names, each with a recipe. At most 1,000.
+        ///
+        /// The recipe is the name of one that comes with the program, or an object. Beside it is what the recipe needs.
         #[serde(serialize_with = "names")]
         #[schemars(extend("propertyNames" = { "pattern": NAMES }, "additionalProperties" = { "writeOnly": true },
         "x-accepted" = "an object of gateways by name, such as {\"acme-sms\": {\"recipe\": \"vonage\", \"key\": \"k3y\", \
@@ -188,7 +202,9 @@ settings! {
         pub voice_gate: bool as "As::<Flag>",
         /// The time the phone rings.
         pub voice_ring_for: Duration as "As::<Span<{ 5 * SECOND }, { 10 * MINUTE }>>" = Duration::from_secs(25),
-        /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code. Without it WhatsApp delivers
+        /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code.
+        ///
+        /// Without it WhatsApp delivers
         /// only to people who have written within the last day.
         pub whatsapp_content_sid: Option<String> as "As::<Option<TwilioSid<'H', 'X'>>>",
         /// `true` tells Twilio which messages led to a verified number.
@@ -279,8 +295,9 @@ settings! {
         /// Directory for a copy of the snapshot if the data directory has no room for it. By default the directory that
         /// `TMPDIR` names.
         pub scratch: Option<PathBuf> as "As::<Option<FilePath>>",
-        /// File of the server key, as `openssl rand -hex 32 > FILE` makes it. Without it server.key in the data
-        /// directory, made at the first start.
+        /// File of the server key (`openssl rand -hex 32 > FILE`).
+        ///
+        /// Without it server.key in the data directory, created at the first start.
         "key-file" pub server_key_file: Option<PathBuf> as "As::<Option<FilePath>>",
         /// Country of numbers without +, by its two letters. `off` refuses them.
         pub default_region: Option<Region> as "As::<RegionChoice>",
@@ -448,8 +465,9 @@ settings! {
         // Never without `voice`, once it is settled.
         #[serde(default = "enabled")]
         pub voice_fallback: bool as "As::<Flag>",
-        /// Channels that are tried one after another until a message arrives, at most 10. A step waits 20 s for a
-        /// receipt, or as long as it says: `["sms:30s", "call"]`.
+        /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
+        ///
+        /// A step waits 20 s for a receipt, or as long as it says.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub workflow: Vec<WorkflowStep> as "As::<Workflow>",
         /// Messages that one verification may cost in all.
@@ -469,7 +487,9 @@ settings! {
     /// Trying again in the background.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct RetrySettings {
-        /// Retries of a message. The waits begin at half a second and double.
+        /// Retries of a message.
+        ///
+        /// The waits begin at half a second and double.
         "sms.max_retries" pub max_retries: u32 as "As::<Whole<1, 100>>" = 20,
         /// The wait before the first of them; each further wait doubles.
         #[serde(skip)]
@@ -485,7 +505,9 @@ settings! {
     pub struct BreakerSettings {
         /// Failures in a row that open a gateway's circuit breaker.
         "breaker-failures" pub failures: u32 as "As::<Whole<1, 1_000>>" = 5,
-        /// The time that an open circuit breaker first stays open; it doubles with each failed probe.
+        /// The time that an open circuit breaker first stays open.
+        ///
+        /// It doubles with each failed probe.
         "breaker-open-for" pub open_for: Duration as "As::<Span<100, DAY>>" = Duration::from_secs(10),
         /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`.
         "breaker-longest" pub longest: Duration as "As::<Span<100, DAY>>" = Duration::from_secs(120),
@@ -497,7 +519,9 @@ settings! {
     pub struct AttemptLogSettings {
         /// Retention of delivery attempts.
         "tracker-keep-for" pub keep_for: Duration as "As::<Span<MINUTE, { 366 * DAY }>>" = Duration::from_secs(7 * 24 * 60 * 60),
-        /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
+        /// Verifications whose delivery attempts are kept, the newest.
+        ///
+        /// 0 keeps only what background work needs.
         "tracker-keep-at-most" pub keep_at_most: usize as "As::<Whole<0, 10_000_000>>" = 100_000,
     }
 }
@@ -506,7 +530,9 @@ settings! {
     /// What messages cost, for budgets of money and the estimated cost in the history.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Pricing {
-        /// Price of a message by country (`*` for all others) and channel. Without it, rough prices in US dollars.
+        /// Price of a message by country (`*` for all others) and channel.
+        ///
+        /// Without it, rough prices in US dollars.
         #[schemars(with = "Prices", extend("x-accepted" = "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \
         \"*\": {\"sms\": 0.1}}"))]
         pub prices: Option<Prices>,
@@ -561,9 +587,9 @@ settings! {
         ///
         /// All services together may have a quarter more.
         "max-hosted-sessions" pub hosted_sessions: usize as "As::<Whole<1, 1_000_000>>" = 20_000,
-        /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503.
+        /// Requests of a service in progress. Beyond it 503.
         ///
-        /// All services together may have a quarter more.
+        /// A quarter of them is reserved for checks. All services together may have a quarter more.
         "max-commands" pub commands: usize as "As::<Whole<1, 1_000_000>>" = 20_000,
         /// Requests for one number in progress. Beyond it 429.
         "max-commands-per-number" pub commands_per_number: usize as "As::<Whole<1, 10_000>>" = 64,

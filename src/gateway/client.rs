@@ -3,7 +3,7 @@
 //!
 //! It is made for calls that must not happen twice: it follows no redirect and repeats no request, with one exception
 //! that the HTTP library makes below it: a request of which not a byte was written, because the pooled connection
-//! turned out to be closed, goes out on another connection. `docs/internals/decisions/0003-http-client.md` gives the
+//! turned out to be closed, goes out on another connection. `docs/internals/http.md` gives the
 //! reasons for each setting.
 
 use std::error::Error;

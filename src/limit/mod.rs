@@ -2,7 +2,7 @@
 //!
 //! Both are records of the shards ([`crate::shard`]): [`Limits`] counts, [`IdempotencyKeys`] remembers requests. Neither stores or
 //! prints the values and keys that it is given, which can be personal data, but keyed hashes of them. What is counted
-//! how: `docs/guides/rate-limits.md`; why: `docs/internals/decisions/0023-limits-and-idempotency.md`.
+//! how: `docs/guides/rate-limits.md`; why: `docs/internals/records.md`.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 

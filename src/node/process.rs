@@ -17,7 +17,7 @@ pub fn parallelism() -> usize {
 }
 
 /// On how many threads requests are served: one processor is left to the journal, which writes all the time under load.
-/// The fewer threads there are, the less time goes into waking them (`docs/internals/decisions/0018-speed.md`).
+/// The fewer threads there are, the less time goes into waking them (`docs/internals/performance.md`).
 pub fn serving_threads() -> usize {
     parallelism().saturating_sub(1).max(1)
 }

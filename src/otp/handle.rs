@@ -89,7 +89,7 @@ impl Otp {
     }
 
     /// Begins with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
-    /// framework's component: `docs/guides/from-go-framework.md`.
+    /// framework's component: `docs/guides/older-servers.md`.
     pub fn from_config(config_file: impl Into<PathBuf>) -> OtpBuilder {
         OtpBuilder::from_config(config_file)
     }

@@ -4,9 +4,7 @@
 //! Ids, codes and secrets in a document are samples. The first answer that has a sample defines its value in this run;
 //! later commands and answers must use that value. A code that no answer has shown is the code of the newest message.
 //!
-//! A document shortens an object that it has shown before: `"...": "as above"` stands for the other members of the
-//! newest earlier object that has all shown members and the same kind of `sid`, with the ids of this object. In `meta`
-//! it stands for the members of a first page of the usual size.
+//! `"...": "more"` stands for members that the document leaves to `/docs`; `tests/sdk/fields` compares all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -14,7 +12,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::support::{HttpResponse, Server, Setup};
 
@@ -129,10 +127,8 @@ struct Run {
     server: Server,
     /// The values that the samples stand for.
     real: BTreeMap<String, String>,
-    /// The path and the answer to compare next.
-    answer: Option<(String, HttpResponse)>,
-    /// All objects of the document's answers until now, complete.
-    shown: Vec<Map<String, Value>>,
+    /// The answer to compare next.
+    answer: Option<HttpResponse>,
 }
 
 impl Run {
@@ -141,7 +137,7 @@ impl Run {
         if let Some((account, token)) = credentials.and_then(|both| both.split_once(':')) {
             setup = setup.env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
         }
-        Self { server: setup.start().await, real: BTreeMap::new(), answer: None, shown: Vec::new() }
+        Self { server: setup.start().await, real: BTreeMap::new(), answer: None }
     }
 
     async fn asks(&mut self, at: &str, words: &[String]) {
@@ -152,17 +148,15 @@ impl Run {
             let code = inbox["messages"][0]["code"].as_str().expect("a message");
             self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
         }
-        let documented_path = Request::of(words).path;
         let words: Vec<String> = words.iter().map(|word| self.in_this_run(word)).collect();
         let Request { method, path, headers, body } = Request::of(&words);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = client.request_with(method, &path, &headers, body).await;
-        self.answer = Some((documented_path, answer));
+        self.answer = Some(client.request_with(method, &path, &headers, body).await);
     }
 
     fn compares(&mut self, at: &str, documented: &str) {
-        let (path, answer) = self.answer.take().expect("a command before each answer");
+        let answer = self.answer.take().expect("a command before each answer");
         let (head, body) = documented.split_once("\n\n").unwrap_or((documented, ""));
         let mut head = head.lines();
         let status =
@@ -184,44 +178,16 @@ impl Run {
         }
         let mut documented: Value =
             serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}; {at}"));
-        if let Some(meta) = documented.get_mut("meta").and_then(Value::as_object_mut) {
-            complete_meta(meta, &path);
-        }
-        self.complete(&mut documented, &at);
         let mut real = answer.json();
+        if let Some(shown) = documented.as_object_mut().filter(|shown| shown.contains_key(OMITTED)) {
+            shown.remove(OMITTED);
+            real.as_object_mut().expect("an object").retain(|name, _| shown.contains_key(name));
+        }
         self.learn(&documented, &real);
         self.settle(&mut documented);
         let address = format!("http://{}", self.server.client.address());
         each_text(&mut real, &|text| blurred(&text.replace(&address, ADDRESS)));
         assert_eq!(documented, real, "{at}");
-    }
-
-    /// Adds the members that the document omits.
-    fn complete(&mut self, documented: &mut Value, at: &str) {
-        match documented {
-            Value::Array(values) => values.iter_mut().for_each(|value| self.complete(value, at)),
-            Value::Object(members) => {
-                members.values_mut().for_each(|value| self.complete(value, at));
-                if members.remove(OMITTED).is_some() {
-                    let is_like = |above: &&Map<String, Value>| {
-                        kind_of(above) == kind_of(members)
-                            && members.keys().all(|name| above.contains_key(name))
-                    };
-                    let above = self.shown.iter().rev().find(is_like);
-                    let mut whole =
-                        above.unwrap_or_else(|| panic!("nothing above is like this; {at}")).clone();
-                    if let (Some(old), Some(new)) = (sid(&whole), sid(members)) {
-                        whole
-                            .values_mut()
-                            .for_each(|value| each_text(value, &|text| text.replace(&old, &new)));
-                    }
-                    whole.append(members);
-                    *members = whole;
-                }
-                self.shown.push(members.clone());
-            }
-            _ => {}
-        }
     }
 
     /// Records the values of this answer's samples.
@@ -259,29 +225,6 @@ impl Run {
     fn settle(&self, documented: &mut Value) {
         each_text(documented, &|text| blurred(&self.in_this_run(text)));
     }
-}
-
-/// Adds the members of the first page of a list, of the usual size.
-fn complete_meta(meta: &mut Map<String, Value>, path: &str) {
-    if meta.remove(OMITTED).is_none() {
-        return;
-    }
-    let (path, filters) = path.split_once('?').unwrap_or((path, ""));
-    let separator = if filters.is_empty() { "" } else { "&" };
-    let url = format!("{ADDRESS}{path}?{filters}{separator}PageSize=50&Page=0");
-    let first = json!({
-        "page": 0, "page_size": 50, "first_page_url": url, "previous_page_url": null, "url": url, "next_page_url": null,
-    });
-    meta.extend(first.as_object().cloned().unwrap_or_default());
-}
-
-fn sid(members: &Map<String, Value>) -> Option<String> {
-    members.get("sid").and_then(Value::as_str).map(str::to_owned)
-}
-
-/// The letters that an object's id begins with; `None` if it has no id.
-fn kind_of(members: &Map<String, Value>) -> Option<String> {
-    Some(sid(members)?[..2].to_owned())
 }
 
 /// Changes every text, and makes all times equal.

@@ -1,4 +1,4 @@
-//! Runs the commands of README.md and docs/quickstart.md against the real program, as a new user pastes them.
+//! Runs the commands of README.md, docs/quickstart.md and guides against the real program, as a new user pastes them.
 //!
 //! The test omits the blocks that build and start the server, and those that install Twilio's libraries, whose programs
 //! `tests/sdk` runs.
@@ -10,8 +10,16 @@ use crate::support::Setup;
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
 
+/// Guides whose requests use the variables of the quickstart.
+const GUIDES: [&str; 3] = [
+    include_str!("../../docs/guides/rate-limits.md"),
+    include_str!("../../docs/guides/test-numbers.md"),
+    include_str!("../../docs/guides/webhooks.md"),
+];
+
 /// Words of blocks that another test runs, or that need tools which a test lacks.
-const LEFT_OUT: [&str; 5] = ["cargo ", "scripts/", "onceward-bench", "pip install", "npm install"];
+const LEFT_OUT: [&str; 6] =
+    ["cargo ", "scripts/", "onceward-bench", "pip install", "npm install", "WEBHOOK/"];
 
 /// The README shows two requests. The quickstart has the commands before each: the credentials, and the code.
 #[tokio::test]
@@ -34,9 +42,23 @@ async fn the_quickstart_leads_to_a_verified_number() {
     assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
 }
 
+#[tokio::test]
+async fn the_requests_of_the_guides_are_carried_out() {
+    let credentials = runnable(QUICKSTART).next().expect("the credentials");
+    for guide in GUIDES {
+        // Any error ends the shell.
+        let mut blocks = vec!["curl() { command curl --fail-with-body \"$@\"; }", credentials];
+        blocks.extend(runnable(guide));
+        assert!(blocks.len() > 2, "{guide}");
+        if run(&blocks).await.is_none() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn no_command_ends_in_a_comment_which_zsh_would_not_accept() {
-    for line in [README, QUICKSTART].into_iter().flat_map(blocks).flat_map(str::lines) {
+    for line in [README, QUICKSTART].into_iter().chain(GUIDES).flat_map(blocks).flat_map(str::lines) {
         assert!(!line.contains('#'), "{line}");
     }
 }
@@ -48,7 +70,7 @@ async fn run(blocks: &[&str]) -> Option<String> {
         eprintln!("SKIPPED: the commands of the documents need curl");
         return None;
     }
-    let setup = Setup::new();
+    let setup = Setup::new().config("webhook-private-addresses", true);
     let server = setup.start().await;
     let mut bash = Command::new("bash");
     bash.args(["-euc", &blocks.join("\n")]).current_dir(setup.home());

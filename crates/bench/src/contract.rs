@@ -15,7 +15,7 @@ pub enum Verdict {
 }
 
 /// Status, `code` in the body, and how the message begins: as documented, and `as-built`
-/// (`docs/guides/from-redis.md`).
+/// (`docs/guides/older-servers.md`).
 fn promised(kind: RequestKind) -> [(u16, u64, &'static str); 2] {
     match kind {
         RequestKind::Send | RequestKind::SendAgain => {

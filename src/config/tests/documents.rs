@@ -15,16 +15,17 @@ use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
 /// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 9] = [
+const GUIDES: [&str; 10] = [
     include_str!("../../../docs/concepts/guard.md"),
     include_str!("../../../docs/concepts/delivery.md"),
     include_str!("../../../docs/concepts/verifications.md"),
-    include_str!("../../../docs/guides/from-go-framework.md"),
-    include_str!("../../../docs/guides/from-redis.md"),
-    include_str!("../../../docs/guides/from-tutorial.md"),
     include_str!("../../../docs/guides/message-templates.md"),
+    include_str!("../../../docs/guides/older-servers.md"),
     include_str!("../../../docs/guides/test-numbers.md"),
+    include_str!("../../../docs/operate/cluster.md"),
     include_str!("../../../docs/operate/deploy.md"),
+    include_str!("../../../docs/operate/proxy.md"),
+    include_str!("../../../docs/operate/tls.md"),
 ];
 const VERIFICATIONS: &str = include_str!("../../../docs/concepts/verifications.md");
 const TEST_NUMBERS: &str = include_str!("../../../docs/guides/test-numbers.md");
@@ -252,8 +253,9 @@ const SECTIONS: [Section; 12] = [
             "tls-key",
             "metrics-listen",
         ],
-        before: "`--listen HOST:PORT` beats the first four keys, in production too.",
-        after: EXPOSED,
+        before: "`--listen HOST:PORT` beats the first four keys, in production too. Addresses that other machines reach [need a \
+                 key](../operate/deploy.md#callers-on-other-machines).",
+        after: "",
     },
     Section {
         title: "Codes",
@@ -313,8 +315,7 @@ const SECTIONS: [Section; 12] = [
             "breaker-open-for",
             "breaker-longest",
         ],
-        before: "See [delivery](../concepts/delivery.md). The members of `sms` stand in an object; \
-                 `\"sms.retry\": true` works as well.",
+        before: "See [delivery](../concepts/delivery.md).",
         after: "",
     },
     Section {
@@ -373,15 +374,10 @@ const SECTIONS: [Section; 12] = [
     Section {
         title: FURTHER,
         keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/security.md#web-pages).",
+        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/guarantees.md#web-pages).",
         after: "",
     },
 ];
-
-const EXPOSED: &str =
-    "An address other than `127.0.0.0/8`, `::1` or `localhost` needs [a key, the account's credentials or
-`allow-unauthenticated`](../operate/deploy.md#callers-on-other-machines).
-";
 
 const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's. A country without a price for a channel has that of
 `*`, else the highest of the table.
@@ -460,7 +456,7 @@ For [traces](../operate/monitoring.md#traces), each also with `_FILE`:
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems, in the objects `sms` and `authentication`:
+Spellings of [older servers](../guides/older-servers.md), in the objects `sms` and `authentication`:
 
 ";
 

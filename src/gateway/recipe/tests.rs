@@ -148,13 +148,12 @@ fn every_recipe_says_what_it_is_and_has_no_unknown_members() {
 const RECIPES_MD: &str = "\
 # Recipes
 
-The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe), made from the files in
-`recipes`. A test compares each with a double that answers as the provider documents; none was tried against the live
-service.
+The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). A test compares each with a
+double that answers as the provider documents; none was tried against the live service.
 
-*Receipts* marks recipes that learn what became of a message, *doctor* those whose account `onceward doctor` checks. Parentheses have
-a setting's default. Every recipe also takes `url`, another address
-of the API. `onceward gateways --json` has the sources.
+*Receipts* marks recipes that learn what became of a message. A signature proves a receipt where the recipe needs a key for
+it, else the key in the address. *Doctor* marks those whose account `onceward doctor` checks. Parentheses have a setting's default. Every
+recipe also takes `url`, another address of the API. `onceward gateways --json` has the sources.
 ";
 
 #[test]

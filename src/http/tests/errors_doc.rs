@@ -78,7 +78,8 @@ fn document() -> String {
         |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
     );
     let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
-    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter());
+    let is_error = |row: &[String; 5]| row[1] != "200";
+    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter().filter(is_error));
 
     doc.push_str(AS_BUILT);
     let rows = outcomes(
@@ -90,7 +91,7 @@ fn document() -> String {
         [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
     });
     let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, merged(&other).into_iter());
+    list(&mut doc, only_where_needed(merged(&other), 3).into_iter());
 
     doc.push_str(TUTORIAL_API);
     let rows = outcomes(tutorial_send, tutorial_check);
@@ -100,8 +101,24 @@ fn document() -> String {
         [http, message] != [&as_documented[0], &as_documented[1]]
     });
     let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, merged(&without_short_lockouts(&other)).into_iter());
+    let is_error = |row: &[String; 4]| row[1] != "200";
+    list(
+        &mut doc,
+        only_where_needed(merged(&without_short_lockouts(&other)), 2).into_iter().filter(is_error),
+    );
     doc
+}
+
+/// Keeps a meaning, which the list of the OTP API has, only where two rows of a route have the same message in `column`.
+fn only_where_needed<const N: usize>(mut rows: Vec<[String; N]>, column: usize) -> Vec<[String; N]> {
+    let messages: Vec<[String; 2]> = rows.iter().map(|row| [row[0].clone(), row[column].clone()]).collect();
+    for row in &mut rows {
+        let is_like = |message: &&[String; 2]| **message == [row[0].as_str(), row[column].as_str()];
+        if messages.iter().filter(is_like).count() == 1 {
+            row[N - 1].clear();
+        }
+    }
+    rows
 }
 
 /// Leaves out a lockout of less than a minute, which shows nothing new where minutes are rounded up.
@@ -134,14 +151,14 @@ const INTRODUCTION: &str = "\
 
 <!-- generated from the server's tables: UPDATE_DOCS=1 cargo test --lib docs_errors_md -->
 
-Each 429 and 503 says how many seconds to wait before you repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
+Each 429 and 503 says after how many seconds you may repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
 Twilio's Java library would repeat the POST by itself, else in `Retry-After`. Other answers with the header name it here.
 
 ## All routes
 
 HTTP status, the error code where `/v2` has one, and `message`. None of these answers means that a code was right. After 500, and
-after 503 because the store failed, a message may have been sent and a check may count. A head that is too large is 431, a request
-that is not HTTP 400, both without a body.
+after 503 with `could not be stored safely`, a message may have been sent and a check may count. A head that is too large is 431, a
+request that is not HTTP 400, both without a body.
 
 ";
 
@@ -156,7 +173,7 @@ code is not an error: [checks](verify-api.md#verification-checks).
 const OTP_API: &str = "
 ## OTP API
 
-Answers of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
+Errors of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
 the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl` and `lockout_duration` are minutes, rounded up.
 
 ";
@@ -172,7 +189,8 @@ With `redis-version-answers: as-built` these answers differ, as in the code of t
 const TUTORIAL_API: &str = "
 ## Tutorial API
 
-Answers of `/send-code` and `/verify-code` are `{\"message\"}`. The others are those of the OTP API.
+Errors of `/send-code` and `/verify-code` are `{\"message\"}`. Their meanings, and the other errors, are those of the OTP
+API.
 
 ";
 
@@ -497,7 +515,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "A value cannot stand in the message."
         }
         Refused::FeatureOff(_) => {
-            "The service does not allow `CustomCode`, or the gateway makes its own codes."
+            "The service does not allow `CustomCode`, or the gateway creates codes of its own."
         }
         Refused::ChannelOff => "Use another channel.",
         Refused::NoChecksLeft { .. } => {
@@ -570,7 +588,6 @@ fn problem_case(problem: Problem) -> Case {
         Problem::Forbidden => "It lacks the scope `verify`, or is for another service.",
         Problem::CrossSite => "A browser sent the request. Call the API from your server.",
         Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
-        Problem::CallbackUnavailable => "The server cannot take a callback now.",
         Problem::NoNode => "Nothing was begun.",
         Problem::BodyTooSlow | Problem::HeadTooSlow => "After 10 s.",
         Problem::Refused(Refusal::NumberBusy) => {
@@ -584,7 +601,6 @@ fn problem_case(problem: Problem) -> Case {
             table: LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions,
             ..
         }) => "The same for values of rate limits and hosted sessions.",
-        Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
         Problem::Panicked => {
             "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
         }
@@ -598,8 +614,13 @@ fn problem_case(problem: Problem) -> Case {
         | Problem::ForeignHost
         | Problem::ForeignHostWithoutKey
         | Problem::BodyTooLarge(_)
+        | Problem::CallbackUnavailable
         | Problem::Refused(
-            Refusal::Overloaded | Refusal::SendsOverloaded | Refusal::Starting | Refusal::Stopping,
+            Refusal::Overloaded
+            | Refusal::SendsOverloaded
+            | Refusal::Starting
+            | Refusal::Stopping
+            | Refusal::StoreUnavailable,
         ) => "",
     }
 }

@@ -74,7 +74,7 @@ async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
     // The proxy is for encrypted requests to other hosts.
     let server = GatewayKind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
-    assert!(proxy.connections() > 0, "docs/internals/decisions/0003-http-client.md");
+    assert!(proxy.connections() > 0, "docs/internals/http.md");
 }
 
 #[tokio::test]
