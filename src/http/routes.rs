@@ -1,6 +1,8 @@
 //! The table of all routes. Routing, the `Allow` header, who may use a route, its name in logs, and its description in
 //! `/openapi.json` and `/docs` come from here.
 
+use std::future::ready;
+
 use schemars::JsonSchema;
 
 use super::admin::{self, AdminPage};
@@ -79,20 +81,34 @@ const ENTITIES: &str = "Entities, Factors and Challenges";
 /// A handler below `/v2`: a function of the request and, if it reads parameters, of them.
 macro_rules! v2 {
     ($function:path) => {
-        Handler::V2(|request| Box::pin($function(request)), NONE)
+        Handler {
+            answer: |call, found| Box::pin(v2::answer(call, found, |request| Box::pin($function(request)))),
+            params: NONE,
+        }
     };
     ($function:path, $params:ty) => {
-        Handler::V2(
-            |request| Box::pin(async { $function(request, <$params>::read(&request.fields)?).await }),
-            <$params>::describe,
-        )
+        Handler {
+            answer: |call, found| {
+                Box::pin(v2::answer(call, found, |request| {
+                    Box::pin(async { $function(request, <$params>::read(&request.fields)?).await })
+                }))
+            },
+            params: <$params>::describe,
+        }
+    };
+}
+
+/// A handler that answers at once.
+macro_rules! now {
+    ($function:path) => {
+        Handler { answer: |call, _| Box::pin(ready($function(call))), params: NONE }
     };
 }
 
 /// A handler that waits.
 macro_rules! waits {
     ($function:path $(, $argument:expr)?) => {
-        Handler::Async(|call| Box::pin($function(call $(, $argument)?)))
+        Handler { answer: |call, _| Box::pin($function(call $(, $argument)?)), params: NONE }
     };
 }
 
@@ -470,7 +486,7 @@ pub static LOCAL: ApiGroup = twilio(
     "For the command line.",
     Access::Account("the control socket"),
     &[
-        Route::page(Get, "/local/Server", Handler::Now(local::server)),
+        Route::page(Get, "/local/Server", now!(local::server)),
         Route::page(Get, "/local/Services/{Name}", v2!(local::service_id)),
         Route::page(Get, "/local/Messages", v2!(local::messages)),
         Route::page(Get, "/local/Messages/Totals", v2!(local::totals)),
@@ -499,7 +515,7 @@ static SERVER: ApiGroup = ApiGroup {
         "Health, metrics and this description.",
         &[
             Route::new(Get, "/healthz", ("Healthz", "Check that the process runs"),
-                Handler::Now(service::alive), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)),
+                now!(service::alive), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)),
             Route::new(Get, "/readyz", ("Readyz", "Check that the server is ready"),
                 waits!(service::ready), envelope("The server can do its work.", READY))
                 .about("503 lists the reasons why the server is not ready.").others(&[503]),
@@ -507,11 +523,11 @@ static SERVER: ApiGroup = ApiGroup {
                 waits!(service::metrics), ok(Content::Text(TextFormat::Classic.content_type())))
                 .about(METRICS).others(&[401, 403, 503]),
             Route::new(Get, "/openapi.json", ("OpenApi", "Read this description"),
-                Handler::Now(service::description), ok(Content::Json(openapi::schema_of_itself, None))),
+                now!(service::description), ok(Content::Json(openapi::schema_of_itself, None))),
             Route::new(Get, "/hello-world", ("HelloWorld", "Get a fixed greeting"),
-                Handler::Now(service::hello_world), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#))
+                now!(service::hello_world), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#))
                 .about("For clients of the Redis version."),
-            Route::page(Get, "/docs", Handler::Now(pages::docs_page)),
+            Route::page(Get, "/docs", now!(pages::docs_page)),
         ],
     )
 };
@@ -525,13 +541,13 @@ static INBOX: ApiGroup = ApiGroup {
          reach the server it requires the account's credentials or a key for all services with the scope admin.",
         &[
             Route::new(Get, "/inbox/messages", ("InboxMessages", "Read the simulator's inbox"),
-                Handler::Now(inbox::messages), one::<Inbox>())
+                now!(inbox::messages), one::<Inbox>())
                 .reads(inbox::describe).others(&[400, 401, 403, 404, 503]),
-            Route::page(Get, "/inbox", Handler::Now(inbox::page)),
+            Route::page(Get, "/inbox", now!(inbox::page)),
             Route::page(Post, "/inbox", waits!(inbox::act)),
-            Route::page(Get, "/inbox/", Handler::Now(inbox::page)),
-            Route::page(Get, "/inbox/events", Handler::Now(inbox::events)),
-            Route::page(Get, "/inbox/{*Path}", Handler::Now(inbox::unknown)),
+            Route::page(Get, "/inbox/", now!(inbox::page)),
+            Route::page(Get, "/inbox/events", now!(inbox::events)),
+            Route::page(Get, "/inbox/{*Path}", now!(inbox::unknown)),
         ],
     )
 };
@@ -588,9 +604,9 @@ static PAGES: ApiGroup = ApiGroup {
         "The list of the routes. For a browser it is the start page.",
         &[
             Route::new(Get, "/", ("Index", "List the routes"),
-                Handler::Now(service::index), envelope("The resource.", INDEX)).others(&[503]),
+                now!(service::index), envelope("The resource.", INDEX)).others(&[503]),
             Route::page(Get, "/verify", waits!(hosted::answer, HostedStep::Page)),
-            Route::page(Get, "/verify.js", Handler::Now(hosted::widget)),
+            Route::page(Get, "/verify.js", now!(hosted::widget)),
             Route::page(Get, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
             Route::page(Post, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
             Route::page(Post, "/verify/send", waits!(hosted::answer, HostedStep::Send)),

@@ -37,7 +37,7 @@ use super::places::{LongAnswerPermit, limited_address};
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
-use super::route::{Access, Handler, Target, method_name};
+use super::route::{Access, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
@@ -511,7 +511,7 @@ async fn try_answer(
     }
     let Some((access, route)) = found else {
         let what = resource.not_served.unwrap_or_default();
-        return Ok(v2::not_served(call, what));
+        return v2::not_served(call, what);
     };
     if access == Access::Compatible {
         if let Some(v2) = deps.v2.get() {
@@ -519,11 +519,7 @@ async fn try_answer(
         }
         call.body.note_admitted();
     }
-    let answer = match route.handler {
-        Handler::Now(handler) => handler(call)?,
-        Handler::Async(handler) => handler(call).await?,
-        Handler::V2(handler, _) => return Ok(v2::answer(call, access, handler, route.is_long).await),
-    };
+    let answer = (route.handler.answer)(call, (access, route)).await?;
     // An answer that was made for this request. That to a change is never refused. `/readyz` is never limited: slow clients
     // must not make the server look unready.
     let is_limited = answer.body.len() > PIECE && answer.body.is_unique();

@@ -138,7 +138,7 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
         remembered_for: Duration::ZERO,
         within: None,
         client: ClientSignals { is_trusted: true, ..ClientSignals::default() },
-        request_id: Some(request.traced_id()),
+        request_id: Some(request.call.traced_id()),
     };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
     if let Some(error) = trial.error.get() {

@@ -235,6 +235,6 @@ fn webhook(request: &Request<'_>) -> Result<(Arc<Service>, Sid), Error> {
 }
 
 fn unavailable(request: &Request<'_>, refusal: Refusal) -> Error {
-    error!(request_id = request.request_id, %refusal, "webhook deliveries unavailable");
+    error!(request_id = request.call.request_id, %refusal, "webhook deliveries unavailable");
     refusal.into()
 }
