@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::HOST;
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
 use schemars::JsonSchema;
@@ -17,6 +16,7 @@ use super::error::Error;
 use super::params::{Fields, PageToken, Parameter, Parameters, Url, Whole, is_digits, parameters};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::request;
 use crate::http::response::Response;
 use crate::http::service::Call;
 use crate::registry::{Caller, Registry, Scope, Service};
@@ -218,24 +218,12 @@ impl Base {
             return format!("{}/v2", url.trim_end_matches('/'));
         }
         let scheme = if self.tls { "https" } else { "http" };
-        let of_target = head.uri.authority().map(Authority::as_str);
-        let named = || head.headers.get(HOST)?.to_str().ok();
-        let host = of_target.or_else(named).filter(|host| is_plain(host)).unwrap_or(&self.listens_on);
+        let host = request::host_of(head).filter(|host| {
+            host.as_str().len() <= LONGEST_HOST && request::is_host_and_port(host.as_str().as_bytes())
+        });
+        let host = host.as_ref().map_or(&*self.listens_on, Authority::as_str);
         format!("{scheme}://{host}/v2")
     }
-}
-
-/// Whether this is a host, perhaps with a port, and nothing else: it is repeated in answers.
-fn is_plain(host: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
-    host.len() <= LONGEST_HOST
-        && host.bytes().all(plain)
-        && host.parse::<Authority>().is_ok_and(|authority| {
-            let name = authority.host();
-            let port = host.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
-            !name.is_empty() && (host == name || port.is_some_and(|port| port.parse::<u16>().is_ok()))
-        })
 }
 
 /// Items on a page if the request does not say.
@@ -357,6 +345,8 @@ pub struct PageItems<T> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HOST;
+
     use super::*;
 
     fn base(public_url: Option<&str>, host: &str) -> String {
