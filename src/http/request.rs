@@ -287,7 +287,7 @@ pub fn has_proper_host(head: &Parts) -> bool {
 }
 
 /// Whether a `Host` header has this form: empty, or a host and perhaps a port.
-fn is_host_and_port(value: &[u8]) -> bool {
+pub fn is_host_and_port(value: &[u8]) -> bool {
     value.is_empty()
         || Authority::try_from(value).is_ok_and(|authority| {
             let host = authority.host();

@@ -12,7 +12,6 @@ use super::response::{ErrorFormat, Problem, Response};
 use super::routes::{GROUPS, LOCAL, NOT_SERVED};
 use super::server::Deps;
 use super::service::Call;
-use super::v2;
 use super::v2::Paging;
 use super::v2::params::{Param, Parameters as _};
 use crate::registry::Scope;
@@ -76,7 +75,6 @@ pub struct Route {
     /// The access rule; `None` for the group's rule.
     pub access: Option<Access>,
     pub handler: Handler,
-    params: fn() -> Vec<Param>,
     pub headers: fn() -> Vec<Param>,
     pub success: Success,
     /// Other statuses of its own.
@@ -126,13 +124,15 @@ impl Access {
     }
 }
 
+/// The route of a request, and its access rule.
+pub type Found = (Access, &'static Route);
+
+/// Answers the requests at a route.
 #[derive(Clone, Copy)]
-pub enum Handler {
-    /// Answers at once.
-    Now(fn(&Call<'_>) -> Result<Response, Problem>),
-    Async(for<'c, 'a> fn(&'c mut Call<'a>) -> BoxFuture<'c, Result<Response, Problem>>),
-    /// Serves a request below `/v2`, whose sender is known. Beside it is the description of the parameters that it reads.
-    V2(for<'c, 'a> fn(&'c v2::Request<'a>) -> BoxFuture<'c, Result<Response, v2::Error>>, fn() -> Vec<Param>),
+pub struct Handler {
+    pub answer: for<'c, 'a> fn(&'c mut Call<'a>, Found) -> BoxFuture<'c, Result<Response, Problem>>,
+    /// Describes the parameters that it reads.
+    pub params: fn() -> Vec<Param>,
 }
 
 /// The response to a good request.
@@ -175,22 +175,8 @@ impl Route {
         success: Success,
     ) -> Self {
         let (about, access, others) = ("", None, &[]);
-        let params = if let Handler::V2(_, params) = handler { params } else { NONE };
         let is_long = matches!(success.content, Content::List(..));
-        Self {
-            verb,
-            path,
-            id,
-            summary,
-            about,
-            access,
-            handler,
-            params,
-            headers: NONE,
-            success,
-            others,
-            is_long,
-        }
+        Self { verb, path, id, summary, about, access, handler, headers: NONE, success, others, is_long }
     }
 
     /// A route for people, or in the form of another system, which is not described.
@@ -209,7 +195,7 @@ impl Route {
 
     /// Describes the parameters that a handler outside `/v2` reads.
     pub const fn reads(self, params: fn() -> Vec<Param>) -> Self {
-        Self { params, ..self }
+        Self { handler: Handler { params, ..self.handler }, ..self }
     }
 
     pub const fn headers(self, headers: fn() -> Vec<Param>) -> Self {
@@ -226,7 +212,7 @@ impl Route {
 
     /// Its parameters: in the body of a `POST`, else in the query.
     pub fn params(&self) -> Vec<Param> {
-        let mut params = (self.params)();
+        let mut params = (self.handler.params)();
         if matches!(self.success.content, Content::List(..)) {
             params.extend(Paging::describe());
         }
@@ -267,7 +253,7 @@ impl Resource {
 
     /// The route of a method, and its access rule. `OPTIONS` has none: [`super::cors`] answers preflights of allowed
     /// origins.
-    pub fn route(&self, method: &Method) -> Option<(Access, &'static Route)> {
+    pub fn route(&self, method: &Method) -> Option<Found> {
         let verb = Verb::of(method)?;
         let route = self.routes.iter().find(|route| route.verb == verb)?;
         Some((route.access.unwrap_or(self.group.access), route))

@@ -1,9 +1,11 @@
 //! The table of all routes. Routing, the `Allow` header, who may use a route, its name in logs, and its description in
 //! `/openapi.json` and `/docs` come from here.
 
+use std::future::ready;
+
 use schemars::JsonSchema;
 
-use super::admin::{self, AdminPage};
+use super::admin;
 use super::compatible;
 use super::hooks::{logto, okta, supabase, zitadel};
 use super::hosted::{self, HostedStep};
@@ -16,18 +18,7 @@ use super::route::Verb::{Delete, Get, Post};
 use super::route::{Access, ApiGroup, Content, Handler, NONE, Route, Success, schema};
 use super::server::CallbackKind;
 use super::service;
-use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
-use super::v2::attempts::{AttemptView, SummaryView};
-use super::v2::hosted::{HostedSessionView, SessionResultView};
-use super::v2::audit::AuditEntryView;
-use super::v2::limits::{BucketView, RateLimitView};
-use super::v2::lockouts::{ErasureView, LockoutView};
-use super::v2::lookup::{LookupView, OlderLookupView};
-use super::v2::messages::{MessageView, OutcomeView};
 use super::v2::params::Parameters as _;
-use super::v2::services::{MessagingConfigurationView, ServiceView};
-use super::v2::verifications::{CheckView, VerificationView};
-use super::v2::webhooks::WebhookView;
 use super::v2;
 use super::v2::{
     account, attempts, audit, guard, limits, lockouts, lookup, messages, services, verifications, webhooks,
@@ -79,20 +70,47 @@ const ENTITIES: &str = "Entities, Factors and Challenges";
 /// A handler below `/v2`: a function of the request and, if it reads parameters, of them.
 macro_rules! v2 {
     ($function:path) => {
-        Handler::V2(|request| Box::pin($function(request)), NONE)
+        Handler {
+            answer: |call, found| Box::pin(v2::answer(call, found, |request| Box::pin($function(request)))),
+            params: NONE,
+        }
     };
     ($function:path, $params:ty) => {
-        Handler::V2(
-            |request| Box::pin(async { $function(request, <$params>::read(&request.fields)?).await }),
-            <$params>::describe,
-        )
+        Handler {
+            answer: |call, found| {
+                Box::pin(v2::answer(call, found, |request| {
+                    Box::pin(async { $function(request, <$params>::read(&request.fields)?).await })
+                }))
+            },
+            params: <$params>::describe,
+        }
+    };
+}
+
+/// A page of the dashboard, or what a form of it does.
+macro_rules! admin {
+    (now $function:path) => {
+        waits!(admin::answer, |request| Box::pin(ready(Ok($function(request)))))
+    };
+    ($function:path) => {
+        waits!(admin::answer, |request| Box::pin($function(request)))
+    };
+}
+
+/// A handler that answers at once.
+macro_rules! now {
+    ($function:path) => {
+        Handler { answer: |call, _| Box::pin(ready(Ok($function(call)))), params: NONE }
+    };
+    (fallible $function:path) => {
+        Handler { answer: |call, _| Box::pin(ready($function(call))), params: NONE }
     };
 }
 
 /// A handler that waits.
 macro_rules! waits {
     ($function:path $(, $argument:expr)?) => {
-        Handler::Async(|call| Box::pin($function(call $(, $argument)?)))
+        Handler { answer: |call, _| Box::pin($function(call $(, $argument)?)), params: NONE }
     };
 }
 
@@ -168,22 +186,22 @@ static VERIFICATIONS: ApiGroup = twilio(
     Access::Scope(Scope::Verify),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/Verifications", ("CreateVerification", "Send a code"),
-            v2!(verifications::create, verifications::Begin), made::<VerificationView>())
+            v2!(verifications::create, verifications::Begin), made::<verifications::VerificationView>())
             .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the \
                     request gets the same response for 24 hours.").headers(verifications::Headers::describe).others(&[404, 409, 422, 429, 502]),
         Route::new(Post, "/v2/Services/{ServiceSid}/VerificationCheck", ("CreateVerificationCheck", "Check a code"),
-            v2!(verifications::check, verifications::Check), one::<CheckView>())
+            v2!(verifications::check, verifications::Check), one::<verifications::CheckView>())
             .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404.").others(&[404, 409, 429, 502]),
         Route::new(Get, "/v2/Services/{ServiceSid}/Verifications/{Sid}", ("FetchVerification", "Fetch a verification"),
-            v2!(verifications::fetch), one::<VerificationView>()).others(&[404, 429]),
+            v2!(verifications::fetch), one::<verifications::VerificationView>()).others(&[404, 429]),
         Route::new(Post, "/v2/Services/{ServiceSid}/Verifications/{Sid}", ("UpdateVerification", "End a verification"),
-            v2!(verifications::update, verifications::End), one::<VerificationView>()).others(&[404, 429]),
+            v2!(verifications::update, verifications::End), one::<verifications::VerificationView>()).others(&[404, 429]),
         Route::new(Get, "/v2/Attempts", ("ListVerificationAttempt", "List attempts to deliver messages"),
-            v2!(attempts::list, attempts::Filters), list::<AttemptView>("attempts")).about("Newest first."),
+            v2!(attempts::list, attempts::Filters), list::<attempts::AttemptView>("attempts")).about("Newest first."),
         Route::new(Get, "/v2/Attempts/{Sid}", ("FetchVerificationAttempt", "Fetch an attempt"),
-            v2!(attempts::fetch), one::<AttemptView>()).others(&[404]),
+            v2!(attempts::fetch), one::<attempts::AttemptView>()).others(&[404]),
         Route::new(Get, "/v2/Attempts/Summary", ("FetchVerificationAttemptsSummary", "Summarize attempts"),
-            v2!(attempts::summary, attempts::SummaryFilters), one::<SummaryView>()).others(&[429]).long(),
+            v2!(attempts::summary, attempts::SummaryFilters), one::<attempts::SummaryView>()).others(&[429]).long(),
     ],
 );
 
@@ -194,10 +212,10 @@ static HOSTED: ApiGroup = twilio(
     Access::Scope(Scope::Verify),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/HostedSessions", ("CreateHostedSession", "Create a hosted session"),
-            v2!(v2::hosted::create, v2::hosted::NewSession), made::<HostedSessionView>())
+            v2!(v2::hosted::create, v2::hosted::NewSession), made::<v2::hosted::HostedSessionView>())
             .about("Lead the person to its url, which works once.").others(&[404]),
         Route::new(Post, "/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", ("CreateHostedSessionResult", "Exchange the code for the result"),
-            v2!(v2::hosted::result, v2::hosted::Redeemed), one::<SessionResultView>())
+            v2!(v2::hosted::result, v2::hosted::Redeemed), one::<v2::hosted::SessionResultView>())
             .about("Once, within 60 s after the person came back. Anything else is 404.").others(&[404]),
     ],
 );
@@ -209,11 +227,11 @@ static CARRIED: ApiGroup = twilio(
     Access::Scope(Scope::Messages),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/Messages", ("CreateMessage", "Carry a code of another system"),
-            v2!(messages::create, messages::New), made::<MessageView>())
+            v2!(messages::create, messages::New), made::<messages::MessageView>())
             .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code \
                     lives, a repetition for the same number and code sends nothing.").others(&[404, 409, 429, 502]),
         Route::new(Post, "/v2/Services/{ServiceSid}/Outcomes", ("CreateOutcome", "Report a verified number"),
-            v2!(messages::outcome, messages::Outcome), one::<OutcomeView>())
+            v2!(messages::outcome, messages::Outcome), one::<messages::OutcomeView>())
             .about("The pumping guard learns which messages led to a verified number.").others(&[404, 429]),
     ],
 );
@@ -225,10 +243,10 @@ static LOOKUP: ApiGroup = twilio(
     Access::Scope(Scope::Verify),
     &[
         Route::new(Get, "/v2/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumber", "Look a number up"),
-            v2!(lookup::fetch, lookup::Wanted), one::<LookupView>())
+            v2!(lookup::fetch, lookup::Wanted), one::<lookup::LookupView>())
             .about("A number that is not valid is no error: valid is false, and validation_errors says why.").others(&[404]),
         Route::new(Get, "/v1/PhoneNumbers/{PhoneNumber}", ("FetchPhoneNumberV1", "Look a number up, as Lookup's first version"),
-            v2!(lookup::fetch_older, lookup::OlderWanted), one::<OlderLookupView>())
+            v2!(lookup::fetch_older, lookup::OlderWanted), one::<lookup::OlderLookupView>())
             .about("A number that is not valid is 404.").others(&[404]),
     ],
 );
@@ -239,13 +257,13 @@ static LOCKOUTS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Get, "/v2/Services/{ServiceSid}/Lockouts/{To}", ("FetchLockout", "Fetch the lockout of a number"),
-            v2!(lockouts::fetch), one::<LockoutView>())
+            v2!(lockouts::fetch), one::<lockouts::LockoutView>())
             .about("404 without a wrong code or a lockout.").others(&[404]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/Lockouts/{To}", ("DeleteLockout", "End the lockout of a number"),
             v2!(lockouts::delete), GONE)
             .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code.").others(&[404, 429]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/Numbers/{To}", ("DeleteNumber", "Erase a number"),
-            v2!(lockouts::erase), one::<ErasureView>())
+            v2!(lockouts::erase), one::<lockouts::ErasureView>())
             .about("Erases the verification, the counts, the attempts, the planned messages and the events about the \
                     number. A lockout that is in force stays until it ends. With the account's credentials or a key \
                     for all services the number also leaves the safe list. 200 for an unknown number too.").others(&[404, 429]),
@@ -281,14 +299,14 @@ static SERVICES: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services", ("CreateService", "Create a service"),
-            v2!(services::create, services::New), made::<ServiceView>()).access(Access::Account("making services")),
+            v2!(services::create, services::New), made::<services::ServiceView>()).access(Access::Account("making services")),
         Route::new(Get, "/v2/Services", ("ListService", "List services"),
-            v2!(services::list), list::<ServiceView>("services"))
+            v2!(services::list), list::<services::ServiceView>("services"))
             .about("Newest first. A key for one service sees that service."),
         Route::new(Get, "/v2/Services/{Sid}", ("FetchService", "Fetch a service"),
-            v2!(services::fetch), one::<ServiceView>()).others(&[404]),
+            v2!(services::fetch), one::<services::ServiceView>()).others(&[404]),
         Route::new(Post, "/v2/Services/{Sid}", ("UpdateService", "Update a service"),
-            v2!(services::update, services::Changed), one::<ServiceView>())
+            v2!(services::update, services::Changed), one::<services::ServiceView>())
             .about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409.").others(&[404, 409]),
         Route::new(Delete, "/v2/Services/{Sid}", ("DeleteService", "Delete a service"),
             v2!(services::delete), GONE)
@@ -302,14 +320,14 @@ static RATE_LIMITS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/RateLimits", ("CreateRateLimit", "Create a rate limit"),
-            v2!(limits::create, limits::NewRateLimit), made::<RateLimitView>())
+            v2!(limits::create, limits::NewRateLimit), made::<limits::RateLimitView>())
             .about("Without buckets it counts nothing yet.").others(&[404, 409]),
         Route::new(Get, "/v2/Services/{ServiceSid}/RateLimits", ("ListRateLimit", "List rate limits"),
-            v2!(limits::list), list::<RateLimitView>("rate_limits")).others(&[404]),
+            v2!(limits::list), list::<limits::RateLimitView>("rate_limits")).others(&[404]),
         Route::new(Get, "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ("FetchRateLimit", "Fetch a rate limit"),
-            v2!(limits::fetch), one::<RateLimitView>()).others(&[404]),
+            v2!(limits::fetch), one::<limits::RateLimitView>()).others(&[404]),
         Route::new(Post, "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ("UpdateRateLimit", "Update a rate limit"),
-            v2!(limits::update, limits::ChangedRateLimit), one::<RateLimitView>()).others(&[404, 409]),
+            v2!(limits::update, limits::ChangedRateLimit), one::<limits::RateLimitView>()).others(&[404, 409]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ("DeleteRateLimit", "Delete a rate limit"),
             v2!(limits::delete), GONE).others(&[404, 409]),
     ],
@@ -321,14 +339,14 @@ static BUCKETS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", ("CreateBucket", "Create a bucket"),
-            v2!(limits::create_bucket, limits::NewBucket), made::<BucketView>())
+            v2!(limits::create_bucket, limits::NewBucket), made::<limits::BucketView>())
             .about("Counts from now on.").others(&[404, 409]),
         Route::new(Get, "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", ("ListBucket", "List buckets"),
-            v2!(limits::list_buckets), list::<BucketView>("buckets")).others(&[404]),
+            v2!(limits::list_buckets), list::<limits::BucketView>("buckets")).others(&[404]),
         Route::new(Get, "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ("FetchBucket", "Fetch a bucket"),
-            v2!(limits::fetch_bucket), one::<BucketView>()).others(&[404]),
+            v2!(limits::fetch_bucket), one::<limits::BucketView>()).others(&[404]),
         Route::new(Post, "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ("UpdateBucket", "Update a bucket"),
-            v2!(limits::update_bucket, limits::ChangedBucket), one::<BucketView>()).others(&[404, 409]),
+            v2!(limits::update_bucket, limits::ChangedBucket), one::<limits::BucketView>()).others(&[404, 409]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ("DeleteBucket", "Delete a bucket"),
             v2!(limits::delete_bucket), GONE).others(&[404, 409]),
     ],
@@ -340,15 +358,15 @@ static MESSAGING: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/MessagingConfigurations", ("CreateMessagingConfiguration", "Create a messaging configuration"),
-            v2!(services::create_messaging, services::NewMessaging), made::<MessagingConfigurationView>())
+            v2!(services::create_messaging, services::NewMessaging), made::<services::MessagingConfigurationView>())
             .about("One for each country.").others(&[404, 409]),
         Route::new(Get, "/v2/Services/{ServiceSid}/MessagingConfigurations", ("ListMessagingConfiguration", "List messaging configurations"),
-            v2!(services::list_messaging), list::<MessagingConfigurationView>("messaging_configurations"))
+            v2!(services::list_messaging), list::<services::MessagingConfigurationView>("messaging_configurations"))
             .others(&[404]),
         Route::new(Get, "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ("FetchMessagingConfiguration", "Fetch a messaging configuration"),
-            v2!(services::fetch_messaging), one::<MessagingConfigurationView>()).others(&[404]),
+            v2!(services::fetch_messaging), one::<services::MessagingConfigurationView>()).others(&[404]),
         Route::new(Post, "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ("UpdateMessagingConfiguration", "Update a messaging configuration"),
-            v2!(services::update_messaging, services::ChangedMessaging), one::<MessagingConfigurationView>())
+            v2!(services::update_messaging, services::ChangedMessaging), one::<services::MessagingConfigurationView>())
             .others(&[404, 409]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ("DeleteMessagingConfiguration", "Delete a messaging configuration"),
             v2!(services::delete_messaging), GONE).others(&[404, 409]),
@@ -361,14 +379,14 @@ static WEBHOOKS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/Webhooks", ("CreateWebhook", "Create a webhook"),
-            v2!(webhooks::create, webhooks::New), made::<WebhookView>())
+            v2!(webhooks::create, webhooks::New), made::<webhooks::WebhookView>())
             .about("The response has one more field than Twilio's: the secret that signs events.").others(&[404, 409]),
         Route::new(Get, "/v2/Services/{ServiceSid}/Webhooks", ("ListWebhook", "List webhooks"),
-            v2!(webhooks::list), list::<WebhookView>("webhooks")).others(&[404]),
+            v2!(webhooks::list), list::<webhooks::WebhookView>("webhooks")).others(&[404]),
         Route::new(Get, "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ("FetchWebhook", "Fetch a webhook"),
-            v2!(webhooks::fetch), one::<WebhookView>()).others(&[404]),
+            v2!(webhooks::fetch), one::<webhooks::WebhookView>()).others(&[404]),
         Route::new(Post, "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ("UpdateWebhook", "Update a webhook"),
-            v2!(webhooks::update, webhooks::Changed), one::<WebhookView>()).others(&[404, 409]),
+            v2!(webhooks::update, webhooks::Changed), one::<webhooks::WebhookView>()).others(&[404, 409]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ("DeleteWebhook", "Delete a webhook"),
             v2!(webhooks::delete), GONE).others(&[404, 409]),
     ],
@@ -397,10 +415,10 @@ static TEST_NUMBERS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services/{ServiceSid}/TestNumbers", ("CreateTestNumber", "Create a test number"),
-            v2!(account::create_test_number, account::TestNumber), made::<TestNumberView>())
+            v2!(account::create_test_number, account::TestNumber), made::<account::TestNumberView>())
             .about("Replaces a test number with the same pattern. The server refuses a pattern that could match a real subscriber's number, unless Force is true.").others(&[404, 409]),
         Route::new(Get, "/v2/Services/{ServiceSid}/TestNumbers", ("ListTestNumber", "List test numbers"),
-            v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers")).others(&[404]),
+            v2!(account::list_test_numbers), list::<account::TestNumberView>("test_numbers")).others(&[404]),
         Route::new(Delete, "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", ("DeleteTestNumber", "Delete a test number"),
             v2!(account::delete_test_number), GONE).others(&[404, 409]),
     ],
@@ -412,12 +430,12 @@ static ACCOUNT: ApiGroup = twilio(
     Access::Account("the safe list"),
     &[
         Route::new(Get, "/v2/Templates", ("ListVerificationTemplate", "List templates"),
-            v2!(account::list_templates, account::TemplateFilters), list::<TemplateView>("templates"))
+            v2!(account::list_templates, account::TemplateFilters), list::<account::TemplateView>("templates"))
             .about("Templates are built in or come from the configuration.").access(Access::AnyScope),
         Route::new(Post, "/v2/SafeList/Numbers", ("CreateSafelist", "Add a number to the safe list"),
-            v2!(account::create_safe_number, account::SafeNumber), made::<SafeNumberView>()).others(&[409]),
+            v2!(account::create_safe_number, account::SafeNumber), made::<account::SafeNumberView>()).others(&[409]),
         Route::new(Get, "/v2/SafeList/Numbers/{PhoneNumber}", ("FetchSafelist", "Fetch a number of the safe list"),
-            v2!(account::fetch_safe_number), one::<SafeNumberView>()).others(&[404]),
+            v2!(account::fetch_safe_number), one::<account::SafeNumberView>()).others(&[404]),
         Route::new(Delete, "/v2/SafeList/Numbers/{PhoneNumber}", ("DeleteSafelist", "Remove a number from the safe list"),
             v2!(account::delete_safe_number), GONE).others(&[404]),
     ],
@@ -429,7 +447,7 @@ static AUDIT: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Get, "/v2/Audit", ("ListAuditEntry", "List changes"),
-            v2!(audit::list, audit::Filters), list::<AuditEntryView>("entries"))
+            v2!(audit::list, audit::Filters), list::<audit::AuditEntryView>("entries"))
             .about("Newest first. A key for one service sees the changes of that service."),
     ],
 );
@@ -470,7 +488,7 @@ pub static LOCAL: ApiGroup = twilio(
     "For the command line.",
     Access::Account("the control socket"),
     &[
-        Route::page(Get, "/local/Server", Handler::Now(local::server)),
+        Route::page(Get, "/local/Server", now!(local::server)),
         Route::page(Get, "/local/Services/{Name}", v2!(local::service_id)),
         Route::page(Get, "/local/Messages", v2!(local::messages)),
         Route::page(Get, "/local/Messages/Totals", v2!(local::totals)),
@@ -499,7 +517,7 @@ static SERVER: ApiGroup = ApiGroup {
         "Health, metrics and this description.",
         &[
             Route::new(Get, "/healthz", ("Healthz", "Check that the process runs"),
-                Handler::Now(service::alive), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)),
+                now!(service::alive), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#)),
             Route::new(Get, "/readyz", ("Readyz", "Check that the server is ready"),
                 waits!(service::ready), envelope("The server can do its work.", READY))
                 .about("503 lists the reasons why the server is not ready.").others(&[503]),
@@ -507,11 +525,11 @@ static SERVER: ApiGroup = ApiGroup {
                 waits!(service::metrics), ok(Content::Text(TextFormat::Classic.content_type())))
                 .about(METRICS).others(&[401, 403, 503]),
             Route::new(Get, "/openapi.json", ("OpenApi", "Read this description"),
-                Handler::Now(service::description), ok(Content::Json(openapi::schema_of_itself, None))),
+                now!(service::description), ok(Content::Json(openapi::schema_of_itself, None))),
             Route::new(Get, "/hello-world", ("HelloWorld", "Get a fixed greeting"),
-                Handler::Now(service::hello_world), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#))
+                now!(service::hello_world), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#))
                 .about("For clients of the Redis version."),
-            Route::page(Get, "/docs", Handler::Now(pages::docs_page)),
+            Route::page(Get, "/docs", now!(pages::docs_page)),
         ],
     )
 };
@@ -525,13 +543,13 @@ static INBOX: ApiGroup = ApiGroup {
          reach the server it requires the account's credentials or a key for all services with the scope admin.",
         &[
             Route::new(Get, "/inbox/messages", ("InboxMessages", "Read the simulator's inbox"),
-                Handler::Now(inbox::messages), one::<Inbox>())
+                now!(fallible inbox::messages), one::<Inbox>())
                 .reads(inbox::describe).others(&[400, 401, 403, 404, 503]),
-            Route::page(Get, "/inbox", Handler::Now(inbox::page)),
+            Route::page(Get, "/inbox", now!(fallible inbox::page)),
             Route::page(Post, "/inbox", waits!(inbox::act)),
-            Route::page(Get, "/inbox/", Handler::Now(inbox::page)),
-            Route::page(Get, "/inbox/events", Handler::Now(inbox::events)),
-            Route::page(Get, "/inbox/{*Path}", Handler::Now(inbox::unknown)),
+            Route::page(Get, "/inbox/", now!(fallible inbox::page)),
+            Route::page(Get, "/inbox/events", now!(fallible inbox::events)),
+            Route::page(Get, "/inbox/{*Path}", now!(fallible inbox::unknown)),
         ],
     )
 };
@@ -588,9 +606,9 @@ static PAGES: ApiGroup = ApiGroup {
         "The list of the routes. For a browser it is the start page.",
         &[
             Route::new(Get, "/", ("Index", "List the routes"),
-                Handler::Now(service::index), envelope("The resource.", INDEX)).others(&[503]),
+                now!(service::index), envelope("The resource.", INDEX)).others(&[503]),
             Route::page(Get, "/verify", waits!(hosted::answer, HostedStep::Page)),
-            Route::page(Get, "/verify.js", Handler::Now(hosted::widget)),
+            Route::page(Get, "/verify.js", now!(hosted::widget)),
             Route::page(Get, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
             Route::page(Post, "/verify/{Token}", waits!(hosted::answer, HostedStep::Address)),
             Route::page(Post, "/verify/send", waits!(hosted::answer, HostedStep::Send)),
@@ -600,29 +618,29 @@ static PAGES: ApiGroup = ApiGroup {
             Route::page(Post, "/verify/cancel", waits!(hosted::answer, HostedStep::Cancel)),
             Route::page(Get, "/verify/demo", waits!(hosted::demo)),
             Route::page(Post, "/verify/demo", waits!(hosted::begin_demo)),
-            Route::page(Get, "/admin", waits!(admin::answer, AdminPage::Overview)),
-            Route::page(Get, "/admin/events", waits!(admin::answer, AdminPage::Events)),
-            Route::page(Get, "/admin/sign-in", waits!(admin::answer, AdminPage::SignIn)),
-            Route::page(Post, "/admin/sign-in", waits!(admin::answer, AdminPage::SignIn)),
-            Route::page(Post, "/admin/sign-out", waits!(admin::answer, AdminPage::SignOut)),
-            Route::page(Post, "/admin/lookup", waits!(admin::answer, AdminPage::LookUp)),
-            Route::page(Get, "/admin/numbers/{Id}", waits!(admin::answer, AdminPage::Number)),
-            Route::page(Post, "/admin/numbers/{Id}", waits!(admin::answer, AdminPage::Number)),
-            Route::page(Get, "/admin/guard", waits!(admin::answer, AdminPage::Guard)),
-            Route::page(Post, "/admin/guard", waits!(admin::answer, AdminPage::Guard)),
-            Route::page(Get, "/admin/audit", waits!(admin::answer, AdminPage::Audit)),
-            Route::page(Get, "/admin/messages", waits!(admin::answer, AdminPage::Messages)),
-            Route::page(Post, "/admin/messages", waits!(admin::answer, AdminPage::Messages)),
-            Route::page(Get, "/admin/webhooks", waits!(admin::answer, AdminPage::Webhooks)),
-            Route::page(Post, "/admin/webhooks", waits!(admin::answer, AdminPage::Webhooks)),
-            Route::page(Get, "/admin/webhooks/{Sid}", waits!(admin::answer, AdminPage::Webhook)),
-            Route::page(Post, "/admin/webhooks/{Sid}", waits!(admin::answer, AdminPage::Webhook)),
-            Route::page(Get, "/admin/services", waits!(admin::answer, AdminPage::Services)),
-            Route::page(Post, "/admin/services", waits!(admin::answer, AdminPage::Services)),
-            Route::page(Get, "/admin/services/{Sid}", waits!(admin::answer, AdminPage::Service)),
-            Route::page(Post, "/admin/services/{Sid}", waits!(admin::answer, AdminPage::Service)),
-            Route::page(Get, "/admin/keys", waits!(admin::answer, AdminPage::Keys)),
-            Route::page(Post, "/admin/keys", waits!(admin::answer, AdminPage::Keys)),
+            Route::page(Get, "/admin/sign-in", now!(admin::sign_in_page)),
+            Route::page(Post, "/admin/sign-in", waits!(admin::sign_in)),
+            Route::page(Post, "/admin/sign-out", admin!(now admin::sign_out)),
+            Route::page(Get, "/admin", admin!(admin::overview::page)),
+            Route::page(Get, "/admin/events", admin!(now admin::events)),
+            Route::page(Post, "/admin/lookup", admin!(now admin::number::look_up)),
+            Route::page(Get, "/admin/numbers/{Id}", admin!(admin::number::page)),
+            Route::page(Post, "/admin/numbers/{Id}", admin!(admin::number::act)),
+            Route::page(Get, "/admin/guard", admin!(now admin::guard::page)),
+            Route::page(Post, "/admin/guard", admin!(admin::guard::act)),
+            Route::page(Get, "/admin/audit", admin!(admin::audit::page)),
+            Route::page(Get, "/admin/messages", admin!(admin::messages::page)),
+            Route::page(Post, "/admin/messages", admin!(admin::messages::search)),
+            Route::page(Get, "/admin/webhooks", admin!(now admin::webhooks::page)),
+            Route::page(Post, "/admin/webhooks", admin!(admin::webhooks::create)),
+            Route::page(Get, "/admin/webhooks/{Sid}", admin!(admin::webhooks::one)),
+            Route::page(Post, "/admin/webhooks/{Sid}", admin!(admin::webhooks::act)),
+            Route::page(Get, "/admin/services", admin!(now admin::services::page)),
+            Route::page(Post, "/admin/services", admin!(admin::services::create)),
+            Route::page(Get, "/admin/services/{Sid}", admin!(now admin::services::one)),
+            Route::page(Post, "/admin/services/{Sid}", admin!(admin::services::act)),
+            Route::page(Get, "/admin/keys", admin!(now admin::keys::page)),
+            Route::page(Post, "/admin/keys", admin!(admin::keys::act)),
         ],
     )
 };

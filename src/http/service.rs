@@ -1,8 +1,6 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The
 //! handlers of the routes that neither send nor check codes are here.
 
-#![expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
-
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
@@ -37,7 +35,7 @@ use super::places::{LongAnswerPermit, limited_address};
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
-use super::route::{Access, Handler, Target, method_name};
+use super::route::{Access, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
@@ -511,7 +509,7 @@ async fn try_answer(
     }
     let Some((access, route)) = found else {
         let what = resource.not_served.unwrap_or_default();
-        return Ok(v2::not_served(call, what));
+        return v2::not_served(call, what);
     };
     if access == Access::Compatible {
         if let Some(v2) = deps.v2.get() {
@@ -519,11 +517,7 @@ async fn try_answer(
         }
         call.body.note_admitted();
     }
-    let answer = match route.handler {
-        Handler::Now(handler) => handler(call)?,
-        Handler::Async(handler) => handler(call).await?,
-        Handler::V2(handler, _) => return Ok(v2::answer(call, access, handler, route.is_long).await),
-    };
+    let answer = (route.handler.answer)(call, (access, route)).await?;
     // An answer that was made for this request. That to a change is never refused. `/readyz` is never limited: slow clients
     // must not make the server look unready.
     let is_limited = answer.body.len() > PIECE && answer.body.is_unique();
@@ -539,22 +533,22 @@ const READYZ: &str = "/readyz";
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
-pub fn hello_world(_: &Call<'_>) -> Result<Response, Problem> {
-    Ok(Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world")))
+pub fn hello_world(_: &Call<'_>) -> Response {
+    Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
 }
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
-pub fn index(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn index(call: &Call<'_>) -> Response {
     if accepts(&call.head.headers, "text/html") {
-        return Ok(pages::start(call.deps.inbox.is_some(), call.deps.simulates_all));
+        return pages::start(call.deps.inbox.is_some(), call.deps.simulates_all);
     }
     let listed = GROUPS.iter().filter(|group| group.is_listed && (group.is_served)(call.deps));
     let routes = listed.flat_map(|group| group.routes);
     let routes = routes.map(|route| format!("{} {}", route.verb.as_str(), route.path));
     let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";
-    Ok(Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes }))))
+    Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
 }
 
 /// Whether `Accept` names the media type. `*/*` does not count: programs say it, or nothing.
@@ -568,10 +562,10 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-pub fn description(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn description(call: &Call<'_>) -> Response {
     static DESCRIPTION: LazyLock<Fixed> =
         LazyLock::new(|| Fixed::new(Response::json_text(StatusCode::OK, openapi::text())));
-    Ok(DESCRIPTION.answer(&call.head.headers))
+    DESCRIPTION.answer(&call.head.headers)
 }
 
 /// The names of the fields are part of the response, also those of the types below.
@@ -592,8 +586,8 @@ struct Details {
 }
 
 /// `GET /healthz`: the process lives.
-pub fn alive(_: &Call<'_>) -> Result<Response, Problem> {
-    Ok(Response::plain(StatusCode::OK, "alive"))
+pub fn alive(_: &Call<'_>) -> Response {
+    Response::plain(StatusCode::OK, "alive")
 }
 
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and

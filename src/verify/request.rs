@@ -64,6 +64,50 @@ pub struct CarryCode {
     pub request_id: Option<RequestId>,
 }
 
+impl BeginRequest {
+    /// A request without options.
+    pub fn new(to: PhoneNumber) -> Self {
+        Self {
+            to,
+            channel: None,
+            locale: None,
+            friendly_name: None,
+            code: None,
+            app_hash: None,
+            web_host: None,
+            template: None,
+            substitutions: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            send_digits: None,
+            idempotency_key: None,
+            fingerprint: [0; 32],
+            client: ClientSignals::default(),
+            request_id: None,
+        }
+    }
+}
+
+impl CarryCode {
+    /// A request without options.
+    pub fn new(to: PhoneNumber, code: Code) -> Self {
+        Self {
+            to,
+            code,
+            channel: None,
+            trial: None,
+            locale: None,
+            template: None,
+            substitutions: BTreeMap::new(),
+            life: None,
+            remembered_for: Duration::ZERO,
+            within: None,
+            client: ClientSignals::default(),
+            request_id: None,
+        }
+    }
+}
+
 pub struct CheckCode {
     pub target: VerificationTarget,
     /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.

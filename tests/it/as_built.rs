@@ -1,5 +1,5 @@
-//! The contract (`docs/reference/otp-api.md`), the answers "as built", byte for byte. `src/http/tests/contract.rs` has every
-//! row.
+//! The contract (`docs/reference/otp-api.md`), the answers "as built", byte for byte. `src/http/tests/contract.rs` has the
+//! other rows.
 
 use serde_json::{Value, json};
 

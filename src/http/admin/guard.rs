@@ -2,11 +2,9 @@
 
 use askama::Template;
 
-use hyper::StatusCode;
-
 use super::overview::grouped;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, readable};
+use super::{AdminRequest, PageHeader, bad_request, readable, refused};
 use crate::domain::{Region, ServiceId, Sid, SidKind};
 use crate::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, subject,
@@ -53,11 +51,10 @@ struct Question {
 }
 
 impl EntryForm {
-    fn of(form: &Form) -> Self {
-        let field = |name| form.field(name).unwrap_or_default();
-        let minutes = field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
-        let service = Sid::parse(SidKind::Service, &field("service"));
-        Self { subject: field("subject").to_string(), service, minutes }
+    fn of(request: &AdminRequest<'_>) -> Self {
+        let minutes = request.field("minutes").parse().unwrap_or(USUAL_MINUTES).clamp(1, MOST_MINUTES);
+        let service = Sid::parse(SidKind::Service, request.field("service"));
+        Self { subject: request.field("subject").to_owned(), service, minutes }
     }
 
     fn is_of(&self, service: &Sid) -> bool {
@@ -78,8 +75,9 @@ fn hidden(of: &str) -> String {
 }
 
 /// `GET /admin/guard`.
-pub fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    shown(request, EntryForm::of(&Form::default()), None, None)
+pub fn page(request: &AdminRequest<'_>) -> Response {
+    let page = shown(request, EntryForm::of(request), None, None);
+    page.unwrap_or_else(|refusal| refused(request.call, refusal))
 }
 
 fn shown(
@@ -96,14 +94,12 @@ fn shown(
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result. A country is blocked
 /// after a second request, with `confirmed`.
-pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Refusal> {
-    let field = |name| form.field(name).unwrap_or_default();
-    let entry = EntryForm::of(form);
+pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let entry = EntryForm::of(request);
     let minutes = entry.minutes;
     let unchanged = |why: &str, entry| {
         request.notify(Notice::failure(format!("Nothing was changed: {why}.")));
-        let page = shown(request, entry, None, None)?;
-        Ok(Response { status: StatusCode::BAD_REQUEST, ..page })
+        shown(request, entry, None, None).map(bad_request)
     };
     let Some(dimension) = subject(&entry.subject, None) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"), entry);
@@ -111,7 +107,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     let Ok(service) = entry.service.map(|sid| request.v2.registry.service(&sid)).transpose() else {
         return unchanged("the service does not exist", entry);
     };
-    let (action, done) = match field("action").as_str() {
+    let (action, done) = match request.field("action") {
         "explain" => {
             let explanation = guard(request)?.explain(service.as_deref(), dimension);
             return shown(request, entry, None, Some(explanation));
@@ -123,7 +119,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     };
     let service = service.map(|service| service.id);
     if let (Dimension::Country(Some(country)), Some(EntryAction::Block)) = (dimension, action)
-        && field("confirmed").is_empty()
+        && request.field("confirmed").is_empty()
     {
         let question = question(request, country, service).await?;
         return shown(request, entry, Some(question), None);

@@ -3,13 +3,14 @@
 use askama::Template;
 use tracing::info;
 
-use super::list::{self, List, Pager, ROWS};
+use super::list::List;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, moment};
+use super::{AdminRequest, PageHeader, bad_request, moment};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::{ServiceSid, Text, parameters};
+use crate::http::v2::params::{Fields, IsLive, ServiceSid, parameters};
+use crate::numbers::Refusal;
 use crate::registry::{ApiKey, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";
@@ -25,10 +26,10 @@ const SCOPES: [(&str, &str); 4] = [
 parameters! {
     /// The filters of the list.
     pub struct Filters {
-        /// For this service alone.
+        /// For one service
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// live or revoked.
-        "state" = "live" => state: Option<Text<10>>,
+        /// State
+        "state" = "live" => is_live: Option<IsLive>,
     }
 }
 
@@ -38,13 +39,19 @@ struct KeysPage<'a> {
     frame: Frame,
     header: PageHeader,
     list: List,
-    /// Each with the name of its service.
-    rows: Vec<(ApiKey, String)>,
-    pager: Pager,
-    services: Vec<(Sid, String)>,
-    form: &'a Form,
+    rows: Vec<ApiKey>,
+    request: &'a AdminRequest<'a>,
+    /// What a person typed.
+    form: &'a Fields,
     /// The key that was just made, with its secret.
     made: Option<(Sid, String)>,
+}
+
+impl KeysPage<'_> {
+    fn service_of(&self, key: &ApiKey) -> String {
+        let name = |id: ServiceId| self.request.v2.registry.named_by_id(id).1;
+        key.service.map_or_else(|| "all services".to_owned(), name)
+    }
 }
 
 fn scopes_of(key: &ApiKey) -> String {
@@ -53,80 +60,66 @@ fn scopes_of(key: &ApiKey) -> String {
 
 /// `GET /admin/keys`.
 pub fn page(request: &AdminRequest<'_>) -> Response {
-    shown(request, &Form::default(), None)
+    shown(request, &request.form, None)
 }
 
 /// Reads no record: keys are in memory.
-fn shown(request: &AdminRequest<'_>, form: &Form, made: Option<(Sid, String)>) -> Response {
-    let (mut list, filters) = List::read::<Filters>(request, PATH.to_owned());
-    let states = ["live", "revoked"];
-    let state = filters.as_ref().and_then(|filters| filters.state.clone());
-    if state.as_ref().is_some_and(|state| !states.contains(&state.as_str())) {
-        list.problem = Some("Invalid parameter `state`: it must be live or revoked".to_owned());
+fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>) -> Response {
+    let (mut list, filters) = List::read::<Filters>(request, PATH);
+    let mut rows = Vec::new();
+    if let Some(Filters { service, is_live }) = filters
+        && let Ok(service) = list.service(request, service)
+    {
+        let mut keys = request.v2.registry.keys(service.map(|service| service.id));
+        keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
+        rows = list.take_of_all(keys);
     }
-    let service = filters.map(|filters| list.service(request, filters.service));
-    let mut keys = match service {
-        Some(Ok(service)) if list.problem.is_none() => {
-            request.v2.registry.keys(service.map(|service| service.id))
-        }
-        _ => Vec::new(),
-    };
-    keys.retain(|key| state.as_ref().is_none_or(|state| (state == "live") == key.revoked.is_none()));
-    let has_more = keys.len() > list.skip() + ROWS;
-    let name = |id: Option<ServiceId>| {
-        id.map_or_else(|| "all services".to_owned(), |id| request.v2.registry.named_by_id(id).1)
-    };
-    let rows = keys.into_iter().skip(list.skip()).take(ROWS).map(|key| {
-        let service = name(key.service);
-        (key, service)
-    });
-    let rows = rows.collect();
-    list.choice("service", "For one service", request.services());
-    list.choice("state", "State", states.map(|state| (state, state)));
-    let (is_wrong, pager) = (list.problem.is_some(), list.pager(has_more, None).without_csv());
-    let services = request.services();
-    let page = |frame, header| KeysPage { frame, header, list, rows, pager, services, form, made };
-    list::with_status(is_wrong, request.render(PATH, page))
+    request.render_list(PATH, list, |frame, header, list| KeysPage {
+        frame,
+        header,
+        list,
+        rows,
+        request,
+        form,
+        made,
+    })
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The answer to the first is the only one with the secret.
-pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Response {
-    match form.field("action").unwrap_or_default().as_str() {
-        "create" => match create(request, form).await {
-            Ok(made) => shown(request, &Form::default(), Some(made)),
+pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    Ok(match request.field("action") {
+        "create" => match create(request).await {
+            Ok(made) => shown(request, &Fields::default(), Some(made)),
             Err(why) => {
                 request.notify(Notice::failure(format!("No key was made: {why}.")));
-                list::with_status(true, shown(request, form, None))
+                bad_request(shown(request, &request.form, None))
             }
         },
-        "revoke" => request.redirect_with_notice(PATH, revoke(request, form).await),
+        "revoke" => request.redirect_with_notice(PATH, revoke(request).await),
         _ => {
             let text = "Nothing was changed: the form names no action.";
             request.redirect_with_notice(PATH, Notice::failure(text.to_owned()))
         }
-    }
+    })
 }
 
-async fn create(request: &AdminRequest<'_>, form: &Form) -> Result<(Sid, String), String> {
-    let service = form.text("service");
-    let service = if service.is_empty() {
-        None
-    } else {
-        let sid = Sid::parse(SidKind::Service, &service).ok_or("the service does not exist")?;
-        Some(request.v2.registry.service(&sid).map_err(|error| error.to_string())?.id)
+async fn create(request: &AdminRequest<'_>) -> Result<(Sid, String), String> {
+    let service = match request.field("service") {
+        "" => None,
+        sid => Some(request.service(sid).ok_or("the service does not exist")?.id),
     };
-    let given = form.fields().texts("scope").unwrap_or_default();
+    let given = request.form.texts("scope").unwrap_or_default();
     let scopes: Option<Scopes> = given.iter().map(|scope| Scope::parse(scope)).collect();
     let scopes = scopes.filter(|_| !given.is_empty()).ok_or("choose what it may do")?;
-    let name = Some(form.text("name")).filter(|name| !name.is_empty());
+    let name = Some(request.field("name").to_owned()).filter(|name| !name.is_empty());
     let made = request.registry().create_key(service, scopes, name).await;
     let made = made.map_err(|error| error.to_string())?;
     info!(key = %made.key.sid, name = made.key.name, scopes = given.join(","), "API key created");
     Ok((made.key.sid, made.secret.expose().to_owned()))
 }
 
-async fn revoke(request: &AdminRequest<'_>, form: &Form) -> Notice {
-    let Some(sid) = Sid::parse(SidKind::ApiKey, &form.text("key")) else {
+async fn revoke(request: &AdminRequest<'_>) -> Notice {
+    let Some(sid) = Sid::parse(SidKind::ApiKey, request.field("key")) else {
         return Notice::failure("Nothing was revoked: there is no such key.".to_owned());
     };
     match request.registry().revoke_key(sid).await {

@@ -1,18 +1,20 @@
-//! Lists with filters in the address: how a page reads them, the addresses of its neighbours, and the list as CSV.
+//! Lists with filters in the address: how a page reads them, their form, the addresses of their neighbours, and a list as
+//! CSV.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use serde_json::Value;
 
-use super::{AdminRequest, moment};
+use super::{AdminRequest, moment, words_of};
 use crate::domain::{Sid, Timestamp};
 use crate::http::response::Response;
-use crate::http::v2::params::{Fields, PageToken, Parameters, Whole, parameters, utc_time};
-use crate::registry::{RegistryError, Service};
+use crate::http::v2::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
+use crate::registry::Service;
+use crate::shard::LogPart;
 
 /// Rows on a page.
-pub const ROWS: usize = 50;
+const ROWS: usize = 50;
 
 /// Rows in a CSV file.
 const CSV_ROWS: usize = 5_000;
@@ -37,11 +39,16 @@ pub struct List {
     pub filters: Vec<Field>,
     /// What is wrong with the address.
     pub problem: Option<String>,
-    pub is_csv: bool,
+    /// Whether it can be had as a file.
+    pub has_file: bool,
+    is_csv: bool,
     fields: Fields,
     names: &'static [&'static str],
     number: usize,
     began: Timestamp,
+    has_more: bool,
+    /// Where reading ended before the page was full.
+    stopped: Option<Timestamp>,
 }
 
 /// A field of a form: a choice if it has options, else a text.
@@ -56,105 +63,99 @@ pub struct Field {
 }
 
 impl Field {
+    /// A field for values of this schema, and perhaps for none.
+    pub fn new(name: &str, label: &str, schema: &Value, value: String, none: Option<&str>) -> Self {
+        let words =
+            if schema["type"] == "boolean" { &Value::from(vec!["true", "false"]) } else { &schema["enum"] };
+        let words = words.as_array().into_iter().flatten().map(text_of).map(|word| (word.clone(), word));
+        let mut field = Self {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            about: String::new(),
+            value,
+            placeholder: "",
+            options: Vec::new(),
+        };
+        field.choose_from(words.collect(), none);
+        field
+    }
+
+    /// Makes a choice of a field. A value that is no option is one.
+    pub fn choose_from(&mut self, mut options: Vec<(String, String)>, none: Option<&str>) {
+        if options.is_empty() {
+            return;
+        }
+        if let Some(words) = none {
+            options.insert(0, (String::new(), words.to_owned()));
+        }
+        if !options.iter().any(|(known, _)| *known == self.value) {
+            options.push((self.value.clone(), self.value.clone()));
+        }
+        self.options = options;
+    }
+
     pub fn is(&self, value: &str) -> bool {
         self.value == value
     }
 }
 
-/// What follows a page of a list.
-pub struct Pager {
-    pub newer: Option<String>,
-    pub older: Option<String>,
-    /// Where the search goes on, and from when.
-    pub further: Option<(String, String)>,
-    /// Records that were read at most.
-    pub read: usize,
-    /// Empty for a list that has no file.
-    pub csv: String,
-}
-
-impl Pager {
-    pub fn without_csv(self) -> Self {
-        Self { csv: String::new(), ..self }
+/// A value of a setting as a form has it.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
+/// In a choice of a filter.
+pub const ALL: Option<&str> = Some("all");
+
 impl List {
-    /// The list that the address of this page asks for. No filters: one of them is wrong.
-    pub fn read<F: Parameters>(request: &AdminRequest<'_>, path: String) -> (Self, Option<F>) {
-        let fields = Fields::of_form(request.head.uri.query().unwrap_or_default().as_bytes());
+    /// The list that the address of this page asks for. No filters: one of them is wrong. Their meanings are the labels of
+    /// the form.
+    pub fn read<F: Parameters>(request: &AdminRequest<'_>, path: impl Into<String>) -> (Self, Option<F>) {
+        let fields = Fields::of_form(request.call.head.uri.query().unwrap_or_default().as_bytes());
         let now = request.now().plus(Duration::from_millis(1));
         let read = F::read(&fields).and_then(|filters| Ok((filters, Place::read(&fields)?)));
-        let is_csv = fields.text("as").is_ok_and(|form| form.as_deref() == Some("csv"));
-        let (filters, problem) = (Vec::new(), None);
-        let names = F::NAMES;
-        let list = Self { path, filters, problem, is_csv, fields, names, number: 0, began: now };
+        let mut list = Self {
+            path: path.into(),
+            filters: F::describe().iter().map(|param| filter(request, &fields, param)).collect(),
+            problem: None,
+            has_file: false,
+            is_csv: fields.first("as") == "csv",
+            names: F::NAMES,
+            fields,
+            number: 0,
+            began: now,
+            has_more: false,
+            stopped: None,
+        };
         match read {
             Ok((filters, Place { number, began })) => {
-                let (number, began) = (number.unwrap_or(0) as usize, began.unwrap_or(now));
-                (Self { number, began, ..list }, Some(filters))
+                (list.number, list.began) = (number.unwrap_or(0) as usize, began.unwrap_or(now));
+                (list, Some(filters))
             }
             Err(error) => {
-                let problem = Some(error.status_and_message(now).1.into_owned());
-                (Self { problem, ..list }, None)
+                list.problem = Some(words_of(request, error));
+                (list, None)
             }
         }
     }
 
-    /// The service of a filter, or what is wrong with it, which the page says.
+    /// The service of a filter. `Err` if there is none, which the page says.
     pub fn service(
         &mut self,
         request: &AdminRequest<'_>,
         asked: Option<Sid>,
-    ) -> Result<Option<Arc<Service>>, RegistryError> {
+    ) -> Result<Option<Arc<Service>>, ()> {
         let found = asked.map(|sid| request.v2.registry.service(&sid)).transpose();
-        found.inspect_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
-    }
-
-    /// Adds a text to the form.
-    pub fn text(&mut self, name: &str, label: &str) {
-        self.choice(name, label, [] as [(&str, &str); 0]);
-    }
-
-    /// Adds a choice to the form. A value of the address that is no option is one.
-    pub fn choice<V: ToString, W: ToString>(
-        &mut self,
-        name: &str,
-        label: &str,
-        options: impl IntoIterator<Item = (V, W)>,
-    ) {
-        let value = self.given(name);
-        let mut options: Vec<(String, String)> =
-            options.into_iter().map(|(value, words)| (value.to_string(), words.to_string())).collect();
-        if !options.is_empty() {
-            options.insert(0, (String::new(), "all".to_owned()));
-            if !options.iter().any(|(known, _)| *known == value) {
-                options.push((value.clone(), value.clone()));
-            }
-        }
-        let (name, label) = (name.to_owned(), label.to_owned());
-        let (about, placeholder) = (String::new(), "");
-        self.filters.push(Field { name, label, about, value, placeholder, options });
-    }
-
-    /// Adds the time to the form, and shows what is given as the placeholder does.
-    pub fn times(&mut self) {
-        for (name, label) in [("since", "Since, UTC"), ("until", "Before, UTC")] {
-            self.text(name, label);
-            if let Some(field) = self.filters.last_mut() {
-                field.placeholder = "2027-01-31 12:00";
-                let shown = utc_time(&field.value).map(moment);
-                field.value = shown.map_or_else(
-                    || field.value.clone(),
-                    |shown| shown.strip_suffix(":00").unwrap_or(&shown).to_owned(),
-                );
-            }
-        }
+        found.map_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
     }
 
     /// The value in the address.
-    pub fn given(&self, name: &str) -> String {
-        self.fields.given(&[name]).next().map(|(_, value)| value.to_owned()).unwrap_or_default()
+    pub fn given(&self, name: &str) -> &str {
+        self.fields.first(name)
     }
 
     /// The end of the list in time, of which nothing moves while a person turns pages.
@@ -170,48 +171,98 @@ impl List {
         if self.is_csv { CSV_ROWS } else { ROWS }
     }
 
+    /// The records of this page, which were read from its first one on.
+    pub fn take<T>(&mut self, mut found: LogPart<T>) -> Vec<T> {
+        (self.has_more, self.stopped) = (found.has_more || found.records.len() > self.limit(), found.stopped);
+        found.records.truncate(self.limit());
+        found.records
+    }
+
+    /// The items of this page, of all.
+    pub fn take_of_all<T>(&mut self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        let records = all.into_iter().skip(self.skip()).take(self.limit() + 1).collect();
+        self.take(LogPart { records, has_more: false, stopped: None })
+    }
+
     /// The same filters with these in place of their values; an empty one is none.
     pub fn address(&self, changed: &[(&str, &str)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let is_kept = |name: &str| !changed.iter().any(|(other, _)| *other == name);
-        query.extend_pairs(
-            self.fields.given(self.names).filter(|(name, value)| is_kept(name) && !value.is_empty()),
-        );
+        query.extend_pairs(self.chosen().filter(|(name, _)| is_kept(name)));
         query.extend_pairs(changed.iter().filter(|(_, value)| !value.is_empty()));
         format!("{}?{}", self.path, query.finish())
     }
 
-    /// The neighbours of this page. `stopped` is where reading ended before the page was full.
-    pub fn pager(&self, has_more: bool, stopped: Option<Timestamp>) -> Pager {
-        let began = format!("PT{}", self.began.as_millis());
-        let page = |number: usize| self.address(&[("page", &number.to_string()), ("began", &began)]);
-        let further = stopped.filter(|_| !has_more).map(|stopped| {
-            let until = stopped.plus(Duration::from_millis(1));
-            (self.address(&[("until", &until.rfc3339_millis().to_string())]), moment(until))
-        });
-        Pager {
-            newer: self.number.checked_sub(1).map(page),
-            older: has_more.then(|| page(self.number + 1)),
-            further,
-            read: READ,
-            csv: self.address(&[("as", "csv")]),
-        }
+    fn page(&self, number: usize) -> String {
+        let (number, began) = (number.to_string(), format!("PT{}", self.began.as_millis()));
+        self.address(&[("page", &number), ("began", &began)])
+    }
+
+    pub fn newer(&self) -> Option<String> {
+        self.number.checked_sub(1).map(|number| self.page(number))
+    }
+
+    pub fn older(&self) -> Option<String> {
+        self.has_more.then(|| self.page(self.number + 1))
+    }
+
+    /// Where the search goes on, and from when.
+    pub fn further(&self) -> Option<(String, String)> {
+        let until = self.stopped.filter(|_| !self.has_more)?.plus(Duration::from_millis(1));
+        Some((self.address(&[("until", &until.rfc3339_millis().to_string())]), moment(until)))
+    }
+
+    /// The address of the file.
+    pub fn file(&self) -> Option<String> {
+        self.has_file.then(|| self.address(&[("as", "csv")]))
+    }
+
+    /// Whether the list is to be a file.
+    pub const fn is_file(&self) -> bool {
+        self.is_csv && self.problem.is_none()
+    }
+
+    /// The filters that have a value, and their values.
+    pub fn chosen(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.given(self.names).filter(|(_, value)| !value.is_empty())
+    }
+
+    /// Removes every filter.
+    pub fn clear(&mut self) {
+        self.fields = Fields::default();
     }
 }
 
-/// The page with its status.
-pub fn with_status(is_wrong: bool, page: Response) -> Response {
-    let status = if is_wrong { StatusCode::BAD_REQUEST } else { page.status };
-    Response { status, ..page }
+/// The field of a filter. It shows a time in one form.
+fn filter(request: &AdminRequest<'_>, fields: &Fields, param: &Param) -> Field {
+    let value = fields.first(&param.name).to_owned();
+    let mut field = Field::new(&param.name, &param.about, &param.schema, value, ALL);
+    match param.name.as_str() {
+        "service" => {
+            let services = request.services().into_iter().map(|(sid, title)| (sid.to_string(), title));
+            field.choose_from(services.collect(), ALL);
+        }
+        "since" | "until" => {
+            field.placeholder = "2027-01-31 12:00";
+            if let Some(time) = utc_time(&field.value).map(moment) {
+                field.value = match time.strip_suffix(":00") {
+                    Some(minutes) => minutes.to_owned(),
+                    None => time,
+                };
+            }
+        }
+        _ => {}
+    }
+    field
 }
 
-/// A file for spreadsheets.
+/// A file for spreadsheets. `columns` is its first line.
 pub fn csv<const N: usize>(
     disposition: &'static str,
-    columns: [&str; N],
+    columns: &str,
     rows: impl Iterator<Item = [String; N]>,
 ) -> Response {
-    let mut text = columns.join(",") + "\r\n";
+    let mut text = columns.to_owned() + "\r\n";
     for row in rows {
         text.push_str(&row.map(|cell| quoted(&cell)).join(","));
         text.push_str("\r\n");

@@ -3,20 +3,18 @@
 use askama::Template;
 use tracing::info;
 
-use super::list::{self, List, Pager};
+use super::list::{self, List};
 use super::overview::money;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, moment};
+use super::{AdminRequest, PageHeader, moment};
 use crate::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
 use crate::delivery::SendStatus;
-use crate::domain::{Channel, GatewayName, PhoneNumber, Region, Sid, SidKind, Timestamp};
-use crate::gateway::ReceiptStatus;
+use crate::domain::{Channel, GatewayName, PhoneNumber, Region, Sid, SidKind};
 use crate::http::pages::{Frame, redirect};
 use crate::http::response::Response;
 use crate::http::v2::attempts::message_status;
 use crate::http::v2::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
 use crate::numbers::Refusal;
-use crate::shard::LogPart;
 use crate::verify::{AttemptQuery, Refused, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
@@ -24,27 +22,27 @@ const PATH: &str = "/admin/messages";
 parameters! {
     /// The filters of the list.
     pub struct Filters {
-        /// At or after this day or moment of UTC.
+        /// Since, UTC
         "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before it.
+        /// Before, UTC
         "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// Of this service.
+        /// Service
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// To this country.
+        /// Country
         "country" = "DE" => country: Option<Region>,
-        /// By this channel.
+        /// Channel
         "channel" = "sms" => channel: Option<Channel>,
-        /// By this gateway.
+        /// Gateway
         "gateway" = "Http" => gateway: Option<GatewayName>,
-        /// With this status of the message, its report or its verification.
+        /// Status
         "status" = "receipt:failed" => status: Option<StatusFilter>,
-        /// With this error code of the provider.
+        /// Error code
         "error" = "30003" => error: Option<Whole<0, { u32::MAX }>>,
-        /// To numbers with this ending.
+        /// Number ends with
         "ending" = "71" => ending: Option<NumberEnding>,
-        /// Of this verification.
+        /// Verification
         "verification" = "VE0123456789abcdef0123456789abcdef" => verification: Option<VerificationSid>,
-        /// With this id of the provider's.
+        /// Message id
         "message" = "SM5ef8732a3c49700934481addd5ce1659" => message: Option<Text<100>>,
     }
 }
@@ -65,206 +63,156 @@ const STATUSES: [(&str, &str); 10] = [
 
 #[derive(Template)]
 #[template(path = "messages.html")]
-struct MessagesPage {
+struct MessagesPage<'a> {
     frame: Frame,
     header: PageHeader,
     list: List,
-    /// Each with the path of its number.
-    rows: Vec<(String, Row)>,
-    pager: Pager,
-    currency: String,
+    rows: Vec<SealedAttempt>,
+    request: &'a AdminRequest<'a>,
     /// Whether the session may export whole numbers.
     exports_numbers: bool,
 }
 
-/// One attempt of one gateway.
-struct Row {
-    at: Timestamp,
-    number: PhoneNumber,
-    service: String,
-    country: Option<Region>,
-    channel: &'static str,
-    gateway: &'static str,
-    status: &'static str,
-    /// What became of the code.
-    checked: &'static str,
-    error: String,
-    /// Estimated, in millionths of the currency; only of a message that was taken.
-    price: Option<u64>,
-    verification: Sid,
-    message: String,
+/// What became of the code.
+const fn checked(listed: &ListedAttempt) -> &'static str {
+    match listed.verify_status {
+        VerifyStatus::New => "",
+        VerifyStatus::Success => "verified",
+        VerifyStatus::InvalidCode => "wrong code",
+        VerifyStatus::Expired => "code too late",
+        VerifyStatus::GatewayError => "code not compared",
+    }
 }
 
-impl Row {
-    fn new(request: &AdminRequest<'_>, attempt: SealedAttempt) -> Self {
-        let SealedAttempt { verification, listed, .. } = attempt;
-        let ListedAttempt { number, attempt, .. } = &listed;
-        let country = number.region();
+/// The class of its status in the style sheet.
+fn class(listed: &ListedAttempt) -> &'static str {
+    match message_status(listed) {
+        "failed" => "problem",
+        "delivered" => "good",
+        _ => "",
+    }
+}
+
+impl AdminRequest<'_> {
+    fn address_of(&self, listed: &ListedAttempt) -> String {
+        self.path_of(listed.number)
+    }
+
+    fn service_name(&self, listed: &ListedAttempt) -> String {
+        self.v2.registry.named_by_id(listed.id.key.service).1
+    }
+
+    /// The estimated price of a message that was taken, in millionths of the currency.
+    fn price(&self, ListedAttempt { number, attempt, .. }: &ListedAttempt) -> Option<u64> {
         let is_paid = attempt.status == SendStatus::Sent && attempt.gateway != GatewayName::Simulator;
-        let checked = match listed.verify_status {
-            VerifyStatus::New => "",
-            VerifyStatus::Success => "verified",
-            VerifyStatus::InvalidCode => "wrong code",
-            VerifyStatus::Expired => "code too late",
-            VerifyStatus::GatewayError => "code not compared",
-        };
-        Self {
-            at: attempt.at,
-            number: *number,
-            service: request.v2.registry.named_by_id(listed.id.key.service).1,
-            country,
-            channel: attempt.channel.as_str(),
-            gateway: attempt.gateway.as_str(),
-            status: message_status(&listed),
-            checked,
-            error: attempt.error_code.map(|code| code.to_string()).unwrap_or_default(),
-            price: is_paid.then(|| request.admin.history.price(country, attempt.channel)),
-            verification,
-            message: attempt.message_id.clone().unwrap_or_default(),
-        }
+        is_paid.then(|| self.admin.history.price(number.region(), attempt.channel))
     }
 
-    fn class(&self) -> &'static str {
-        match self.status {
-            "failed" => "problem",
-            status if status == ReceiptStatus::Delivered.as_str() => "good",
-            _ => "",
-        }
-    }
-
-    fn cells(self, shows_numbers: bool) -> [String; 12] {
-        let number = if shows_numbers { self.number.e164() } else { self.number.to_string() };
+    /// An attempt in the file.
+    fn cells(
+        &self,
+        SealedAttempt { verification, listed, .. }: &SealedAttempt,
+        is_whole: bool,
+    ) -> [String; 12] {
+        let ListedAttempt { number, attempt, .. } = listed;
+        let price =
+            self.price(listed).map(|micros| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
         [
-            self.at.rfc3339_millis().to_string(),
-            number,
-            self.service,
-            self.country.map(|country| country.to_string()).unwrap_or_default(),
-            self.channel.to_owned(),
-            self.gateway.to_owned(),
-            self.status.to_owned(),
-            self.checked.to_owned(),
-            self.error,
-            self.price
-                .map(|micros| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))
-                .unwrap_or_default(),
-            self.verification.to_string(),
-            self.message,
+            attempt.at.rfc3339_millis().to_string(),
+            if is_whole { number.e164() } else { number.to_string() },
+            self.service_name(listed),
+            number.region().map(|country| country.to_string()).unwrap_or_default(),
+            attempt.channel.as_str().to_owned(),
+            attempt.gateway.as_str().to_owned(),
+            message_status(listed).to_owned(),
+            checked(listed).to_owned(),
+            attempt.error_code.map(|code| code.to_string()).unwrap_or_default(),
+            price.unwrap_or_default(),
+            verification.to_string(),
+            attempt.message_id.clone().unwrap_or_default(),
         ]
     }
 }
 
+/// The columns of the file.
+const COLUMNS: &str =
+    "time,number,service,country,channel,gateway,status,code,error,price,verification,message";
+
 /// `GET /admin/messages`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let (mut list, filters) = List::read::<Filters>(request, PATH.to_owned());
-    let found = match filters {
-        Some(filters) => read(request, &mut list, filters).await?,
-        None => None,
-    };
-    let (mut attempts, stopped) = found.map_or_else(Default::default, |found| (found.records, found.stopped));
-    let has_more = attempts.len() > list.limit();
-    attempts.truncate(list.limit());
-    let rows = attempts.into_iter().map(|attempt| Row::new(request, attempt));
+    let (mut list, filters) = List::read::<Filters>(request, PATH);
+    let mut rows = Vec::new();
+    if let Some(filters) = filters
+        && let Ok(service) = list.service(request, filters.service)
+    {
+        let query = AttemptQuery {
+            services: service.map(|service| vec![service.id]),
+            after: filters.since,
+            before: Some(list.until(filters.until)),
+            country: filters.country,
+            channel: filters.channel,
+            gateway: filters.gateway,
+            status: filters.status,
+            error: filters.error,
+            ending: filters.ending,
+            verification: filters.verification,
+            message: filters.message,
+            read: Some(list::READ),
+            skip: list.skip(),
+            limit: list.limit() + 1,
+            ..AttemptQuery::default()
+        };
+        rows = list.take(request.admin.verifying.messages(query).await?);
+    }
     // The account's own credentials are those of the owner of the data.
     let exports_numbers = request.caller.key().is_none();
-    if list.is_csv && list.problem.is_none() {
-        let shows_numbers = exports_numbers && request.query("numbers").as_deref() == Some("whole");
-        if shows_numbers {
-            info!(request_id = request.request_id, "whole numbers exported from the dashboard");
+    if list.is_file() {
+        let is_whole = exports_numbers && list.given("numbers") == "whole";
+        if is_whole {
+            info!(request_id = request.call.request_id, "whole numbers exported from the dashboard");
         }
-        let columns = [
-            "time",
-            "number",
-            "service",
-            "country",
-            "channel",
-            "gateway",
-            "status",
-            "code",
-            "error",
-            "price",
-            "verification",
-            "message",
-        ];
         let disposition = "attachment; filename=\"messages.csv\"";
-        return Ok(list::csv(disposition, columns, rows.map(|row| row.cells(shows_numbers))));
+        return Ok(list::csv(disposition, COLUMNS, rows.iter().map(|row| request.cells(row, is_whole))));
     }
-    let rows: Vec<_> = rows.map(|row| (request.path_of(row.number), row)).collect();
-    list.times();
-    list.choice("service", "Service", request.services());
-    list.text("country", "Country");
-    list.choice("channel", "Channel", Channel::ALL.map(|channel| (channel.as_str(), channel.as_str())));
-    list.choice(
-        "gateway",
-        "Gateway",
-        GatewayName::known().map(|gateway| (gateway.as_str(), gateway.as_str())),
-    );
-    list.choice("status", "Status", STATUSES);
-    list.text("error", "Error code");
-    list.text("ending", "Number ends with");
-    for (name, label) in [("verification", "Verification"), ("message", "Message id")] {
-        if !list.given(name).is_empty() {
-            list.text(name, label);
+    list.has_file = true;
+    for field in &mut list.filters {
+        if field.name == "status" {
+            field.choose_from(
+                STATUSES.map(|(status, words)| (status.to_owned(), words.to_owned())).into(),
+                list::ALL,
+            );
         }
     }
-    let (pager, currency) = (list.pager(has_more, stopped), request.admin.history.currency().to_owned());
-    let is_wrong = list.problem.is_some();
-    let page = |frame, header| MessagesPage { frame, header, list, rows, pager, currency, exports_numbers };
-    Ok(list::with_status(is_wrong, request.render(PATH, page)))
-}
-
-async fn read(
-    request: &AdminRequest<'_>,
-    list: &mut List,
-    filters: Filters,
-) -> Result<Option<LogPart<SealedAttempt>>, Refusal> {
-    let Ok(service) = list.service(request, filters.service) else { return Ok(None) };
-    let wanted = AttemptQuery {
-        services: service.map(|service| vec![service.id]),
-        after: filters.since,
-        before: Some(list.until(filters.until)),
-        country: filters.country,
-        channel: filters.channel,
-        gateway: filters.gateway,
-        status: filters.status,
-        error: filters.error,
-        ending: filters.ending,
-        verification: filters.verification,
-        message: filters.message,
-        read: Some(list::READ),
-        skip: list.skip(),
-        limit: list.limit() + 1,
-        ..AttemptQuery::default()
-    };
-    request.admin.verifying.messages(wanted).await.map(Some)
+    // The search leads to these two.
+    list.filters
+        .retain(|field| !["verification", "message"].contains(&&*field.name) || !field.value.is_empty());
+    let page = |frame, header, list| MessagesPage { frame, header, list, rows, request, exports_numbers };
+    Ok(request.render_list(PATH, list, page))
 }
 
 /// `POST /admin/messages`: leads to what the words are about: the page of a number, or the messages with an id or to
 /// numbers with an ending. No address has a whole number.
-pub async fn search(
-    request: &AdminRequest<'_>,
-    form: &Form,
-    region: Option<Region>,
-) -> Result<Response, Refusal> {
-    let words = form.field("q").unwrap_or_default();
-    let ending = words.rsplit_once('*').map_or(words.as_str(), |(_, ending)| ending);
+pub async fn search(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let (words, region) = (request.field("q"), request.call.deps.default_region);
+    let ending = words.rsplit_once('*').map_or(words, |(_, ending)| ending);
     let is_ending = (1..=4).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_digit());
     let (name, value) = if is_ending {
         ("ending", ending.to_owned())
-    } else if let Some(sid) = Sid::parse(SidKind::Verification, &words) {
+    } else if let Some(sid) = Sid::parse(SidKind::Verification, words) {
         ("verification", sid.to_string())
-    } else if let Some(sid) = Sid::parse(SidKind::Attempt, &words) {
+    } else if let Some(sid) = Sid::parse(SidKind::Attempt, words) {
         match request.v2.verifications.attempt(sid).await {
             Ok(attempt) => ("verification", attempt.verification.to_string()),
             Err(Refused::Unavailable(refusal)) => return Err(refusal),
             Err(_) => return Ok(not_found(request, "No message has this id.")),
         }
-    } else if let Ok(number) = PhoneNumber::parse(&words, region)
-        .or_else(|_| PhoneNumber::parse(&format!("+{}", words.as_str()), None))
+    } else if let Ok(number) =
+        PhoneNumber::parse(words, region).or_else(|_| PhoneNumber::parse(&format!("+{words}"), None))
     {
         return Ok(redirect(&request.path_of(number)));
     } else if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !words.starts_with('+')
     {
-        ("message", words.to_string())
+        ("message", words.to_owned())
     } else {
         return Ok(not_found(request, "This is no number, no ending of one and no id."));
     };

@@ -10,17 +10,17 @@
 //! No URL and no log line has a number: each session gives a number its own URL.
 
 mod answer;
-mod audit;
-mod guard;
-mod keys;
+pub mod audit;
+pub mod guard;
+pub mod keys;
 mod list;
-mod messages;
-mod number;
-mod overview;
+pub mod messages;
+pub mod number;
+pub mod overview;
 mod plot;
-mod services;
+pub mod services;
 mod session;
-mod webhooks;
+pub mod webhooks;
 
 use std::borrow::Borrow;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use futures_util::future::BoxFuture;
 use hyper::header::{FORWARDED, HeaderName, HeaderValue, SET_COOKIE, VIA};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
@@ -38,44 +39,23 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
+use self::list::List;
 use self::overview::LockoutScan;
 use self::session::{Notice, SessionId, Sessions, SignInLimit};
 use super::pages::{self, Frame, LIVE_HEADERS, redirect};
 use super::request;
 use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
-use super::server::Deps;
 use super::service::Call;
 use super::v2::params::Fields;
 use super::v2::{self, V2, masked_user};
 use crate::audit::Author;
-use crate::domain::{PhoneNumber, Sid, Timestamp, seconds_up};
+use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::history::History;
 use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Registry, Scope, Service};
 use crate::verify::Verifying;
-
-/// The pages of the dashboard, and what their forms do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdminPage {
-    SignIn,
-    SignOut,
-    Overview,
-    /// The events that keep the overview current.
-    Events,
-    /// Leads to the page of a number.
-    LookUp,
-    Number,
-    Messages,
-    Webhooks,
-    Webhook,
-    Services,
-    Service,
-    Keys,
-    Audit,
-    Guard,
-}
 
 /// The pages that each page leads to, and their names.
 const PAGES: [(&str, &str); 7] = [
@@ -114,9 +94,6 @@ impl Admin {
         }
     }
 }
-
-/// Time between two events of the overview.
-const EVENTS_EVERY: Duration = Duration::from_secs(2);
 
 /// The most services to choose from.
 const SERVICES: usize = 200;
@@ -211,13 +188,12 @@ struct PageHeader {
 }
 
 /// A request of a person who is signed in.
-struct AdminRequest<'a> {
+pub struct AdminRequest<'a> {
+    call: &'a Call<'a>,
     admin: &'a Admin,
     v2: &'a V2,
-    head: &'a Parts,
-    request_id: &'a str,
-    has_inbox: bool,
-    /// Whether every message goes to the simulator.
+    /// The fields of its form.
+    form: Fields,
     id: SessionId,
     caller: Caller,
     /// Whether a person asks, and not the script.
@@ -229,8 +205,15 @@ impl AdminRequest<'_> {
         (self.v2.now)()
     }
 
-    fn title(&self, service: &Service) -> String {
-        self.v2.registry.title(service)
+    /// A field of the form; empty if it is absent or too long.
+    fn field(&self, name: &str) -> &str {
+        let text = self.form.first(name).trim();
+        if text.len() <= MAX_FIELD_BYTES { text } else { "" }
+    }
+
+    /// The service with this id.
+    fn service(&self, sid: &str) -> Option<Arc<Service>> {
+        self.v2.registry.service(&Sid::parse(SidKind::Service, sid)?).ok()
     }
 
     /// Services to choose from, the newest.
@@ -248,7 +231,19 @@ impl AdminRequest<'_> {
         );
         let header =
             PageHeader { name, token: self.id.form_token(), here, pages: &PAGES, notice: self.take_notice() };
-        pages::html(&page(Frame::new("/admin", self.has_inbox), header), &LIVE_HEADERS)
+        pages::html(&page(frame(self.call), header), &LIVE_HEADERS)
+    }
+
+    /// Renders a page with a list, whose address may be wrong.
+    fn render_list<T: Template>(
+        &self,
+        here: &'static str,
+        list: List,
+        page: impl FnOnce(Frame, PageHeader, List) -> T,
+    ) -> Response {
+        let is_wrong = list.problem.is_some();
+        let page = self.render(here, |frame, header| page(frame, header, list));
+        if is_wrong { bad_request(page) } else { page }
     }
 
     /// The registry, for changes on behalf of the person.
@@ -257,7 +252,7 @@ impl AdminRequest<'_> {
     }
 
     fn author(&self) -> Author {
-        self.v2.registry.author(self.caller.session(), Some(self.request_id))
+        self.v2.registry.author(self.caller.session(), Some(self.call.request_id))
     }
 
     /// Leads to the page at `path`, which shows the result of what the person did.
@@ -283,80 +278,76 @@ impl AdminRequest<'_> {
         let id = self.admin.sessions.with(&self.id, |session| session.address_of(number));
         format!("/admin/numbers/{}", id.unwrap_or_default())
     }
-
-    /// A field of the query.
-    fn query(&self, name: &str) -> Option<String> {
-        field(self.head.uri.query().unwrap_or_default().as_bytes(), name)
-    }
 }
 
-/// Answers a request for a page of the dashboard.
-pub async fn answer(call: &mut Call<'_>, page: AdminPage) -> Result<Response, Problem> {
+/// A page of the dashboard, or what a form of it does.
+type AdminHandler = for<'c, 'a> fn(&'c AdminRequest<'a>) -> BoxFuture<'c, Result<Response, Refusal>>;
+
+/// The dashboard, and how the browser reaches it. `Err` is the answer to a request that may not come to it.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn enter<'a>(call: &Call<'a>) -> Result<(&'a V2, &'a Admin, Transport), Response> {
     let (deps, head) = (call.deps, call.head);
-    let site = Site { has_inbox: deps.inbox.is_some() };
     let Some((v2, admin)) = deps.v2.get().zip(deps.admin.get()) else {
-        return Ok(site.refused(Refusal::Starting));
+        return Err(refused(call, Refusal::Starting));
     };
     let transport = Transport::of(call, head);
-    let is_post = head.method == Method::POST;
     if transport == Transport::Cleartext {
-        return Ok(site.notice(StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
+        return Err(notice(call, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
-    if is_post && !request::is_own_form(head) {
-        return Ok(site.notice(StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
+    if head.method == Method::POST && !request::is_own_form(head) {
+        return Err(notice(call, StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
     }
-    if page == AdminPage::SignIn {
-        return Ok(if is_post {
-            let form = Form::read(call).await?;
-            sign_in(call, (v2, admin), transport, &form)
-        } else {
-            let to = field(head.uri.query().unwrap_or_default().as_bytes(), "to");
-            site.sign_in("", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
-        });
-    }
-    let Some(request) = signed_in(call, (v2, admin), transport) else {
-        return Ok(match page {
-            AdminPage::Events => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
-            _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
-            AdminPage::Overview if head.uri.query().is_none() => redirect(SIGN_IN),
-            _ => redirect(&sign_in_for(head.uri.path_and_query().map_or("", PathAndQuery::as_str))),
-        });
-    };
-    call.body.note_admitted();
-    let form = if is_post { Form::read(call).await? } else { Form::default() };
-    if is_post && !request.id.made_form(&form.field("token").unwrap_or_default()) {
-        return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
-    }
-    let page = match page {
-        AdminPage::SignIn | AdminPage::SignOut => {
-            admin.sessions.end(&request.id);
-            let mut response = redirect(SIGN_IN);
-            response.headers.push((SET_COOKIE, transport.set_cookie(None)));
-            return Ok(response);
-        }
-        AdminPage::Events => return events(deps, admin, request.id),
-        AdminPage::Overview => overview::page(&request, deps).await,
-        AdminPage::LookUp => Ok(number::look_up(&request, &form, deps.default_region)),
-        AdminPage::Number if is_post => number::act(&request, &form).await,
-        AdminPage::Number => number::page(&request).await,
-        AdminPage::Messages if is_post => messages::search(&request, &form, deps.default_region).await,
-        AdminPage::Messages => messages::page(&request).await,
-        AdminPage::Webhooks if is_post => Ok(webhooks::create(&request, &form).await),
-        AdminPage::Webhooks => Ok(webhooks::page(&request)),
-        AdminPage::Webhook if is_post => webhooks::act(&request, &form).await,
-        AdminPage::Webhook => webhooks::one(&request).await,
-        AdminPage::Services if is_post => Ok(services::create(&request, &form).await),
-        AdminPage::Services => Ok(services::page(&request)),
-        AdminPage::Service if is_post => Ok(services::act(&request, &form).await),
-        AdminPage::Service => Ok(services::one(&request)),
-        AdminPage::Keys if is_post => Ok(keys::act(&request, &form).await),
-        AdminPage::Keys => Ok(keys::page(&request)),
-        AdminPage::Audit => audit::page(&request).await,
-        AdminPage::Guard if is_post => guard::act(&request, &form).await,
-        AdminPage::Guard => guard::page(&request),
-    };
-    Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
+    Ok((v2, admin, transport))
 }
+
+/// Answers a request behind the sign-in.
+pub async fn answer(call: &mut Call<'_>, handler: AdminHandler) -> Result<Response, Problem> {
+    let (v2, admin, transport) = match enter(call) {
+        Ok(entered) => entered,
+        Err(answer) => return Ok(answer),
+    };
+    // What the script asks for by itself does not prolong a session.
+    let is_use = call.head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
+    let session = SessionId::of(&call.head.headers, transport.cookie().0).and_then(|id| {
+        let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
+        Some((id, caller))
+    });
+    let Some((id, caller)) = session else { return Ok(signed_out(call)) };
+    call.body.note_admitted();
+    let mut form = Fields::default();
+    if call.head.method == Method::POST {
+        form = Fields::of_form(&call.read_body().await?);
+        if !id.made_form(form.first("token")) {
+            return Ok(notice(call, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
+        }
+    }
+    let request = AdminRequest { call, admin, v2, form, id, caller, is_use };
+    Ok(handler(&request).await.unwrap_or_else(|refusal| refused(request.call, refusal)))
+}
+
+/// The answer to a request without a session.
+fn signed_out(call: &Call<'_>) -> Response {
+    let (head, path) = (call.head, call.head.uri.path());
+    if head.method == Method::POST {
+        return notice(call, StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT);
+    }
+    match head.uri.path_and_query().map_or("", PathAndQuery::as_str) {
+        "/admin" => redirect(SIGN_IN),
+        _ if path == EVENTS => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
+        page => redirect(&sign_in_for(page)),
+    }
+}
+
+/// `POST /admin/sign-out`.
+pub fn sign_out(request: &AdminRequest<'_>) -> Response {
+    request.admin.sessions.end(&request.id);
+    let mut response = redirect(SIGN_IN);
+    let transport = Transport::of(request.call, request.call.head);
+    response.headers.push((SET_COOKIE, transport.set_cookie(None)));
+    response
+}
+
+const EVENTS: &str = "/admin/events";
 
 const SIGN_IN: &str = "/admin/sign-in";
 
@@ -376,21 +367,6 @@ fn page_behind_sign_in(to: &str) -> &str {
     if is_page && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
 }
 
-/// The request of a person who is signed in.
-fn signed_in<'a>(
-    call: &Call<'a>,
-    (v2, admin): (&'a V2, &'a Admin),
-    transport: Transport,
-) -> Option<AdminRequest<'a>> {
-    let head = call.head;
-    let id = SessionId::of(&head.headers, transport.cookie().0)?;
-    // What the script asks for by itself does not prolong a session.
-    let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
-    let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
-    let (request_id, has_inbox) = (call.request_id, call.deps.inbox.is_some());
-    Some(AdminRequest { admin, v2, head, request_id, has_inbox, id, caller, is_use })
-}
-
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
      front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
      open the dashboard through a tunnel, as http://localhost.";
@@ -405,32 +381,25 @@ const OLD_FORM: &str =
 const LIMITED: &str =
     "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
-/// What pages need to know of the server.
-#[derive(Clone, Copy)]
-struct Site {
-    has_inbox: bool,
+fn frame(call: &Call<'_>) -> Frame {
+    Frame::new("/admin", call.deps.inbox.is_some())
 }
 
-impl Site {
-    fn notice(self, status: StatusCode, title: &str, text: &str) -> Response {
-        let page = NoticePage { frame: Frame::new("/admin", self.has_inbox), title, text };
-        counted(Response { status, ..pages::html_shared(&page, &LIVE_HEADERS) })
-    }
+fn notice(call: &Call<'_>, status: StatusCode, title: &str, text: &str) -> Response {
+    let page = NoticePage { frame: frame(call), title, text };
+    counted(Response { status, ..pages::html_shared(&page, &LIVE_HEADERS) })
+}
 
-    fn sign_in(self, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
-        let (status, problem) =
-            (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
-        let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, to, problem };
-        let html = if user.is_empty() && to.is_empty() { pages::html_shared } else { pages::html };
-        counted(Response { status, ..html(&page, &LIVE_HEADERS) })
-    }
+fn refused(call: &Call<'_>, refusal: Refusal) -> Response {
+    let (status, text) = Problem::Refused(refusal).status_and_message();
+    notice(call, status, "Temporarily unavailable", &text)
+        .retry_after(REFUSED_SECONDS)
+        .because(NotServed::Refused(refusal))
+}
 
-    fn refused(self, refusal: Refusal) -> Response {
-        let (status, text) = Problem::Refused(refusal).status_and_message();
-        self.notice(status, "Temporarily unavailable", &text)
-            .retry_after(REFUSED_SECONDS)
-            .because(NotServed::Refused(refusal))
-    }
+/// The page after a form or an address that cannot be used.
+fn bad_request(page: Response) -> Response {
+    Response { status: StatusCode::BAD_REQUEST, ..page }
 }
 
 /// The response, with the reason for metrics that follows from its status.
@@ -444,59 +413,49 @@ fn counted(response: Response) -> Response {
     response.because(reason)
 }
 
-/// The fields of a form, wiped from memory when dropped.
-#[derive(Default)]
-struct Form(Zeroizing<Vec<u8>>);
-
-impl Form {
-    async fn read(call: &mut Call<'_>) -> Result<Self, Problem> {
-        Ok(Self(Zeroizing::new(call.read_body().await?.to_vec())))
-    }
-
-    fn field(&self, name: &str) -> Option<Zeroizing<String>> {
-        field(&self.0, name).map(Zeroizing::new)
-    }
-
-    /// What was typed into a field.
-    fn text(&self, name: &str) -> String {
-        self.field(name).map(|text| text.to_string()).unwrap_or_default()
-    }
-
-    /// Whether a field, or a box, has this value.
-    fn has(&self, name: &str, value: impl std::fmt::Display) -> bool {
-        let value = value.to_string();
-        self.fields().given(&[name]).any(|(_, given)| given == value)
-    }
-
-    /// For the readers of the API.
-    fn fields(&self) -> Fields {
-        Fields::of_form(&self.0)
-    }
-}
-
 /// Why the API does not read a form, for a person.
 fn words_of(request: &AdminRequest<'_>, error: v2::Error) -> String {
     error.status_and_message(request.now()).1.into_owned()
 }
 
-/// A field of a form or a query, if it is not too long.
-fn field(form: &[u8], name: &str) -> Option<String> {
-    let text = request::form_field(form, name)?.trim().to_owned();
-    (text.len() <= MAX_FIELD_BYTES).then_some(text)
+/// `GET /admin/sign-in`.
+pub fn sign_in_page(call: &Call<'_>) -> Response {
+    if let Err(answer) = enter(call) {
+        return answer;
+    }
+    let to = request::form_field(call.head.uri.query().unwrap_or_default().as_bytes(), "to");
+    sign_in_form(call, "", page_behind_sign_in(to.as_deref().unwrap_or_default()), None)
+}
+
+fn sign_in_form(call: &Call<'_>, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, text)| (status, Some(text)));
+    let page = SignInPage { frame: frame(call), user, to, problem };
+    let html = if user.is_empty() && to.is_empty() { pages::html_shared } else { pages::html };
+    counted(Response { status, ..html(&page, &LIVE_HEADERS) })
 }
 
 /// `POST /admin/sign-in`.
-fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport, form: &Form) -> Response {
-    let site = Site { has_inbox: call.deps.inbox.is_some() };
-    let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
-    let now = (v2.now)();
-    let to = form.field("to").unwrap_or_default();
-    let to = page_behind_sign_in(&to);
+pub async fn sign_in(call: &mut Call<'_>) -> Result<Response, Problem> {
+    let (v2, admin, transport) = match enter(call) {
+        Ok(entered) => entered,
+        Err(answer) => return Ok(answer),
+    };
+    let form = Zeroizing::new(call.read_body().await?.to_vec());
+    let field = |name| {
+        let text = Zeroizing::new(request::form_field(&form, name).unwrap_or_default());
+        if text.len() <= MAX_FIELD_BYTES {
+            Zeroizing::new(text.trim().to_owned())
+        } else {
+            Zeroizing::default()
+        }
+    };
+    let [user, secret, to] = ["user", "secret", "to"].map(field);
+    let (now, to) = ((v2.now)(), page_behind_sign_in(&to));
     // Without a permit a refusal is the page that all clients share, which has no user and no address. A 503 would hide
     // that the attempt counts.
     call.permit = call.deps.long_answers.acquire(None);
     let (shown_user, shown_to) = if call.permit.is_some() { (user.as_str(), to) } else { ("", "") };
-    let refused = |status, text| site.sign_in(shown_user, shown_to, Some((status, text)));
+    let refused = |status, text| sign_in_form(call, shown_user, shown_to, Some((status, text)));
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();
@@ -505,11 +464,11 @@ fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport
     let address = call.client.unwrap_or(call.peer);
     if let Err(wait) = admin.limit.begin(address, now) {
         admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
-        return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
+        return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
     }
     let Ok(caller) = v2.registry.authenticate(&user, &secret) else {
         failed();
-        return refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret.");
+        return Ok(refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."));
     };
     admin.limit.give_back(address);
     let fingerprint = v2.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
@@ -517,20 +476,24 @@ fn sign_in(call: &mut Call<'_>, (v2, admin): (&V2, &Admin), transport: Transport
         failed();
         let text =
             "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
-        return refused(StatusCode::FORBIDDEN, text);
+        return Ok(refused(StatusCode::FORBIDDEN, text));
     };
     let id = admin.sessions.begin(fingerprint, now);
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id, "dashboard sign-in");
     let mut response = redirect(if to.is_empty() { "/admin" } else { to });
     response.headers.push((SET_COOKIE, transport.set_cookie(Some(&id))));
-    response
+    Ok(response)
 }
+
+/// Time between two events of the overview.
+const EVENTS_EVERY: Duration = Duration::from_secs(2);
 
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
 /// The stream ends with the session.
-fn events(deps: &Deps, admin: &Admin, id: SessionId) -> Result<Response, Problem> {
-    let (history, reading) = (admin.history.clone(), Arc::clone(&deps.reading));
+pub fn events(request: &AdminRequest<'_>) -> Response {
+    let deps = request.call.deps;
+    let (history, reading) = (request.admin.history.clone(), Arc::clone(&deps.reading));
     let state = move || {
         let mut hasher = DefaultHasher::new();
         history.facts().hash(&mut hasher);
@@ -540,14 +503,16 @@ fn events(deps: &Deps, admin: &Admin, id: SessionId) -> Result<Response, Problem
         }
         hasher.finish()
     };
-    let (v2, admin) = (Arc::clone(&deps.v2), Arc::clone(&deps.admin));
+    let (v2, admin, id) = (Arc::clone(&deps.v2), Arc::clone(&deps.admin), request.id.clone());
     let lives = move || {
         v2.get()
             .zip(admin.get())
             .is_some_and(|(v2, admin)| admin.sessions.caller(&id, false, &v2.registry, (v2.now)()).is_some())
     };
     let (sender, receiver) = watch::channel(());
-    let response = deps.event_streams.open(receiver)?;
+    let Ok(response) = deps.event_streams.open(receiver) else {
+        return refused(request.call, Refusal::Overloaded);
+    };
     tokio::spawn(async move {
         let mut before = state();
         while !sender.is_closed() && lives() {
@@ -558,7 +523,7 @@ fn events(deps: &Deps, admin: &Admin, id: SessionId) -> Result<Response, Problem
             }
         }
     });
-    Ok(response)
+    response
 }
 
 /// A moment, to the second: `2027-01-31 12:00:00`.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::answer::Answer;
 use super::overview::time_left;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, moment};
+use super::{AdminRequest, PageHeader, moment};
 use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::SendStatus;
-use crate::domain::{NumberLookup, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
 use crate::guard::operator::{Refusals, refusals_in_words};
 use crate::http::pages::{Frame, redirect, words_for_number};
@@ -216,8 +216,8 @@ impl Entry {
 }
 
 /// `POST /admin/lookup`: leads to the page of a number.
-pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) -> Response {
-    match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
+pub fn look_up(request: &AdminRequest<'_>) -> Response {
+    match PhoneNumber::parse(request.field("number"), request.call.deps.default_region) {
         Ok(number) => redirect(&request.path_of(number)),
         Err(error) => {
             let text = format!("The number cannot be looked up. {}", words_for_number(error));
@@ -240,7 +240,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         if known.is_none() && refusals.is_none() && events.is_empty() {
             continue;
         }
-        let title = request.title(&service);
+        let title = request.v2.registry.title(&service);
         answers.extend(Answer::of(known.as_ref(), refusals).map(|answer| (Some(title.clone()), answer)));
         states.push(State::new(&service, title, known, refusals, &events, request.now()));
     }
@@ -264,12 +264,9 @@ fn plan(number: PhoneNumber) -> String {
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
-pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Refusal> {
+pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let field = |name| form.field(name).unwrap_or_default();
-    let service = Sid::parse(SidKind::Service, &field("service"));
-    let service = service.and_then(|sid| request.v2.registry.service(&sid).ok());
-    let notice = match (field("action").as_str(), service) {
+    let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(request, number).await,
         ("unlock", Some(service)) => {
             let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
@@ -281,13 +278,13 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            let text = format!("{number} {text}, in {}.", request.title(&service));
+            let text = format!("{number} {text}, in {}.", request.v2.registry.title(&service));
             if cleared == Cleared::Unknown { Notice::failure(text) } else { Notice::success(text) }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
             let ended = request.v2.verifications.end(service.id, target, Ending::Canceled, by).await;
-            let title = request.title(&service);
+            let title = request.v2.registry.title(&service);
             match ended {
                 Ok(_) => Notice::success(format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal),
@@ -324,7 +321,7 @@ async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Respon
 
 /// The number that the path names in this session.
 fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
-    let id = request.head.uri.path().rsplit('/').next()?.parse().ok()?;
+    let id = request.call.param("Id")?.parse().ok()?;
     request.admin.sessions.with(&request.id, |session| session.number(id)).flatten()
 }
 

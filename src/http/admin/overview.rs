@@ -8,8 +8,9 @@ use std::time::Duration;
 use askama::Template;
 use tokio::sync::Mutex;
 
+use super::list::List;
 use super::plot::Plot;
-use super::{AdminRequest, Deps, PageHeader, moment, words_of};
+use super::{AdminRequest, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Sid, Timestamp, seconds_up};
@@ -18,10 +19,9 @@ use crate::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::http::pages::{self, Frame};
 use crate::http::response::Response;
 use crate::http::server::GatewayHealth;
-use crate::http::v2::params::{Fields, Parameters as _, ServiceSid, Text, parameters};
+use crate::http::v2::params::{RangeName, ServiceSid, parameters};
 use crate::metrics::GatewayReading;
 use crate::numbers::{LockedNumber, Refusal};
-use crate::registry::Service;
 use crate::verify::Verifying;
 
 /// Lockouts that are listed.
@@ -32,88 +32,74 @@ const ROWS: usize = 15;
 
 parameters! {
     /// What the overview shows.
+    #[derive(Default)]
     pub struct Filters {
-        /// hour, day or 14d.
-        "range" = "day" => range: Option<Text<10>>,
-        /// Of this service.
+        /// Time
+        "range" = "day" => range: Option<RangeName>,
+        /// Service
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// To this country.
+        /// Country
         "country" = "DE" => country: Option<Region>,
-        /// By this channel.
+        /// Channel
         "channel" = "sms" => channel: Option<Channel>,
-        /// By this gateway.
+        /// Gateway
         "gateway" = "Http" => gateway: Option<GatewayName>,
     }
 }
 
 /// What the overview shows, and its address.
 struct View {
+    list: List,
     range: &'static Range,
-    service: Option<Arc<Service>>,
-    country: Option<Region>,
-    channel: Option<Channel>,
-    gateway: Option<GatewayName>,
+    filters: Filters,
+    service: Option<ServiceId>,
 }
 
 impl View {
-    /// What the query asks for, or everything and what is wrong with the query.
-    fn of(request: &AdminRequest<'_>) -> (Self, Option<String>) {
-        let all = Self { range: &RANGES[DAY], service: None, country: None, channel: None, gateway: None };
-        let fields = Fields::of_form(request.head.uri.query().unwrap_or_default().as_bytes());
-        let Filters { range, service, country, channel, gateway } = match Filters::read(&fields) {
-            Ok(filters) => filters,
-            Err(error) => return (all, Some(words_of(request, error))),
-        };
-        let id = range.unwrap_or_else(|| all.range.id.to_owned());
-        let Some(range) = RANGES.iter().find(|known| known.id == id) else {
-            return (all, Some("Invalid parameter `range`: it must be hour, day or 14d".to_owned()));
-        };
-        match service.map(|sid| request.v2.registry.service(&sid)).transpose() {
-            Ok(service) => (Self { range, service, country, channel, gateway }, None),
-            Err(error) => (Self { range, ..all }, Some(format!("Invalid parameter `service`: {error}"))),
+    /// What the address asks for, or everything if something is wrong with it.
+    fn of(request: &AdminRequest<'_>) -> Self {
+        let (mut list, filters) = List::read::<Filters>(request, "/admin");
+        let mut filters = filters.unwrap_or_default();
+        let range = &RANGES[filters.range.unwrap_or(DAY)];
+        let mut service =
+            list.service(request, filters.service).unwrap_or_default().map(|service| service.id);
+        if list.problem.is_some() {
+            list.clear();
+            (filters, service) = (Filters::default(), None);
         }
+        Self { list, range, filters, service }
     }
 
     fn shows(&self, series: &Series) -> bool {
         let Group { country, channel, gateway } = series.group;
-        self.service.as_ref().is_none_or(|service| series.service == service.id)
-            && (self.country.is_none() || self.country == country)
-            && self.channel.is_none_or(|only| only == channel)
-            && (self.gateway.is_none() || self.gateway == gateway)
+        self.service.is_none_or(|service| series.service == service)
+            && (self.filters.country.is_none() || self.filters.country == country)
+            && self.filters.channel.is_none_or(|only| only == channel)
+            && (self.filters.gateway.is_none() || self.filters.gateway == gateway)
     }
 
-    /// The filters and their values.
-    fn chosen(&self) -> impl Iterator<Item = (&'static str, String)> {
-        [
-            ("service", self.service.as_ref().map(|service| service.sid.to_string())),
-            ("country", self.country.map(|country| country.to_string())),
-            ("channel", self.channel.map(|channel| channel.as_str().to_owned())),
-            ("gateway", self.gateway.map(|gateway| gateway.as_str().to_owned())),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
+    /// The filters and their values, beside the range.
+    fn chosen(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.chosen().filter(|(name, _)| *name != "range")
     }
 
     /// The address of the same in another range.
     fn in_range(&self, range: &Range) -> String {
-        address(range, self.chosen())
+        self.list.address(&[("range", range.id)])
     }
 
     /// The address of the same with this value of a filter.
-    fn with(&self, name: &'static str, value: &str) -> String {
-        address(self.range, self.without(name).chain([(name, value.to_owned())]))
-    }
-
-    fn without(&self, name: &'static str) -> impl Iterator<Item = (&'static str, String)> {
-        self.chosen().filter(move |(other, _)| *other != name)
+    fn with(&self, name: &str, value: &str) -> String {
+        self.list.address(&[("range", self.range.id), (name, value)])
     }
 
     /// The value of each filter, and the address without it.
     fn removals(&self, request: &AdminRequest<'_>) -> Vec<(String, String)> {
-        let removal = |(name, value): (&'static str, String)| {
-            let service = self.service.as_ref().filter(|_| name == "service");
-            let title = service.map_or(value, |service| request.title(service));
-            (title, address(self.range, self.without(name)))
+        let removal = |(name, value): (&str, &str)| {
+            let service = request.service(value).filter(|_| name == "service");
+            let title =
+                service.map_or_else(|| value.to_owned(), |service| request.v2.registry.title(&service));
+            (title, self.list.address(&[(name, "")]))
         };
         self.chosen().map(removal).collect()
     }
@@ -124,13 +110,10 @@ impl View {
         query.append_pair("since", &from.rfc3339_seconds().to_string()).extend_pairs(self.chosen());
         format!("/admin/messages?{}", query.finish())
     }
-}
 
-/// The address of the overview with these filters.
-fn address(range: &Range, filters: impl Iterator<Item = (&'static str, String)>) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("range", range.id).extend_pairs(filters);
-    format!("/admin?{}", query.finish())
+    fn is_of(&self, service: &Sid) -> bool {
+        self.filters.service.as_ref() == Some(service)
+    }
 }
 
 /// A time span up to now, in buckets.
@@ -147,7 +130,7 @@ struct Range {
     label: std::ops::Range<usize>,
 }
 
-/// The index of the range that is shown unless the URL names one.
+/// The index of the range that is shown unless the address names one.
 const DAY: usize = 1;
 
 static RANGES: [Range; 3] = [
@@ -188,8 +171,6 @@ struct OverviewPage {
     /// Services that carry codes and learn of no outcome.
     without_outcomes: Vec<String>,
     view: View,
-    /// What is wrong with the address.
-    problem: Option<String>,
     /// Where a filter is removed: its value, and the address.
     removals: Vec<(String, String)>,
     messages: String,
@@ -217,18 +198,6 @@ struct LockoutLine {
     path: String,
     service: String,
     left: String,
-}
-
-impl OverviewPage {
-    fn is_chosen(&self, service: &Sid) -> bool {
-        self.view.service.as_ref().is_some_and(|chosen| chosen.sid == *service)
-    }
-
-    /// The filters beside the service, for the form.
-    fn hidden(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let range = std::iter::once(("range", self.view.range.id.to_owned()));
-        range.chain(self.view.chosen().filter(|(name, _)| *name != "service"))
-    }
 }
 
 /// A figure of this period, and a note about the one before.
@@ -382,9 +351,9 @@ impl GatewayLine {
 }
 
 /// `GET /admin?range=&service=`.
-pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, Refusal> {
-    let now = request.now();
-    let (view, problem) = View::of(request);
+pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let (now, deps) = (request.now(), request.call.deps);
+    let view = View::of(request);
     let (starts, resolution) = (view.range.starts(now), view.range.resolution);
     let from = starts.first().copied().unwrap_or(now);
     // The period before ends now, less its length: the last bucket of both has not ended.
@@ -406,14 +375,13 @@ pub async fn page(request: &AdminRequest<'_>, deps: &Deps) -> Result<Response, R
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let budgets = request.admin.verifying.guard().map(|guard| guard.budgets(None)).unwrap_or_default();
     let spent_budgets = budgets.iter().filter(|budget| budget.is_spent).map(spent).collect();
-    let is_part = pages::is_part(request.head);
+    let is_part = pages::is_part(request.call.head);
     let page = |frame: Frame, header| OverviewPage {
         frame: frame.live(is_part),
         header,
         reasons: (deps.readiness)().err().unwrap_or_default(),
         spent_budgets,
         without_outcomes,
-        problem,
         removals: view.removals(request),
         messages: view.messages(from),
         now,
@@ -508,7 +476,7 @@ fn breakdowns(request: &AdminRequest<'_>, view: &View, rows: &[Row]) -> Vec<Brea
     let gateway =
         |gateway: Option<GatewayName>| row("gateway", gateway.map(|gateway| gateway.as_str().to_owned()));
     // What begins has no gateway yet.
-    let has_gateway = view.gateway.is_some();
+    let has_gateway = view.filters.gateway.is_some();
     let begun = if has_gateway { |counts: &Counts| counts.accepted } else { |counts: &Counts| counts.begun };
     let mut by_gateway = totals(rows, |series| series.group.gateway);
     // A message that another gateway accepted has not failed; the attempt of its first gateway has.

@@ -1,20 +1,20 @@
 //! Services: the list, and the settings of one.
 
+use std::sync::Arc;
+
 use askama::Template;
 use serde_json::{Map, Value};
 
-use super::list::{self, Field, List, Pager, ROWS};
+use super::list::{Field, List, text_of};
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, moment, words_of};
+use super::{AdminRequest, PageHeader, bad_request, moment, words_of};
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::domain::{Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::Parameters as _;
+use crate::http::v2::params::{Fields, Parameters as _};
 use crate::http::v2::services::{Changed, New, ServiceFields};
+use crate::numbers::Refusal;
 use crate::registry::{Origin, Service};
-
-use std::sync::Arc;
 
 const PATH: &str = "/admin/services";
 
@@ -25,8 +25,7 @@ struct ServicesPage<'a> {
     header: PageHeader,
     list: List,
     rows: Vec<(Arc<Service>, String)>,
-    pager: Pager,
-    form: &'a Form,
+    form: &'a Fields,
 }
 
 #[derive(Template)]
@@ -56,45 +55,36 @@ fn is_changeable(service: &Service) -> bool {
 
 /// `GET /admin/services`.
 pub fn page(request: &AdminRequest<'_>) -> Response {
-    shown(request, &Form::default())
-}
-
-fn shown(request: &AdminRequest<'_>, form: &Form) -> Response {
-    let (list, _) = List::read::<()>(request, PATH.to_owned());
-    let mut services = request.v2.registry.services(list.skip(), ROWS + 1);
-    let has_more = services.len() > ROWS;
-    services.truncate(ROWS);
+    let (mut list, _) = List::read::<()>(request, PATH);
+    let services = list.take_of_all(request.v2.registry.services(0, usize::MAX));
     let titles = request.v2.registry.titles(&services);
-    let rows = services.into_iter().zip(titles).collect();
-    let (is_wrong, pager) = (list.problem.is_some(), list.pager(has_more, None).without_csv());
-    let page = |frame, header| ServicesPage { frame, header, list, rows, pager, form };
-    list::with_status(is_wrong, request.render(PATH, page))
+    let (rows, form) = (services.into_iter().zip(titles).collect(), &request.form);
+    request.render_list(PATH, list, |frame, header, list| ServicesPage { frame, header, list, rows, form })
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
-pub async fn create(request: &AdminRequest<'_>, form: &Form) -> Response {
-    let made = match New::read(&form.fields()) {
+pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let made = match New::read(&request.form) {
         Ok(ServiceFields(settings)) => {
             request.registry().create_service(settings).await.map_err(|error| error.to_string())
         }
         Err(error) => Err(words_of(request, error)),
     };
-    match made {
+    Ok(match made {
         Ok(service) => {
             let text = format!("The service {} is made.", service.settings.friendly_name);
             request.redirect_with_notice(&format!("{PATH}/{}", service.sid), Notice::success(text))
         }
         Err(why) => {
             request.notify(Notice::failure(format!("No service was made. {why}")));
-            list::with_status(true, shown(request, form))
+            bad_request(page(request))
         }
-    }
+    })
 }
 
 /// The service that the path names.
 fn named(request: &AdminRequest<'_>) -> Option<Arc<Service>> {
-    let sid = Sid::parse(SidKind::Service, request.head.uri.path().rsplit('/').next()?)?;
-    request.v2.registry.service(&sid).ok()
+    request.service(&request.call.param("Sid")?)
 }
 
 /// The settings as members, by their keys in config.json.
@@ -107,86 +97,60 @@ fn settings_of(service: &Service) -> Map<String, Value> {
 
 /// `GET /admin/services/{Sid}`.
 pub fn one(request: &AdminRequest<'_>) -> Response {
-    named(request).map_or_else(|| unknown(request), |service| settings(request, service, None))
+    named(request).map_or_else(|| unknown(request), |service| settings(request, service))
 }
 
 /// The page of a service, with what a person typed.
-fn settings(request: &AdminRequest<'_>, service: Arc<Service>, typed: Option<&Form>) -> Response {
+fn settings(request: &AdminRequest<'_>, service: Arc<Service>) -> Response {
     let current = settings_of(&service);
-    let fields = service_parameters().iter().map(|parameter| {
-        let typed = typed.and_then(|form| form.field(&parameter.name)).map(|text| text.to_string());
-        field(parameter, typed.unwrap_or_else(|| text_of(current.get(&parameter.key))))
-    });
-    let fields = fields.collect();
+    let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
+        let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
+        let value = typed.unwrap_or_else(|| text_of(current.get(key).unwrap_or(&Value::Null)));
+        Field { about: description.replace('`', ""), ..Field::new(name, name, schema, value, None) }
+    };
+    let fields = service_parameters().iter().map(field).collect();
     let keys = request.v2.registry.keys(Some(service.id));
     let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
-    let title = request.title(&service);
-    request.render(PATH, |frame, header| ServicePage { frame, header, service, title, fields, keys })
-}
-
-fn text_of(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn field(parameter: &ServiceParameter, value: String) -> Field {
-    let words = parameter.schema["enum"].as_array().cloned().unwrap_or_default();
-    let mut options: Vec<String> = words.iter().map(|word| text_of(Some(word))).collect();
-    if parameter.schema["type"] == "boolean" {
-        options = ["true", "false"].map(str::to_owned).to_vec();
-    }
-    if !options.is_empty() && !options.contains(&value) {
-        options.push(value.clone());
-    }
-    let (name, about) = (parameter.name.clone(), parameter.description.replace('`', ""));
-    let options = options.into_iter().map(|option| (option.clone(), option)).collect();
-    Field { label: name.clone(), name, about, value, placeholder: "", options }
+    let title = request.v2.registry.title(&service);
+    let page = |frame, header| ServicePage { frame, header, service, title, fields, keys };
+    request.render(PATH, page)
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
-pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Response {
-    let Some(service) = named(request) else { return unknown(request) };
-    let path = format!("{PATH}/{}", service.sid);
-    let to = |notice| request.redirect_with_notice(&path, notice);
-    match form.field("action").unwrap_or_default().as_str() {
-        "delete" if form.text("confirmed") != service.settings.friendly_name => {
-            to(Notice::failure("Nothing was deleted: type the name of the service.".to_owned()))
+pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let Some(service) = named(request) else { return Ok(unknown(request)) };
+    let notice = match request.field("action") {
+        "delete" if request.field("confirmed") != service.settings.friendly_name => {
+            Notice::failure("Nothing was deleted: type the name of the service.".to_owned())
         }
         "delete" => match request.registry().delete_service(service.sid).await {
             Ok(()) => {
                 let text = format!("The service {} is deleted.", service.settings.friendly_name);
-                request.redirect_with_notice(PATH, Notice::success(text))
+                return Ok(request.redirect_with_notice(PATH, Notice::success(text)));
             }
-            Err(error) => to(Notice::failure(format!("Nothing was deleted: {error}."))),
+            Err(error) => Notice::failure(format!("Nothing was deleted: {error}.")),
         },
-        "update" => {
-            let current = settings_of(&service);
-            let changed = match Changed::read(&form.fields()) {
-                Ok(ServiceFields(mut given)) => {
-                    given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
-                    if given.is_empty() {
-                        return to(Notice::failure(
-                            "Nothing was changed: every value is as before.".to_owned(),
-                        ));
-                    }
-                    let changed = request.registry().update_service(service.sid, given).await;
-                    changed.map_err(|error| error.to_string())
-                }
-                Err(error) => Err(words_of(request, error)),
-            };
-            match changed {
-                Ok(_) => to(Notice::success("The service is changed.".to_owned())),
-                Err(why) => {
-                    request.notify(Notice::failure(format!("Nothing was changed. {why}")));
-                    list::with_status(true, settings(request, service, Some(form)))
-                }
+        "update" => match update(request, &service).await {
+            Ok(notice) => notice,
+            Err(why) => {
+                request.notify(Notice::failure(format!("Nothing was changed. {why}")));
+                return Ok(bad_request(settings(request, service)));
             }
-        }
-        _ => to(Notice::failure("Nothing was changed: the form names no action.".to_owned())),
+        },
+        _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
+    };
+    Ok(request.redirect_with_notice(&format!("{PATH}/{}", service.sid), notice))
+}
+
+async fn update(request: &AdminRequest<'_>, service: &Service) -> Result<Notice, String> {
+    let current = settings_of(service);
+    let ServiceFields(mut given) = Changed::read(&request.form).map_err(|error| words_of(request, error))?;
+    given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
+    if given.is_empty() {
+        return Ok(Notice::failure("Nothing was changed: every value is as before.".to_owned()));
     }
+    let changed = request.registry().update_service(service.sid, given).await;
+    changed.map(|_| Notice::success("The service is changed.".to_owned())).map_err(|error| error.to_string())
 }
 
 fn unknown(request: &AdminRequest<'_>) -> Response {

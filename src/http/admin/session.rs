@@ -32,6 +32,7 @@ const MAX_SESSIONS: usize = 100;
 const MAX_NUMBERS: usize = 500;
 
 /// The secret of a session, which only its cookie has: 256 random bits in hex.
+#[derive(Clone)]
 pub struct SessionId(Zeroizing<String>);
 
 /// The SHA-256 of a [`SessionId`].

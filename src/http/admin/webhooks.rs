@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::list::{self, List, Pager, ROWS};
+use super::list::{self, List};
 use super::overview::time_left;
 use super::session::Notice;
-use super::{AdminRequest, Form, PageHeader, moment, words_of};
+use super::{AdminRequest, PageHeader, bad_request, moment, words_of};
 use crate::domain::{Sid, SidKind};
 use crate::http::pages::Frame;
 use crate::http::response::Response;
-use crate::http::v2::params::{Parameters as _, ServiceSid, UtcTime, parameters};
+use crate::http::v2::params::{Fields, Parameters as _, ServiceSid, UtcTime, parameters};
 use crate::http::v2::webhooks::{Changed, New};
 use crate::numbers::Refusal;
-use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
+use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError, WebhookLoad,
 };
@@ -31,7 +31,7 @@ fn events() -> impl Iterator<Item = &'static str> {
 parameters! {
     /// The filters of the list of webhooks.
     pub struct Filters {
-        /// Of this service.
+        /// Service
         "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
     }
 }
@@ -39,13 +39,13 @@ parameters! {
 parameters! {
     /// The filters of the deliveries.
     pub struct DeliveryFilters {
-        /// At or after this day or moment of UTC.
+        /// Since, UTC
         "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before it.
+        /// Before, UTC
         "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// With this state.
+        /// State
         "state" = "failed" => state: Option<DeliveryState>,
-        /// Of this event.
+        /// Event
         "event" = "verification.approved" => event: Option<EventType>,
     }
 }
@@ -60,10 +60,9 @@ struct WebhooksPage<'a> {
     header: PageHeader,
     list: List,
     rows: Vec<Row>,
-    pager: Pager,
     services: Vec<(Sid, String)>,
     /// What a person typed.
-    form: &'a Form,
+    form: &'a Fields,
     /// The webhook that was just made, with its secret.
     made: Option<(Sid, String)>,
 }
@@ -81,7 +80,7 @@ struct Row {
 impl Row {
     fn new(request: &AdminRequest<'_>, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
         Self {
-            service: request.title(service),
+            service: request.v2.registry.title(service),
             webhook: webhook.clone(),
             dropped: request.v2.outbox.dropped(service.id, webhook.sid).0,
             next: time_left(load.not_before.since(request.now())),
@@ -115,7 +114,6 @@ struct WebhookPage {
     list: List,
     row: Row,
     deliveries: Vec<Delivery>,
-    pager: Pager,
 }
 
 /// The answer to the last attempt, in words.
@@ -137,62 +135,55 @@ const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
 
 /// `GET /admin/webhooks`.
 pub fn page(request: &AdminRequest<'_>) -> Response {
-    shown(request, &Form::default(), None)
+    shown(request, &request.form, None)
 }
 
 /// Those that fail come first. Reads no record: webhooks and their states are in memory.
-fn shown(request: &AdminRequest<'_>, form: &Form, made: Option<(Sid, String)>) -> Response {
-    let (mut list, filters) = List::read::<Filters>(request, PATH.to_owned());
-    let only = filters.map(|filters| list.service(request, filters.service));
-    let services = match only {
-        Some(Ok(Some(only))) => vec![only],
-        Some(Ok(None)) => request.v2.registry.services(0, usize::MAX),
-        Some(Err(_)) | None => Vec::new(),
-    };
+fn shown(request: &AdminRequest<'_>, form: &Fields, made: Option<(Sid, String)>) -> Response {
+    let (mut list, filters) = List::read::<Filters>(request, PATH);
     let outbox = &request.v2.outbox;
-    let of = |service: &Arc<Service>| {
-        let loaded =
-            |webhook: &Webhook| (Arc::clone(service), webhook.sid, outbox.load(service.id, webhook.sid));
-        service.webhooks.iter().map(loaded).collect::<Vec<_>>()
-    };
-    let mut all: Vec<_> = services.iter().flat_map(of).collect();
+    let mut all = Vec::new();
+    if let Some(Filters { service }) = filters
+        && let Ok(only) = list.service(request, service)
+    {
+        let services = only.map_or_else(|| request.v2.registry.services(0, usize::MAX), |only| vec![only]);
+        for service in services {
+            let load =
+                |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(service.id, webhook.sid));
+            all.extend(service.webhooks.iter().map(load));
+        }
+    }
     all.sort_by_key(|(_, _, load)| Reverse((load.failures > 0, load.pending)));
-    let has_more = all.len() > list.skip() + ROWS;
-    let rows = all.into_iter().skip(list.skip()).take(ROWS).filter_map(|(service, sid, load)| {
+    let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
         Some(Row::new(request, &service, service.webhook(&sid).ok()?, load))
     });
-    let rows = rows.collect();
-    list.choice("service", "Service", request.services());
-    let (is_wrong, pager) = (list.problem.is_some(), list.pager(has_more, None).without_csv());
-    let services = request.services();
-    let page = |frame, header| WebhooksPage { frame, header, list, rows, pager, services, form, made };
-    list::with_status(is_wrong, request.render(PATH, page))
+    let (rows, services) = (rows.collect(), request.services());
+    let page = |frame, header, list| WebhooksPage { frame, header, list, rows, services, form, made };
+    request.render_list(PATH, list, page)
 }
 
 /// `POST /admin/webhooks`: makes a webhook. The answer is the only one with its secret.
-pub async fn create(request: &AdminRequest<'_>, form: &Form) -> Response {
-    let service = Sid::parse(SidKind::Service, &form.field("service").unwrap_or_default());
-    let made = match (service, New::read(&form.fields())) {
+pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let made = match (request.service(request.field("service")), New::read(&request.form)) {
         (None, _) => Err("Choose the service.".to_owned()),
         (_, Err(error)) => Err(words_of(request, error)),
-        (Some(service), Ok(New { friendly_name, event_types, url, status })) => {
-            let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
-            let wanted = WebhookFields { friendly_name, event_types, url, status };
-            request.registry().create_webhook(service, wanted).await.map_err(|error| error.to_string())
+        (Some(service), Ok(new)) => {
+            let made = request.registry().create_webhook(service.sid, new.into()).await;
+            made.map_err(|error| error.to_string())
         }
     };
-    match made {
-        Ok(webhook) => shown(request, &Form::default(), Some((webhook.sid, webhook.secret_text()))),
+    Ok(match made {
+        Ok(webhook) => shown(request, &Fields::default(), Some((webhook.sid, webhook.secret_text()))),
         Err(why) => {
             request.notify(Notice::failure(format!("No webhook was made. {why}")));
-            list::with_status(true, shown(request, form, None))
+            bad_request(shown(request, &request.form, None))
         }
-    }
+    })
 }
 
 /// The webhook that the path names.
 fn named(request: &AdminRequest<'_>) -> Option<(Arc<Service>, Webhook)> {
-    let sid = Sid::parse(SidKind::Webhook, request.head.uri.path().rsplit('/').next()?)?;
+    let sid = Sid::parse(SidKind::Webhook, &request.call.param("Sid")?)?;
     let mut services = request.v2.registry.services(0, usize::MAX).into_iter();
     services.find_map(|service| {
         let webhook = service.webhook(&sid).ok()?.clone();
@@ -203,42 +194,35 @@ fn named(request: &AdminRequest<'_>) -> Option<(Arc<Service>, Webhook)> {
 /// `GET /admin/webhooks/{Sid}`.
 pub async fn one(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some((service, webhook)) = named(request) else { return Ok(unknown(request)) };
-    let path = format!("{PATH}/{}", webhook.sid);
-    let (mut list, filters) = List::read::<DeliveryFilters>(request, path);
-    let found = match filters {
-        Some(DeliveryFilters { since, until, state, event }) => {
-            let (before, read) = (Some(list.until(until)), Some(list::READ));
-            let (skip, limit) = (list.skip(), ROWS);
-            let query = DeliveryQuery { state, kind: event, after: since, before, skip, limit, read };
-            Some(request.v2.outbox.deliveries_read(service.id, webhook.sid, &query).await?)
-        }
-        None => None,
-    };
-    let (has_more, stopped) =
-        found.as_ref().map_or_else(Default::default, |found| (found.has_more, found.stopped));
-    let deliveries = found.map(|found| found.records).unwrap_or_default();
-    list.times();
-    list.choice("state", "State", ["pending", "delivered", "failed"].map(|state| (state, state)));
-    list.choice("event", "Event", EventType::ALL.map(|event| (event.as_str(), event.as_str())));
-    let (is_wrong, pager) = (list.problem.is_some(), list.pager(has_more, stopped).without_csv());
-    let load = request.v2.outbox.load(service.id, webhook.sid);
-    let row = Row::new(request, &service, &webhook, load);
-    let page = |frame, header| WebhookPage { frame, header, list, row, deliveries, pager };
-    Ok(list::with_status(is_wrong, request.render(PATH, page)))
+    let (mut list, filters) = List::read::<DeliveryFilters>(request, format!("{PATH}/{}", webhook.sid));
+    let (outbox, mut deliveries) = (&request.v2.outbox, Vec::new());
+    if let Some(DeliveryFilters { since: after, until, state, event: kind }) = filters {
+        let (before, read) = (Some(list.until(until)), Some(list::READ));
+        let query =
+            DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
+        deliveries = list.take(outbox.deliveries_read(service.id, webhook.sid, &query).await?);
+    }
+    let row = Row::new(request, &service, &webhook, outbox.load(service.id, webhook.sid));
+    Ok(request.render_list(PATH, list, |frame, header, list| WebhookPage {
+        frame,
+        header,
+        list,
+        row,
+        deliveries,
+    }))
 }
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
-pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Refusal> {
+pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some((service, webhook)) = named(request) else { return Ok(unknown(request)) };
     let path = format!("{PATH}/{}", webhook.sid);
     let to = |notice| Ok(request.redirect_with_notice(&path, notice));
-    let what = match form.field("action").unwrap_or_default().as_str() {
+    let what = match request.field("action") {
         "update" => {
-            let changed = match Changed::read(&form.fields()) {
-                Ok(Changed { friendly_name, event_types, url, status }) => {
-                    let status = status.flatten();
-                    let wanted = WebhookFields { friendly_name, event_types, url, status };
-                    let changed = request.registry().update_webhook(service.sid, webhook.sid, wanted).await;
+            let changed = match Changed::read(&request.form) {
+                Ok(changed) => {
+                    let registry = request.registry();
+                    let changed = registry.update_webhook(service.sid, webhook.sid, changed.into()).await;
                     changed.map_err(|error| error.to_string())
                 }
                 Err(error) => Err(words_of(request, error)),
@@ -257,9 +241,9 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
                 Err(error) => to(Notice::failure(format!("Nothing was changed: {error}."))),
             };
         }
-        "replay" => form.field("event").and_then(|id| EventId::parse(&id)).map(Replay::Event),
+        "replay" => EventId::parse(request.field("event")).map(Replay::Event),
         "replay-failed" => {
-            let hours = form.field("hours").and_then(|hours| hours.parse::<u64>().ok());
+            let hours = request.field("hours").parse::<u64>().ok();
             let hours = hours.filter(|hours| REPLAYS.iter().any(|(known, _)| known == hours));
             hours.map(|hours| Replay::FailedSince(request.now().minus(Duration::from_secs(hours * 3_600))))
         }

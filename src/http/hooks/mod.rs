@@ -229,18 +229,13 @@ async fn carry(call: &Call<'_>, service: &Service, message: &Message<'_>) -> Res
     }
     let address = message.address.and_then(|address| address.parse::<IpAddr>().ok());
     let in_language = |locale| CarryCode {
-        trial: None,
-        to,
-        code: code.clone(),
         channel: message.channel,
         locale,
-        template: None,
-        substitutions: BTreeMap::new(),
-        life: None,
         remembered_for: REPLAYABLE,
         within: Some(message.within),
         client: ClientSignals { address, ..ClientSignals::default() },
         request_id: Some(call.traced_id()),
+        ..CarryCode::new(to, code.clone())
     };
     let mut carried =
         v2.verifications.carry(service.id, in_language(message.locale.and_then(Locale::parse))).await;

@@ -5,7 +5,6 @@
 
 mod texts;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -469,22 +468,12 @@ impl OpenSession<'_> {
         self.session.challenge = None;
         let session = &self.session;
         let begin = |locale| BeginRequest {
-            to: number,
             channel,
             locale,
-            friendly_name: None,
-            code: None,
-            app_hash: None,
             web_host: self.web_host(),
-            template: None,
-            substitutions: BTreeMap::new(),
-            rate_limits: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            send_digits: None,
-            idempotency_key: None,
-            fingerprint: [0; 32],
             client: ClientSignals { address: address_of(call), has_proof, ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
+            ..BeginRequest::new(number)
         };
         let verifications = &context.v2.verifications;
         let mut outcome = verifications.begin(self.service.id, begin(session.request.locale)).await;
@@ -610,10 +599,9 @@ impl OpenSession<'_> {
 }
 
 /// `GET /verify.js`: shows the page in a frame or a window of another site.
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
-pub fn widget(_: &Call<'_>) -> Result<Response, Problem> {
+pub fn widget(_: &Call<'_>) -> Response {
     let headers = [("x-content-type-options", "nosniff"), ("cache-control", "public, max-age=3600")];
-    Ok(Response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned()))
+    Response::page("text/javascript; charset=utf-8", &headers, include_str!("verify.js").to_owned())
 }
 
 /// The demo: a button, and the page of an application, which redeems the code. Only where every message goes to the

@@ -16,42 +16,24 @@ static ALL: LazyLock<Vec<Texts>> =
 
 /// Names the texts in the order in which a line of `languages.txt` has them.
 macro_rules! texts {
-    ($($name:ident = $place:literal,)+) => {
+    ($($name:ident)+) => {
+        #[expect(non_camel_case_types, reason = "the names of the functions")]
+        enum Place { $($name,)+ }
+
         impl Texts {
             #[cfg(test)]
-            const COUNT: usize = [$($place,)+].len();
+            const COUNT: usize = [$(Place::$name as usize),+].len();
 
             $(pub fn $name(&self) -> &'static str {
-                self.all.get($place).copied().unwrap_or_default()
+                self.all.get(Place::$name as usize).copied().unwrap_or_default()
             })+
         }
     };
 }
 
 texts! {
-    title = 0,
-    country = 1,
-    number = 2,
-    send = 3,
-    code = 4,
-    sent_to = 5,
-    go_on = 6,
-    change = 7,
-    again = 8,
-    wait = 9,
-    call = 10,
-    cancel = 11,
-    bad_number = 12,
-    cannot_send = 13,
-    wrong_code = 14,
-    none_left = 15,
-    failed = 16,
-    gone = 17,
-    verified = 18,
-    privacy = 19,
-    terms = 20,
-    cannot_return = 21,
-    proof = 22,
+    title country number send code sent_to go_on change again wait call cancel bad_number cannot_send wrong_code none_left failed
+    gone verified privacy terms cannot_return proof
 }
 
 impl Texts {

@@ -4,15 +4,14 @@
 mod copy;
 mod keys;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::response::{Problem, Response};
+use super::response::Response;
 use super::service::Call;
 use super::v2::params::Parameter as _;
 use super::v2::webhooks::WebhookView;
@@ -59,12 +58,11 @@ impl Local {
 
 /// `GET /local/Server`: which server this is, the time by which it decides, and whether the compatible routes need a
 /// credential. A node that stands by knows neither of the last two.
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
-pub fn server(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn server(call: &Call<'_>) -> Response {
     let time = call.deps.v2.get().map(|v2| (v2.now)());
     let needs_key = call.deps.v2.get().map(|v2| v2.registry.compatible_routes_need_key());
     let version = env!("CARGO_PKG_VERSION");
-    Ok(Response::ok(&json!({"version": version, "time": time, "compatible_routes_need_key": needs_key})))
+    Response::ok(&json!({"version": version, "time": time, "compatible_routes_need_key": needs_key}))
 }
 
 /// One message, with the whole number. `attempt` says which attempt of which verification, as in callback addresses.
@@ -127,18 +125,11 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     // A code that was sent before would count as a repetition.
     let code = Code::from_value((request.v2.now)().as_millis() % 1_000_000, CodeLength::SIX);
     let carry = CarryCode {
-        to,
-        code,
         channel,
         trial: Some(trial.clone()),
-        locale: None,
-        template: None,
-        substitutions: BTreeMap::new(),
-        life: None,
-        remembered_for: Duration::ZERO,
-        within: None,
         client: ClientSignals { is_trusted: true, ..ClientSignals::default() },
-        request_id: Some(request.traced_id()),
+        request_id: Some(request.call.traced_id()),
+        ..CarryCode::new(to, code)
     };
     let carried = request.v2.verifications.carry(ServiceId::DEFAULT, carry).await;
     if let Some(error) = trial.error.get() {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Frame, Headers, html, html_headers};
 use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON};
 use crate::http::request;
-use crate::http::response::{Fixed, Problem, Response};
+use crate::http::response::{Fixed, Response};
 use crate::http::route::{Access, ApiGroup, Route, Verb};
 use crate::http::routes::GROUPS;
 use crate::http::service::Call;
@@ -67,16 +67,15 @@ struct SearchPage<'a> {
 const LONGEST_QUERY: usize = 100;
 
 /// The page for `GET /docs?q=`.
-#[expect(clippy::unnecessary_wraps, reason = "the table of routes takes one form of handlers")]
-pub fn docs_page(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn docs_page(call: &Call<'_>) -> Response {
     let has_inbox = call.deps.inbox.is_some();
     let query = request::form_field(call.head.uri.query().unwrap_or_default().as_bytes(), "q");
     let query: String = query.unwrap_or_default().trim().chars().take(LONGEST_QUERY).collect();
     if query.is_empty() {
-        return Ok(PAGES[usize::from(has_inbox)].answer(&call.head.headers));
+        return PAGES[usize::from(has_inbox)].answer(&call.head.headers);
     }
     let page = SearchPage { frame: Frame::new("/docs", has_inbox), query: &query, found: found(&query) };
-    Ok(html(&page, &HEADERS))
+    html(&page, &HEADERS)
 }
 
 fn page(has_inbox: bool) -> Response {

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::HOST;
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
-use matchit::Params;
-use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,55 +15,35 @@ use super::V2;
 use super::error::Error;
 use super::params::{Fields, PageToken, Parameter, Parameters, Url, Whole, is_digits, parameters};
 use crate::audit::Author;
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::request;
 use crate::http::response::Response;
-use crate::http::route::Access;
 use crate::http::service::Call;
 use crate::registry::{Caller, Registry, Scope, Service};
-use crate::trace::{RequestId, SpanContext};
 
 /// A request whose sender is known.
-#[expect(clippy::struct_field_names, reason = "a request id is called so everywhere")]
 pub struct Request<'a> {
+    pub call: &'a Call<'a>,
     pub v2: &'a V2,
-    pub path: &'a str,
-    pub head: &'a Head,
-    params: &'a Params<'static, 'a>,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
-    pub channels: &'a [Channel],
-    /// Stands in the answer and in the log.
-    pub request_id: &'a str,
-    span: Option<&'a SpanContext>,
     base: String,
-    account: Sid,
     caller: Caller,
     service: Option<Arc<Service>>,
 }
 
 impl<'a> Request<'a> {
-    /// A request of this caller, with the parameters of its query.
-    pub fn new(v2: &'a V2, call: &Call<'a>, caller: Caller) -> Self {
-        let Call { head, params, request_id, span, deps, .. } = *call;
-        Self {
-            v2,
-            path: head.uri.path(),
-            head,
-            params,
-            fields: Fields::of_form(head.uri.query().unwrap_or_default().as_bytes()),
-            channels: &deps.channels,
-            request_id,
-            span,
-            base: v2.base.of(head),
-            account: v2.registry.account_sid(),
-            caller,
-            service: None,
+    /// A request of this caller. If its path begins with a service, the caller may know that service.
+    pub fn new(call: &'a Call<'a>, v2: &'a V2, caller: Caller, fields: Fields) -> Result<Self, Error> {
+        let mut request = Self { call, v2, fields, base: v2.base.of(call.head), caller, service: None };
+        if call.params.get("ServiceSid").is_some() {
+            request.service = Some(request.service_at("ServiceSid")?);
         }
+        Ok(request)
     }
 
-    /// The request's id with its span.
-    pub fn traced_id(&self) -> RequestId {
-        RequestId::new(self.request_id, self.span.cloned())
+    pub fn path(&self) -> &'a str {
+        self.call.head.uri.path()
     }
 
     pub fn page(&self) -> Result<Page, Error> {
@@ -83,13 +60,13 @@ impl<'a> Request<'a> {
     }
 
     pub fn frame(&self) -> Frame<'_> {
-        Frame { base: &self.base, account: self.account }
+        Frame { base: &self.base, account: self.v2.registry.account_sid() }
     }
 
     /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
     pub fn page_object<T>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Listed<T> {
         let PageItems { page, items, has_more } = items;
-        let Url(list) = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
+        let Url(list) = self.frame().url(self.path().strip_prefix("/v2").unwrap_or(self.path()));
         let address = |number: u32| {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             query.extend_pairs(self.fields.given(filters));
@@ -137,8 +114,7 @@ impl<'a> Request<'a> {
 
     /// A variable segment of the path, percent-decoded.
     pub fn param(&self, name: &str) -> Result<Cow<'a, str>, Error> {
-        let segment = self.params.get(name).ok_or(Error::NotFound)?;
-        percent_decode_str(segment).decode_utf8().map_err(|_| Error::NotFound)
+        self.call.param(name).ok_or(Error::NotFound)
     }
 
     /// An id in the path.
@@ -153,14 +129,6 @@ impl<'a> Request<'a> {
     /// The service that the path begins with.
     pub fn service(&self) -> Result<Arc<Service>, Error> {
         self.service.clone().ok_or(Error::NotFound)
-    }
-
-    /// Finds the service that the path begins with, if it does.
-    pub fn find_service(&mut self) -> Result<(), Error> {
-        if self.params.get("ServiceSid").is_some() {
-            self.service = Some(self.service_at("ServiceSid")?);
-        }
-        Ok(())
     }
 
     /// The service in a segment of the path, if the caller may know it.
@@ -189,7 +157,7 @@ impl<'a> Request<'a> {
 
     /// The caller in the audit log.
     pub fn author(&self) -> Author {
-        self.v2.registry.author(self.caller.actor(), Some(self.request_id))
+        self.v2.registry.author(self.caller.actor(), Some(self.call.request_id))
     }
 
     /// The same if the caller may change this service. What others do there is ordinary traffic.
@@ -204,27 +172,6 @@ impl<'a> Request<'a> {
     /// The id of the service with this number, unless it is gone.
     pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
         self.v2.registry.service_by_id(id).map(|service| service.sid)
-    }
-
-    pub fn check_access(&self, access: Access) -> Result<(), Error> {
-        let may = |scope| match self.own_service() {
-            Some(own) => self.caller.may(scope, own),
-            None => self.caller.may_everywhere(scope),
-        };
-        match access {
-            Access::Scope(scope) if !may(scope) => {
-                Err(Error::forbidden(format!("the key lacks the scope {}", scope.as_str())))
-            }
-            Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
-                Err(Error::forbidden("the key has neither the scope admin nor verify"))
-            }
-            Access::Account(what) if !self.is_for_all_services() => Err(Error::forbidden(format!(
-                "{what} needs the account's credentials, or a key for all services with the scope admin"
-            ))),
-            Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
-                Ok(())
-            }
-        }
     }
 }
 
@@ -271,24 +218,12 @@ impl Base {
             return format!("{}/v2", url.trim_end_matches('/'));
         }
         let scheme = if self.tls { "https" } else { "http" };
-        let of_target = head.uri.authority().map(Authority::as_str);
-        let named = || head.headers.get(HOST)?.to_str().ok();
-        let host = of_target.or_else(named).filter(|host| is_plain(host)).unwrap_or(&self.listens_on);
+        let host = request::host_of(head).filter(|host| {
+            host.as_str().len() <= LONGEST_HOST && request::is_host_and_port(host.as_str().as_bytes())
+        });
+        let host = host.as_ref().map_or(&*self.listens_on, Authority::as_str);
         format!("{scheme}://{host}/v2")
     }
-}
-
-/// Whether this is a host, perhaps with a port, and nothing else: it is repeated in answers.
-fn is_plain(host: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
-    host.len() <= LONGEST_HOST
-        && host.bytes().all(plain)
-        && host.parse::<Authority>().is_ok_and(|authority| {
-            let name = authority.host();
-            let port = host.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
-            !name.is_empty() && (host == name || port.is_some_and(|port| port.parse::<u16>().is_ok()))
-        })
 }
 
 /// Items on a page if the request does not say.
@@ -410,6 +345,8 @@ pub struct PageItems<T> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HOST;
+
     use super::*;
 
     fn base(public_url: Option<&str>, host: &str) -> String {

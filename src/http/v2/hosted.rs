@@ -69,7 +69,7 @@ view! {
 pub async fn create(request: &Request<'_>, params: NewSession) -> Result<Response, Error> {
     let service = request.service()?;
     let channels = params.channels.unwrap_or_default();
-    if let Some(off) = channels.iter().find(|channel| !request.channels.contains(channel)) {
+    if let Some(off) = channels.iter().find(|channel| !request.call.deps.channels.contains(channel)) {
         let detail = format!("`Channels`: {} is not served here", off.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }

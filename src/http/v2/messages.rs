@@ -89,7 +89,7 @@ view! {
 pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> {
     let service = request.service()?;
     let channel = new.channel.flatten();
-    if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
+    if let Some(channel) = channel.filter(|channel| !request.call.deps.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }
@@ -104,21 +104,17 @@ pub async fn create(request: &Request<'_>, new: New) -> Result<Response, Error> 
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
     let carry = CarryCode {
-        to: new.to,
-        code,
         channel,
-        trial: None,
         locale: new.locale,
         template: new.template,
         substitutions: new.substitutions.unwrap_or_default(),
         life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
-        remembered_for: Duration::ZERO,
-        within: None,
         client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
-        request_id: Some(request.traced_id()),
+        request_id: Some(request.call.traced_id()),
+        ..CarryCode::new(new.to, code)
     };
     let message = request.v2.verifications.carry(service.id, carry).await?;
-    debug!(request_id = request.request_id, number = %message.to, "code carried");
+    debug!(request_id = request.call.request_id, number = %message.to, "code carried");
     Ok(Response::json(StatusCode::CREATED, &MessageView::new(&request.frame(), service.sid, &message)))
 }
 

@@ -36,8 +36,8 @@ use self::params::Fields;
 use super::hooks::RefusalLog;
 use super::local::Local;
 use super::request::{self, LocalUser};
-use super::response::{ErrorFormat, Problem, Response};
-use super::route::Access;
+use super::response::{Problem, Response};
+use super::route::{Access, Found};
 use super::service::Call;
 use crate::config::HookSettings;
 use crate::domain::{ServiceId, Timestamp};
@@ -145,69 +145,79 @@ impl V2 {
 /// A handler below `/v2`.
 type V2Handler = for<'c, 'a> fn(&'c Request<'a>) -> BoxFuture<'c, Result<Response, Error>>;
 
-/// Answers a request by a method that its resource has. `is_long` asks for a permit for a long answer. The body is not read
-/// before the caller is known and allowed.
-pub async fn answer(call: &mut Call<'_>, access: Access, handler: V2Handler, is_long: bool) -> Response {
-    let (v2, caller) = match authenticated(call) {
-        Ok(authenticated) => authenticated,
-        Err(answer) => return answer,
-    };
-    let mut request = Request::new(v2, call, caller);
-    match try_answer(call, &mut request, access, handler, is_long).await {
+/// Answers a request at a route. The body is not read before the caller is known and allowed.
+pub async fn answer(call: &mut Call<'_>, found: Found, handler: V2Handler) -> Result<Response, Problem> {
+    let Some(v2) = call.deps.v2.get() else { return not_loaded(call) };
+    let caller = v2.caller(call.head)?;
+    Ok(match try_answer(call, v2, caller, found, handler).await {
         Ok(answer) => answer,
         Err(error) => {
             if matches!(error, Error::Refused(Refused::OutOfService { .. })) {
                 call.log_out_of_service();
             }
-            error.answer(request.path, request.request_id, request.now())
+            error.answer(call.head.uri.path(), call.request_id, (v2.now)())
+        }
+    })
+}
+
+async fn try_answer(
+    call: &mut Call<'_>,
+    v2: &V2,
+    caller: Caller,
+    (access, route): Found,
+    handler: V2Handler,
+) -> Result<Response, Error> {
+    check_access(&caller, access)?;
+    call.body.note_admitted();
+    if route.is_long {
+        let permit = call.deps.long_answers.acquire(caller.service());
+        let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
+        call.permit = Some(permit.ok_or_else(too_many)?);
+    }
+    let fields = if call.head.method == Method::POST {
+        let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        Fields::of_body(content_type, &call.read_body().await?)?
+    } else {
+        Fields::of_form(call.head.uri.query().unwrap_or_default().as_bytes())
+    };
+    handler(&Request::new(call, v2, caller, fields)?).await
+}
+
+fn check_access(caller: &Caller, access: Access) -> Result<(), Error> {
+    let may = |scope| match caller.service() {
+        Some(own) => caller.may(scope, own),
+        None => caller.may_everywhere(scope),
+    };
+    match access {
+        Access::Scope(scope) if !may(scope) => {
+            Err(Error::forbidden(format!("the key lacks the scope {}", scope.as_str())))
+        }
+        Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
+            Err(Error::forbidden("the key has neither the scope admin nor verify"))
+        }
+        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => Err(Error::forbidden(format!(
+            "{what} needs the account's credentials, or a key for all services with the scope admin"
+        ))),
+        Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+            Ok(())
         }
     }
 }
 
-async fn try_answer<'a>(
-    call: &mut Call<'a>,
-    request: &mut Request<'a>,
-    access: Access,
-    handler: V2Handler,
-    is_long: bool,
-) -> Result<Response, Error> {
-    request.check_access(access)?;
-    call.body.note_admitted();
-    if is_long {
-        let permit = call.deps.long_answers.acquire(request.own_service());
-        let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
-        call.permit = Some(permit.ok_or_else(too_many)?);
-    }
-    if call.head.method == Method::POST {
-        let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-        request.fields = Fields::of_body(content_type, &call.read_body().await?)?;
-    }
-    request.find_service()?;
-    handler(request).await
-}
-
 /// Answers a request for what Twilio serves and this server does not.
-pub fn not_served(call: &Call<'_>, what: &str) -> Response {
-    match authenticated(call) {
-        Ok((v2, _)) => Error::not_served(what).answer(call.head.uri.path(), call.request_id, (v2.now)()),
-        Err(answer) => answer,
-    }
+pub fn not_served(call: &Call<'_>, what: &str) -> Result<Response, Problem> {
+    let Some(v2) = call.deps.v2.get() else { return not_loaded(call) };
+    v2.caller(call.head)?;
+    Ok(Error::not_served(what).answer(call.head.uri.path(), call.request_id, (v2.now)()))
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn authenticated<'a>(call: &Call<'a>) -> Result<(&'a V2, Caller), Response> {
-    let answer = |problem: Problem| problem.answer(ErrorFormat::Twilio);
-    let Some(v2) = call.deps.v2.get() else {
-        return Err(match call.head.extensions.get() {
-            Some(LocalUser(_)) => Error::stands_by(&call.deps.why_not_ready()).answer(
-                call.head.uri.path(),
-                call.request_id,
-                Timestamp::EPOCH,
-            ),
-            None => answer(Problem::Refused(Refusal::Starting)),
-        });
-    };
-    Ok((v2, v2.caller(call.head).map_err(answer)?))
+/// Answers a request before the store is loaded. The command line is told why.
+fn not_loaded(call: &Call<'_>) -> Result<Response, Problem> {
+    if call.head.extensions.get::<LocalUser>().is_none() {
+        return Err(Problem::Refused(Refusal::Starting));
+    }
+    let error = Error::stands_by(&call.deps.why_not_ready());
+    Ok(error.answer(call.head.uri.path(), call.request_id, Timestamp::EPOCH))
 }
 
 /// Longest value of the header that is read: ids and secrets are far shorter.

@@ -240,6 +240,7 @@ impl<T: Parameter> Parameter for Option<T> {
 }
 
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
+#[derive(Default)]
 pub struct Fields {
     pairs: Vec<(String, Value)>,
     /// Whether they came as JSON, which has numbers and truth values of its own.
@@ -383,6 +384,17 @@ impl Fields {
     pub fn given(&self, names: &[&str]) -> impl Iterator<Item = (&str, &str)> {
         let kept = self.pairs.iter().filter(move |(name, _)| names.contains(&name.as_str()));
         kept.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+
+    /// The first text with this name; empty without one.
+    pub fn first(&self, name: &str) -> &str {
+        self.given(&[name]).next().map_or("", |(_, text)| text)
+    }
+
+    /// Whether a parameter has this value, perhaps beside others.
+    pub fn has(&self, name: &str, value: impl Display) -> bool {
+        let value = value.to_string();
+        self.given(&[name]).any(|(_, given)| given == value)
     }
 
     /// The fingerprint by which two requests to one path are the same: a SHA-256 over the parameters in the order of

@@ -102,13 +102,13 @@ texts! {
         format!("[0-9w*#]{{1,{}}}", Self::MOST)
     );
     GatewayName => Self: Self::known().map(Self::as_str).collect::<Vec<_>>().join(", "),
-        |text| Self::known().find(|known| known.as_str().eq_ignore_ascii_case(text)), at_most(64);
+        |text| Self::known().find(|known| known.as_str().eq_ignore_ascii_case(text)), one_of(Self::known().map(Self::as_str));
     StatusFilter => Self: Self::accepted(), Self::parse, at_most(40);
     Action => Self: Self::ALL.map(Self::as_str).join(", "),
         |text| Self::ALL.into_iter().find(|known| known.as_str() == text), one_of(Self::ALL.map(Self::as_str));
     NumberEnding => String: "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()), matching("[0-9]{1,4}");
     EventId => Self: "evt_ and 32 hexadecimal digits", Self::parse, matching("evt_[0-9a-f]{32}");
-    EventType => Self: "the name of an event", Self::parse, at_most(64);
+    EventType => Self: "the name of an event", Self::parse, one_of(Self::ALL.map(Self::as_str));
     Id<const KIND> => Sid: format_args!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].as_str()),
         |text| Sid::parse(SidKind::ALL[KIND], text), matching(sid_pattern(SidKind::ALL[KIND]));
     GuardSubject => Dimension: operator::SUBJECTS, |text| operator::subject(text, None), matching(
@@ -145,6 +145,8 @@ words! {
     EntryAction => Self: "allow" => Self::Allow, "block" => Self::Block, "expect" => Self::Expect(0);
     WebhookVersion => (): "v2" => ();
     RiskCheck => bool: "enable" => true, "disable" => false;
+    IsLive => bool: "live" => true, "revoked" => false;
+    RangeName => usize: "hour" => 0, "day" => 1, "14d" => 2;
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
 
@@ -195,6 +197,12 @@ pub struct RiskCheck;
 
 /// Whether an attempt led to a verified number.
 pub struct Converted;
+
+/// Whether an API key is live.
+pub struct IsLive;
+
+/// A time span of the dashboard, by its place among them.
+pub struct RangeName;
 
 impl IdOrNumber {
     pub fn parse(text: &str) -> Option<VerificationTarget> {

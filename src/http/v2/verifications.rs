@@ -177,7 +177,7 @@ pub async fn create(request: &Request<'_>, params: Begin) -> Result<Response, Er
     let number = begin.to;
     let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
-        debug!(request_id = request.request_id, %number, outcome = "sent", "code sent");
+        debug!(request_id = request.call.request_id, %number, outcome = "sent", "code sent");
     }
     shown(request, &service, StatusCode::CREATED, outcome)
 }
@@ -201,13 +201,13 @@ pub async fn update(request: &Request<'_>, End { ending }: End) -> Result<Respon
 pub async fn check(request: &Request<'_>, Check { code, to, sid }: Check) -> Result<Response, Error> {
     let service = request.service()?;
     let target = checked(request, service.id, to, sid).await?;
-    let check = CheckCode { target, code, request_id: Some(request.traced_id()) };
+    let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
     let (number, status) = (verification.to, verification.status);
     if status == Status::MaxAttemptsReached {
-        info!(request_id = request.request_id, %number, outcome = status.as_str(), "no checks left");
+        info!(request_id = request.call.request_id, %number, outcome = status.as_str(), "no checks left");
     } else {
-        debug!(request_id = request.request_id, %number, outcome = status.as_str(), "code checked");
+        debug!(request_id = request.call.request_id, %number, outcome = status.as_str(), "code checked");
     }
     Ok(Response::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
 }
@@ -249,7 +249,7 @@ fn target(request: &Request<'_>) -> Result<VerificationTarget, Error> {
 
 fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Error> {
     let channel = begin.channel;
-    if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
+    if let Some(channel) = channel.filter(|channel| !request.call.deps.channels.contains(channel)) {
         let detail = format!("`Channel`: {} is not served here", channel.as_str());
         return Err(Error::caused(Cause::ChannelOff, detail));
     }
@@ -259,7 +259,7 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
         return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
-    let Headers { key } = Headers::read(&Fields::of_headers(&request.head.headers, Headers::NAMES))?;
+    let Headers { key } = Headers::read(&Fields::of_headers(&request.call.head.headers, Headers::NAMES))?;
     Ok(verify::BeginRequest {
         to: begin.to,
         channel,
@@ -280,8 +280,8 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
         },
         idempotency_key: key,
         // The number is as it was sent: another spelling of it is another request.
-        fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),
-        request_id: Some(request.traced_id()),
+        fingerprint: request.fields.fingerprint(request.path(), &["CustomCode"]),
+        request_id: Some(request.call.traced_id()),
     })
 }
 

@@ -34,6 +34,19 @@ parameters! {
     }
 }
 
+impl From<New> for WebhookFields {
+    fn from(New { friendly_name, event_types, url, status }: New) -> Self {
+        let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
+        Self { friendly_name, event_types, url, status }
+    }
+}
+
+impl From<Changed> for WebhookFields {
+    fn from(Changed { friendly_name, event_types, url, status }: Changed) -> Self {
+        Self { friendly_name, event_types, url, status: status.flatten() }
+    }
+}
+
 parameters! {
     pub struct DeliveryFilters {
         /// With this status.
@@ -144,10 +157,7 @@ pub async fn list(request: &Request<'_>) -> Result<Response, Error> {
 /// `POST`: the response has the secret.
 pub async fn create(request: &Request<'_>, params: New) -> Result<Response, Error> {
     let service = request.service()?.sid;
-    let New { friendly_name, event_types, url, status } = params;
-    let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
-    let wanted = WebhookFields { friendly_name, event_types, url, status };
-    let made = request.registry().create_webhook(service, wanted).await?;
+    let made = request.registry().create_webhook(service, params.into()).await?;
     let secret = Some(made.secret_text());
     Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
 }
@@ -168,9 +178,7 @@ pub async fn secret(request: &Request<'_>) -> Result<Response, Error> {
 pub async fn update(request: &Request<'_>, changed: Changed) -> Result<Response, Error> {
     let service = request.service()?.sid;
     let webhook = request.sid("Sid", SidKind::Webhook)?;
-    let Changed { friendly_name, event_types, url, status } = changed;
-    let wanted = WebhookFields { friendly_name, event_types, url, status: status.flatten() };
-    let changed = request.registry().update_webhook(service, webhook, wanted).await?;
+    let changed = request.registry().update_webhook(service, webhook, changed.into()).await?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
 
@@ -235,6 +243,6 @@ fn webhook(request: &Request<'_>) -> Result<(Arc<Service>, Sid), Error> {
 }
 
 fn unavailable(request: &Request<'_>, refusal: Refusal) -> Error {
-    error!(request_id = request.request_id, %refusal, "webhook deliveries unavailable");
+    error!(request_id = request.call.request_id, %refusal, "webhook deliveries unavailable");
     refusal.into()
 }
