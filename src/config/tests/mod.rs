@@ -9,7 +9,6 @@ mod http_gateway;
 mod layering;
 mod mistakes;
 mod named_gateways;
-mod one_more_key;
 mod provider;
 mod redis_version;
 mod routing;
