@@ -14,18 +14,29 @@ use super::schema::{member, properties};
 use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::{is_name, may_hold_password};
 
-/// Stands for a value that is not given and has no default.
-pub const NOT_SET: &str = "(not set)";
+/// Stands for a value that is not given and has no default, in text.
+const NOT_SET: &str = "(not set)";
 
 /// One setting in force, for `--print-config`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
     /// The key of config.json, the variable or flag where it has none, or what was made of several.
     pub key: String,
-    /// The value: texts as JSON spells them, times with units, secrets masked.
-    pub value: String,
+    /// The value: times with units, secrets masked; null if it is not set.
+    pub value: Value,
     /// Where it came from: a file and key, a variable, a flag, or the default.
     pub origin: String,
+}
+
+impl Effective {
+    /// The value as JSON spells it, in one line.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => NOT_SET.to_owned(),
+            Value::String(text) if text == NOT_SHOWN => text.clone(),
+            value => value.to_string(),
+        }
+    }
 }
 
 /// One thing that stops the start.
@@ -193,10 +204,7 @@ impl Context {
     /// Adds something that follows from several keys to what `--print-config` shows.
     pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
         self.rows.retain(|row| row.key != key);
-        let value = match value.into() {
-            Value::String(text) if [NOT_SET, NOT_SHOWN].contains(&text.as_str()) => text,
-            value => value.to_string(),
-        };
+        let value = value.into();
         self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
     }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 use super::checks;
 use super::cluster::{self, ClusterSettings};
-use super::context::{ConfigErrors, Context, Effective, NOT_SET};
+use super::context::{ConfigErrors, Context, Effective};
 use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::kind::{Kind, quoted};
@@ -207,7 +208,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         ("scratch", &settings.storage.scratch, "the directory that TMPDIR names"),
     ] {
         if file.is_none() {
-            c.row(key, NOT_SET, &format!("the default: {default}"));
+            c.row(key, Value::Null, &format!("the default: {default}"));
         }
     }
     settings.storage.below(directory);

@@ -163,7 +163,7 @@ impl World {
     fn shows(&self, key: &str) -> (String, String) {
         let effective = self.loads().effective;
         let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
-        (row.value, row.origin)
+        (row.shown(), row.origin)
     }
 }
 
