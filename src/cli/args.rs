@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser};
 
 use super::Command;
-use super::health::HealthArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Overrides;
 use crate::domain::Timestamp;
@@ -68,6 +67,10 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub scratch: Option<String>,
 
+    /// Print JSON: one object, or one a line for each item of a list. Not for serve itself.
+    #[arg(long, global = true, help_heading = "Settings")]
+    pub json: bool,
+
     #[command(flatten)]
     pub serve: ServeArgs,
 
@@ -118,10 +121,6 @@ pub struct ExportArgs {
     /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
-
-    /// Print the summary as a line of JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,32 +140,6 @@ pub struct ImportArgs {
     /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
-
-    /// Print the summary as a line of JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct CheckDataArgs {
-    /// Print no progress.
-    #[arg(long, short)]
-    pub quiet: bool,
-
-    /// Print the findings as one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct DoctorArgs {
-    /// Also ask the public address (public-url) for /healthz, as a provider would reach it.
-    #[arg(long)]
-    pub online: bool,
-
-    /// Print the checks as one JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Reads a time of an option. Relative times are those of this machine's clock.
@@ -188,7 +161,7 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
 impl Args {
     /// The command with its options, some of which may be written before its name, and where the settings are.
     pub fn into_parts(self) -> Result<(Command, Option<PathBuf>, Overrides), &'static str> {
-        let Self { config, data_dir, scratch, serve, command } = self;
+        let Self { config, data_dir, scratch, json: _, serve, command } = self;
         let command = match command {
             None => Command::Serve(serve),
             Some(Command::Serve(after)) => Command::Serve(after.or(serve)),
@@ -204,7 +177,7 @@ impl Args {
             overrides.log_format.clone_from(log_format);
             overrides.strict = *strict;
         }
-        if let Command::Health(HealthArgs { listen, .. }) = &command {
+        if let Command::Health { listen } = &command {
             overrides.listen.clone_from(listen);
         }
         Ok((command, config, overrides))

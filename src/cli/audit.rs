@@ -23,10 +23,6 @@ pub struct AuditArgs {
     /// At most this many changes.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     limit: usize,
-
-    /// Print one JSON object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 const COLUMNS: [(&str, &str); 6] = [
@@ -41,8 +37,8 @@ const COLUMNS: [(&str, &str); 6] = [
 /// The most entries of a page.
 const PAGE: usize = 1_000;
 
-pub fn run(args: AuditArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let AuditArgs { service, since, limit, json } = args;
+pub fn run(args: AuditArgs, json: bool, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let AuditArgs { service, since, limit } = args;
     let client = Client::of(&settings.data_dir)?;
     let service = client.service_sid(service.as_deref())?;
     let mut entries = Vec::new();

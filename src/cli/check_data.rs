@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::args::CheckDataArgs;
 use super::backup::{check, name};
 use super::findings::{Findings, Verdict};
 use super::source::{self, Progress, Source};
@@ -34,11 +33,12 @@ enum KeyFound {
 }
 
 pub fn run(
-    args: &CheckDataArgs,
+    is_quiet: bool,
+    json: bool,
     settings: &StorageSettings,
     colors: bool,
 ) -> Result<CommandOutput, CommandError> {
-    let mut progress = Progress::of("checking", args.quiet);
+    let mut progress = Progress::of("checking", is_quiet);
     let mut findings = Findings::default();
     findings.figure("data_dir", settings.data_dir.display().to_string());
     let checked = check_data(settings, &mut findings, &mut progress);
@@ -50,7 +50,7 @@ pub fn run(
         let remedy = "keep a copy of the directory before anything else";
         findings.warn("data", "a start would be refused", remedy);
     }
-    Ok(findings.output(args.json, colors, EXIT_DAMAGED))
+    Ok(findings.output(json, colors, EXIT_DAMAGED))
 }
 
 fn check_data(

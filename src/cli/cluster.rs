@@ -1,10 +1,13 @@
 //! `onceward cluster release`: ends the lease of a process that was killed.
 
-use super::{CommandError, CommandOutput, EXIT_FAILED};
+use serde_json::json;
+
+use super::answer::one;
+use super::{CommandError, CommandOutput};
 use crate::app::{self, ReleasedLease};
 use crate::config::{ClusterSettings, StorageSettings};
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
 pub enum ClusterCommand {
     /// End the lease of a process of this data directory that was killed, so that another node takes over at once.
     ///
@@ -13,29 +16,21 @@ pub enum ClusterCommand {
     Release,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct ClusterArgs {
-    #[command(subcommand)]
-    command: ClusterCommand,
-}
-
 pub fn run(
-    ClusterArgs { command: ClusterCommand::Release }: &ClusterArgs,
+    ClusterCommand::Release: ClusterCommand,
+    json: bool,
     storage: &StorageSettings,
     cluster: Option<&ClusterSettings>,
 ) -> Result<CommandOutput, CommandError> {
-    let Some(cluster) = cluster else {
-        return Ok(CommandOutput::of("this server is not in a cluster; nothing to release\n"));
-    };
-    Ok(match app::release_lease(storage, cluster)? {
-        ReleasedLease::Released => {
-            CommandOutput::of("lease released; another node can own the records now\n")
+    let found = cluster.map(|cluster| app::release_lease(storage, cluster)).transpose()?;
+    let (result, words) = match found {
+        None => ("no_cluster", "this server is not in a cluster; nothing to release"),
+        Some(ReleasedLease::Released) => ("released", "lease released; another node can own the records now"),
+        Some(ReleasedLease::NoLease) => ("no_lease", "no lease is left"),
+        Some(ReleasedLease::InUse) => {
+            let why = "the process is still running; stop it first (systemctl stop onceward)";
+            return Err(CommandError::Failed(why.to_owned()));
         }
-        ReleasedLease::NoLease => CommandOutput::of("no lease is left\n"),
-        ReleasedLease::InUse => CommandOutput {
-            code: EXIT_FAILED,
-            err: "error: the process is still running; stop it first (systemctl stop onceward)\n".to_owned(),
-            ..CommandOutput::default()
-        },
-    })
+    };
+    Ok(one(&json!({ "result": result }), json, |_| format!("{words}\n")))
 }

@@ -10,21 +10,20 @@ mod standards;
 use std::path::Path;
 use std::process::Command;
 
-use super::args::DoctorArgs;
 use super::client::Client;
-use super::findings::{Findings, Verdict};
+use super::findings::Findings;
 use super::{CommandError, CommandOutput, EXIT_FAILED, absolute, has_live_key, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Loaded, Settings, Sources};
 
-pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
+pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
     let loaded = config::load(sources);
     match &loaded {
         Ok(loaded) => {
             configuration(loaded, sources, &clock, &mut findings);
-            gateways::examine(&loaded.settings, &clock, args.online, &mut findings)?;
+            gateways::examine(&loaded.settings, &clock, online, &mut findings)?;
             standards::compare(&loaded.settings, &mut findings);
             cluster::examine(&loaded.settings, &mut findings)?;
         }
@@ -52,7 +51,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
             open_routes(settings, &storage.data_dir, &mut findings);
         }
     }
-    Ok(findings.output(args.json, colors, EXIT_FAILED))
+    Ok(findings.output(json, colors, EXIT_FAILED))
 }
 
 /// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;

@@ -54,7 +54,7 @@ impl Findings {
         self.add(Verdict::Fail, check, detail, Some(remedy));
     }
 
-    pub fn add(
+    fn add(
         &mut self,
         verdict: Verdict,
         check: impl Into<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{list, text};
+use super::answer::{list, one, text};
 use super::client::{Client, segment};
 use super::{CommandError, CommandOutput, EXIT_FAILED};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
@@ -17,16 +17,12 @@ use crate::gateway::Recipe;
 pub struct GatewaysArgs {
     #[command(subcommand)]
     command: Option<GatewaysCommand>,
-
-    /// Print one JSON object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum GatewaysCommand {
     /// Send one real message through a gateway, wait for the provider's receipt, and print a row for the table of
-    /// docs/reference/gateways.md.
+    /// docs/reference/gateways.md, or with --json the message as `onceward tracker` does.
     ///
     /// The code in the message verifies nothing. The server must run on the data directory.
     Try(TryArgs),
@@ -53,10 +49,10 @@ struct TryArgs {
     wait: u64,
 }
 
-pub fn run(args: GatewaysArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+pub fn run(args: GatewaysArgs, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
     match args.command {
-        None => Ok(list_all(args.json)),
-        Some(GatewaysCommand::Try(args)) => try_one(&args, sources),
+        None => Ok(list_all(json)),
+        Some(GatewaysCommand::Try(args)) => try_one(&args, json, sources),
     }
 }
 
@@ -87,7 +83,7 @@ fn list_all(json: bool) -> CommandOutput {
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
-fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+fn try_one(args: &TryArgs, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
     let TryArgs { name, number, channel, yes, wait } = args;
     let client = Client::of(&config::load_storage(sources)?.data_dir)?;
     if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
@@ -117,17 +113,21 @@ fn try_one(args: &TryArgs, sources: &Sources) -> Result<CommandOutput, CommandEr
         thread::sleep(Duration::from_millis(500));
         shown = last()?.unwrap_or_default();
     }
+    let code = if is_sent && text(&shown, "receipt_status") != "failed" { 0 } else { EXIT_FAILED };
+    Ok(CommandOutput { code, err: reason, ..one(&shown, json, |shown| row(name, shown)) })
+}
+
+/// A row for the table of tried gateways.
+fn row(gateway: &str, message: &Value) -> String {
     let date = SystemClock::start().wall().rfc3339_seconds().to_string();
-    let code = shown["error_code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
-    let receipt = Some(text(&shown, "receipt_status")).filter(|status| !status.is_empty()).unwrap_or("none");
-    let row = format!(
-        "| {name} | {} | {} | {}{code} | {receipt} | not tried |\n",
+    let code = message["error_code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
+    format!(
+        "| {gateway} | {} | {} | {}{code} | {} | not tried |\n",
         env!("CARGO_PKG_VERSION"),
         date.split('T').next().unwrap_or_default(),
-        text(&shown, "send_status"),
-    );
-    let code = if is_sent && receipt != "failed" { 0 } else { EXIT_FAILED };
-    Ok(CommandOutput { code, err: reason, ..CommandOutput::of(row) })
+        text(message, "send_status"),
+        message["receipt_status"].as_str().unwrap_or("none"),
+    )
 }
 
 fn confirmed(question: &str) -> bool {

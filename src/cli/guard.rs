@@ -20,18 +20,8 @@ use crate::guard::GuardRules;
 use crate::guard::operator::{MOST_MESSAGES, MOST_MINUTES, SUBJECTS, exact, subject};
 use crate::guard::replay::{Recorded, money, replay};
 
-#[derive(Debug, Args)]
-pub struct GuardArgs {
-    #[command(subcommand)]
-    request: GuardCommand,
-
-    /// Print one JSON object a line.
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
-enum GuardCommand {
+pub enum GuardCommand {
     /// Explain what the guard does with messages to a number, prefix or country, or from an address or network: allowances,
     /// manual entries and refusals.
     ///
@@ -90,7 +80,7 @@ enum GuardCommand {
 }
 
 #[derive(Debug, Args)]
-struct SubjectArgs {
+pub struct SubjectArgs {
     /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), a client
     /// address (192.0.2.7) or a network (192.0.2.0/24).
     #[arg(value_name = "SUBJECT")]
@@ -102,7 +92,7 @@ struct SubjectArgs {
 }
 
 #[derive(Debug, Args)]
-struct EntryArgs {
+pub struct EntryArgs {
     #[command(flatten)]
     of: SubjectArgs,
 
@@ -134,8 +124,8 @@ const ITEMS: [(&str, &str); 5] = [
     ("DETAILS", "details"),
 ];
 
-pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
-    Ok(match request {
+pub fn run(command: GuardCommand, json: bool, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    Ok(match command {
         GuardCommand::Allow(entry) => set(entry, "allow", None, json, sources)?,
         GuardCommand::Block(entry) => set(entry, "block", None, json, sources)?,
         GuardCommand::Expect { entry, messages } => set(entry, "expect", Some(messages), json, sources)?,

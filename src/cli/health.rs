@@ -1,5 +1,6 @@
 //! `onceward health`: asks the server for readiness, for supervisors that have no HTTP client, such as a container's.
 
+use std::error::Error;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,31 +12,21 @@ use crate::config::{ListenAddress, ListenSettings};
 /// A container's check has 30 s by default.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-#[derive(Debug, clap::Args)]
-pub struct HealthArgs {
-    /// The address that the server was given with its option --listen.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub listen: Option<String>,
-
-    /// Print the answer of the server, which is JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-pub fn run(args: &HealthArgs, settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
+pub fn run(json: bool, settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
     let url = readiness_url(settings);
     let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
     let (status, body) = runtime()?.block_on(ask(&url)).map_err(|error| {
-        use std::error::Error as _;
-        let error = error.without_url();
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        failed(format!("the server does not answer: {error}{cause}"))
+        let mut cause: &dyn Error = &error.without_url();
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        failed(format!("the server does not answer: {cause}"))
     })?;
     let readiness: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(message) = readiness["message"].as_str() else {
         return Err(failed("another program answers".to_owned()));
     };
-    if args.json {
+    if json {
         let (code, out) = (if status.is_success() { 0 } else { EXIT_FAILED }, String::from_utf8_lossy(&body));
         return Ok(CommandOutput { code, ..CommandOutput::of(out + "\n") });
     }

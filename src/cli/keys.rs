@@ -1,7 +1,7 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
 //! the directory itself when none does.
 
-use clap::{Arg, ArgAction, Args, Subcommand};
+use clap::{Arg, ArgAction, Subcommand};
 use serde_json::{Value, json};
 
 use super::answer::{list, one, text};
@@ -33,18 +33,8 @@ Examples:
   onceward keys revoke SK0123456789abcdef0123456789abcdef
   onceward keys root --new  a new auth token, if the old one is lost or known";
 
-#[derive(Debug, Args)]
-pub struct KeysArgs {
-    #[command(subcommand)]
-    request: KeysCommand,
-
-    /// Print one JSON object a line.
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Clone, Subcommand)]
-enum KeysCommand {
+pub enum KeysCommand {
     /// Create a key, and show its secret once.
     Create {
         /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it,
@@ -120,11 +110,10 @@ const COLUMNS: [(&str, &str); 7] = [
     ("NAME", "name"),
 ];
 
-pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<CommandOutput, CommandError> {
-    let KeysArgs { request, json } = args;
+pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<CommandOutput, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     let is_new = !data_dir.exists();
-    let mut answer = answer(&request, settings)?;
+    let mut answer = answer(request, settings)?;
     Ok(match request {
         KeysCommand::List { .. } => {
             if !json {

@@ -11,14 +11,10 @@ use crate::domain::{LineType, NumberLookup};
 pub struct LookupArgs {
     /// The number, such as +14155552671, or in the national form of the configured default-region.
     number: String,
-
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Prints what is known; the exit code is 70 if no plan has the number.
-pub fn run(args: &LookupArgs, settings: &StorageSettings) -> CommandOutput {
+pub fn run(args: &LookupArgs, json: bool, settings: &StorageSettings) -> CommandOutput {
     let number = NumberLookup::of(&args.number, settings.default_region);
     let line_type = number.line_type.map(LineType::as_str);
     let region = number.region.map(|region| region.to_string());
@@ -30,7 +26,7 @@ pub fn run(args: &LookupArgs, settings: &StorageSettings) -> CommandOutput {
         "problem": number.problem,
         "line_type": line_type,
     });
-    let mut output = one(&answer, args.json, |_| {
+    let mut output = one(&answer, json, |_| {
         let shown = |text: Option<&str>| text.unwrap_or("not known").to_owned();
         let valid = number.problem.map_or_else(|| "yes".to_owned(), |problem| format!("no: {problem}"));
         format!(

@@ -22,7 +22,6 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -37,20 +36,20 @@ use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
 use crate::store::{Finding, OpenError, RecordCounts, StoreError};
 use crate::telemetry;
-use args::{Args, CheckDataArgs, DoctorArgs, ExportArgs, ImportArgs, ServeArgs};
+use args::{Args, ExportArgs, ImportArgs, ServeArgs};
 use audit::AuditArgs;
 use backup::{ExportError, ImportError};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::ClientError;
-use cluster::ClusterArgs;
+use cluster::ClusterCommand;
 use gateways::GatewaysArgs;
-use guard::GuardArgs;
-use health::HealthArgs;
-use keys::KeysArgs;
+use guard::GuardCommand;
+use keys::KeysCommand;
 use lookup::LookupArgs;
-use number::{EraseArgs, NumberArgs};
+use number::NumberArgs;
+use serde_json::json;
 use tracker::TrackerArgs;
-use webhooks::WebhooksArgs;
+use webhooks::WebhooksCommand;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIGURATION: u8 = 64;
@@ -218,6 +217,7 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
             });
         }
     };
+    let json = args.json;
     let (command, config_file, overrides) = match args.into_parts() {
         Ok(parts) => parts,
         Err(option) => {
@@ -232,7 +232,7 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    run_command(command, &sources, process.colors)
+    run_command(command, json, &sources, process.colors)
         .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
@@ -272,14 +272,22 @@ enum Command {
     /// Check that every record in the data directory can be read, and list the damaged ones.
     ///
     /// Changes nothing.
-    CheckData(CheckDataArgs),
+    CheckData {
+        /// Print no progress.
+        #[arg(long, short)]
+        quiet: bool,
+    },
 
     /// Look for problems, and say what to do about each.
     ///
     /// Checks the configuration, the data directory, the clock, the certificate, the rules for codes against NIST and
     /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
     /// changes nothing. Exits with 70 if a check failed.
-    Doctor(DoctorArgs),
+    Doctor {
+        /// Also ask the public address (public-url) for /healthz, as a provider would reach it.
+        #[arg(long)]
+        online: bool,
+    },
 
     /// List gateways and recipes with what they need; try one with a real message.
     Gateways(GatewaysArgs),
@@ -287,28 +295,30 @@ enum Command {
     /// Create, list and revoke API keys; make a new auth token for the account.
     ///
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
-    #[command(after_help = keys::MORE)]
-    Keys(KeysArgs),
+    #[command(subcommand, after_help = keys::MORE)]
+    Keys(KeysCommand),
 
     /// List webhooks; show the secret that signs the events of one.
     ///
     /// The server must run on the data directory.
-    Webhooks(WebhooksArgs),
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
 
     /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
     /// generated or recorded traffic.
-    Guard(GuardArgs),
+    #[command(subcommand)]
+    Guard(GuardCommand),
 
     /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
     ///
     /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
     Unlock(NumberArgs),
 
-    /// Erase a number: its verification, its counts, its messages and events, and its place on the safe list.
+    /// Erase a number: its verification, its counts, its messages and events.
     ///
-    /// A lockout that is in force stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
-    /// directory.
-    Erase(EraseArgs),
+    /// Without --service in all services, and on the safe list. A lockout that is in force stays until it ends. The audit
+    /// log keeps who erased a number, masked. The server must run on the data directory.
+    Erase(NumberArgs),
 
     /// List who changed services, keys, webhooks and numbers, the newest first.
     ///
@@ -316,46 +326,56 @@ enum Command {
     Audit(AuditArgs),
 
     /// End the lease of a node of a cluster that was killed.
-    Cluster(ClusterArgs),
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
 
     /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
     ///
     /// For supervisors that have no HTTP client, such as a container's health check.
-    Health(HealthArgs),
+    Health {
+        /// The address that the server was given with its option --listen.
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: Option<String>,
+    },
 
     /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,
 }
 
-fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<CommandOutcome, CommandError> {
+fn run_command(
+    command: Command,
+    json: bool,
+    sources: &Sources,
+    colors: bool,
+) -> Result<CommandOutcome, CommandError> {
     let storage = || config::load_storage(sources);
     let output = match command {
-        Command::Serve(args) => return serve(&args, sources),
-        Command::Tracker(args) => tracker::run(args, &storage()?)?,
-        Command::Status(args) => number::status(args, &storage()?)?,
-        Command::Unlock(args) => number::unlock(args, &storage()?)?,
+        Command::Serve(args) => return serve(&args, json, sources),
+        Command::Tracker(args) => tracker::run(args, json, &storage()?)?,
+        Command::Status(args) => number::status(args, json, &storage()?)?,
+        Command::Unlock(args) => number::unlock(args, json, &storage()?)?,
         Command::Erase(args) => {
             let (storage, cluster) = config::load_records(sources)?;
-            number::erase(args, &storage, cluster.is_some())?
+            number::erase(args, json, &storage, cluster.is_some())?
         }
-        Command::Lookup(args) => lookup::run(&args, &storage()?),
-        Command::Audit(args) => audit::run(args, &storage()?)?,
-        Command::Export(args) => transfer::export(&args, &records_on_disk(sources)?)?,
+        Command::Lookup(args) => lookup::run(&args, json, &storage()?),
+        Command::Audit(args) => audit::run(args, json, &storage()?)?,
+        Command::Export(args) => transfer::export(&args, json, &records_on_disk(sources)?)?,
         Command::Import(args) => {
             let (storage, cluster) = config::load_records(sources)?;
-            transfer::import(&args, &storage, cluster.as_ref())?
+            transfer::import(&args, json, &storage, cluster.as_ref())?
         }
-        Command::CheckData(args) => check_data::run(&args, &records_on_disk(sources)?, colors)?,
-        Command::Gateways(args) => gateways::run(args, sources)?,
-        Command::Doctor(args) => doctor::run(&args, sources, colors)?,
-        Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
-        Command::Webhooks(args) => webhooks::run(args, &storage()?)?,
-        Command::Guard(args) => guard::run(args, sources)?,
-        Command::Cluster(args) => {
+        Command::CheckData { quiet } => check_data::run(quiet, json, &records_on_disk(sources)?, colors)?,
+        Command::Gateways(args) => gateways::run(args, json, sources)?,
+        Command::Doctor { online } => doctor::run(online, json, sources, colors)?,
+        Command::Keys(request) => keys::run(&request, json, config::load_keys(sources)?)?,
+        Command::Webhooks(request) => webhooks::run(request, json, &storage()?)?,
+        Command::Guard(request) => guard::run(request, json, sources)?,
+        Command::Cluster(request) => {
             let (storage, cluster) = config::load_records(sources)?;
-            cluster::run(&args, &storage, cluster.as_ref())?
+            cluster::run(request, json, &storage, cluster.as_ref())?
         }
-        Command::Health(args) => health::run(&args, &config::load_listen(sources)?)?,
+        Command::Health { .. } => health::run(json, &config::load_listen(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
     };
     Ok(CommandOutcome::Output(output))
@@ -373,9 +393,14 @@ fn records_on_disk(sources: &Sources) -> Result<StorageSettings, CommandError> {
 }
 
 /// Serves with the configuration, or answers what is asked about it.
-fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandError> {
+fn serve(args: &ServeArgs, json: bool, sources: &Sources) -> Result<CommandOutcome, CommandError> {
     if args.print_schema {
         return Ok(CommandOutcome::Output(CommandOutput::of(config::json_schema())));
+    }
+    let serves = !args.check && !args.print_config;
+    if serves && json {
+        let why = "--json is for an answer, and serve gives none; for the log there is --log-format json";
+        return Err(CommandError::Usage(why.to_owned()));
     }
     let loaded = config::load(sources)?;
     let of_certificate = match app::check(&loaded.settings) {
@@ -384,26 +409,31 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
             return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });
         }
     };
-    if !args.check && !args.print_config {
+    if serves {
         // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
     }
-    let mut err = listed(&loaded.warnings) + &listed(&of_certificate);
+    let mut warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys
             && !has_live_key(sources)
         {
-            let _ = writeln!(err, "warning: {}", missing_key_warning(&loaded.settings, exposed));
+            warnings.push(missing_key_warning(&loaded.settings, exposed));
         }
         let guard = loaded.is_from_redis.then(|| loaded.settings.guard.unlike_redis_version());
-        "configuration is valid\n".to_owned() + &guard.unwrap_or_default()
+        if json {
+            json_line(&json!({ "valid": true, "warnings": warnings }))
+        } else {
+            "configuration is valid\n".to_owned() + &guard.unwrap_or_default()
+        }
+    } else if json {
+        loaded.effective.iter().map(json_line).collect()
     } else {
         let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
-        let row = |Effective { key, value, origin }: &Effective| {
-            format!("{key:key_width$} = {value}  # {origin}\n")
-        };
+        let row = |row: &Effective| format!("{:key_width$} = {}  # {}\n", row.key, row.shown(), row.origin);
         loaded.effective.iter().map(row).collect()
     };
+    let err = listed(&warnings);
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
 }
 

@@ -14,34 +14,20 @@ pub struct NumberArgs {
     /// The number, such as +14155552671.
     number: String,
 
-    /// In this service: its id (VA...), its name in config.json, its friendly name.
-    #[arg(long, value_name = "NAME|VA..", default_value = "default")]
-    service: String,
-
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct EraseArgs {
-    /// The number, such as +14155552671.
-    number: String,
-
-    /// Only in this service: its id (VA...), its name in config.json, its friendly name, or "default". Without it, in all
-    /// services, and on the safe list.
+    /// In this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: the service
+    /// default; of erase: all services].
     #[arg(long, value_name = "NAME|VA..")]
     service: Option<String>,
-
-    /// Print a line of JSON.
-    #[arg(long)]
-    json: bool,
 }
 
-pub fn unlock(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn unlock(
+    args: NumberArgs,
+    json: bool,
+    settings: &StorageSettings,
+) -> Result<CommandOutput, CommandError> {
     let path = format!("{}/Lockout", path(&args.number, settings)?);
-    let answer = Client::of(&settings.data_dir)?.delete(&path, &[("Service", Some(args.service))])?;
-    Ok(one(&answer, args.json, |answer| {
+    let answer = Client::of(&settings.data_dir)?.delete(&path, &[("Service", args.service)])?;
+    Ok(one(&answer, json, |answer| {
         let (number, service) = (text(answer, "number"), text(answer, "service"));
         match text(answer, "was") {
             "locked" => {
@@ -57,10 +43,14 @@ pub fn unlock(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOut
     }))
 }
 
-pub fn status(args: NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn status(
+    args: NumberArgs,
+    json: bool,
+    settings: &StorageSettings,
+) -> Result<CommandOutput, CommandError> {
     let path = path(&args.number, settings)?;
-    let answer = Client::of(&settings.data_dir)?.get(&path, &[("Service", Some(args.service))])?;
-    Ok(one(&answer, args.json, described))
+    let answer = Client::of(&settings.data_dir)?.get(&path, &[("Service", args.service)])?;
+    Ok(one(&answer, json, described))
 }
 
 fn path(number: &str, settings: &StorageSettings) -> Result<String, CommandError> {
@@ -132,13 +122,14 @@ pub fn counted(count: &Value, what: &str) -> String {
 }
 
 pub fn erase(
-    args: EraseArgs,
+    args: NumberArgs,
+    json: bool,
     settings: &StorageSettings,
     is_clustered: bool,
 ) -> Result<CommandOutput, CommandError> {
     let path = path(&args.number, settings)?;
     let answer = Client::of(&settings.data_dir)?.delete(&path, &[("Service", args.service)])?;
-    Ok(one(&answer, args.json, |answer| {
+    Ok(one(&answer, json, |answer| {
         let (number, locked_until) = (text(answer, "number"), answer["locked_until"].as_str());
         let is_erased = answer["erased"] == true;
         let done = match &answer["services"] {

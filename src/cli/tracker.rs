@@ -38,10 +38,6 @@ pub struct TrackerArgs {
     /// Count the messages by status, gateway and type, without a limit, and list none.
     #[arg(long)]
     totals: bool,
-
-    /// Print one JSON object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 fn status(text: &str) -> Result<String, String> {
@@ -66,8 +62,8 @@ pub const COLUMNS: [(&str, &str); 12] = [
 
 const TOTALS: [(&str, &str); 3] = [("BY", "by"), ("VALUE", "value"), ("MESSAGES", "messages")];
 
-pub fn run(args: TrackerArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let TrackerArgs { number, service, status, since, until, limit, totals, json } = args;
+pub fn run(args: TrackerArgs, json: bool, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let TrackerArgs { number, service, status, since, until, limit, totals } = args;
     let number = number.map(|number| e164(&number, "--number ", settings)).transpose()?;
     let moment = |at: Option<Timestamp>| at.map(|at| at.rfc3339_millis().to_string());
     let fields = [

@@ -42,7 +42,11 @@ const TERMINAL: &str = "an export has whole phone numbers in it, which a termina
 const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
                        then, and a person who waits for a code has to ask for a new one";
 
-pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+pub fn export(
+    args: &ExportArgs,
+    json: bool,
+    settings: &StorageSettings,
+) -> Result<CommandOutput, CommandError> {
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = matches!(out, Out::Stdout);
     let mut progress = Progress::of("copying", args.quiet);
@@ -60,7 +64,7 @@ pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<CommandOu
         }
     };
     let (numbers, sends, others) = in_three(&counts);
-    let said = if args.json {
+    let said = if json {
         json_line(&json!({"numbers": numbers, "sends": sends, "others": others, "through_server": served}))
     } else if args.quiet {
         String::new()
@@ -257,6 +261,7 @@ impl Target {
 /// Imports an export into a data directory of its own, or into the etcd of a cluster.
 pub fn import(
     args: &ImportArgs,
+    json: bool,
     settings: &StorageSettings,
     cluster: Option<&ClusterSettings>,
 ) -> Result<CommandOutput, CommandError> {
@@ -275,9 +280,9 @@ pub fn import(
         Ok(imported) => {
             let place =
                 cluster.map_or_else(|| settings.data_dir.display().to_string(), |_| "etcd".to_owned());
-            let mut answer = summary(&imported, args, &place);
+            let mut answer = summary(&imported, args.quiet, json, &place);
             if cluster.is_none() {
-                note_key_file(&mut answer, args, settings);
+                note_key_file(&mut answer, args, json, settings);
             }
             if makes_key && !args.quiet {
                 let path = std::path::absolute(&key_path).unwrap_or(key_path);
@@ -306,7 +311,7 @@ pub fn import(
     }
 }
 
-fn summary(imported: &Imported, args: &ImportArgs, place: &str) -> CommandOutput {
+fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {
     let Imported { counts, ended, codes_dropped, behind } = imported;
     let (numbers, sends, others) = in_three(counts);
     let mut err = String::new();
@@ -317,11 +322,11 @@ fn summary(imported: &Imported, args: &ImportArgs, place: &str) -> CommandOutput
             behind.as_secs()
         );
     }
-    let out = if args.json {
+    let out = if json {
         json_line(
             &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
         )
-    } else if args.quiet {
+    } else if is_quiet {
         String::new()
     } else {
         let mut out = format!(
@@ -340,7 +345,7 @@ fn summary(imported: &Imported, args: &ImportArgs, place: &str) -> CommandOutput
 }
 
 /// Says which key the server needs from now on, if it would not find it.
-fn note_key_file(answer: &mut CommandOutput, args: &ImportArgs, settings: &StorageSettings) {
+fn note_key_file(answer: &mut CommandOutput, args: &ImportArgs, json: bool, settings: &StorageSettings) {
     if !args.quiet
         && let Some(key_file) = key_file_needed(args, settings)
     {
@@ -351,7 +356,7 @@ fn note_key_file(answer: &mut CommandOutput, args: &ImportArgs, settings: &Stora
             server_key::place(&settings.data_dir, None).display()
         );
         // Standard output has the line for machines only.
-        if args.json { answer.err.push_str(&note) } else { answer.out.push_str(&note) }
+        if json { answer.err.push_str(&note) } else { answer.out.push_str(&note) }
     }
 }
 

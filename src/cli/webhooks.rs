@@ -1,24 +1,14 @@
 //! `onceward webhooks`: lists webhooks and shows their secrets.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::answer::{list, one, text};
 use super::client::Client;
 use super::{CommandError, CommandOutput};
 use crate::config::StorageSettings;
 
-#[derive(Debug, Args)]
-pub struct WebhooksArgs {
-    #[command(subcommand)]
-    request: WebhooksCommand,
-
-    /// Print one JSON object a line.
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
-enum WebhooksCommand {
+pub enum WebhooksCommand {
     /// List webhooks, without their secrets.
     List {
         /// Only the webhooks of this service.
@@ -43,8 +33,11 @@ const COLUMNS: [(&str, &str); 6] = [
     ("URL", "webhook_url"),
 ];
 
-pub fn run(args: WebhooksArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
-    let WebhooksArgs { request, json } = args;
+pub fn run(
+    request: WebhooksCommand,
+    json: bool,
+    settings: &StorageSettings,
+) -> Result<CommandOutput, CommandError> {
     let client = Client::of(&settings.data_dir)?;
     let webhooks = |service| client.get("/local/Webhooks", &[("Service", service)]);
     match request {

@@ -60,7 +60,9 @@ pub fn simulator(
         );
         (why, format!("{place} and {origin}"))
     };
-    let problem = format!("{why}; or add the line \"simulator-in-production\": true to config.json");
+    let or_unset = if origin.contains(", HOST") { "; or unset HOST" } else { "" };
+    let problem =
+        format!("{why}; or add the line \"simulator-in-production\": true to config.json{or_unset}");
     c.report.wrong(subject, given, problem, origin);
 }
 

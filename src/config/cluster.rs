@@ -127,7 +127,6 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::schema::Names;
     use super::super::settings::Inputs;
     use super::super::sources::{Overrides, Program, Sources};
     use super::*;
@@ -147,7 +146,7 @@ mod tests {
             overrides,
             parallelism: 1,
         };
-        let mut c = Context::of(&sources, &Names::known(), true);
+        let mut c = Context::of(&sources, true);
         let settings = c.read::<Inputs>().cluster;
         if let (Some(settings), 0) = (&settings, c.report.error_count()) {
             check(settings, &mut c);

@@ -10,22 +10,33 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use super::kind::{ACCEPTED, NOT_SHOWN, shortened, shown_json, text_of};
-use super::schema::{Names, member, properties};
+use super::schema::{member, properties};
 use super::sources::{OwnGateway, RawValues, Sources};
 use super::values::{is_name, may_hold_password};
 
-/// Stands for a value that is not given and has no default.
-pub const NOT_SET: &str = "(not set)";
+/// Stands for a value that is not given and has no default, in text.
+const NOT_SET: &str = "(not set)";
 
 /// One setting in force, for `--print-config`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
     /// The key of config.json, the variable or flag where it has none, or what was made of several.
     pub key: String,
-    /// The value: texts as JSON spells them, times with units, secrets masked.
-    pub value: String,
+    /// The value: times with units, secrets masked; null if it is not set.
+    pub value: Value,
     /// Where it came from: a file and key, a variable, a flag, or the default.
     pub origin: String,
+}
+
+impl Effective {
+    /// The value as JSON spells it, in one line.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => NOT_SET.to_owned(),
+            Value::String(text) if text == NOT_SHOWN => text.clone(),
+            value => value.to_string(),
+        }
+    }
 }
 
 /// One thing that stops the start.
@@ -175,8 +186,8 @@ pub struct Context {
 impl Context {
     /// With everything that the sources say. Without `credentials`, errors in the environment do not count: a command
     /// beside a server may not be allowed to read the server's credentials.
-    pub fn of(sources: &Sources, names: &Names, credentials: bool) -> Self {
-        let (raw, report) = RawValues::merge(sources, names, credentials);
+    pub fn of(sources: &Sources, credentials: bool) -> Self {
+        let (raw, report) = RawValues::merge(sources, credentials);
         let own_gateways = sources.overrides.program.gateways.clone();
         Self { raw, report, rows: Vec::new(), own_gateways }
     }
@@ -193,10 +204,7 @@ impl Context {
     /// Adds something that follows from several keys to what `--print-config` shows.
     pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
         self.rows.retain(|row| row.key != key);
-        let value = match value.into() {
-            Value::String(text) if [NOT_SET, NOT_SHOWN].contains(&text.as_str()) => text,
-            value => value.to_string(),
-        };
+        let value = value.into();
         self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
     }
 
@@ -270,23 +278,36 @@ impl Context {
         read
     }
 
-    /// Reads the object at a path, whose members are known. Reports every wrong value and leaves it out; a missing member of
-    /// the object itself is not reported.
+    /// Reads the object at a path, whose members are known. Reports every wrong value and leaves it out, and every member
+    /// that is missing, but for those of the object itself.
     pub fn read_object<T: DeserializeOwned>(
         &mut self,
         path: &str,
         known: &Map<String, Value>,
         object: Value,
     ) -> Option<T> {
+        let mut reported = BTreeSet::new();
         read_all(object, |place, value, problem| {
-            let member = path_of(place);
-            if value.is_none() && known.contains_key(&member) {
+            let schema = schema_at(known, place);
+            let mut wrong = |member: String, given, problem: String| {
+                let path = if path.is_empty() { member } else { format!("{path}.{member}") };
+                // What is missing may have been wrong.
+                if reported.insert(path.clone()) {
+                    let origin = self.raw.origin(&path).map(str::to_owned);
+                    self.report.wrong(path, given, problem, origin);
+                }
+            };
+            if let Some(missing) =
+                problem.strip_prefix("missing field `").and_then(|why| why.strip_suffix('`'))
+            {
+                let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let absent = required.filter(|name| value.get(name).is_none()).chain([missing]);
+                for name in absent.filter(|_| !place.is_empty()) {
+                    wrong(format!("{}.{name}", path_of(place)), None, "it is missing".to_owned());
+                }
                 return;
             }
-            let path = if path.is_empty() { member } else { format!("{path}.{member}") };
-            let schema = schema_at(known, place);
-            let given = value.filter(|value| !is_secret(known, place, value));
-            let given = given.map(|value| shown_as(schema, value));
+            let given = Some(value).filter(|value| !is_secret(known, place, value));
             let problem = match problem.rsplit_once(", expected ") {
                 Some((_, expected)) => {
                     let expected = match expected {
@@ -299,20 +320,19 @@ impl Context {
                 }
                 None => format!("it {problem}"),
             };
-            let origin = self.raw.origin(&path).map(str::to_owned);
-            self.report.wrong(path, given, problem, origin);
+            wrong(path_of(place), given.map(|value| shown_as(schema, value)), problem);
         })
     }
 }
 
-/// Reads a value of which several parts may be wrong: `wrong` gets the place of each, its value unless it is missing, and the
-/// error. The result lacks wrong parts; `None` if nothing is left.
+/// Reads a value of which several parts may be wrong: `wrong` gets the place of each, its value and the error. The result
+/// lacks wrong parts; `None` if nothing is left.
 fn read_all<T: DeserializeOwned>(
     mut whole: Value,
-    mut wrong: impl FnMut(&[String], Option<&Value>, &str),
+    mut wrong: impl FnMut(&[String], &Value, &str),
 ) -> Option<T> {
-    // Where something was reported, and the items that were left out of lists.
-    let (mut reported, mut left_out) = (BTreeSet::new(), BTreeMap::<Vec<String>, usize>::new());
+    // The items that were left out of lists.
+    let mut left_out = BTreeMap::<Vec<String>, usize>::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(&whole) {
             Ok(read) => return Some(read),
@@ -320,8 +340,7 @@ fn read_all<T: DeserializeOwned>(
         };
         let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
         let why = error.inner().to_string();
-        let missing = why.strip_prefix("missing field `").and_then(|why| why.strip_suffix('`'));
-        if missing.is_none() {
+        if !why.starts_with("missing field ") {
             // The path ends where structs are flattened, and where a value checks its members by itself.
             while let Some(name) = culprit::<T>(&whole, &place, &error) {
                 place.push(name);
@@ -333,12 +352,7 @@ fn read_all<T: DeserializeOwned>(
                 *name = format!("[{}]", index + before);
             }
         }
-        shown.extend(missing.map(str::to_owned));
-        let value = at(&mut whole, &place).filter(|_| missing.is_none());
-        // What is missing may have been wrong.
-        if reported.insert(shown.clone()) {
-            wrong(&shown, value.map(|value| &*value), if missing.is_some() { "is missing" } else { &why });
-        }
+        wrong(&shown, at(&mut whole, &place)?, &why);
         let (last, outer) = place.split_last()?;
         match (at(&mut whole, outer)?, index_of(last)) {
             (Value::Array(items), Some(index)) => {

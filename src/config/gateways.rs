@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use http::HeaderMap;
+use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 use super::checks;
 use super::cluster::{self, ClusterSettings};
-use super::context::{ConfigErrors, Context, Effective, NOT_SET};
+use super::context::{ConfigErrors, Context, Effective};
 use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::kind::{Kind, quoted};
-use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     Inputs, Keys, ListenSettings, MOST_SHARDS, NumberRule, OWN_BRAND, Pricing, Settings, StorageSettings,
@@ -63,7 +63,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 
 /// Every key and variable by itself. `credentials` says whether errors in the environment count.
 fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variables), ConfigErrors> {
-    let mut c = Context::of(sources, &Names::known(), credentials);
+    let mut c = Context::of(sources, credentials);
     if credentials && dotenv::is_denied(&sources.working_dir) {
         // Any value that seems to be missing may be in the file.
         c.report.check()?;
@@ -81,7 +81,7 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys, Variable
 
 /// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of(sources, &Names::known(), false);
+    let mut c = Context::of(sources, false);
     let mut storage: StorageSettings = c.read();
     c.report.finish()?;
     storage.below(&sources.working_dir);
@@ -208,7 +208,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         ("scratch", &settings.storage.scratch, "the directory that TMPDIR names"),
     ] {
         if file.is_none() {
-            c.row(key, NOT_SET, &format!("the default: {default}"));
+            c.row(key, Value::Null, &format!("the default: {default}"));
         }
     }
     settings.storage.below(directory);

@@ -57,14 +57,18 @@ impl<'de> Deserialize<'de> for Prices {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let wrong = |why: &str| D::Error::custom(format_args!("must be {why}"));
         let mut prices = BTreeMap::new();
-        for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
+        for (name, channels) in BTreeMap::<String, Value>::deserialize(from)? {
             let country = Region::parse(&name);
             if country.is_none() && name != OTHERS {
                 return Err(wrong("named by the two letters of a country (ISO 3166-1), or * for all others"));
             }
+            let Value::Object(channels) = channels else {
+                return Err(wrong("an object such as {\"sms\": 0.08}"));
+            };
             for (channel, price) in channels {
                 let channel = Channel::parse(&channel);
-                let channel = channel.ok_or_else(|| wrong(&format!("named {}", Channel::names(", "))))?;
+                let channel =
+                    channel.ok_or_else(|| wrong(&format!("named by a channel: {}", Channel::names(", "))))?;
                 let price = text_of(&price).as_deref().and_then(micros);
                 let price = price.ok_or_else(|| wrong("a number below 1000000 with at most six decimals"))?;
                 prices.insert((country, channel), price);

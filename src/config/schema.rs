@@ -99,15 +99,11 @@ pub struct Names {
 
 impl Names {
     pub fn known() -> Self {
-        Self::of::<Keys>()
-    }
-
-    pub fn of<K: JsonSchema>() -> Self {
         let mut variables = properties::<Variables>();
         for (_, mut schema) in gateways::declared() {
             variables.extend(schema["properties"].as_object_mut().map(std::mem::take).unwrap_or_default());
         }
-        let mut names = Self { keys: properties::<K>(), variables, root: Value::Null };
+        let mut names = Self { keys: properties::<Keys>(), variables, root: Value::Null };
         for (key, mut schema) in names.keys.clone() {
             let default = default_of(&schema);
             drop_defaults(&mut schema, &|default| *default == "");
@@ -171,7 +167,8 @@ impl Names {
         let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
         let beside =
             |least| likest(name, self.children(group), least).map(|known| format!("{prefix}{known}"));
-        beside(0.85).or_else(at_another_level).or_else(|| beside(SIMILAR))
+        let key = || nearest(path, self.keys.keys()).cloned();
+        beside(0.85).or_else(at_another_level).or_else(|| beside(SIMILAR)).or_else(key)
     }
 
     /// The names right below a path of config.json; `""` for its keys.

@@ -105,7 +105,8 @@ pub fn is_server_key(text: &str) -> bool {
 impl RawValues {
     /// Merges all sources, from the lowest to the highest. Also returns the report; without `credentials` errors in the
     /// environment do not count.
-    pub fn merge(sources: &Sources, names: &Names, credentials: bool) -> (Self, Report) {
+    pub fn merge(sources: &Sources, credentials: bool) -> (Self, Report) {
+        let names = &Names::known();
         let mut report = Report::of(sources);
         let mut merged = Self::default();
         if !sources.overrides.program.alone {
@@ -362,7 +363,12 @@ impl<'a> Source<'a> {
                 }
                 let Value::Object(places) = place else { return };
                 let is_by_name = schema["properties"].is_null();
-                for (name, value) in members {
+                for (mut name, mut value) in members {
+                    if let (None, Some((outer, inner))) = (member(schema, &name), name.split_once('.'))
+                        && member(schema, outer).is_some()
+                    {
+                        (value, name) = (json!({ inner: value }), outer.to_owned());
+                    }
                     let path = format!("{path}.{name}");
                     let Some(schema) = member(schema, &name) else {
                         let hint = suggestion(self.names.meant(&path));

@@ -1,6 +1,6 @@
 //! Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
 
-use http::HeaderMap;
+use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::context::Context;

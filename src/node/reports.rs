@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 

@@ -1,7 +1,7 @@
 //! Reports of providers, for programs that have an HTTP server of their own.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Otp;
 use crate::gateway::{CallbackKind, Receipt};

@@ -36,6 +36,7 @@ mod history;
 mod hooks;
 mod hosted;
 mod inbox;
+mod json_output;
 mod keys;
 mod library;
 mod lifecycle;

@@ -99,8 +99,9 @@ pub fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Ful
 
 /// The number, and the last run of 4 to 10 digits in the text.
 fn message(form: &[u8]) -> Option<(u64, String)> {
-    let field =
-        |wanted: &str| form_urlencoded::parse(form).find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let field = |wanted: &str| {
+        url::form_urlencoded::parse(form).find(|(name, _)| name == wanted).map(|(_, value)| value)
+    };
     let digits = field("To")?.strip_prefix('+')?.parse().ok()?;
     let text = field("Body")?;
     let mut runs = text.split(|c: char| !c.is_ascii_digit());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt as _};
-use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
@@ -276,7 +275,7 @@ where
         status
     })?;
     let codec = ProstCodec::<Q, A>::default();
-    let path = PathAndQuery::from_static(path);
+    let path = path.parse().map_err(|_| Status::internal("no path"))?;
     Ok(grpc.unary(GrpcRequest::new(request), path, codec).await?.into_inner())
 }
 
@@ -287,7 +286,7 @@ where
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
-    let path = PathAndQuery::from_static(WATCH);
+    let path = WATCH.parse().map_err(|_| Status::internal("no path"))?;
     Ok(grpc.streaming(requests.into_streaming_request(), path, codec).await?.into_inner())
 }
 

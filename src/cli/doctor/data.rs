@@ -42,8 +42,7 @@ pub(super) fn examine(
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return absent(data_dir, findings),
         Err(error) => {
-            let remedy = "run the command as the server's user";
-            return findings.fail("data directory", format!("{shown}: {error}"), remedy);
+            return findings.fail("data directory", format!("{shown}: {error}"), UNWRITABLE);
         }
     };
     owner(data_dir, &found, findings);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Findings, Verdict};
+use super::Findings;
 use crate::config::Settings;
 use crate::domain::CodeLength;
 use crate::engine::{FailureCount, LockoutRule, Policy, SendOptions};
@@ -82,7 +82,7 @@ pub(super) fn compare(settings: &Settings, findings: &mut Findings) {
             if holds {
                 findings.ok(check, detail);
             } else {
-                findings.add(Verdict::Warn, check, detail, Some(rule.remedy));
+                findings.warn(check, detail, rule.remedy);
             }
         }
     }

@@ -46,6 +46,28 @@ fn the_entry_of_prices_that_is_wrong_is_named() {
 }
 
 #[test]
+fn a_country_without_channels_is_named() {
+    let error = World::with_config(r#"{"prices": {"FR": 3}}"#).error();
+    says(&error, &["prices.FR = 3: it must be an object such as {\"sms\": 0.08}"]);
+}
+
+#[test]
+fn every_member_that_is_missing_is_reported() {
+    let errors = World::with_config(r#"{"cluster": {"node": "a"}}"#).errors();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    says(&errors.concat(), &["cluster.etcd: it is missing", "cluster.advertise: it is missing"]);
+}
+
+#[test]
+fn a_dot_leads_into_an_object_at_every_depth() {
+    let world = World::with_config(r#"{"services": {"shop": {"guard.mode": "off", "guard.prefix": 7}}}"#);
+    let guard = world.settings().registry.services[0].guard.clone();
+    assert_eq!((guard.mode, guard.prefix), (Some(onceward_core::guard::Mode::Off), Some(7)));
+    let warnings = World::with_config(r#"{"breaker.failures": 3}"#).warnings().concat();
+    says(&warnings, &["\"breaker.failures\" is unknown", "did you mean \"breaker-failures\"?"]);
+}
+
+#[test]
 fn a_wrong_value_of_any_key_is_reported_under_its_name() {
     let names = Names::known();
     let objects = ["sms", "authentication", "otp-max-trials"];

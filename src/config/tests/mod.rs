@@ -9,7 +9,6 @@ mod http_gateway;
 mod layering;
 mod mistakes;
 mod named_gateways;
-mod one_more_key;
 mod provider;
 mod redis_version;
 mod routing;
@@ -164,7 +163,7 @@ impl World {
     fn shows(&self, key: &str) -> (String, String) {
         let effective = self.loads().effective;
         let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
-        (row.value, row.origin)
+        (row.shown(), row.origin)
     }
 }
 

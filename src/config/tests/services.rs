@@ -214,7 +214,13 @@ fn a_wrong_test_number_is_told_without_its_code_and_number() {
     }
     let several = r#""test-numbers": [{"code": "1234", "expires": "soon"}, {"pattern": "+14155550123"}, 5]"#;
     let errors = service(several).errors();
-    let places = ["[0].expires: it", "[0].pattern: it is missing", "[1].code: it is missing", "[2]"];
+    let places = [
+        "[0].expires: it",
+        "[0].pattern: it is missing",
+        "[1].code: it is missing",
+        "[1].expires: it is missing",
+        "[2]",
+    ];
     says(
         &errors.concat(),
         &places.map(|place| format!("services.shop.test-numbers{place}")).each_ref().map(String::as_str),

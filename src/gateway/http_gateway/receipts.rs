@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::HeaderMap;
+use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
