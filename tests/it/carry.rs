@@ -38,8 +38,7 @@ async fn only_a_text_with_one_code_is_carried() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
-    let sent = carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await;
-    assert_eq!(sent.status(), 201, "{}", sent.text());
+    carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await.expects_status(201);
     let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("271828") && !body.contains("owls"), "{body}");
     let refused: [&[(&str, &str)]; 5] = [
@@ -132,8 +131,7 @@ async fn carrying_takes_a_key_with_a_scope_of_its_own() {
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
     for (scope, status) in [("messages", 201), ("verify", 403), ("admin", 403)] {
-        let made =
-            world.setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+        let made = world.setup.command(["keys", "create", "--scope", scope, "--json"]).await;
         let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
         let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
         let v2 = V2::with_key(&world, sid, secret);
@@ -162,12 +160,12 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
     assert_eq!(told(&refused), (403, "60410".to_owned()));
     let premium = carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await;
     assert_eq!(told(&premium), (403, "60410".to_owned()));
-    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    let found = world.setup.command(["doctor"]).await;
     assert!(found.output.contains("warn  outcomes: Owl Bank"), "{}", found.output);
 
     let outcome = v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await;
     assert_eq!(told(&outcome), (200, "counted".to_owned()));
-    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    let found = world.setup.command(["doctor"]).await;
     assert!(!found.output.contains("outcomes: Owl Bank"), "{}", found.output);
     let mut sent = 0;
     for last in 20..50 {

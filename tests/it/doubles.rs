@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ACCOUNT_SID, AUTH_TOKEN, Client, Double, HTTP_TOKEN, HttpResponse, MADA_PASSWORD, MADA_USERNAME, Mada,
-    Provider, Reply, SENDER, SINCH_APP_ID, SINCH_APP_SECRET, Sinch, SmsGateway, Twilio, VERIFY_SID, basic,
-    wrong,
+    Provider, Reply, SENDER, SINCH_APP_ID, SINCH_APP_SECRET, Says, Sinch, SmsGateway, Twilio, VERIFY_SID,
+    basic, wrong,
 };
 
 const NUMBER: &str = "+14155550100";
@@ -143,9 +143,7 @@ async fn mada_takes_an_envelope_that_is_as_it_should_be_and_no_other() {
         let client = client(&mada);
         async move { client.post_with("/sos", &headers, envelope).await }
     };
-    let answer = submit(ENVELOPE.to_owned()).await;
-    assert_eq!(answer.status(), 200);
-    assert!(answer.text().contains("<commandStatus> 0\n</commandStatus>"), "{}", answer.text());
+    submit(ENVELOPE.to_owned()).await.expects_status(200).says(["<commandStatus> 0\n</commandStatus>"]);
     let submitted = mada.submitted_for(NUMBER);
     assert_eq!((submitted[0].source.as_str(), submitted[0].text.as_str()), ("Ada & Co", "Code 1234 <"));
     assert_eq!(mada.code_for(NUMBER), "1234");
@@ -180,6 +178,8 @@ async fn the_plain_gateway_reads_json_and_forms() {
     let answer = client(&plain).post_with("/form", &headers(FORM), "to=14155550100&text=Code+5678").await;
     assert_eq!(answer.text(), "OK plain-2\n");
     assert_eq!(plain.texts_for(NUMBER), ["Code 1234", "Code 5678"]);
-    let answer = client(&plain).post_with("/json", &[("content-type", "application/json")], "{}").await;
-    assert_eq!(answer.status(), 401);
+    client(&plain)
+        .post_with("/json", &[("content-type", "application/json")], "{}")
+        .await
+        .expects_status(401);
 }

@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
-
 use crate::support::documented::locked;
-use crate::support::{Setup, V2, World, masked, sid, wrong};
+use crate::support::{Says, Setup, V2, World, masked, sid, wrong};
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
@@ -28,7 +26,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
         for path in ["/Attempts", "/Audit", &format!("{webhook}/Deliveries")] {
             all += &v2.get(path).await.text();
         }
-        all + &world.setup.command(["export", "--out", "-", "--data-dir", "data"]).await.output
+        all + &world.setup.command(["export", "--out", "-"]).await.output
     };
     let before = answers().await;
     assert!(before.contains(&number) && before.contains(&other));
@@ -47,8 +45,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     assert_eq!((&entry["actor"], &entry["number"]), (&"account".into(), &masked(&number).into()));
 
     let (setup, server) = (world.setup.clone(), world.server);
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
     let data = setup.data_dir();
     assert!(found_below(&data, &other), "the search finds a number that is there");
     assert!(!found_below(&data, &number));
@@ -64,25 +61,22 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
         v2.begins(&service, &number).await;
     };
     let known = async |service: &str| {
-        let status = ["status", &number, "--service", service, "--data-dir", "data"];
+        let status = ["status", &number, "--service", service];
         !world.setup.command(status).await.output.contains("is unknown in the service")
     };
     begins().await;
-    let one = ["erase", &number, "--service", "Owl Bank", "--data-dir", "data"];
+    let one = ["erase", &number, "--service", "Owl Bank"];
     let one = world.setup.command(one).await;
-    assert!(one.output.contains("is erased in 1 service."), "{}", one.output);
-    assert!(one.output.contains("next checkpoint"), "{}", one.output);
+    one.says(["is erased in 1 service.", "next checkpoint"]);
     assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
     begins().await;
-    let all = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let all = world.setup.command(["erase", &number]).await;
     assert!(all.output.contains("is erased in 2 services."), "{}", all.output);
     assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
 
     world.server.kill();
     world.server.ended().await;
-    let down = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
-    assert_eq!(down.status.code(), Some(70), "{}", down.output);
-    assert!(down.output.contains("start the server first"), "{}", down.output);
+    world.setup.command(["erase", &number]).await.exits(70).says(["start the server first"]);
 }
 
 #[tokio::test]
@@ -92,16 +86,14 @@ async fn an_erased_number_stays_locked_without_any_history() {
     for _ in 0..5 {
         world.verify(&number, &wrong(&code)).await;
     }
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains("Its lockout stays until"), "{}", erased.output);
-    let again = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let again = world.setup.command(["erase", &number]).await;
     assert!(again.output.contains("Nothing but its lockout was known of"), "{}", again.output);
     world.verify(&number, &code).await.expects(locked(&number, 30));
     world.send(&number).await.expects(locked(&number, 30));
-    let status = world.setup.command(["status", &number, "--data-dir", "data"]).await;
-    for part in ["verification  none is known", "lockout       until", "messages      none are known"] {
-        assert!(status.output.contains(part), "no {part:?} in:\n{}", status.output);
-    }
+    let status = world.setup.command(["status", &number]).await;
+    status.says(["verification  none is known", "lockout       until", "messages      none are known"]);
 }
 
 #[tokio::test]
@@ -113,9 +105,9 @@ async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
     for _ in 0..5 {
         v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
     }
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains("is erased in 1 service.\nThe data"), "{}", erased.output);
-    let export = world.setup.command(["export", "--out", "-", "--data-dir", "data"]).await;
+    let export = world.setup.command(["export", "--out", "-"]).await;
     assert!(!export.output.contains(&number[1..]), "{}", export.output);
     assert_eq!(v2.get(&format!("{service}/Lockouts/{number}")).await.status(), 404);
     v2.begins(&service, &number).await;
@@ -126,7 +118,7 @@ async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let (service, number) = (v2.service(&[]).await, world.number());
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains(&format!("Nothing was known of {number}.")), "{}", erased.output);
     let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
     assert_eq!((&erased["erased"], &erased["date_locked_until"]), (&false.into(), &serde_json::Value::Null));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Several, V2, World, basic, sid, told};
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Says, Setup, Several, V2, World, basic, sid, told};
 
 const ORIGIN: &str = "https://app.example.com";
 
@@ -25,8 +25,7 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
     let key = |scope: &'static str| {
         let setup = world.setup.clone();
         async move {
-            let made =
-                setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+            let made = setup.command(["keys", "create", "--scope", scope, "--json"]).await;
             serde_json::from_str::<Value>(made.output.lines().last().expect("a line")).expect("JSON")
         }
     };
@@ -243,8 +242,10 @@ async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
     let path = format!("{service}/Verifications");
     for code in ["K7m2Pq", "abcd", "ZZZZzzzz99", "0042"] {
         let number = world.number();
-        let begun = v2.post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)]).await;
-        assert_eq!(begun.status(), 201, "{code}: {}", begun.text());
+        let begun = v2
+            .post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)])
+            .await
+            .expects_status(201);
         let text = world.twilio.messages_for(&number)[0].field("Body").to_owned();
         assert!(text.contains(code), "{text}");
         let begun = sid(&begun);
@@ -286,8 +287,7 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
     let number = world.number();
     let form =
         [("To", number.as_str()), ("Channel", "sms"), ("CustomFriendlyName", "Barn Owls"), ("Locale", "de")];
-    let begun = v2.post(&path, &form).await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    v2.post(&path, &form).await.expects_status(201);
     let asked = &world.twilio().received_for(&number)[0];
     assert_eq!((asked.field("CustomFriendlyName"), asked.field("Locale")), ("Barn Owls", "de"));
     let other = world.number();
@@ -316,8 +316,7 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     };
     let preflight = [("access-control-request-method", "POST")];
     let cross_site = [("authorization", authorization.as_str()), ("sec-fetch-site", "cross-site")];
-    let allowed = ask(Method::OPTIONS, "/v2/Services", ORIGIN, &preflight).await;
-    assert_eq!(allowed.status(), 204, "{}", allowed.text());
+    let allowed = ask(Method::OPTIONS, "/v2/Services", ORIGIN, &preflight).await.expects_status(204);
     let shown: BTreeMap<_, _> = ["origin", "methods", "headers"]
         .map(|name| (name, allowed.header(&format!("access-control-allow-{name}"))))
         .into();
@@ -347,11 +346,11 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
 #[tokio::test]
 async fn an_origin_with_a_wildcard_stops_the_start_and_says_what_to_write() {
     for origins in [json!(["https://*.example.com"]), json!("https://a.example,https://*"), json!("*")] {
-        let refused = Setup::new().config("cors-origins", origins.clone()).run().await;
-        assert_eq!(refused.status.code(), Some(64), "{origins}: {}", refused.output);
-        for part in ["cors-origins", "https://app.example.com", "Name every host"] {
-            assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
-        }
+        Setup::new().config("cors-origins", origins.clone()).run().await.exits(64).says([
+            "cors-origins",
+            "https://app.example.com",
+            "Name every host",
+        ]);
     }
 }
 

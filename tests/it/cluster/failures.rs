@@ -64,9 +64,7 @@ async fn a_rolling_restart_under_load_fails_no_request() {
             load.owner_fails();
         }
         let stopped = running.take().expect("it runs");
-        stopped.0.signal(Signal::TERM);
-        let finished = stopped.0.ended().await;
-        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        stopped.0.stop().await.exits(0);
         load.answers(50).await;
         *running = Some(cluster.start(node).await);
         load.answers(100).await;
@@ -142,7 +140,7 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
         node.0.ended().await;
         load.process_was_killed();
         if after == After::Release {
-            let released = cluster.setups[victim].command(["cluster", "release", "--data-dir", "data"]).await;
+            let released = cluster.setups[victim].command(["cluster", "release"]).await;
             assert!(released.status.success(), "{}", released.output);
         }
         sleep_until(due + DOWN).await;
@@ -205,8 +203,7 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     let next = owner(&cluster.clients()[1..]).await + 1;
     load.answers(100).await;
     let silent = cluster.numbers.next();
-    let refused = soon("an answer", a.send(&silent)).await;
-    assert_eq!(refused.status(), 503, "{}", refused.text());
+    soon("an answer", a.send(&silent)).await.expects_status(503);
     assert_eq!(a.get("/readyz").await.status(), 503);
     assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);

@@ -2,13 +2,12 @@
 
 use std::io;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Client, HttpResponse, Reply, Setup, V2, sid, told, until, wrong};
+use crate::support::{Client, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 /// Concurrent requests.
@@ -105,9 +104,8 @@ async fn a_revoked_key_is_refused_by_all_nodes() {
     let cluster = with_account().await;
     let nodes: [Node; 3] = cluster.start_all().await;
     let keys = async |arguments: &[&str]| {
-        let arguments = ["keys"].iter().chain(arguments).chain(&["--json", "--data-dir", "data"]).copied();
-        let finished = cluster.setups[0].command(arguments).await;
-        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        let arguments = ["keys"].iter().chain(arguments).chain(&["--json"]).copied();
+        let finished = cluster.setups[0].command(arguments).await.exits(0);
         let mut lines = finished.output.lines();
         lines.find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key")
     };
@@ -150,8 +148,7 @@ async fn events_of_requests_at_any_node_are_delivered_once() {
     for (begins, checks) in [(&a, &b), (&b, &c), (&c, &a)] {
         lives(begins, checks).await;
     }
-    a.0.signal(Signal::TERM);
-    a.0.ended().await;
+    a.0.stop().await;
     // An event that the next owner repeats would come first.
     lives(&b, &c).await;
 }
@@ -203,27 +200,22 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         let arguments: Vec<&str> = command.iter().chain(&["--data-dir", "data"]).copied().collect();
         let refused = || standby.command(arguments.clone());
         // On a busy machine the owner may have to begin another term.
-        let finished = until("the owner", refused, |finished| finished.output.contains(&owner)).await;
-        assert_eq!(finished.status.code(), Some(70), "{command:?}: {}", finished.output);
+        until("the owner", refused, |finished| finished.output.contains(&owner)).await.exits(70);
     }
     for command in [["export", "--out", "-"].as_slice(), &["check-data"]] {
         for setup in &cluster.setups[..2] {
             let arguments = command.iter().chain(&["--data-dir", "data"]).copied();
-            let finished = setup.command(arguments).await;
-            assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
-            assert!(finished.output.contains("etcdctl snapshot save"), "{}", finished.output);
+            setup.command(arguments).await.exits(70).says(["etcdctl snapshot save"]);
         }
     }
     let number = cluster.numbers.next();
     nodes[1].send(&number).await;
-    let erased = cluster.setups[0].command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = cluster.setups[0].command(["erase", &number]).await;
     assert!(erased.output.contains("until the next compaction"), "{}", erased.output);
-    let doctor = standby.command(["doctor", "--data-dir", "data"]).await;
+    let doctor = standby.command(["doctor"]).await;
     let owner_is_named = format!("ok    owner: {owner}\n");
     let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
-    for line in ["runs on the data directory, version", ": version 3.", &owner_is_named, &answers] {
-        assert!(doctor.output.contains(line), "{line}: {}", doctor.output);
-    }
+    doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
 }
 

@@ -13,13 +13,13 @@ use super::disk::Disk;
 use super::shim::Watched;
 use super::trace::{self, Event, Place};
 use crate::backup::{export, json, lines_of, many, records};
-use crate::support::{Finished, Setup, World, soon};
+use crate::support::{Finished, Says, Setup, World, soon};
 
 /// Enough for a second commit.
 const NUMBERS: u64 = 15_000;
 
-const IMPORT: [&str; 6] = ["import", "made-up.jsonl", "--data-dir", "data", "--key-file", "right.key"];
-const EXPORT: [&str; 5] = ["export", "--data-dir", "data", "--out", "found.jsonl"];
+const IMPORT: [&str; 4] = ["import", "made-up.jsonl", "--key-file", "right.key"];
+const EXPORT: [&str; 3] = ["export", "--out", "found.jsonl"];
 
 /// The test repeats a refused import after one of this many cuts.
 const SELDOM: usize = 8;
@@ -47,8 +47,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     }
     killed.kill();
     killed.ended().await;
-    let finished = importing.command(IMPORT).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    importing.command(IMPORT).await.exits(0);
 
     let events = trace::read(&watched.traces());
     let expected = Expected::of(&events);
@@ -78,8 +77,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
             assert!(expected.at(at).contains(&outcome), "{what}: {outcome:?}, not {:?}", expected.at(at));
             found[outcome as usize] += 1;
             if outcome == Outcome::Interrupted && looked.is_multiple_of(SELDOM) {
-                let finished = again.command(IMPORT).await;
-                assert_eq!(finished.status.code(), Some(0), "{what}: {}", finished.output);
+                again.command(IMPORT).await.exits(0);
                 is_all_there(&again, &lines_of(&made_up), &what).await;
             }
         }
@@ -158,10 +156,8 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     };
     assert_eq!(outcome, Outcome::Interrupted, "{what}: {}", refused.output);
     assert_eq!(refused.status.code(), Some(70), "{what}: {}", refused.output);
-    for words in ["an import into", "was interrupted"] {
-        assert!(refused.output.contains(words), "{what}: {}", refused.output);
-    }
-    let checked = setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await;
+    refused.says(["an import into", "was interrupted"]);
+    let checked = setup.command(["check-data", "--json", "--quiet"]).await;
     let report: Value = json(&checked.output);
     assert_eq!(
         (checked.status.code(), &report["verdict"]),
@@ -182,8 +178,7 @@ async fn started(setup: &Setup) -> Option<Finished> {
 }
 
 async fn is_all_there(setup: &Setup, whole: &[String], what: &str) {
-    let exported = setup.command(EXPORT).await;
-    assert_eq!(exported.status.code(), Some(0), "{what}: {}", exported.output);
+    setup.command(EXPORT).await.exits(0);
     let found = lines_of(&setup.home().join("found.jsonl"));
     assert!(records(&found) == records(whole), "{what}: {} of {} lines", found.len(), whole.len());
 }
