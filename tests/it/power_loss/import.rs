@@ -26,7 +26,7 @@ const SELDOM: usize = 8;
 
 #[tokio::test]
 async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
-    let cuts = Cuts::from_environment(25);
+    let cuts = Cuts::from_environment(10);
     let world = World::new().await;
     let key = json(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     let watched = Watched::new();
@@ -67,7 +67,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
         if listing || !last && at.abs_diff(expected.marked) > 3 && !at.is_multiple_of(step) {
             continue;
         }
-        for _ in 0..if last { 2 } else { 1 } {
+        for _ in 0..if last && cuts.count() > 10 { 2 } else { 1 } {
             looked += 1;
             let again = Setup::new().env("ONCEWARD_KEY_FILE", "right.key");
             let seed = rng.random();
@@ -86,7 +86,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     println!(
         "{looked} cuts: {nothing} left nothing, {interrupted} an interrupted import, {complete} a complete one"
     );
-    assert!(interrupted > 20 && complete > 0, "{found:?}");
+    assert!(interrupted > 10 && complete > 0, "{found:?}");
 }
 
 /// What an import may leave after a cut.
