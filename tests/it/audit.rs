@@ -59,9 +59,8 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
 
 #[tokio::test]
 async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let key = key(&world, &["--service", "Owl Bank"]).await;
     let as_key = V2::with_key(&world, &key.0, &key.1);
     let before = entries(&v2, "").await.len();
@@ -91,10 +90,7 @@ async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
 
 #[tokio::test]
 async fn the_command_line_lists_changes() {
-    let setup = V2::account(Setup::new());
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, _, service) = World::with_service(Setup::new()).await;
     let (sid, _) = key(&world, &["--service", "Owl Bank", "--name", "web"]).await;
     world.setup.command(["keys", "revoke", &sid]).await;
     let setup = world.setup.clone();

@@ -12,9 +12,7 @@ use crate::v2_operator::Receiver;
 #[tokio::test]
 async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let prices = json!({ "*": { "sms": "0.5" } });
-    let world = World::of(V2::account(Setup::new().config("prices", prices))).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new().config("prices", prices)).await;
     let (verified, code) = world.number_with_code().await;
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
     let refused = world.number();

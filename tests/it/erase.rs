@@ -8,9 +8,7 @@ use crate::support::{Says, Setup, V2, World, masked, sid, wrong};
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let webhook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
     let webhook = format!("{service}/Webhooks/{}", v2.made(&format!("{service}/Webhooks"), &webhook).await);
     let (number, other) = (world.number(), world.number());
@@ -53,9 +51,8 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
 
 #[tokio::test]
 async fn the_command_erases_a_number_in_all_services_or_in_one() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begins = async || {
         world.send(&number).await;
         v2.begins(&service, &number).await;
@@ -98,9 +95,8 @@ async fn an_erased_number_stays_locked_without_any_history() {
 
 #[tokio::test]
 async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begun = v2.begins(&service, &number).await;
     for _ in 0..5 {
         v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
@@ -115,9 +111,8 @@ async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
 
 #[tokio::test]
 async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains(&format!("Nothing was known of {number}.")), "{}", erased.output);
     let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
@@ -128,9 +123,8 @@ async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
 
 #[tokio::test]
 async fn a_key_of_one_service_erases_there_and_leaves_the_safe_list() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     v2.begins(&service, &number).await;
     v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
     let numbers = format!("{service}/Numbers/{number}");

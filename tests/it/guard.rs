@@ -9,9 +9,7 @@ const LANDLINE: &str = "+493012345678";
 
 #[tokio::test]
 async fn premium_numbers_get_no_message_by_any_route() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     for number in [PREMIUM, "+881612345678", "+447012345678"] {
         let refused = v2.begins(&service, number).await;
         assert_eq!((refused.status(), refused.json()["code"].as_u64()), (403, Some(60_410)));
@@ -130,10 +128,7 @@ async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
 
 #[tokio::test]
 async fn a_kept_reserve_is_named_where_messages_are_left_and_refused() {
-    let setup = V2::account(Setup::new()).config("guard", json!({}));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new().config("guard", json!({}))).await;
     for (n, status) in (0..8).map(|n| (n, if n < 7 { 201 } else { 403 })) {
         let (to, address) = (format!("+99290000010{n}"), format!("198.51.{n}.7"));
         let fields = [("To", to.as_str()), ("Channel", "sms"), ("DeviceIp", &address)];
@@ -207,9 +202,7 @@ async fn a_list_of_many_services_is_complete() {
 
 #[tokio::test]
 async fn a_landline_gets_no_text_message() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     assert_eq!(v2.begins(&service, LANDLINE).await.json()["code"], 60_205);
     let refused = world.send(LANDLINE).await.expects_status(400);
     let reason = refused.header("x-onceward-reason");

@@ -94,9 +94,7 @@ async fn a_stop_goes_on_at_fifty_after_a_change_of_the_rule_and_back() {
 
 #[tokio::test]
 async fn a_lockout_is_shown_until_the_used_up_verification_ends() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     for by_id in [true, false] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -144,9 +142,7 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
 
 #[tokio::test]
 async fn five_codes_of_one_verification_are_looked_at_in_all() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();
     let owners = sid(&v2.begins(&service, &number).await);
     let code = world.twilio.code_for(&number);
@@ -247,9 +243,7 @@ async fn only_keys_of_the_administration_end_a_lockout() {
 
 #[tokio::test]
 async fn a_test_number_has_the_limits_of_real_ones() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (_world, v2, service) = World::with_service(Setup::new()).await;
     let test = [("Pattern", "+1415555012x"), ("Code", "4711")];
     assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
     let number = "+14155550123";

@@ -63,9 +63,7 @@ async fn what_cannot_be_unlocked_is_said() {
 
 #[tokio::test]
 async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let numbers = format!("{service}/TestNumbers");
     let made = v2.post(&numbers, &[("Pattern", "+1415555012x"), ("Code", "4711")]).await.expects_status(201);
     let listed = v2.get(&numbers).await.json();

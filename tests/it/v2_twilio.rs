@@ -11,9 +11,7 @@ const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("FriendlyName", "shop"), ("EventTypes", "*"), ("WebhookUrl", "https://shop.example/hooks")];
     let made = v2.post(&format!("{service}/Webhooks"), &form).await.json();
     let (id, secret) = (made["sid"].as_str().expect("an id"), made["secret"].as_str().expect("a secret"));
@@ -49,9 +47,7 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
 
 #[tokio::test]
 async fn a_number_that_no_plan_has_is_60200_and_costs_nothing() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let test = [("Pattern", "+15555555555"), ("Code", "4711")];
     assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
     for number in ["+11234567890", "+15555550100"] {
@@ -297,9 +293,8 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
 
 #[tokio::test]
 async fn a_check_shows_null_for_error_codes_of_silent_authentication() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begun = sid(&v2.begins(&service, &number).await);
     let checked = v2.checks(&service, &begun, &world.twilio.code_for(&number)).await.json();
     assert_eq!(checked.get("sna_attempts_error_codes"), Some(&Value::Null));
