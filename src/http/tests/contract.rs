@@ -176,12 +176,6 @@ async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
 }
 
 #[tokio::test]
-async fn hello_world_is_served_as_it_was() {
-    let reply = World::scripted(Script::panics()).await.get("/hello-world").await;
-    reply.is(200, r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#);
-}
-
-#[tokio::test]
 async fn the_tutorial_answers_a_send_with_the_providers_id() {
     let reply = tutorial_send(sent()).await;
     reply.is(200, r#"{"message":"Message sent with id: SM0123"}"#);
