@@ -215,8 +215,7 @@ async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
 /// Starts and stops a server, and returns its output.
 async fn stopped(setup: &Setup) -> Finished {
     let server = setup.start().await;
-    let finished = server.stop().await.exits(0);
-    finished
+    server.stop().await.exits(0)
 }
 
 /// The account's sid and its auth token.
