@@ -15,7 +15,7 @@ pub const PREFIX: &str = "ONCEWARD_";
 pub const FILE_SUFFIX: &str = "_FILE";
 
 /// The prefix of the variables about traces.
-pub const TRACE_PREFIX: &str = "OTEL_";
+const TRACE_PREFIX: &str = "OTEL_";
 
 /// The prefixes of the variables that other programs may have too.
 pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {

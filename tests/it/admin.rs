@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::metrics::scraped;
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Setup, Several, V2, World, basic,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, basic,
     masked, sid, soon, wrong,
 };
 
@@ -55,8 +55,7 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
         "{cookie}"
     );
     let visitor = Visitor::of(&world).await;
-    let page = visitor.get("/admin").await;
-    assert_eq!(page.status(), 200);
+    let page = visitor.get("/admin").await.expects_status(200);
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
@@ -96,8 +95,10 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     }
     // Any client can claim to be a proxy.
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
-    let refused = world.post_with("/admin/sign-in", &claimed, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
-    assert_eq!(refused.status(), 403);
+    world
+        .post_with("/admin/sign-in", &claimed, credentials(OWN_ACCOUNT, OWN_TOKEN))
+        .await
+        .expects_status(403);
 }
 
 #[tokio::test]
@@ -111,8 +112,7 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
     let unlock = [("service", default_service(&world).await), ("action", "unlock".to_owned())];
     let unlock = unlock.each_ref().map(|(name, value)| (*name, value.as_str()));
     for token in ["", "0", other.token.as_str()] {
-        let refused = visitor.post_with(&path, &[], token, &unlock).await;
-        assert_eq!(refused.status(), 403, "{}", refused.text());
+        visitor.post_with(&path, &[], token, &unlock).await.expects_status(403);
     }
     for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
         let refused = visitor.post_with(&path, &[header], &visitor.token, &unlock).await;
@@ -136,8 +136,7 @@ async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
     for _ in 0..10 {
         assert_eq!(sign_in(&world, OWN_ACCOUNT, "secret").await.status(), 401);
     }
-    let limited = sign_in(&world, OWN_ACCOUNT, "secret").await;
-    assert_eq!(limited.status(), 429);
+    let limited = sign_in(&world, OWN_ACCOUNT, "secret").await.expects_status(429);
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");
     assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 429, "no secret is compared");
@@ -169,11 +168,13 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
     let (sid, secret) = key(&world, &["--scope", "admin"]).await;
     let visitor = Visitor::with(&world, &sid, &secret).await;
     assert_eq!(visitor.get("/admin").await.status(), 200);
-    world.setup.command(["keys", "revoke", &sid, "--data-dir", "data"]).await;
+    world.setup.command(["keys", "revoke", &sid]).await;
     assert_eq!(visitor.get("/admin").await.status(), 303);
-    let refused = visitor.post("/admin/lookup", &[("number", "+14155550123")]).await;
-    assert_eq!(refused.status(), 401);
-    assert!(refused.text().contains("You are signed out"), "{}", refused.text());
+    visitor
+        .post("/admin/lookup", &[("number", "+14155550123")])
+        .await
+        .expects_status(401)
+        .says(["You are signed out"]);
 }
 
 #[tokio::test]
@@ -217,8 +218,10 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
         }
     }
     let chosen = visitor.get(&format!("/admin?service={}", &service["/Services/".len()..])).await.text();
-    assert!(chosen.contains("<span class=\"quiet\">Messages sent</span><strong>1</strong>"), "{chosen}");
-    assert!(chosen.contains("<span class=\"quiet\">Numbers verified</span><strong>0</strong>"), "{chosen}");
+    chosen.says([
+        "<span class=\"quiet\">Messages sent</span><strong>1</strong>",
+        "<span class=\"quiet\">Numbers verified</span><strong>0</strong>",
+    ]);
 }
 
 #[tokio::test]
@@ -249,15 +252,13 @@ async fn a_spent_budget_is_no_failure_of_a_gateway() {
         assert_eq!(scrape.value(&sample), value, "{sample}\n{}", scrape.0);
     }
     let page = Visitor::of(&world).await.get("/admin").await.text();
-    for part in [
+    page.says([
         "<span class=\"quiet\">Messages sent</span><strong>2</strong>",
         "<span class=\"quiet\">Failed messages</span><strong>0</strong>",
         "The budget money-per-day of all services is spent (0.20 of 0.20 USD): messages are refused.",
         "href=\"/admin/guard\">Budgets of the guard</a>",
         "data-country=\"US\">US</a></th><td>2</td><td>0</td><td>0</td><td>0</td><td>0.0 %</td><td>0</td>",
-    ] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    ]);
     assert!(!page.contains("no gateway available"), "{page}");
 }
 
@@ -312,12 +313,8 @@ async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
     let page = visitor.get(&path).await.text();
     let (receipt, message) =
         between(&page, "<ol class=\"timeline\">", "</ol>").split_once("</li>").expect("two entries");
-    for part in ["receipt of TwilioMessages", ">delivered<", "message SM"] {
-        assert!(receipt.contains(part), "no {part:?} in {receipt}");
-    }
-    for part in ["sms by TwilioMessages", ">sent<", "message SM"] {
-        assert!(message.contains(part), "no {part:?} in {message}");
-    }
+    receipt.says(["receipt of TwilioMessages", ">delivered<", "message SM"]);
+    message.says(["sms by TwilioMessages", ">sent<", "message SM"]);
 }
 
 #[tokio::test]
@@ -331,9 +328,7 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     assert!(page.contains(&masked(&number)) && !page.contains(&number[1..]), "{page}");
     let path = between(&page, "id=\"lockout-1\" href=\"", "\"").to_owned();
     let page = visitor.get(&path).await.text();
-    for part in [&number, ">locked<", "5 in a row", "sms by TwilioMessages", "Timeline"] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says([&number, ">locked<", "5 in a row", "sms by TwilioMessages", "Timeline"]);
     assert!(!page.contains(&code) && !path.contains(&number[1..]));
     let service = default_service(&world).await;
     let done = visitor.post(&path, &[("action", "unlock"), ("service", &service)]).await;
@@ -349,10 +344,8 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     assert_eq!(actor, ["session", &admin, "anna", &masked(&number)], "{entry}");
     assert_eq!(entry["request_id"], done.header("x-request-id"), "{entry}");
     let log = visitor.get("/admin/audit").await.text();
-    for part in ["number.unlocked", "session anna", &masked(&number)] {
-        assert!(log.contains(part), "no {part:?} in {log}");
-    }
-    let listed = world.setup.command(["audit", "--data-dir", "data"]).await.output;
+    log.says(["number.unlocked", "session anna", &masked(&number)]);
+    let listed = world.setup.command(["audit"]).await.output;
     assert!(listed.contains("session") && listed.contains("anna"), "{listed}");
     assert!(!world.server.output().text().contains(&number[1..]), "the log has no number");
 }
@@ -368,9 +361,7 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     v2.checks(&service, &sid(&begun), &wrong(&code)).await;
     let path = visitor.look_up(&format!(" {} {} ", &number[..5], &number[5..])).await;
     let page = visitor.get(&path).await.text();
-    for part in ["Owl Bank", "pending, expires", "4 checks left", &sid(&begun)] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says(["Owl Bank", "pending, expires", "4 checks left", &sid(&begun)]);
     assert!(!page.contains(&code), "{page}");
     visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
     let page = visitor.get(&path).await.text();
@@ -494,8 +485,7 @@ impl Visitor {
 
     /// The path of a number's page.
     pub async fn look_up(&self, number: &str) -> String {
-        let found = self.post("/admin/lookup", &[("number", number)]).await;
-        assert_eq!(found.status(), 303, "{}", found.text());
+        let found = self.post("/admin/lookup", &[("number", number)]).await.expects_status(303);
         found.header("location").to_owned()
     }
 }
@@ -520,7 +510,7 @@ pub async fn default_service(world: &World) -> String {
 
 /// Creates a key with the command line, and returns its id and secret.
 pub async fn key(world: &World, arguments: &[&str]) -> (String, String) {
-    let command = ["keys", "create", "--json", "--data-dir", "data"];
+    let command = ["keys", "create", "--json"];
     let made = world.setup.command(command.iter().chain(arguments).copied()).await;
     let key = made.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key");
     let text = |field: &str| key[field].as_str().expect("a text").to_owned();
@@ -600,9 +590,7 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let asked = visitor.post("/admin/guard", &form).await;
     let question = "In the last 24 hours it had, in the service: numbers verified 1, messages sent 1.";
     let kept = format!("<option value=\"{service}\" selected>");
-    for part in ["Block US?", question, "value=\"US\"", "<option value=\"10080\" selected>7 days", &kept] {
-        assert!(asked.text().contains(part), "no {part:?} in {}", asked.text());
-    }
+    asked.says(["Block US?", question, "value=\"US\"", "<option value=\"10080\" selected>7 days", &kept]);
     assert_eq!(world.send(&world.number()).await.status(), 200, "nothing is blocked yet");
     let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
     assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
@@ -658,24 +646,21 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let visitor = Visitor::of(&world).await;
     let (number, service) = (world.number(), default_service(&world).await);
     let page = visitor.get("/admin/guard").await;
-    for part in ["messages-per-hour", "Every allowance has at least half", "The guard refused nothing"] {
-        assert!(page.text().contains(part), "no {part:?} in {}", page.text());
-    }
+    page.says(["messages-per-hour", "Every allowance has at least half", "The guard refused nothing"]);
     let form = |action| [("subject", number.as_str()), ("service", service.as_str()), ("action", action)];
-    let refused = visitor.post_with("/admin/guard", &[], "0", &form("block")).await;
-    assert_eq!(refused.status(), 403, "{}", refused.text());
+    visitor.post_with("/admin/guard", &[], "0", &form("block")).await.expects_status(403);
     assert_eq!(world.send(&number).await.status(), 200);
 
     let blocked = visitor.post("/admin/guard", &form("block")).await;
     assert_eq!((blocked.status(), blocked.header("location")), (303, "/admin/guard"));
     assert_eq!(world.send(&number).await.status(), 403);
     let page = visitor.get("/admin/guard").await;
-    for part in [&format!("{} is blocked", masked(&number)), "Remove the entry of", "refused", "entry"] {
-        assert!(page.text().contains(part), "no {part:?} in {}", page.text());
-    }
-    let explained = visitor.post("/admin/guard", &form("explain")).await;
-    assert_eq!(explained.status(), 200);
-    assert!(explained.text().contains("A manual entry for this service"), "{}", explained.text());
+    page.says([&format!("{} is blocked", masked(&number)), "Remove the entry of", "refused", "entry"]);
+    visitor
+        .post("/admin/guard", &form("explain"))
+        .await
+        .expects_status(200)
+        .says(["A manual entry for this service"]);
     let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
     let explained = visitor.post("/admin/guard", &of_all).await.text();
     let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
@@ -683,11 +668,11 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
-    let refused = visitor.post("/admin/guard", &nothing).await;
-    assert_eq!(refused.status(), 400);
-    for part in ["Nothing was changed", "value=\"no-subject\""] {
-        assert!(refused.text().contains(part), "no {part:?} in {}", refused.text());
-    }
+    visitor
+        .post("/admin/guard", &nothing)
+        .await
+        .expects_status(400)
+        .says(["Nothing was changed", "value=\"no-subject\""]);
     let audit = visitor.get("/admin/audit").await;
     assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

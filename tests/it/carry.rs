@@ -15,9 +15,7 @@ async fn carries(v2: &V2, service: &str, form: &[(&str, &str)]) -> HttpResponse 
 
 #[tokio::test]
 async fn a_carried_code_is_one_message_and_no_verification() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let sent = carries(&v2, &service, &[("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")]).await;
     assert_eq!(told(&sent), (201, "accepted".to_owned()), "{}", sent.text());
     let received = world.twilio.messages_for(TO);
@@ -35,11 +33,8 @@ async fn a_carried_code_is_one_message_and_no_verification() {
 
 #[tokio::test]
 async fn only_a_text_with_one_code_is_carried() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
-    let sent = carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await;
-    assert_eq!(sent.status(), 201, "{}", sent.text());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await.expects_status(201);
     let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("271828") && !body.contains("owls"), "{body}");
     let refused: [&[(&str, &str)]; 5] = [
@@ -57,9 +52,7 @@ async fn only_a_text_with_one_code_is_carried() {
 
 #[tokio::test]
 async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("To", TO), ("Code", "123456"), ("Ttl", "600")];
     world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
     assert_eq!(
@@ -86,10 +79,7 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
 
 #[tokio::test]
 async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
-    let setup = V2::account(Setup::new()).config("send-budget", "3s");
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new().config("send-budget", "3s")).await;
     world.twilio.plan(TO, [Reply::Hang]);
     let first = {
         let (v2, service) = (v2.clone(), service.clone());
@@ -128,12 +118,9 @@ async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
 
 #[tokio::test]
 async fn carrying_takes_a_key_with_a_scope_of_its_own() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, _, service) = World::with_service(Setup::new()).await;
     for (scope, status) in [("messages", 201), ("verify", 403), ("admin", 403)] {
-        let made =
-            world.setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+        let made = world.setup.command(["keys", "create", "--scope", scope, "--json"]).await;
         let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
         let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
         let v2 = V2::with_key(&world, sid, secret);
@@ -146,10 +133,8 @@ async fn carrying_takes_a_key_with_a_scope_of_its_own() {
 
 #[tokio::test]
 async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
-    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 3 }));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) =
+        World::with_service(Setup::new().config("guard", json!({ "sends-per-number": 3 }))).await;
     let numbers: Vec<String> = (0..15).map(|last| format!("+9929000001{last:02}")).collect();
     for number in &numbers {
         let sent = carries(&v2, &service, &[("To", number), ("Code", "123456")]).await;
@@ -162,12 +147,12 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
     assert_eq!(told(&refused), (403, "60410".to_owned()));
     let premium = carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await;
     assert_eq!(told(&premium), (403, "60410".to_owned()));
-    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    let found = world.setup.command(["doctor"]).await;
     assert!(found.output.contains("warn  outcomes: Owl Bank"), "{}", found.output);
 
     let outcome = v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await;
     assert_eq!(told(&outcome), (200, "counted".to_owned()));
-    let found = world.setup.command(["doctor", "--data-dir", "data"]).await;
+    let found = world.setup.command(["doctor"]).await;
     assert!(!found.output.contains("outcomes: Owl Bank"), "{}", found.output);
     let mut sent = 0;
     for last in 20..50 {
@@ -180,10 +165,8 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
 
 #[tokio::test]
 async fn an_outcome_pays_the_guard_back_once_for_each_message() {
-    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 2 }));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (_world, v2, service) =
+        World::with_service(Setup::new().config("guard", json!({ "sends-per-number": 2 }))).await;
     let outcome = async || told(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
     assert_eq!(outcome().await, (200, "unknown".to_owned()), "no message, no outcome");
     for code in ["111111", "222222"] {

@@ -39,7 +39,7 @@ async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
 #[tokio::test]
 async fn a_change_at_the_socket_has_its_user_and_request_in_the_audit_log() {
     let world = World::of(V2::account(Setup::new())).await;
-    let create = ["keys", "create", "--json", "--data-dir", "data"];
+    let create = ["keys", "create", "--json"];
     assert!(world.setup.command(create).await.status.success());
     let entries = V2::of(&world).get("/Audit").await.json();
     let entry = &entries["entries"][0];

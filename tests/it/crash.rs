@@ -30,7 +30,7 @@ const ROUNDS_PER_WORLD: u64 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_under_load_every_answer_given_still_holds() {
-    let rounds: u64 = from_environment("CRASH_ROUNDS", 12);
+    let rounds: u64 = from_environment("CRASH_ROUNDS", 8);
     let seed: u64 = from_environment("CRASH_SEED", 20_251_120);
     println!("CRASH_SEED={seed} CRASH_ROUNDS={rounds}");
     let mut totals = Totals::default();

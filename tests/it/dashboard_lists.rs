@@ -5,16 +5,14 @@ use serde_json::{Value, json};
 
 use crate::admin::{Visitor, between, default_service, key, only};
 use crate::support::{
-    HttpResponse, PUBLIC_URL, Reply, Setup, Several, V2, World, masked, sid, soon, until, wrong,
+    HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, soon, until, wrong,
 };
 use crate::v2_operator::Receiver;
 
 #[tokio::test]
 async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let prices = json!({ "*": { "sms": "0.5" } });
-    let world = World::of(V2::account(Setup::new().config("prices", prices))).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new().config("prices", prices)).await;
     let (verified, code) = world.number_with_code().await;
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
     let refused = world.number();
@@ -27,9 +25,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let shown = async |query: &str| rows(&visitor.get(&format!("/admin/messages?{query}")).await);
     let numbers = [&verified, &refused, &waiting];
     let page = visitor.get("/admin/messages").await.text();
-    for part in ["TwilioMessages", "0.50 USD", "21211", "> verified<", "Owl Bank", ">failed</span>", "US"] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says(["TwilioMessages", "0.50 USD", "21211", "> verified<", "Owl Bank", ">failed</span>", "US"]);
     for number in numbers {
         assert!(page.contains(&masked(number)) && !page.contains(&number[1..]), "{page}");
     }
@@ -100,8 +96,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         assert!(found.starts_with(&location) && !found.contains(&verified[1..]), "{words}: {found}");
     }
     assert!(visitor.get("/admin/messages").await.text().contains("This is no number"));
-    let foreign = visitor.post_with("/admin/messages", &[], "0", &[("q", "71")]).await;
-    assert_eq!(foreign.status(), 403);
+    visitor.post_with("/admin/messages", &[], "0", &[("q", "71")]).await.expects_status(403);
 }
 
 #[tokio::test]
@@ -190,13 +185,13 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let form = |url| {
         [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
     };
-    let refused = visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await;
-    assert_eq!(refused.status(), 403);
-    let wrong_url = visitor.post("/admin/webhooks", &form("ftp://x")).await;
-    assert_eq!(wrong_url.status(), 400);
-    for part in ["No webhook was made", "webhook_url must be", "value=\"billing\"", "value=\"*\" checked"] {
-        assert!(wrong_url.text().contains(part), "no {part:?} in {}", wrong_url.text());
-    }
+    visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await.expects_status(403);
+    visitor.post("/admin/webhooks", &form("ftp://x")).await.expects_status(400).says([
+        "No webhook was made",
+        "webhook_url must be",
+        "value=\"billing\"",
+        "value=\"*\" checked",
+    ]);
     let made = visitor.post("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
     let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
     assert!(secret.starts_with("whsec_"), "{made}");
@@ -210,14 +205,10 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let fails = async || visitor.get("/admin/webhooks").await.text();
     let page = until("the failure", fails, |page| page.contains(">failing<")).await;
     let row = between(&page, "<tbody>", "</tr>");
-    for part in ["1 in a row, next try in", "data-name=\"Pending\">2<"] {
-        assert!(row.contains(part), "no {part:?} in {row}");
-    }
+    row.says(["1 in a row, next try in", "data-name=\"Pending\">2<"]);
     assert!(visitor.get("/admin").await.text().contains("Webhooks that fail: 1."));
     let page = visitor.get(&path).await.text();
-    for part in ["Last error, ", "verification.created", "verification.sent", ">pending<"] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says(["Last error, ", "verification.created", "verification.sent", ">pending<"]);
     for (query, found) in [
         ("state=pending", 2),
         ("state=delivered", 0),
@@ -228,16 +219,14 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
         assert_eq!(page.matches("Deliver evt_").count(), found, "{query}: {page}");
     }
     for query in ["state=lost", "event=x", "since=x", "until=x"] {
-        let answer = visitor.get(&format!("{path}?{query}")).await;
-        assert_eq!(answer.status(), 400, "{query}: {}", answer.text());
+        visitor.get(&format!("{path}?{query}")).await.expects_status(400);
     }
 
     let receiver = Receiver::start();
     let change = [("action", "update"), ("WebhookUrl", receiver.url.as_str()), ("FriendlyName", "other")];
     assert_eq!(visitor.post(&path, &change).await.header("location"), path);
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
-    let replayed = visitor.post(&path, &[("action", "replay"), ("event", &event)]).await;
-    assert_eq!(replayed.status(), 303);
+    visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
     let page = visitor.get(&path).await.text();
     assert!(page.contains("Events that are delivered again: 1.") && page.contains("other"), "{page}");
     let mut kinds = [receiver.next(&secret), receiver.next(&secret)].map(|event| event["type"].clone());
@@ -246,8 +235,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let answered = async || visitor.get(&path).await.text();
     let page = until("deliveries", answered, |page| page.matches(">delivered</span>").count() == 2).await;
     assert!(page.contains("status 204, "), "{page}");
-    let none = visitor.post(&path, &[("action", "replay-failed"), ("hours", "24")]).await;
-    assert_eq!(none.status(), 303);
+    visitor.post(&path, &[("action", "replay-failed"), ("hours", "24")]).await.expects_status(303);
     assert!(visitor.get(&path).await.text().contains("Events that are delivered again: 0."));
     for wrong in [[("action", "replay"), ("event", "evt_0")], [("action", "replay-failed"), ("hours", "0")]] {
         visitor.post(&path, &wrong).await;
@@ -264,8 +252,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
 async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;
-    let wrong_name = visitor.post("/admin/services", &[("FriendlyName", "{Owl}")]).await;
-    assert_eq!(wrong_name.status(), 400);
+    let wrong_name = visitor.post("/admin/services", &[("FriendlyName", "{Owl}")]).await.expects_status(400);
     let text = wrong_name.text();
     assert!(
         text.contains("No service was made. friendly_name must") && text.contains("value=\"{Owl}\""),
@@ -274,11 +261,12 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
     let path = made.header("location").to_owned();
     let page = visitor.get(&path).await.text();
-    for part in
-        ["The service Owl Bank is made.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""]
-    {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says([
+        "The service Owl Bank is made.",
+        "name=\"CodeLength\"",
+        "Digits of a code.",
+        "name=\"Lockout\"",
+    ]);
     assert!(visitor.get("/admin/services").await.text().contains("Owl Bank</a>"));
 
     // A browser sends every field.
@@ -301,11 +289,10 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let v2 = V2::of(&world);
     let service = path.replace("/admin/services", "/Services");
     assert_eq!(v2.get(&service).await.json()["code_length"], 8);
-    let refused = post(&with("CodeLength", "99")).await;
-    assert_eq!(refused.status(), 400);
-    for part in ["Nothing was changed. code_length must be", "name=\"CodeLength\" value=\"99\""] {
-        assert!(refused.text().contains(part), "no {part:?} in {}", refused.text());
-    }
+    post(&with("CodeLength", "99"))
+        .await
+        .expects_status(400)
+        .says(["Nothing was changed. code_length must be", "name=\"CodeLength\" value=\"99\""]);
     assert_eq!(v2.get(&service).await.json()["code_length"], 8);
 
     let default = format!("/admin/services/{}", default_service(&world).await);
@@ -442,8 +429,7 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         );
         assert!(way.contains(&row), "no {row} in {way}");
     }
-    assert!(page.contains("of the delivered messages arrived within 2 s, 2 s."), "{page}");
-    assert!(page.contains("<small>0 before</small>"), "{page}");
+    page.says(["of the delivered messages arrived within 2 s, 2 s.", "<small>0 before</small>"]);
     let table = between(&page, "id=\"by-gateway-region\"", "</table>");
     assert!(table.contains("TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"), "{table}");
     let address = between(table, "href=\"", "\"").replace("&#38;", "&");
@@ -463,15 +449,15 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
     }
     let page = visitor.get("/admin?range=hour&country=US&gateway=TwilioMessages").await.text();
     let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
-    for part in ["href=\"/admin?range=hour&gateway=TwilioMessages\"", "/admin/messages?since=", "&country=US"]
-    {
-        assert!(chosen.contains(part), "no {part:?} in {chosen}");
-    }
+    chosen.says([
+        "href=\"/admin?range=hour&gateway=TwilioMessages\"",
+        "/admin/messages?since=",
+        "&country=US",
+    ]);
     for query in ["range=year", "country=Germany", "channel=fax", "gateway=x", "service=x"] {
         let page = visitor.get(&format!("/admin?{query}")).await;
         let name = query.split('=').next().expect("a name");
-        assert!(page.text().contains("Invalid parameter"), "{query}");
-        assert!(page.text().contains(name), "{query}");
+        page.says(["Invalid parameter", name]);
     }
     assert!(!visitor.get("/admin?range=14d").await.text().contains(" before</small>"), "it is not kept");
 }

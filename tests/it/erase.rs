@@ -3,16 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
-
 use crate::support::documented::locked;
-use crate::support::{Setup, V2, World, masked, sid, wrong};
+use crate::support::{Says, Setup, V2, World, masked, sid, wrong};
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let webhook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
     let webhook = format!("{service}/Webhooks/{}", v2.made(&format!("{service}/Webhooks"), &webhook).await);
     let (number, other) = (world.number(), world.number());
@@ -28,7 +24,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
         for path in ["/Attempts", "/Audit", &format!("{webhook}/Deliveries")] {
             all += &v2.get(path).await.text();
         }
-        all + &world.setup.command(["export", "--out", "-", "--data-dir", "data"]).await.output
+        all + &world.setup.command(["export", "--out", "-"]).await.output
     };
     let before = answers().await;
     assert!(before.contains(&number) && before.contains(&other));
@@ -47,8 +43,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     assert_eq!((&entry["actor"], &entry["number"]), (&"account".into(), &masked(&number).into()));
 
     let (setup, server) = (world.setup.clone(), world.server);
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
     let data = setup.data_dir();
     assert!(found_below(&data, &other), "the search finds a number that is there");
     assert!(!found_below(&data, &number));
@@ -56,33 +51,29 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
 
 #[tokio::test]
 async fn the_command_erases_a_number_in_all_services_or_in_one() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begins = async || {
         world.send(&number).await;
         v2.begins(&service, &number).await;
     };
     let known = async |service: &str| {
-        let status = ["status", &number, "--service", service, "--data-dir", "data"];
+        let status = ["status", &number, "--service", service];
         !world.setup.command(status).await.output.contains("is unknown in the service")
     };
     begins().await;
-    let one = ["erase", &number, "--service", "Owl Bank", "--data-dir", "data"];
+    let one = ["erase", &number, "--service", "Owl Bank"];
     let one = world.setup.command(one).await;
-    assert!(one.output.contains("is erased in 1 service."), "{}", one.output);
-    assert!(one.output.contains("next checkpoint"), "{}", one.output);
+    one.says(["is erased in 1 service.", "next checkpoint"]);
     assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
     begins().await;
-    let all = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let all = world.setup.command(["erase", &number]).await;
     assert!(all.output.contains("is erased in 2 services."), "{}", all.output);
     assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
 
     world.server.kill();
     world.server.ended().await;
-    let down = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
-    assert_eq!(down.status.code(), Some(70), "{}", down.output);
-    assert!(down.output.contains("start the server first"), "{}", down.output);
+    world.setup.command(["erase", &number]).await.exits(70).says(["start the server first"]);
 }
 
 #[tokio::test]
@@ -92,30 +83,27 @@ async fn an_erased_number_stays_locked_without_any_history() {
     for _ in 0..5 {
         world.verify(&number, &wrong(&code)).await;
     }
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains("Its lockout stays until"), "{}", erased.output);
-    let again = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let again = world.setup.command(["erase", &number]).await;
     assert!(again.output.contains("Nothing but its lockout was known of"), "{}", again.output);
     world.verify(&number, &code).await.expects(locked(&number, 30));
     world.send(&number).await.expects(locked(&number, 30));
-    let status = world.setup.command(["status", &number, "--data-dir", "data"]).await;
-    for part in ["verification  none is known", "lockout       until", "messages      none are known"] {
-        assert!(status.output.contains(part), "no {part:?} in:\n{}", status.output);
-    }
+    let status = world.setup.command(["status", &number]).await;
+    status.says(["verification  none is known", "lockout       until", "messages      none are known"]);
 }
 
 #[tokio::test]
 async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begun = v2.begins(&service, &number).await;
     for _ in 0..5 {
         v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
     }
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains("is erased in 1 service.\nThe data"), "{}", erased.output);
-    let export = world.setup.command(["export", "--out", "-", "--data-dir", "data"]).await;
+    let export = world.setup.command(["export", "--out", "-"]).await;
     assert!(!export.output.contains(&number[1..]), "{}", export.output);
     assert_eq!(v2.get(&format!("{service}/Lockouts/{number}")).await.status(), 404);
     v2.begins(&service, &number).await;
@@ -123,10 +111,9 @@ async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
 
 #[tokio::test]
 async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
-    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
+    let erased = world.setup.command(["erase", &number]).await;
     assert!(erased.output.contains(&format!("Nothing was known of {number}.")), "{}", erased.output);
     let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
     assert_eq!((&erased["erased"], &erased["date_locked_until"]), (&false.into(), &serde_json::Value::Null));
@@ -136,9 +123,8 @@ async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
 
 #[tokio::test]
 async fn a_key_of_one_service_erases_there_and_leaves_the_safe_list() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     v2.begins(&service, &number).await;
     v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
     let numbers = format!("{service}/Numbers/{number}");

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2, World, basic, soon, through, until,
+    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, basic, soon, through, until,
 };
 
 /// The configuration is wrong (`EX_USAGE`).
@@ -25,8 +25,7 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code");
     let key = made(&setup, &["--service", "default"]).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
-    let revoked = setup.command(["keys", "revoke", text(&key, "sid")]).await;
-    assert_eq!(revoked.status.code(), Some(0), "{}", revoked.output);
+    setup.command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
     for (path, body) in [
         ("/api/send-otp", r#"{"phoneNumber":"+14155550123"}"#),
         ("/api/verify-otp", r#"{"user":{"phoneNumber":"+14155550123"},"code":"123456"}"#),
@@ -42,15 +41,13 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     let server = setup.restart_after_kill(server).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401, "and after a crash");
     assert!(twilio.received().is_empty(), "nothing was sent");
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
 
     for command in [
         &["export", "--out", "all.jsonl"][..],
         &["import", "all.jsonl", "--data-dir", "other", "--drop-codes"],
     ] {
-        let done = setup.command(command.iter().copied()).await;
-        assert_eq!(done.status.code(), Some(0), "{}", done.output);
+        setup.command(command.iter().copied()).await.exits(0);
     }
     let moved = setup.clone().args(["--data-dir", "other"]).start().await;
     assert_eq!(moved.client.send(&numbers.next()).await.status(), 401, "and on another machine");
@@ -95,12 +92,13 @@ async fn in_production_a_key_is_asked_for_on_loopback_too() {
     let setup = through(&twilio.base_url(), Setup::bare())
         .config("production", true)
         .config("prod-domain", "127.0.0.1:0")
-        .args(["--log-format", "json", "--data-dir", "data"]);
-    let refused = setup.run().await;
-    assert_eq!(refused.status.code(), WRONG_SETTINGS, "{}", refused.output);
-    for part in ["a proxy is in front", "onceward keys create", "allow-unauthenticated", "prod-domain"] {
-        assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
-    }
+        .args(["--log-format", "json"]);
+    setup.run().await.exits(WRONG_SETTINGS).says([
+        "a proxy is in front",
+        "onceward keys create",
+        "allow-unauthenticated",
+        "prod-domain",
+    ]);
 
     let key = made(&setup, &["--service", "default"]).await;
     let server = setup.start().await;
@@ -141,8 +139,7 @@ async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
     for host in ["localhost:3000", "127.0.0.1", "[::1]:3000"] {
         assert_eq!(statuses(&world.server.client, host).await, served, "{host}");
     }
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
     let allowed = world.setup.clone().config("allow-unauthenticated", true).start().await;
     assert_eq!(statuses(&allowed.client, "codes.example").await, served);
 }
@@ -153,8 +150,7 @@ async fn a_first_start_that_is_refused_makes_no_files() {
     let number = json!({ "pattern": "+14155550123", "code": "123456", "expires": "9999-12-31" });
     let lasting = Setup::new().config("services", json!({ "shop": { "test-numbers": [number] } }));
     for (setup, reason) in [(reachable, "allow-unauthenticated"), (lasting, "more than a year from now")] {
-        let refused = setup.run().await;
-        assert_eq!(refused.status.code(), WRONG_SETTINGS, "{}", refused.output);
+        let refused = setup.run().await.exits(WRONG_SETTINGS);
         assert!(refused.output.contains(reason), "{}", refused.output);
         assert!(!setup.data_dir().exists(), "{}", refused.output);
     }
@@ -162,8 +158,7 @@ async fn a_first_start_that_is_refused_makes_no_files() {
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir()).expect("a directory");
     write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
-    let refused = setup.run().await;
-    assert_eq!(refused.status.code(), FAILED, "{}", refused.output);
+    let refused = setup.run().await.exits(FAILED);
     assert_eq!(fs::read_dir(setup.data_dir()).expect("a directory").count(), 1, "{}", refused.output);
 }
 
@@ -237,8 +232,7 @@ async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
     let (server, second) = setup.restart(server).await;
     assert_eq!(status(&server, &account, &token).await, 200, "without the file too");
     assert!(!file(&setup).exists(), "only the hash is left");
-    server.signal(Signal::TERM);
-    let third = server.ended().await;
+    let third = server.stop().await;
     for Finished { output, .. } in [first, second, third] {
         assert!(!output.contains(&token), "{output}");
     }
@@ -253,8 +247,7 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
     write_account(&setup, &format!("ONCEWARD_ACCOUNT_SID={sid}\nONCEWARD_AUTH_TOKEN={token}\n"));
     let server = setup.start().await;
     assert_eq!(status(&server, &sid, token).await, 200);
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
 
     let other = "an-operators-own-token";
     write_account(&setup, &format!("ONCEWARD_ACCOUNT_SID={sid}\nONCEWARD_AUTH_TOKEN={other}\n"));
@@ -284,8 +277,7 @@ async fn a_new_token_is_in_the_file_with_and_without_a_server() {
     assert_eq!((&first.0, first.1 == second.1), (&second.0, false), "the account stays, the token does not");
     assert_eq!(status(&server, &second.0, &second.1).await, 200);
     assert_eq!(status(&server, &first.0, &first.1).await, 401);
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
     let shown = setup.command(["keys", "root", "--new"]).await;
     let third = account(&setup.data_dir());
     assert!(shown.output.contains(&third.1) && shown.output.contains("account.env"), "{}", shown.output);
@@ -334,8 +326,7 @@ async fn a_server_key_that_others_can_read_is_said_wherever_it_is() {
         let server = setup.start().await;
         let said = server.output().events().iter().any(|line| line["message"] == MESSAGE);
         assert_eq!(said, expected, "{mode:o}");
-        server.signal(Signal::TERM);
-        server.ended().await;
+        server.stop().await;
     }
 }
 
@@ -377,17 +368,14 @@ async fn root_leaves_no_files_in_the_directory_of_another_user() {
         return;
     }
     let setup = Setup::new();
-    let made = setup.command(["keys", "create", "--name", "web"]).await;
-    assert_eq!(made.status.code(), Some(0), "{}", made.output);
+    setup.command(["keys", "create", "--name", "web"]).await.exits(0);
     each(&setup.data_dir(), &mut |path| {
         std::os::unix::fs::lchown(path, Some(OTHER), Some(OTHER)).expect("given away");
     });
     let listed = setup.command(["keys", "list"]).await;
     assert_eq!(listed.status.code(), Some(0), "it only reads: {}", listed.output);
     for command in [&["keys", "create"][..], &["keys", "root", "--new"], &["import", "none"]] {
-        let refused = setup.command(command.iter().copied()).await;
-        assert_eq!(refused.status.code(), FAILED, "{command:?}: {}", refused.output);
-        assert!(refused.output.contains("belongs to another user (65534)"), "{}", refused.output);
+        setup.command(command.iter().copied()).await.exits(FAILED).says(["belongs to another user (65534)"]);
     }
     each(&setup.data_dir(), &mut |path| {
         assert_eq!(fs::symlink_metadata(path).expect("a file").uid(), OTHER, "{}", path.display());

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::documented::locked;
-use crate::support::{HttpResponse, Setup, Shifted, V2, World, sid, told, until, wrong};
+use crate::support::{HttpResponse, Says, Setup, Shifted, V2, World, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 const DAY: i64 = 24 * 3_600;
@@ -25,8 +25,7 @@ impl Days {
 
     /// Starts the server again, so many seconds after its first start.
     async fn at(mut self, seconds: i64) -> (Self, V2) {
-        self.world.server.signal(Signal::TERM);
-        self.world.server.ended().await;
+        self.world.server.stop().await;
         self.clock.by(seconds);
         self.world.server = self.world.setup.start().await;
         let v2 = V2::of(&self.world);
@@ -84,8 +83,7 @@ async fn a_stop_goes_on_at_fifty_after_a_change_of_the_rule_and_back() {
     let number = days.world.number();
     guesses(&v2, &service, &number, 100).await;
     for lockout in ["3600", "verification"] {
-        let changed = v2.post(&service, &[("Lockout", lockout)]).await;
-        assert_eq!(changed.status(), 200, "{}", changed.text());
+        v2.post(&service, &[("Lockout", lockout)]).await.expects_status(200);
         stopped_for_days(&v2, &service, &number, 29..=30).await;
         refused_for_days(&v2.checks_number(&service, &number, "0000000000").await, 29..=30);
     }
@@ -96,9 +94,7 @@ async fn a_stop_goes_on_at_fifty_after_a_change_of_the_rule_and_back() {
 
 #[tokio::test]
 async fn a_lockout_is_shown_until_the_used_up_verification_ends() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     for by_id in [true, false] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -146,9 +142,7 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
 
 #[tokio::test]
 async fn five_codes_of_one_verification_are_looked_at_in_all() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();
     let owners = sid(&v2.begins(&service, &number).await);
     let code = world.twilio.code_for(&number);
@@ -203,8 +197,8 @@ async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
             &format!("{service}/Webhooks"),
             &[("FriendlyName", "locks"), ("EventTypes", "number.locked"), ("WebhookUrl", &receiver.url)],
         )
-        .await;
-    assert_eq!(hook.status(), 201, "{}", hook.text());
+        .await
+        .expects_status(201);
     let number = world.number();
     let path = format!("{service}/Lockouts/{number}");
     assert_eq!(v2.get(&path).await.status(), 404, "a number without a wrong code");
@@ -238,8 +232,7 @@ async fn only_keys_of_the_administration_end_a_lockout() {
     guesses(&v2, &service, &number, 1).await;
     let path = format!("{service}/Lockouts/{number}");
     for (scope, status) in [("verify", 403), ("admin", 204)] {
-        let made =
-            world.setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+        let made = world.setup.command(["keys", "create", "--scope", scope, "--json"]).await;
         let key: serde_json::Value = serde_json::from_str(made.output.lines().last().expect("a line"))
             .unwrap_or_else(|_| panic!("{}", made.output));
         let (id, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
@@ -250,9 +243,7 @@ async fn only_keys_of_the_administration_end_a_lockout() {
 
 #[tokio::test]
 async fn a_test_number_has_the_limits_of_real_ones() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (_world, v2, service) = World::with_service(Setup::new()).await;
     let test = [("Pattern", "+1415555012x"), ("Code", "4711")];
     assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
     let number = "+14155550123";
@@ -274,9 +265,7 @@ async fn combinations_that_leave_too_many_guesses_are_refused() {
     let weak = [("FriendlyName", "Weak"), ("CodeLength", "4"), ("MaxChecks", "100"), ("Lockout", "1")];
     let refused = v2.post("/Services", &weak).await;
     assert_eq!(told(&refused), (400, "60200".to_owned()), "{}", refused.text());
-    for part in ["Lockout", "100", "4 characters", "8640000 guesses a day"] {
-        assert!(refused.text().contains(part), "{part}: {}", refused.text());
-    }
+    refused.says(["Lockout", "100", "4 characters", "8640000 guesses a day"]);
     let strong = v2.service(&[("Lockout", "300"), ("MaxChecks", "5")]).await;
     assert_eq!(told(&v2.post(&strong, &[("CodeLength", "4")]).await), (400, "60200".to_owned()));
     assert_eq!(v2.post(&strong, &[("CodeLength", "8")]).await.status(), 200);
@@ -318,11 +307,11 @@ async fn a_start_refuses_a_lockout_too_short_for_a_stored_test_number() {
     world.server.signal(Signal::TERM);
     let World { setup, server, .. } = world;
     server.ended().await;
-    let refused = setup.clone().config("otp-lock-timeout", "5m").run().await;
-    assert_eq!(refused.status.code(), Some(64), "{}", refused.output);
-    for part in ["otp-lock-timeout", "1440 guesses a day", "test number"] {
-        assert!(refused.output.contains(part), "{part}: {}", refused.output);
-    }
+    setup.clone().config("otp-lock-timeout", "5m").run().await.exits(64).says([
+        "otp-lock-timeout",
+        "1440 guesses a day",
+        "test number",
+    ]);
     setup.start().await;
 }
 
@@ -335,8 +324,7 @@ async fn test_numbers_take_no_room_and_other_records_end_with_their_code() {
     let test = [("Pattern", "+1415555012x"), ("Code", "471100")];
     assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
     for digit in 0..10 {
-        let begun = v2.begins(&service, &format!("+1415555012{digit}")).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        v2.begins(&service, &format!("+1415555012{digit}")).await.expects_status(201);
     }
     let held = |world: &World| {
         let client = world.server.client.clone();

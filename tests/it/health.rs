@@ -9,8 +9,7 @@ use crate::support::{HttpResponse, Reply, Setup, Several, World};
 async fn a_server_with_a_gateway_is_alive_and_ready() {
     let world = World::new().await;
     for path in ["/healthz", "/readyz"] {
-        let answer = world.get(path).await;
-        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+        world.get(path).await.expects_status(200);
     }
 }
 

@@ -1,6 +1,5 @@
 //! The counters over time, as exports show them.
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::backup::{export, json as parsed, records};
@@ -48,8 +47,7 @@ async fn counts_of_one_bucket_go_on_after_a_restart() {
     world.number_with_code().await;
     let (world, _) = world.restart().await;
     world.number_with_code().await;
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
     let rows = history(&world.setup).await;
     assert_eq!(sum(&rows, "day", "/accepted"), 2, "{rows:?}");
     // The estimate that is built in.

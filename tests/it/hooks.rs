@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{HttpResponse, Reply, Setup, Shifted, V2, World, basic, told};
+use crate::support::{HttpResponse, Reply, Says, Setup, Shifted, V2, World, basic, told};
 
 const TO: &str = "+14155550100";
 /// The secrets of two Supabase projects, the second one with its old one.
@@ -106,8 +106,7 @@ async fn supabase_has_its_codes_sent() {
 
     // A number that is to be the user's, and a project that changes its secret.
     let body = of_supabase(&TO[1..], "14155550101", "654321");
-    let sent = supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await;
-    assert_eq!(sent.status(), 200, "{}", sent.text());
+    supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
     let message = &world.twilio.messages_for("+14155550101")[0];
     assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
     assert!(["300", "299"].contains(&message.field("ValidityPeriod")), "the service of the secret");
@@ -149,11 +148,8 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         assert_eq!(refused.status(), 401, "{}", refused.text());
     }
     assert!(world.twilio.received().is_empty());
-    world.server.signal(rustix::process::Signal::TERM);
-    let output = world.server.ended().await.output;
-    for part in ["hook refused", "no key has made the signature", "supabase"] {
-        assert!(output.contains(part), "no {part:?} in {output}");
-    }
+    let output = world.server.stop().await.output;
+    output.says(["hook refused", "no key has made the signature", "supabase"]);
     for secret in SUPABASE.iter().chain(&[ZITADEL, LOGTO]) {
         assert!(!output.contains(secret.trim_start_matches("v1,whsec_")));
     }
@@ -165,8 +161,7 @@ async fn a_replayed_hook_sends_nothing_while_its_signature_is_valid() {
     let (clock, setup) = Shifted::over(configured(Setup::new()).config("services", services));
     let world = World::of(setup).await;
     let (signed, body) = (ago(0), of_supabase(&TO[1..], "", "123456"));
-    let sent = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
-    assert_eq!(sent.status(), 200, "{}", sent.text());
+    supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await.expects_status(200);
     clock.by(270);
     let (world, _) = world.restart().await;
     let replayed = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
@@ -192,8 +187,7 @@ async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
     let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
     let body = json!({ "to": "778899", "payload": { "code": "123456" } }).to_string();
     assert_eq!(world.post_with("/hooks/logto", &headers, body).await.status(), 400);
-    world.server.signal(rustix::process::Signal::TERM);
-    let output = world.server.ended().await.output;
+    let output = world.server.stop().await.output;
     let refused: Vec<_> = output.lines().filter(|line| line.contains("hook refused")).collect();
     for (hook, reason) in [
         ("supabase", "no key has made the signature"),
@@ -240,8 +234,7 @@ async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse
 #[tokio::test]
 async fn zitadel_has_its_codes_sent() {
     let world = world().await;
-    let sent = zitadel(&world, ZITADEL, &ago(0), &of_zitadel()).await;
-    assert_eq!(sent.status(), 200, "{}", sent.text());
+    zitadel(&world, ZITADEL, &ago(0), &of_zitadel()).await.expects_status(200);
     assert!(world.twilio.messages_for(TO)[0].field("Body").contains("PGZQTD"));
     let body =
         json!({ "contextInfo": { "recipientPhoneNumber": "12" }, "args": { "code": "PGZQTD" } }).to_string();
@@ -274,8 +267,7 @@ async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
 
 /// An API key of the service shop.
 async fn key(world: &World) -> (String, String) {
-    let create =
-        ["keys", "create", "--service", "shop", "--scope", "messages", "--json", "--data-dir", "data"];
+    let create = ["keys", "create", "--service", "shop", "--scope", "messages", "--json"];
     let made = world.setup.command(create).await;
     let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
     let text = |name: &str| key[name].as_str().expect("a text").to_owned();
@@ -288,15 +280,13 @@ async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
     let (sid, secret) = key(&world).await;
     let authorization = basic(&sid, &secret);
     let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-    let sent = world.post_with("/hooks/logto", &headers, of_logto().to_string()).await;
-    assert_eq!(sent.status(), 200, "{}", sent.text());
+    world.post_with("/hooks/logto", &headers, of_logto().to_string()).await.expects_status(200);
     let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("123456") && body.contains("Acme Shop"), "{body}");
 
     let now = ago(0).parse::<u64>().expect("seconds") / 60 * 60;
     let created = format!("{}Z", rfc3339(now));
-    let signed_in = logto_event(&world, LOGTO, &sign_in(&created)).await;
-    assert_eq!(signed_in.status(), 200, "{}", signed_in.text());
+    logto_event(&world, LOGTO, &sign_in(&created)).await.expects_status(200);
     let v2 = V2::of(&world);
     let attempts = v2.get("/Attempts").await.json();
     assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
@@ -369,8 +359,7 @@ async fn kratos_authentik_and_keycloak_use_the_api_itself() {
     // ory/kratos@042e3f6 courier/http_channel.go (httpDataModel) through the Jsonnet of docs/guides/identity-systems.md.
     let kratos =
         json!({ "To": "+14155550110", "Text": "Your login code is: 111111\n\nIt expires in 15 minutes." });
-    let sent = v2.post_json(&format!("{service}/Messages"), &kratos).await;
-    assert_eq!(sent.status(), 201, "{}", sent.text());
+    v2.post_json(&format!("{service}/Messages"), &kratos).await.expects_status(201);
     let outcome = v2.post_json(&format!("{service}/Outcomes"), &json!({ "To": "+14155550110" })).await;
     assert_eq!(told(&outcome), (200, "counted".to_owned()));
     // goauthentik/authentik@048be7d authentik/stages/authenticator_sms/models.py (send_generic) with the mapping of the guide.

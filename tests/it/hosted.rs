@@ -5,7 +5,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{Client, HttpResponse, Server, Setup, Twilio, V2, masked, sid, through, wrong};
+use crate::support::{Client, HttpResponse, Says, Server, Setup, Twilio, V2, masked, sid, through, wrong};
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
 const NUMBER: &str = "+14155550123";
@@ -21,39 +21,32 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     }
     let person = session.open(&site).await;
     let page = person.get("/verify").await.text();
-    for part in ["Owl Bank", "type=\"tel\"", "<option value=\"DE\">DE +49</option>", "Code senden"] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
-    let bad = person.post("send", &[("number", "123"), ("country", "US")]).await;
-    assert_eq!(bad.status(), 400);
-    assert!(
-        bad.text().contains("autofocus aria-invalid=\"true\" aria-describedby=\"problem\""),
-        "{}",
-        bad.text()
-    );
+    page.says(["Owl Bank", "type=\"tel\"", "<option value=\"DE\">DE +49</option>", "Code senden"]);
+    person
+        .post("send", &[("number", "123"), ("country", "US")])
+        .await
+        .expects_status(400)
+        .says(["autofocus aria-invalid=\"true\" aria-describedby=\"problem\""]);
     let sent = person.post("send", &[("number", "415 555-0123"), ("country", "US")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/verify"), "{}", sent.text());
     let page = person.get("/verify").await.text();
     assert!(page.contains(&masked(NUMBER)) && !page.contains(NUMBER), "{page}");
-    for part in
-        ["autocomplete=\"one-time-code\"", "inputmode=\"numeric\"", "data-wait=\"30\"", "dir=\"ltr\"><input"]
-    {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says([
+        "autocomplete=\"one-time-code\"",
+        "inputmode=\"numeric\"",
+        "data-wait=\"30\"",
+        "dir=\"ltr\"><input",
+    ]);
     let code = code_in(&inbox(&site.client, NUMBER).await[0]);
-    let refused = person.post("check", &[("code", &wrong(&code))]).await;
-    assert_eq!(refused.status(), 400);
-    assert!(refused.text().contains("Der Code ist falsch"), "{}", refused.text());
+    person.post("check", &[("code", &wrong(&code))]).await.expects_status(400).says(["Der Code ist falsch"]);
     let spaced = format!(" {} {}", &code[..3], &code[3..]);
-    let back = person.post("check", &[("code", &spaced)]).await;
-    assert_eq!(back.status(), 303, "{}", back.text());
+    let back = person.post("check", &[("code", &spaced)]).await.expects_status(303);
     let (address, result) = back.header("location").split_once("&code=").expect("a code");
     assert_eq!(address, RETURN);
     let (secret, state) = result.split_once('&').expect("a state");
     assert_eq!((secret.len(), state), (64, "state=s+1"));
 
-    let result = site.redeem(&session.sid, secret).await;
-    assert_eq!(result.status(), 200, "{}", result.text());
+    let result = site.redeem(&session.sid, secret).await.expects_status(200);
     let shown = result.json();
     assert_eq!(
         (&shown["status"], &shown["to"], &shown["channel"]),
@@ -128,8 +121,7 @@ async fn only_listed_return_urls_and_origins_are_accepted() {
         &[("ReturnUrl", RETURN), ("To", NUMBER), ("ToHint", NUMBER)],
         &[("ReturnUrl", RETURN), ("Channels", "sms,sms")],
     ] {
-        let refused = site.v2.post(&site.path(), form).await;
-        assert_eq!(refused.status(), 400, "{form:?}: {}", refused.text());
+        site.v2.post(&site.path(), form).await.expects_status(400);
     }
     for (name, value) in [
         ("ReturnUrls", "http://app.example/"),
@@ -150,8 +142,7 @@ async fn only_listed_return_urls_and_origins_are_accepted() {
         let refused = site.v2.post(&site.service, &[(name, value)]).await;
         assert_eq!(refused.status(), 400, "{name}={value}: {}", refused.text());
     }
-    let removed = site.v2.post(&site.service, &[("ReturnUrls", "")]).await;
-    assert_eq!(removed.status(), 200, "{}", removed.text());
+    site.v2.post(&site.service, &[("ReturnUrls", "")]).await.expects_status(200);
     assert_eq!(site.v2.post(&site.path(), &[("ReturnUrl", RETURN)]).await.status(), 400);
 }
 
@@ -168,9 +159,10 @@ async fn a_session_and_its_code_are_of_one_service() {
     assert_eq!(redeem(&site.service, &two.sid, &code).await, 404);
     let forged = format!("{}{}", &code[..63], if code.ends_with('A') { "Q" } else { "A" });
     assert_eq!(redeem(&site.service, &one.sid, &forged).await, 404);
-    let anonymous =
-        site.client.post(&format!("/v2{}/{}/Result", site.path(), one.sid), format!("Code={code}")).await;
-    assert_eq!(anonymous.status(), 401);
+    site.client
+        .post(&format!("/v2{}/{}/Result", site.path(), one.sid), format!("Code={code}"))
+        .await
+        .expects_status(401);
     assert_eq!(redeem(&site.service, &one.sid, &code).await, 200);
 }
 
@@ -179,15 +171,11 @@ async fn a_session_has_three_messages_five_checks_and_two_numbers() {
     let site = Site::new().await;
     let person = site.session(&[]).await.open(&site).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
-    let early = person.post("resend", &[]).await;
-    assert_eq!(early.status(), 429);
-    assert!(early.text().contains("You can ask for another code in 30 s."), "{}", early.text());
+    person.post("resend", &[]).await.expects_status(429).says(["You can ask for another code in 30 s."]);
     assert_eq!(person.post("change", &[]).await.status(), 303);
     assert!(person.get("/verify").await.text().contains("name=\"number\""));
     assert_eq!(person.post("send", &[("number", "+14155550124")]).await.status(), 303);
-    let third = person.post("send", &[("number", "+14155550125")]).await;
-    assert_eq!(third.status(), 429);
-    assert!(third.text().contains("Too many attempts"), "{}", third.text());
+    person.post("send", &[("number", "+14155550125")]).await.expects_status(429).says(["Too many attempts"]);
     assert!(!person.get("/verify").await.text().contains("/verify/change"));
     let code = code_in(&inbox(&site.client, "+14155550124").await[0]);
     for _ in 0..4 {
@@ -358,14 +346,14 @@ async fn after_the_proof_of_work_the_page_shows_the_code_form() {
     let passed = person.post("send", &[("proof", &answer)]).await;
     assert_eq!((passed.status(), passed.header("location")), (303, "/verify"), "{}", passed.text());
     let page = person.get("/verify").await.text();
-    for part in
-        ["name=\"code\"", "autocomplete=\"one-time-code\"", "action=\"/verify/check\"", &masked(number)]
-    {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says([
+        "name=\"code\"",
+        "autocomplete=\"one-time-code\"",
+        "action=\"/verify/check\"",
+        &masked(number),
+    ]);
     assert!(!page.contains(" data-salt=\"") && !page.contains("needs JavaScript"), "{page}");
-    let back = person.post("check", &[("code", &twilio.code_for(number))]).await;
-    assert_eq!(back.status(), 303, "{}", back.text());
+    let back = person.post("check", &[("code", &twilio.code_for(number))]).await.expects_status(303);
     assert!(back.header("location").starts_with(&format!("{RETURN}&code=")), "{}", back.header("location"));
 }
 
@@ -428,12 +416,10 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     );
     let person = Person::after(&site.client, &opened, &tls).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
-    let done = person.post("check", &[("code", &code_of(&site).await)]).await;
-    assert_eq!(done.status(), 200, "{}", done.text());
+    let done = person.post("check", &[("code", &code_of(&site).await)]).await.expects_status(200);
     assert!(done.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
     let text = done.text();
-    assert!(text.contains(" data-origin=\"https://app.example\" data-code=\""), "{text}");
-    assert!(text.contains(" data-state=\"&#34;&#60;s&#62;\""), "{text}");
+    text.says([" data-origin=\"https://app.example\" data-code=\"", " data-state=\"&#34;&#60;s&#62;\""]);
     let code = between(&text, " data-code=\"", "\"");
     assert_eq!(site.redeem(&sid(&made), code).await.status(), 200);
 
@@ -474,8 +460,7 @@ async fn sessions_survive_a_kill_with_what_they_have_used() {
     assert!(person.get("/verify").await.text().contains(&masked(NUMBER)));
     assert_eq!(person.post("resend", &[]).await.status(), 429, "the wait goes on");
     verified(&site, &fresh).await;
-    let finished = site.setup.command(["export", "--data-dir", "data", "--out", "all.jsonl"]).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    site.setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
     let exported = std::fs::read_to_string(site.setup.home().join("all.jsonl")).expect("an export");
     assert_eq!(exported.matches("\"kind\":\"hosted sessions\"").count(), 2, "{exported}");
     let secret = fresh.path.trim_start_matches("/verify/");
@@ -488,8 +473,7 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let start = site.client.request_with(Method::GET, "/", &[("accept", "text/html")], "").await;
     assert!(start.text().contains("<a href=\"/verify/demo\">"), "{}", start.text());
     assert!(site.client.get("/verify/demo").await.text().contains("action=\"/verify/demo\""));
-    let begun = site.client.post("/verify/demo", "").await;
-    assert_eq!(begun.status(), 303, "{}", begun.text());
+    let begun = site.client.post("/verify/demo", "").await.expects_status(303);
     let opened = site.client.post(begun.header("location"), "").await;
     let person = Person::after(&site.client, &opened, &[]).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
@@ -636,11 +620,9 @@ fn solved(page: &str) -> String {
 /// Verifies a number in a session. Returns the code of the application.
 async fn verified(site: &Site, session: &Session) -> String {
     let person = session.open(site).await;
-    let sent = person.post("send", &[("number", "+14155550177")]).await;
-    assert_eq!(sent.status(), 303, "{}", sent.text());
+    person.post("send", &[("number", "+14155550177")]).await.expects_status(303);
     let code = code_in(&inbox(&site.client, "+14155550177").await[0]);
-    let back = person.post("check", &[("code", &code)]).await;
-    assert_eq!(back.status(), 303, "{}", back.text());
+    let back = person.post("check", &[("code", &code)]).await.expects_status(303);
     back.header("location").rsplit_once("code=").expect("a code").1.to_owned()
 }
 

@@ -6,7 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Setup, V2, World, longest_digits, sid, soon, told, until, wrong};
+use crate::support::{
+    Client, Numbers, Says, Setup, V2, World, longest_digits, sid, soon, told, until, wrong,
+};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -39,8 +41,7 @@ async fn the_tutorials_message_id_is_the_one_in_the_inbox() {
 #[tokio::test]
 async fn the_inbox_page_is_html_that_says_it_is_a_simulator() {
     let server = Setup::new().start().await;
-    let page = server.client.get("/inbox").await;
-    assert_eq!(page.status(), 200);
+    let page = server.client.get("/inbox").await.expects_status(200);
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     assert!(page.text().to_lowercase().contains("simulator"));
     assert!(page.text().contains("viewport"), "readable on a phone");
@@ -78,9 +79,7 @@ async fn the_inbox_says_which_codes_are_used_and_replaced_and_of_which_service()
     until("used", &statuses, |all| *all == [acme.clone(), default("used"), default("replaced")]).await;
 
     let page = client.get("/inbox").await.text();
-    for part in ["badge end\">used<", "badge end\">replaced<", "sms · service Owl Bank", "data-until="] {
-        assert!(page.contains(part), "no {part:?} in {page}");
-    }
+    page.says(["badge end\">used<", "badge end\">replaced<", "sms · service Owl Bank", "data-until="]);
     let found = client.get("/inbox?q=owl").await.text();
     assert!(found.contains("1 message,") && !found.contains(&code), "{found}");
 }
@@ -214,8 +213,7 @@ async fn an_undelivered_message_is_accepted_and_its_attempt_says_so() {
     let server = V2::account(Setup::new()).start().await;
     let v2 = V2::of(&server.client);
     let service = v2.service(&[]).await;
-    let begun = v2.begins(&service, "+15005550013").await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    v2.begins(&service, "+15005550013").await.expects_status(201);
     let attempt = || async { v2.get("/Attempts").await.json()["attempts"][0]["channel_data"].clone() };
     let data = until("the report", attempt, |data| !data["error_code"].is_null()).await;
     assert_eq!((&data["message_status"], &data["error_code"]), (&json!("failed"), &json!("30003")), "{data}");
@@ -246,8 +244,7 @@ async fn until_text(reader: &mut TcpStream, wanted: &str) {
 
 /// The messages to this number, the newest first.
 pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
-    let answer = client.get(&format!("/inbox/messages?to={}", escaped(number))).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let answer = client.get(&format!("/inbox/messages?to={}", escaped(number))).await.expects_status(200);
     answer.json()["messages"].as_array().expect("a list").clone()
 }
 

@@ -1,9 +1,8 @@
 //! `onceward keys`, with a server and without; the account's credentials; services of config.json.
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Finished, Server, Setup, soon};
+use crate::support::{Finished, Says, Server, Setup, soon};
 
 /// Wrong configuration (`EX_USAGE`).
 const WRONG_SETTINGS: Option<i32> = Some(64);
@@ -31,9 +30,7 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
 
     let revoked = lines(&setup, &["keys", "revoke", &sid(&shop), "--json"]).await;
     assert!(revoked[0]["revoked"].is_string());
-    server.signal(Signal::TERM);
-    let finished = server.ended().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = server.stop().await.exits(0);
     assert!(!finished.output.contains(secret));
     for (event, key) in [("API key created", &shop), ("API key created", &all), ("API key revoked", &shop)] {
         let is_logged = |line: &Value| line["message"] == event && line["key"] == key["sid"];
@@ -61,19 +58,12 @@ async fn without_a_server_a_keys_command_changes_or_makes_the_directory() {
 #[tokio::test]
 async fn a_person_reads_what_was_done_and_a_secret_once() {
     let setup = with_shop();
-    let nowhere = setup.command(["keys", "list"]).await;
-    assert_eq!(nowhere.status.code(), FAILED, "{}", nowhere.output);
-    assert!(nowhere.output.contains("no data directory"), "{}", nowhere.output);
+    setup.command(["keys", "list"]).await.exits(FAILED).says(["no data directory"]);
     assert!(!setup.data_dir().exists(), "looking makes nothing");
-    let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await;
-    assert_eq!(made.status.code(), Some(0), "{}", made.output);
-    for part in ["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"] {
-        assert!(made.output.contains(part), "no {part:?} in {}", made.output);
-    }
+    let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await.exits(0);
+    made.says(["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"]);
     let list = setup.command(["keys", "list"]).await;
-    for part in ["ID", "LAST-USED", "Acme Shop", "web shop", "verify"] {
-        assert!(list.output.contains(part), "no {part:?} in {}", list.output);
-    }
+    list.says(["ID", "LAST-USED", "Acme Shop", "web shop", "verify"]);
     let id = &made.output[made.output.find("SK").expect("an id")..][..34];
     let revoked = setup.command(["keys", "revoke", id]).await;
     assert!(revoked.output.contains(&format!("{id} is refused since")), "{}", revoked.output);
@@ -92,9 +82,7 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
         (&["keys", "root"], WRONG_SETTINGS, "--new"),
         (&["keys"], WRONG_SETTINGS, "create"),
     ] {
-        let finished = setup.command(arguments.iter().copied()).await;
-        assert_eq!(finished.status.code(), code, "{arguments:?}: {}", finished.output);
-        assert!(finished.output.contains(words), "{arguments:?}: {}", finished.output);
+        setup.command(arguments.iter().copied()).await.exits(code).says([words]);
     }
     let wrong = setup.config("services", json!({"shop": {"code-length": 2}}));
     let finished = wrong.command(["keys", "list"]).await;
@@ -151,8 +139,7 @@ async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
     let refused = setup.command(["keys", "root", "--new"]).await;
     assert_eq!(refused.status.code(), FAILED);
     assert!(refused.output.contains("ONCEWARD_AUTH_TOKEN"), "{}", refused.output);
-    server.signal(Signal::TERM);
-    let finished = server.ended().await;
+    let finished = server.stop().await;
     assert!(
         !finished.output.contains(token) && !finished.output.contains("auth_token"),
         "{}",
@@ -171,11 +158,12 @@ async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
     let setup = Setup::new()
         .args(["--listen", "0.0.0.0:0", "--log-format", "json"])
         .config("simulator-in-production", true);
-    let refused = setup.run().await;
-    assert_eq!(refused.status.code(), WRONG_SETTINGS, "{}", refused.output);
-    for part in ["listen address 0.0.0.0:0", "onceward keys create", "allow-unauthenticated", "--listen"] {
-        assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
-    }
+    setup.run().await.exits(WRONG_SETTINGS).says([
+        "listen address 0.0.0.0:0",
+        "onceward keys create",
+        "allow-unauthenticated",
+        "--listen",
+    ]);
     let checked = setup.command(["--check", "--listen", "0.0.0.0:0"]).await;
     assert_eq!(checked.status.code(), Some(0), "what the directory holds is not known here");
     assert!(checked.output.contains("only if the data directory holds an API key"), "{}", checked.output);
@@ -184,8 +172,7 @@ async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
     let server = setup.start().await;
     assert_eq!(server.client.get("/healthz").await.status(), 200);
     setup.command(["keys", "revoke", &sid(&made)]).await;
-    server.signal(Signal::TERM);
-    server.ended().await;
+    server.stop().await;
     assert_eq!(setup.run().await.status.code(), WRONG_SETTINGS, "a revoked key is none");
 
     let account = setup
@@ -199,13 +186,11 @@ async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
 async fn an_export_brings_services_and_keys_to_another_machine() {
     let setup = with_shop();
     let made = created(&setup, &["--service", "shop"]).await;
-    let exported = setup.command(["export", "--out", "all.jsonl"]).await;
-    assert_eq!(exported.status.code(), Some(0), "{}", exported.output);
+    setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
     let key = std::fs::read(setup.data_dir().join("server.key")).expect("a key");
     std::fs::create_dir(setup.home().join("other")).expect("a directory");
     std::fs::write(setup.home().join("other/server.key"), key).expect("a key");
-    let imported = setup.command(["import", "all.jsonl", "--data-dir", "other"]).await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    setup.command(["import", "all.jsonl", "--data-dir", "other"]).await.exits(0);
     let listed = lines(&setup, &["keys", "list", "--json", "--data-dir", "other"]).await;
     assert_eq!(sids(&listed), [sid(&made)]);
     assert_eq!(listed[0]["service_sid"], made["service_sid"]);
@@ -222,8 +207,7 @@ async fn created(setup: &Setup, arguments: &[&str]) -> Value {
 
 /// The lines of JSON that a command prints. The command must succeed.
 async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
-    let finished = setup.command(arguments.iter().copied()).await;
-    assert_eq!(finished.status.code(), Some(0), "{arguments:?}: {}", finished.output);
+    let finished = setup.command(arguments.iter().copied()).await.exits(0);
     let lines = finished.output.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -231,10 +215,7 @@ async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
 /// Starts and stops a server, and returns its output.
 async fn stopped(setup: &Setup) -> Finished {
     let server = setup.start().await;
-    server.signal(Signal::TERM);
-    let finished = server.ended().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    finished
+    server.stop().await.exits(0)
 }
 
 /// The account's sid and its auth token.

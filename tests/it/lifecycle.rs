@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::support::documented::sent;
-use crate::support::{Client, HttpResponse, Numbers, Reply, Setup, World, until};
+use crate::support::{Client, HttpResponse, Numbers, Reply, Says, Setup, World, until};
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -19,8 +19,7 @@ async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
 
     world.twilio.release();
     hanging.await.expect("an answer").expects(sent(&number, 5));
-    let finished = world.server.ended().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    world.server.ended().await.exits(0);
 }
 
 #[tokio::test]
@@ -37,8 +36,7 @@ async fn idle_connections_do_not_hold_up_a_stop() {
     world.connect_to_have(20).await;
     world.get("/healthz").await;
     let silent = TcpStream::connect(world.address()).await.expect("a connection");
-    world.server.signal(Signal::TERM);
-    assert_eq!(world.server.ended().await.status.code(), Some(0));
+    assert_eq!(world.server.stop().await.status.code(), Some(0));
     drop(silent);
 }
 
@@ -50,8 +48,7 @@ async fn a_second_signal_ends_it_at_once_and_the_exit_code_tells() {
     world.server.signal(Signal::TERM);
     refuses_connections(&world).await;
 
-    world.server.signal(Signal::TERM);
-    let finished = world.server.ended().await;
+    let finished = world.server.stop().await;
     assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
     hanging.abort();
 }
@@ -61,8 +58,7 @@ async fn a_stop_that_takes_too_long_ends_hard_and_the_exit_code_tells() {
     let world = World::with([("graceful-stop", "300ms".into()), ("send-budget", "1m".into())]).await;
     let number = world.number();
     let hanging = hang_at_the_gateway(&world, &number).await;
-    world.server.signal(Signal::TERM);
-    let finished = world.server.ended().await;
+    let finished = world.server.stop().await;
     assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
     hanging.abort();
 }
@@ -72,8 +68,7 @@ async fn a_data_directory_in_use_stops_the_start() {
     let world = World::new().await;
     let finished = world.setup.run().await;
     assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
-    assert!(finished.output.contains("in use"), "{}", finished.output);
-    assert!(finished.output.contains("data"), "which directory: {}", finished.output);
+    finished.says(["in use", "data"]);
 
     // The first server continues.
     let (number, code) = world.number_with_code().await;
@@ -84,8 +79,7 @@ async fn a_data_directory_in_use_stops_the_start() {
 async fn a_wrong_server_key_stops_the_start() {
     let world = World::new().await;
     world.number_with_code().await;
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
 
     // The valid key of another installation.
     let other = World::new().await;
@@ -100,8 +94,7 @@ async fn a_wrong_server_key_stops_the_start() {
 async fn a_lost_server_key_is_not_silently_replaced() {
     let world = World::new().await;
     world.number_with_code().await;
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
 
     let key = world.setup.data_dir().join("server.key");
     std::fs::remove_file(&key).expect("the key goes");
@@ -153,7 +146,7 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
 async fn a_port_in_use_stops_the_start_with_the_address() {
     let server = Setup::new().start().await;
     let address = server.client.address().to_string();
-    let setup = Setup::bare().args(["--listen", &address, "--data-dir", "data"]);
+    let setup = Setup::bare().args(["--listen", &address]);
     let finished = setup.run().await;
     assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
     assert!(finished.output.contains(&address), "{}", finished.output);

@@ -23,7 +23,6 @@ mod control;
 mod crash;
 mod dashboard_lists;
 mod doctor;
-mod doubles;
 mod edges;
 mod erase;
 mod exposure;

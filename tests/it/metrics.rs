@@ -120,8 +120,7 @@ async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
     let metrics = V2::with_key(&server.client, &sid, &secret);
     // A key for metrics reads nothing else.
     for path in ["/Services", "/Attempts", "/Templates", "/SafeList/Numbers/+14155552671"] {
-        let answer = metrics.get(path).await;
-        assert_eq!(answer.status(), 403, "{path}: {}", answer.text());
+        metrics.get(path).await.expects_status(403);
     }
 }
 
@@ -290,8 +289,7 @@ impl Scrape {
 }
 
 pub async fn scraped(server: &Server) -> Scrape {
-    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await.expects_status(200);
     Scrape(answer.text())
 }
 

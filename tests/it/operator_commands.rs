@@ -3,16 +3,15 @@
 use serde_json::Value;
 
 use crate::support::documented::locked;
-use crate::support::{Finished, Setup, Shifted, V2, World, sid, tracked, until, wrong};
+use crate::support::{Finished, Says, Setup, Shifted, V2, World, sid, tracked, until, wrong};
 
 #[tokio::test]
 async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let world = World::of(V2::account(Setup::new())).await;
     let number = world.number();
-    let status =
-        async || json(&world.setup.command(["status", &number, "--json", "--data-dir", "data"]).await);
+    let status = async || json(&world.setup.command(["status", &number, "--json"]).await);
     assert_eq!(status().await["known"], false);
-    let unknown = world.setup.command(["status", &number, "--data-dir", "data"]).await;
+    let unknown = world.setup.command(["status", &number]).await;
     assert_eq!(unknown.status.code(), Some(0));
     assert!(unknown.output.contains("is unknown in the service default"), "{}", unknown.output);
 
@@ -37,7 +36,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let stopped = status().await;
     assert_eq!(stopped["verification"]["status"], "max_attempts_reached", "{stopped}");
     assert!(stopped["locked_until"].is_string(), "{stopped}");
-    let unlocked = world.setup.command(["unlock", &number, "--json", "--data-dir", "data"]).await;
+    let unlocked = world.setup.command(["unlock", &number, "--json"]).await;
     assert_eq!(json(&unlocked)["was"], "locked");
 
     world.send(&number).await;
@@ -45,10 +44,8 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let approved =
         until("the approval", &status, |status| status["verification"]["status"] == "approved").await;
     assert_eq!((&approved["wrong_codes_in_a_row"], &approved["locked_until"]), (&0.into(), &Value::Null));
-    let shown = world.setup.command(["status", &number, "--data-dir", "data"]).await;
-    for part in [number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"] {
-        assert!(shown.output.contains(part), "no {part:?} in:\n{}", shown.output);
-    }
+    let shown = world.setup.command(["status", &number]).await;
+    shown.says([number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"]);
     assert!(!shown.output.contains(&world.twilio.code_for(&number)), "{}", shown.output);
 }
 
@@ -59,43 +56,35 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     let (service, number) = (v2.service(&[("MaxChecks", "3")]).await, world.number());
     let begun = v2.begins(&service, &number).await;
     v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
-    let arguments = ["status", &number, "--service", "Owl Bank", "--json", "--data-dir", "data"];
+    let arguments = ["status", &number, "--service", "Owl Bank", "--json"];
     let status = json(&world.setup.command(arguments).await);
     assert_eq!(status["verification"]["sid"], sid(&begun), "{status}");
     assert_eq!(status["verification"]["wrong_codes"], 1, "{status}");
     v2.post(&format!("{service}/Verifications/{}", sid(&begun)), &[("Status", "canceled")]).await;
     let canceled = json(&world.setup.command(arguments).await);
     assert_eq!(canceled["verification"]["status"], "canceled", "{canceled}");
-    let elsewhere = world.setup.command(["status", &number, "--data-dir", "data"]).await;
-    assert!(elsewhere.output.contains("is unknown in the service default"), "{}", elsewhere.output);
-    assert!(
-        elsewhere.output.contains("it has messages in Owl Bank: name the service with --service"),
-        "{}",
-        elsewhere.output
-    );
+    let elsewhere = world.setup.command(["status", &number]).await;
+    elsewhere.says([
+        "is unknown in the service default",
+        "it has messages in Owl Bank: name the service with --service",
+    ]);
 
     world.server.kill();
     world.server.ended().await;
-    let down = world.setup.command(arguments).await;
-    assert_eq!(down.status.code(), Some(70), "{}", down.output);
-    for part in ["start the server first", "data/control.sock"] {
-        assert!(down.output.contains(part), "no {part:?} in:\n{}", down.output);
-    }
+    world.setup.command(arguments).await.exits(70).says(["start the server first", "data/control.sock"]);
 }
 
 #[tokio::test]
 async fn status_says_that_the_guard_refused_messages() {
     let (world, premium) = (World::new().await, "+19002341234");
     assert_eq!(world.send(premium).await.status(), 403);
-    let status = world.setup.command(["status", premium, "--data-dir", "data"]).await.output;
-    for part in [
+    let status = world.setup.command(["status", premium]).await.output;
+    status.says([
         "is unknown in the service default",
         "1 message was refused on ",
         "by the rule number_type of the guard.",
         "onceward guard explain +19002341234",
-    ] {
-        assert!(status.contains(part), "no {part:?} in:\n{status}");
-    }
+    ]);
 }
 
 #[tokio::test]
@@ -123,7 +112,7 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
     assert_eq!(list(&["--until", "1h"]).await.len(), 2);
     assert_eq!(list(&["--until", "3h"]).await.len(), 0);
     assert_eq!(list(&["--since", "2020-01-31", "--until", "2020-02-01T00:00:00Z"]).await.len(), 0);
-    let totals = ["tracker", "--totals", "--json", "--limit", "1", "--data-dir", "data"];
+    let totals = ["tracker", "--totals", "--json", "--limit", "1"];
     let totals = setup.command(totals).await;
     for (by, value, messages) in
         [("all", "", 2), ("gateway", "TwilioMessages", 2), ("send", "sent", 2), ("type", "sms", 2)]
@@ -132,12 +121,8 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
         let mut found = totals.output.lines().filter_map(|found| serde_json::from_str::<Value>(found).ok());
         assert!(found.any(|found| found == line), "no {line} in:\n{}", totals.output);
     }
-    let unknown = setup.command(["tracker", "--service", "unknown", "--data-dir", "data"]).await;
-    assert_eq!(unknown.status.code(), Some(70), "{}", unknown.output);
-    assert!(unknown.output.contains("no service \"unknown\""), "{}", unknown.output);
-    let wrong = setup.command(["tracker", "--since", "yesterday"]).await;
-    assert_eq!(wrong.status.code(), Some(64), "{}", wrong.output);
-    assert!(wrong.output.contains("such as 2h"), "{}", wrong.output);
+    setup.command(["tracker", "--service", "unknown"]).await.exits(70).says(["no service \"unknown\""]);
+    setup.command(["tracker", "--since", "yesterday"]).await.exits(64).says(["such as 2h"]);
 }
 
 #[track_caller]

@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rustix::process::Signal;
-
-use crate::support::{Authority, Setup};
+use crate::support::{Authority, Says, Setup};
 
 /// Ten times the exposure that `systemd-analyze security` may find.
 const EXPOSURE: &str = "--threshold=20";
@@ -41,7 +39,7 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
     let setup = Setup::bare().file("config.json", file("config.json")).file(".env", file("env"));
     let checked = setup.command(["--check"]).await;
     assert_eq!(checked.output, "configuration is valid");
-    let server = setup.args(["--listen", "127.0.0.1:0", "--data-dir", "data"]).start().await;
+    let server = setup.args(["--listen", "127.0.0.1:0"]).start().await;
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
 }
 
@@ -58,8 +56,7 @@ async fn health_asks_the_address_that_is_configured() {
 
         server.kill();
         server.ended().await;
-        let gone = setup.command(["health"]).await;
-        assert_eq!(gone.status.code(), Some(70), "{}", gone.output);
+        let gone = setup.command(["health"]).await.exits(70);
         assert!(gone.output.contains("does not answer") && gone.output.contains(&port), "{}", gone.output);
     }
 }
@@ -70,9 +67,7 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
     server.let_writes_fail();
     assert_eq!(server.client.send("+14155550123").await.status(), 503);
     let asked = Setup::bare().env("PORT", server.client.address().port().to_string());
-    let refused = asked.command(["health"]).await;
-    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-    assert!(refused.output.contains("not ready: the journal has not been writable"), "{}", refused.output);
+    asked.command(["health"]).await.exits(70).says(["not ready: the journal has not been writable"]);
 }
 
 /// Only dpkg and the program are real: no unit is installed, and `#DEBHELPER#` notes a restart.
@@ -80,8 +75,7 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
 async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let setup = Setup::new();
     let server = setup.clone().start().await;
-    server.signal(Signal::TERM);
-    assert_eq!(server.ended().await.status.code(), Some(0));
+    assert_eq!(server.stop().await.status.code(), Some(0));
     let Some(package) = Package::install_over(&setup.data_dir()) else { return };
     let started = || package.read("started");
     assert_eq!(started(), "install\n");

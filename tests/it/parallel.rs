@@ -12,7 +12,7 @@ use crate::support::{HttpResponse, Setup, World, wrong};
 const CLIENTS: usize = 200;
 
 /// Repetitions of each test, to find a race that is rarely lost.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 5;
 
 /// A raised bound on commands for one number: the engine decides every request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,8 +57,7 @@ async fn the_simulators_scenario_prints_and_stores_nothing_private() {
         client.verify(&number, &wrong(&code)).await;
         client.verify(&number, &code).await;
     }
-    server.signal(rustix::process::Signal::TERM);
-    let finished = server.ended().await;
+    let finished = server.stop().await;
     private.server_key(&setup.data_dir());
     private.is_not_in_output(&finished.output);
     private.is_not_in_files_of(&setup.data_dir());

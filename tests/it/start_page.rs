@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::inbox::{code_in, inbox};
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, basic, soon, until, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, basic, soon, until, wrong,
 };
 
 const NUMBER: &str = "+14155550123";
@@ -18,15 +18,13 @@ async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
     let start = open(client, "/").await;
     assert!(start.text().contains("href=\"/inbox\"") && !start.text().contains("<form"), "{}", start.text());
     let page = open(client, "/inbox").await;
-    for part in [
+    page.says([
         "action=\"/inbox\"",
         "<label for=\"number\">",
         "value=\"+14155550123\"",
         "nothing leaves this machine",
         "No message yet",
-    ] {
-        assert!(page.text().contains(part), "no {part:?} in {}", page.text());
-    }
+    ]);
 
     let sent = submit(client, &[("number", "+1 415-555-0124")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/inbox"));
@@ -47,11 +45,9 @@ async fn wrong_and_used_codes_are_refused_in_a_persons_words() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let refused = async |code: &str| {
-        let page = check(client, NUMBER, code).await;
-        assert_eq!(page.status(), 400, "{}", page.text());
+        let page = check(client, NUMBER, code).await.expects_status(400);
         let words = "The phone number and the SMS code doesn&#39;t match.";
-        assert!(page.text().contains(words), "no {words:?} in {}", page.text());
-        assert!(page.text().contains("role=\"alert\""), "it is read aloud");
+        page.says(["role=\"alert\"", words]);
     };
     submit(client, &[("number", NUMBER)]).await;
     let code = code_in(&inbox(client, NUMBER).await[0]);
@@ -82,7 +78,7 @@ async fn the_forms_count_and_lock_as_the_api_does() {
 
 #[tokio::test]
 async fn a_second_send_while_the_first_is_under_way_is_429_where_one_is_allowed() {
-    let setup = Setup::new().config("max-commands-per-number", 1).config("send-budget", "1s");
+    let setup = Setup::new().config("max-commands-per-number", 1).config("send-budget", "4s");
     let server = setup.start().await;
     let silent = [("number", "+15005550011")];
     let both = tokio::join!(submit(&server.client, &silent), submit(&server.client, &silent));
@@ -138,8 +134,7 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
     let setup = V2::account(server);
     let server = setup.clone().start().await;
     let form = encoded(&[("number", NUMBER)]);
-    let refused = submit(&server.client, &[("number", NUMBER)]).await;
-    assert_eq!(refused.status(), 401);
+    let refused = submit(&server.client, &[("number", NUMBER)]).await.expects_status(401);
     assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
     for (scopes, status) in [("admin", 403), ("verify", 403), ("admin,verify", 303)] {
         let made = setup.command(["keys", "create", "--json", "--scope", scopes]).await;
@@ -169,11 +164,9 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
 async fn on_loopback_the_form_needs_a_key_where_the_api_does() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;
-    let made = setup.command(["keys", "create", "--service", "default"]).await;
-    assert_eq!(made.status.code(), Some(0), "{}", made.output);
+    setup.command(["keys", "create", "--service", "default"]).await.exits(0);
     assert_eq!(open(&server.client, "/inbox").await.status(), 200);
-    let refused = submit(&server.client, &[("number", NUMBER)]).await;
-    assert_eq!(refused.status(), 401, "{}", refused.text());
+    let refused = submit(&server.client, &[("number", NUMBER)]).await.expects_status(401);
     assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
     assert!(inbox(&server.client, NUMBER).await.is_empty());
 }

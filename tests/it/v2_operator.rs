@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Setup, V2, World, sid, told, wrong};
+use crate::support::{Says, Setup, V2, World, sid, told, wrong};
 
 #[tokio::test]
 async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
@@ -20,16 +20,14 @@ async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
         world.verify(&number, &wrong(&code)).await;
     }
     world.verify(&number, &code).await.expects(locked(&number, 30));
-    let done = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
-    assert_eq!(done.status.code(), Some(0), "{}", done.output);
-    assert!(done.output.contains("is unlocked"), "{}", done.output);
-    let again = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
+    world.setup.command(["unlock", &number]).await.exits(0).says(["is unlocked"]);
+    let again = world.setup.command(["unlock", &number]).await;
     assert!(again.output.contains("is unknown in the service default"), "{}", again.output);
     world.verify(&number, &code).await.expects(incorrect(&number, 5));
     world.send(&number).await.expects(sent(&number, 5));
     world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
     world.send(&number).await.expects(sent(&number, 5));
-    let done = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
+    let done = world.setup.command(["unlock", &number]).await;
     assert!(done.output.contains("was not locked in the service default"), "{}", done.output);
 }
 
@@ -43,8 +41,7 @@ async fn an_operator_unlocks_a_number_of_one_service_by_the_services_name() {
     let code = world.twilio.code_for(&number);
     v2.checks(&service, &owners, &wrong(&code)).await;
     assert_eq!(told(&v2.begins(&service, &number).await), (429, "60202".to_owned()));
-    let done = world.setup.command(["unlock", &number, "--service", "Owl Bank", "--data-dir", "data"]).await;
-    assert_eq!(done.status.code(), Some(0), "{}", done.output);
+    world.setup.command(["unlock", &number, "--service", "Owl Bank"]).await.exits(0);
     assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
 }
 
@@ -52,28 +49,23 @@ async fn an_operator_unlocks_a_number_of_one_service_by_the_services_name() {
 async fn what_cannot_be_unlocked_is_said() {
     let world = World::of(V2::account(Setup::new())).await;
     for (arguments, code, words) in [
-        (["unlock", "hello", "--data-dir", "data"], 64, "hello"),
-        (["unlock", "+14155552671", "--service", "unknown"], 70, "no service \"unknown\""),
+        (&["unlock", "hello"][..], 64, "hello"),
+        (&["unlock", "+14155552671", "--service", "unknown"], 70, "no service \"unknown\""),
     ] {
-        let done = world.setup.command(arguments).await;
+        let done = world.setup.command(arguments.iter().copied()).await;
         assert_eq!(done.status.code(), Some(code), "{}", done.output);
         assert!(done.output.contains(words), "{}", done.output);
     }
     world.server.kill();
     world.server.ended().await;
-    let done = world.setup.command(["unlock", "+14155552671", "--data-dir", "data"]).await;
-    assert_eq!(done.status.code(), Some(70), "{}", done.output);
-    assert!(done.output.contains("start the server first"), "{}", done.output);
+    world.setup.command(["unlock", "+14155552671"]).await.exits(70).says(["start the server first"]);
 }
 
 #[tokio::test]
 async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let numbers = format!("{service}/TestNumbers");
-    let made = v2.post(&numbers, &[("Pattern", "+1415555012x"), ("Code", "4711")]).await;
-    assert_eq!(made.status(), 201, "{}", made.text());
+    let made = v2.post(&numbers, &[("Pattern", "+1415555012x"), ("Code", "4711")]).await.expects_status(201);
     let listed = v2.get(&numbers).await.json();
     assert_eq!(listed["test_numbers"][0], made.json());
 
@@ -87,8 +79,9 @@ async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
 
     let real = v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711")]).await;
     assert_eq!(told(&real), (400, "60200".to_owned()), "{}", real.text());
-    let forced = v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711"), ("Force", "true")]).await;
-    assert_eq!(forced.status(), 201, "{}", forced.text());
+    v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711"), ("Force", "true")])
+        .await
+        .expects_status(201);
     for (name, value) in [("DateExpires", "2020-01-01T00:00:00Z"), ("Code", "12a4"), ("Pattern", "+1")] {
         let form = [("Pattern", "+1415555012x"), ("Code", "4711")];
         let form: Vec<_> =
@@ -178,8 +171,7 @@ async fn a_test_number_of_the_default_service_is_one_for_compatible_routes_too()
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let numbers = format!("{}/TestNumbers", v2.default_service().await);
-    let made = v2.post(&numbers, &[("Pattern", "+14155550123"), ("Code", "471100")]).await;
-    assert_eq!(made.status(), 201, "{}", made.text());
+    v2.post(&numbers, &[("Pattern", "+14155550123"), ("Code", "471100")]).await.expects_status(201);
     let number = "+14155550123";
     world.verify(number, "000000").await.expects(incorrect(number, 5));
     world.send(number).await.expects(sent(number, 5));

@@ -6,7 +6,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -62,11 +61,9 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
 
     private.codes.extend(world.twilio.codes());
     let World { setup, server, .. } = world;
-    let export = setup.command(["export", "--out", "while-it-runs.jsonl", "--data-dir", "data"]).await;
-    assert_eq!(export.status.code(), Some(0), "{}", export.output);
+    setup.command(["export", "--out", "while-it-runs.jsonl"]).await.exits(0);
     let (server, first) = setup.restart(server).await;
-    server.signal(Signal::TERM);
-    let last = server.ended().await;
+    let last = server.stop().await;
     private.server_key(&setup.data_dir());
     // A signing secret belongs in no output.
     let signing = signing_secrets(&setup.home().join("while-it-runs.jsonl"));
@@ -116,8 +113,7 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     let (limits, tags) = (json!({"address": VALUE}).to_string(), json!({"campaign": TAG}).to_string());
     let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", &tags)];
     for _ in 0..2 {
-        let begun = v2.post_with(&create, ("idempotency-key", KEY), &form).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        let begun = v2.post_with(&create, ("idempotency-key", KEY), &form).await.expects_status(201);
         let code = world.twilio.code_for(&number);
         assert!(!begun.text().contains(&code) && !begun.text().contains(VALUE));
     }
@@ -132,8 +128,7 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     let number = private.number(world.number());
     let body =
         json!({"To": number, "Channel": "sms", "CustomCode": CUSTOM, "RateLimits": {"address": VALUE}});
-    let begun = v2.post_json(&create, &body).await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let begun = v2.post_json(&create, &body).await.expects_status(201);
     assert_eq!(world.twilio.code_for(&number), CUSTOM);
     private.codes.push(CUSTOM.to_owned());
     let named = sid(&begun);
@@ -206,8 +201,7 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
 }
 
 async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {
-    let begun = v2.begins(service, TEST_NUMBER).await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let begun = v2.begins(service, TEST_NUMBER).await.expects_status(201);
     assert!(!begun.text().contains(TEST_CODE));
     v2.checks(service, &sid(&begun), &wrong(TEST_CODE)).await;
     assert_eq!(told(&v2.checks(service, &sid(&begun), TEST_CODE).await), (200, "approved".to_owned()));

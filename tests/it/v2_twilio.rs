@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Several, V2, World, basic, sid, told};
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Says, Setup, Several, V2, World, basic, sid, told};
 
 const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("FriendlyName", "shop"), ("EventTypes", "*"), ("WebhookUrl", "https://shop.example/hooks")];
     let made = v2.post(&format!("{service}/Webhooks"), &form).await.json();
     let (id, secret) = (made["sid"].as_str().expect("an id"), made["secret"].as_str().expect("a secret"));
@@ -25,8 +23,7 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
     let key = |scope: &'static str| {
         let setup = world.setup.clone();
         async move {
-            let made =
-                setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+            let made = setup.command(["keys", "create", "--scope", scope, "--json"]).await;
             serde_json::from_str::<Value>(made.output.lines().last().expect("a line")).expect("JSON")
         }
     };
@@ -50,9 +47,7 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
 
 #[tokio::test]
 async fn a_number_that_no_plan_has_is_60200_and_costs_nothing() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let test = [("Pattern", "+15555555555"), ("Code", "4711")];
     assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
     for number in ["+11234567890", "+15555550100"] {
@@ -243,8 +238,10 @@ async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
     let path = format!("{service}/Verifications");
     for code in ["K7m2Pq", "abcd", "ZZZZzzzz99", "0042"] {
         let number = world.number();
-        let begun = v2.post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)]).await;
-        assert_eq!(begun.status(), 201, "{code}: {}", begun.text());
+        let begun = v2
+            .post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)])
+            .await
+            .expects_status(201);
         let text = world.twilio.messages_for(&number)[0].field("Body").to_owned();
         assert!(text.contains(code), "{text}");
         let begun = sid(&begun);
@@ -286,8 +283,7 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
     let number = world.number();
     let form =
         [("To", number.as_str()), ("Channel", "sms"), ("CustomFriendlyName", "Barn Owls"), ("Locale", "de")];
-    let begun = v2.post(&path, &form).await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    v2.post(&path, &form).await.expects_status(201);
     let asked = &world.twilio().received_for(&number)[0];
     assert_eq!((asked.field("CustomFriendlyName"), asked.field("Locale")), ("Barn Owls", "de"));
     let other = world.number();
@@ -297,9 +293,8 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
 
 #[tokio::test]
 async fn a_check_shows_null_for_error_codes_of_silent_authentication() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
     let begun = sid(&v2.begins(&service, &number).await);
     let checked = v2.checks(&service, &begun, &world.twilio.code_for(&number)).await.json();
     assert_eq!(checked.get("sna_attempts_error_codes"), Some(&Value::Null));
@@ -316,8 +311,7 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     };
     let preflight = [("access-control-request-method", "POST")];
     let cross_site = [("authorization", authorization.as_str()), ("sec-fetch-site", "cross-site")];
-    let allowed = ask(Method::OPTIONS, "/v2/Services", ORIGIN, &preflight).await;
-    assert_eq!(allowed.status(), 204, "{}", allowed.text());
+    let allowed = ask(Method::OPTIONS, "/v2/Services", ORIGIN, &preflight).await.expects_status(204);
     let shown: BTreeMap<_, _> = ["origin", "methods", "headers"]
         .map(|name| (name, allowed.header(&format!("access-control-allow-{name}"))))
         .into();
@@ -347,11 +341,11 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
 #[tokio::test]
 async fn an_origin_with_a_wildcard_stops_the_start_and_says_what_to_write() {
     for origins in [json!(["https://*.example.com"]), json!("https://a.example,https://*"), json!("*")] {
-        let refused = Setup::new().config("cors-origins", origins.clone()).run().await;
-        assert_eq!(refused.status.code(), Some(64), "{origins}: {}", refused.output);
-        for part in ["cors-origins", "https://app.example.com", "Name every host"] {
-            assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
-        }
+        Setup::new().config("cors-origins", origins.clone()).run().await.exits(64).says([
+            "cors-origins",
+            "https://app.example.com",
+            "Name every host",
+        ]);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The documents match the program. These tests generate `docs/reference/configuration.md` and `config.schema.json`
-//! from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
+//! The documents match the program. These tests generate the lists of `docs/reference/configuration.md`, and
+//! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::config::gateways::PREFIXES;
 use crate::config::json_schema;
 use crate::config::kind::{ACCEPTED, UNIT};
-use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
+use crate::config::schema::{ALIASES, Names, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
@@ -44,7 +44,7 @@ fn the_committed_schema_is_current() {
 #[test]
 fn configuration_md_says_what_the_settings_say() {
     const FILE: &str = "configuration.md";
-    let made = manual();
+    let made = manual(MANUAL);
     assert!(committed(FILE, &made) == made, "{FILE} is stale: {UPDATE}");
 }
 
@@ -228,293 +228,59 @@ fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item =
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
 }
 
-/// A part of the manual: its title, its keys, and the texts before and after their table.
-struct Section {
-    title: &'static str,
-    keys: &'static [&'static str],
-    before: &'static str,
-    after: &'static str,
-}
-
-/// Keys outside the other sections.
+/// The section where new keys are listed.
 const FURTHER: &str = "Further keys";
 
-const SECTIONS: [Section; 12] = [
-    Section {
-        title: "Listen address",
-        keys: &[
-            "test-hostname",
-            "test-port",
-            "production",
-            "prod-domain",
-            "allow-unauthenticated",
-            "simulator-in-production",
-            "tls-cert",
-            "tls-key",
-            "metrics-listen",
-        ],
-        before: "`--listen HOST:PORT` beats the first four keys, in production too. Addresses that other machines reach [need a \
-                 key](../operate/deploy.md#callers-on-other-machines).",
-        after: "",
-    },
-    Section {
-        title: "Codes",
-        keys: &[
-            "otp-timeout",
-            "otp-length",
-            "otp-max-attempts",
-            "otp-lock-timeout",
-            "default-region",
-            "numbers",
-            "redis-version-answers",
-        ],
-        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`.",
-        after: "",
-    },
-    Section {
-        title: "Messages",
-        keys: &[
-            "otp-message",
-            "otp-messages",
-            "default-locale",
-            "locale-by-country",
-            "webotp-domain",
-            "brand",
-            "tutorial-message",
-        ],
-        before: "See [message templates](../guides/message-templates.md).",
-        after: "",
-    },
-    Section {
-        title: "Gateways",
-        keys: &[
-            "otp-sms-provider",
-            "http-gateway",
-            "gateways",
-            "public-url",
-            "voice",
-            "voice-fallback",
-            "voice-gate",
-            "voice-ring-for",
-            "whatsapp-content-sid",
-            "conversion-feedback",
-        ],
-        before: "See [gateways](gateways.md).",
-        after: "",
-    },
-    Section {
-        title: "Retries, fallback, circuit breaker",
-        keys: &[
-            "gateway-silent",
-            "sms.retry",
-            "sms.max_retries",
-            "sms.longest_wait",
-            "workflow",
-            "workflow-max-sends",
-            "breaker-failures",
-            "breaker-open-for",
-            "breaker-longest",
-        ],
-        before: "See [delivery](../concepts/delivery.md).",
-        after: "",
-    },
-    Section {
-        title: "Services and templates",
-        keys: &["services", "templates", "webhook-private-addresses"],
-        before: "A service's name (1 to 64 letters, digits, `-`, `_`; not `default`) decides its id. A service that is removed \
-                 from\nthe file is no longer served; put back, it has its id again.",
-        after: "",
-    },
-    Section {
-        title: "Pumping guard",
-        keys: &["guard", "client-address-header", "risk-check-header", "trusted-proxies"],
-        before: "See [the pumping guard](../concepts/guard.md).",
-        after: "",
-    },
-    Section {
-        title: "Data and log",
-        keys: &["data-dir", "scratch", "key-file", "log-level", "log-format"],
-        before: "See [the data directory](../operate/data-directory.md) and [the log](../operate/monitoring.md#log).",
-        after: "",
-    },
-    Section {
-        title: "Retention",
-        keys: &["tracker-keep-for", "tracker-keep-at-most", "audit-retention"],
-        before: "See [privacy](../operate/privacy.md#retention).",
-        after: "",
-    },
-    Section {
-        title: "Prices",
-        keys: &["prices", "currency"],
-        before: "For the [estimated cost](../operate/monitoring.md#history) and budgets of money.",
-        after: PRICES,
-    },
-    Section {
-        title: "Limits",
-        keys: &[
-            "shards",
-            "max-body-bytes",
-            "header-timeout",
-            "body-timeout",
-            "idle-timeout",
-            "max-connections",
-            "max-numbers",
-            "max-hosted-sessions",
-            "max-commands",
-            "max-commands-per-number",
-            "max-sends",
-            "max-sends-waiting",
-            "send-budget",
-            "commit-timeout",
-            "graceful-stop",
-        ],
-        before: "See [sizing](../operate/sizing.md). All services together may have a quarter more than the limit of one.",
-        after: "",
-    },
-    Section {
-        title: FURTHER,
-        keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "See [cluster](../operate/cluster.md) and [web pages](../concepts/guarantees.md#web-pages).",
-        after: "",
-    },
-];
-
-const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's. A country without a price for a channel has that of
-`*`, else the highest of the table.
-
-```json
-{
-  "prices": {
-    "DE": { "sms": "0.0875", "call": 0.05 },
-    "*": { "sms": 0.1, "call": 0.1, "whatsapp": 0.03 }
-  },
-  "currency": "EUR"
-}
-```
-"#;
-
-const INTRODUCTION: &str = r#"# Configuration
-
-<!-- generated from the settings: UPDATE_DOCS=1 cargo test --lib config::tests::documents -->
-
-## Sources
-
-The first of these sources wins:
-
-1. the [command line](cli.md#serve);
-2. environment variables: `ONCEWARD_` and the key in capitals, with `_` for `-` and `.` (`ONCEWARD_OTP_TIMEOUT`);
-3. the same variables in a `.env` file in the working directory;
-4. `config.json` in the working directory, or the file that `--config FILE` names.
-
-`onceward --check` prints all errors. An error stops the start with exit code 64. An unknown name is a warning; with `--strict` it is an
-error. Relative paths begin in the working directory. An empty variable counts as not given, and hides the same name in `.env`.
-
-A value may be a string or the proper JSON type: `"30"` or `30`. A time has units, such as `"1h30m"` or `"500ms"`; a plain number means
-seconds, in `otp-lock-timeout` and `lockout` minutes. In a variable, an object or a list is JSON. A member of an object may be given
-by itself: `"guard.messages-per-hour": 2000`, or `ONCEWARD_GUARD_MESSAGES_PER_HOUR`.
-
-```json
-{ "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
-```
-
-```sh
-# .env: one variable a line. A comment begins at a # with white space in front.
-ONCEWARD_BRAND=Joe's Shop        # a value without quotes ends before the comment
-ONCEWARD_OTP_MESSAGE="{brand}: your code is {code}\nIt costs $0"
-export ONCEWARD_DATA_DIR='data # 2'
-```
-
-In `.env`, quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
-never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes.
-
-Parentheses have the default, and behind a semicolon the other choices or the range.
-"#;
-
-const CREDENTIALS: &str = "
-## Credentials
-
-Credentials are [variables](gateways.md#where-to-find-the-credentials), never keys of config.json. A variable with `_FILE` at
-its end names a file that has the value.
-
-";
-
-const SAMPLES_OF_CREDENTIALS: &str = "
-```sh
-# .env
-TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
-TWILIO_AUTH_TOKEN_FILE=token
-TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
-```
-";
-
-const TRACES: &str = "
-## Traces
-
-For [traces](../operate/monitoring.md#traces), each also with `_FILE`:
-";
-
-const OTHER_NAMES: &str = "
-## Other names
-
-Spellings of [older servers](../guides/older-servers.md), in the objects `sms` and `authentication`:
-
-";
-
-const OTHER_NAMES_SAMPLE: &str = "
-`HOST` and `PORT` beat `test-hostname` and `test-port` of config.json, but not their variables. They have no effect with `production`.
-`REDIS_URL` is ignored.
-";
-
-fn manual() -> String {
+/// The manual with its lists written again. The prose, and the order and sections of the keys, are the document's own.
+fn manual(document: &str) -> String {
     let names = Names::known();
-    let mut text = INTRODUCTION.to_owned();
-    for Section { title, keys, before, after } in SECTIONS {
-        let _ = write!(text, "\n## {title}\n\n{before}\n\n");
-        let further = names.keys.keys().map(String::as_str);
-        let mut further: Vec<&str> =
-            further.filter(|key| SECTIONS.iter().all(|section| !section.keys.contains(key))).collect();
-        further.sort_unstable();
-        let further = if title == FURTHER { further } else { Vec::new() };
-        for key in keys.iter().copied().chain(further) {
-            row_of_key(&mut text, key, &names.keys[key]);
+    let key_of = |line: &str| line.strip_prefix("* `")?.split('`').next().map(str::to_owned);
+    let listed: Vec<String> = document.lines().filter_map(key_of).collect();
+    let further: Vec<String> = names.keys.keys().filter(|key| !listed.contains(key)).cloned().collect();
+    let mut title = "";
+    let mut blocks = Vec::new();
+    for block in document.trim_end().split("\n\n") {
+        if block.starts_with('#') {
+            title = block.trim_start_matches(['#', ' ']);
         }
-        if !after.is_empty() {
-            let _ = write!(text, "\n{after}");
-        }
-        for (key, title, pointer) in MEMBER_TABLES {
-            if keys.contains(&key) {
-                members(&mut text, &names.keys[key], title, pointer);
+        let mut list = String::new();
+        match MEMBER_TABLES.iter().find(|table| table.1 == title) {
+            _ if !block.starts_with("* ") => list.push_str(block),
+            Some((key, _, pointer)) => members(&mut list, &names.keys[*key], title, pointer),
+            None if title == "Credentials" => credentials(&mut list, &names),
+            None if title == "Other names" => ALIASES.iter().for_each(|(alias, name)| {
+                let _ = writeln!(list, "* `{alias}`: `{name}`");
+            }),
+            None => {
+                let further = if title == FURTHER { further.as_slice() } else { &[] };
+                let keys = block.lines().filter_map(key_of).chain(further.iter().cloned());
+                for key in keys.filter(|key| names.keys.contains_key(key)) {
+                    row_of_key(&mut list, &key, &names.keys[&key]);
+                }
             }
         }
+        blocks.push(list.trim_end().to_owned());
     }
-    text.push_str(CREDENTIALS);
-    let mut variables: Vec<(&String, &Value)> = names.variables.iter().collect();
-    variables.sort_by_key(|(name, _)| *name);
-    let (traces, credentials): (Vec<_>, Vec<_>) =
-        variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
+    blocks.join("\n\n") + "\n"
+}
+
+/// The names of the credentials, by what they are for.
+fn credentials(text: &mut String, names: &Names) {
+    let mut variables: Vec<&String> = names.variables.keys().collect();
+    variables.sort();
     let account = ("ONCEWARD_".to_owned(), "this server's own [account](../operate/keys.md)".to_owned());
     let hooks = ["Supabase", "Zitadel", "Logto"].map(|system| {
         let what = format!("[hook](../guides/identity-systems.md#{}) of {system}", system.to_lowercase());
         (format!("{}_HOOK_", system.to_uppercase()), what)
     });
     for (prefix, what) in PREFIXES.iter().chain(&hooks).chain([&account]) {
-        let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
-        let _ = writeln!(text, "* {what}: {}", listed(&own));
+        let own: Vec<String> = variables
+            .iter()
+            .filter(|name| name.starts_with(prefix))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let _ = writeln!(text, "* {what}: {}", own.join(", "));
     }
-    text.push_str(SAMPLES_OF_CREDENTIALS);
-    text.push_str(TRACES);
-    let _ = writeln!(text, "{}.", listed(&traces));
-    text.push_str(OTHER_NAMES);
-    for (alias, name) in ALIASES {
-        let _ = writeln!(text, "* `{alias}`: `{name}`");
-    }
-    text.push_str(OTHER_NAMES_SAMPLE);
-    text
-}
-
-/// The names of variables.
-fn listed(variables: &[(&String, &Value)]) -> String {
-    variables.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn row_of_key(text: &mut String, key: &str, schema: &Value) {
@@ -587,23 +353,14 @@ fn members(text: &mut String, schema: &Value, title: &str, pointer: &str) {
     let properties = schema.pointer(pointer).and_then(Value::as_object);
     let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
     properties.sort_by_key(|(name, _)| *name);
-    let _ = write!(text, "\n### {title}\n\n");
-    if title == "Members of a service" {
-        let no_effect = properties.iter().filter(|(_, schema)| description(schema).starts_with(NO_EFFECT));
-        let no_effect: Vec<String> = no_effect.map(|(name, _)| format!("`{name}`")).collect();
-        let _ = write!(
-            text,
-            "[Rules of a service](../concepts/verifications.md#rules-of-a-service) and [test\nnumbers](../guides/test-numbers.md) have the others. Kept and shown without effect:\n{}.\n\n",
-            no_effect.join(", ")
-        );
-    }
-    properties.retain(|(name, schema)| {
-        !description(schema).starts_with(NO_EFFECT)
-            && (title != "Members of a service" || !RULES_OF_A_SERVICE.contains(&name.as_str()))
-    });
+    let is_of_service = title == "Members of a service";
     for (name, schema) in properties {
-        let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
-        row(text, name, &value(&default, schema), schema);
+        if description(schema).starts_with(NO_EFFECT) {
+            assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not named");
+        } else if !is_of_service || !RULES_OF_A_SERVICE.contains(&name.as_str()) {
+            let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
+            row(text, name, &value(&default, schema), schema);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Generates `docs/reference/errors.md` from the tables that the server answers with. The file is also the snapshot of
-//! those tables: a changed answer shows as a difference.
+//! Generates the lists of `docs/reference/errors.md` from the tables that the server answers with. The file is also the
+//! snapshot of those tables: a changed answer shows as a difference. Behind its colon a line has what the answer means,
+//! which is the document's own.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,185 +22,191 @@ use crate::verify::Refused;
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
 const MAX_ATTEMPTS: u8 = 5;
 const LOCKOUT: Duration = Duration::from_secs(30 * 60);
+const SHORTLY: Timestamp = Timestamp::from_millis(59_000);
 
 #[test]
 fn docs_errors_md_says_what_the_tables_say() {
-    let made = document();
+    let found = std::fs::read_to_string(PATH).expect("docs/reference/errors.md");
+    let made = document(&found);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PATH, &made).expect("write docs/reference/errors.md");
+    } else {
+        assert!(
+            found == made,
+            "docs/reference/errors.md is stale: run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the changes"
+        );
     }
-    let found = std::fs::read_to_string(PATH).unwrap_or_default();
-    assert!(
-        found == made,
-        "docs/reference/errors.md is stale: run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the changes"
-    );
 }
 
-fn document() -> String {
-    let mut doc = String::from(INTRODUCTION);
+/// The document with its lists written again.
+fn document(found: &str) -> String {
+    let (of_all_routes, of_verify_api) = (of_all_routes(), of_verify_api());
+    let mut title = "";
+    let mut blocks = Vec::new();
+    for block in found.trim_end().split("\n\n") {
+        if block.starts_with('#') {
+            title = block.trim_start_matches(['#', ' ']);
+        }
+        let meanings: Vec<&str> = block.lines().collect();
+        blocks.push(match title {
+            "All routes" if block.starts_with("* ") => explained(&of_all_routes, &meanings).join("\n"),
+            "All routes" if block.starts_with("Further messages of") => {
+                let [_, others] = names(&of_all_routes, found, |row| row[0][..3].to_owned());
+                format!("Further messages of {} say all.", Vec::from_iter(others).join(", "))
+            }
+            "Verify API" if block.starts_with("* ") => explained(&of_verify_api, &meanings).join("\n"),
+            "Verify API" if block.starts_with("The message of these says all") => {
+                let [explained, others] =
+                    names(&of_verify_api, found, |row| format!("{} ({})", row[0], &row[1][..3]));
+                let others: Vec<String> = others.difference(&explained).cloned().collect();
+                format!("The message of these says all: {}.", others.join(", "))
+            }
+            "OTP API" if block.starts_with("* ") => all(&documented(), &meanings),
+            "As built" if block.starts_with("* ") => all(&as_built(), &meanings),
+            "Tutorial API" if block.starts_with("* ") => all(&of_tutorial_api(), &meanings),
+            _ => block.to_owned(),
+        });
+    }
+    blocks.join("\n\n") + "\n"
+}
+
+/// Errors that every route may have: status and headers, the code below `/v2`, the message.
+fn of_all_routes() -> Vec<[String; 3]> {
     let rows = problems().into_iter().map(|problem| {
-        let row = Row::of(problem_case(problem), problem.answer(ErrorFormat::Envelope));
+        let row = Row(problem.answer(ErrorFormat::Envelope));
         if can_concern_tutorial(problem) {
-            let of_tutorial = Row::of(row.case, problem.answer(ErrorFormat::Message));
+            let of_tutorial = Row(problem.answer(ErrorFormat::Message));
             assert_eq!(row.members().message, of_tutorial.members().message);
         }
         let of_verify_api = can_concern_verify_api(problem).then(|| {
-            let of_verify_api = Row::of(row.case, problem.answer(ErrorFormat::Twilio));
+            let of_verify_api = Row(problem.answer(ErrorFormat::Twilio));
             assert_eq!(row.members().message, of_verify_api.members().message);
             let headers = of_verify_api.status_and_headers().replace("X-Onceward-Retry-After", "Retry-After");
             assert_eq!(row.status_and_headers(), headers);
             let [code, ..] = of_verify_api.of_verify_api();
             code
         });
-        (row, of_verify_api.unwrap_or_default())
+        row.of_all_routes(of_verify_api.unwrap_or_default())
     });
-    let mut rows: Vec<(Row, String)> = rows.collect();
-    rows.sort_by_key(|(row, _)| row.status());
-    let (explained, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(row, _)| !row.case.is_empty());
-    list(&mut doc, explained.into_iter().map(|(row, code)| row.of_all_routes(code)));
-    let others: BTreeSet<String> = others.iter().map(|(row, _)| row.status().to_string()).collect();
-    let others: Vec<String> = others.into_iter().collect();
-    let _ = writeln!(doc, "\nFurther messages of {} say all.", others.join(", "));
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by(|one, other| one[0][..3].cmp(&other[0][..3]));
+    rows
+}
 
-    doc.push_str(VERIFY_API);
-    let mut errors = verify_api_errors();
-    errors.sort_by_key(|row| row.members().code);
-    let (explained, others): (Vec<_>, Vec<_>) = errors.into_iter().partition(|row| !row.case.is_empty());
-    list(&mut doc, explained.iter().map(Row::of_verify_api));
-    let places = |rows: &[Row]| -> BTreeSet<String> {
-        rows.iter().map(|row| format!("{} ({})", row.members().code, row.status())).collect()
-    };
-    let others: Vec<String> = places(&others).difference(&places(&explained)).cloned().collect();
-    let _ = writeln!(doc, "\nThe message of these says all: {}.", others.join(", "));
+fn of_verify_api() -> Vec<[String; 3]> {
+    let mut rows: Vec<_> = verify_api_errors().iter().map(Row::of_verify_api).collect();
+    rows.sort_by(|one, other| one[0].cmp(&other[0]));
+    rows
+}
 
-    doc.push_str(OTP_API);
+fn documented() -> Vec<[String; 4]> {
     let rows = outcomes(
         |outcome| api_send(AnswerSet::Documented, outcome, number()),
         |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
     );
-    let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
-    let is_error = |row: &[String; 5]| row[1] != "200";
-    list(&mut doc, merged(&without_short_lockouts(&documented)).into_iter().filter(is_error));
-
-    doc.push_str(AS_BUILT);
-    let rows = outcomes(
-        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
-        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
-    );
-    let as_built = rows.iter().map(|(route, row)| row.as_built(route)).zip(&documented);
-    let other = as_built.filter(|([_, http, _, message, data, _], [_, as_documented @ ..])| {
-        [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
-    });
-    let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
-    list(&mut doc, only_where_needed(merged(&other), 3).into_iter());
-
-    doc.push_str(TUTORIAL_API);
-    let rows = outcomes(tutorial_send, tutorial_check);
-    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
-    let of_tutorial = rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))).zip(&documented);
-    let other = of_tutorial.filter(|([_, http, message, _], [_, as_documented @ ..])| {
-        [http, message] != [&as_documented[0], &as_documented[1]]
-    });
-    let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    let is_error = |row: &[String; 4]| row[1] != "200";
-    list(
-        &mut doc,
-        only_where_needed(merged(&without_short_lockouts(&other)), 2).into_iter().filter(is_error),
-    );
-    doc
+    merged(
+        rows.iter()
+            .filter(|outcome| !outcome.is_shortly_locked)
+            .map(|outcome| outcome.row.of_otp_api(outcome.route))
+            .filter(|row| row[1] != "200"),
+    )
 }
 
-/// Keeps a meaning, which the list of the OTP API has, only where two rows of a route have the same message in `column`.
-fn only_where_needed<const N: usize>(mut rows: Vec<[String; N]>, column: usize) -> Vec<[String; N]> {
-    let messages: Vec<[String; 2]> = rows.iter().map(|row| [row[0].clone(), row[column].clone()]).collect();
-    for row in &mut rows {
-        let is_like = |message: &&[String; 2]| **message == [row[0].as_str(), row[column].as_str()];
-        if messages.iter().filter(is_like).count() == 1 {
-            row[N - 1].clear();
+/// The answers of the Redis version's code, where they differ from the documented ones.
+fn as_built() -> Vec<[String; 5]> {
+    let of = |answers| {
+        outcomes(
+            move |outcome| api_send(answers, outcome, number()),
+            move |outcome| api_check(answers, outcome, number(), LOCKOUT),
+        )
+    };
+    let (documented, as_built) = (of(AnswerSet::Documented), of(AnswerSet::AsBuilt));
+    let rows = as_built.iter().zip(&documented).filter_map(|(outcome, documented)| {
+        let row = outcome.row.as_built(outcome.route);
+        let [_, http, message, data] = documented.row.of_otp_api(outcome.route);
+        ([&row[1], &row[3], &row[4]] != [&http, &message, &data]).then_some(row)
+    });
+    merged(rows)
+}
+
+/// The answers of the tutorial's routes, where they differ from the documented ones.
+fn of_tutorial_api() -> Vec<[String; 3]> {
+    let documented = outcomes(
+        |outcome| api_send(AnswerSet::Documented, outcome, number()),
+        |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
+    );
+    let of_tutorial = outcomes(tutorial_send, tutorial_check);
+    let rows = of_tutorial.iter().zip(&documented).filter_map(|(outcome, documented)| {
+        let route = if outcome.route == SEND { "send-code" } else { "verify-code" };
+        let row = outcome.row.of_tutorial_api(route);
+        let [_, http, message, _] = documented.row.of_otp_api(outcome.route);
+        (!outcome.is_shortly_locked && row[1] != "200" && [&row[1], &row[2]] != [&http, &message])
+            .then_some(row)
+    });
+    merged(rows)
+}
+
+/// The row as a line, without what it means.
+fn line<const N: usize>(row: &[String; N]) -> String {
+    let columns: Vec<&str> = row.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    format!("* {}", columns.join(", "))
+}
+
+/// The document's lines of these rows.
+fn explained<const N: usize>(rows: &[[String; N]], lines: &[&str]) -> Vec<String> {
+    let of_row = |row| {
+        let start = line(row) + ": ";
+        lines.iter().find(|line| line.starts_with(&start)).map(|line| (*line).to_owned())
+    };
+    let mut explained: Vec<String> = Vec::new();
+    for line in rows.iter().filter_map(of_row) {
+        if !explained.contains(&line) {
+            explained.push(line);
         }
     }
-    rows
+    explained
 }
 
-/// Leaves out a lockout of less than a minute, which shows nothing new where minutes are rounded up.
-fn without_short_lockouts<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
-    rows.iter().filter(|row| row[N - 1] != SHORTLY_LOCKED_CASE).cloned().collect()
+/// Names of the rows that the document explains, and of the others.
+fn names<const N: usize>(
+    rows: &[[String; N]],
+    found: &str,
+    name: impl Fn(&[String; N]) -> String,
+) -> [BTreeSet<String>; 2] {
+    let lines: Vec<&str> = found.lines().collect();
+    let is_explained = |row: &&[String; N]| !explained(std::slice::from_ref(*row), &lines).is_empty();
+    let (explained, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_explained);
+    [explained, others].map(|rows| rows.into_iter().map(&name).collect())
 }
 
-/// Joins rows that differ only in their meaning, then rows that differ only in their route.
-fn merged<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
+/// Lines of all rows, with what the document says of them.
+fn all<const N: usize>(rows: &[[String; N]], lines: &[&str]) -> String {
+    let lines =
+        rows.iter().map(|row| explained(std::slice::from_ref(row), lines).pop().unwrap_or_else(|| line(row)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Leaves out what was said before, and joins rows that differ only in their route.
+fn merged<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Vec<[String; N]> {
     let mut merged: Vec<[String; N]> = Vec::new();
     for row in rows {
-        match merged.iter_mut().find(|earlier| earlier[..N - 1] == row[..N - 1]) {
-            Some(earlier) if earlier[N - 1].contains(&row[N - 1]) => {}
-            Some(earlier) => earlier[N - 1] = format!("{} Or: {}", earlier[N - 1], row[N - 1]),
-            None => merged.push(row.clone()),
-        }
-    }
-    let mut of_routes: Vec<[String; N]> = Vec::new();
-    for row in merged {
-        match of_routes.iter_mut().find(|earlier| earlier[1..] == row[1..]) {
+        match merged.iter_mut().find(|earlier| earlier[1..] == row[1..]) {
+            Some(earlier) if earlier[0] == row[0] => {}
             Some(earlier) => earlier[0] = "both".to_owned(),
-            None => of_routes.push(row),
+            None => merged.push(row),
         }
     }
-    of_routes
+    merged
 }
 
-const INTRODUCTION: &str = "\
-# Errors
+struct Row(Response);
 
-<!-- generated from the server's tables: UPDATE_DOCS=1 cargo test --lib docs_errors_md -->
-
-Each 429 and 503 says after how many seconds you may repeat the request: in `X-Onceward-Retry-After` below `/v2`, because
-Twilio's Java library would repeat the POST by itself, else in `Retry-After`. Other answers with the header name it here.
-
-## All routes
-
-HTTP status, the error code where `/v2` has one, and `message`. None of these answers means that a code was right. After 500, and
-after 503 with `could not be stored safely`, a message may have been sent and a check may count. A head that is too large is 431, a
-request that is not HTTP 400, both without a body.
-
-";
-
-const VERIFY_API: &str = "
-## Verify API
-
-Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's, or 20000 plus the HTTP status. A wrong
-code is not an error: [checks](verify-api.md#verification-checks).
-
-";
-
-const OTP_API: &str = "
-## OTP API
-
-Errors of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
-the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl` and `lockout_duration` are minutes, rounded up.
-
-";
-
-const AS_BUILT: &str = "
-### As built
-
-With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version: HTTP status, `code`, `message`,
-`data`. A new lockout rounds `ttl` up to minutes, later answers round it down.
-
-";
-
-const TUTORIAL_API: &str = "
-## Tutorial API
-
-Errors of `/send-code` and `/verify-code` are `{\"message\"}`. Their meanings, and the other errors, are those of the OTP
-API.
-
-";
-
-/// The meaning of a case, and the client's next step where the answer does not say it.
-type Case = &'static str;
-
-struct Row {
-    case: Case,
-    answer: Response,
+/// The answer to an outcome of a send or a check.
+struct Outcome {
+    route: &'static str,
+    row: Row,
+    /// A lockout of less than a minute, which shows nothing new where minutes are rounded up.
+    is_shortly_locked: bool,
 }
 
 /// The members of an answer. `data` is JSON, as on the wire.
@@ -210,12 +217,8 @@ struct Members {
 }
 
 impl Row {
-    const fn of(case: Case, answer: Response) -> Self {
-        Self { case, answer }
-    }
-
     fn body(&self) -> &str {
-        std::str::from_utf8(&self.answer.body).expect("JSON is UTF-8")
+        std::str::from_utf8(&self.0.body).expect("JSON is UTF-8")
     }
 
     fn members(&self) -> Members {
@@ -245,13 +248,13 @@ impl Row {
     }
 
     fn status(&self) -> u16 {
-        self.answer.status.as_u16()
+        self.0.status.as_u16()
     }
 
     /// The status, and the names of the headers. The introduction says which header each 429 and 503 has.
     fn status_and_headers(&self) -> String {
         let mut text = self.status().to_string();
-        let names = self.answer.headers.iter().map(|(name, _)| name.as_str());
+        let names = self.0.headers.iter().map(|(name, _)| name.as_str());
         let (waits, others): (Vec<_>, Vec<_>) = names.partition(|name| name.ends_with("retry-after"));
         let always_waits = [429, 503].contains(&self.status());
         assert!(!always_waits || waits.len() == 1, "the introduction says that it has one");
@@ -262,37 +265,37 @@ impl Row {
         text
     }
 
-    fn of_verify_api(&self) -> [String; 4] {
+    fn of_verify_api(&self) -> [String; 3] {
         let Members { code, message, .. } = self.members();
         let (status, words) = (self.status(), serde_json::to_string(&message).expect("a text"));
         let body = format!(
             "{{\"code\":{code},\"message\":{words},\"more_info\":\"https://www.twilio.com/docs/errors/{code}\",\"status\":{status}}}"
         );
         assert_eq!(self.body(), body, "the introduction describes all members");
-        [code.to_string(), self.status_and_headers(), literal(&message), self.case.into()]
+        [code.to_string(), self.status_and_headers(), literal(&message)]
     }
 
-    fn of_otp_api(&self, route: &str) -> [String; 5] {
+    fn of_otp_api(&self, route: &str) -> [String; 4] {
         let Members { code, message, data } = self.only_members(true);
         assert_eq!(code, u64::from(self.status()), "the introduction says that they are equal");
-        [route.into(), self.status_and_headers(), literal(&message), literal(&data), self.case.into()]
+        [route.into(), self.status_and_headers(), literal(&message), literal(&data)]
     }
 
-    fn as_built(&self, route: &str) -> [String; 6] {
+    fn as_built(&self, route: &str) -> [String; 5] {
         let Members { code, message, data } = self.only_members(true);
         let http = self.status_and_headers();
-        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.into()]
+        [route.into(), http, code.to_string(), literal(&message), literal(&data)]
     }
 
-    fn of_tutorial_api(&self, route: &str) -> [String; 4] {
+    fn of_tutorial_api(&self, route: &str) -> [String; 3] {
         let Members { message, .. } = self.only_members(false);
-        [route.into(), self.status_and_headers(), literal(&message), self.case.into()]
+        [route.into(), self.status_and_headers(), literal(&message)]
     }
 
-    fn of_all_routes(&self, code: String) -> [String; 4] {
+    fn of_all_routes(&self, code: String) -> [String; 3] {
         let Members { code: envelope, message, data } = self.only_members(true);
         assert_eq!((envelope, data), (u64::from(self.status()), String::new()));
-        [self.status_and_headers(), code, literal(&message), self.case.into()]
+        [self.status_and_headers(), code, literal(&message)]
     }
 }
 
@@ -305,16 +308,6 @@ fn literal(text: &str) -> String {
     }
 }
 
-/// A line for each row: its columns, and behind a colon the last one, the meaning.
-fn list<const N: usize>(doc: &mut String, rows: impl Iterator<Item = [String; N]>) {
-    for row in rows {
-        let (meaning, columns) = row.split_last().expect("columns");
-        let columns: Vec<&str> = columns.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-        let separator = if meaning.is_empty() { "" } else { ": " };
-        let _ = writeln!(doc, "* {}{separator}{meaning}", columns.join(", "));
-    }
-}
-
 const SEND: &str = "send-otp";
 const CHECK: &str = "verify-otp";
 
@@ -322,11 +315,17 @@ const CHECK: &str = "verify-otp";
 fn outcomes(
     send: impl Fn(&Reply<SendOutcome>) -> Response,
     check: impl Fn(&Reply<CheckOutcome>) -> Response,
-) -> Vec<(&'static str, Row)> {
-    let sends = sends();
-    let sends = sends.iter().map(|outcome| (SEND, Row::of(send_case(outcome), send(&reply(outcome)))));
-    let checks = checks();
-    let checks = checks.iter().map(|outcome| (CHECK, Row::of(check_case(outcome), check(&reply(outcome)))));
+) -> Vec<Outcome> {
+    let sends = sends().into_iter().map(|outcome| Outcome {
+        route: SEND,
+        is_shortly_locked: outcome == SendOutcome::Locked { until: SHORTLY },
+        row: Row(send(&reply(outcome))),
+    });
+    let checks = checks().into_iter().map(|outcome| Outcome {
+        route: CHECK,
+        is_shortly_locked: outcome == CheckOutcome::Locked { until: SHORTLY },
+        row: Row(check(&reply(outcome))),
+    });
     sends.chain(checks).collect()
 }
 
@@ -334,39 +333,34 @@ fn outcomes(
 fn verify_api_errors() -> Vec<Row> {
     let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
     let answered = |error: v2::Error| error.answer(path, "", Timestamp::EPOCH);
-    let refused = refusals()
-        .into_iter()
-        .map(|refused| Row::of(refusal_case(&refused), answered(v2::Error::from(refused))));
+    let refused = refusals().into_iter().map(|refused| Row(answered(v2::Error::from(refused))));
     let too_many = |item, limit| of_registry(RegistryError::TooMany { item, limit });
     let exists = |item| of_registry(RegistryError::Exists(item));
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
-    let others: [(v2::Error, Case); 17] = [
-        (v2::Error::missing("To"), ""),
-        (too_many(Item::Webhook, 10), "Delete one first."),
-        (v2::Error::forbidden("the key lacks the scope admin"), "The key may not do this. Use another."),
-        (v2::Error::not_served("AccessTokens"), ""),
-        (of_registry(RegistryError::ReadOnly(read_only)), ""),
-        (v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"), "Use another channel."),
-        (v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"), ""),
-        (
-            v2::Error::not_served_parameter("CustomMessage"),
-            "Write a [template](../guides/message-templates.md).",
-        ),
-        (v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"), ""),
-        (of_registry(RegistryError::Invalid { field: "unique_name", why: format }), ""),
-        (exists(Item::RateLimit), ""),
-        (exists(Item::Bucket), ""),
-        (exists(Item::MessagingConfiguration), ""),
-        (exists(Item::SafeNumber), ""),
-        (too_many(Item::RateLimit, 25), ""),
-        (too_many(Item::Bucket, 10), ""),
-        (v2::Error::media_type(), ""),
+    let others: [v2::Error; 17] = [
+        v2::Error::missing("To"),
+        too_many(Item::Webhook, 10),
+        v2::Error::forbidden("the key lacks the scope admin"),
+        v2::Error::not_served("AccessTokens"),
+        of_registry(RegistryError::ReadOnly(read_only)),
+        v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
+        v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
+        v2::Error::not_served_parameter("CustomMessage"),
+        v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
+        of_registry(RegistryError::Invalid { field: "unique_name", why: format }),
+        exists(Item::RateLimit),
+        exists(Item::Bucket),
+        exists(Item::MessagingConfiguration),
+        exists(Item::SafeNumber),
+        too_many(Item::RateLimit, 25),
+        too_many(Item::Bucket, 10),
+        v2::Error::media_type(),
     ];
-    let others = others.into_iter().map(|(error, case)| Row::of(case, answered(error)));
+    let others = others.into_iter().map(|error| Row(answered(error)));
     let rows: Vec<Row> = refused.chain(others).collect();
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
-    let common: Vec<Row> = problems.map(|problem| Row::of("", problem.answer(ErrorFormat::Twilio))).collect();
+    let common: Vec<Row> = problems.map(|problem| Row(problem.answer(ErrorFormat::Twilio))).collect();
     for (code, status, _) in Cause::ALL.iter().map(|cause| cause.row()) {
         let is_shown = |row: &Row| (row.members().code, row.status()) == (code.into(), status.as_u16());
         assert!(rows.iter().chain(&common).any(is_shown), "{code} is not in the tables");
@@ -378,8 +372,8 @@ fn of_registry(error: RegistryError) -> v2::Error {
     error.into()
 }
 
-fn reply<O: Clone>(outcome: &O) -> Reply<O> {
-    Reply::new(outcome.clone(), Timestamp::EPOCH, None)
+fn reply<O>(outcome: O) -> Reply<O> {
+    Reply::new(outcome, Timestamp::EPOCH, None)
 }
 
 fn number() -> PhoneNumber {
@@ -394,7 +388,7 @@ fn sends() -> [SendOutcome; 10] {
             postponed: false,
         },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
-        SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
+        SendOutcome::Locked { until: SHORTLY },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
         guarded(Rule::Prefix, Some(600_000)),
         guarded(Rule::CountryList, None),
@@ -405,29 +399,8 @@ fn sends() -> [SendOutcome; 10] {
     ]
 }
 
-const LIMITED_CASE: Case =
-    "A verification that `/v2` began for this number has no message or no check left. Wait until it ends.";
-const GUARD_CASE: Case =
-    "The [guard](../concepts/guard.md): do not retry. `onceward guard explain` says why.";
-
 fn guarded(rule: Rule, until: Option<u64>) -> SendOutcome {
     SendOutcome::GuardRefused(GuardRefusal { rule, until: until.map(Timestamp::from_millis) })
-}
-
-fn send_case(outcome: &SendOutcome) -> Case {
-    match outcome {
-        SendOutcome::Sent { .. } => "A gateway accepted the message.",
-        SendOutcome::Locked { until } => locked_case(*until),
-        SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::GuardRefused(refusal) => match refusal.rule {
-            Rule::CountryList => "The server does not send to this country.",
-            Rule::Budget => "",
-            Rule::Landline => "A landline: ask for a mobile number.",
-            _ => GUARD_CASE,
-        },
-        SendOutcome::NumberRefused => "The number cannot take messages.",
-        SendOutcome::GatewayFailed => "It may still arrive. A further send has a new code.",
-    }
 }
 
 fn checks() -> [CheckOutcome; 10] {
@@ -439,38 +412,10 @@ fn checks() -> [CheckOutcome; 10] {
         CheckOutcome::LockedNow { until: Timestamp::EPOCH.plus(LOCKOUT), live: true },
         CheckOutcome::LockedNow { until: Timestamp::EPOCH.plus(LOCKOUT), live: false },
         CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
-        CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
+        CheckOutcome::Locked { until: SHORTLY },
         CheckOutcome::NoChecksLeft { until: Timestamp::EPOCH },
         CheckOutcome::GatewayFailed,
     ]
-}
-
-fn check_case(outcome: &CheckOutcome) -> Case {
-    match outcome {
-        CheckOutcome::Approved => "The code is right. It works once.",
-        CheckOutcome::Wrong { live: true, .. } => "The code is wrong.",
-        CheckOutcome::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
-            "No code is live: used, or never sent. Nothing is counted. Send a new code."
-        }
-        CheckOutcome::Wrong { live: false, .. } => "The code has expired. The check counts.",
-        CheckOutcome::LockedNow { live: true, .. } => "The code is wrong and used the last attempt.",
-        CheckOutcome::LockedNow { live: false, .. } => {
-            "The last attempt was used after the code had expired."
-        }
-        CheckOutcome::Locked { until } => locked_case(*until),
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
-        CheckOutcome::GatewayFailed => "The provider that holds the code did not answer. The check counts.",
-    }
-}
-
-const SHORTLY_LOCKED_CASE: Case = "The number is locked out, for less than a minute.";
-
-fn locked_case(until: Timestamp) -> Case {
-    if until.since(Timestamp::EPOCH) < Duration::from_secs(60) {
-        SHORTLY_LOCKED_CASE
-    } else {
-        "The number is locked out."
-    }
 }
 
 /// All but those that are refusals of every route.
@@ -504,51 +449,6 @@ fn refusals() -> [Refused; 23] {
     ]
 }
 
-const fn refusal_case(refused: &Refused) -> Case {
-    match refused {
-        Refused::NotFound => {
-            "The verification has ended or never existed: begin a new one. Or another resource does not exist."
-        }
-        Refused::Invalid(_) => "A parameter is wrong, or the provider refuses the number.",
-        Refused::Text(TextError::UnknownTemplate(_)) => "Choose one of `GET /v2/Templates`.",
-        Refused::Text(TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_)) => {
-            "A value cannot stand in the message."
-        }
-        Refused::FeatureOff(_) => {
-            "The service does not allow `CustomCode`, or the gateway creates codes of its own."
-        }
-        Refused::ChannelOff => "Use another channel.",
-        Refused::NoChecksLeft { .. } => {
-            "Canceling the verification allows a new one. A lockout or hard stop needs `DELETE` of the lockout."
-        }
-        Refused::NoSendsLeft { .. } => "Canceling the verification allows a new one.",
-        Refused::TooMany { .. } => {
-            "A rate limit, `CoolingDown`, a message with another code on its way, or too many long answers or webhook \
-             deliveries."
-        }
-        Refused::BudgetSpent { .. } => "Raise the budget if these are your users.",
-        Refused::Landline => "Use `Channel=call`.",
-        Refused::Concurrent => {
-            "More than 64 requests for this number are in progress, or its verification had five messages in its first second."
-        }
-        Refused::Blocked => "Do not retry.",
-        Refused::ByGuard { .. } => GUARD_CASE,
-        Refused::Country => "The server or the provider does not send to this country. Allow it there.",
-        Refused::GatewayFailed => {
-            "The message may still arrive. A repeated send has the same code, unless the service has `Resend=new`."
-        }
-        Refused::OutOfService { .. } | Refused::Replaced => "Nothing was sent.",
-        Refused::Ended => "Only the first request may have sent a message.",
-        Refused::Unavailable(_) => "The server is overloaded or stopping.",
-        // The message says all.
-        Refused::Text(
-            TextError::MissingSubstitution(_) | TextError::OtherChannel { .. } | TextError::OtherLanguage(_),
-        )
-        | Refused::OtherRequest
-        | Refused::StillAnswering => "",
-    }
-}
-
 fn problems() -> [Problem; 27] {
     [
         Problem::BadBody(BadBody::NotUtf8),
@@ -579,50 +479,6 @@ fn problems() -> [Problem; 27] {
         Problem::HeadTooSlow,
         Problem::TooManyConnections,
     ]
-}
-
-fn problem_case(problem: Problem) -> Case {
-    match problem {
-        Problem::BadBody(_) => "Nothing is counted.",
-        Problem::Unauthenticated => "See [keys](../operate/keys.md).",
-        Problem::Forbidden => "It lacks the scope `verify`, or is for another service.",
-        Problem::CrossSite => "A browser sent the request. Call the API from your server.",
-        Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
-        Problem::NoNode => "Nothing was begun.",
-        Problem::BodyTooSlow | Problem::HeadTooSlow => "After 10 s.",
-        Problem::Refused(Refusal::NumberBusy) => {
-            "More than 64 requests for this number. To begin or check a verification: 60212."
-        }
-        Problem::Refused(Refusal::TableFull {
-            table: LimitedTable::Numbers | LimitedTable::TestNumbers,
-            ..
-        }) => "`max-numbers` is reached, and the number is new.",
-        Problem::Refused(Refusal::TableFull {
-            table: LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions,
-            ..
-        }) => "The same for values of rate limits and hosted sessions.",
-        Problem::Panicked => {
-            "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
-        }
-        Problem::BadHead => "The head is incomplete, or is HTTP/2 without TLS.",
-        Problem::TooManyConnections => "Reuse connections. The header is `X-Onceward-Retry-After`.",
-        // The message says all.
-        Problem::NotFound
-        | Problem::MethodNotAllowed(_)
-        | Problem::BadHost
-        | Problem::PlainHttp
-        | Problem::ForeignHost
-        | Problem::ForeignHostWithoutKey
-        | Problem::BodyTooLarge(_)
-        | Problem::CallbackUnavailable
-        | Problem::Refused(
-            Refusal::Overloaded
-            | Refusal::SendsOverloaded
-            | Refusal::Starting
-            | Refusal::Stopping
-            | Refusal::StoreUnavailable,
-        ) => "",
-    }
 }
 
 /// Whether the problem can occur on a path of the tutorial.

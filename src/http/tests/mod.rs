@@ -9,7 +9,6 @@ mod contract;
 mod errors_doc;
 mod every_answer;
 mod forwarding;
-mod generated;
 mod http2;
 mod inbox;
 mod logs;

@@ -151,6 +151,8 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+
     #[test]
     fn after_any_failure_no_more_requests_pass_than_allowed(
         steps in prop::collection::vec(step(), 1..120),

@@ -241,7 +241,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..200)) {
+    fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..80)) {
         let capacity = NumberCapacity::new(usize::MAX);
         let mut table = NumberTable::new(capacity.clone());
         let mut model: HashMap<NumberKey, NumberState> = HashMap::new();

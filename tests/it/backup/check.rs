@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::json;
 
 use super::{damage, files, json as parsed, only_snapshot};
-use crate::support::{Finished, Setup, World};
+use crate::support::{Finished, Says, Setup, World};
 
 #[tokio::test]
 async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
@@ -15,8 +14,7 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
     for _ in 0..3 {
         world.number_with_code().await;
     }
-    let through_server = check(&world.setup).await;
-    assert_eq!(through_server.status.code(), Some(0), "{}", through_server.output);
+    let through_server = check(&world.setup).await.exits(0);
     let report = parsed(&through_server.output);
     assert_eq!(
         (&report["verdict"], &report["through_server"], &report["numbers"]),
@@ -34,7 +32,7 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
     assert_eq!(report["versions"]["numbers, version 1"], 3, "{report}");
     assert_eq!(report["journal"]["closed_in_order"], false, "{report}");
     assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
-    let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
+    let text = world.setup.command(["check-data"]).await;
     assert!(text.output.contains("no damage found"), "{}", text.output);
 }
 
@@ -57,15 +55,13 @@ async fn every_damaged_frame_is_listed_with_its_place() {
         bytes[start + 40] ^= 1;
     }
     fs::write(&path, bytes).expect("damaged");
-    let checked = check(&world.setup).await;
-    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+    let checked = check(&world.setup).await.exits(65);
     let report = parsed(&checked.output);
     let places: Vec<_> = damage(&report).iter().map(|one| one["at"].clone()).collect();
     assert_eq!(places, [json!(starts[1]), json!(starts[3])], "{report}");
     // A server refuses to start on it too.
-    let started = world.setup.run().await;
-    assert_eq!(started.status.code(), Some(70), "{}", started.output);
-    let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
+    world.setup.run().await.exits(70);
+    let text = world.setup.command(["check-data"]).await;
     assert!(text.output.matches("fail  data: ").count() == 2, "{}", text.output);
 }
 
@@ -75,8 +71,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     for _ in 0..3 {
         world.number_with_code().await;
     }
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
     let journal = world.setup.data_dir().join("journal");
     let (last, mut bytes) =
         files(&journal).into_iter().rfind(|(_, bytes)| bytes.starts_with(b"owjournl")).expect("a segment");
@@ -85,9 +80,8 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     let report = parsed(&check(&world.setup).await.output);
     assert_eq!(report["verdict"], "ok", "{report}");
     assert_eq!(report["journal"]["torn"]["bytes"], 32, "{report}");
-    let text = world.setup.command(["check-data", "--data-dir", "data"]).await.output;
-    assert!(text.contains("look like a write that was torn and never"), "{text}");
-    assert!(text.contains("damage here cannot be told from that"), "{text}");
+    let text = world.setup.command(["check-data"]).await.output;
+    text.says(["look like a write that was torn and never", "damage here cannot be told from that"]);
 
     let snapshot = only_snapshot(&world.setup);
     let inside = files(&snapshot);
@@ -117,5 +111,5 @@ fn is_damage_of(checked: &Finished, file: &Path) {
 }
 
 async fn check(setup: &Setup) -> Finished {
-    setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await
+    setup.command(["check-data", "--json", "--quiet"]).await
 }

@@ -48,16 +48,13 @@ async fn a_run_of_the_program_is_made_for_a_fixture() {
 /// Asserts that the data directory has no damage, and the same records as the export of its time.
 async fn is_read_as_it_was_written(from: &Path) {
     let setup = later(from);
-    let checked = setup.command(["check-data", "--data-dir", "data"]).await;
-    assert_eq!(checked.status.code(), PASSED, "{}", checked.output);
+    setup.command(["check-data"]).await.exits(PASSED);
     let exported = export(&setup, "now.jsonl").await;
     let then = lines_of(&from.join("export.jsonl"));
     assert_eq!(identities(&exported), identities(&then));
     fs::copy(from.join("export.jsonl"), setup.home().join("then.jsonl")).expect("a copy");
-    let imported = import(&setup, "then.jsonl", "second").await;
-    assert_eq!(imported.status.code(), PASSED, "{}", imported.output);
-    let again = setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await;
-    assert_eq!(again.status.code(), PASSED, "{}", again.output);
+    import(&setup, "then.jsonl", "second").await.exits(PASSED);
+    setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await.exits(PASSED);
     assert_eq!(sorted(&lines_of(&setup.home().join("again.jsonl"))), sorted(&exported));
 }
 
@@ -141,19 +138,17 @@ async fn make(into: &Path) {
     for _ in 0..5 {
         world.verify(&locked, &wrong(&locked_code)).await;
     }
-    let key = world
-        .setup
-        .command(["keys", "create", "--service", "Owl Bank", "--json", "--data-dir", "data"])
-        .await;
+    let key = world.setup.command(["keys", "create", "--service", "Owl Bank", "--json"]).await;
     let key: Value = key.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
     let v2 =
         V2::with_key(&world, key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
     let (number, limits) = (world.number(), json!({"address": "192.0.2.7"}).to_string());
     let form =
         [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", "{\"order\":\"7\"}")];
-    let begun =
-        v2.post_with(&format!("{service}/Verifications"), ("idempotency-key", "order-7"), &form).await;
-    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let begun = v2
+        .post_with(&format!("{service}/Verifications"), ("idempotency-key", "order-7"), &form)
+        .await
+        .expects_status(201);
     let known = json!({
         "waiting": waiting, "waiting_code": waiting_code, "counted": counted, "counted_code": counted_code,
         "locked": locked, "service": service, "key": key["sid"], "secret": key["secret"],

@@ -53,8 +53,7 @@ async fn every_count_that_was_told_before_an_export_is_in_it() {
         exports += 1;
     }
     assert!(exports > 1, "the load ended before the second export");
-    let finished = import(&world.setup, "backup.jsonl", "restored").await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    import(&world.setup, "backup.jsonl", "restored").await.exits(0);
 }
 
 #[tokio::test]
@@ -62,7 +61,7 @@ async fn a_killed_client_does_not_stop_the_server_and_the_next_gets_everything()
     let world = World::new().await;
     let (number, _) = world.number_with_code().await;
     for _ in 0..5 {
-        let client = world.setup.launch_command(["export", "--data-dir", "data", "--out", "killed.jsonl"]);
+        let client = world.setup.launch_command(["export", "--out", "killed.jsonl"]);
         client.kill();
         client.ended().await;
     }
@@ -71,7 +70,7 @@ async fn a_killed_client_does_not_stop_the_server_and_the_next_gets_everything()
         let last = super::lines_of(&killed).pop().expect("a line");
         assert_eq!(parsed(&last)["kind"], "end", "what has the name is whole");
     }
-    let again = || world.setup.command(["export", "--data-dir", "data", "--out", "whole.jsonl"]);
+    let again = || world.setup.command(["export", "--out", "whole.jsonl"]);
     crate::support::until("an export", again, |finished| finished.status.success()).await;
     let lines = super::lines_of(&world.setup.home().join("whole.jsonl"));
     assert!(lines.iter().any(|line| line.contains(&number)));
@@ -84,12 +83,11 @@ async fn when_the_server_is_killed_an_export_is_whole_or_not_there() {
     for round in 0..4 {
         world.number_with_code().await;
         let name = format!("round-{round}.jsonl");
-        let client = world.setup.launch_command(["export", "--data-dir", "data", "--out", &name]);
+        let client = world.setup.launch_command(["export", "--out", &name]);
         world = world.restart_after_kill().await;
         let finished = client.ended().await;
         if finished.status.success() {
-            let imported = import(&world.setup, &name, &format!("restored-{round}")).await;
-            assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+            import(&world.setup, &name, &format!("restored-{round}")).await.exits(0);
         } else {
             assert!(!world.setup.home().join(&name).exists(), "{}", finished.output);
         }

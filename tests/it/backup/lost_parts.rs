@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::damage;
 use super::{files, json as parsed};
-use crate::support::{Finished, Setup, World};
+use crate::support::{Finished, Says, Setup, World};
 
 #[tokio::test]
 async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {
@@ -31,7 +31,7 @@ async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty(
         "{report}"
     );
     assert_eq!(damage(&report)[0]["file"], json!(manifest), "{report}");
-    let text = setup.command(["check-data", "--data-dir", "data"]).await;
+    let text = setup.command(["check-data"]).await;
     assert!(!text.output.contains(" 0 segments"), "{}", text.output);
     assert!(!text.output.contains(" 0 records"), "{}", text.output);
     assert!(!text.output.contains("panicked"), "{}", text.output);
@@ -131,8 +131,7 @@ async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal(
     let server = setup.start().await;
     // The gateway no longer runs, but the failed send changes the state too.
     server.client.send("+14155550100").await;
-    server.signal(Signal::TERM);
-    assert_eq!(server.ended().await.status.code(), Some(0));
+    assert_eq!(server.stop().await.status.code(), Some(0));
     fs::remove_dir_all(super::only_snapshot(&setup)).expect("removed");
     fs::rename(&older, &back).expect("the older one in its place");
     let report = check(&setup, 65).await;
@@ -204,12 +203,9 @@ async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
     let import = |into: &'static str| {
         setup.command(["import", "backup.jsonl", "--data-dir", into, "--key-file", "my.key"])
     };
-    let imported = import("first").await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
-    assert!(imported.output.contains("set ONCEWARD_KEY_FILE=/"), "{}", imported.output);
+    import("first").await.exits(0).says(["set ONCEWARD_KEY_FILE=/"]);
     super::copy_key(&setup, "second");
-    let imported = import("second").await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    let imported = import("second").await.exits(0);
     assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
 }
 
@@ -230,8 +226,7 @@ async fn closed(numbers: usize) -> Setup {
     for _ in 0..numbers {
         world.number_with_code().await;
     }
-    world.server.signal(Signal::TERM);
-    assert_eq!(world.server.ended().await.status.code(), Some(0));
+    assert_eq!(world.server.stop().await.status.code(), Some(0));
     world.setup
 }
 
@@ -249,12 +244,9 @@ async fn is_damage(setup: &Setup, part: &str, what: &str) {
     assert_eq!(damage["file"], json!(setup.data_dir().join(part)), "{report}");
     assert!(damage["detail"].as_str().expect("a text").contains(what), "{report}");
     assert!(damage["remedy"].as_str().expect("a text").contains("from a backup"), "{report}");
-    let exported = setup.command(["export", "--data-dir", "data", "--out", "no.jsonl"]).await;
-    assert_eq!(exported.status.code(), Some(65), "{}", exported.output);
+    setup.command(["export", "--out", "no.jsonl"]).await.exits(65);
     assert!(!setup.home().join("no.jsonl").exists());
-    let started = setup.run().await;
-    assert_eq!(started.status.code(), Some(70), "{}", started.output);
-    assert!(started.output.contains("from a backup"), "{}", started.output);
+    setup.run().await.exits(70).says(["from a backup"]);
 }
 
 fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
@@ -267,8 +259,7 @@ fn whats(report: &Value) -> Vec<&str> {
 }
 
 async fn check(setup: &Setup, code: i32) -> Value {
-    let Finished { status, output } =
-        setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await;
+    let Finished { status, output } = setup.command(["check-data", "--json", "--quiet"]).await;
     assert_eq!(status.code(), Some(code), "{output}");
     parsed(&output)
 }

@@ -53,8 +53,7 @@ async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
 async fn run(setup: &Setup, command: &[&str]) {
     let clock = SystemClock::start();
     let began = clock.now();
-    let finished = setup.command(command.iter().copied()).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    setup.command(command.iter().copied()).await.exits(0);
     println!("{}: {:?}", command.join(" "), clock.now().since(began));
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{export, import, lines_of};
-use crate::support::World;
+use crate::support::{Says, World};
 
 #[tokio::test]
 async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
@@ -26,23 +26,19 @@ async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
         (cut, "without its last line".to_owned()),
     ] {
         let setup = world.setup.clone().file("damaged.jsonl", text);
-        let refused = import(&setup, "damaged.jsonl", "restored").await;
-        assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
-        assert!(refused.output.contains(&says), "{}", refused.output);
-        assert!(refused.output.contains("nothing was imported"), "{}", refused.output);
+        import(&setup, "damaged.jsonl", "restored").await.exits(65).says(["nothing was imported", &says]);
         // A server does not use it as a data directory, nor as an empty one.
-        let started = setup.command(["--listen", "127.0.0.1:0", "--data-dir", "restored"]).await;
-        assert_eq!(started.status.code(), Some(70), "{}", started.output);
-        assert!(started.output.contains("run `onceward import` again"), "{}", started.output);
-        let checked = setup.command(["check-data", "--data-dir", "restored"]).await;
-        assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
-        let exported = setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await;
-        assert_eq!(exported.status.code(), Some(70), "{}", exported.output);
+        setup
+            .command(["--listen", "127.0.0.1:0", "--data-dir", "restored"])
+            .await
+            .exits(70)
+            .says(["run `onceward import` again"]);
+        setup.command(["check-data", "--data-dir", "restored"]).await.exits(65);
+        setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await.exits(70);
         assert!(!setup.home().join("no.jsonl").exists());
     }
     // A later import of the complete export succeeds.
-    let imported = import(&world.setup, "whole.jsonl", "restored").await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    import(&world.setup, "whole.jsonl", "restored").await.exits(0);
 }
 
 #[tokio::test]
@@ -51,9 +47,12 @@ async fn an_import_goes_into_no_directory_with_something_in_it() {
     world.number_with_code().await;
     export(&world.setup, "backup.jsonl").await;
     for into in ["data", "."] {
-        let refused = world.setup.command(["import", "backup.jsonl", "--data-dir", into]).await;
-        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-        assert!(refused.output.contains("is not empty"), "{}", refused.output);
+        world
+            .setup
+            .command(["import", "backup.jsonl", "--data-dir", into])
+            .await
+            .exits(70)
+            .says(["is not empty"]);
     }
     world.verify("+14155550100", "000000").await;
 }
@@ -62,9 +61,7 @@ async fn an_import_goes_into_no_directory_with_something_in_it() {
 async fn without_data_there_is_nothing_to_export_or_to_check() {
     let setup = crate::support::Setup::new();
     for command in [&["export", "--out", "no.jsonl"][..], &["check-data"]] {
-        let refused = setup.command(command.iter().copied()).await;
-        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-        assert!(refused.output.contains("there is no data in"), "{}", refused.output);
+        setup.command(command.iter().copied()).await.exits(70).says(["there is no data in"]);
     }
     assert_eq!(fs::read_dir(setup.home()).expect("a directory").count(), 1, "only config.json");
 }
@@ -75,11 +72,10 @@ async fn when_the_disk_is_full_there_is_no_export_and_the_server_goes_on() {
     let (number, _) = world.number_with_code().await;
     export(&world.setup, "before.jsonl").await;
     world.server.let_writes_fail();
-    let failed = world.setup.command(["export", "--data-dir", "data", "--out", "failed.jsonl"]).await;
-    assert_eq!(failed.status.code(), Some(70), "{}", failed.output);
+    world.setup.command(["export", "--out", "failed.jsonl"]).await.exits(70);
     assert!(!world.setup.home().join("failed.jsonl").exists());
     world.server.let_writes_succeed();
-    let again = || world.setup.command(["export", "--data-dir", "data", "--out", "after.jsonl"]);
+    let again = || world.setup.command(["export", "--out", "after.jsonl"]);
     let done = crate::support::until("an export", again, |finished| finished.status.success()).await;
     assert_eq!(done.status.code(), Some(0));
     let lines = lines_of(&world.setup.home().join("after.jsonl"));

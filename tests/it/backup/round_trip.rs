@@ -3,12 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rustix::process::Signal;
 use serde_json::json;
 
 use super::{export, files, import, json as parsed, records};
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Setup, V2, World, wrong};
+use crate::support::{Says, Setup, V2, World, wrong};
 
 #[tokio::test]
 async fn a_server_goes_on_where_the_export_was_made() {
@@ -37,12 +36,8 @@ async fn a_server_goes_on_where_the_export_was_made() {
     let numbers = records(&exported).iter().filter(|line| line.starts_with("{\"kind\":\"numbers\""));
     assert_eq!(numbers.count(), 3, "the used code is forgotten: {text}");
 
-    world.server.signal(Signal::TERM);
-    let finished = world.server.ended().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    let finished = import(&world.setup, "backup.jsonl", "restored").await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    assert!(finished.output.contains("imported 3 numbers"), "{}", finished.output);
+    world.server.stop().await.exits(0);
+    import(&world.setup, "backup.jsonl", "restored").await.exits(0).says(["imported 3 numbers"]);
 
     fs::rename(world.setup.data_dir(), world.setup.home().join("old")).expect("moved away");
     fs::rename(world.setup.home().join("restored"), world.setup.data_dir()).expect("put in its place");
@@ -61,8 +56,7 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
         world.number_with_code().await;
     }
     // An orderly stop writes everything, including the list of sends.
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
     let before = files(&world.setup.data_dir());
     let from_directory = export(&world.setup, "directory.jsonl").await;
     assert_eq!(files(&world.setup.data_dir()), before, "an export changes nothing in the data directory");
@@ -84,11 +78,9 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
     assert_eq!(records(&after_a_kill), records(&from_directory));
 
     for (into, name) in [("first", "directory.jsonl"), ("second", "server.jsonl")] {
-        let finished = import(&world.setup, name, into).await;
-        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        import(&world.setup, name, into).await.exits(0);
         let again = format!("{into}.jsonl");
-        let finished = world.setup.command(["export", "--data-dir", into, "--out", &again]).await;
-        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        world.setup.command(["export", "--data-dir", into, "--out", &again]).await.exits(0);
         let again = super::lines_of(&world.setup.home().join(again));
         assert_eq!(records(&again), records(&from_directory));
     }
@@ -101,23 +93,16 @@ async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
     let (counted, counted_code) = world.number_with_code().await;
     world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
     export(&world.setup, "backup.jsonl").await;
-    world.server.signal(Signal::TERM);
-    world.server.ended().await;
+    world.server.stop().await;
     fs::remove_dir_all(world.setup.data_dir()).expect("lost");
 
-    let refused = world.setup.command(["import", "backup.jsonl", "--data-dir", "data"]).await;
-    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-    assert!(refused.output.contains("there is no server key"), "{}", refused.output);
+    world.setup.command(["import", "backup.jsonl"]).await.exits(70).says(["there is no server key"]);
     world.setup.clone().file("other.key", "ab".repeat(32));
-    let other = ["import", "backup.jsonl", "--data-dir", "data", "--key-file", "other.key"];
-    let refused = world.setup.command(other).await;
-    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-    assert!(refused.output.contains("another server key"), "{}", refused.output);
+    let other = ["import", "backup.jsonl", "--key-file", "other.key"];
+    world.setup.command(other).await.exits(70).says(["another server key"]);
     assert!(!world.setup.data_dir().join("FORMAT").exists(), "nothing was begun");
 
-    let finished =
-        world.setup.command(["import", "backup.jsonl", "--data-dir", "data", "--drop-codes", "--json"]).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = world.setup.command(["import", "backup.jsonl", "--drop-codes", "--json"]).await.exits(0);
     let said = parsed(finished.output.lines().find(|line| line.starts_with('{')).expect("a line"));
     assert_eq!((&said["numbers"], &said["codes_dropped"]), (&json!(1), &json!(2)), "{said}");
     let server = world.setup.start().await;
@@ -146,10 +131,10 @@ async fn what_has_ended_since_is_left_out() {
     let end = humantime::parse_rfc3339(end).expect("a time");
     let ended = || async { end.elapsed().is_ok() };
     crate::support::until("the end of the record", ended, |ended| *ended).await;
-    let finished = import(&world.setup, "backup.jsonl", "restored").await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    assert!(finished.output.contains("imported 0 numbers"), "{}", finished.output);
-    assert!(finished.output.contains("left out 1 that have ended"), "{}", finished.output);
+    import(&world.setup, "backup.jsonl", "restored")
+        .await
+        .exits(0)
+        .says(["imported 0 numbers", "left out 1 that have ended"]);
 }
 
 #[tokio::test]
@@ -160,8 +145,7 @@ async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
         world.verify(&number, &wrong(&code)).await;
     }
     export(&world.setup, "backup.jsonl").await;
-    let imported = import(&world.setup, "backup.jsonl", "restored").await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    import(&world.setup, "backup.jsonl", "restored").await.exits(0);
     // The shorter term applies to new lockouts only.
     let setup = Setup::new().config("otp-lock-timeout", "30m");
     fs::rename(world.setup.home().join("restored"), setup.data_dir()).expect("put in its place");

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onceward::clock::SystemClock;
 use onceward::store::{EmbeddedStore, OpenOptions, Store as _, Write, key_fingerprint_in};
-use rustix::process::Signal;
 use tokio::sync::oneshot;
 
-use crate::support::{HeldRecords, Setup, World};
+use crate::support::{HeldRecords, Says, Setup, World};
 
 /// What a refusal names.
 const REMEDY: [&str; 2] = ["install ", "\"Downgrade\" in docs/operate/deploy.md"];
@@ -26,17 +25,15 @@ async fn a_newer_format_names_the_version_that_it_needs() {
     let before = super::files(&setup.data_dir());
     let needs = "has format 2, written by onceward 9.1.0, and this program";
     refuses(&setup, &[needs, "install onceward 9.1.0 or a later version"], 65).await;
-    let checked = setup.command(["check-data", "--data-dir", "data"]).await;
-    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
-    assert!(checked.output.contains("format 2, written by onceward 9.1.0"), "{}", checked.output);
+    setup.command(["check-data"]).await.exits(65).says(["format 2, written by onceward 9.1.0"]);
     assert_eq!(super::files(&setup.data_dir()), before, "a refusal changes nothing");
 
     fs::write(&path, format!("{right}x")).expect("edited");
-    let started = setup.run().await;
-    assert_eq!(started.status.code(), Some(70), "{}", started.output);
-    for part in ["FORMAT is damaged (", "it goes on after its fifth line", "put the file back"] {
-        assert!(started.output.contains(part), "no {part:?} in {}", started.output);
-    }
+    setup.run().await.exits(70).says([
+        "FORMAT is damaged (",
+        "it goes on after its fifth line",
+        "put the file back",
+    ]);
     fs::write(&path, right).expect("put back");
     setup.start().await;
 }
@@ -50,8 +47,7 @@ async fn a_newer_version_of_a_record_names_both_versions_and_the_remedy() {
     let what =
         format!("a record of numbers has version {newer}, and this program reads versions up to {right}");
     refuses(&setup, &[&what, "a newer version"], 65).await;
-    let checked = setup.command(["check-data", "--data-dir", "data"]).await;
-    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+    let checked = setup.command(["check-data"]).await.exits(65);
     assert!(checked.output.contains(&format!("cannot be read: {what}")), "{}", checked.output);
     record_with_version(&setup, Some(right)).await;
     setup.start().await;
@@ -60,7 +56,7 @@ async fn a_newer_version_of_a_record_names_both_versions_and_the_remedy() {
 /// Asserts that a start and an export name these and the remedy.
 async fn refuses(setup: &Setup, parts: &[&str], of_export: i32) {
     let started = setup.run().await;
-    let exported = setup.command(["export", "--data-dir", "data", "--out", "no.jsonl"]).await;
+    let exported = setup.command(["export", "--out", "no.jsonl"]).await;
     for (finished, code) in [(started, 70), (exported, of_export)] {
         assert_eq!(finished.status.code(), Some(code), "{}", finished.output);
         for part in parts.iter().copied().chain(REMEDY) {
@@ -76,8 +72,7 @@ async fn refuses(setup: &Setup, parts: &[&str], of_export: i32) {
 async fn stopped() -> Setup {
     let world = World::new().await;
     world.number_with_code().await;
-    world.server.signal(Signal::TERM);
-    assert_eq!(world.server.ended().await.status.code(), Some(0));
+    assert_eq!(world.server.stop().await.status.code(), Some(0));
     world.setup
 }
 

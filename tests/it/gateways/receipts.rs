@@ -51,8 +51,7 @@ async fn a_call_is_reported_at_an_address_of_its_own() {
     let (call, _) = &world.twilio().calls_for(&number)[0];
     let callback = call.field("StatusCallback");
     assert!(callback.starts_with(&format!("{PUBLIC_URL}/callbacks/twilio/call")), "{callback}");
-    let answer = Report::about(call, "completed").with("CallDuration", "17").send(&world).await;
-    assert_eq!(answer.status(), 204, "{}", answer.text());
+    Report::about(call, "completed").with("CallDuration", "17").send(&world).await.expects_status(204);
     until_receipt(&world, &number, "delivered").await;
 }
 
@@ -75,8 +74,10 @@ async fn the_signature_of_one_address_is_no_good_for_another() {
     let report = world.twilio().report(&number, "delivered");
     // The client reached the server at another address than the public one.
     let headers = [("x-twilio-signature", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
-    let answer = world.post_with("/callbacks/twilio/message", &headers, "MessageStatus=delivered").await;
-    assert_eq!(answer.status(), 403);
+    world
+        .post_with("/callbacks/twilio/message", &headers, "MessageStatus=delivered")
+        .await
+        .expects_status(403);
     assert_eq!(report.send(&world).await.status(), 204);
 }
 
@@ -115,8 +116,7 @@ async fn a_status_never_moves_backwards() {
         ("read", "read"),
         ("delivered", "read"),
     ] {
-        let answer = world.twilio().report(&number, reported).send(&world).await;
-        assert_eq!(answer.status(), 204, "{reported}: {}", answer.text());
+        world.twilio().report(&number, reported).send(&world).await.expects_status(204);
         // When the other number's receipt is known, the server has handled this one.
         let other = number_with_message(&world).await;
         world.twilio().report(&other, "delivered").send(&world).await;
@@ -147,8 +147,7 @@ async fn a_report_survives_kill_9_or_comes_again() {
     let number = number_with_message(&world).await;
     until("the send is in the tracker", || world.tracked(&number), |rows| !rows.is_empty()).await;
     world = world.restart_after_kill().await;
-    let answer = world.twilio().report(&number, "delivered").send(&world).await;
-    assert_eq!(answer.status(), 204);
+    world.twilio().report(&number, "delivered").send(&world).await.expects_status(204);
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::admin::Visitor;
 use crate::support::documented::{sent, verified};
 use crate::support::{
-    Client, Numbers, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, RecipeDouble, Reply, Row, Server, Setup, V2, basic,
-    callback_in, told, tracked, until,
+    Client, Numbers, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, RecipeDouble, Reply, Row, Says, Server, Setup, V2,
+    basic, callback_in, told, tracked, until,
 };
 
 /// The gateways in the order of the routing, each with its settings and what it reports of a message.
@@ -180,8 +180,7 @@ async fn telegram_is_a_channel_and_a_text_replaces_it() {
     let [with, without] = [numbers.next(), numbers.next()];
     telegram.plan(&without, [Reply::Refuse { status: 200, code: 0 }]);
     for (number, texts) in [(&with, 0), (&without, 1)] {
-        let begun = asks(number).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        asks(number).await.expects_status(201);
         assert_eq!(telegram.received_for(number).len(), 1);
         assert_eq!(text.received_for(number).len(), texts);
     }
@@ -191,8 +190,7 @@ async fn telegram_is_a_channel_and_a_text_replaces_it() {
     let channels: Vec<_> = attempts.map(|attempt| &attempt["channel"]).collect();
     assert_eq!(channels, ["sms", "telegram", "telegram"], "{listed}");
 
-    let by_text = v2.begins(&service, &numbers.next()).await;
-    assert_eq!(by_text.status(), 201, "{}", by_text.text());
+    v2.begins(&service, &numbers.next()).await.expects_status(201);
 }
 
 #[tokio::test]
@@ -294,9 +292,7 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let credentials = basic(OWN_ACCOUNT, OWN_TOKEN);
     let headers = [("authorization", credentials.as_str())];
     let metrics = world.request_with(Method::GET, "/metrics", &headers, "").await.text();
-    for words in ["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""] {
-        assert!(metrics.contains(words), "{words}: {metrics}");
-    }
+    metrics.says(["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""]);
     let visitor = Visitor::of(&world).await;
     for (path, status) in [
         ("/admin/messages?gateway=acme-plivo", 200),
@@ -321,18 +317,14 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let world = World::new().await;
     let number = world.numbers.next();
     let arguments = ["gateways", "try", "acme-telnyx", &number, "--yes", "--wait", "0"];
-    let finished = world.setup.command(arguments).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    assert!(finished.output.contains("| acme-telnyx | "), "{}", finished.output);
-    assert!(finished.output.contains("| sent | none | not tried |"), "{}", finished.output);
+    world.setup.command(arguments).await.exits(0).says(["| acme-telnyx | ", "| sent | none | not tried |"]);
     assert_eq!(world.messages(&number), 1);
     let code = world.doubles[2].code_for(&number);
     assert_eq!(world.verify(&number, &code).await.status(), 401, "the code belongs to no verification");
 
     world.doubles[3].plan(&number, [Reply::ServerError(500)]);
     let arguments = ["gateways", "try", "acme-infobip", &number, "--yes"];
-    let finished = world.setup.command(arguments).await;
-    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    let finished = world.setup.command(arguments).await.exits(70);
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
     assert!(finished.output.contains("acme-infobip answered HTTP 500"), "{}", finished.output);
     for number in [number, world.numbers.next()] {
@@ -344,9 +336,7 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
 #[tokio::test]
 async fn gateways_lists_what_each_recipe_needs() {
     let finished = Setup::bare().command(["gateways"]).await;
-    for words in ["recipe vonage", "from,key,secret", "Vonage SMS API", "MADA_USERNAME, MADA_PASSWORD"] {
-        assert!(finished.output.contains(words), "{words} is not in {}", finished.output);
-    }
+    finished.says(["recipe vonage", "from,key,secret", "Vonage SMS API", "MADA_USERNAME, MADA_PASSWORD"]);
     let finished = Setup::bare().command(["gateways", "--json"]).await;
     let rows: Vec<Value> =
         finished.output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

@@ -116,8 +116,7 @@ async fn for_people_it_is_a_table() {
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
     world.until_tracked(&number, "one row", |rows| rows.len() == 1).await;
-    let finished = world.setup.command(["tracker"]).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = world.setup.command(["tracker"]).await.exits(0);
     for word in ["TwilioMessages", "sent", &number[number.len() - 2..]] {
         assert!(finished.output.contains(word), "{word} is missing in:\n{}", finished.output);
     }

@@ -268,8 +268,7 @@ async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
     let number = world.number();
     world.twilio().plan(&number, [Reply::Hang]);
     world.send(&number).await.expects(sent(&number, 5));
-    let answer = world.twilio().report(&number, "delivered").send(&world).await;
-    assert_eq!(answer.status(), 204);
+    world.twilio().report(&number, "delivered").send(&world).await.expects_status(204);
     let arrived = |rows: &[Row]| rows.iter().any(|row| row.receipt() == "delivered");
     let rows = world.until_tracked(&number, "the receipt", arrived).await;
     let mut gateways: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
@@ -290,8 +289,7 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
         ("outcome of a message unknown", "class", "Ambiguous"),
         ("message not sent", "error", "every gateway for this number is out of service; nothing was sent"),
     ] {
-        let answer = world.send(&world.number()).await;
-        assert_eq!(answer.status(), 500);
+        let answer = world.send(&world.number()).await.expects_status(500);
         let id = answer.header("x-request-id").to_owned();
         let is_it = |event: &Value| event["request_id"] == id.as_str() && event["message"] == message;
         let line = soon(message, world.server.output().event(is_it)).await.expect("a line");

@@ -44,7 +44,7 @@ async fn a_number_that_its_plan_lists_as_a_landline_is_called_at_once() {
     world.send(number).await.expects(sent(number, 5));
     assert_eq!(world.twilio().calls_for(number).len(), 1);
     assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 0], "no text");
-    let listed = world.setup.command(["guard", "list", "--data-dir", "data"]).await.output;
+    let listed = world.setup.command(["guard", "list"]).await.output;
     assert!(!listed.contains("refused"), "a call is no refusal: {listed}");
 }
 
@@ -86,11 +86,9 @@ async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
 
     let key = Report::key_pressed(call, on_key);
     for refused in [key.clone().unsigned(), key.clone().signed_with("another token")] {
-        let answer = refused.send(&world).await;
-        assert_eq!(answer.status(), 403, "{}", answer.text());
+        refused.send(&world).await.expects_status(403);
     }
-    let answer = key.send(&world).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let answer = key.send(&world).await.expects_status(200);
     assert!(answer.header("content-type").contains("xml"));
     let heard = Twiml::parse(&answer.text()).expect("instructions");
     let code = heard.code().expect("a code is read out");
@@ -129,8 +127,7 @@ async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
         let number = world.number();
         let mut form = vec![("To", number.as_str()), ("Channel", "call")];
         form.extend(fields);
-        let begun = v2.post(&path, &form).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        v2.post(&path, &form).await.expects_status(201);
         let heard = behind_the_gate(&world, &number).await;
         assert!(heard.contains(words) && !heard.contains("Default Brand"), "{words}: {heard}");
     }
@@ -145,8 +142,7 @@ async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
 async fn behind_the_gate(world: &Several, number: &str) -> String {
     let (call, twiml) = &world.twilio().calls_for(number)[0];
     let on_key = twiml.on_key.as_deref().expect("a key is asked for");
-    let answer = Report::key_pressed(call, on_key).send(world).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let answer = Report::key_pressed(call, on_key).send(world).await.expects_status(200);
     Twiml::parse(&answer.text()).expect("instructions").speech().clone()
 }
 

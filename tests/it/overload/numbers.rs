@@ -77,8 +77,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
 
 /// The numbers in `/readyz`; the server is always ready.
 async fn numbers(world: &World) -> Value {
-    let answer = world.get("/readyz").await;
-    assert_eq!(answer.status(), 200);
+    let answer = world.get("/readyz").await.expects_status(200);
     answer.json()["data"]["numbers"].clone()
 }
 

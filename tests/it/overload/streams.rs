@@ -55,8 +55,7 @@ async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
     // The places of the timed-out streams are free again.
     let more = (0..4).fold(Frames::going_on(61), |frames, _| frames.post_in_part());
     attacker.write_all(&more.bytes()).await.expect("written");
-    let whole = world.post("/api/verify-otp", "{}").await;
-    assert_eq!(whole.status(), 400);
+    world.post("/api/verify-otp", "{}").await.expects_status(400);
     assert_eq!(soon("time-outs", statuses(&mut attacker, 4)).await.len(), 4);
 }
 

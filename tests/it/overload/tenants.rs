@@ -60,8 +60,7 @@ async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     }
     world.twilio.arrived(4).await;
     for _ in 0..10 {
-        let begun = v2.begins(&other, &world.number()).await;
-        assert_eq!(begun.status(), 201, "{}", begun.text());
+        v2.begins(&other, &world.number()).await.expects_status(201);
     }
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));

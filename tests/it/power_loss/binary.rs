@@ -24,7 +24,7 @@ const FEWER: usize = 15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_power_cut_the_program_knows_what_it_answered() {
-    let cuts = Cuts::from_environment(12 * FEWER);
+    let cuts = Cuts::from_environment(8 * FEWER);
     let (watched, twilio) = (Watched::new(), Twilio::start().await);
     let setup = through(&twilio.base_url(), settings());
     let mut loaded = watched

@@ -25,7 +25,7 @@ use self::store_load::{End, Load};
 
 #[test]
 fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
-    let cuts = Cuts::from_environment(100);
+    let cuts = Cuts::from_environment(60);
     cuts.run(|seed| {
         let watched = Watched::new();
         let processes = [

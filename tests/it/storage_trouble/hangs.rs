@@ -74,9 +74,7 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     guessed.guess(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));
     unavailable(&guessed.guess(&world).await);
-    world.server.signal(rustix::process::Signal::TERM);
-    let finished = world.server.ended().await;
-    assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
+    world.server.stop().await.exits(1);
     shim.end();
     let server = world.setup.start().await;
     guessed.still_holds(&server.client, false).await;

@@ -21,13 +21,16 @@ const LARGE: usize = 50_000;
 
 #[test]
 fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
-    for (calls, error, once_more) in [
+    let troubles = [
         (&Call::ALL_BUT_READS[..], Errno::IO, true),
-        (&Call::CHANGES, Errno::NOSPC, false),
-        (&[Call::Rename], Errno::IO, false),
         // The store does not rely on a snapshot that it cannot read.
         (&[Call::Read], Errno::IO, false),
-    ] {
+        (&Call::CHANGES, Errno::NOSPC, false),
+        (&[Call::Rename], Errno::IO, false),
+    ];
+    // Each fills a journal. A start after a kill meets the third one in the test below.
+    let count = if std::env::var_os("DISK_OPERATIONS").is_some() { troubles.len() } else { 2 };
+    for (calls, error, once_more) in troubles.into_iter().take(count) {
         let mut store = Store::with_a_snapshot();
         store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
         let what = format!("{calls:?} {error:?}");

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::mount::{SmallDisk, may_mount};
 use super::refusals::{locked_number, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
-use crate::support::{Client, Finished, Server, Setup, World, until};
+use crate::support::{Client, Finished, Says, Server, Setup, World, until};
 
 /// The exit code of a failed start.
 const START_FAILED: i32 = 70;
@@ -145,8 +145,7 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     let server = setup.start().await;
     assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 0, "the copy was removed");
     assert_eq!(server.client.get("/healthz").await.status(), 200);
-    let readiness = server.client.get("/readyz").await;
-    assert_eq!(readiness.status(), 503);
+    let readiness = server.client.get("/readyz").await.expects_status(503);
     assert!(
         readiness.text().contains("cannot reserve a journal segment of 67108864 bytes"),
         "{}",
@@ -215,11 +214,8 @@ async fn a_read_only_data_directory_is_read_from_a_copy_in_tmpdir() {
     let with = setup.clone().env("TMPDIR", setup.home().to_str().expect("a path"));
     for command in [&["check-data"][..], &["export", "--out", "-"]] {
         let command = || command.iter().copied().chain(["--data-dir", "data"]);
-        let refused = without.command(command()).await;
-        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-        assert!(refused.output.contains("set the environment variable TMPDIR"), "{}", refused.output);
-        let done = with.command(command()).await;
-        assert_eq!(done.status.code(), Some(0), "{}", done.output);
+        without.command(command()).await.exits(70).says(["set the environment variable TMPDIR"]);
+        let done = with.command(command()).await.exits(0);
         assert!(done.output.contains("no damage found") || done.output.contains(&number), "{}", done.output);
     }
     assert_eq!(fs::read_dir(setup.home()).expect("a directory").count(), places, "copies are removed");
@@ -258,14 +254,11 @@ async fn keys_are_listed_without_a_server_on_a_full_disk() {
     let setup = Setup::new();
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup);
-    let made = setup.command(["keys", "create", "--name", "web"]).await;
-    assert_eq!(made.status.code(), Some(0), "{}", made.output);
+    setup.command(["keys", "create", "--name", "web"]).await.exits(0);
     let places = setup.home().to_str().expect("a path").to_owned();
     let setup = setup.env("TMPDIR", places);
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
-    let listed = setup.command(["keys", "list"]).await;
-    assert_eq!(listed.status.code(), Some(0), "{}", listed.output);
-    assert!(listed.output.contains("web"), "{}", listed.output);
+    setup.command(["keys", "list"]).await.exits(0).says(["web"]);
     let second = setup.command(["keys", "create"]).await;
     says_what_to_do(&second, &setup, "free space");
     shim.end();
@@ -279,8 +272,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let mut told = told(&world).await;
     told.give(&world).await;
     super::refusals::said(&world, "control socket not open", "WARN", 1).await;
-    world.server.signal(Signal::TERM);
-    assert_eq!(world.server.ended().await.status.code(), Some(0));
+    assert_eq!(world.server.stop().await.status.code(), Some(0));
 }
 
 #[tokio::test]

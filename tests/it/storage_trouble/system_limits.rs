@@ -15,7 +15,7 @@ use super::refusals::{said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use super::unavailable;
 use crate::health::not_ready;
-use crate::support::{Client, Setup, World, until, wrong};
+use crate::support::{Client, Says, Setup, World, until, wrong};
 
 #[tokio::test]
 async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
@@ -222,9 +222,7 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     // The last checkpoint has no room, but the journal has everything.
     world.server.signal(rustix::process::Signal::TERM);
     let World { setup, server, .. } = world;
-    let finished = server.ended().await;
-    assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
-    assert!(finished.output.contains("No space left"), "{}", finished.output);
+    server.ended().await.exits(1).says(["No space left"]);
     disk.resize_to_kib(300 * 1024);
     let server = setup.start().await;
     for one in &all {

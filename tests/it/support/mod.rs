@@ -84,6 +84,38 @@ pub async fn until<T, F: Future<Output = T>>(
     .await
 }
 
+/// What a person reads: a page, or what a program printed.
+pub trait Says {
+    fn said(&self) -> String;
+
+    /// Fails the test unless the text has all these parts.
+    #[track_caller]
+    fn says<T: AsRef<str>>(&self, parts: impl IntoIterator<Item = T>) {
+        let text = self.said();
+        for part in parts {
+            assert!(text.contains(part.as_ref()), "no {:?} in:\n{text}", part.as_ref());
+        }
+    }
+}
+
+impl Says for str {
+    fn said(&self) -> String {
+        self.to_owned()
+    }
+}
+
+impl Says for HttpResponse {
+    fn said(&self) -> String {
+        self.text()
+    }
+}
+
+impl Says for Finished {
+    fn said(&self) -> String {
+        self.output.clone()
+    }
+}
+
 /// Waits for the life of a code. A test cannot see the code's end without using the code, and the code is unusable
 /// after this time.
 pub async fn let_pass(life: Duration) {

@@ -1,12 +1,13 @@
 //! Values that no log and no disk may contain, and the search for them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::Value;
+use serde_json::Value as Json;
 
 use super::{
     ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, OWN_ACCOUNT, OWN_TOKEN, SENDER,
@@ -47,8 +48,9 @@ impl Private {
     /// Asserts that the output has none of the values.
     pub fn is_not_in_output(&self, output: &str) {
         assert!(output.lines().count() > 20, "the scenario logs something");
+        let search = self.search(true);
         for line in output.lines() {
-            if let Some(found) = self.found_in(without_time(line).as_bytes()) {
+            if let Some(found) = search.finds_in(without_time(line).as_bytes()) {
                 panic!("the output contains {found}:\n{line}");
             }
         }
@@ -56,7 +58,7 @@ impl Private {
 
     /// Asserts that no file has one of the values. Numbers may be on disk: the server counts by them.
     pub fn is_not_in_files_of(&self, data_dir: &Path) {
-        let mut searched = 0;
+        let (search, mut searched) = (self.search(false), 0);
         for file in files_below(data_dir) {
             if file.ends_with("server.key") {
                 continue;
@@ -66,8 +68,10 @@ impl Private {
             }
             let content = fs::read(&file).expect("a file of the data directory");
             // Ignores reserved space, which is zeros.
-            let content = &content[..content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
-            if let Some(found) = self.found_in_file(content) {
+            let is_used = |block: &[u8]| block != &[0; BLOCK][..block.len()];
+            let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
+            let content = &content[..used.min(content.len())];
+            if let Some(found) = search.finds_in(content) {
                 panic!("{} contains {found}", file.display());
             }
             searched += content.len();
@@ -77,51 +81,97 @@ impl Private {
 
     /// The first value in a text.
     pub fn found_in(&self, text: &[u8]) -> Option<String> {
-        // The ten digits without the country code identify a number too.
-        let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
-        let number = numbers.find(|number| contains(text, number.as_bytes()));
-        number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
+        self.search(true).finds_in(text)
     }
 
     /// The first value in a file, where numbers are allowed.
     pub fn found_in_file(&self, content: &[u8]) -> Option<String> {
-        let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
+        self.search(false).finds_in(content)
+    }
+
+    fn search(&self, with_numbers: bool) -> Search {
+        let mut search = Search::default();
+        // The ten digits without the country code identify a number too.
+        let numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
+        for number in numbers.filter(|_| with_numbers) {
+            search.add(&format!("a whole number, {number}"), number);
+        }
         for (user, secret) in SECRETS {
-            wanted.push(("a secret", secret.into()));
-            wanted.push(("a secret in base64", STANDARD.encode(secret).into()));
-            wanted.push(("credentials in base64", STANDARD.encode(format!("{user}:{secret}")).into()));
+            search.add("a secret", secret);
+            search.add("a secret in base64", STANDARD.encode(secret));
+            search.add("credentials in base64", STANDARD.encode(format!("{user}:{secret}")));
         }
         for secret in &self.secrets {
-            wanted.push((secret, secret.clone().into()));
-            wanted.push((secret, STANDARD.encode(secret).into()));
+            search.add(secret, secret.as_str());
+            search.add(secret, STANDARD.encode(secret));
         }
         for code in &self.codes {
-            wanted.push(("a code", code.clone().into()));
+            search.add("a code", code.as_str());
             // As an integer in a record; a shorter code could occur by chance.
             let value: u64 = code.parse().expect("digits");
             if code.len() == 10 {
-                wanted.push(("a code as an integer", value.to_be_bytes().into()));
-                wanted.push(("a code as an integer", value.to_le_bytes().into()));
+                search.add("a code as an integer", value.to_be_bytes());
+                search.add("a code as an integer", value.to_le_bytes());
             }
         }
         if let Some(hex) = &self.server_key {
             let bytes = bytes_of(hex);
-            wanted.push(("the server key", hex.clone().into()));
-            wanted.push(("the server key", hex.to_uppercase().into()));
-            wanted.push(("the server key in base64", STANDARD.encode(&bytes).into()));
-            wanted.push(("the server key in base64", URL_SAFE_NO_PAD.encode(&bytes).into()));
-            wanted.push(("the server key as bytes", bytes));
+            search.add("the server key", hex.as_str());
+            search.add("the server key", hex.to_uppercase());
+            search.add("the server key in base64", STANDARD.encode(&bytes));
+            search.add("the server key in base64", URL_SAFE_NO_PAD.encode(&bytes));
+            search.add("the server key as bytes", bytes);
         }
-        wanted.into_iter().find(|(_, bytes)| contains(content, bytes)).map(|(what, _)| what.to_owned())
+        search
+    }
+}
+
+/// The blocks in which a file is searched for reserved space.
+const BLOCK: usize = 4096;
+
+/// Values by the two bytes that follow their leading zeros: most places of a text are passed over at once.
+#[derive(Default)]
+struct Search(HashMap<[u8; 2], Vec<Value>>);
+
+struct Value {
+    what: String,
+    bytes: Vec<u8>,
+    zeros: usize,
+}
+
+impl Search {
+    fn add(&mut self, what: &str, bytes: impl Into<Vec<u8>>) {
+        let (what, bytes) = (what.to_owned(), bytes.into());
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len() - 2);
+        let pair = [bytes[zeros], bytes[zeros + 1]];
+        self.0.entry(pair).or_default().push(Value { what, bytes, zeros });
+    }
+
+    fn finds_in(&self, text: &[u8]) -> Option<String> {
+        let mut begins = vec![false; 1 << 16];
+        for pair in self.0.keys() {
+            begins[usize::from(u16::from_be_bytes(*pair))] = true;
+        }
+        for (at, pair) in text.windows(2).enumerate() {
+            if begins[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
+                let is_here = |value: &&Value| {
+                    at.checked_sub(value.zeros).is_some_and(|from| text[from..].starts_with(&value.bytes))
+                };
+                if let Some(value) = self.0[&[pair[0], pair[1]]].iter().find(is_here) {
+                    return Some(value.what.clone());
+                }
+            }
+        }
+        None
     }
 }
 
 /// Removes the timestamp: its fraction of a second has six digits, like the tutorial's codes.
 fn without_time(line: &str) -> String {
-    match serde_json::from_str::<Value>(line) {
-        Ok(Value::Object(mut event)) => {
+    match serde_json::from_str::<Json>(line) {
+        Ok(Json::Object(mut event)) => {
             event.remove("timestamp");
-            Value::Object(event).to_string()
+            Json::Object(event).to_string()
         }
         _ => line.to_owned(),
     }
@@ -131,10 +181,6 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().collect();
     let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
     digits.chunks(2).map(byte).collect()
-}
-
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|window| window == wanted)
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {

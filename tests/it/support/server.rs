@@ -25,8 +25,7 @@ pub struct Setup {
 impl Setup {
     /// Stops the server in order and starts it again.
     pub async fn restart(&self, server: Server) -> (Server, Finished) {
-        server.signal(Signal::TERM);
-        let finished = server.ended().await;
+        let finished = server.stop().await;
         (self.start().await, finished)
     }
 
@@ -198,6 +197,15 @@ pub struct Finished {
     pub output: String,
 }
 
+impl Finished {
+    /// Fails the test unless the program ended with this exit code.
+    #[track_caller]
+    pub fn exits(self, code: impl Into<Option<i32>>) -> Self {
+        assert_eq!(self.status.code(), code.into(), "{}", self.output);
+        self
+    }
+}
+
 impl Server {
     pub fn output(&self) -> &Output {
         &self.output
@@ -216,6 +224,12 @@ impl Server {
 
     pub fn kill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Stops the program in order.
+    pub async fn stop(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.ended().await
     }
 
     /// Makes every later write to a file fail, as on a full disk.

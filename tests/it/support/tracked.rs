@@ -80,8 +80,7 @@ impl Row {
 /// The tracker's rows of this server with these further arguments, and the complete output of the command.
 pub async fn tracked(setup: &Setup, arguments: &[&str]) -> (Vec<Row>, Finished) {
     let arguments = ["tracker", "--json"].iter().chain(arguments).copied();
-    let finished = setup.command(arguments).await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = setup.command(arguments).await.exits(0);
     let lines = finished.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     // Skips log lines.
     let rows = lines.filter(|line| line.get("send_status").is_some()).map(Row).collect();

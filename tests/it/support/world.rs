@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use serde_json::Value;
 
-use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio};
+use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio, V2};
 
 /// A server, its settings, and its gateway's double. Dereferences to its client.
 pub struct World {
@@ -24,6 +24,14 @@ impl World {
     pub async fn with<const N: usize>(settings: [(&str, Value); N]) -> Self {
         let setup = settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(key, value));
         Self::of(setup).await
+    }
+
+    /// Starts this setup with the account's credentials. Returns a client with them, and the path of a new service too.
+    pub async fn with_service(setup: Setup) -> (Self, V2, String) {
+        let world = Self::of(V2::account(setup)).await;
+        let v2 = V2::of(&world);
+        let service = v2.service(&[]).await;
+        (world, v2, service)
     }
 
     /// Starts this setup with the double as its gateway.

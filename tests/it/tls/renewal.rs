@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{ask, encrypted, served};
 use crate::support::documented::sent;
-use crate::support::{Authority, Server, Setup, World, soon};
+use crate::support::{Authority, Says, Server, Setup, World, soon};
 
 #[tokio::test]
 async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
@@ -96,9 +96,7 @@ async fn a_certificate_that_has_expired_is_served_with_a_warning() {
         let stream = server.client.connection().await;
         let connector = TlsConnector::from(authority.client(&[]));
         assert!(connector.connect(name, stream).await.is_err(), "clients refuse it");
-        let checked = setup.command(["--check"]).await;
-        assert_eq!(checked.status.code(), Some(0), "{}", checked.output);
-        assert!(checked.output.contains(word), "{}", checked.output);
+        setup.command(["--check"]).await.exits(0).says([word]);
     }
 }
 
@@ -109,8 +107,7 @@ async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() 
         let setup = authority.issue_between(2019, until).configure(Setup::new());
         let server = setup.start().await;
         let trusting = server.client.over_tls(authority.client_in(2019));
-        let answer = trusting.get("/readyz").await;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let answer = trusting.get("/readyz").await.expects_status(200);
         let tls = &answer.json()["data"]["tls"];
         assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
         match problem {
