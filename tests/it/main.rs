@@ -35,6 +35,7 @@ mod history;
 mod hooks;
 mod hosted;
 mod inbox;
+mod instructions;
 mod json_output;
 mod keys;
 mod library;
