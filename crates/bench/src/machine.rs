@@ -39,7 +39,7 @@ impl Processes {
     }
 
     /// How often the threads were woken so far (voluntary context switches), and how often those that write a journal
-    /// wrote: once for each commit of an onceward.
+    /// wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
     pub fn switches_and_writes(&self) -> (u64, u64) {
         let (mut switches, mut writes) = (0, 0);
         for id in &self.ids {
