@@ -130,7 +130,15 @@ impl Writer {
         if left.is_zero() {
             return Err(unavailable("etcd did not answer in time"));
         }
-        match self.client.txn_within(txn, left).await {
+        let answer = tokio::select! {
+            biased;
+            answer = self.client.txn_within(txn, left) => answer,
+            // The clients get their answer before the node starts again.
+            () = self.lease.wait_until_ended() => {
+                Err(ClientError::Unknown("this node has lost its lease".to_owned()))
+            }
+        };
+        match answer {
             Ok(response) => {
                 let next = self.version + 1;
                 let is_applied = response.succeeded
