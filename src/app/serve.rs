@@ -54,6 +54,8 @@ pub fn run(loaded: Loaded) -> ExitCode {
         tracing::warn!(detail = %warning, "configuration warning");
     }
     let threads = process::serving_threads();
+    // With one thread, tasks run in the order in which they were woken: what a batch has in common is in the processor's
+    // caches. The scheduler for several threads runs the last woken task first.
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let runtime = match builder.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,

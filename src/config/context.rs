@@ -291,7 +291,7 @@ impl Context {
             let schema = schema_at(known, place);
             let mut wrong = |member: String, given, problem: String| {
                 let path = if path.is_empty() { member } else { format!("{path}.{member}") };
-                // What is missing may have been wrong.
+                // A member that was reported as wrong and removed seems missing now.
                 if reported.insert(path.clone()) {
                     let origin = self.raw.origin(&path).map(str::to_owned);
                     self.report.wrong(path, given, problem, origin);

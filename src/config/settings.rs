@@ -204,8 +204,7 @@ settings! {
         pub voice_ring_for: Duration as "As::<Span<{ 5 * SECOND }, { 10 * MINUTE }>>" = Duration::from_secs(25),
         /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code.
         ///
-        /// Without it WhatsApp delivers
-        /// only to people who have written within the last day.
+        /// Without it WhatsApp delivers only to people who have written within the last day.
         pub whatsapp_content_sid: Option<String> as "As::<Option<TwilioSid<'H', 'X'>>>",
         /// `true` tells Twilio which messages led to a verified number.
         pub conversion_feedback: bool as "As::<Flag>",

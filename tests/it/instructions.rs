@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 const RECORDED: u64 = 4_380_000;
 const COMPILER: &str = "rustc 1.95.0";
 
-const TEST: &str = "instructions::a_send_and_its_check_take_at_most_5_percent_more_than_recorded";
+const TEST: &str = "instructions::a_send_and_its_check_take_about_as_many_instructions_as_recorded";
 
 /// Set in the process under valgrind.
 const COUNTED: &str = "ONCEWARD_INSTRUCTIONS_COUNTED";
@@ -21,15 +21,17 @@ const COUNTED: &str = "ONCEWARD_INSTRUCTIONS_COUNTED";
 const NUMBERS: u64 = 100;
 
 #[test]
-fn a_send_and_its_check_take_at_most_5_percent_more_than_recorded() {
+fn a_send_and_its_check_take_about_as_many_instructions_as_recorded() {
     if env::var_os(COUNTED).is_some() {
         return serve();
     }
     let compiler =
         Command::new("rustc").arg("--version").output().map(|said| said.stdout).unwrap_or_default();
     let compiler = String::from_utf8_lossy(&compiler);
-    if !compiler.starts_with(COMPILER) {
-        return println!("SKIPPED: recorded with {COMPILER}, this is {compiler}");
+    if !compiler.starts_with(COMPILER) || cfg!(not(all(debug_assertions, target_arch = "x86_64"))) {
+        return println!(
+            "SKIPPED: recorded with {COMPILER} on x86_64 without optimisation, this is {compiler}"
+        );
     }
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]);

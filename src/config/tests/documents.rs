@@ -243,9 +243,12 @@ fn manual(document: &str) -> String {
         if block.starts_with('#') {
             title = block.trim_start_matches(['#', ' ']);
         }
+        if !block.starts_with("* ") {
+            blocks.push(block.to_owned());
+            continue;
+        }
         let mut list = String::new();
         match MEMBER_TABLES.iter().find(|table| table.1 == title) {
-            _ if !block.starts_with("* ") => list.push_str(block),
             Some((key, _, pointer)) => members(&mut list, &names.keys[*key], title, pointer),
             None if title == "Credentials" => credentials(&mut list, &names),
             None if title == "Other names" => ALIASES.iter().for_each(|(alias, name)| {

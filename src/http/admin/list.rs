@@ -80,7 +80,7 @@ impl Field {
         field
     }
 
-    /// Makes a choice of a field. A value that is no option is one.
+    /// Turns the field into a choice of options, with the present value among them.
     pub fn choose_from(&mut self, mut options: Vec<(String, String)>, none: Option<&str>) {
         if options.is_empty() {
             return;
@@ -108,12 +108,12 @@ pub fn text_of(value: &Value) -> String {
     }
 }
 
-/// In a choice of a filter.
+/// The option of a filter that lets everything pass.
 pub const ALL: Option<&str> = Some("all");
 
 impl List {
-    /// The list that the address of this page asks for. No filters: one of them is wrong. Their meanings are the labels of
-    /// the form.
+    /// The list that the address of this page asks for, and its filters; `None` if one of them is wrong. The doc comments
+    /// of the fields of `F` are the labels of the form.
     pub fn read<F: Parameters>(request: &AdminRequest<'_>, path: impl Into<String>) -> (Self, Option<F>) {
         let fields = Fields::of_form(request.call.head.uri.query().unwrap_or_default().as_bytes());
         let now = request.now().plus(Duration::from_millis(1));

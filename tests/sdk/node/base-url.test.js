@@ -1,5 +1,5 @@
 "use strict";
-// The official package with one line instead of an HTTP client, as the README and the quickstart tell users.
+// The official package with one line instead of an HTTP client, as the documents tell users.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");

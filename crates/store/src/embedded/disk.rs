@@ -98,7 +98,7 @@ impl Disk for RealDisk {
             reserve(&file, bytes)?;
         }
         file.sync_all()?;
-        // Only a segment is appended to.
+        // A segment has reserved space, and is appended to; the manifest of a snapshot is not.
         let direct = if bytes > 0 { DirectFile::open(path) } else { None };
         Ok(Box::new(RealFile { file, direct }))
     }
@@ -179,7 +179,7 @@ impl DiskFile for RealFile {
     fn append(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Some(direct) = &mut self.direct {
             match direct.append(&self.file, bytes, offset) {
-                // The file system wants larger blocks.
+                // The file system refuses such a write, for example because it has larger blocks.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
                 appended => return appended,
             }
@@ -205,7 +205,7 @@ impl DiskFile for RealFile {
 const BLOCK: usize = 4096;
 
 /// A buffer larger than this is given back after the write that needed it.
-const KEPT_BLOCKS_BYTES: usize = 1024 * 1024;
+const MAX_KEPT_BUFFER: usize = 1024 * 1024;
 
 /// A file whose writes bypass the page cache and return when they are on the disk (`O_DIRECT`, `O_DSYNC`): a third less
 /// processor time than a write and a sync. It writes whole blocks: the first one again with what it had, and zeros after
@@ -252,9 +252,62 @@ impl DirectFile {
         file.write_all_at(blocks, begin)?;
         last.copy_from_slice(&blocks[length - BLOCK..]);
         *end = offset + bytes.len() as u64;
-        if buffer.len() > KEPT_BLOCKS_BYTES {
+        if buffer.len() > MAX_KEPT_BUFFER {
             *buffer = Vec::new();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESERVED: u64 = 64 * 1024;
+
+    fn opened(directory: &Path) -> RealFile {
+        let path = directory.join("file");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(RESERVED).unwrap();
+        RealFile { direct: DirectFile::open(&path), file }
+    }
+
+    fn expects(file: &RealFile, content: &[u8]) {
+        let mut found = vec![1; content.len() + 100];
+        file.file.read_exact_at(&mut found, 0).unwrap();
+        assert!(found[..content.len()] == *content && found[content.len()..].iter().all(|byte| *byte == 0));
+        assert_eq!(file.file.metadata().unwrap().len(), RESERVED);
+    }
+
+    #[test]
+    fn appends_of_any_length_are_in_the_file_one_after_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = opened(directory.path());
+        let mut content = Vec::new();
+        for (number, length) in [32, 1, 4063, 1, 4095, 4096, 9000, 3, 8192].into_iter().enumerate() {
+            let bytes = vec![u8::try_from(number).unwrap() + 1; length];
+            file.append(&bytes, content.len() as u64).unwrap();
+            content.extend(bytes);
+            expects(&file, &content);
+        }
+    }
+
+    #[test]
+    fn an_append_keeps_what_was_written_through_the_cache_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = opened(directory.path());
+        file.append(&[1; 100], 0).unwrap();
+        file.write_at(&[2; 5000], 100).unwrap();
+        file.append(&[3; 10], 5100).unwrap();
+        expects(&file, &[vec![1; 100], vec![2; 5000], vec![3; 10]].concat());
+    }
+
+    #[test]
+    fn a_file_system_that_refuses_direct_writes_gets_a_write_and_a_sync() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = opened(directory.path());
+        file.direct = None;
+        file.append(&[1; 10], 0).unwrap();
+        expects(&file, &[1; 10]);
     }
 }
