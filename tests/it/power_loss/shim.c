@@ -286,9 +286,11 @@ ssize_t write(int fd, const void *buffer, size_t bytes) {
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     return WRITTEN(REAL(writev)(fd, parts, count), present_place(fd, before), parts, count);
 }
-ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off64_t at);
 ssize_t pwrite(int fd, const void *buffer, size_t bytes, off_t at) {
-    return pwrite64(fd, buffer, bytes, at);
+    return WRITTEN(REAL(pwrite)(fd, buffer, bytes, at), at, (&(struct iovec){(void *)buffer, bytes}), 1);
+}
+ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off64_t at) {
+    return WRITTEN(REAL(pwrite64)(fd, buffer, bytes, at), at, (&(struct iovec){(void *)buffer, bytes}), 1);
 }
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
     return WRITTEN(REAL(pwritev)(fd, parts, count, at), at, parts, count);
@@ -337,12 +339,6 @@ int fallocate64(int fd, int mode, off64_t at, off64_t bytes) {
     errno = error_; \
     synced_; })
 
-/* A write with O_DSYNC returns when it is durable. */
-ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off64_t at) {
-    ssize_t wrote = WRITTEN(REAL(pwrite64)(fd, buffer, bytes, at), at, (&(struct iovec){(void *)buffer, bytes}), 1);
-    if (wrote > 0 && (fcntl(fd, F_GETFL) & O_DSYNC)) SYNCED(0);
-    return wrote;
-}
 int fsync(int fd) { return SYNCED(REAL(fsync)(fd)); }
 int fdatasync(int fd) { return SYNCED(REAL(fdatasync)(fd)); }
 /* It syncs neither lengths nor the cache of the disk: it makes nothing durable. */

@@ -110,16 +110,13 @@ static int tears(void) {
     return control->mode == TORN && __atomic_exchange_n(&control->torn, 1, __ATOMIC_SEQ_CST) == 0;
 }
 
-/* A write with O_DSYNC is a sync too. */
 #define WRITE_LIKE(name, rest, whole, half) \
     ssize_t name rest { \
         REAL(name); \
         int refused = verdict_on(WRITE, file); \
         if (refused && bytes > 1 && tears()) return half; \
         REFUSE(refused); \
-        ssize_t wrote = whole; \
-        if (wrote >= 0 && control && control->armed && (fcntl(file, F_GETFL) & O_DSYNC)) REFUSE(verdict_on(SYNC, file)); \
-        return wrote; \
+        return whole; \
     }
 WRITE_LIKE(write, (int file, const void *from, size_t bytes), real(file, from, bytes), real(file, from, bytes / 2))
 WRITE_LIKE(pwrite64, (int file, const void *from, size_t bytes, off64_t at), real(file, from, bytes, at),

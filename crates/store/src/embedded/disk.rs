@@ -66,13 +66,6 @@ pub(super) trait DiskFile: Send {
     /// Returns when everything written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Writes all of `bytes` at `offset` and returns when they are on the disk. Nothing may have been written after
-    /// `offset` but zeros. When it fails, any part of the bytes may be in the file.
-    fn append(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_at(bytes, offset)?;
-        self.sync()
-    }
-
     /// Fails if the file has no name any more. Writes to it would succeed, and be lost.
     fn check_name(&self) -> io::Result<()>;
 
@@ -98,9 +91,7 @@ impl Disk for RealDisk {
             reserve(&file, bytes)?;
         }
         file.sync_all()?;
-        // A segment has reserved space, and is appended to; the manifest of a snapshot is not.
-        let direct = if bytes > 0 { DirectFile::open(path) } else { None };
-        Ok(Box::new(RealFile { file, direct }))
+        Ok(Box::new(RealFile(file)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -161,153 +152,26 @@ fn links(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.nlink())
 }
 
-struct RealFile {
-    file: File,
-    /// `None` where the file system has no such writes.
-    direct: Option<DirectFile>,
-}
+struct RealFile(File);
 
 impl DiskFile for RealFile {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.0.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn append(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Some(direct) = &mut self.direct {
-            match direct.append(&self.file, bytes, offset) {
-                // The file system refuses such a write, for example because it has larger blocks.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
-                appended => return appended,
-            }
-        }
-        self.write_at(bytes, offset)?;
-        self.sync()
+        self.0.sync_data()
     }
 
     fn check_name(&self) -> io::Result<()> {
-        if links(&self.file)? == 0 {
+        if links(&self.0)? == 0 {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed under the server"));
         }
         Ok(())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)?;
-        self.file.sync_all()
-    }
-}
-
-/// Bytes of a block, in the file and in memory. Devices ask for 512 or 4,096.
-const BLOCK: usize = 4096;
-
-/// A buffer larger than this is given back after the write that needed it.
-const MAX_KEPT_BUFFER: usize = 1024 * 1024;
-
-/// A file whose writes bypass the page cache and return when they are on the disk (`O_DIRECT`, `O_DSYNC`): a third less
-/// processor time than a write and a sync. It writes whole blocks: the first one again with what it had, and zeros after
-/// the end.
-struct DirectFile {
-    file: File,
-    buffer: Vec<u8>,
-    /// The last block that was written, and where its content ends in the file.
-    last: Vec<u8>,
-    end: u64,
-}
-
-impl DirectFile {
-    #[cfg(target_os = "linux")]
-    fn open(path: &Path) -> Option<Self> {
-        use rustix::fs::OFlags;
-        let flags = i32::try_from((OFlags::DIRECT | OFlags::DSYNC).bits()).ok()?;
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
-        Some(Self { file, buffer: Vec::new(), last: vec![0; BLOCK], end: 0 })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn open(_: &Path) -> Option<Self> {
-        None
-    }
-
-    /// `through_cache` is the same file.
-    fn append(&mut self, through_cache: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let Self { file, buffer, last, end } = self;
-        let begin = offset - offset % BLOCK as u64;
-        let before = usize::try_from(offset - begin).map_err(io::Error::other)?;
-        let used = before + bytes.len();
-        let length = used.next_multiple_of(BLOCK);
-        buffer.resize((length + BLOCK).max(buffer.len()), 0);
-        let aligned = buffer.as_ptr().align_offset(BLOCK);
-        let blocks = &mut buffer[aligned..aligned + length];
-        if *end == offset {
-            blocks[..before].copy_from_slice(&last[..before]);
-        } else {
-            through_cache.read_exact_at(&mut blocks[..before], begin)?;
-        }
-        blocks[before..used].copy_from_slice(bytes);
-        blocks[used..].fill(0);
-        file.write_all_at(blocks, begin)?;
-        last.copy_from_slice(&blocks[length - BLOCK..]);
-        *end = offset + bytes.len() as u64;
-        if buffer.len() > MAX_KEPT_BUFFER {
-            *buffer = Vec::new();
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESERVED: u64 = 64 * 1024;
-
-    fn opened(directory: &Path) -> RealFile {
-        let path = directory.join("file");
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
-        file.set_len(RESERVED).unwrap();
-        RealFile { direct: DirectFile::open(&path), file }
-    }
-
-    fn expects(file: &RealFile, content: &[u8]) {
-        let mut found = vec![1; content.len() + 100];
-        file.file.read_exact_at(&mut found, 0).unwrap();
-        assert!(found[..content.len()] == *content && found[content.len()..].iter().all(|byte| *byte == 0));
-        assert_eq!(file.file.metadata().unwrap().len(), RESERVED);
-    }
-
-    #[test]
-    fn appends_of_any_length_are_in_the_file_one_after_the_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut file = opened(directory.path());
-        let mut content = Vec::new();
-        for (number, length) in [32, 1, 4063, 1, 4095, 4096, 9000, 3, 8192].into_iter().enumerate() {
-            let bytes = vec![u8::try_from(number).unwrap() + 1; length];
-            file.append(&bytes, content.len() as u64).unwrap();
-            content.extend(bytes);
-            expects(&file, &content);
-        }
-    }
-
-    #[test]
-    fn an_append_keeps_what_was_written_through_the_cache_before_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut file = opened(directory.path());
-        file.append(&[1; 100], 0).unwrap();
-        file.write_at(&[2; 5000], 100).unwrap();
-        file.append(&[3; 10], 5100).unwrap();
-        expects(&file, &[vec![1; 100], vec![2; 5000], vec![3; 10]].concat());
-    }
-
-    #[test]
-    fn a_file_system_that_refuses_direct_writes_gets_a_write_and_a_sync() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut file = opened(directory.path());
-        file.direct = None;
-        file.append(&[1; 10], 0).unwrap();
-        expects(&file, &[1; 10]);
+        self.0.set_len(length)?;
+        self.0.sync_all()
     }
 }

@@ -126,14 +126,10 @@ impl Segment {
     /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. Within a second
     /// it fails if the file was removed. After an error, [`Segment::cut_back`] must succeed before any other call.
     pub(super) fn append(&mut self, frame: &[u8], now: Timestamp) -> io::Result<()> {
+        self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
-        if end <= self.written_to {
-            self.file.append(frame, self.end)?;
-        } else {
-            self.file.write_at(frame, self.end)?;
-            self.write_ahead(end)?;
-            self.file.sync()?;
-        }
+        self.write_ahead(end)?;
+        self.file.sync()?;
         if now.since(self.name_checked) >= CHECK_NAME_EVERY {
             self.file.check_name()?;
             self.name_checked = now;
@@ -142,11 +138,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes zeros after a frame that ends at `end`.
+    /// If a frame ends after the pre-written zeros, writes more zeros after it.
     ///
     /// A write to reserved space makes the file system record that the space is written, and a sync waits for that
     /// record too. A write to pre-written space needs only its own bytes.
     fn write_ahead(&mut self, end: u64) -> io::Result<()> {
+        if end <= self.written_to {
+            return Ok(());
+        }
         let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
         let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
         self.file.write_at(zeros, end)?;
