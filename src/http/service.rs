@@ -518,9 +518,10 @@ async fn try_answer(
         call.body.note_admitted();
     }
     let answer = (route.handler.answer)(call, (access, route)).await?;
-    // An answer that was made for this request. That to a change is never refused. `/readyz` is never limited: slow clients
-    // must not make the server look unready.
-    let is_limited = answer.body.len() > PIECE && answer.body.is_unique();
+    // An answer that was made for this request. That to a change is never refused. Lists below `/v2` have taken their
+    // permits. `/readyz` is never limited: slow clients must not make the server look unready.
+    let is_of_api = resource.group.errors == ErrorFormat::Twilio;
+    let is_limited = !is_of_api && answer.body.len() > PIECE && answer.body.is_unique();
     if is_limited && !changes && resource.path != READYZ && call.permit.is_none() {
         let permit = deps.long_answers.acquire(None).ok_or(Problem::Refused(Refusal::Overloaded))?;
         call.permit = Some(permit);

@@ -43,6 +43,7 @@ struct AuditPage {
 /// `GET /admin/audit`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let (mut list, filters) = List::read::<Filters>(request, PATH);
+    list.has_file = true;
     let mut entries = Vec::new();
     if let Some(Filters { since, until, service, action, actor }) = filters {
         let (until, skip, limit, read) =
@@ -71,6 +72,5 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         return Ok(list::csv("attachment; filename=\"audit.csv\"", columns, rows));
     }
     let entries = entries.collect();
-    list.has_file = true;
     Ok(request.render_list(PATH, list, |frame, header, list| AuditPage { frame, header, list, entries }))
 }

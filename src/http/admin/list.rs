@@ -164,11 +164,11 @@ impl List {
     }
 
     pub const fn skip(&self) -> usize {
-        if self.is_csv { 0 } else { self.number * ROWS }
+        if self.is_file() { 0 } else { self.number * ROWS }
     }
 
     pub const fn limit(&self) -> usize {
-        if self.is_csv { CSV_ROWS } else { ROWS }
+        if self.is_file() { CSV_ROWS } else { ROWS }
     }
 
     /// The records of this page, which were read from its first one on.
@@ -219,7 +219,7 @@ impl List {
 
     /// Whether the list is to be a file.
     pub const fn is_file(&self) -> bool {
-        self.is_csv && self.problem.is_none()
+        self.is_csv && self.has_file && self.problem.is_none()
     }
 
     /// The filters that have a value, and their values.

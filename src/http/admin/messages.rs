@@ -141,6 +141,7 @@ const COLUMNS: &str =
 /// `GET /admin/messages`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let (mut list, filters) = List::read::<Filters>(request, PATH);
+    list.has_file = true;
     let mut rows = Vec::new();
     if let Some(filters) = filters
         && let Ok(service) = list.service(request, filters.service)
@@ -174,7 +175,6 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         let disposition = "attachment; filename=\"messages.csv\"";
         return Ok(list::csv(disposition, COLUMNS, rows.iter().map(|row| request.cells(row, is_whole))));
     }
-    list.has_file = true;
     for field in &mut list.filters {
         if field.name == "status" {
             field.choose_from(

@@ -218,8 +218,12 @@ impl Base {
             return format!("{}/v2", url.trim_end_matches('/'));
         }
         let scheme = if self.tls { "https" } else { "http" };
+        // Anything else may be valid, but is no address that a client can use again.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
         let host = request::host_of(head).filter(|host| {
-            host.as_str().len() <= LONGEST_HOST && request::is_host_and_port(host.as_str().as_bytes())
+            host.as_str().len() <= LONGEST_HOST
+                && request::is_host_and_port(host.as_str().as_bytes())
+                && host.as_str().chars().all(is_plain)
         });
         let host = host.as_ref().map_or(&*self.listens_on, Authority::as_str);
         format!("{scheme}://{host}/v2")

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Client, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
+use crate::support::{Client, Expectation, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 /// Concurrent requests.
@@ -32,7 +32,7 @@ async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
     let mut undisturbed = 0;
-    for round in 0.. {
+    for round in 0..10 * ROUNDS {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &code).await;
         let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
@@ -42,12 +42,14 @@ async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
         assert_eq!(approved + too_late + unavailable, CLIENTS);
         if unavailable == 0 {
             assert_eq!(approved, 1);
+            at_each_node(&nodes, &number, &code, &incorrect(&number, 5)).await;
             undisturbed += 1;
         }
         if undisturbed == ROUNDS {
-            break;
+            return;
         }
     }
+    panic!("the owner answered 503 in most of the rounds");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +57,7 @@ async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
     let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
     let nodes: [Node; 3] = cluster.start_all().await;
     let mut undisturbed = 0;
-    for round in 0.. {
+    for round in 0..10 * ROUNDS {
         let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
         let answers = at_all_nodes(&cluster, &number, &wrong(&code)).await;
         let told =
@@ -66,12 +68,14 @@ async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
         assert_eq!(told.iter().sum::<usize>() + refused + unavailable, CLIENTS);
         if unavailable == 0 {
             assert_eq!(told, [1; 4]);
+            at_each_node(&nodes, &number, &code, &locked(&number, 30)).await;
             undisturbed += 1;
         }
         if undisturbed == ROUNDS {
-            break;
+            return;
         }
     }
+    panic!("the owner answered 503 in most of the rounds");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,6 +247,14 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
     doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
+}
+
+/// Each node answers a check in this way, or 503.
+async fn at_each_node(nodes: &[Node], number: &str, code: &str, expected: &Expectation) {
+    for node in nodes {
+        let answer = node.verify(number, code).await;
+        assert!(answer.status() == 503 || answer.is(expected), "{answer:?}");
+    }
 }
 
 /// Answers 503: an owner that gets no processor in time cannot prolong its lease. The test then tries another number.
