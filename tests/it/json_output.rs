@@ -168,6 +168,6 @@ fn documented(row: &str) -> Option<(bool, String)> {
         let item = item.split_whitespace().collect::<Vec<_>>().join(" ");
         let (commands, fields) = item.split_once(": ")?;
         let names = commands.split('`').skip(1).step_by(2).collect::<Vec<_>>();
-        names.contains(&row).then(|| (commands.ends_with(", a list"), fields.to_owned()))
+        names.contains(&row).then(|| (commands.contains(&format!("`{row}`, a list")), fields.to_owned()))
     })
 }
