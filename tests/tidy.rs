@@ -95,12 +95,14 @@ fn examples_can_be_parsed() {
 const PYTHON: &[&str] = &["python3", "-c", "import ast, sys; ast.parse(sys.stdin.read())"];
 const NODE: &[&str] = &["node", "--input-type=module", "--check"];
 
-/// What a program says about its input if it refuses it; `None` where the program is not installed.
+/// What a program says about its input if it refuses it. `None` where the program is not installed, which it prints.
+#[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
 fn refused_by(program: &[&str], input: &str) -> Option<String> {
     let (name, arguments) = program.split_first()?;
     let mut command = Command::new(name);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut started = command.spawn().ok()?;
+    let started = command.spawn();
+    let mut started = started.inspect_err(|error| println!("SKIPPED: cannot run {name}: {error}")).ok()?;
     // A program that ends early does not read all of it.
     let _ = started.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let ended = started.wait_with_output().ok()?;

@@ -1,7 +1,14 @@
-// A custom phone provider of Auth0: docs/guides/login-libraries.md. An Action is one file: paste the function of onceward.mjs into
-// it, with event.secrets in place of process.env.
+// A custom phone provider of Auth0: docs/guides/login-libraries.md. Give the Action three secrets: ONCEWARD_SERVICE is the
+// address of your service, such as https://codes.example/v2/Services/VA..., KEY_ID and KEY_SECRET are those of a key with the
+// scope `messages`.
 
 exports.onExecuteCustomPhoneProvider = async (event) => {
+  const { ONCEWARD_SERVICE: service, KEY_ID: key, KEY_SECRET: secret } = event.secrets;
   const { recipient, code } = event.notification;
-  await onceward("Messages", { To: recipient, Code: code });
+  const answer = await fetch(`${service}/Messages`, {
+    method: "POST",
+    headers: { authorization: "Basic " + Buffer.from(`${key}:${secret}`).toString("base64") },
+    body: new URLSearchParams({ To: recipient, Code: code }),
+  });
+  if (!answer.ok) throw new Error(`onceward: ${answer.status} ${(await answer.json()).message}`);
 };

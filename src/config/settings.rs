@@ -229,7 +229,7 @@ settings! {
         pub templates: BTreeMap<String, Template>,
         /// The brand if `brand` is not given.
         "service_name" pub service_name: Option<String> as "As::<Option<Text>>",
-        /// Ignored with a warning; but see `otp-message`.
+        /// Ignored with a warning; with it the default of `otp-message` is `OTP message is {code}`.
         redis_db_address: String as "As::<Ignored>",
         /// Ignored, as is the variable `REDIS_URL`.
         "REDIS_DB_PASSWORD" redis_db_password: String as "As::<Ignored>",

@@ -141,7 +141,7 @@ fn is_changeable(service: &Service) -> Result<(), RegistryError> {
     let why = match &service.origin {
         Origin::Api => return Ok(()),
         Origin::Default => {
-            "this is the service of the compatible routes; its rules are the top-level keys of config.json, such as \
+            "this is the service of the older routes; its rules are the top-level keys of config.json, such as \
              otp-length, and are changed there"
                 .to_owned()
         }

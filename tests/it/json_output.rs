@@ -13,7 +13,7 @@ const MANUAL: &str = include_str!("../../docs/reference/cli.md");
 const ATTEMPT: &str = "time, type, to, gateway, send_status, receipt_status, attempt";
 const ITEM: &str = "type, service, subject, details";
 
-/// Of each command its row in the manual, its arguments, and some of its fields if the row has none.
+/// Of each command its item in the manual, its arguments, and some of its fields if the item has none.
 type Case<'a> = (&'a str, Vec<&'a str>, Option<&'a str>);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ fn onceward(setup: &Setup, arguments: &[&str]) -> Output {
     command.output().expect("the program")
 }
 
-/// Asserts that a command prints its fields, and returns its row in the manual.
+/// Asserts that a command prints its fields, and returns its item in the manual.
 #[track_caller]
 fn prints(setup: &Setup, (row, arguments, elsewhere): &Case<'_>) -> String {
     let ran = onceward(setup, arguments);
@@ -162,9 +162,12 @@ fn prints(setup: &Setup, (row, arguments, elsewhere): &Case<'_>) -> String {
 
 /// Whether the output of a command is a list, and its fields.
 fn documented(row: &str) -> Option<(bool, String)> {
-    MANUAL.lines().find_map(|line| {
-        let (commands, fields) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+    let (_, section) = MANUAL.split_once("\n## JSON\n")?;
+    let list = section.split("\n\n").find_map(|block| block.strip_prefix("* "))?;
+    list.split("\n* ").find_map(|item| {
+        let item = item.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (commands, fields) = item.split_once(": ")?;
         let names = commands.split('`').skip(1).step_by(2).collect::<Vec<_>>();
-        names.contains(&row).then(|| (commands.ends_with(", a list"), fields.to_owned()))
+        names.contains(&row).then(|| (commands.contains(&format!("`{row}`, a list")), fields.to_owned()))
     })
 }

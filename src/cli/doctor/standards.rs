@@ -48,7 +48,7 @@ const RULES: [Rule; 4] = [
                 ),
             ),
         },
-        remedy: "the compatible routes have a fixed lockout by contract; use a service of /v2 with the lockout \
+        remedy: "the older routes have a fixed lockout by contract; use a service of /v2 with the lockout \
                  `verification`",
     },
     Rule {

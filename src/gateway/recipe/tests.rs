@@ -151,8 +151,8 @@ const RECIPES_MD: &str = "\
 The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). A test compares each with a
 double that answers as the provider documents; none was tried against the live service.
 
-*Receipts* marks recipes that learn what became of a message. A signature proves a receipt where the recipe needs a key for
-it, else the key in the address. *Doctor* marks those whose account `onceward doctor` checks. Parentheses have a setting's default. Every
+*Receipts*: the provider reports what became of a message; a signature proves it if the recipe has a setting for its key,
+else the key in the address. *Doctor*: `onceward doctor` checks the account. Parentheses contain a setting's default. Every
 recipe also takes `url`, another address of the API. `onceward gateways --json` has the sources.
 ";
 

@@ -1,6 +1,6 @@
-//! Generates the lists of `docs/reference/errors.md` from the tables that the server answers with. The file is also the
-//! snapshot of those tables: a changed answer shows as a difference. Behind its colon a line has what the answer means,
-//! which is the document's own.
+//! Generates the lists of `docs/reference/errors.md` from the tables that the server answers with. Behind its colon a line
+//! has what the answer means, which is the document's own. The lists of all routes and of the Verify API have only lines
+//! with a meaning, and name the codes or statuses of the others; the other lists have every answer.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -44,26 +44,27 @@ fn document(found: &str) -> String {
     let mut title = "";
     let mut blocks = Vec::new();
     for block in found.trim_end().split("\n\n") {
+        let is_list = block.starts_with("* ");
         if block.starts_with('#') {
             title = block.trim_start_matches(['#', ' ']);
         }
         let meanings: Vec<&str> = block.lines().collect();
         blocks.push(match title {
-            "All routes" if block.starts_with("* ") => explained(&of_all_routes, &meanings).join("\n"),
-            "All routes" if block.starts_with("Further messages of") => {
+            "All routes" if is_list => keeping(explained(&of_all_routes, &meanings), &meanings),
+            "All routes" if block.starts_with("Other messages of") => {
                 let [_, others] = names(&of_all_routes, found, |row| row[0][..3].to_owned());
-                format!("Further messages of {} say all.", Vec::from_iter(others).join(", "))
+                format!("Other messages of {} explain themselves.", Vec::from_iter(others).join(", "))
             }
-            "Verify API" if block.starts_with("* ") => explained(&of_verify_api, &meanings).join("\n"),
-            "Verify API" if block.starts_with("The message of these says all") => {
+            "Verify API" if is_list => keeping(explained(&of_verify_api, &meanings), &meanings),
+            "Verify API" if block.starts_with("Messages that explain themselves") => {
                 let [explained, others] =
                     names(&of_verify_api, found, |row| format!("{} ({})", row[0], &row[1][..3]));
                 let others: Vec<String> = others.difference(&explained).cloned().collect();
-                format!("The message of these says all: {}.", others.join(", "))
+                format!("Messages that explain themselves: {}.", others.join(", "))
             }
-            "OTP API" if block.starts_with("* ") => all(&documented(), &meanings),
-            "As built" if block.starts_with("* ") => all(&as_built(), &meanings),
-            "Tutorial API" if block.starts_with("* ") => all(&of_tutorial_api(), &meanings),
+            "OTP API" if is_list => keeping(all(&documented(), &meanings), &meanings),
+            "As built" if is_list => keeping(all(&as_built(), &meanings), &meanings),
+            "Tutorial API" if is_list => keeping(all(&of_tutorial_api(), &meanings), &meanings),
             _ => block.to_owned(),
         });
     }
@@ -180,10 +181,21 @@ fn names<const N: usize>(
 }
 
 /// Lines of all rows, with what the document says of them.
-fn all<const N: usize>(rows: &[[String; N]], lines: &[&str]) -> String {
-    let lines =
-        rows.iter().map(|row| explained(std::slice::from_ref(row), lines).pop().unwrap_or_else(|| line(row)));
-    lines.collect::<Vec<_>>().join("\n")
+fn all<const N: usize>(rows: &[[String; N]], lines: &[&str]) -> Vec<String> {
+    let of_row = |row| explained(std::slice::from_ref(row), lines).pop().unwrap_or_else(|| line(row));
+    rows.iter().map(of_row).collect()
+}
+
+/// The new list, after asserting that it has every line of the document with a meaning.
+fn keeping(list: Vec<String>, lines: &[&str]) -> String {
+    for line in lines.iter().filter(|line| line.contains("`: ")) {
+        let is_kept = list.iter().any(|made| made == line);
+        assert!(
+            is_kept,
+            "docs/reference/errors.md: no answer begins like this, correct or remove it: {line}"
+        );
+    }
+    list.join("\n")
 }
 
 /// Leaves out what was said before, and joins rows that differ only in their route.
