@@ -123,7 +123,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         form = dict(urllib.parse.parse_qsl(self.rfile.read(length).decode(errors="replace")))
         if self.path == "/send":
             # Behind a proxy, take the address from its header.
-            number = session.get("number") or form.get("number", "").replace(" ", "")
+            number = form.get("number", "").replace(" ", "") or session.get("number", "")
             session["error"] = send_code(session, number, self.client_address[0])
         elif self.path == "/check":
             session["error"] = check_code(session, form.get("code", "").strip())
