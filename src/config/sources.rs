@@ -386,7 +386,7 @@ impl<'a> Source<'a> {
                     places.extend((!inner.is_null()).then_some((name, inner)));
                 }
             }
-            (value, _) => *place = value,
+            (value, _) => join(place, value),
         }
         if self.merged.origin(path) != Some(origin)
             && (!place.is_object() || self.merged.origin(path).is_none())
@@ -580,6 +580,16 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, String> {
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     // Some editors put a byte order mark in front, which neither JSON nor .env allows.
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+/// Puts a value in its place. Objects are joined: one source may give their members one by one.
+fn join(place: &mut Value, value: Value) {
+    match (place, value) {
+        (Value::Object(places), Value::Object(members)) => {
+            members.into_iter().for_each(|(name, value)| join(places.entry(name).or_insert(Value::Null), value));
+        }
+        (place, value) => *place = value,
+    }
 }
 
 /// Whether the schema, or one of its alternatives, is of the type.

@@ -7,7 +7,7 @@ use tracing::Level;
 
 use super::*;
 use crate::config::{AnswerSet, Bounds, ListenAddress, LogFormat};
-use crate::domain::Region;
+use crate::domain::{Channel, Region};
 
 #[test]
 fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
@@ -158,6 +158,13 @@ fn a_member_of_an_object_may_be_given_by_itself() {
     let lengths: BTreeMap<_, _> =
         services.map(|service| (service.name, service.settings.code_length.get())).collect();
     assert_eq!(lengths, [("b".to_owned(), 6), ("shop".to_owned(), 8)].into());
+    let prices = World::with_config(
+        r#"{"prices.DE.sms": 0.08, "prices": {"FR": {"sms": 0.05}}, "prices.DE.call": 1, "prices.FR.call": 2}"#,
+    );
+    let prices = prices.settings().history.prices.expect("prices");
+    let given = |country, channel| prices.of(Region::parse(country), channel);
+    assert_eq!((given("DE", Channel::Sms), given("DE", Channel::Call)), (80_000, 1_000_000));
+    assert_eq!((given("FR", Channel::Sms), given("FR", Channel::Call)), (50_000, 2_000_000));
 }
 
 #[test]
