@@ -106,7 +106,8 @@ impl CommandQueue {
 
     /// Drops what waits and what comes later.
     fn close(&self) {
-        drop(self.lock().take());
+        let waiting = self.lock().take();
+        drop(waiting);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Box<dyn Command>>>> {
