@@ -299,24 +299,7 @@ impl World {
 
 /// A minimal beginning.
 pub fn asking(to: PhoneNumber) -> BeginRequest {
-    BeginRequest {
-        to,
-        channel: Some(Channel::Sms),
-        locale: None,
-        friendly_name: None,
-        code: None,
-        app_hash: None,
-        web_host: None,
-        template: None,
-        substitutions: BTreeMap::new(),
-        rate_limits: BTreeMap::new(),
-        tags: BTreeMap::new(),
-        send_digits: None,
-        idempotency_key: None,
-        fingerprint: [0; 32],
-        client: ClientSignals::default(),
-        request_id: None,
-    }
+    BeginRequest { channel: Some(Channel::Sms), ..BeginRequest::new(to) }
 }
 
 /// The same with an idempotency key.
