@@ -1,6 +1,6 @@
 //! Services over a store in memory, with gateways and a webhook that record everything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
-use crate::guard::{ClientSignals, GuardConfig, PumpingGuard, VerifiedNumbers};
+use crate::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
