@@ -586,7 +586,9 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, String> {
 fn join(place: &mut Value, value: Value) {
     match (place, value) {
         (Value::Object(places), Value::Object(members)) => {
-            members.into_iter().for_each(|(name, value)| join(places.entry(name).or_insert(Value::Null), value));
+            for (name, value) in members {
+                join(places.entry(name).or_insert(Value::Null), value);
+            }
         }
         (place, value) => *place = value,
     }
