@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::support::documented::sent;
 use crate::support::{Reply, Several, V2, soon, told, until};
 
 /// The gateway's name in `/readyz` and in the log.
@@ -36,16 +35,15 @@ fn times_said(world: &Several, words: &str) -> usize {
     world.server.output().events().iter().filter(|event| says(event, words)).count()
 }
 
-async fn is_said(world: &Several, words: &str) {
+async fn said(world: &Several, words: &str) -> Value {
     let line = world.server.output().event(|event| says(event, words));
-    soon(words, line).await.expect("a line");
+    soon(words, line).await.expect("a line")
 }
 
-async fn send_through_http(world: &Several) -> String {
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.plain().received_for(&number).len(), 1);
-    number
+/// Sends to a new number; the plain gateway takes the message after Twilio was asked this often.
+async fn send_through_http(world: &Several, asks_twilio: usize) {
+    let number = world.number_with_message().await;
+    assert_eq!(world.doubles.sends_to(&number), [asks_twilio, 0, 0, 1]);
 }
 
 #[tokio::test]
@@ -54,16 +52,14 @@ async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
     assert_eq!(circuit(&world, TWILIO).await, "closed");
     world.twilio().otherwise(Reply::Busy);
     for _ in 0..3 {
-        let number = send_through_http(&world).await;
-        assert_eq!(world.twilio().received_for(&number).len(), 1);
+        send_through_http(&world, 1).await;
     }
     assert_eq!(circuit(&world, TWILIO).await, "open");
     for _ in 0..5 {
-        let number = send_through_http(&world).await;
-        assert!(world.twilio().received_for(&number).is_empty(), "it is known to be dead");
+        send_through_http(&world, 0).await;
     }
     assert_eq!(circuit(&world, "Http").await, "closed");
-    is_said(&world, OUT_OF_SERVICE).await;
+    said(&world, OUT_OF_SERVICE).await;
     assert_eq!(times_said(&world, OUT_OF_SERVICE), 1, "one line for each change");
 }
 
@@ -72,16 +68,15 @@ async fn a_gateway_that_is_alive_again_is_used_again() {
     let world = with_breaker("1s").await;
     world.twilio().otherwise(Reply::Busy);
     for _ in 0..3 {
-        send_through_http(&world).await;
+        send_through_http(&world, 1).await;
     }
     assert_eq!(circuit(&world, TWILIO).await, "open");
     world.twilio().otherwise(Reply::Accept);
     arrives_through_twilio(&world).await;
     assert_eq!(circuit(&world, TWILIO).await, "closed");
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with_message().await;
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
-    is_said(&world, WORKS_AGAIN).await;
+    said(&world, WORKS_AGAIN).await;
     assert_eq!((times_said(&world, OUT_OF_SERVICE), times_said(&world, WORKS_AGAIN)), (1, 1));
 }
 
@@ -89,21 +84,15 @@ async fn a_gateway_that_is_alive_again_is_used_again() {
 async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
     const DAY: Reply = Reply::BusyFor(86_400);
     let world = Several::routed("Twilio;Http").await;
-    let number = world.number();
-    world.twilio().plan(&number, [DAY]);
-    world.send(&number).await.expects(sent(&number, 5));
-    let refused = |event: &Value| event["message"] == "message not sent" && event["gateway"] == TWILIO;
-    let line = soon("the refusal", world.server.output().event(refused)).await.expect("a line");
+    world.accepts(&world.number_with([DAY])).await;
+    let line = said(&world, "message not sent").await;
     assert_eq!((&line["class"], &line["retry_after"]), (&json!("Retry"), &json!(120)), "{line}");
-    let opened = |event: &Value| says(event, OUT_OF_SERVICE);
-    let line = soon("the circuit", world.server.output().event(opened)).await.expect("a line");
-    assert_eq!(line["seconds"], 120, "{line}");
+    assert_eq!(said(&world, OUT_OF_SERVICE).await["seconds"], 120);
 
     let short = [("breaker-open-for", json!("200ms")), ("breaker-longest", json!("400ms"))];
     let world = Several::with("Twilio;Http", short).await;
-    let number = world.number();
-    world.twilio().plan(&number, [DAY]);
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with([DAY]);
+    world.accepts(&number).await;
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
     arrives_through_twilio(&world).await;
     assert_eq!(circuit(&world, TWILIO).await, "closed");
@@ -111,11 +100,8 @@ async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
 
 #[tokio::test]
 async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
-    let world = Several::with_account(
-        "Twilio;Http",
-        [("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))],
-    )
-    .await;
+    let settings = [("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))];
+    let world = Several::with_account("Twilio;Http", settings).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
     world.twilio().otherwise(Reply::ServerError(503));
@@ -142,28 +128,23 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
     }
     let events = world.server.output().events();
     assert!(events.iter().all(|event| event["message"] != "verification failed at the provider"));
-    let lines = events.iter().filter(|event| {
-        let message = event["message"].as_str().unwrap_or_default();
-        event["level"] == "INFO" && message.contains("not sent")
-    });
+    let is_skipped = |event: &&Value| {
+        event["level"] == "INFO" && event["message"].as_str().is_some_and(|text| text.contains("not sent"))
+    };
     // One for the send that opened the circuits, one at once, and one a second.
-    let lines = lines.count();
+    let lines = events.iter().filter(is_skipped).count();
     assert!((2..30).contains(&lines), "{lines} lines about 64 requests");
 }
 
 #[tokio::test]
 async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() {
-    let world = Several::of("Twilio", |_, setup| {
-        V2::account(setup).config("breaker-failures", 3).config("breaker-open-for", "100s")
-    })
-    .await;
+    let settings = [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))];
+    let world = Several::with_account("Twilio", settings).await;
     let v2 = V2::of(&world);
     let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
     for failure in [Reply::ServerError(503), Reply::Busy] {
         for _ in 0..9 {
-            let number = world.number();
-            world.twilio().plan(&number, [failure; 1]);
-            v2.begins(&failing, &number).await;
+            v2.begins(&failing, &world.number_with([failure])).await;
             assert_eq!(v2.begins(&other, &world.number()).await.status(), 201, "{failure:?}");
         }
         assert_eq!(circuit(&world, TWILIO).await, "closed", "{failure:?}");
@@ -173,9 +154,6 @@ async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() 
 /// Sends to further numbers until the circuit lets a message through to Twilio.
 async fn arrives_through_twilio(world: &Several) {
     let asked = world.twilio().received().len();
-    let another = || async {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
-    };
-    until("a message through Twilio", another, |()| world.twilio().received().len() > asked).await;
+    let another = || world.number_with_message();
+    until("a message through Twilio", another, |_| world.twilio().received().len() > asked).await;
 }

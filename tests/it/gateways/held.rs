@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::documented::{failed, incorrect, locked, sent, verified};
+use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{Client, Double, HttpResponse, Provider, Reply, Several, wrong};
 
 /// Concurrent checks of one number: fewer than the commands that may wait for it, therefore none is refused.
@@ -20,8 +20,7 @@ pub struct Holder<P> {
 
 impl<P: Provider> Holder<P> {
     async fn number_with_code(&self, world: &Several) -> (String, String) {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with_message().await;
         let code = (self.double)(world).code_for(&number);
         (number, code)
     }
@@ -80,11 +79,8 @@ impl<P: Provider> Holder<P> {
         let double = (self.double)(&world);
         let (slow, slow_code) = self.number_with_code(&world).await;
         double.plan_checks(&slow, [Reply::Hang]);
-        let client = world.server.client.clone();
-        let hanging = tokio::spawn({
-            let (slow, code) = (slow.clone(), slow_code.clone());
-            async move { client.verify(&slow, &code).await }
-        });
+        let (client, to) = (world.server.client.clone(), slow.clone());
+        let hanging = tokio::spawn(async move { client.verify(&to, &slow_code).await });
         double.asked_about(&slow, 1).await;
 
         let (number, code) = self.number_with_code(&world).await;
@@ -102,11 +98,8 @@ impl<P: Provider> Holder<P> {
         let mut world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
         let (other, other_code) = self.number_with_code(&world).await;
-        for trials in [4, 3, 2, 1] {
-            world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
-        }
+        world.locks_out(&number, &wrong(&code)).await;
         world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 4));
-        world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
         world = world.restart_after_kill().await;
         world.verify(&number, &code).await.expects(locked(&number, 30));
         assert_eq!((self.double)(&world).checks_for(&number).len(), 5);
@@ -134,49 +127,18 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
     }
 
-    /// The gateway may have looked at the code: the check counts.
-    pub async fn counts_a_check_with_an_unknown_end(&self) {
-        let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
-        for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
-            let (number, code) = self.number_with_code(&world).await;
-            (self.double)(&world).plan_checks(&number, [trouble]);
-            let answer = world.verify(&number, &wrong(&code)).await;
-            assert!(answer.status() >= 500, "{trouble:?}: {}", answer.text());
-            world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
-            world.verify(&number, &code).await.expects(verified(&number));
-        }
-    }
-
-    /// The gateway surely did not look at the code: the check does not count.
-    pub async fn counts_no_check_that_was_never_looked_at(&self) {
-        let world = Several::routed(self.name).await;
-        let (number, code) = self.number_with_code(&world).await;
-        (self.double)(&world).plan_checks(&number, [Reply::Busy]);
-        let answer = world.verify(&number, &code).await;
-        assert!(answer.status() >= 500, "{}", answer.text());
-        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
-        world.verify(&number, &code).await.expects(verified(&number));
-    }
-
-    /// A forgotten verification is over, but the check counts.
-    pub async fn counts_a_check_of_what_it_has_forgotten(&self) {
-        let world = Several::routed(self.name).await;
-        let (number, code) = self.number_with_code(&world).await;
-        (self.forget)(&world, &number);
-        world.verify(&number, &code).await.expects(incorrect(&number, 4));
-        world.send(&number).await.expects(sent(&number, 4));
-        let code = (self.double)(&world).code_for(&number);
-        world.verify(&number, &code).await.expects(verified(&number));
-    }
-
-    /// A second send does not reset the count.
-    pub async fn keeps_the_count_when_a_code_is_sent_again(&self) {
+    /// Neither a second send nor the end of the gateway's verification resets the count.
+    pub async fn keeps_the_count_when_a_code_is_sent_again_or_forgotten(&self) {
         let world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
         world.send(&number).await.expects(sent(&number, 4));
         let code = (self.double)(&world).code_for(&number);
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
+        (self.forget)(&world, &number);
+        world.verify(&number, &code).await.expects(incorrect(&number, 2));
+        world.send(&number).await.expects(sent(&number, 2));
+        let code = (self.double)(&world).code_for(&number);
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
@@ -186,32 +148,20 @@ impl<P: Provider> Holder<P> {
         let double = (self.double)(&world);
         let number = world.number();
         double.plan(&number, [Reply::Busy]);
-        world.send(&number).await.expects(sent(&number, 5));
-        let code = world.plain().code_for(&number);
-        world.verify(&number, &code).await.expects(verified(&number));
+        world.accepts(&number).await;
+        world.verifies_by_plain(&number).await;
         assert!(double.checks_for(&number).is_empty());
 
         // In the reverse order, the earlier code of the other gateway is replaced.
         let world = Several::routed(&format!("Http;{}", self.name)).await;
         let double = (self.double)(&world);
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with_message().await;
         let replaced = world.plain().code_for(&number);
         world.plain().plan(&number, [Reply::Refuse { status: 200, code: 8 }]);
-        world.send(&number).await.expects(sent(&number, 5));
+        world.accepts(&number).await;
         world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
         let code = double.code_for(&number);
         world.verify(&number, &code).await.expects(verified(&number));
-    }
-
-    /// The client learns that a send failed.
-    pub async fn is_told_of_when_it_does_not_send(&self) {
-        let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
-        for trouble in [Reply::ServerError(503), Reply::Reset, Reply::NotJson, Reply::Hang] {
-            let number = world.number();
-            (self.double)(&world).plan(&number, [trouble; 8]);
-            world.send(&number).await.expects(failed());
-        }
     }
 }
 
@@ -225,12 +175,8 @@ macro_rules! holds_the_code {
             slows_only_the_number_that_it_is_asked_about,
             keeps_its_counts_across_kill_9,
             counts_a_check_that_a_kill_interrupted,
-            counts_a_check_with_an_unknown_end,
-            counts_no_check_that_was_never_looked_at,
-            counts_a_check_of_what_it_has_forgotten,
-            keeps_the_count_when_a_code_is_sent_again,
+            keeps_the_count_when_a_code_is_sent_again_or_forgotten,
             shares_the_work_with_a_gateway_that_holds_nothing,
-            is_told_of_when_it_does_not_send,
         );
     };
     ($holder:expr => $($name:ident),* $(,)?) => {

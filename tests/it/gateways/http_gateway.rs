@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::support::documented::{sent, verified};
 use crate::support::{Several, SmsGateway};
 
 /// The ways to describe the double.
@@ -18,11 +17,10 @@ async fn a_message_leaves_as_json_as_a_form_and_in_the_address() {
                 .config("otp-message", "50% & more? \"{code}\" \\ = dein Code + ü")
         })
         .await;
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with_message().await;
         let code = world.plain().code_for(&number);
         let texts = world.plain().texts_for(&number);
         assert_eq!(texts, [format!("50% & more? \"{code}\" \\ = dein Code + ü")]);
-        world.verify(&number, &code).await.expects(verified(&number));
+        world.verifies_by_plain(&number).await;
     }
 }

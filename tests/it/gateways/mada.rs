@@ -2,18 +2,16 @@
 
 use serde_json::json;
 
-use crate::support::documented::{sent, verified};
+use crate::support::documented::verified;
 use crate::support::{MADA_SOURCE, Several};
 
 #[tokio::test]
 async fn a_message_is_submitted_as_mada_wants_it_and_its_code_verifies() {
-    let world =
-        Several::with("Mada", [("otp-message", json!("<A> & \"B\": {code} ist dein Code, größer > 1"))])
-            .await;
+    let text = json!("<A> & \"B\": {code} ist dein Code, größer > 1");
+    let world = Several::with("Mada", [("otp-message", text)]).await;
     // The double uses another prefix in each answer.
     for _ in 0..4 {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with_message().await;
         let submitted = world.mada().submitted_for(&number);
         let code = world.mada().code_for(&number);
         assert_eq!(submitted.len(), 1);

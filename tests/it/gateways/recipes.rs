@@ -12,22 +12,17 @@ use crate::support::{
     basic, callback_in, told, tracked, until,
 };
 
-/// The gateways in the order of the routing, each with its settings and what it reports of a message.
+/// The gateways in the order of the routing. Each name ends with its recipe's.
 const GATEWAYS: [&str; 5] = ["acme-vonage", "acme-plivo", "acme-telnyx", "acme-infobip", "acme-bird"];
 
 fn settings(url: &str, gateway: &str) -> Value {
-    let common = |recipe: &str, credentials: Value| {
-        let mut all = json!({"recipe": recipe, "from": "Acme", "url": url, "channels": ["sms", "whatsapp"]});
-        all.as_object_mut().expect("an object").extend(credentials.as_object().cloned().unwrap_or_default());
-        all
-    };
-    match gateway {
-        "acme-vonage" => common("vonage", json!({"key": "k"})),
-        "acme-plivo" => common("plivo", json!({"auth_id": "MA1", "auth_token": "t"})),
-        "acme-telnyx" => common("telnyx", json!({"key": "k"})),
-        "acme-infobip" => common("infobip", json!({"key": "k"})),
-        _ => common("bird", json!({"key": "k"})),
+    let recipe = gateway.trim_start_matches("acme-");
+    let credentials = if recipe == "plivo" { ["auth_id", "auth_token"] } else { ["key", "key"] };
+    let mut all = json!({"recipe": recipe, "from": "Acme", "url": url, "channels": ["sms", "whatsapp"]});
+    for name in credentials {
+        all[name] = "MA1".into();
     }
+    all
 }
 
 /// The report that a message has not arrived, or has.
@@ -77,6 +72,7 @@ impl World {
             .config("otp-sms-provider", GATEWAYS.join(";"))
             .config("workflow", json!(["sms:10m", "whatsapp:10m"]))
             .config("public-url", PUBLIC_URL)
+            .config("breaker-failures", 100)
             .env("ONCEWARD_GATEWAYS_ACME_VONAGE_SECRET", "s3cret");
         let server = setup.start().await;
         Self { doubles, setup, server, numbers: Numbers::default() }
@@ -97,20 +93,26 @@ impl World {
     }
 
     /// Reports a message of a gateway, with the key in its address or another one.
-    async fn report(&self, place: usize, number: &str, arrived: bool, forged: bool) -> u16 {
+    async fn report(&self, place: usize, number: &str, arrived: bool, is_forged: bool) -> u16 {
         let message = self.doubles[place].received_for(number)[0].clone();
-        let mut address = callback_in(&message);
-        if forged {
-            let (rest, _) = address.split_once("&key=").expect("a key");
-            address = format!("{rest}&key={}", "0".repeat(32));
-        }
+        let address = callback_in(&message);
+        let address = if is_forged { with_another_key(&address) } else { address };
         let body = report(GATEWAYS[place], &format!("m-{}", message.id), arrived);
         self.post(&address, body).await.status()
     }
+
+    async fn rows(&self, number: &str) -> Vec<Row> {
+        tracked(&self.setup, &["--number", number]).await.0
+    }
+
+    async fn has_arrived(&self, number: &str) -> bool {
+        self.rows(number).await.iter().any(|row| row.receipt() == "delivered")
+    }
 }
 
-async fn rows(world: &World, number: &str) -> Vec<Row> {
-    tracked(&world.setup, &["--number", number]).await.0
+/// The address of receipts with a key that proves nothing.
+fn with_another_key(address: &str) -> String {
+    format!("{}&key={}", address.split_once("&key=").expect("a key").0, "0".repeat(32))
 }
 
 #[tokio::test]
@@ -127,26 +129,17 @@ async fn five_gateways_fall_back_and_their_receipts_drive_the_workflow() {
         assert_eq!(world.report(place, &number, false, true).await, 403, "{name}");
         assert_eq!(world.messages(&number), place + 1, "{name}: a forged report changes nothing");
         assert_eq!(world.report(place, &number, false, false).await, 204, "{name}");
-        let next = || async { world.messages(&number) };
-        until("the next step", next, |messages| *messages == place + 2).await;
-        let first = &world.doubles[0];
-        assert_eq!(first.code_for(&number), code, "{name}");
+        until("the next step", async || world.messages(&number), |messages| *messages == place + 2).await;
+        assert_eq!(world.doubles[0].code_for(&number), code, "{name}");
         world.verify(&number, &code).await.expects(verified(&number));
-        let rows = rows(&world, &number).await;
+        let rows = world.rows(&number).await;
         let failed = rows.iter().find(|row| row.receipt() == "failed").expect("a row");
         assert_eq!(failed.gateway(), name);
-    }
-}
 
-#[tokio::test]
-async fn a_message_that_arrived_is_followed_by_nothing() {
-    let world = World::new().await;
-    for (place, name) in GATEWAYS.into_iter().enumerate() {
+        // A message that arrived is followed by nothing.
         let number = world.number_through(place).await;
         assert_eq!(world.report(place, &number, true, false).await, 204, "{name}");
-        let rows = || rows(&world, &number);
-        until("the receipt", rows, |rows: &Vec<Row>| rows.iter().any(|row| row.receipt() == "delivered"))
-            .await;
+        until("the receipt", || world.has_arrived(&number), |has_arrived| *has_arrived).await;
         assert_eq!(world.report(place, &number, false, false).await, 204, "{name}");
         assert_eq!(world.messages(&number), place + 1, "{name}");
     }
@@ -167,46 +160,45 @@ async fn with_telegram(stands_in: bool) -> ([RecipeDouble; 2], Server) {
     (doubles, setup.start().await)
 }
 
+/// Asserts that a text replaces a message that Telegram does not bring.
+async fn a_text_replaces_it([telegram, text]: &[RecipeDouble; 2], send: impl AsyncFn(&str)) {
+    let (with, without) = ("+14155550001", "+14155550002");
+    telegram.plan(without, [Reply::Refuse { status: 200, code: 0 }]);
+    for (number, texts) in [(with, 0), (without, 1)] {
+        send(number).await;
+        assert_eq!((telegram.received_for(number).len(), text.received_for(number).len()), (1, texts));
+    }
+    assert_eq!(telegram.code_for(without), text.code_for(without));
+}
+
 #[tokio::test]
 async fn telegram_is_a_channel_and_a_text_replaces_it() {
-    let ([telegram, text], server) = with_telegram(false).await;
+    let (doubles, server) = with_telegram(false).await;
     let v2 = V2::of(&server.client);
     let service = v2.service(&[]).await;
-    let asks = async |number: &str| {
+    a_text_replaces_it(&doubles, async |number| {
         let form = [("To", number), ("Channel", "telegram")];
-        v2.post(&format!("{service}/Verifications"), &form).await
-    };
-    let numbers = Numbers::default();
-    let [with, without] = [numbers.next(), numbers.next()];
-    telegram.plan(&without, [Reply::Refuse { status: 200, code: 0 }]);
-    for (number, texts) in [(&with, 0), (&without, 1)] {
-        asks(number).await.expects_status(201);
-        assert_eq!(telegram.received_for(number).len(), 1);
-        assert_eq!(text.received_for(number).len(), texts);
-    }
-    assert_eq!(telegram.code_for(&without), text.code_for(&without));
+        v2.post(&format!("{service}/Verifications"), &form).await.expects_status(201);
+    })
+    .await;
     let listed = v2.get("/Attempts").await.json();
     let attempts = listed["attempts"].as_array().expect("a list").iter();
     let channels: Vec<_> = attempts.map(|attempt| &attempt["channel"]).collect();
     assert_eq!(channels, ["sms", "telegram", "telegram"], "{listed}");
 
-    v2.begins(&service, &numbers.next()).await.expects_status(201);
+    v2.begins(&service, "+14155550003").await.expects_status(201);
 }
 
 #[tokio::test]
 async fn telegram_stands_in_for_text_messages_where_it_is_told_to() {
-    let ([telegram, text], server) = with_telegram(true).await;
-    let numbers = Numbers::default();
-    let [with, without] = [numbers.next(), numbers.next()];
-    telegram.plan(&without, [Reply::Refuse { status: 200, code: 0 }]);
-    for (number, texts) in [(&with, 0), (&without, 1)] {
+    let (doubles, server) = with_telegram(true).await;
+    a_text_replaces_it(&doubles, async |number| {
         server.client.send(number).await.expects(sent(number, 5));
-        assert_eq!(telegram.received_for(number).len(), 1);
-        assert_eq!(text.received_for(number).len(), texts);
-    }
+    })
+    .await;
     let v2 = V2::of(&server.client);
     let service = v2.service(&[]).await;
-    let form = [("To", with.as_str()), ("Channel", "telegram")];
+    let form = [("To", "+14155550001"), ("Channel", "telegram")];
     let refused = v2.post(&format!("{service}/Verifications"), &form).await;
     assert_eq!(told(&refused), (400, "60223".to_owned()), "{}", refused.text());
 }
@@ -215,17 +207,16 @@ async fn telegram_stands_in_for_text_messages_where_it_is_told_to() {
 async fn a_receipt_of_another_gateway_changes_nothing() {
     let world = World::new().await;
     let number = world.number_through(1).await;
-    let mut address = callback_in(&world.doubles[1].received_for(&number)[0]);
+    let address = callback_in(&world.doubles[1].received_for(&number)[0]);
     let other = world.number_through(0).await;
     let other = callback_in(&world.doubles[0].received_for(&other)[0]);
     // Another gateway's proof is for its own path and attempt only.
-    let attempt =
-        address.split_once('?').expect("a query").1.split('&').next().expect("an attempt").to_owned();
-    let (path, query) = other.split_once('?').expect("a query");
-    let key = query.split('&').nth(1).expect("a key");
-    address = format!("{path}?{attempt}&{key}");
-    assert_eq!(world.post(&address, report("acme-vonage", "m-1", true)).await.status(), 403);
-    assert!(rows(&world, &number).await.iter().all(|row| row.receipt() != "delivered"));
+    let [(_, attempt), (path, query)] = [&address, &other].map(|url| url.split_once('?').expect("a query"));
+    let (attempt, _) = attempt.split_once('&').expect("an attempt");
+    let (_, key) = query.split_once('&').expect("a key");
+    let address = format!("{path}?{attempt}&{key}");
+    world.post(&address, report("acme-vonage", "m-1", true)).await.expects_status(403);
+    assert!(!world.has_arrived(&number).await);
 }
 
 #[tokio::test]
@@ -235,12 +226,10 @@ async fn a_receipt_by_get_has_its_fields_in_the_query() {
         let number = world.number_through(place).await;
         let message = world.doubles[place].received_for(&number)[0].clone();
         let address = callback_in(&message);
-        let forged = format!("{}&key={}", address.split("&key=").next().expect("a part"), "0".repeat(32));
-        for (address, answer) in [(&forged, 403), (&address, 204)] {
+        for (address, answer) in [(&with_another_key(&address), 403), (&address, 204)] {
             let query = format!("{address}&{id}=m-{}&{status}=delivered", message.id);
             assert_eq!(world.get(&query).await.status(), answer, "{query}");
-            let arrived = rows(&world, &number).await.iter().any(|row| row.receipt() == "delivered");
-            assert_eq!(arrived, answer == 204, "{query}");
+            assert_eq!(world.has_arrived(&number).await, answer == 204, "{query}");
         }
     }
     let refused = world.server.output().text().matches("callbacks refused").count();
@@ -289,9 +278,8 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let ready = world.get("/readyz").await.json();
     let names = ready["data"]["gateways"].as_array().expect("a list").iter().map(|gateway| &gateway["name"]);
     assert_eq!(names.filter(|name| *name == "acme-plivo").count(), 1, "{ready}");
-    let credentials = basic(OWN_ACCOUNT, OWN_TOKEN);
-    let headers = [("authorization", credentials.as_str())];
-    let metrics = world.request_with(Method::GET, "/metrics", &headers, "").await.text();
+    let credentials = ("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN));
+    let metrics = world.request_with(Method::GET, "/metrics", &[credentials], "").await.text();
     metrics.says(["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""]);
     let visitor = Visitor::of(&world).await;
     for (path, status) in [
@@ -305,11 +293,10 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     }
     // A restart reads the names from the records.
     world.server.kill();
-    let server = world.setup.start().await;
-    let rows = rows(&world, &number).await;
+    let _server = world.setup.start().await;
+    let rows = world.rows(&number).await;
     let gateways: Vec<&str> = rows.iter().map(Row::gateway).collect();
     assert!(gateways.contains(&"acme-plivo") && gateways.contains(&"acme-vonage"), "{gateways:?}");
-    drop(server);
 }
 
 #[tokio::test]

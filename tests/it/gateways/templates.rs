@@ -1,34 +1,23 @@
 //! Texts by channel, language and reader.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::support::Several;
 use crate::support::documented::{sent, verified};
-use crate::support::{Several, WHATSAPP_SENDER};
-
-async fn with_texts<const N: usize>(settings: [(&str, Value); N]) -> Several {
-    Several::of("Twilio", |_, setup| {
-        let setup = setup.config("voice", true).env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
-        settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-    })
-    .await
-}
 
 fn text_and_code(world: &Several, number: &str) -> (String, String) {
     let message = world.twilio().messages_for(number).pop().expect("a message");
     (message.field("Body").to_owned(), world.twilio().code_for(number))
 }
 
-fn in_three_languages() -> Value {
-    json!({"sms": {
+#[tokio::test]
+async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
+    let texts = json!({"sms": {
         "en": "{code} is your code for {brand}",
         "de": "{code} ist dein Code für {brand}",
         "fr": "{code} est votre code pour {brand}",
-    }})
-}
-
-#[tokio::test]
-async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
-    let world = with_texts([("otp-messages", in_three_languages()), ("brand", json!("Ada"))]).await;
+    }});
+    let world = Several::reachable("Twilio", [("otp-messages", texts), ("brand", json!("Ada"))]).await;
     for (prefix, digits, asked, words) in [
         ("+49151", 8, None, "ist dein Code für Ada"),
         ("+336", 8, None, "est votre code pour Ada"),
@@ -49,9 +38,8 @@ async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
 #[tokio::test]
 async fn each_channel_has_its_text_and_any_serves_the_rest() {
     let texts = json!({"sms": "Text: your code is {code}", "any": "Anyhow: your code is {code}"});
-    let world = with_texts([("otp-messages", texts)]).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let world = Several::reachable("Twilio", [("otp-messages", texts)]).await;
+    let number = world.number_with_message().await;
     assert!(text_and_code(&world, &number).0.starts_with("Text: "));
     world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
     assert!(text_and_code(&world, &number).0.starts_with("Anyhow: "));
@@ -61,9 +49,8 @@ async fn each_channel_has_its_text_and_any_serves_the_rest() {
 
 #[tokio::test]
 async fn the_last_line_is_for_the_browser_or_for_the_app_that_asks() {
-    let world = with_texts([("webotp-domain", json!("example.com"))]).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let world = Several::reachable("Twilio", [("webotp-domain", json!("example.com"))]).await;
+    let number = world.number_with_message().await;
     let (text, code) = text_and_code(&world, &number);
     assert_eq!(text.lines().last(), Some(format!("@example.com #{code}").as_str()), "{text}");
     assert!(text.lines().count() > 1 && text.lines().next().unwrap().contains(&code), "{text}");

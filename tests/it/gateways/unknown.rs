@@ -1,11 +1,11 @@
 //! A gateway that does not say whether it took the message: contract section 3.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Row, Several, V2, sid, soon, told};
+use super::is_sent;
+use super::receipts::until_receipt;
+use crate::support::documented::{failed, incorrect, verified};
+use crate::support::{HttpResponse, PUBLIC_URL, Reply, Several, V2, sid, soon, told};
 
 /// Everything after which it is unknown whether the message was sent.
 const TROUBLES: [Reply; 8] = [
@@ -28,9 +28,8 @@ async fn routed(gateways: &str, budget: &str) -> Several {
 async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
     let world = routed("Twilio;Http", "2s").await;
     for trouble in TROUBLES {
-        let number = world.number();
-        world.twilio().plan(&number, [trouble]);
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with([trouble]);
+        world.accepts(&number).await;
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{trouble:?}");
         both_sent_the_right_code(&world, &number).await;
         let rows = world.tracked(&number).await;
@@ -42,77 +41,36 @@ async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
 
 #[tokio::test]
 async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
-    let world = Several::with(
-        "Twilio;Http;Mada",
-        [
-            ("gateway-silent", json!("stop")),
-            ("send-budget", json!("1s")),
-            ("sms", json!({"retry": true})),
-            ("voice", json!(true)),
-            ("breaker-failures", json!(100)),
-        ],
-    )
-    .await;
+    let settings =
+        [("gateway-silent", json!("stop")), ("send-budget", json!("1s")), ("sms", json!({"retry": true}))];
+    let world = Several::reachable("Twilio;Http;Mada", settings).await;
     let mut unknown = Vec::new();
     for trouble in TROUBLES {
-        let number = world.number();
-        world.twilio().plan(&number, [trouble]);
+        let number = world.number_with([trouble]);
         world.send(&number).await.expects(failed());
         unknown.push((number, trouble));
     }
     // Another number is retried in the background twice, and so later than any of them would be.
-    let other = world.number();
-    for _ in 0..2 {
-        world.twilio().plan(&other, [Reply::Busy]);
-        world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }]);
-        world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }]);
-    }
-    world.send(&other).await.expects(sent(&other, 5));
+    let other = world.number_with([Reply::Busy; 2]);
+    world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }; 2]);
+    world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }; 2]);
+    world.accepts(&other).await;
     world.twilio().arrived_for(&other, 3).await;
     for (number, trouble) in unknown {
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{trouble:?}");
         // It may have arrived: its code is good.
-        twilio_sent_the_right_code(&world, &number).await;
+        world.verifies_by_twilio(&number).await;
     }
 }
 
 #[tokio::test]
-async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
-    let world = routed("Twilio;Http", "4s").await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Hang]);
-    world.plain().plan(&number, [Reply::Hang]);
-    let (client, to, begun) = (world.server.client.clone(), number.clone(), now());
-    let sending = tokio::spawn(async move { client.send(&to).await });
-    world.plain().arrived_for(&number, 1).await;
-    let moved_on = begun.elapsed();
-    assert!(moved_on >= Duration::from_millis(1_950), "{moved_on:?}");
-    sending.await.expect("an answer").expects(failed());
-    assert!(begun.elapsed() >= Duration::from_millis(3_950), "{:?}", begun.elapsed());
-    twilio_sent_the_right_code(&world, &number).await;
-}
-
-#[tokio::test]
-async fn a_number_that_the_next_gateway_refuses_is_400_and_keeps_its_code() {
-    let world = routed("Twilio;Http", "2s").await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::CutShort]);
-    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 11 }]);
-    world.send(&number).await.expects(bad_request());
-    twilio_sent_the_right_code(&world, &number).await;
-}
-
-#[tokio::test]
 async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
-    let settings =
-        [("sms", json!({"retry": true})), ("breaker-failures", json!(100)), ("send-budget", json!("1s"))];
-    let world = Several::with("Twilio;Http", settings).await;
+    let settings = [("sms", json!({"retry": true})), ("send-budget", json!("1s"))];
+    let world = Several::reachable("Twilio;Http", settings).await;
     for trouble in TROUBLES {
-        let number = world.number();
-        world.twilio().plan(&number, [trouble]);
+        let number = world.number_with([trouble]);
         world.plain().plan(&number, [Reply::CutShort]);
-        world.send(&number).await.expects(sent(&number, 5));
-        let is_sent = |rows: &[Row]| rows.iter().any(|row| row.send_status() == "sent");
+        world.accepts(&number).await;
         world.until_tracked(&number, "it is sent", is_sent).await;
         assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 1], "{trouble:?}");
         both_sent_the_right_code(&world, &number).await;
@@ -124,16 +82,14 @@ async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
     for gateways in ["TwilioVerify;Http", "Sinch;Http"] {
         let world = routed(gateways, "2s").await;
         for trouble in [Reply::NotJson, Reply::CutShort, Reply::Hang] {
-            let number = world.number();
-            world.twilio().plan(&number, [trouble]);
+            let number = world.number_with([trouble]);
             world.sinch().plan(&number, [trouble]);
-            world.send(&number).await.expects(sent(&number, 5));
+            world.accepts(&number).await;
             let code = world.plain().code_for(&number);
             world.verify(&number, "no code").await.expects(incorrect(&number, 4));
             world.verify(&number, &code).await.expects(verified(&number));
-            assert!(
-                world.twilio().checks_for(&number).is_empty() && world.sinch().checks_for(&number).is_empty()
-            );
+            assert!(world.twilio().checks_for(&number).is_empty());
+            assert!(world.sinch().checks_for(&number).is_empty());
         }
     }
 }
@@ -144,7 +100,7 @@ async fn a_gateway_with_codes_of_its_own_takes_over_from_a_silent_one() {
     for trouble in [Reply::ServerError(500), Reply::CutShort, Reply::Hang] {
         let number = world.number();
         world.plain().plan(&number, [trouble]);
-        world.send(&number).await.expects(sent(&number, 5));
+        world.accepts(&number).await;
         let (replaced, code) = (world.plain().code_for(&number), world.sinch().code_for(&number));
         world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
         world.verify(&number, &code).await.expects(verified(&number));
@@ -164,11 +120,7 @@ async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
 
 #[tokio::test]
 async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
-    let world =
-        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
-            .await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
     for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -184,11 +136,7 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
 
 #[tokio::test]
 async fn only_the_code_of_the_last_accepted_message_is_right() {
-    let world =
-        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
-            .await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("CodeLength", "10")]).await;
+    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
     let pending = (201, "pending".to_owned());
     // The holder of the code fails, and a gateway that carries our code takes over.
     let number = world.number();
@@ -217,13 +165,7 @@ async fn only_the_code_of_the_last_accepted_message_is_right() {
 
 #[tokio::test]
 async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
-    let world = Several::with_account(
-        "Sinch;Http",
-        [("breaker-failures", json!(100)), ("gateway-silent", json!("stop"))],
-    )
-    .await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("CodeLength", "10")]).await;
+    let (world, v2, service) = sinch_then_http("gateway-silent", "stop").await;
     let number = world.number();
     world.sinch().plan(&number, [Reply::Busy]);
     let begun = v2.begins(&service, &number).await;
@@ -242,11 +184,7 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
 
 #[tokio::test]
 async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
-    let world =
-        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
-            .await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[("CodeLength", "10")]).await;
+    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
     for trouble in [Reply::CutShort, Reply::Hang] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -265,17 +203,15 @@ async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
 async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
     let settings = [("public-url", json!(PUBLIC_URL)), ("send-budget", json!("1s"))];
     let world = Several::with("Twilio;Http", settings).await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Hang]);
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with([Reply::Hang]);
+    world.accepts(&number).await;
     world.twilio().report(&number, "delivered").send(&world).await.expects_status(204);
-    let arrived = |rows: &[Row]| rows.iter().any(|row| row.receipt() == "delivered");
-    let rows = world.until_tracked(&number, "the receipt", arrived).await;
+    until_receipt(&world, &number, "delivered").await;
+    let rows = world.tracked(&number).await;
     let mut gateways: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
     gateways.sort_unstable();
     assert_eq!(gateways, [("Http", "sent"), ("TwilioMessages", "sent")]);
-    let code = world.plain().code_for(&number);
-    world.verify(&number, &code).await.expects(verified(&number));
+    world.verifies_by_plain(&number).await;
 }
 
 #[tokio::test]
@@ -290,9 +226,7 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
         ("message not sent", "error", "every gateway for this number is out of service; nothing was sent"),
     ] {
         let answer = world.send(&world.number()).await.expects_status(500);
-        let id = answer.header("x-request-id").to_owned();
-        let is_it = |event: &Value| event["request_id"] == id.as_str() && event["message"] == message;
-        let line = soon(message, world.server.output().event(is_it)).await.expect("a line");
+        let line = line_of(&world, &answer, message).await;
         assert_eq!((line["level"].as_str(), line[field].as_str()), (Some("WARN"), Some(reason)), "{line}");
     }
 }
@@ -300,13 +234,11 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
 #[tokio::test]
 async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
     for gateway in ["TwilioVerify", "Sinch"] {
-        let world =
-            Several::with_account(gateway, [("breaker-failures", json!(100)), ("send-budget", json!("1s"))])
-                .await;
+        let settings = [("breaker-failures", json!(100)), ("send-budget", json!("1s"))];
+        let world = Several::with_account(gateway, settings).await;
         let v2 = V2::of(&world);
         let service = v2.service(&[]).await;
-        let (old, new) = (world.number(), world.number());
-        world.send(&old).await.expects(sent(&old, 5));
+        let (old, new) = (world.number_with_message().await, world.number());
         let verification = sid(&v2.begins(&service, &new).await);
         for (trouble, field, reason) in [
             (Reply::ServerError(500), "class", "Ambiguous"),
@@ -321,30 +253,31 @@ async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
                 [world.verify(&old, "123456").await, v2.checks(&service, &verification, "123456").await];
             for answer in answers {
                 assert!(answer.status() >= 500, "{}", answer.text());
-                let id = answer.header("x-request-id").to_owned();
-                let is_it = |event: &Value| {
-                    event["request_id"] == id.as_str() && event["message"] == "gateway check failed"
-                };
-                let line = soon("the line", world.server.output().event(is_it)).await.expect("a line");
-                assert_eq!(line[field].as_str(), Some(reason), "{line}");
+                let line = line_of(&world, &answer, "gateway check failed").await;
+                assert_eq!(line[field], reason, "{line}");
             }
         }
     }
 }
 
+/// The log line with this message about the request of an answer.
+async fn line_of(world: &Several, answer: &HttpResponse, message: &str) -> Value {
+    let id = answer.header("x-request-id");
+    let is_it = |event: &Value| event["request_id"] == id && event["message"] == message;
+    soon(message, world.server.output().event(is_it)).await.expect("a line")
+}
+
+/// Sinch holds its codes, the plain gateway carries ours, and circuits stay closed. Returns a client of the account and
+/// the path of a service with codes of ten digits too.
+async fn sinch_then_http(key: &str, value: &str) -> (Several, V2, String) {
+    let settings = [("breaker-failures", json!(100)), (key, json!(value))];
+    let world = Several::with_account("Sinch;Http", settings).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CodeLength", "10")]).await;
+    (world, v2, service)
+}
+
 async fn both_sent_the_right_code(world: &Several, number: &str) {
-    let code = world.plain().code_for(number);
-    assert_eq!(world.twilio().code_for(number), code);
-    world.verify(number, &code).await.expects(verified(number));
-}
-
-/// The last code that Twilio was given is right, although it did not say that it took the message.
-async fn twilio_sent_the_right_code(world: &Several, number: &str) {
-    let code = world.twilio().code_for(number);
-    world.verify(number, &code).await.expects(verified(number));
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures how long the server waits for a gateway")]
-fn now() -> Instant {
-    Instant::now()
+    assert_eq!(world.twilio().code_for(number), world.plain().code_for(number));
+    world.verifies_by_plain(number).await;
 }

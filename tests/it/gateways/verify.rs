@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::held::{Holder, holds_the_code};
-use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Reply, Several, wrong};
+use super::refused;
+use crate::support::documented::{incorrect, sent};
+use crate::support::{Several, wrong};
 
 holds_the_code!(Holder {
     name: "TwilioVerify",
@@ -28,14 +29,12 @@ async fn the_right_code_counts_and_fails_after_verifys_limit_of_checks() {
 #[tokio::test]
 async fn a_landline_is_called_by_verify_itself() {
     let world = Several::with("TwilioVerify", [("voice", json!(true))]).await;
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 60_205 }]);
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with([refused(60_205)]);
+    world.accepts(&number).await;
     let received = world.twilio().received_for(&number);
     let channels: Vec<&str> = received.iter().map(|received| received.field("Channel")).collect();
     assert_eq!(channels, ["sms", "call"]);
-    let code = world.twilio().code_for(&number);
-    world.verify(&number, &code).await.expects(verified(&number));
+    world.verifies_by_twilio(&number).await;
 }
 
 #[tokio::test]

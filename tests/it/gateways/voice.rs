@@ -1,28 +1,20 @@
 //! Calls: when the server calls a number, and the text that the person hears.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::refused;
 use crate::support::documented::{bad_request, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Several, Twiml, V2, one_by_one};
+use crate::support::{PUBLIC_URL, Report, SENDER, Several, Twiml, V2, one_by_one};
 
 /// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
 
-async fn with_voice<const N: usize>(settings: [(&str, Value); N]) -> Several {
-    Several::of("Twilio;Http", |_, setup| {
-        let setup = setup.config("voice", true);
-        settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
-    let world = with_voice([]).await;
+    let world = Several::reachable("Twilio;Http", []).await;
     for code in LANDLINE {
-        let number = world.number();
-        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with([refused(code)]);
+        world.accepts(&number).await;
         assert!(world.plain().received_for(&number).is_empty(), "{code}: a text would not arrive");
         let calls = world.twilio().calls_for(&number);
         assert_eq!(calls.len(), 1, "{code}");
@@ -39,9 +31,9 @@ async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
 
 #[tokio::test]
 async fn a_number_that_its_plan_lists_as_a_landline_is_called_at_once() {
-    let world = with_voice([]).await;
+    let world = Several::reachable("Twilio;Http", []).await;
     let number = "+493012345678";
-    world.send(number).await.expects(sent(number, 5));
+    world.accepts(number).await;
     assert_eq!(world.twilio().calls_for(number).len(), 1);
     assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 0], "no text");
     let listed = world.setup.command(["guard", "list"]).await.output;
@@ -62,22 +54,17 @@ async fn a_call_has_the_configured_calling_number_and_ringing_time() {
 
 #[tokio::test]
 async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
-    for settings in [json!({}), json!({"voice": true, "voice-fallback": false})] {
-        let world = Several::of("Twilio;Http", |_, setup| {
-            let settings = settings.as_object().expect("settings").clone();
-            settings.into_iter().fold(setup, |setup, (key, value)| setup.config(&key, value))
-        })
-        .await;
-        let number = world.number();
-        world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
+    for setting in ["voice", "voice-fallback"] {
+        let world = Several::reachable("Twilio;Http", [(setting, json!(false))]).await;
+        let number = world.number_with([refused(21_614)]);
         world.send(&number).await.expects(bad_request());
-        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{settings}");
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{setting}");
     }
 }
 
 #[tokio::test]
 async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
-    let world = with_voice([("voice-gate", json!(true)), ("public-url", json!(PUBLIC_URL))]).await;
+    let world = Several::reachable("Twilio;Http", [("voice-gate", json!(true))]).await;
     let number = called(&world).await;
     let (call, twiml) = &world.twilio().calls_for(&number)[0];
     assert_eq!(twiml.code(), None, "an answering machine would record it: {}", twiml.speech());
@@ -131,8 +118,7 @@ async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
         let heard = behind_the_gate(&world, &number).await;
         assert!(heard.contains(words) && !heard.contains("Default Brand"), "{words}: {heard}");
     }
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
+    let number = world.number_with([refused(21_614)]);
     assert_eq!(world.send_code(&number).await.status(), 200);
     let heard = behind_the_gate(&world, &number).await;
     assert!(heard.contains("Hello from Default Brand"), "the tutorial's text: {heard}");
@@ -148,7 +134,7 @@ async fn behind_the_gate(world: &Several, number: &str) -> String {
 
 #[tokio::test]
 async fn a_client_can_ask_for_a_call() {
-    let world = with_voice([]).await;
+    let world = Several::reachable("Twilio;Http", []).await;
     let number = world.number();
     world.send_by(&number, "call").await.expects(sent(&number, 5));
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
@@ -158,9 +144,8 @@ async fn a_client_can_ask_for_a_call() {
 
 /// Calls a number that text messages do not reach.
 async fn called(world: &Several) -> String {
-    let number = world.number();
-    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with([refused(21_614)]);
+    world.accepts(&number).await;
     assert_eq!(world.twilio().calls_for(&number).len(), 1);
     number
 }

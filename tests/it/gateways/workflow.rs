@@ -2,19 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{PUBLIC_URL, Received, Says, Several, WHATSAPP_SENDER};
+use super::receipts::until_receipt;
+use crate::support::documented::verified;
+use crate::support::{Received, Several};
 
-async fn with_workflow<const N: usize>(workflow: Value, settings: [(&str, Value); N]) -> Several {
-    Several::of("Twilio", |_, setup| {
-        let setup = setup
-            .config("workflow", workflow)
-            .config("voice", true)
-            .config("public-url", PUBLIC_URL)
-            .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
-        settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-    })
-    .await
+async fn with_workflow(steps: Value) -> Several {
+    Several::reachable("Twilio", [("workflow", steps)]).await
 }
 
 fn channel_of(received: &Received) -> &'static str {
@@ -34,17 +27,15 @@ fn channels(world: &Several, number: &str) -> Vec<&'static str> {
 /// Waits until another number has this many messages, twice: everything that was due before is done by then.
 async fn while_others_get(world: &Several, messages: usize) {
     for _ in 0..2 {
-        let other = world.number();
-        world.send(&other).await.expects(sent(&other, 5));
+        let other = world.number_with_message().await;
         world.twilio().arrived_for(&other, messages).await;
     }
 }
 
 #[tokio::test]
 async fn by_the_timer_each_step_follows_with_the_same_code() {
-    let world = with_workflow(json!(["sms:1s", "call:1s", "whatsapp"]), []).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let world = with_workflow(json!(["sms:1s", "call:1s", "whatsapp"])).await;
+    let number = world.number_with_message().await;
     let first = world.twilio().code_for(&number);
     for messages in [2, 3] {
         world.twilio().arrived_for(&number, messages).await;
@@ -55,20 +46,10 @@ async fn by_the_timer_each_step_follows_with_the_same_code() {
 }
 
 #[tokio::test]
-async fn the_workflow_can_be_one_text() {
-    let world = with_workflow(json!("sms:1s,call"), []).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    world.twilio().arrived_for(&number, 2).await;
-    assert_eq!(channels(&world, &number), ["sms", "call"]);
-}
-
-#[tokio::test]
 async fn by_a_report_that_it_did_not_arrive_the_next_step_follows_at_once() {
-    let world = with_workflow(json!(["sms:10m", "call:10m", "whatsapp:10m"]), []).await;
+    let world = with_workflow(json!(["sms:10m", "call:10m", "whatsapp:10m"])).await;
     for (text, call) in [("undelivered", "no-answer"), ("failed", "busy"), ("undelivered", "failed")] {
-        let number = world.number();
-        world.send(&number).await.expects(sent(&number, 5));
+        let number = world.number_with_message().await;
         let first = world.twilio().code_for(&number);
         for (messages, status) in [(2, text), (3, call)] {
             let report = world.twilio().report(&number, status);
@@ -82,39 +63,30 @@ async fn by_a_report_that_it_did_not_arrive_the_next_step_follows_at_once() {
 }
 
 #[tokio::test]
-async fn what_has_arrived_is_followed_by_nothing() {
-    let world = with_workflow(json!(["sms:1s", "call"]), []).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    assert_eq!(world.twilio().report(&number, "delivered").send(&world).await.status(), 204);
+async fn nothing_follows_what_arrived_what_is_fraud_and_a_used_or_locked_code() {
+    let world = with_workflow(json!(["sms:2s", "call"])).await;
+    let [arrived, fraud, used, closed] = [(); 4].map(|()| world.number());
+    world.accepts(&arrived).await;
+    world.twilio().report(&arrived, "delivered").send(&world).await.expects_status(204);
+    world.accepts(&fraud).await;
+    let report = world.twilio().report(&fraud, "failed").with("ErrorCode", "30450");
+    report.send(&world).await.expects_status(204);
+    world.accepts(&used).await;
+    world.verifies_by_twilio(&used).await;
+    world.accepts(&closed).await;
+    world.locks_out(&closed, "no code").await;
     while_others_get(&world, 2).await;
-    assert_eq!(channels(&world, &number), ["sms"]);
-}
-
-#[tokio::test]
-async fn a_code_that_was_used_or_locked_is_followed_by_nothing() {
-    let world = with_workflow(json!(["sms:1s", "call"]), []).await;
-    let (used, closed) = (world.number(), world.number());
-    for number in [&used, &closed] {
-        world.send(number).await.expects(sent(number, 5));
+    for number in [arrived, fraud, used, closed] {
+        assert_eq!(channels(&world, &number), ["sms"], "{number}");
     }
-    let code = world.twilio().code_for(&used);
-    world.verify(&used, &code).await.expects(verified(&used));
-    for trials in [4, 3, 2, 1] {
-        world.verify(&closed, "no code").await.expects(incorrect(&closed, trials));
-    }
-    world.verify(&closed, "no code").await.expects(locked(&closed, 30));
-    while_others_get(&world, 2).await;
-    assert_eq!(channels(&world, &used), ["sms"]);
-    assert_eq!(channels(&world, &closed), ["sms"]);
 }
 
 #[tokio::test]
 async fn every_step_counts_towards_one_budget() {
     let steps = json!(["sms:1s", "call:1s", "whatsapp:1s"]);
-    let world = with_workflow(steps, [("workflow-max-sends", json!(2))]).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let settings = [("workflow", steps), ("workflow-max-sends", json!(2))];
+    let world = Several::reachable("Twilio", settings).await;
+    let number = world.number_with_message().await;
     world.twilio().arrived_for(&number, 2).await;
     while_others_get(&world, 2).await;
     assert_eq!(channels(&world, &number), ["sms", "call"]);
@@ -122,9 +94,8 @@ async fn every_step_counts_towards_one_budget() {
 
 #[tokio::test]
 async fn a_step_that_is_due_is_made_after_kill_9() {
-    let world = with_workflow(json!(["sms:2s", "call"]), []).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let world = with_workflow(json!(["sms:2s", "call"])).await;
+    let number = world.number_with_message().await;
     let first = world.twilio().code_for(&number);
     let world = world.restart_after_kill().await;
     world.twilio().arrived_for(&number, 2).await;
@@ -134,33 +105,11 @@ async fn a_step_that_is_due_is_made_after_kill_9() {
 }
 
 #[tokio::test]
-async fn a_report_of_fraud_is_followed_by_nothing() {
-    let world = with_workflow(json!(["sms:2s", "call"]), []).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-    let report = world.twilio().report(&number, "failed").with("ErrorCode", "30450");
-    assert_eq!(report.send(&world).await.status(), 204);
-    while_others_get(&world, 2).await;
-    assert_eq!(channels(&world, &number), ["sms"]);
-}
-
-#[tokio::test]
 async fn without_a_workflow_a_report_that_it_did_not_arrive_has_no_consequences() {
-    let world = Several::with("Twilio", [("public-url", json!(PUBLIC_URL)), ("voice", json!(true))]).await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let world = Several::reachable("Twilio", []).await;
+    let number = world.number_with_message().await;
     let report = world.twilio().report(&number, "undelivered").with("ErrorCode", "30003");
-    assert_eq!(report.send(&world).await.status(), 204);
-    world
-        .until_tracked(&number, "the receipt", |rows| rows.iter().any(|row| row.receipt() == "failed"))
-        .await;
+    report.send(&world).await.expects_status(204);
+    until_receipt(&world, &number, "failed").await;
     assert_eq!(channels(&world, &number), ["sms"]);
-}
-
-#[tokio::test]
-async fn a_workflow_that_makes_no_sense_stops_the_start() {
-    for (workflow, word) in [(json!(["sms", "pigeon"]), "pigeon"), (json!(["sms:soon"]), "soon")] {
-        let setup = Several::routed("Twilio").await.setup.config("workflow", workflow);
-        setup.command(["--check"]).await.exits(64).says(["workflow", word]);
-    }
 }
