@@ -2,9 +2,12 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
+use crate::backup::locked_out;
+use crate::inbox::until_text;
 use crate::metrics::scraped;
+use crate::start_page::encoded;
 use crate::support::{
     Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, basic,
     masked, sid, soon, wrong,
@@ -15,23 +18,23 @@ async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others()
     let world = World::of(V2::account(Setup::new())).await;
     V2::of(&world).service(&[]).await;
     let admin = key(&world, &["--scope", "admin", "--name", "anna"]).await;
-    let mut visits = vec![(OWN_ACCOUNT.to_owned(), OWN_TOKEN.to_owned(), 303), (admin.0, admin.1, 303)];
-    for scope in
-        [&["--scope", "verify"][..], &["--scope", "metrics"], &["--scope", "admin", "--service", "Owl Bank"]]
-    {
-        let (sid, secret) = key(&world, scope).await;
-        visits.push((sid, secret, 403));
-    }
-    for (user, secret) in
-        [(OWN_ACCOUNT, "not-the-token"), ("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), ("", "")]
-    {
-        visits.push((user.to_owned(), secret.to_owned(), 401));
-    }
-    for (user, secret, status) in visits {
-        let answer = sign_in(&world, &user, &secret).await;
+    let verifies = key(&world, &["--scope", "verify"]).await;
+    let reads_metrics = key(&world, &["--scope", "metrics"]).await;
+    let of_a_service = key(&world, &["--scope", "admin", "--service", "Owl Bank"]).await;
+    for ((user, secret), status) in [
+        ((OWN_ACCOUNT, OWN_TOKEN), 303),
+        ((&admin.0, &admin.1), 303),
+        ((&verifies.0, &verifies.1), 403),
+        ((&reads_metrics.0, &reads_metrics.1), 403),
+        ((&of_a_service.0, &of_a_service.1), 403),
+        ((OWN_ACCOUNT, "not-the-token"), 401),
+        (("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), 401),
+        (("", ""), 401),
+    ] {
+        let answer = sign_in(&world, user, secret).await;
         assert_eq!(answer.status(), status, "{user}: {}", answer.text());
         assert_eq!(answer.header("set-cookie").is_empty(), status != 303, "{user}");
-        assert!(secret.is_empty() || !answer.text().contains(&secret), "{}", answer.text());
+        assert!(secret.is_empty() || !answer.text().contains(secret), "{}", answer.text());
     }
     let anonymous = world.get("/admin").await;
     assert_eq!((anonymous.status(), anonymous.header("location")), (303, "/admin/sign-in"));
@@ -49,11 +52,9 @@ async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others()
 async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     let world = World::of(V2::account(Setup::new())).await;
     let answer = sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await;
-    let cookie = answer.header("set-cookie").to_owned();
-    assert!(
-        cookie.starts_with("onceward=") && cookie.ends_with("; Path=/admin; HttpOnly; SameSite=Strict"),
-        "{cookie}"
-    );
+    let cookie = answer.header("set-cookie");
+    assert!(cookie.starts_with("onceward="), "{cookie}");
+    assert!(cookie.ends_with("; Path=/admin; HttpOnly; SameSite=Strict"), "{cookie}");
     let visitor = Visitor::of(&world).await;
     let page = visitor.get("/admin").await.expects_status(200);
     let policy = page.header("content-security-policy");
@@ -68,12 +69,10 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
 
     let proxied = world_behind_proxy().await;
     let host = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
-    let answer = proxied.post_with("/admin/sign-in", &host, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+    let answer = proxied.post_with("/admin/sign-in", &host, owner()).await;
     let cookie = answer.header("set-cookie");
-    assert!(
-        cookie.starts_with("__Host-onceward=") && cookie.ends_with("; SameSite=Strict; Secure"),
-        "{cookie}"
-    );
+    assert!(cookie.starts_with("__Host-onceward="), "{cookie}");
+    assert!(cookie.ends_with("; SameSite=Strict; Secure"), "{cookie}");
     for (host, forwarded) in [
         ("192.0.2.7:3000", ("x-forwarded-proto", "http")),
         ("codes.example", ("x-forwarded-proto", "http")),
@@ -85,8 +84,7 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     ] {
         let headers = [("host", host), forwarded, FORM];
         for world in [&proxied, &world] {
-            let refused =
-                world.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+            let refused = world.post_with("/admin/sign-in", &headers, owner()).await;
             assert_eq!(refused.status(), 403, "{headers:?}");
             assert!(refused.text().contains("trusted-proxies"), "{}", refused.text());
             let page = world.request_with(Method::GET, "/admin/sign-in", &headers, "").await;
@@ -95,17 +93,13 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     }
     // Any client can claim to be a proxy.
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
-    world
-        .post_with("/admin/sign-in", &claimed, credentials(OWN_ACCOUNT, OWN_TOKEN))
-        .await
-        .expects_status(403);
+    world.post_with("/admin/sign-in", &claimed, owner()).await.expects_status(403);
 }
 
 #[tokio::test]
 async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (number, code) = world.number_with_code().await;
-    lock(&world, &number, &code).await;
+    let (number, _) = locked_out(&world).await;
     let visitor = Visitor::of(&world).await;
     let other = Visitor::of(&world).await;
     let path = visitor.look_up(&number).await;
@@ -118,7 +112,7 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
         let refused = visitor.post_with(&path, &[header], &visitor.token, &unlock).await;
         assert_eq!(refused.status(), 403, "{header:?}");
         let headers = [header, FORM];
-        let refused = world.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+        let refused = world.post_with("/admin/sign-in", &headers, owner()).await;
         assert_eq!(refused.status(), 403, "{header:?}");
     }
     assert!(visitor.get(&path).await.text().contains(">locked<"));
@@ -170,11 +164,8 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
     assert_eq!(visitor.get("/admin").await.status(), 200);
     world.setup.command(["keys", "revoke", &sid]).await;
     assert_eq!(visitor.get("/admin").await.status(), 303);
-    visitor
-        .post("/admin/lookup", &[("number", "+14155550123")])
-        .await
-        .expects_status(401)
-        .says(["You are signed out"]);
+    let looked_up = visitor.post("/admin/lookup", &[("number", "+14155550123")]).await;
+    looked_up.expects_status(401).says(["You are signed out"]);
 }
 
 #[tokio::test]
@@ -195,7 +186,7 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
     let visitor = Visitor::of(&world).await;
     for range in ["hour", "day", "14d", "nonsense"] {
         let page = visitor.get(&format!("/admin?range={range}")).await.text();
-        for part in [
+        page.says([
             "<span class=\"quiet\">Messages sent</span><strong>2</strong>",
             "<span class=\"quiet\">Numbers verified</span><strong>1</strong>",
             "<span class=\"quiet\">Conversion</span><strong>33.3 %</strong>",
@@ -209,9 +200,7 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
             "data-country=\"US\">US</a></th><td>2</td><td>0</td><td>1</td><td>1</td>",
             "Updated at <span id=\"updated\">",
             "&#60;script&#62;alert(1)&#60;/script&#62;",
-        ] {
-            assert!(page.contains(part), "no {part:?} in {page}");
-        }
+        ]);
         assert!(!page.contains(hostile), "{page}");
         for number in [&verified, &waiting, &refused] {
             assert!(!page.contains(&number[1..]), "{page}");
@@ -270,22 +259,16 @@ async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
     assert_eq!(world.send(&number).await.status(), 200);
     let page = Visitor::of(&world).await.get("/admin").await.text();
     let table = between(&page, "id=\"by-gateway\"", "</table>");
-    let row = |name, sent, failed| {
-        format!(
-            ">{name}</a></th><td>{sent}</td><td>0</td><td>0</td><td>0</td><td>{}</td><td>{failed}</td>",
-            if sent == 0 { "–" } else { "0.0 %" }
-        )
-    };
-    for row in [row("TwilioMessages", 0, 1), row("Http", 1, 0)] {
-        assert!(table.contains(&row), "no {row} in {table}");
+    for (name, sent, share, failed) in [("TwilioMessages", 0, "–", 1), ("Http", 1, "0.0 %", 0)] {
+        let cells = format!("<td>{sent}</td><td>0</td><td>0</td><td>0</td><td>{share}</td><td>{failed}</td>");
+        table.says([format!(">{name}</a></th>{cells}")]);
     }
     assert!(page.contains("Failed messages</span><strong>0</strong>"), "{page}");
 }
 
 #[tokio::test]
 async fn a_refused_account_is_shown_once_with_a_banner() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     let page = visitor.get("/admin").await.text();
     assert!(!page.contains("The server is not ready."), "{page}");
     let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
@@ -320,8 +303,7 @@ async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
 #[tokio::test]
 async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (number, code) = world.number_with_code().await;
-    lock(&world, &number, &code).await;
+    let (number, code) = locked_out(&world).await;
     let (admin, secret) = key(&world, &["--scope", "admin", "--name", "anna"]).await;
     let visitor = Visitor::with(&world, &admin, &secret).await;
     let page = visitor.get("/admin").await.text();
@@ -352,8 +334,8 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
 
 #[tokio::test]
 async fn a_verification_can_be_canceled_and_a_number_erased() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (visitor, v2) = (Visitor::of(&world).await, V2::of(&world));
+    let (world, visitor) = signed_in(Setup::new()).await;
+    let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
     let (number, service_sid) = (world.number(), &service["/Services/".len()..]);
     let begun = v2.begins(&service, &number).await;
@@ -392,37 +374,28 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
 
 #[tokio::test]
 async fn the_overview_hears_of_changes_until_its_session_ends() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     let mut stream = world.connection().await;
-    let request = format!(
-        "GET /admin/events HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
-        world.address(),
-        visitor.cookie
-    );
+    let head = format!("GET /admin/events HTTP/1.1\r\nhost: {}\r\n", world.address());
+    let request = format!("{head}cookie: {}\r\n\r\n", visitor.cookie);
     stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut text = String::new();
-    let mut hears = async |wanted: &str| {
-        let mut part = [0; 1024];
-        while !text.contains(wanted) {
-            let read = soon(wanted, stream.read(&mut part)).await.expect("a stream");
-            assert!(read > 0, "it ended: {text}");
-            text += std::str::from_utf8(&part[..read]).expect("text");
-        }
-    };
-    hears("retry: 1000").await;
+    until_text(&mut stream, "retry: 1000").await;
     world.number_with_code().await;
-    hears("data: changed").await;
+    until_text(&mut stream, "data: changed").await;
     assert_eq!(visitor.post("/admin/sign-out", &[]).await.status(), 303);
-    hears("\r\n0\r\n\r\n").await;
+    // The last chunk.
+    until_text(&mut stream, "0\r\n\r\n").await;
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 fn credentials(user: &str, secret: &str) -> String {
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("user", user), ("secret", secret)])
-        .finish()
+    encoded(&[("user", user), ("secret", secret)])
+}
+
+/// The account's credentials.
+fn owner() -> String {
+    credentials(OWN_ACCOUNT, OWN_TOKEN)
 }
 
 async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse {
@@ -442,25 +415,19 @@ impl Visitor {
     }
 
     pub async fn with(client: &Client, user: &str, secret: &str) -> Self {
-        let answer = sign_in(client, user, secret).await;
-        let visitor = Self::after(client, &answer);
+        let answer = sign_in(client, user, secret).await.expects_status(303);
+        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        let visitor = Self { client: client.clone(), cookie, token: String::new() };
         let page = visitor.get("/admin").await.text();
         Self { token: between(&page, "name=\"token\" value=\"", "\"").to_owned(), ..visitor }
     }
 
-    /// Signed in by this answer, and without a token as yet.
-    fn after(client: &Client, answer: &HttpResponse) -> Self {
-        assert_eq!(answer.status(), 303, "{}", answer.text());
-        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
-        Self { client: client.clone(), cookie, token: String::new() }
-    }
-
     pub async fn get(&self, path: &str) -> HttpResponse {
-        self.client.request_with(Method::GET, path, &[("cookie", &self.cookie)], "").await
+        self.get_with(path, &[]).await
     }
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-        let headers: Vec<_> = [("cookie", self.cookie.as_str())].iter().chain(headers).copied().collect();
+        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
         self.client.request_with(Method::GET, path, &headers, "").await
     }
 
@@ -475,12 +442,8 @@ impl Visitor {
         token: &str,
         form: &[(&str, &str)],
     ) -> HttpResponse {
-        let headers: Vec<_> =
-            [("cookie", self.cookie.as_str()), FORM].into_iter().chain(headers.iter().copied()).collect();
-        let token = [("token", token)];
-        let pairs = form.iter().chain(&token);
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        self.client.post_with(path, &headers, body).await
+        let headers = [&[("cookie", self.cookie.as_str()), FORM], headers].concat();
+        self.client.post_with(path, &headers, encoded(&[form, &[("token", token)]].concat())).await
     }
 
     /// The path of a number's page.
@@ -498,10 +461,11 @@ async fn world_behind_proxy() -> World {
     World::of(V2::account(setup)).await
 }
 
-async fn lock(world: &World, number: &str, code: &str) {
-    for _ in 0..5 {
-        world.verify(number, &wrong(code)).await;
-    }
+/// A server, and the account's owner at its dashboard.
+pub async fn signed_in(setup: Setup) -> (World, Visitor) {
+    let world = World::of(V2::account(setup)).await;
+    let visitor = Visitor::of(&world).await;
+    (world, visitor)
 }
 
 pub async fn default_service(world: &World) -> String {
@@ -510,8 +474,12 @@ pub async fn default_service(world: &World) -> String {
 
 /// Creates a key with the command line, and returns its id and secret.
 pub async fn key(world: &World, arguments: &[&str]) -> (String, String) {
-    let command = ["keys", "create", "--json"];
-    let made = world.setup.command(command.iter().chain(arguments).copied()).await;
+    key_of(&world.setup, arguments).await
+}
+
+/// The same at the server of this setup.
+pub async fn key_of(setup: &Setup, arguments: &[&str]) -> (String, String) {
+    let made = setup.command([&["keys", "create", "--json"], arguments].concat()).await;
     let key = made.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key");
     let text = |field: &str| key[field].as_str().expect("a text").to_owned();
     (text("sid"), text("secret"))
@@ -534,21 +502,18 @@ pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 
 #[tokio::test]
 async fn the_page_of_a_number_says_why_no_code_came() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (visitor, v2) = (Visitor::of(&world).await, V2::of(&world));
+    let (world, visitor) = signed_in(Setup::new()).await;
+    let v2 = V2::of(&world);
     let shows = async |number: &str, parts: &[&str]| {
         let page = visitor.get(&visitor.look_up(number).await).await.text();
-        for part in parts {
-            assert!(page.contains(part), "no {part:?} in {page}");
-        }
+        page.says(parts);
         page
     };
     let premium = "+19002341234";
     assert_eq!(world.send(premium).await.status(), 403);
     let refused = "<strong>The guard refused the last message, at ";
-    let page =
-        shows(premium, &[refused, "by its rule number_type.</strong>", "safe list", ">refused<"]).await;
-    assert!(page.contains("1 message was refused on ") && page.contains("Explain what the guard"), "{page}");
+    let page = shows(premium, &[refused, "by its rule number_type.</strong>", "safe list"]).await;
+    page.says([">refused<", "1 message was refused on ", "Explain what the guard"]);
 
     let service = v2.service(&[]).await;
     let hook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
@@ -563,22 +528,19 @@ async fn the_page_of_a_number_says_why_no_code_came() {
     let page = shows(&number, &["<strong>A wrong code was checked at ", "Its code works until "]).await;
     let timeline = between(&page, "<ol class=\"timeline\">", "</ol>");
     let places = ["check of a code", ">wrong code<", "sms by TwilioMessages", "verification begun"];
-    let places =
-        places.map(|part| timeline.find(part).unwrap_or_else(|| panic!("no {part:?} in {timeline}")));
-    assert!(places.is_sorted(), "the newest is first: {timeline}");
+    timeline.says(places);
+    assert!(places.map(|part| timeline.find(part)).is_sorted(), "the newest is first: {timeline}");
     v2.checks(&service, &begun, &code).await;
     shows(&number, &["class=\"note good\"", "The number was verified at ", ">approved<"]).await;
 
-    let (locked, code) = world.number_with_code().await;
-    lock(&world, &locked, &code).await;
+    let (locked, _) = locked_out(&world).await;
     let page = shows(&locked, &["The number is locked until ", "unlock it below"]).await;
     assert!(between(&page, "<ol class=\"timeline\">", "</ol>").contains("lockout"), "{page}");
 }
 
 #[tokio::test]
 async fn blocking_a_country_says_what_it_verified_and_asks_again() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
     let page = visitor.get("/admin/guard").await.text();
@@ -605,10 +567,7 @@ async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
     assert_eq!(sign_in, "/admin/sign-in?to=%2Fadmin%3Frange%3D14d");
     let hidden = "<input type=\"hidden\" name=\"to\" value=\"/admin?range=14d\">";
     assert!(world.get(&sign_in).await.text().contains(hidden));
-    let form = |secret, to| {
-        let fields = [("user", OWN_ACCOUNT), ("secret", secret), ("to", to)];
-        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
-    };
+    let form = |secret, to| encoded(&[("user", OWN_ACCOUNT), ("secret", secret), ("to", to)]);
     let wrong = world.post_with("/admin/sign-in", &[FORM], form("wrong", "/admin?range=14d")).await;
     assert!(wrong.status() == 401 && wrong.text().contains(hidden), "{}", wrong.text());
     for (to, location) in [("/admin?range=14d", "/admin?range=14d"), ("https://evil.example/admin", "/admin")]
@@ -625,11 +584,8 @@ async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
     let ask = async |path: &str| world.request_with(Method::GET, path, &browser, "").await;
     for path in ["/nowhere", "/admin/nowhere", "//evil.example/", "/api/send-otp/"] {
         let answer = ask(path).await;
-        assert_eq!(
-            (answer.status(), answer.header("content-type")),
-            (404, "text/html; charset=utf-8"),
-            "{path}"
-        );
+        let shown = (answer.status(), answer.header("content-type"));
+        assert_eq!(shown, (404, "text/html; charset=utf-8"), "{path}");
         assert!(answer.text().contains("There is no such page"), "{}", answer.text());
         assert_eq!(world.get(path).await.json()["code"], 404, "{path}");
     }
@@ -642,8 +598,7 @@ async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
 
 #[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     let (number, service) = (world.number(), default_service(&world).await);
     let page = visitor.get("/admin/guard").await;
     page.says(["messages-per-hour", "Every allowance has at least half", "The guard refused nothing"]);
@@ -656,11 +611,8 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     assert_eq!(world.send(&number).await.status(), 403);
     let page = visitor.get("/admin/guard").await;
     page.says([&format!("{} is blocked", masked(&number)), "Remove the entry of", "refused", "entry"]);
-    visitor
-        .post("/admin/guard", &form("explain"))
-        .await
-        .expects_status(200)
-        .says(["A manual entry for this service"]);
+    let explained = visitor.post("/admin/guard", &form("explain")).await;
+    explained.expects_status(200).says(["A manual entry for this service"]);
     let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
     let explained = visitor.post("/admin/guard", &of_all).await.text();
     let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
@@ -668,11 +620,8 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];
-    visitor
-        .post("/admin/guard", &nothing)
-        .await
-        .expects_status(400)
-        .says(["Nothing was changed", "value=\"no-subject\""]);
+    let unchanged = visitor.post("/admin/guard", &nothing).await;
+    unchanged.expects_status(400).says(["Nothing was changed", "value=\"no-subject\""]);
     let audit = visitor.get("/admin/audit").await;
     assert!(audit.text().contains("guard.entry_blocked") && audit.text().contains("guard.entry_removed"));
 }

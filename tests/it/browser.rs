@@ -50,5 +50,5 @@ async fn walk_with(test: &str, setup: Setup) {
         ("ONCEWARD_SECRET", OWN_TOKEN),
         ("ONCEWARD_SCREENSHOTS", pictures.to_str().expect("a path in UTF-8")),
     ];
-    tools.run(&[test], &environment, LONGEST).await;
+    tools.run(None, &[test], &environment, LONGEST).await;
 }

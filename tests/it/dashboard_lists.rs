@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::admin::{Visitor, between, default_service, key, only};
+use crate::admin::{Visitor, between, default_service, key, only, signed_in};
 use crate::support::{
     HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, soon, until, wrong,
 };
@@ -70,10 +70,8 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     ] {
         let answer = visitor.get(&format!("/admin/messages?{query}")).await;
         let name = query.split('=').next().expect("a name");
-        let problem = format!("Invalid parameter `{name}`: ");
         assert_eq!(answer.status(), 400, "{query}");
-        let text = answer.text();
-        assert!(text.contains(&problem) && text.contains("No message fits."), "{query}: {text}");
+        answer.says([&*format!("Invalid parameter `{name}`: "), "No message fits."]);
     }
 
     let find = async |words: &str| visitor.post("/admin/messages", &[("q", words)]).await;
@@ -101,9 +99,8 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 
 #[tokio::test]
 async fn a_time_is_read_in_three_forms_and_shown_in_one() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     world.number_with_code().await;
-    let visitor = Visitor::of(&world).await;
     for (given, shown) in [
         ("2001-02-03", "2001-02-03 00:00"),
         ("2001-02-03 04:05", "2001-02-03 04:05"),
@@ -115,10 +112,7 @@ async fn a_time_is_read_in_three_forms_and_shown_in_one() {
             let text = page.text();
             assert_eq!(page.status(), 200, "{path} {given}: {text}");
             let field = between(&text, "<input id=\"since\"", ">");
-            assert!(
-                field.contains(&format!("value=\"{shown}\" placeholder=\"2027-01-31 12:00\"")),
-                "{field}"
-            );
+            field.says([format!("value=\"{shown}\" placeholder=\"2027-01-31 12:00\"")]);
         }
         let later = visitor.get(&format!("/admin/messages?since={}", given.replace(' ', "%20"))).await;
         let earlier = visitor.get(&format!("/admin/messages?until={}", given.replace(' ', "%20"))).await;
@@ -179,19 +173,14 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
 
 #[tokio::test]
 async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
-    let world = World::of(V2::account(Setup::new().config("webhook-private-addresses", true))).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new().config("webhook-private-addresses", true)).await;
     let service = default_service(&world).await;
     let form = |url| {
         [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
     };
     visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await.expects_status(403);
-    visitor.post("/admin/webhooks", &form("ftp://x")).await.expects_status(400).says([
-        "No webhook was made",
-        "webhook_url must be",
-        "value=\"billing\"",
-        "value=\"*\" checked",
-    ]);
+    let parts = ["No webhook was made", "webhook_url must be", "value=\"billing\"", "value=\"*\" checked"];
+    visitor.post("/admin/webhooks", &form("ftp://x")).await.expects_status(400).says(parts);
     let made = visitor.post("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
     let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
     assert!(secret.starts_with("whsec_"), "{made}");
@@ -250,23 +239,15 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
 
 #[tokio::test]
 async fn services_are_made_changed_and_deleted_on_the_dashboard() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let visitor = Visitor::of(&world).await;
+    let (world, visitor) = signed_in(Setup::new()).await;
     let wrong_name = visitor.post("/admin/services", &[("FriendlyName", "{Owl}")]).await.expects_status(400);
-    let text = wrong_name.text();
-    assert!(
-        text.contains("No service was made. friendly_name must") && text.contains("value=\"{Owl}\""),
-        "{text}"
-    );
+    wrong_name.says(["No service was made. friendly_name must", "value=\"{Owl}\""]);
     let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
     let path = made.header("location").to_owned();
     let page = visitor.get(&path).await.text();
-    page.says([
-        "The service Owl Bank is made.",
-        "name=\"CodeLength\"",
-        "Digits of a code.",
-        "name=\"Lockout\"",
-    ]);
+    let parts =
+        ["The service Owl Bank is made.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""];
+    page.says(parts);
     assert!(visitor.get("/admin/services").await.text().contains("Owl Bank</a>"));
 
     // A browser sends every field.
@@ -289,10 +270,8 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let v2 = V2::of(&world);
     let service = path.replace("/admin/services", "/Services");
     assert_eq!(v2.get(&service).await.json()["code_length"], 8);
-    post(&with("CodeLength", "99"))
-        .await
-        .expects_status(400)
-        .says(["Nothing was changed. code_length must be", "name=\"CodeLength\" value=\"99\""]);
+    let refused = post(&with("CodeLength", "99")).await.expects_status(400);
+    refused.says(["Nothing was changed. code_length must be", "name=\"CodeLength\" value=\"99\""]);
     assert_eq!(v2.get(&service).await.json()["code_length"], 8);
 
     let default = format!("/admin/services/{}", default_service(&world).await);
@@ -318,8 +297,8 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
 
 #[tokio::test]
 async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (visitor, service) = (Visitor::of(&world).await, default_service(&world).await);
+    let (world, visitor) = signed_in(Setup::new()).await;
+    let service = default_service(&world).await;
     let form = [("action", "create"), ("name", "shop"), ("service", service.as_str()), ("scope", "verify")];
     assert_eq!(visitor.post_with("/admin/keys", &[], "0", &form).await.status(), 403);
     for (form, answer) in [
@@ -333,10 +312,8 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
     let made = visitor.post("/admin/keys", &form).await;
     assert_eq!((made.status(), made.header("cache-control")), (200, "no-store"));
     let made = made.text();
-    let (sid, secret) = (
-        between(&made, "The key ", " ").to_owned(),
-        between(&made, "<code class=\"secret\">", "<").to_owned(),
-    );
+    let sid = between(&made, "The key ", " ").to_owned();
+    let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
     let page = visitor.get("/admin/keys").await.text();
     assert!(page.contains(&sid) && page.contains("shop") && !page.contains(&secret), "{page}");
     let client = V2::with_key(&world, &sid, &secret);
@@ -346,9 +323,11 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
     assert_eq!(begin().await, 401);
     let has = async |query: &str| visitor.get(&format!("/admin/keys?{query}")).await.text().contains(&sid);
     assert!(visitor.get("/admin/keys").await.text().contains("is revoked: the server refuses it."));
-    assert!(
-        has("state=revoked").await && has(&format!("service={service}")).await && !has("state=live").await
-    );
+    for (query, is_listed) in
+        [("state=revoked", true), (&*format!("service={service}"), true), ("state=live", false)]
+    {
+        assert_eq!(has(query).await, is_listed, "{query}");
+    }
     for query in ["state=lost", "service=x", "page=x"] {
         assert_eq!(visitor.get(&format!("/admin/keys?{query}")).await.status(), 400, "{query}");
     }
@@ -512,13 +491,10 @@ fn form_of(page: &str) -> Vec<(String, String)> {
         let name = rest.split('"').next().expect("a name").to_owned();
         let field = rest.split("</div>").next().expect("a field");
         let value = match field.split_once("\" selected>") {
-            Some((before, _)) => before.rsplit('"').next().unwrap_or_default().to_owned(),
-            None => field
-                .split_once(" value=\"")
-                .map_or("", |(_, rest)| rest.split('"').next().unwrap_or(""))
-                .to_owned(),
+            Some((before, _)) => before.rsplit('"').next(),
+            None => field.split_once(" value=\"").and_then(|(_, rest)| rest.split('"').next()),
         };
-        (name, value)
+        (name, value.unwrap_or_default().to_owned())
     });
     fields.collect()
 }

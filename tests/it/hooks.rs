@@ -1,7 +1,7 @@
 //! Hooks of identity systems: payloads as each system sends them, and forged ones. The comment above each payload names the
 //! file of the system's public sources that it was made from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::admin;
 use crate::support::{HttpResponse, Reply, Says, Setup, Shifted, V2, World, basic, told};
 
 const TO: &str = "+14155550100";
@@ -40,10 +41,6 @@ fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
         mac.update(part.as_bytes());
     }
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}"))
 }
 
 /// Seconds since 1970, so many ago.
@@ -98,11 +95,8 @@ async fn supabase_has_its_codes_sent() {
     assert_eq!(sent.header("content-type"), "application/json");
     assert_eq!(world.twilio.code_for(TO), "123456");
     let again = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
-    assert_eq!(
-        (again.status(), world.twilio.received().len()),
-        (200, 1),
-        "a retry with another id sends nothing"
-    );
+    let sends = world.twilio.received().len();
+    assert_eq!((again.status(), sends), (200, 1), "a retry with another id sends nothing");
 
     // A number that is to be the user's, and a project that changes its secret.
     let body = of_supabase(&TO[1..], "14155550101", "654321");
@@ -182,11 +176,8 @@ async fn the_log_says_for_each_hook_what_is_wrong_and_quotes_nothing() {
     zitadel(&world, "another-signing-key-0123456789ab", &ago(0), &of_zitadel()).await;
     zitadel(&world, ZITADEL, &ago(0), r#"{"args": 778899}"#).await;
     logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await;
-    let (sid, secret) = key(&world).await;
-    let authorization = basic(&sid, &secret);
-    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-    let body = json!({ "to": "778899", "payload": { "code": "123456" } }).to_string();
-    assert_eq!(world.post_with("/hooks/logto", &headers, body).await.status(), 400);
+    let body = json!({ "to": "778899", "payload": { "code": "123456" } });
+    logto(&world, &body).await.expects_status(400);
     let output = world.server.stop().await.output;
     let refused: Vec<_> = output.lines().filter(|line| line.contains("hook refused")).collect();
     for (hook, reason) in [
@@ -225,7 +216,7 @@ fn of_zitadel() -> String {
 
 // zitadel/zitadel@0e7a14e pkg/actions/signing.go (ComputeSignatureHeader).
 async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse {
-    let signature = hex(&mac(key.as_bytes(), &[at, ".", body]));
+    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[at, ".", body]));
     let header = format!("t={at},v1={},v1={signature}", "00".repeat(32));
     let headers = [("content-type", "application/json"), ("zitadel-signature", header.as_str())];
     world.post_with("/hooks/zitadel", &headers, body.to_owned()).await
@@ -247,6 +238,13 @@ fn of_logto() -> Value {
     json!({ "to": TO, "type": "SignIn", "payload": { "code": "123456", "locale": "de-DE" }, "ip": "192.0.2.7" })
 }
 
+async fn logto(world: &World, body: &Value) -> HttpResponse {
+    let (sid, secret) = key(world).await;
+    let authorization = basic(&sid, &secret);
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    world.post_with("/hooks/logto", &headers, body.to_string()).await
+}
+
 // logto-io/logto@08f6155 packages/core/src/libraries/hook/utils.ts (generateHookTestPayload).
 fn sign_in(created: &str) -> String {
     json!({
@@ -260,54 +258,37 @@ fn sign_in(created: &str) -> String {
 
 // The same file (sendWebhookRequest).
 async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
-    let signature = hex(&mac(key.as_bytes(), &[body]));
+    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[body]));
     let headers = [("content-type", "application/json"), ("logto-signature-sha-256", signature.as_str())];
     world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
 }
 
 /// An API key of the service shop.
 async fn key(world: &World) -> (String, String) {
-    let create = ["keys", "create", "--service", "shop", "--scope", "messages", "--json"];
-    let made = world.setup.command(create).await;
-    let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
-    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
-    (text("sid"), text("secret"))
+    admin::key(world, &["--service", "shop", "--scope", "messages"]).await
+}
+
+/// The path of the resources of the service shop.
+async fn shop(world: &World) -> String {
+    let listed = V2::of(world).get("/Services").await.json();
+    format!("/Services/{}", listed["services"][0]["sid"].as_str().expect("an id"))
 }
 
 #[tokio::test]
 async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
     let world = world().await;
-    let (sid, secret) = key(&world).await;
-    let authorization = basic(&sid, &secret);
-    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-    world.post_with("/hooks/logto", &headers, of_logto().to_string()).await.expects_status(200);
+    logto(&world, &of_logto()).await.expects_status(200);
     let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("123456") && body.contains("Acme Shop"), "{body}");
 
-    let now = ago(0).parse::<u64>().expect("seconds") / 60 * 60;
-    let created = format!("{}Z", rfc3339(now));
+    let now = UNIX_EPOCH + Duration::from_secs(ago(0).parse().expect("seconds"));
+    let created = humantime::format_rfc3339_seconds(now).to_string();
     logto_event(&world, LOGTO, &sign_in(&created)).await.expects_status(200);
     let v2 = V2::of(&world);
     let attempts = v2.get("/Attempts").await.json();
     assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
-    let shop = v2.get("/Services").await.json()["services"][0]["sid"].as_str().expect("an id").to_owned();
-    let late = v2.post(&format!("/Services/{shop}/Outcomes"), &[("To", TO)]).await;
+    let late = v2.post(&format!("{}/Outcomes", shop(&world).await), &[("To", TO)]).await;
     assert_eq!(told(&late), (200, "unknown".to_owned()), "the hook has reported it");
-}
-
-/// A time without its zone.
-fn rfc3339(seconds: u64) -> String {
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1970 as a date, after the algorithm of the proleptic Gregorian calendar.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3_600, of_day / 60 % 60, of_day % 60)
 }
 
 // okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
@@ -338,10 +319,8 @@ async fn okta_has_its_codes_sent() {
     let sent = okta(&world, &basic(&sid, &secret), "SMS").await;
     let command = &sent.json()["commands"][0];
     assert_eq!(sent.status(), 200, "{}", sent.text());
-    assert_eq!(
-        (&command["type"], &command["value"][0]["status"]),
-        (&json!("com.okta.telephony.action"), &json!("SUCCESSFUL"))
-    );
+    assert_eq!(command["type"], "com.okta.telephony.action");
+    assert_eq!(command["value"][0]["status"], "SUCCESSFUL");
     assert!(world.twilio.messages_for(TO)[0].field("Body").contains("11111"));
     let refused = okta(&world, &basic(&sid, &secret), "VOICE CALL").await;
     assert_eq!(refused.status(), 400, "no gateway calls: {}", refused.text());
@@ -353,9 +332,7 @@ async fn okta_has_its_codes_sent() {
 async fn kratos_authentik_and_keycloak_use_the_api_itself() {
     let world = world().await;
     let (sid, secret) = key(&world).await;
-    let v2 = V2::with_key(&world, &sid, &secret);
-    let services = V2::of(&world).get("/Services").await.json();
-    let service = format!("/Services/{}", services["services"][0]["sid"].as_str().expect("an id"));
+    let (v2, service) = (V2::with_key(&world, &sid, &secret), shop(&world).await);
     // ory/kratos@042e3f6 courier/http_channel.go (httpDataModel) through the Jsonnet of docs/guides/identity-systems.md.
     let kratos =
         json!({ "To": "+14155550110", "Text": "Your login code is: 111111\n\nIt expires in 15 minutes." });

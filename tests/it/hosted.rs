@@ -4,7 +4,9 @@ use hyper::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::admin::between;
 use crate::inbox::{code_in, inbox};
+use crate::start_page::encoded;
 use crate::support::{Client, HttpResponse, Says, Server, Setup, Twilio, V2, masked, sid, through, wrong};
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
@@ -22,22 +24,15 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     let person = session.open(&site).await;
     let page = person.get("/verify").await.text();
     page.says(["Owl Bank", "type=\"tel\"", "<option value=\"DE\">DE +49</option>", "Code senden"]);
-    person
-        .post("send", &[("number", "123"), ("country", "US")])
-        .await
-        .expects_status(400)
-        .says(["autofocus aria-invalid=\"true\" aria-describedby=\"problem\""]);
+    let refused = person.post("send", &[("number", "123"), ("country", "US")]).await.expects_status(400);
+    refused.says(["autofocus aria-invalid=\"true\" aria-describedby=\"problem\""]);
     let sent = person.post("send", &[("number", "415 555-0123"), ("country", "US")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/verify"), "{}", sent.text());
     let page = person.get("/verify").await.text();
     assert!(page.contains(&masked(NUMBER)) && !page.contains(NUMBER), "{page}");
-    page.says([
-        "autocomplete=\"one-time-code\"",
-        "inputmode=\"numeric\"",
-        "data-wait=\"30\"",
-        "dir=\"ltr\"><input",
-    ]);
-    let code = code_in(&inbox(&site.client, NUMBER).await[0]);
+    page.says(["autocomplete=\"one-time-code\"", "inputmode=\"numeric\""]);
+    page.says(["data-wait=\"30\"", "dir=\"ltr\"><input"]);
+    let code = code_of(&site).await;
     person.post("check", &[("code", &wrong(&code))]).await.expects_status(400).says(["Der Code ist falsch"]);
     let spaced = format!(" {} {}", &code[..3], &code[3..]);
     let back = person.post("check", &[("code", &spaced)]).await.expects_status(303);
@@ -48,10 +43,8 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 
     let result = site.redeem(&session.sid, secret).await.expects_status(200);
     let shown = result.json();
-    assert_eq!(
-        (&shown["status"], &shown["to"], &shown["channel"]),
-        (&json!("approved"), &json!(NUMBER), &json!("sms"))
-    );
+    let fields = ["status", "to", "channel"].map(|field| shown[field].clone());
+    assert_eq!(fields, ["approved", NUMBER, "sms"]);
     assert_eq!(site.redeem(&session.sid, secret).await.status(), 404, "redeemed twice");
     assert_eq!(person.get("/verify").await.status(), 404);
 }
@@ -62,7 +55,7 @@ async fn an_address_works_in_one_browser_only() {
     let session = site.session(&[]).await;
     let person = session.open(&site).await;
     for _ in 0..2 {
-        let again = site.client.request_with(Method::POST, &session.path, &[], "").await;
+        let again = site.client.post(&session.path, "").await;
         assert_eq!((again.status(), again.header("set-cookie")), (404, ""), "{}", again.text());
         assert_eq!(site.client.get(&session.path).await.status(), 404);
     }
@@ -85,7 +78,7 @@ async fn forms_of_other_sites_and_of_other_sessions_do_nothing() {
     let site = Site::new().await;
     let [one, other] = [site.session(&[]).await, site.session(&[]).await];
     for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
-        let forged = site.client.request_with(Method::POST, &one.path, &[header], "").await;
+        let forged = site.client.post_with(&one.path, &[header], "").await;
         assert_eq!(forged.status(), 403, "{header:?}");
     }
     let (person, stranger) = (one.open(&site).await, other.open(&site).await);
@@ -99,11 +92,8 @@ async fn forms_of_other_sites_and_of_other_sessions_do_nothing() {
     }
     assert!(inbox(&site.client, NUMBER).await.is_empty());
     assert_eq!(person.post("send", &form).await.status(), 303);
-    assert_eq!(
-        stranger.post("check", &[("code", &code_of(&site).await)]).await.status(),
-        403,
-        "no code was sent there"
-    );
+    let elsewhere = stranger.post("check", &[("code", &code_of(&site).await)]).await;
+    assert_eq!(elsewhere.status(), 403, "no code was sent there");
 }
 
 #[tokio::test]
@@ -159,10 +149,8 @@ async fn a_session_and_its_code_are_of_one_service() {
     assert_eq!(redeem(&site.service, &two.sid, &code).await, 404);
     let forged = format!("{}{}", &code[..63], if code.ends_with('A') { "Q" } else { "A" });
     assert_eq!(redeem(&site.service, &one.sid, &forged).await, 404);
-    site.client
-        .post(&format!("/v2{}/{}/Result", site.path(), one.sid), format!("Code={code}"))
-        .await
-        .expects_status(401);
+    let result = format!("/v2{}/{}/Result", site.path(), one.sid);
+    site.client.post(&result, format!("Code={code}")).await.expects_status(401);
     assert_eq!(redeem(&site.service, &one.sid, &code).await, 200);
 }
 
@@ -195,9 +183,7 @@ async fn a_session_ends_when_its_return_address_is_removed() {
     let unopened = site.session(&[]).await;
     let idle = site.session(&[("Locale", "de")]).await.open(&site).await;
     let verifying = site.session(&[]).await.open(&site).await;
-    let embedded = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
-    let framed = site.client.request_with(Method::POST, &path_of(&embedded), &[], "").await;
-    let framed = Person::after(&site.client, &framed, &[]).await;
+    let framed = site.embedded("https://b.example").await.open(&site).await;
     assert_eq!(verifying.post("send", &[("number", NUMBER)]).await.status(), 303);
     let code = code_of(&site).await;
     let listed = [("ReturnUrls", "https://app.example/other"), ("EmbedOrigins", "https://app.example")];
@@ -227,16 +213,14 @@ async fn a_session_ends_when_its_return_address_is_removed() {
 #[tokio::test]
 async fn a_frame_whose_session_is_lost_says_so_to_any_page() {
     let site = Site::new().await;
-    let made = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
-    let opened = site.client.request_with(Method::POST, &path_of(&made), &[], "").await;
-    let person = Person::after(&site.client, &opened, &[]).await;
-    let cookie = "onceward-verify=lost".to_owned();
-    let lost = Person { cookie, ..person.clone() };
+    let session = site.embedded("https://b.example").await;
+    let person = session.open(&site).await;
+    let lost = Person { cookie: "onceward-verify=lost".to_owned(), ..person.clone() };
     for page in [
         lost.get("/verify").await,
         lost.post("send", &[("number", NUMBER)]).await,
         site.client.get("/verify").await,
-        site.client.get(&path_of(&made)).await,
+        site.client.get(&session.path).await,
     ] {
         assert_eq!(page.status(), 404);
         let policy = page.header("content-security-policy");
@@ -322,8 +306,13 @@ async fn a_proof_of_work_lets_one_message_pass_a_used_up_allowance() {
     person.asks_proof(&[("proof", "400001")]).await;
     assert_eq!(sent(), 2, "an answer is used up, and a made-up one is none");
     let answer = solved(&other.get("/verify").await.text());
-    assert_eq!(other.post("send", &[("proof", &answer)]).await.status(), 303);
+    let passed = other.post("send", &[("proof", &answer)]).await;
+    assert_eq!((passed.status(), passed.header("location")), (303, "/verify"), "{}", passed.text());
     assert_eq!(sent(), 3);
+    let (number, page) = ("+14155550125", other.get("/verify").await.text());
+    page.says(["name=\"code\"", "autocomplete=\"one-time-code\""]);
+    page.says(["action=\"/verify/check\"", &*masked(number)]);
+    assert!(!page.contains(" data-salt=\"") && !page.contains("needs JavaScript"), "{page}");
 
     let last = site.person().await;
     last.asks_proof(&[("number", "+14155550127")]).await;
@@ -334,26 +323,7 @@ async fn a_proof_of_work_lets_one_message_pass_a_used_up_allowance() {
         assert!(page.text().contains("We cannot send a code to this number."), "{}", page.text());
         assert!(!page.text().contains(" data-salt=\""), "{}", page.text());
     }
-}
-
-#[tokio::test]
-async fn after_the_proof_of_work_the_page_shows_the_code_form() {
-    let twilio = Twilio::start().await;
-    let site = Site::guarded(&twilio, Setup::new()).await;
-    let (person, number) = (site.person().await, "+14155550124");
-    person.asks_proof(&[("number", number)]).await;
-    let answer = solved(&person.get("/verify").await.text());
-    let passed = person.post("send", &[("proof", &answer)]).await;
-    assert_eq!((passed.status(), passed.header("location")), (303, "/verify"), "{}", passed.text());
-    let page = person.get("/verify").await.text();
-    page.says([
-        "name=\"code\"",
-        "autocomplete=\"one-time-code\"",
-        "action=\"/verify/check\"",
-        &masked(number),
-    ]);
-    assert!(!page.contains(" data-salt=\"") && !page.contains("needs JavaScript"), "{page}");
-    let back = person.post("check", &[("code", &twilio.code_for(number))]).await.expects_status(303);
+    let back = other.post("check", &[("code", &twilio.code_for(number))]).await.expects_status(303);
     assert!(back.header("location").starts_with(&format!("{RETURN}&code=")), "{}", back.header("location"));
 }
 
@@ -370,15 +340,10 @@ async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
     let page = person.get("/verify").await;
     let (text, policy) = (page.text(), page.header("content-security-policy").to_owned());
     assert!(text.len() < 30_000, "{} bytes", text.len());
-    for part in
-        ["dir=\"rtl\"", "--accent:#ffd400;--on-accent:#000", "https://cdn.example/logo.png", "/privacy\""]
-    {
-        assert!(text.contains(part), "no {part:?} in {text}");
-    }
-    assert!(
-        !policy.contains("unsafe") && policy.starts_with("default-src 'none'; style-src 'sha256-"),
-        "{policy}"
-    );
+    text.says(["dir=\"rtl\"", "--accent:#ffd400;--on-accent:#000"]);
+    text.says(["https://cdn.example/logo.png", "/privacy\""]);
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(policy.contains("img-src data: https://cdn.example; form-action 'self' https:;"), "{policy}");
     assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
     let browser = site.session(&[]).await;
@@ -397,23 +362,18 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
         .config("client-address-header", "X-Forwarded-For")
         .config("public-url", "https://codes.example");
     let site = Site::with(setup).await;
-    let made =
-        site.v2.post(&site.path(), &[("EmbedOrigin", "https://app.example"), ("State", "\"<s>")]).await;
-    let path = path_of(&made);
+    let form = [("EmbedOrigin", "https://app.example"), ("State", "\"<s>")];
+    let Session { sid, path } = site.session_with(&form).await;
     let tls = [("host", "codes.example"), ("x-forwarded-proto", "https")];
     let start = site.client.request_with(Method::GET, &path, &tls, "").await;
     assert!(start.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
-    let opened = site.client.request_with(Method::POST, &path, &tls, "").await;
+    let opened = site.client.post_with(&path, &tls, "").await;
     let cookie = opened.header("set-cookie");
     assert!(cookie.starts_with("__Host-onceward-verify="), "{cookie}");
     assert!(cookie.contains("; HttpOnly; Path=/; Secure; SameSite=None; Partitioned;"), "{cookie}");
     let own = site.session(&[]).await;
-    let opened_own = site.client.request_with(Method::POST, &own.path, &tls, "").await;
-    assert!(
-        opened_own.header("set-cookie").contains("; Secure; SameSite=Lax;"),
-        "{}",
-        opened_own.header("set-cookie")
-    );
+    let opened_own = site.client.post_with(&own.path, &tls, "").await;
+    opened_own.header("set-cookie").says(["; Secure; SameSite=Lax;"]);
     let person = Person::after(&site.client, &opened, &tls).await;
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
     let done = person.post("check", &[("code", &code_of(&site).await)]).await.expects_status(200);
@@ -421,7 +381,7 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let text = done.text();
     text.says([" data-origin=\"https://app.example\" data-code=\"", " data-state=\"&#34;&#60;s&#62;\""]);
     let code = between(&text, " data-code=\"", "\"");
-    assert_eq!(site.redeem(&sid(&made), code).await.status(), 200);
+    assert_eq!(site.redeem(&sid, code).await.status(), 200);
 
     // Over TLS the browser may fill in the code of the public host, whatever host the person's request names.
     let foreign = [("host", "other.example"), ("x-forwarded-proto", "https")];
@@ -443,8 +403,7 @@ async fn the_widget_is_one_small_script_without_dependencies() {
     assert_eq!((script.status(), script.header("content-type")), (200, "text/javascript; charset=utf-8"));
     assert!(script.text().len() < 4_000, "{} bytes", script.text().len());
     assert!(!script.text().contains("import") && !script.text().contains("http"), "{}", script.text());
-    let made = site.v2.post(&site.path(), &[("EmbedOrigin", "https://b.example")]).await;
-    let page = site.client.get(&path_of(&made)).await.text();
+    let page = site.client.get(&site.embedded("https://b.example").await.path).await.text();
     assert!(page.contains("<body data-origin=\"https://b.example\">"), "{page}");
 }
 
@@ -456,7 +415,7 @@ async fn sessions_survive_a_kill_with_what_they_have_used() {
     assert_eq!(person.post("send", &[("number", NUMBER)]).await.status(), 303);
     let site = site.restart_after_kill().await;
     let person = Person { client: site.client.clone(), ..person };
-    assert_eq!(site.client.request_with(Method::POST, &used.path, &[], "").await.status(), 404);
+    assert_eq!(site.client.post(&used.path, "").await.status(), 404);
     assert!(person.get("/verify").await.text().contains(&masked(NUMBER)));
     assert_eq!(person.post("resend", &[]).await.status(), 429, "the wait goes on");
     verified(&site, &fresh).await;
@@ -537,9 +496,17 @@ impl Site {
     }
 
     async fn session(&self, form: &[(&str, &str)]) -> Session {
-        let form: Vec<_> = [("ReturnUrl", RETURN)].iter().chain(form).copied().collect();
-        let made = self.v2.post(&self.path(), &form).await;
-        Session { sid: sid(&made), path: path_of(&made) }
+        self.session_with(&[&[("ReturnUrl", RETURN)], form].concat()).await
+    }
+
+    async fn embedded(&self, origin: &str) -> Session {
+        self.session_with(&[("EmbedOrigin", origin)]).await
+    }
+
+    async fn session_with(&self, form: &[(&str, &str)]) -> Session {
+        let made = self.v2.post(&self.path(), form).await.expects_status(201);
+        let url = made.json()["url"].as_str().expect("a url").to_owned();
+        Session { sid: sid(&made), path: url[url.find("/verify/").expect("the page")..].to_owned() }
     }
 
     async fn redeem(&self, sid: &str, code: &str) -> HttpResponse {
@@ -555,7 +522,7 @@ struct Session {
 impl Session {
     /// Presses the button at the address.
     async fn open(&self, site: &Site) -> Person {
-        let opened = site.client.request_with(Method::POST, &self.path, &[], "").await;
+        let opened = site.client.post(&self.path, "").await;
         Person::after(&site.client, &opened, &[]).await
     }
 }
@@ -579,8 +546,7 @@ impl Person {
     }
 
     async fn get(&self, path: &str) -> HttpResponse {
-        let headers: Vec<_> =
-            [("cookie", self.cookie.as_str())].into_iter().chain(self.headers.iter().copied()).collect();
+        let headers = [&[("cookie", self.cookie.as_str())], &self.headers[..]].concat();
         self.client.request_with(Method::GET, path, &headers, "").await
     }
 
@@ -597,13 +563,9 @@ impl Person {
 
     async fn post_with(&self, step: &str, header: (&str, &str), form: &[(&str, &str)]) -> HttpResponse {
         let form_type = ("content-type", "application/x-www-form-urlencoded");
-        let headers: Vec<_> = [("cookie", self.cookie.as_str()), form_type, header]
-            .into_iter()
-            .chain(self.headers.iter().copied())
-            .collect();
-        let pairs = form.iter().copied().chain([("token", self.token.as_str())]);
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        self.client.request_with(Method::POST, &format!("/verify/{step}"), &headers, body).await
+        let headers = [&[("cookie", self.cookie.as_str()), form_type, header], &self.headers[..]].concat();
+        let body = encoded(&[form, &[("token", self.token.as_str())]].concat());
+        self.client.post_with(&format!("/verify/{step}"), &headers, body).await
     }
 }
 
@@ -629,17 +591,4 @@ async fn verified(site: &Site, session: &Session) -> String {
 /// The code of the newest message to [`NUMBER`].
 async fn code_of(site: &Site) -> String {
     code_in(&inbox(&site.client, NUMBER).await[0])
-}
-
-/// The path of the page of a session.
-fn path_of(made: &HttpResponse) -> String {
-    assert_eq!(made.status(), 201, "{}", made.text());
-    let url = made.json()["url"].as_str().expect("a url").to_owned();
-    url[url.find("/verify/").expect("the page")..].to_owned()
-}
-
-#[track_caller]
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
-    rest.split_once(after).expect("an end").0
 }

@@ -6,9 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{
-    Client, Numbers, Says, Setup, V2, World, longest_digits, sid, soon, told, until, wrong,
-};
+use crate::support::{Client, Numbers, Says, Setup, V2, longest_digits, sid, soon, told, until, wrong};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -36,24 +34,6 @@ async fn the_tutorials_message_id_is_the_one_in_the_inbox() {
     let messages = inbox(client, &number).await;
     let id = messages[0]["id"].as_str().expect("an id");
     answer.expects_message(200, &format!("Message sent with id: {id}"));
-}
-
-#[tokio::test]
-async fn the_inbox_page_is_html_that_says_it_is_a_simulator() {
-    let server = Setup::new().start().await;
-    let page = server.client.get("/inbox").await.expects_status(200);
-    assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
-    assert!(page.text().to_lowercase().contains("simulator"));
-    assert!(page.text().contains("viewport"), "readable on a phone");
-}
-
-#[tokio::test]
-async fn a_server_with_a_provider_has_no_inbox() {
-    let world = World::new().await;
-    let (number, _) = world.number_with_code().await;
-    for path in ["/inbox", "/inbox/messages", &format!("/inbox/messages?to={}", escaped(&number))] {
-        assert_eq!(world.get(path).await.status(), 404, "{path}");
-    }
 }
 
 #[tokio::test]
@@ -229,7 +209,7 @@ async fn events(client: &Client) -> TcpStream {
 }
 
 /// Reads until this text has come.
-async fn until_text(reader: &mut TcpStream, wanted: &str) {
+pub async fn until_text(reader: &mut TcpStream, wanted: &str) {
     let mut text = String::new();
     soon(wanted, async {
         while !text.contains(wanted) {

@@ -76,7 +76,7 @@ async fn run_unchanged(program: &str, tool: Tool, last: u8) {
         ("NODE_EXTRA_CA_CERTS", ca),
         ("ONCEWARD_INBOX", inbox.as_str()),
     ];
-    tools.run_with(Some(&setup.home().join("hosts")), &[program], &environment, LONGEST).await;
+    tools.run(Some(&setup.home().join("hosts")), &[program], &environment, LONGEST).await;
 }
 
 /// Runs a program of `tests/sdk` against a server of its own; its output is shown when it fails.
@@ -89,7 +89,7 @@ async fn run<S: AsRef<str>>(arguments: &[S], tool: Tool) {
         ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
         ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
     ];
-    tools.run(arguments, &environment, LONGEST).await;
+    tools.run(None, arguments, &environment, LONGEST).await;
 }
 
 /// A simulator with a template, and a service with test numbers.

@@ -2,11 +2,11 @@
 
 use hyper::Method;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::admin::key_of;
 use crate::inbox::{code_in, inbox};
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, basic, soon, until, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, basic, until, wrong,
 };
 
 const NUMBER: &str = "+14155550123";
@@ -18,21 +18,21 @@ async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
     let start = open(client, "/").await;
     assert!(start.text().contains("href=\"/inbox\"") && !start.text().contains("<form"), "{}", start.text());
     let page = open(client, "/inbox").await;
+    assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     page.says([
         "action=\"/inbox\"",
         "<label for=\"number\">",
         "value=\"+14155550123\"",
-        "nothing leaves this machine",
-        "No message yet",
+        "Simulator",
+        "viewport",
     ]);
+    page.says(["nothing leaves this machine", "No message yet"]);
 
     let sent = submit(client, &[("number", "+1 415-555-0124")]).await;
     assert_eq!((sent.status(), sent.header("location")), (303, "/inbox"));
     let code = code_in(&inbox(client, "+14155550124").await[0]);
     let page = open(client, sent.header("location")).await.text();
-    for part in [format!(">{code}</span>"), "value=\"+14155550124\"".to_owned(), "expires in".to_owned()] {
-        assert!(page.contains(&part), "no {part:?} in {page}");
-    }
+    page.says([&*format!(">{code}</span>"), "value=\"+14155550124\"", "expires in"]);
 
     let checked = check(client, "+14155550124", &code).await;
     assert_eq!((checked.status(), checked.header("location")), (303, "/inbox"));
@@ -41,7 +41,7 @@ async fn a_person_sends_a_code_reads_it_below_the_form_and_is_verified() {
 }
 
 #[tokio::test]
-async fn wrong_and_used_codes_are_refused_in_a_persons_words() {
+async fn wrong_codes_are_refused_in_a_persons_words_and_lock_as_in_the_api() {
     let server = Setup::new().start().await;
     let client = &server.client;
     let refused = async |code: &str| {
@@ -57,12 +57,7 @@ async fn wrong_and_used_codes_are_refused_in_a_persons_words() {
     let right = check(client, NUMBER, &spaced).await;
     assert_eq!(right.status(), 303, "spaces do not matter: {}", right.text());
     refused(&code).await;
-}
 
-#[tokio::test]
-async fn the_forms_count_and_lock_as_the_api_does() {
-    let server = Setup::new().start().await;
-    let client = &server.client;
     submit(client, &[("number", NUMBER)]).await;
     let code = code_in(&inbox(client, NUMBER).await[0]);
     for _ in 0..4 {
@@ -116,13 +111,14 @@ async fn with_a_real_gateway_no_page_has_a_form_and_nothing_is_sent() {
     assert!(!page.text().contains("<form") && page.text().contains("href=\"/docs\""), "{}", page.text());
     assert!(page.header("content-security-policy").contains("form-action 'none'"));
     assert_eq!(submit(&world, &[("number", NUMBER)]).await.status(), 404);
+    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155550123"] {
+        assert_eq!(world.get(path).await.status(), 404, "{path}");
+    }
     assert!(world.twilio.received().is_empty());
 
-    let mixed = Setup::new().config("otp-sms-provider", "Mada:+49;Simulator").config(
-        "sms",
-        json!({"mada": {"username": "u", "password": "p", "url": "127.0.0.1:9", "source_name": "s"}}),
-    );
-    let server = mixed.start().await;
+    let mada = json!({"username": "u", "password": "p", "url": "127.0.0.1:9", "source_name": "s"});
+    let mixed = Setup::new().config("otp-sms-provider", "Mada:+49;Simulator");
+    let server = mixed.config("sms", json!({ "mada": mada })).start().await;
     let page = open(&server.client, "/inbox").await.text();
     assert!(!page.contains("method=\"post\"") && page.contains("those of other gateways leave"), "{page}");
     assert_eq!(submit(&server.client, &[("number", NUMBER)]).await.status(), 404);
@@ -137,26 +133,14 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
     let refused = submit(&server.client, &[("number", NUMBER)]).await.expects_status(401);
     assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
     for (scopes, status) in [("admin", 403), ("verify", 403), ("admin,verify", 303)] {
-        let made = setup.command(["keys", "create", "--json", "--scope", scopes]).await;
-        let key: serde_json::Value = serde_json::from_str(made.output.trim()).expect("a key");
-        let credentials =
-            basic(key["sid"].as_str().expect("a sid"), key["secret"].as_str().expect("a secret"));
-        let headers = [("authorization", credentials.as_str())];
-        assert_eq!(
-            server.client.post_with("/inbox", &headers, form.clone()).await.status(),
-            status,
-            "{scopes}"
-        );
-        let page = server.client.request_with(Method::GET, "/inbox", &headers, "").await;
-        assert_eq!(
-            page.text().contains("curl -u KEY:SECRET http"),
-            scopes.contains("admin"),
-            "{}",
-            page.text()
-        );
+        let (sid, secret) = key_of(&setup, &["--scope", scopes]).await;
+        let headers = [("authorization", &*basic(&sid, &secret))];
+        let answer = server.client.post_with("/inbox", &headers, form.clone()).await;
+        assert_eq!(answer.status(), status, "{scopes}");
+        let page = server.client.request_with(Method::GET, "/inbox", &headers, "").await.text();
+        assert_eq!(page.contains("curl -u KEY:SECRET http"), scopes.contains("admin"), "{page}");
     }
-    let credentials = basic(OWN_ACCOUNT, OWN_TOKEN);
-    let headers = [("authorization", credentials.as_str())];
+    let headers = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
     assert_eq!(server.client.post_with("/inbox", &headers, form).await.status(), 303);
 }
 
@@ -186,24 +170,13 @@ async fn a_page_of_another_site_can_neither_submit_the_form_nor_read_the_page() 
     let headers = [("accept", "text/html"), ("origin", "https://shop.example")];
     let page = client.request_with(Method::GET, "/inbox", &headers, "").await;
     assert_eq!(page.header("access-control-allow-origin"), "", "the page has a code in it");
-    for head in ["GET /inbox HTTP/1.1\r\nAccept: text/html", "POST /inbox HTTP/1.1"] {
-        let refused = raw(client, head, "number=%2B14155550124").await;
-        assert!(refused.starts_with("HTTP/1.1 403 ") && !refused.contains(&code), "{refused}");
+    // A host name that was made to lead here.
+    let headers = [("host", "evil.example"), ("accept", "text/html")];
+    for (method, form) in [(Method::GET, ""), (Method::POST, "number=%2B14155550124")] {
+        let refused = client.request_with(method, "/inbox", &headers, form).await.expects_status(403);
+        assert!(!refused.text().contains(&code), "{}", refused.text());
     }
     assert!(inbox(client, "+14155550124").await.is_empty());
-}
-
-/// The answer to a request under a host name that was made to lead here.
-async fn raw(client: &Client, head: &str, body: &str) -> String {
-    let mut stream = client.connection().await;
-    let length = body.len();
-    let request = format!(
-        "{head}\r\nHost: evil.example\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.expect("written");
-    let mut answer = String::new();
-    soon("the end", stream.read_to_string(&mut answer)).await.expect("text");
-    answer
 }
 
 async fn open(client: &Client, path: &str) -> HttpResponse {
@@ -219,6 +192,7 @@ async fn check(client: &Client, number: &str, code: &str) -> HttpResponse {
     submit(client, &[("number", number), ("code", code), ("action", "check")]).await
 }
 
-fn encoded(form: &[(&str, &str)]) -> String {
+/// A form as a browser encodes it.
+pub fn encoded(form: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }

@@ -8,14 +8,13 @@ use onceward::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{export, import, json as parsed, lines_of, records};
+use super::{export, import, json as parsed, lines_of, locked_out, records};
+use crate::admin;
 use crate::support::documented::{incorrect, verified};
 use crate::support::{Setup, Shifted, V2, World, sid, told, wrong};
 
 /// The clock of every fixture's program, in seconds since 1970.
 const AT: i64 = 1_700_000_000;
-
-const PASSED: Option<i32> = Some(0);
 
 #[tokio::test]
 async fn every_frozen_format_is_checked_exported_imported_and_served() {
@@ -48,14 +47,15 @@ async fn a_run_of_the_program_is_made_for_a_fixture() {
 /// Asserts that the data directory has no damage, and the same records as the export of its time.
 async fn is_read_as_it_was_written(from: &Path) {
     let setup = later(from);
-    setup.command(["check-data"]).await.exits(PASSED);
+    setup.command(["check-data"]).await.exits(0);
     let exported = export(&setup, "now.jsonl").await;
     let then = lines_of(&from.join("export.jsonl"));
     assert_eq!(identities(&exported), identities(&then));
     fs::copy(from.join("export.jsonl"), setup.home().join("then.jsonl")).expect("a copy");
-    import(&setup, "then.jsonl", "second").await.exits(PASSED);
-    setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await.exits(PASSED);
-    assert_eq!(sorted(&lines_of(&setup.home().join("again.jsonl"))), sorted(&exported));
+    import(&setup, "then.jsonl", "second").await.exits(0);
+    setup.command(["export", "--data-dir", "second", "--out", "again.jsonl"]).await.exits(0);
+    let again = lines_of(&setup.home().join("again.jsonl"));
+    assert_eq!(sorted(records(&again)), sorted(records(&exported)));
 }
 
 /// Asserts that a server goes on where the server of the fixture was killed.
@@ -70,8 +70,8 @@ async fn is_served(from: &Path) {
         assert_eq!(answer.status(), 403, "{}", answer.text());
     }
 
-    let (v2, root, service) =
-        (V2::with_key(&world, text("key"), text("secret")), V2::of(&world), text("service"));
+    let (root, service) = (V2::of(&world), text("service"));
+    let v2 = V2::with_key(&world, text("key"), text("secret"));
     let approved = v2.checks(service, text("verification"), text("code")).await;
     assert_eq!(told(&approved), (200, "approved".to_owned()), "{}", approved.text());
     for list in ["RateLimits", "Webhooks"] {
@@ -97,13 +97,13 @@ fn unpacked(archive: &Path) -> TempDir {
 /// A setup with a copy of the fixture's data directory, half a minute after the fixture was written.
 fn later(from: &Path) -> Setup {
     let setup = clocked(30);
-    let copied = Command::new("cp")
-        .args(["-r", "--sparse=always"])
-        .arg(from.join("data"))
-        .arg(setup.data_dir())
-        .status();
-    assert!(copied.expect("cp").success());
+    copy_sparse(&from.join("data"), &setup.data_dir());
     setup
+}
+
+fn copy_sparse(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(to).status();
+    assert!(copied.expect("cp").success());
 }
 
 /// A setup whose clock is this many seconds after [`AT`].
@@ -134,14 +134,9 @@ async fn make(into: &Path) {
     let (world, _) = world.restart().await;
     let (used, used_code) = world.number_with_code().await;
     world.verify(&used, &used_code).await.expects(verified(&used));
-    let (locked, locked_code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&locked, &wrong(&locked_code)).await;
-    }
-    let key = world.setup.command(["keys", "create", "--service", "Owl Bank", "--json"]).await;
-    let key: Value = key.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
-    let v2 =
-        V2::with_key(&world, key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+    let (locked, _) = locked_out(&world).await;
+    let (key, secret) = admin::key(&world, &["--service", "Owl Bank"]).await;
+    let v2 = V2::with_key(&world, &key, &secret);
     let (number, limits) = (world.number(), json!({"address": "192.0.2.7"}).to_string());
     let form =
         [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", "{\"order\":\"7\"}")];
@@ -151,7 +146,7 @@ async fn make(into: &Path) {
         .expects_status(201);
     let known = json!({
         "waiting": waiting, "waiting_code": waiting_code, "counted": counted, "counted_code": counted_code,
-        "locked": locked, "service": service, "key": key["sid"], "secret": key["secret"],
+        "locked": locked, "service": service, "key": key, "secret": secret,
         "verification": sid(&begun), "code": world.twilio.code_for(&number), "RateLimits": limit, "Webhooks": webhook,
     });
     world.server.kill();
@@ -161,22 +156,17 @@ async fn make(into: &Path) {
     fs::create_dir_all(into).expect("a directory");
     fs::write(into.join("known.json"), known.to_string()).expect("written");
     fs::copy(world.setup.home().join("export.jsonl"), into.join("export.jsonl")).expect("a copy");
-    let copied =
-        Command::new("cp").args(["-r", "--sparse=always"]).arg(world.setup.data_dir()).arg(into).status();
-    assert!(copied.expect("cp").success());
+    copy_sparse(&world.setup.data_dir(), into);
 }
 
 /// Kind, service and subject of every record, in order.
 fn identities(lines: &[String]) -> Vec<String> {
-    let lines = records(lines).iter().map(|line| parsed(line));
-    let mut all: Vec<String> =
-        lines.map(|line| format!("{} {} {}", line["kind"], line["service"], line["subject"])).collect();
-    all.sort();
-    all
+    let identity = |line: Value| format!("{} {} {}", line["kind"], line["service"], line["subject"]);
+    sorted(&records(lines).iter().map(|line| identity(parsed(line))).collect::<Vec<_>>())
 }
 
-fn sorted(lines: &[String]) -> Vec<&String> {
-    let mut all: Vec<&String> = records(lines).iter().collect();
-    all.sort();
-    all
+fn sorted(lines: &[String]) -> Vec<String> {
+    let mut lines = lines.to_vec();
+    lines.sort();
+    lines
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{export, import, json as parsed, records};
-use crate::support::World;
+use super::{export, import, json as parsed, lines_of, records};
 use crate::support::documented::incorrect;
+use crate::support::{World, until};
 
 /// No code has this form.
 const NO_CODE: &str = "0000-00000";
@@ -33,22 +33,14 @@ async fn every_count_that_was_told_before_an_export_is_in_it() {
         while guests.try_join_next().is_some() {}
         let before = told.lock().unwrap().clone();
         let lines = export(&world.setup, "backup.jsonl").await;
-        let counts: BTreeMap<String, u64> = records(&lines)
-            .iter()
-            .map(|line| parsed(line))
-            .filter(|line| line["kind"] == "numbers")
-            .map(|line| {
-                (
-                    line["subject"].as_str().expect("a number").to_owned(),
-                    line["record"]["open"]["failures"]["in_a_row"].as_u64().unwrap_or(0),
-                )
-            })
-            .collect();
+        let count = |line: &String| {
+            let line = parsed(line);
+            let number = line["subject"].as_str().filter(|_| line["kind"] == "numbers")?.to_owned();
+            Some((number, line["record"]["open"]["failures"]["in_a_row"].as_u64().unwrap_or(0)))
+        };
+        let counts: BTreeMap<String, u64> = records(&lines).iter().filter_map(count).collect();
         for (number, count) in before {
-            assert!(
-                counts.get(&number).is_some_and(|found| *found >= count),
-                "{number}: {count} told, {counts:?}"
-            );
+            assert!(counts.get(&number) >= Some(&count), "{number}: {count} told, {counts:?}");
         }
         exports += 1;
     }
@@ -67,12 +59,12 @@ async fn a_killed_client_does_not_stop_the_server_and_the_next_gets_everything()
     }
     let killed = world.setup.home().join("killed.jsonl");
     if killed.exists() {
-        let last = super::lines_of(&killed).pop().expect("a line");
+        let last = lines_of(&killed).pop().expect("a line");
         assert_eq!(parsed(&last)["kind"], "end", "what has the name is whole");
     }
     let again = || world.setup.command(["export", "--out", "whole.jsonl"]);
-    crate::support::until("an export", again, |finished| finished.status.success()).await;
-    let lines = super::lines_of(&world.setup.home().join("whole.jsonl"));
+    until("an export", again, |finished| finished.status.success()).await;
+    let lines = lines_of(&world.setup.home().join("whole.jsonl"));
     assert!(lines.iter().any(|line| line.contains(&number)));
     world.number_with_code().await;
 }

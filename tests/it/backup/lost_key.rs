@@ -3,9 +3,10 @@
 
 use std::fs;
 
-use super::json;
+use super::{json, locked_out};
+use crate::admin;
 use crate::support::documented::{locked, sent, verified};
-use crate::support::{Says, World, wrong};
+use crate::support::{Says, World};
 
 #[tokio::test]
 async fn with_a_copy_of_the_key_live_codes_work_again() {
@@ -33,18 +34,9 @@ async fn with_a_copy_of_the_key_live_codes_work_again() {
 #[tokio::test]
 async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let world = World::new().await;
-    world
-        .setup
-        .command(["keys", "create", "--service", "default", "--scope", "admin", "--json"])
-        .await
-        .exits(0);
+    admin::key(&world, &["--service", "default", "--scope", "admin"]).await;
     let (number, code) = world.number_with_code().await;
-    let locked_out = world.number();
-    world.send(&locked_out).await;
-    let of_locked = world.twilio.code_for(&locked_out);
-    for _ in 0..5 {
-        world.verify(&locked_out, &wrong(&of_locked)).await;
-    }
+    let (locked_number, of_locked) = locked_out(&world).await;
     let setup = world.setup.clone();
     world.server.stop().await;
     fs::remove_file(setup.data_dir().join("server.key")).expect("lost");
@@ -60,7 +52,7 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     assert_eq!(json(line)["codes_dropped"], 1, "{line}");
 
     let server = setup.start().await;
-    server.client.verify(&locked_out, &of_locked).await.expects(locked(&locked_out, 30));
+    server.client.verify(&locked_number, &of_locked).await.expects(locked(&locked_number, 30));
     assert_ne!(server.client.verify(&number, &code).await.status(), 200, "the code is lost");
     server.client.send(&number).await.expects(sent(&number, 5));
     let new_code = world.twilio.code_for(&number);

@@ -1,20 +1,18 @@
 //! The errors for a data directory that lacks a part or does not belong to its key.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::damage;
-use super::{files, json as parsed};
-use crate::support::{Finished, Says, Setup, World};
+use super::{check, closed, copy_key, damage, export, files, first_segment, killed, only_snapshot, serving};
+use crate::support::{Says, Setup};
 
 #[tokio::test]
 async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {
-    let setup = stopped(6).await;
+    let setup = killed(6).await;
     let (segment, mut bytes) = first_segment(&setup);
-    let manifest = super::only_snapshot(&setup).join("MANIFEST");
+    let manifest = only_snapshot(&setup).join("MANIFEST");
     let mut damaged = fs::read(&manifest).expect("a manifest");
     for byte in &mut damaged {
         *byte ^= 0x55;
@@ -25,16 +23,13 @@ async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty(
     for unknown in [&report["snapshot"]["records"], &report["numbers"], &report["sends"]] {
         assert_eq!(unknown, &Value::Null, "{report}");
     }
-    assert_eq!(
-        whats(&report),
-        ["it cannot be used: it is not a manifest, or not as it was written"],
-        "{report}"
-    );
+    let what = "it cannot be used: it is not a manifest, or not as it was written";
+    assert_eq!(whats(&report), [what], "{report}");
     assert_eq!(damage(&report)[0]["file"], json!(manifest), "{report}");
-    let text = setup.command(["check-data"]).await;
-    assert!(!text.output.contains(" 0 segments"), "{}", text.output);
-    assert!(!text.output.contains(" 0 records"), "{}", text.output);
-    assert!(!text.output.contains("panicked"), "{}", text.output);
+    let text = setup.command(["check-data"]).await.output;
+    for part in [" 0 segments", " 0 records", "panicked"] {
+        assert!(!text.contains(part), "{text}");
+    }
     // The check finds damage in the journal as well.
     let at = bytes.windows(4).position(|four| four == b"owF2").expect("a frame");
     bytes[at + 40] ^= 1;
@@ -66,7 +61,7 @@ async fn however_a_snapshot_is_damaged_no_panic_is_printed() {
 
 #[tokio::test]
 async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
-    let setup = stopped(3).await;
+    let setup = killed(3).await;
     for (part, what) in [
         ("FORMAT", "it is missing, but there is data beside it"),
         ("journal", "it is missing, and with it changes that were acknowledged"),
@@ -88,7 +83,7 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
 #[tokio::test]
 async fn what_a_crash_left_of_a_checkpoint_is_no_damage_and_a_start_removes_it() {
     let setup = closed(3).await;
-    let snapshot = super::only_snapshot(&setup);
+    let snapshot = only_snapshot(&setup);
     let left = ["0000000009-1.new", "0000000009-1.copy", "4711-0.copy"].map(|name| {
         let path = snapshot.with_file_name(name);
         copy_directory(&snapshot, &path);
@@ -104,7 +99,7 @@ async fn what_a_crash_left_of_a_checkpoint_is_no_damage_and_a_start_removes_it()
 #[tokio::test]
 async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() {
     let setup = closed(3).await;
-    let snapshot = super::only_snapshot(&setup);
+    let snapshot = only_snapshot(&setup);
     let parts = files(&snapshot);
     assert!(parts.len() >= 2, "a manifest and a database");
     for (path, bytes) in &parts {
@@ -126,13 +121,13 @@ async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() 
 #[tokio::test]
 async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal() {
     let setup = closed(3).await;
-    let (back, older) = (super::only_snapshot(&setup), setup.home().join("older"));
+    let (back, older) = (only_snapshot(&setup), setup.home().join("older"));
     copy_directory(&back, &older);
     let server = setup.start().await;
     // The gateway no longer runs, but the failed send changes the state too.
     server.client.send("+14155550100").await;
     assert_eq!(server.stop().await.status.code(), Some(0));
-    fs::remove_dir_all(super::only_snapshot(&setup)).expect("removed");
+    fs::remove_dir_all(only_snapshot(&setup)).expect("removed");
     fs::rename(&older, &back).expect("the older one in its place");
     let report = check(&setup, 65).await;
     assert!(whats(&report)[0].contains("or the snapshot beside it is older than it should be"), "{report}");
@@ -141,7 +136,7 @@ async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal(
 
 #[tokio::test]
 async fn a_snapshot_that_went_back_is_told_from_a_segment_that_was_removed() {
-    let setup = stopped(3).await;
+    let setup = killed(3).await;
     let (first, _) = first_segment(&setup);
     fs::remove_file(&first).expect("removed");
     let report = check(&setup, 65).await;
@@ -154,7 +149,7 @@ async fn a_snapshot_that_went_back_is_told_from_a_segment_that_was_removed() {
 
 #[tokio::test]
 async fn a_key_that_would_have_a_start_refused_is_found() {
-    let setup = stopped(2).await;
+    let setup = killed(2).await;
     assert_eq!(check(&setup, 0).await["key"], "fits");
     let path = setup.data_dir().join("server.key");
     let right = fs::read_to_string(&path).expect("the key");
@@ -183,8 +178,7 @@ async fn a_key_that_would_have_a_start_refused_is_found() {
 
 #[tokio::test]
 async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() {
-    let world = World::new().await;
-    world.number_with_code().await;
+    let world = serving(1).await;
     assert_eq!(check(&world.setup, 0).await["key"], "fits");
     let path = world.setup.data_dir().join("server.key");
     fs::write(&path, "ab".repeat(32)).expect("written");
@@ -197,37 +191,16 @@ async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() 
 
 #[tokio::test]
 async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
-    let setup = stopped(1).await;
-    super::export(&setup, "backup.jsonl").await;
+    let setup = killed(1).await;
+    export(&setup, "backup.jsonl").await;
     fs::copy(setup.data_dir().join("server.key"), setup.home().join("my.key")).expect("the key");
     let import = |into: &'static str| {
         setup.command(["import", "backup.jsonl", "--data-dir", into, "--key-file", "my.key"])
     };
     import("first").await.exits(0).says(["set ONCEWARD_KEY_FILE=/"]);
-    super::copy_key(&setup, "second");
+    copy_key(&setup, "second");
     let imported = import("second").await.exits(0);
     assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
-}
-
-/// The data directory of a killed server with codes for `numbers` numbers.
-async fn stopped(numbers: usize) -> Setup {
-    let world = World::new().await;
-    for _ in 0..numbers {
-        world.number_with_code().await;
-    }
-    world.server.signal(Signal::KILL);
-    world.server.ended().await;
-    world.setup
-}
-
-/// The data directory of a server that stopped in order: everything is in the snapshot.
-async fn closed(numbers: usize) -> Setup {
-    let world = World::new().await;
-    for _ in 0..numbers {
-        world.number_with_code().await;
-    }
-    assert_eq!(world.server.stop().await.status.code(), Some(0));
-    world.setup
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -249,17 +222,6 @@ async fn is_damage(setup: &Setup, part: &str, what: &str) {
     setup.run().await.exits(70).says(["from a backup"]);
 }
 
-fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
-    let mut segments = files(&setup.data_dir().join("journal")).into_iter();
-    segments.find(|(_, bytes)| bytes.starts_with(b"owjournl")).expect("a segment")
-}
-
 fn whats(report: &Value) -> Vec<&str> {
     damage(report).into_iter().map(|one| one["detail"].as_str().expect("a text")).collect()
-}
-
-async fn check(setup: &Setup, code: i32) -> Value {
-    let Finished { status, output } = setup.command(["check-data", "--json", "--quiet"]).await;
-    assert_eq!(status.code(), Some(code), "{output}");
-    parsed(&output)
 }

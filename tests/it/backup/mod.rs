@@ -15,7 +15,48 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Finished, Setup};
+use crate::support::{Finished, Setup, World, wrong};
+
+/// The beginning of a segment of the journal.
+const SEGMENT: &[u8] = b"owjournl";
+
+/// A server with codes for so many numbers.
+async fn serving(numbers: usize) -> World {
+    let world = World::new().await;
+    for _ in 0..numbers {
+        world.number_with_code().await;
+    }
+    world
+}
+
+/// The data directory of such a server that was killed.
+async fn killed(numbers: usize) -> Setup {
+    let world = serving(numbers).await;
+    world.server.kill();
+    world.server.ended().await;
+    world.setup
+}
+
+/// The same of one that stopped in order: everything is in the snapshot.
+async fn closed(numbers: usize) -> Setup {
+    let world = serving(numbers).await;
+    world.server.stop().await.exits(0);
+    world.setup
+}
+
+/// A number that is locked out, and its code.
+pub async fn locked_out(world: &World) -> (String, String) {
+    let (number, code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    (number, code)
+}
+
+/// The report about the data directory. Asserts that the check ended with this code.
+async fn check(setup: &Setup, code: i32) -> Value {
+    json(&setup.command(["check-data", "--json", "--quiet"]).await.exits(code).output)
+}
 
 /// Exports the setup's data directory into a file in its home, and returns the lines.
 pub async fn export(setup: &Setup, name: &str) -> Vec<String> {
@@ -37,6 +78,12 @@ pub fn records(lines: &[String]) -> &[String] {
 pub async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
     copy_key(setup, into);
     setup.command(["import", name, "--data-dir", into]).await
+}
+
+/// Puts a directory of the setup's home in the place of its data directory.
+pub fn replace_data(setup: &Setup, by: &str) {
+    fs::remove_dir_all(setup.data_dir()).expect("removed");
+    fs::rename(setup.home().join(by), setup.data_dir()).expect("put in its place");
 }
 
 fn copy_key(setup: &Setup, into: &str) {
@@ -68,6 +115,11 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
+    let mut segments = files(&setup.data_dir().join("journal")).into_iter();
+    segments.find(|(_, bytes)| bytes.starts_with(SEGMENT)).expect("a segment")
 }
 
 fn only_snapshot(setup: &Setup) -> PathBuf {

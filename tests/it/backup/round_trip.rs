@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use super::{export, files, import, json as parsed, records};
+use super::{export, files, import, json as parsed, lines_of, locked_out, records, replace_data, serving};
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Says, Setup, V2, World, wrong};
+use crate::support::{Says, Setup, V2, World, until, wrong};
 
 #[tokio::test]
 async fn a_server_goes_on_where_the_export_was_made() {
@@ -15,18 +15,14 @@ async fn a_server_goes_on_where_the_export_was_made() {
     let (waiting, code) = world.number_with_code().await;
     let (counted, counted_code) = world.number_with_code().await;
     world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
-    let (locked_out, locked_code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&locked_out, &wrong(&locked_code)).await;
-    }
+    let (locked_number, locked_code) = locked_out(&world).await;
     let (used, used_code) = world.number_with_code().await;
     world.verify(&used, &used_code).await.expects(verified(&used));
 
     // The server runs during this export.
     let exported = export(&world.setup, "backup.jsonl").await;
-    let mode =
-        fs::metadata(world.setup.home().join("backup.jsonl")).expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let file = fs::metadata(world.setup.home().join("backup.jsonl")).expect("it is there");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
     let text = exported.join("\n");
     for code in [&code, &counted_code, &locked_code, &used_code] {
         assert!(!text.contains(&format!("\"{code}\"")), "a code is in the export");
@@ -39,22 +35,18 @@ async fn a_server_goes_on_where_the_export_was_made() {
     world.server.stop().await.exits(0);
     import(&world.setup, "backup.jsonl", "restored").await.exits(0).says(["imported 3 numbers"]);
 
-    fs::rename(world.setup.data_dir(), world.setup.home().join("old")).expect("moved away");
-    fs::rename(world.setup.home().join("restored"), world.setup.data_dir()).expect("put in its place");
+    replace_data(&world.setup, "restored");
     let server = world.setup.start().await;
     server.client.verify(&waiting, &code).await.expects(verified(&waiting));
     server.client.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 3));
-    server.client.verify(&locked_out, &locked_code).await.expects(locked(&locked_out, 30));
+    server.client.verify(&locked_number, &locked_code).await.expects(locked(&locked_number, 30));
     server.client.verify(&used, &used_code).await.expects(incorrect(&used, 5));
     server.client.send(&used).await.expects(sent(&used, 5));
 }
 
 #[tokio::test]
 async fn every_way_to_export_the_same_state_gives_the_same_records() {
-    let world = World::new().await;
-    for _ in 0..5 {
-        world.number_with_code().await;
-    }
+    let world = serving(5).await;
     // An orderly stop writes everything, including the list of sends.
     world.server.stop().await;
     let before = files(&world.setup.data_dir());
@@ -81,7 +73,7 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
         import(&world.setup, name, into).await.exits(0);
         let again = format!("{into}.jsonl");
         world.setup.command(["export", "--data-dir", into, "--out", &again]).await.exits(0);
-        let again = super::lines_of(&world.setup.home().join(again));
+        let again = lines_of(&world.setup.home().join(again));
         assert_eq!(records(&again), records(&from_directory));
     }
 }
@@ -130,7 +122,7 @@ async fn what_has_ended_since_is_left_out() {
     let end = number["record"]["open"]["keep_until"].as_str().expect("a time");
     let end = humantime::parse_rfc3339(end).expect("a time");
     let ended = || async { end.elapsed().is_ok() };
-    crate::support::until("the end of the record", ended, |ended| *ended).await;
+    until("the end of the record", ended, |ended| *ended).await;
     import(&world.setup, "backup.jsonl", "restored")
         .await
         .exits(0)
@@ -140,10 +132,7 @@ async fn what_has_ended_since_is_left_out() {
 #[tokio::test]
 async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
     let world = World::of(Setup::new().config("otp-lock-timeout", "10h")).await;
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&number, &wrong(&code)).await;
-    }
+    let (number, code) = locked_out(&world).await;
     export(&world.setup, "backup.jsonl").await;
     import(&world.setup, "backup.jsonl", "restored").await.exits(0);
     // The shorter term applies to new lockouts only.

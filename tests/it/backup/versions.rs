@@ -8,39 +8,37 @@ use onceward::clock::SystemClock;
 use onceward::store::{EmbeddedStore, OpenOptions, Store as _, Write, key_fingerprint_in};
 use tokio::sync::oneshot;
 
-use crate::support::{HeldRecords, Says, Setup, World};
+use super::{closed, files};
+use crate::support::{HeldRecords, Says, Setup};
 
 /// What a refusal names.
 const REMEDY: [&str; 2] = ["install ", "\"Downgrade\" in docs/operate/deploy.md"];
 
 #[tokio::test]
 async fn a_newer_format_names_the_version_that_it_needs() {
-    let setup = stopped().await;
+    let setup = closed(1).await;
     let path = setup.data_dir().join("FORMAT");
     let right = fs::read_to_string(&path).expect("FORMAT");
     let program = format!("program = {}\n", env!("CARGO_PKG_VERSION"));
     assert!(right.contains("format = 1\n") && right.contains(&program), "{right}");
     fs::write(&path, right.replace("format = 1", "format = 2").replace(&program, "program = 9.1.0\n"))
         .expect("edited");
-    let before = super::files(&setup.data_dir());
+    let before = files(&setup.data_dir());
     let needs = "has format 2, written by onceward 9.1.0, and this program";
     refuses(&setup, &[needs, "install onceward 9.1.0 or a later version"], 65).await;
     setup.command(["check-data"]).await.exits(65).says(["format 2, written by onceward 9.1.0"]);
-    assert_eq!(super::files(&setup.data_dir()), before, "a refusal changes nothing");
+    assert_eq!(files(&setup.data_dir()), before, "a refusal changes nothing");
 
     fs::write(&path, format!("{right}x")).expect("edited");
-    setup.run().await.exits(70).says([
-        "FORMAT is damaged (",
-        "it goes on after its fifth line",
-        "put the file back",
-    ]);
+    let parts = ["FORMAT is damaged (", "it goes on after its fifth line", "put the file back"];
+    setup.run().await.exits(70).says(parts);
     fs::write(&path, right).expect("put back");
     setup.start().await;
 }
 
 #[tokio::test]
 async fn a_newer_version_of_a_record_names_both_versions_and_the_remedy() {
-    let setup = stopped().await;
+    let setup = closed(1).await;
     let right = record_with_version(&setup, None).await;
     let newer = right + 1;
     record_with_version(&setup, Some(newer)).await;
@@ -58,22 +56,11 @@ async fn refuses(setup: &Setup, parts: &[&str], of_export: i32) {
     let started = setup.run().await;
     let exported = setup.command(["export", "--out", "no.jsonl"]).await;
     for (finished, code) in [(started, 70), (exported, of_export)] {
-        assert_eq!(finished.status.code(), Some(code), "{}", finished.output);
-        for part in parts.iter().copied().chain(REMEDY) {
-            // The log quotes the quotation marks.
-            let output = finished.output.replace("\\\"", "\"");
-            assert!(output.contains(part), "no {part:?} in {output}");
-        }
+        // The log quotes the quotation marks.
+        let output = finished.exits(code).output.replace("\\\"", "\"");
+        output.says(parts.iter().copied().chain(REMEDY));
     }
     assert!(!setup.home().join("no.jsonl").exists());
-}
-
-/// The data directory of a server that stopped in order, with a number.
-async fn stopped() -> Setup {
-    let world = World::new().await;
-    world.number_with_code().await;
-    assert_eq!(world.server.stop().await.status.code(), Some(0));
-    world.setup
 }
 
 /// Writes the number's record again with this version, and returns the version that it had.

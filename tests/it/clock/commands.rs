@@ -1,12 +1,11 @@
 //! Commands on a data directory while the clock is wrong.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use rustix::process::Signal;
 
 use super::{Down, HOUR, Wrong};
-use crate::backup::{export, import, json, records};
+use crate::backup::{export, import, json, records, replace_data};
 
 #[tokio::test]
 async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
@@ -45,9 +44,7 @@ impl Down {
     /// Replaces the data directory by an import of this export.
     async fn moved(self, export: &str) -> Self {
         import(&self.setup, export, "new").await.exits(0);
-        let data = self.setup.data_dir();
-        fs::remove_dir_all(&data).expect("remove the old directory");
-        fs::rename(self.setup.home().join("new"), data).expect("put the new one in its place");
+        replace_data(&self.setup, "new");
         self
     }
 }

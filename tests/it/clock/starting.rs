@@ -5,31 +5,21 @@ use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::wrong as wrong_code;
 
 #[tokio::test]
-async fn everything_goes_on_where_it_was_after_a_kill_and_a_clock_set_back() {
+async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
     let mut wrong = Wrong::new().await;
     let (number, code) = wrong.world.number_with_code().await;
     let (other, its_code) = wrong.world.number_with_code().await;
     wrong.world.verify(&other, &wrong_code(&its_code)).await.expects(incorrect(&other, 1));
-    for hours in [5, 500, 400_000] {
+    for (hours, is_killed) in [(5, true), (100, false), (200, false), (500, true), (400_000, true)] {
         wrong.clock.by(-hours * HOUR);
-        wrong.world = wrong.world.restart_after_kill().await;
+        wrong.world =
+            if is_killed { wrong.world.restart_after_kill().await } else { wrong.world.restart().await.0 };
         let said = warnings(&wrong.world.server);
         assert!(said.len() == 1 && said[0]["message"].as_str().unwrap().contains("clock behind"), "{said:?}");
         wrong.is_locked_for(30).await;
     }
     wrong.world.verify(&number, &code).await.expects(verified(&number));
     wrong.world.verify(&other, &wrong_code(&its_code)).await.expects(locked(&other, 30));
-}
-
-#[tokio::test]
-async fn lockouts_go_on_where_they_were_after_stops_and_clocks_set_back() {
-    let mut wrong = Wrong::new().await;
-    for hours in [100, 200] {
-        wrong.clock.by(-hours * HOUR);
-        (wrong.world, _) = wrong.world.restart().await;
-        assert_eq!(warnings(&wrong.world.server).len(), 1);
-        wrong.is_locked_for(30).await;
-    }
 }
 
 #[tokio::test]

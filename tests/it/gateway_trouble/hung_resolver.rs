@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::answers::classes;
 use super::kinds::GatewayKind;
+use super::says;
 use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};
+use crate::support::{Numbers, Server, Setup, Twilio, through, until};
 
 const HANGS: &str = "provider.example";
 
@@ -88,12 +87,6 @@ impl Hung {
     fn ends(&self) {
         std::fs::remove_file(&self.file).expect("remove a file of the test");
     }
-}
-
-/// Waits until the log has this reason.
-async fn says(server: &Server, why: &str) {
-    let said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
-    soon(why, server.output().event(said)).await.expect("the program runs");
 }
 
 fn threads(server: &Server) -> usize {

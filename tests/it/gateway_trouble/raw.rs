@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// How it handles each request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Reads the request and sends nothing.
+    #[default]
     Hang,
     /// Closes the connection before it reads anything.
     CloseAtOnce,
@@ -27,6 +29,10 @@ pub enum Act {
     SayAndStay(&'static str),
     /// Sends this, and closes after this time without notice, whatever has arrived by then.
     SayThenClose(&'static str, Duration),
+    /// Sends these bytes as soon as anything arrives, and then nothing.
+    Greet(&'static [u8]),
+    /// The same, and closes.
+    GreetAndClose(&'static [u8]),
     /// Sends the first text once, and then the second again and again, slowly, without end.
     Drip(&'static str, &'static str),
     /// Sends the first text once, and then the second as fast as the client reads, without end.
@@ -47,11 +53,12 @@ pub struct Raw {
     listening: JoinHandle<()>,
 }
 
+#[derive(Default)]
 struct RawState {
     act: Mutex<Act>,
+    tls: Mutex<Option<TlsAcceptor>>,
     connections: AtomicUsize,
     open: AtomicUsize,
-    requests: AtomicUsize,
     bytes: AtomicUsize,
     texts: Mutex<Vec<String>>,
 }
@@ -64,14 +71,7 @@ impl Raw {
     pub async fn at(address: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(RawState {
-            act: Mutex::new(Act::Hang),
-            connections: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            texts: Mutex::default(),
-        });
+        let state = Arc::<RawState>::default();
         let at = Arc::clone(&state);
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -80,7 +80,7 @@ impl Raw {
                 at.open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     // Any end of the connection is fine.
-                    let _ = at.serve(stream).await;
+                    let _ = at.accept(stream).await;
                     at.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -93,9 +93,14 @@ impl Raw {
         *self.state.act.lock().unwrap() = act;
     }
 
+    /// Speaks TLS on later connections, or does not.
+    pub fn encrypt(&self, tls: Option<TlsAcceptor>) {
+        *self.state.tls.lock().unwrap() = tls;
+    }
+
     /// The number of requests read.
     pub fn requests(&self) -> usize {
-        self.state.requests.load(Ordering::SeqCst)
+        self.state.texts.lock().unwrap().len()
     }
 
     /// The complete requests that it has read.
@@ -126,62 +131,80 @@ impl Drop for Raw {
 }
 
 impl RawState {
-    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn accept(&self, mut stream: TcpStream) -> io::Result<()> {
+        let (act, tls) = (*self.act.lock().unwrap(), self.tls.lock().unwrap().clone());
+        match (act, tls) {
+            (_, Some(tls)) => self.serve(&mut tls.accept(stream).await?).await,
+            (Act::Greet(bytes) | Act::GreetAndClose(bytes), None) => {
+                let _ = stream.read(&mut [0; 4096]).await?;
+                stream.write_all(bytes).await?;
+                match act {
+                    Act::GreetAndClose(_) => stream.shutdown().await,
+                    _ => wait_for_the_end(&mut stream).await,
+                }
+            }
+            (_, None) => {
+                self.serve(&mut stream).await?;
+                if *self.act.lock().unwrap() == Act::Reset { stream.set_zero_linger() } else { Ok(()) }
+            }
+        }
+    }
+
+    async fn serve(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
         loop {
             if *self.act.lock().unwrap() == Act::CloseAtOnce {
                 return Ok(());
             }
-            let request = read_request(&mut stream).await?;
+            let request = read_request(stream).await?;
             self.texts.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
-            self.requests.fetch_add(1, Ordering::SeqCst);
             let act = *self.act.lock().unwrap();
             match act {
                 Act::CloseAtOnce | Act::CloseAfterRequest => return stream.shutdown().await,
-                Act::Reset => return stream.set_zero_linger(),
+                Act::Reset => return Ok(()),
                 Act::Say(text) => {
-                    self.say(&mut stream, text).await?;
+                    self.say(stream, text).await?;
                     return stream.shutdown().await;
                 }
                 Act::SayThenClose(text, after) => {
-                    self.say(&mut stream, text).await?;
+                    self.say(stream, text).await?;
                     tokio::time::sleep(after).await;
                     return Ok(());
                 }
-                Act::SayAndStay(text) => self.say(&mut stream, text).await?,
-                Act::Hang => return wait_for_the_end(&mut stream).await,
+                Act::SayAndStay(text) => self.say(stream, text).await?,
+                Act::Hang | Act::Greet(_) | Act::GreetAndClose(_) => return wait_for_the_end(stream).await,
                 Act::Drip(first, again) => {
-                    self.say(&mut stream, first).await?;
+                    self.say(stream, first).await?;
                     loop {
-                        self.say(&mut stream, again).await?;
+                        self.say(stream, again).await?;
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 }
                 Act::Flood(first, again) => {
-                    self.say(&mut stream, first).await?;
+                    self.say(stream, first).await?;
                     let much = again.repeat(16 * 1024 / again.len() + 1);
                     loop {
-                        self.say(&mut stream, &much).await?;
+                        self.say(stream, &much).await?;
                     }
                 }
             }
         }
     }
 
-    async fn say(&self, stream: &mut TcpStream, text: &str) -> io::Result<()> {
+    async fn say(&self, stream: &mut (impl AsyncWrite + Unpin), text: &str) -> io::Result<()> {
         stream.write_all(text.as_bytes()).await?;
         self.bytes.fetch_add(text.len(), Ordering::SeqCst);
         Ok(())
     }
 }
 
-async fn wait_for_the_end(stream: &mut TcpStream) -> io::Result<()> {
+async fn wait_for_the_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut rest = [0; 64];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
 
 /// Head and body of one request.
-pub async fn read_request<S: AsyncReadExt + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     loop {
         if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,54 +1,78 @@
 //! Providers whose TLS cannot be trusted: the server sends them nothing, and the log names the fault.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::answers::classes;
-use super::certified::{Certified, Greeting};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::answers::{classes, failures};
 use super::kinds::GatewayKind;
+use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Numbers, Server, Setup, until};
+use crate::support::{Authority, Numbers, Server, Setup, until};
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 
-/// The fault, and its log line.
-const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
-    (Greeting::Expired, "the TLS handshake failed: invalid peer certificate: certificate expired"),
-    (Greeting::NotYetValid, "the TLS handshake failed: invalid peer certificate: certificate not valid yet"),
-    (
-        Greeting::OtherName,
-        "the TLS handshake failed: invalid peer certificate: certificate not valid for name",
-    ),
-    (Greeting::SelfSigned, "the TLS handshake failed: invalid peer certificate"),
-    (Greeting::OtherAuthority, "the TLS handshake failed: invalid peer certificate"),
-    (Greeting::Plain, "the TLS handshake failed: received corrupt message"),
-    (Greeting::Old, "the TLS handshake failed: peer is incompatible"),
-    (Greeting::Garbage, "the TLS handshake failed: received corrupt message"),
-    (Greeting::Cut, "no connection: unexpected end of file"),
-];
+/// A `ServerHello` of TLS 1.1 (RFC 4346): version, 32 random bytes, no session, a cipher suite, no compression.
+const SERVER_HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
+    \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
+    \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
+    \x00\x00\x2f\x00";
 
 #[tokio::test]
 async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() {
-    let provider = Certified::answering(KIND.accepts()).await;
-    let server = trusting(&provider, "20s").start().await;
+    let (provider, authority) = (Raw::start().await, Authority::new());
+    let server = trusting(&authority, &provider, "20s").start().await;
     let numbers = Numbers::default();
-    provider.greet(Greeting::Good);
+    let issued = authority.issue();
+    let good = accepting(issued.der, &issued.key);
+    provider.act(Act::Say(KIND.accepts()));
+    provider.encrypt(Some(good.clone()));
     for _ in 0..2 {
         let number = numbers.next();
         server.client.send(&number).await.expects(sent(&number, 5));
     }
     // Trust in an earlier certificate does not extend to a later server at the same address.
-    for (greeting, why) in UNTRUSTWORTHY {
-        is_told_nothing(&provider, &server, &numbers.next(), greeting, why).await;
+    let expired = authority.issue_between(2019, 2020);
+    let early = authority.issue_between(2090, 2091);
+    let of_another_name = authority.issue_for(&["other.example"]);
+    let of_another_authority = Authority::new().issue();
+    let self_signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    for (certificate, key, why) in [
+        (expired.der, expired.key, ": certificate expired"),
+        (early.der, early.key, ": certificate not valid yet"),
+        (of_another_name.der, of_another_name.key, ": certificate not valid for name"),
+        (of_another_authority.der, of_another_authority.key, ""),
+        (self_signed.cert.der().clone(), self_signed.signing_key.serialize_pem(), ""),
+    ] {
+        provider.encrypt(Some(accepting(certificate, &key)));
+        let why = format!("the TLS handshake failed: invalid peer certificate{why}");
+        is_told_nothing(&provider, &server, &numbers.next(), &why).await;
     }
-    provider.greet(Greeting::Good);
+    provider.encrypt(None);
+    let corrupt = "the TLS handshake failed: received corrupt message";
+    for (act, why) in [
+        (Act::Greet(b"HTTP/1.1 400 This is plain HTTP\r\n\r\n"), corrupt),
+        (Act::Greet(SERVER_HELLO_OF_TLS_1_1), "the TLS handshake failed: peer is incompatible"),
+        (Act::Greet(&[0xff; 64]), corrupt),
+        (Act::GreetAndClose(&SERVER_HELLO_OF_TLS_1_1[..20]), "no connection: unexpected end of file"),
+    ] {
+        provider.act(act);
+        is_told_nothing(&provider, &server, &numbers.next(), why).await;
+    }
+    provider.act(Act::Say(KIND.accepts()));
+    provider.encrypt(Some(good));
     let number = numbers.next();
     server.client.send(&number).await.expects(sent(&number, 5));
     // Without the setting the system's own authorities count, which do not include this one. Without any
     // authorities, the program says so and does not start.
-    let alone = trusting(&provider, "20s").without_env("SSL_CERT_FILE");
+    let alone = trusting(&authority, &provider, "20s").without_env("SSL_CERT_FILE");
     if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
         let server = alone.start().await;
-        is_told_nothing(&provider, &server, &numbers.next(), Greeting::Good, "UnknownIssuer").await;
+        is_told_nothing(&provider, &server, &numbers.next(), "UnknownIssuer").await;
     } else {
         let finished = alone.run().await;
         assert!(finished.output.contains("no trusted root certificates"), "{}", finished.output);
@@ -57,51 +81,55 @@ async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() 
 
 #[tokio::test]
 async fn a_hung_handshake_ends_with_the_budget_or_the_connection_time() {
-    let provider = Certified::answering(KIND.accepts()).await;
+    let (provider, authority) = (Raw::start().await, Authority::new());
+    provider.act(Act::Greet(b""));
     let numbers = Numbers::default();
-    let server = trusting(&provider, "20s").start().await;
-    is_told_nothing(&provider, &server, &numbers.next(), Greeting::Silent, "no connection within 3 s").await;
-    let server = trusting(&provider, "500ms").start().await;
+    let server = trusting(&authority, &provider, "20s").start().await;
+    is_told_nothing(&provider, &server, &numbers.next(), "no connection within 3 s").await;
+    let server = trusting(&authority, &provider, "500ms").start().await;
     server.client.send(&numbers.next()).await.expects(failed());
     let said = until("the log", || async { classes(&server) }, |said| !said.is_empty()).await;
     assert_eq!(said, ["no answer in time"]);
     assert_eq!(provider.requests(), 0);
 }
 
-fn trusting(provider: &Certified, budget: &str) -> Setup {
+fn trusting(authority: &Authority, provider: &Raw, budget: &str) -> Setup {
     let setup = Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
-    let authority = setup.home().join("authority.pem");
-    provider.write_authority(&authority);
     KIND.at(&format!("https://localhost:{}", provider.address.port()), setup)
-        .env("SSL_CERT_FILE", authority.to_str().expect("a path in UTF-8"))
+        .file("authority.pem", &authority.pem)
+        .env("SSL_CERT_FILE", "authority.pem")
 }
 
-async fn is_told_nothing(provider: &Certified, server: &Server, number: &str, greeting: Greeting, why: &str) {
-    provider.greet(greeting);
-    let what = format!("{greeting:?}");
+/// Speaks TLS with this certificate and its key, as PEM.
+fn accepting(certificate: CertificateDer<'static>, key: &str) -> TlsAcceptor {
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    TlsAcceptor::from(Arc::new(config.expect("settings of TLS")))
+}
+
+async fn is_told_nothing(provider: &Raw, server: &Server, number: &str, why: &str) {
     let (told, reached, said) = (provider.requests(), provider.connections(), details(server).len());
     server.client.send(number).await.expects(failed());
-    assert_eq!(provider.requests(), told, "{what}");
+    assert_eq!(provider.requests(), told, "{why}");
     // No code is in flight: none can be right.
     server.client.verify(number, "123456").await.expects(incorrect(number, 5));
     // The message was surely not sent, and the server may try again. It logs each attempt once.
     let attempts = provider.connections() - reached;
-    let details =
-        until(&what, || async { details(server) }, |details| details.len() >= said + attempts).await;
-    assert!(
-        (1..=2).contains(&attempts) && details.len() == said + attempts,
-        "{what}: {:?}",
-        &details[said..]
-    );
-    for detail in &details[said..] {
-        assert!(detail.starts_with("\"Retry\"") && detail.contains(why), "{what}: {detail}");
+    let is_logged = |details: &Vec<String>| details.len() >= said + attempts;
+    let details = until(why, || async { details(server) }, is_logged).await;
+    let new = &details[said..];
+    assert!((1..=2).contains(&attempts) && new.len() == attempts, "{why}: {new:?}");
+    for detail in new {
+        assert!(detail.starts_with("\"Retry\"") && detail.contains(why), "{why}: {detail}");
     }
 }
 
 /// The log fields of messages that were not accepted: class and detail.
 fn details(server: &Server) -> Vec<String> {
-    let events = server.output().events();
-    let told = events.iter().filter(|event| event.get("gateway").is_some() && event.get("channel").is_some());
-    let told = told.filter(|event| ["WARN", "ERROR"].contains(&event["level"].as_str().unwrap_or_default()));
-    told.map(|event| format!("{} {}", event["class"], event["detail"])).collect()
+    failures(server).iter().map(|event| format!("{} {}", event["class"], event["detail"])).collect()
 }

@@ -9,9 +9,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::numbers_with_codes;
 use super::slow::Slow;
 use crate::support::documented::verified;
-use crate::support::{World, soon, until};
+use crate::support::{Client, HttpResponse, World, soon, until};
 
 /// The server's default limit, and connections beyond it.
 const LIMIT: usize = 10_000;
@@ -38,10 +39,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
         ("log-level", json!("info")),
     ];
     let world = World::with(settings).await;
-    let mut known = Vec::new();
-    for _ in 0..20 {
-        known.push(world.number_with_code().await);
-    }
+    let mut known = numbers_with_codes(&world, 20).await;
     world.connect_to_have(GOOD / 2).await;
     let before = world.server.resident_mib();
     let mut slow = open_slow(&world, limit - GOOD).await;
@@ -67,14 +65,10 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     }
 
     // The time limits drop the slow connections, although their clients keep them open.
-    let others = crate::support::Client::new(world.address());
-    until(
-        "a place",
-        || others.try_post("/api/send-otp", "{}"),
-        |answer| answer.as_ref().is_ok_and(|answer| answer.status() == 400),
-    )
-    .await
-    .expect("an answer");
+    let others = Client::new(world.address());
+    let ask = || others.try_post("/api/send-otp", "{}");
+    let is_answer = |answer: &Result<HttpResponse, _>| answer.as_ref().is_ok_and(|a| a.status() == 400);
+    until("a place", ask, is_answer).await.expect("an answer");
     for (number, code) in known {
         others.verify(&number, &code).await.expects(verified(&number));
     }

@@ -22,23 +22,15 @@ const CANCEL: u32 = 8;
 impl Frames {
     /// The preface and empty settings.
     pub fn begin() -> Self {
-        Self { bytes: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), next_stream: 1 }.frame(
-            SETTINGS,
-            0,
-            0,
-            &[],
-        )
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        Self { bytes: preface, next_stream: 1 }.frame(SETTINGS, 0, 0, &[])
     }
 
     /// The preface, and the largest windows for answers.
     pub fn begin_with_largest_windows() -> Self {
         let window = [&INITIAL_WINDOW_SIZE[..], &LARGEST_WINDOW.to_be_bytes()].concat();
-        Self::begin().frame(SETTINGS, 0, 0, &window).frame(
-            WINDOW_UPDATE,
-            0,
-            0,
-            &(LARGEST_WINDOW - FIRST_WINDOW).to_be_bytes(),
-        )
+        let rest = (LARGEST_WINDOW - FIRST_WINDOW).to_be_bytes();
+        Self::begin().frame(SETTINGS, 0, 0, &window).frame(WINDOW_UPDATE, 0, 0, &rest)
     }
 
     /// Frames for an open connection, from this stream on.
@@ -46,50 +38,38 @@ impl Frames {
         Self { bytes: Vec::new(), next_stream }
     }
 
-    /// `GET /openapi.json`, in the compression of [`Frames::headers`].
+    /// `GET /openapi.json`.
     pub fn get_a_long_answer(self) -> Self {
-        let stream = self.next_stream;
-        let mut frames =
-            self.frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x82\x86\x04\x0d/openapi.json\x01\x01t");
-        frames.next_stream += 2;
-        frames
+        self.request(END_HEADERS | END_STREAM, b"\x82\x86\x04\x0d/openapi.json\x01\x01t")
     }
 
     /// A POST whose body does not end.
     pub fn post_in_part(self) -> Self {
         let stream = self.next_stream;
-        let mut frames = self.headers().frame(DATA, 0, stream, b"{\"user\"");
-        frames.next_stream += 2;
-        frames
+        self.post().frame(DATA, 0, stream, b"{\"user\"")
     }
 
     /// A POST that the client resets at once.
     pub fn post_and_reset(self) -> Self {
         let stream = self.next_stream;
-        let body = br#"{"phoneNumber":"+14155550000"}"#;
-        let mut frames = self.headers().frame(DATA, END_STREAM, stream, body).frame(
-            RST_STREAM,
-            0,
-            stream,
-            &CANCEL.to_be_bytes(),
-        );
-        frames.next_stream += 2;
-        frames
+        let frames = self.post().frame(DATA, END_STREAM, stream, br#"{"phoneNumber":"+14155550000"}"#);
+        frames.frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
     }
 
     pub fn bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// `:method: POST`, `:scheme: http`, `:path: /api/verify-otp`, `:authority: t`, without compression
-    /// (RFC 7541: two indexed fields, two literals with indexed names).
-    fn headers(self) -> Self {
-        let path = b"/api/verify-otp";
-        let mut block = vec![0x83, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
-        block.extend_from_slice(path);
-        block.extend_from_slice(&[0x01, 1, b't']);
+    fn post(self) -> Self {
+        self.request(END_HEADERS, b"\x83\x86\x04\x0f/api/verify-otp\x01\x01t")
+    }
+
+    /// The headers of a request on the next stream, without compression (RFC 7541): `:method` and `:scheme: http` as
+    /// indexed fields, `:path` and `:authority: t` as literals with indexed names.
+    fn request(self, flags: u8, block: &[u8]) -> Self {
         let stream = self.next_stream;
-        self.frame(HEADERS, END_HEADERS, stream, &block)
+        let frames = self.frame(HEADERS, flags, stream, block);
+        Self { next_stream: stream + 2, ..frames }
     }
 
     fn frame(mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Self {

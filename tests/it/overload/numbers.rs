@@ -2,20 +2,18 @@
 
 use serde_json::{Value, json};
 
+use super::{line, lines, numbers_with_codes, refused};
 use crate::support::documented::{sent, verified};
-use crate::support::{HttpResponse, World, until};
+use crate::support::{World, until};
 
 const FULL: &str = "Too many numbers are being verified. Try again shortly.";
 
 #[tokio::test]
 async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     let world = World::with([("max-numbers", json!(20))]).await;
-    let mut known = Vec::new();
-    for _ in 0..20 {
-        known.push(world.number_with_code().await);
-    }
+    let known = numbers_with_codes(&world, 20).await;
     for _ in 0..50 {
-        refused(&world.send(&world.number()).await);
+        refused(&world.send(&world.number()).await, FULL);
     }
     // The server answers a check of an unknown number without using room.
     assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
@@ -28,30 +26,27 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     world.verify(number, code).await.expects(verified(number));
     let new = world.number();
     world.send(&new).await.expects(sent(&new, 5));
-    refused(&world.send(number).await);
+    refused(&world.send(number).await, FULL);
 
-    assert_eq!(lines(&world, "number capacity low"), 1);
-    assert_eq!(lines(&world, "number capacity used up"), 1);
-    let told: u64 = said(&world, "requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
+    assert_eq!(lines(&world, "number capacity low").len(), 1);
+    assert_eq!(lines(&world, "number capacity used up").len(), 1);
+    let told: u64 = lines(&world, "requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
     assert!(told >= 1, "the refusals are counted in the log");
 }
 
 #[tokio::test]
 async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused() {
     let mut world = World::new().await;
-    let mut known = Vec::new();
-    for _ in 0..10 {
-        known.push(world.number_with_code().await);
-    }
+    let known = numbers_with_codes(&world, 10).await;
     world.setup = world.setup.config("max-numbers", 3);
     let world = world.restart_after_kill().await;
     assert_eq!(numbers(&world).await, json!({"held": 10, "limit": 3}));
     let new = world.number();
     for (number, code) in &known[..7] {
-        refused(&world.send(&new).await);
+        refused(&world.send(&new).await, FULL);
         world.verify(number, code).await.expects(verified(number));
     }
-    refused(&world.send(&new).await);
+    refused(&world.send(&new).await, FULL);
     let (number, code) = &known[7];
     world.verify(number, code).await.expects(verified(number));
     world.send(&new).await.expects(sent(&new, 5));
@@ -67,10 +62,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
     }
     let empty = |data: &Value| data["held"] == 0;
     until("every number forgotten", || numbers(&world), empty).await;
-    let said = world.server.output().event(|event| {
-        event["message"].as_str().is_some_and(|m| m.contains("number capacity available again"))
-    });
-    said.await.expect("a line about it");
+    line(&world, "number capacity available again").await;
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
 }
@@ -79,20 +71,4 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
 async fn numbers(world: &World) -> Value {
     let answer = world.get("/readyz").await.expects_status(200);
     answer.json()["data"]["numbers"].clone()
-}
-
-#[track_caller]
-fn refused(answer: &HttpResponse) {
-    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(FULL)));
-    answer.expects_retry_after();
-}
-
-fn said(world: &World, words: &str) -> Vec<Value> {
-    let mut events = world.server.output().events();
-    events.retain(|event| event["message"].as_str().is_some_and(|message| message.contains(words)));
-    events
-}
-
-fn lines(world: &World, words: &str) -> usize {
-    said(world, words).len()
 }

@@ -3,19 +3,16 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::{lines, numbers_with_codes, refused, send_to_many};
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{HttpResponse, Reply, World, until};
+use crate::support::{Reply, World, until};
 
 #[tokio::test]
 async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
     let world = World::with([("max-commands", json!(8)), patient()]).await;
     let (known, code) = world.number_with_code().await;
     world.twilio.otherwise(Reply::Hang);
-    let mut hanging = JoinSet::new();
-    for _ in 0..6 {
-        let (client, number) = (world.server.client.clone(), world.number());
-        hanging.spawn(async move { client.send(&number).await });
-    }
+    let hanging = send_to_many(&world, 6);
     world.twilio.arrived(7).await;
 
     refused(&world.send(&world.number()).await, "Too many requests are in progress. Try again shortly.");
@@ -34,23 +31,14 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
 async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
     let world = World::with(settings).await;
-    let mut known = Vec::new();
-    for _ in 0..5 {
-        known.push(world.number_with_code().await);
-    }
+    let known = numbers_with_codes(&world, 5).await;
     world.twilio.otherwise(Reply::Hang);
-    let mut crowd = JoinSet::new();
-    for _ in 0..100 {
-        let (client, number) = (world.server.client.clone(), world.number());
-        crowd.spawn(async move { client.send(&number).await });
-    }
+    let mut crowd = send_to_many(&world, 100);
     world.twilio.arrived(9).await;
     // 12 sends are at the gateway or wait; the server refuses all others at once.
-    let mut refusals = 0;
-    while refusals < 88 {
+    for _ in 0..88 {
         let answer = crowd.join_next().await.expect("more answers").expect("an answer");
         refused(&answer, "Too many messages are waiting to be sent. Try again shortly.");
-        refusals += 1;
     }
     for (number, code) in &known {
         world.verify(number, code).await.expects(verified(number));
@@ -60,10 +48,7 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     world.twilio.release();
     let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
     assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
-    let crowded =
-        |event: &Value| event["message"].as_str().is_some_and(|m| m.starts_with("gateway overloaded"));
-    let said = world.server.output().events().into_iter().filter(crowded).count();
-    assert_eq!(said, 1, "once, not for each message");
+    assert_eq!(lines(&world, "gateway overloaded").len(), 1, "once, not for each message");
     assert_eq!(world.get("/readyz").await.status(), 200);
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
@@ -93,21 +78,11 @@ async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again()
     // Every place is free again: the gateway gets as many concurrent sends as allowed.
     world.twilio.otherwise(Reply::Hang);
     let before = world.twilio.received().len();
-    let mut all = JoinSet::new();
-    for _ in 0..12 {
-        let (client, number) = (world.server.client.clone(), world.number());
-        all.spawn(async move { client.send(&number).await });
-    }
+    let all = send_to_many(&world, 12);
     world.twilio.arrived(before + 12).await;
     world.twilio.release();
     assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
     until("ready", || world.get("/readyz"), |answer| answer.status() == 200).await;
-}
-
-#[track_caller]
-fn refused(answer: &HttpResponse, message: &str) {
-    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
-    answer.expects_retry_after();
 }
 
 /// A hanging request lasts until it is released, also on a slow machine.

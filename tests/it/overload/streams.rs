@@ -7,16 +7,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::frames::{Frames, HEADERS};
+use super::numbers_with_codes;
 use crate::support::documented::verified;
-use crate::support::{Authority, Setup, V2, World, soon, until};
+use crate::support::{Setup, V2, soon, until};
+use crate::tls::{encrypted, over_tls};
 
 /// The status of each stream, read until there are `wanted` or the connection ends.
 async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
@@ -41,7 +41,7 @@ async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
     let settings = Setup::new().config("max-connections", json!(4)).config("body-timeout", json!("2s"));
     let (world, authority) = over_tls(settings).await;
     let (number, code) = world.number_with_code().await;
-    let mut attacker = connect(&world, &authority).await;
+    let mut attacker = encrypted(&world.server, authority.client(&["h2"])).await;
     let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
     attacker.write_all(&streams.bytes()).await.expect("written");
     // Four bodies may be incomplete at the same time, as many as connections; the server refuses the others at once.
@@ -62,26 +62,17 @@ async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
 #[tokio::test]
 async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
     let (world, authority) = over_tls(Setup::new()).await;
-    let mut known = Vec::new();
-    for _ in 0..5 {
-        known.push(world.number_with_code().await);
-    }
+    let mut known = numbers_with_codes(&world, 5).await;
     let before = world.server.resident_mib();
     let mut attackers = Vec::new();
     for _ in 0..4 {
-        let mut attacker = connect(&world, &authority).await;
-        let (mut reader, mut writer) = {
-            let frames = (0..5_000).fold(Frames::begin(), |frames, _| frames.post_and_reset());
-            // The server may end the connection before all of it is written.
-            let reader = soon("the flood", async {
-                let _ = attacker.write_all(&frames.bytes()).await;
-                attacker
-            });
-            tokio::io::split(reader.await)
-        };
+        let mut attacker = encrypted(&world.server, authority.client(&["h2"])).await;
+        let frames = (0..5_000).fold(Frames::begin(), |frames, _| frames.post_and_reset());
+        // The server may end the connection before all of it is written.
+        let _ = soon("the flood", attacker.write_all(&frames.bytes())).await;
         attackers.push(tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await;
-            let _ = writer.shutdown().await;
+            let _ = tokio::io::copy(&mut attacker, &mut tokio::io::sink()).await;
+            let _ = attacker.shutdown().await;
         }));
         let (number, code) = known.pop().expect("a known number");
         world.verify(&number, &code).await.expects(verified(&number));
@@ -103,7 +94,7 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
     let before = world.server.resident_mib();
     let mut clients = Vec::new();
     for _ in 0..20 {
-        let mut client = connect(&world, &authority).await;
+        let mut client = encrypted(&world.server, authority.client(&["h2"])).await;
         let frames =
             (0..100).fold(Frames::begin_with_largest_windows(), |frames, _| frames.get_a_long_answer());
         client.write_all(&frames.bytes()).await.expect("written");
@@ -121,7 +112,7 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
 #[tokio::test]
 async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
     let (world, authority) = over_tls(V2::account(Setup::new())).await;
-    let connection = TokioIo::new(connect(&world, &authority).await);
+    let connection = TokioIo::new(encrypted(&world.server, authority.client(&["h2"])).await);
     let mut client = http2::Builder::new(TokioExecutor::new());
     // A stream takes a part of a page only.
     let (mut client, connection) =
@@ -142,19 +133,4 @@ async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
         pages_with_the_user.push(String::from_utf8_lossy(&page).contains("mallory"));
     }
     assert_eq!(pages_with_the_user, [[true; 8].as_slice(), &[false]].concat());
-}
-
-/// A server with TLS and its client; both trust the returned authority.
-async fn over_tls(setup: Setup) -> (World, Authority) {
-    let authority = Authority::new();
-    let mut world = World::of(authority.issue().configure(setup)).await;
-    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
-    (world, authority)
-}
-
-async fn connect(world: &World, authority: &Authority) -> TlsStream<TcpStream> {
-    let stream = world.connection().await;
-    let name = ServerName::try_from("localhost").expect("a name");
-    let connector = TlsConnector::from(authority.client(&["h2"]));
-    soon("a handshake", connector.connect(name, stream)).await.expect("a handshake")
 }

@@ -4,19 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::line;
+use crate::admin::key;
+use crate::gateway_trouble::raw::Raw;
 use crate::support::documented::sent;
-use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, sid, soon, told};
+use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, sid, soon, told, until};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
-    let world = World::of(V2::account(Setup::new().config("max-numbers", 20))).await;
-    let v2 = V2::of(&world);
-    let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let (world, v2, flooded) = World::with_service(Setup::new().config("max-numbers", 20)).await;
+    let other = v2.service(&[]).await;
     for _ in 0..20 {
         assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 201);
     }
@@ -24,11 +25,7 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     assert_eq!(told(&refused), (503, "20503".to_owned()), "{}", refused.text());
     let seconds = refused.retry_after();
     assert!((60..=3_600).contains(&seconds), "the codes of the service live for 10 minutes: {seconds}");
-    let exhausted = |event: &Value| {
-        event["message"].as_str().is_some_and(|message| message.starts_with("number capacity used up"))
-    };
-    let event = world.server.output().event(exhausted).await.expect("a line about it");
-    assert_eq!(event["service"].as_str(), flooded.strip_prefix("/Services/"), "{event}");
+    names_service(&world, "number capacity used up", &flooded).await;
 
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
     let number = world.number();
@@ -44,9 +41,8 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
 #[tokio::test]
 async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     let setup = Setup::new().config("max-sends", 4).config("max-sends-waiting", 8);
-    let world = World::of(V2::account(setup.config("send-budget", "60s"))).await;
-    let v2 = V2::of(&world);
-    let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let (world, v2, flooded) = World::with_service(setup.config("send-budget", "60s")).await;
+    let other = v2.service(&[]).await;
     let mut flood = JoinSet::new();
     for _ in 0..20 {
         let (v2, service, number) = (v2.clone(), flooded.clone(), world.number());
@@ -65,11 +61,7 @@ async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
-    let is_overloaded = |event: &Value| {
-        event["message"].as_str().is_some_and(|message| message.starts_with("gateway overloaded"))
-    };
-    let event = world.server.output().event(is_overloaded).await.expect("a line about it");
-    assert_eq!(event["service"].as_str(), flooded.strip_prefix("/Services/"), "{event}");
+    names_service(&world, "gateway overloaded", &flooded).await;
 
     world.twilio.release();
     let served = flood.join_all().await.iter().filter(|answer| answer.status() == 201).count();
@@ -85,10 +77,8 @@ const DEAD_URL: &str = "http://127.0.0.1:1/";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
-    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
-    let world = World::of(V2::account(setup)).await;
-    let v2 = V2::of(&world);
-    let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let (world, v2, flooded) = with_webhooks().await;
+    let other = v2.service(&[]).await;
     let mut hooks = Vec::new();
     for service in [&flooded; DEAD].into_iter().chain([&other]) {
         let made = v2.made(&format!("{service}/Webhooks"), &webhook(DEAD_URL)).await;
@@ -107,11 +97,7 @@ async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     let dropped = v2.get(&hooks[0]).await.json()["dropped_events"].clone();
     assert!(dropped["count"].as_u64().is_some_and(|count| count > 0), "{dropped}");
     assert!(dropped["date_last"].is_string(), "{dropped}");
-    let is_dropped = |event: &Value| {
-        event["message"].as_str().is_some_and(|message| message.starts_with("webhook events dropped"))
-    };
-    let event = world.server.output().event(is_dropped).await.expect("a line about it");
-    assert_eq!(event["service"].as_str(), flooded.strip_prefix("/Services/"), "{event}");
+    names_service(&world, "webhook events dropped", &flooded).await;
 
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
     let listed = v2.get(hooks.last().expect("a webhook")).await.json();
@@ -175,16 +161,10 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
-    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
-    let world = World::of(V2::account(setup)).await;
-    let v2 = V2::of(&world);
-    let (read, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let (world, v2, read) = with_webhooks().await;
+    let other = v2.service(&[]).await;
     let hook = v2.made(&format!("{read}/Webhooks"), &webhook(DEAD_URL)).await;
-    in_parallel(500, || {
-        let (v2, service, number) = (v2.clone(), read.clone(), world.number());
-        async move { assert_eq!(v2.begins(&service, &number).await.status(), 201) }
-    })
-    .await;
+    begin_many(&world, &read, 500).await;
     let path = format!("{read}/Webhooks/{hook}/Deliveries?PageSize=1000");
     assert_eq!(v2.get(&path).await.json()["deliveries"].as_array().map(Vec::len), Some(1_000));
     let (pages, mut read) = watch::channel(0_usize);
@@ -223,56 +203,33 @@ const HOOKS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receivers_of_three_services_that_hang_do_not_delay_a_fourth() {
-    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
-    let world = World::of(V2::account(setup)).await;
-    let v2 = V2::of(&world);
-    let (hanging, other) = (SilentReceiver::start().await, SilentReceiver::start().await);
+    let (world, v2, _) = with_webhooks().await;
+    // Neither answers a request.
+    let (hanging, other) = (Raw::start().await, Raw::start().await);
     for receiver in [&hanging, &hanging, &hanging, &other] {
         let service = v2.service(&[]).await;
         for _ in 0..HOOKS {
-            v2.made(&format!("{service}/Webhooks"), &webhook(&receiver.url)).await;
+            let url = format!("http://{}/", receiver.address);
+            v2.made(&format!("{service}/Webhooks"), &webhook(&url)).await;
         }
         for _ in 0..8 {
             assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
         }
     }
-    let mut requests = other.requests.subscribe();
-    let is_asked = |requests: &Requests| requests.received > 0;
-    soon("an event of the fourth service", requests.wait_for(is_asked)).await.expect("it listens");
-    assert_eq!(hanging.requests.borrow().ended, 0, "it did not wait until the others had timed out");
+    until("an event of the fourth service", async || other.requests(), |requests| *requests > 0).await;
+    assert_eq!(hanging.open(), hanging.connections(), "it did not wait until the others had timed out");
 }
 
-/// Accepts requests and never answers them.
-struct SilentReceiver {
-    url: String,
-    requests: Arc<watch::Sender<Requests>>,
+/// Like [`World::with_service`], of a server that sends events to receivers on loopback.
+async fn with_webhooks() -> (World, V2, String) {
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    World::with_service(setup.config("log-level", "info")).await
 }
 
-#[derive(Default)]
-struct Requests {
-    received: usize,
-    /// Given up by the server.
-    ended: usize,
-}
-
-impl SilentReceiver {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("an address"));
-        let requests = Arc::new(watch::Sender::new(Requests::default()));
-        let counted = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.send_modify(|requests| requests.received += 1);
-                let counted = Arc::clone(&counted);
-                tokio::spawn(async move {
-                    let _ = stream.read_to_end(&mut Vec::new()).await;
-                    counted.send_modify(|requests| requests.ended += 1);
-                });
-            }
-        });
-        Self { url, requests }
-    }
+/// Asserts that the log has this message about a service.
+async fn names_service(world: &World, message: &str, service: &str) {
+    let event = line(world, message).await;
+    assert_eq!(event["service"].as_str(), service.strip_prefix("/Services/"), "{event}");
 }
 
 /// The parameters of a webhook for all events.
@@ -284,18 +241,21 @@ const fn webhook(url: &str) -> [(&'static str, &str); 3] {
 async fn read_by_a_weak_key() -> (World, String, (String, String)) {
     let setup = V2::account(Setup::new()).config("services", json!({"shop": {"friendly-name": "Owl Bank"}}));
     let world = World::of(setup).await;
-    let command = ["keys", "create", "--service", "shop", "--scope", "verify", "--json"];
-    let made = world.setup.command(command).await;
-    let key: Value = made.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
-    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
-    let service = format!("/Services/{}", text("service_sid"));
-    let v2 = V2::of(&world);
-    in_parallel(READ, || {
-        let (v2, service, number) = (v2.clone(), service.clone(), world.number());
+    let key = key(&world, &["--service", "shop", "--scope", "verify"]).await;
+    let listed = V2::of(&world).get("/Services").await.json();
+    let service = format!("/Services/{}", listed["services"][0]["sid"].as_str().expect("an id"));
+    begin_many(&world, &service, READ).await;
+    (world, service, key)
+}
+
+/// Begins so many verifications, a few at a time.
+async fn begin_many(world: &World, service: &str, times: usize) {
+    let v2 = V2::of(world);
+    in_parallel(times, || {
+        let (v2, service, number) = (v2.clone(), service.to_owned(), world.number());
         async move { assert_eq!(v2.begins(&service, &number).await.status(), 201) }
     })
     .await;
-    (world, service, (text("sid"), text("secret")))
 }
 
 /// Does something so often, a few at a time.

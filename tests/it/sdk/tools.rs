@@ -44,16 +44,12 @@ impl Tools {
         None
     }
 
-    /// Runs a program in `tests/sdk` or `tests/browser` until it ends.
+    /// Runs a program in `tests/sdk` or `tests/browser` until it ends. It alone sees the file `hosts` in the place of
+    /// `/etc/hosts`.
     ///
     /// # Panics
     /// If the program fails, with its output.
-    pub async fn run<S: AsRef<str>>(&self, arguments: &[S], environment: &[(&str, &str)], longest: Duration) {
-        self.run_with(None, arguments, environment, longest).await;
-    }
-
-    /// The same with the file in the place of `/etc/hosts`, which the program alone sees.
-    pub async fn run_with<S: AsRef<str>>(
+    pub async fn run<S: AsRef<str>>(
         &self,
         hosts: Option<&Path>,
         arguments: &[S],

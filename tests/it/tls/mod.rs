@@ -13,13 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::documented::verified;
 use crate::support::{Authority, HttpResponse, Server, Setup, World, soon, until};
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
@@ -29,15 +27,6 @@ const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x37\x01\x00\x00\x33\x03\x02\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
     \x00\x00\x02\x00\x2f\x01\x00\
     \x00\x08\x00\x0d\x00\x04\x00\x02\x04\x01";
-
-#[tokio::test]
-async fn a_code_is_sent_and_verified_over_https() {
-    let authority = Authority::new();
-    let mut world = World::of(authority.issue().configure(Setup::new())).await;
-    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
-    let (number, code) = world.number_with_code().await;
-    world.verify(&number, &code).await.expects(verified(&number));
-}
 
 #[tokio::test]
 async fn an_ordinary_client_that_trusts_the_authority_is_served() {
@@ -61,11 +50,8 @@ async fn a_client_that_offers_http2_gets_it_and_one_that_does_not_gets_http1() {
     }
     for offer in [&["http/1.1"][..], &[]] {
         let mut stream = encrypted(&server, authority.client(offer)).await;
-        assert_eq!(
-            stream.get_ref().1.alpn_protocol(),
-            offer.first().map(|name| name.as_bytes()),
-            "{offer:?}"
-        );
+        let chosen = stream.get_ref().1.alpn_protocol();
+        assert_eq!(chosen, offer.first().map(|name| name.as_bytes()), "{offer:?}");
         assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 "), "{offer:?}");
     }
 }
@@ -120,9 +106,7 @@ async fn failed_handshakes_are_logged_at_debug_level_only() {
     let (_, server) = served().await;
     let mut stream = server.client.connection().await;
     stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
-    let failed = |event: &Value| event["message"] == "TLS handshakes failed";
-    let line = soon("a line", server.output().event(failed)).await.expect("a line");
-    assert_eq!((&line["level"], &line["count"]), (&"DEBUG".into(), &1.into()));
+    assert_eq!(renewal::said(&server, "DEBUG", "TLS handshakes failed").await["count"], 1);
 }
 
 #[tokio::test]
@@ -155,7 +139,15 @@ async fn served() -> (Authority, Server) {
     (authority, server)
 }
 
-async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
+/// A server with TLS and its client; both trust the returned authority.
+pub async fn over_tls(setup: Setup) -> (World, Authority) {
+    let authority = Authority::new();
+    let mut world = World::of(authority.issue().configure(setup)).await;
+    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
+    (world, authority)
+}
+
+pub async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = server.client.connection().await;
     soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
