@@ -282,7 +282,7 @@ async fn every_refusal_of_a_number_looks_alike() {
 #[tokio::test]
 async fn a_proof_of_work_lets_one_message_pass_a_used_up_allowance() {
     let twilio = Twilio::start().await;
-    let site = Site::guarded(&twilio, Setup::new()).await;
+    let site = Site::guarded(&twilio).await;
     let sent = || twilio.received().len();
     let refused = site.person().await.post("send", &[("number", "+4915123456789")]).await;
     assert_eq!((refused.status(), sent()), (403, 1), "a proof does not open a blocked country");
@@ -469,9 +469,9 @@ impl Site {
     }
 
     /// One whose messages cost money. Its allowance of the country is used up, and that of proofs has two messages.
-    async fn guarded(twilio: &Twilio, setup: Setup) -> Self {
+    async fn guarded(twilio: &Twilio) -> Self {
         let guard = json!({ "country": 1, "unproven": 2, "blocked-countries": ["DE"] });
-        let site = Self::with(through(&twilio.base_url(), setup.config("guard", guard))).await;
+        let site = Self::with(through(&twilio.base_url(), Setup::new().config("guard", guard))).await;
         assert_eq!(site.person().await.post("send", &[("number", NUMBER)]).await.status(), 303);
         site
     }

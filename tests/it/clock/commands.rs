@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use rustix::process::Signal;
-
 use super::{Down, HOUR, Wrong};
 use crate::backup::{export, import, json, records, replace_data};
 
 #[tokio::test]
 async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
-    let down = Wrong::new().await.ended_by(Signal::TERM).await;
+    let down = Wrong::new().await.stopped().await;
     down.clock.by(2 * HOUR);
     let lines = export(&down.setup, "ahead.jsonl").await;
     let checked = down.setup.command(["check-data", "--json"]).await;
@@ -24,10 +22,10 @@ async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
 async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
     let wrong = Wrong::ahead_by(24 * HOUR).await;
     wrong.clock.by(0);
-    let wrong = wrong.ended_by(Signal::TERM).await.start().await;
+    let wrong = wrong.stopped().await.start().await;
     wrong.is_locked_for(30).await;
     let through_server = export(&wrong.world.setup, "served.jsonl").await;
-    let down = wrong.ended_by(Signal::TERM).await;
+    let down = wrong.stopped().await;
     let without = export(&down.setup, "alone.jsonl").await;
     // The guard's allowances refill meanwhile.
     let is_lasting = |record: &&String| !record.contains("\"guard records\"");
@@ -36,7 +34,7 @@ async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
     assert_eq!(lasting[0], lasting[1]);
     let wrong = down.moved("served.jsonl").await.start().await;
     wrong.is_locked_for(30).await;
-    let down = wrong.ended_by(Signal::TERM).await;
+    let down = wrong.stopped().await;
     down.moved("alone.jsonl").await.start().await.is_locked_for(30).await;
 }
 

@@ -3,7 +3,6 @@
 mod commands;
 mod starting;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::documented::{locked, verified};
@@ -30,12 +29,10 @@ async fn the_clock_that_the_program_sees_is_the_one_that_is_set() {
     let wrong = Wrong::new().await;
     wrong.clock.by(100 * YEAR);
     wrong.world.number_with_code().await;
-    let year =
-        |event: &Value| event["timestamp"].as_str().and_then(|time| time.get(..4)?.parse::<u32>().ok());
-    let events = wrong.world.server.output().events();
-    let before = events.first().and_then(year).expect("a year");
-    let later =
-        wrong.world.server.output().event(|event| year(event).is_some_and(|year| year >= before + 99));
+    let year = |event: &Value| event["timestamp"].as_str()?.get(..4)?.parse::<u32>().ok();
+    let output = wrong.world.server.output();
+    let before = output.events().first().and_then(year).expect("a year");
+    let later = output.event(|event| year(event).is_some_and(|year| year >= before + 99));
     soon("a line of another century", later).await.expect("the program runs");
 }
 
@@ -60,10 +57,10 @@ impl Wrong {
         Self { clock, world, locked }
     }
 
-    async fn ended_by(self, signal: Signal) -> Down {
+    /// Stops the server in order.
+    async fn stopped(self) -> Down {
         let Self { clock, world: World { twilio, setup, server, numbers }, locked } = self;
-        server.signal(signal);
-        server.ended().await;
+        server.stop().await;
         Down { clock, twilio, setup, numbers, locked }
     }
 
@@ -85,12 +82,8 @@ struct Down {
 
 impl Down {
     async fn start(self) -> Wrong {
-        let server = self.setup.start().await;
-        self.with(server)
-    }
-
-    fn with(self, server: Server) -> Wrong {
         let Self { clock, twilio, setup, numbers, locked } = self;
+        let server = setup.start().await;
         Wrong { clock, world: World { twilio, setup, server, numbers }, locked }
     }
 }

@@ -18,6 +18,7 @@ const RETRY: &str = "Retry";
 /// The provider's behaviour and its error class. The server retries only messages that were surely not sent.
 const TROUBLES: &[(Act, &str)] = &[
     (Act::Hang, NO_ANSWER),
+    (Act::CloseAtOnce, AMBIGUOUS),
     (Act::CloseAfterRequest, AMBIGUOUS),
     (Act::Reset, AMBIGUOUS),
     // Not HTTP.

@@ -32,19 +32,6 @@ async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_the_request_is_read_fails_only_that_send() {
-    let raw = Raw::start().await;
-    raw.act(Act::CloseAtOnce);
-    let setup = quick().config("breaker-failures", 1000);
-    let server = KIND.at(&format!("http://{}", raw.address), setup).start().await;
-    let numbers = Numbers::default();
-    server.client.send(&numbers.next()).await.expects(failed());
-    raw.act(Act::SayAndStay(KIND.accepts()));
-    let number = numbers.next();
-    server.client.send(&number).await.expects(sent(&number, 5));
-}
-
-#[tokio::test]
 async fn a_provider_that_is_there_by_ipv6_only_is_used() {
     let raw = match Raw::at("[::1]:0").await {
         Ok(raw) => raw,

@@ -2,15 +2,8 @@
 
 use serde_json::json;
 
-use super::held::{Holder, holds_the_code};
 use crate::support::Several;
 use crate::support::documented::{sent, verified};
-
-holds_the_code!(Holder {
-    name: "Sinch",
-    double: Several::sinch,
-    forget: |world, number| world.sinch().forget(number),
-});
 
 #[tokio::test]
 async fn a_text_is_asked_for_as_sms_and_a_call_as_callout() {

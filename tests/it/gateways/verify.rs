@@ -2,16 +2,9 @@
 
 use serde_json::json;
 
-use super::held::{Holder, holds_the_code};
 use super::refused;
 use crate::support::documented::{incorrect, sent};
 use crate::support::{Several, wrong};
-
-holds_the_code!(Holder {
-    name: "TwilioVerify",
-    double: Several::twilio,
-    forget: |world, number| world.twilio().verify().forget(number),
-});
 
 #[tokio::test]
 async fn the_right_code_counts_and_fails_after_verifys_limit_of_checks() {

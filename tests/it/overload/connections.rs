@@ -1,16 +1,16 @@
 //! Thousands of idle and slow connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
-use super::slow::Slow;
 use crate::support::documented::verified;
 use crate::support::{Client, HttpResponse, World, soon, until};
 
@@ -82,13 +82,40 @@ async fn open_slow(world: &World, count: usize) -> Vec<TcpStream> {
     let (address, at_once) = (world.address(), Arc::new(Semaphore::new(256)));
     let mut opening = JoinSet::new();
     for index in 0..count {
-        let (kind, at_once) = (Slow::ALL[index % Slow::ALL.len()], Arc::clone(&at_once));
+        let at_once = Arc::clone(&at_once);
         opening.spawn(async move {
             let _place = at_once.acquire().await.expect("never closed");
-            kind.open(address).await
+            open_slow_one(address, index).await
         });
     }
     soon("slow connections", opening.join_all()).await.into_iter().flatten().collect()
+}
+
+/// Opens a connection that is slow in one of the ways of clients. `None` if the server refused it.
+async fn open_slow_one(address: SocketAddr, index: usize) -> Option<TcpStream> {
+    let begin = "POST /api/verify-otp HTTP/1.1\r\nhost: t\r\ncontent-length: 90\r\n";
+    let ask = "GET /nothing HTTP/1.1\r\nhost: t\r\n\r\n";
+    let sent = [
+        // Nothing.
+        String::new(),
+        // One request, and never another.
+        ask.to_owned(),
+        // A head without its end.
+        begin.to_owned(),
+        // A head without its body.
+        format!("{begin}\r\n{{\"user\""),
+        // Requests whose answers the client never reads.
+        ask.repeat(20),
+        // A head within which the client closes its side.
+        begin.to_owned(),
+    ];
+    let kind = index % sent.len();
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(sent[kind].as_bytes()).await.ok()?;
+    if kind == sent.len() - 1 {
+        stream.shutdown().await.ok()?;
+    }
+    Some(stream)
 }
 
 /// Reads until the connection ends in any way.

@@ -5,7 +5,6 @@ mod connections;
 mod frames;
 mod numbers;
 mod sends;
-mod slow;
 mod streams;
 mod tenants;
 

@@ -29,7 +29,6 @@ mod xml;
 
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
-pub use double::{Double, Provider};
 pub use etcd_process::Etcd;
 pub use held_records::HeldRecords;
 pub use link::Link;
