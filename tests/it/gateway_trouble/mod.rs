@@ -27,7 +27,7 @@ const TROUBLES: [(Reply, bool); 8] = [
 ];
 
 #[tokio::test]
-async fn in_any_trouble_the_count_stays_and_a_code_that_may_have_been_sent_is_good() {
+async fn in_trouble_the_count_stays_and_a_code_that_may_have_arrived_is_good() {
     let world = World::with([("send-budget", json!("1s"))]).await;
     for (trouble, may_have_been_sent) in TROUBLES {
         let (number, code) = world.number_with_code().await;

@@ -69,7 +69,7 @@ async fn an_error_of_the_gateway_or_a_filter_leads_to_the_next_one_at_once() {
 }
 
 #[tokio::test]
-async fn the_last_gateway_is_asked_once_more_unless_it_wants_more_than_the_budget() {
+async fn the_last_gateway_is_asked_again_unless_it_wants_more_than_the_budget() {
     let world = Several::routed("Twilio").await;
     for (busy, times) in [(Reply::Busy, 2), (Reply::BusyFor(1), 2), (Reply::BusyFor(3_600), 1)] {
         let number = world.number_with([busy]);

@@ -35,7 +35,7 @@ fn is_sent(rows: &[Row]) -> bool {
 }
 
 impl Several {
-    /// The same with every channel, an address for reports, and circuits that stay closed.
+    /// A server with these gateways and settings, every channel, an address for reports, and circuits that stay closed.
     async fn reachable<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
         let common =
             [("voice", json!(true)), ("public-url", json!(PUBLIC_URL)), ("breaker-failures", json!(100))];

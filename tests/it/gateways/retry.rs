@@ -12,11 +12,11 @@ async fn with_retry() -> Several {
 }
 
 async fn with_settings<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Several {
-    let world = Several::of(gateways, |_, setup| {
+    Several::of(gateways, |_, setup| {
         let setup = setup.config("sms", json!({"retry": true})).config("breaker-failures", 100);
         settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-    });
-    world.await
+    })
+    .await
 }
 
 /// A refusal that asks for a pause, which is long enough for other steps of a test.

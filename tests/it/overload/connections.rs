@@ -109,10 +109,10 @@ async fn open_slow_one(address: SocketAddr, index: usize) -> Option<TcpStream> {
         // A head within which the client closes its side.
         begin.to_owned(),
     ];
-    let kind = index % sent.len();
+    let (kind, closes_its_side) = (index % sent.len(), sent.len() - 1);
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(sent[kind].as_bytes()).await.ok()?;
-    if kind == sent.len() - 1 {
+    if kind == closes_its_side {
         stream.shutdown().await.ok()?;
     }
     Some(stream)
