@@ -20,13 +20,12 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
 async fn the_python_package_is_served_as_it_expects() {
-    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_[!p]*.py"], Tool::Python).await;
+    unittest("python", "test_[!p]*.py").await;
 }
 
 #[tokio::test]
 async fn fifty_threads_of_the_python_package_get_each_code_approved_once() {
-    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_parallel.py"], Tool::Python)
-        .await;
+    unittest("python", "test_parallel.py").await;
 }
 
 #[tokio::test]
@@ -36,17 +35,17 @@ async fn the_node_package_is_served_as_it_expects() {
 
 #[tokio::test]
 async fn every_answer_has_exactly_the_fields_that_twilio_describes() {
-    run(&["unittest", "discover", "-t", "fields", "-s", "fields", "-p", "test_*.py"], Tool::Python).await;
+    unittest("fields", "test_*.py").await;
 }
 
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
-    run(&["schemathesis/run.py"], Tool::PythonFile).await;
+    run(&["schemathesis/run.py"], Tool::Python).await;
 }
 
 #[tokio::test]
 async fn an_unchanged_python_program_finds_the_server_by_twilios_name() {
-    run_unchanged("python/unchanged.py", Tool::PythonFile, 43).await;
+    run_unchanged("python/unchanged.py", Tool::Python, 43).await;
 }
 
 #[tokio::test]
@@ -77,6 +76,10 @@ async fn run_unchanged(program: &str, tool: Tool, last: u8) {
         ("ONCEWARD_INBOX", inbox.as_str()),
     ];
     tools.run(Some(&setup.home().join("hosts")), &[program], &environment, LONGEST).await;
+}
+
+async fn unittest(folder: &str, files: &str) {
+    run(&["-m", "unittest", "discover", "-t", folder, "-s", folder, "-p", files], Tool::Python).await;
 }
 
 /// Runs a program of `tests/sdk` against a server of its own; its output is shown when it fails.

@@ -11,12 +11,13 @@ fn text_and_code(world: &Several, number: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
-    let texts = json!({"sms": {
+async fn a_text_is_that_of_its_channel_and_of_the_readers_language() {
+    let of_texts = json!({
         "en": "{code} is your code for {brand}",
         "de": "{code} ist dein Code für {brand}",
         "fr": "{code} est votre code pour {brand}",
-    }});
+    });
+    let texts = json!({"sms": of_texts, "any": "Anyhow: your code is {code}"});
     let world = Several::reachable("Twilio", [("otp-messages", texts), ("brand", json!("Ada"))]).await;
     for (prefix, digits, asked, words) in [
         ("+49151", 8, None, "ist dein Code für Ada"),
@@ -33,14 +34,7 @@ async fn the_language_is_that_of_the_request_else_of_the_numbers_country() {
         let (text, code) = text_and_code(&world, &number);
         assert_eq!(text, format!("{code} {words}"));
     }
-}
-
-#[tokio::test]
-async fn each_channel_has_its_text_and_any_serves_the_rest() {
-    let texts = json!({"sms": "Text: your code is {code}", "any": "Anyhow: your code is {code}"});
-    let world = Several::reachable("Twilio", [("otp-messages", texts)]).await;
-    let number = world.number_with_message().await;
-    assert!(text_and_code(&world, &number).0.starts_with("Text: "));
+    let number = world.number();
     world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
     assert!(text_and_code(&world, &number).0.starts_with("Anyhow: "));
     world.send_by(&number, "call").await.expects(sent(&number, 5));

@@ -1,7 +1,6 @@
 //! A service that asks for more than its share: it is refused, and the other services are served.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -168,10 +167,9 @@ async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
     let path = format!("{read}/Webhooks/{hook}/Deliveries?PageSize=1000");
     assert_eq!(v2.get(&path).await.json()["deliveries"].as_array().map(Vec::len), Some(1_000));
     let (pages, mut read) = watch::channel(0_usize);
-    let pages = Arc::new(pages);
     let mut flood = JoinSet::new();
     for _ in 0..16 {
-        let (v2, path, pages) = (v2.clone(), path.clone(), Arc::clone(&pages));
+        let (v2, path, pages) = (v2.clone(), path.clone(), pages.clone());
         flood.spawn(async move {
             let mut refused = 0;
             while pages.receiver_count() > 0 {

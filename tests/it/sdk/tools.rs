@@ -7,10 +7,8 @@ use std::time::{Duration, SystemTime};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// Python, with a module and its arguments.
+    /// Python, with its arguments.
     Python,
-    /// Python, with a file.
-    PythonFile,
     /// The test runner of Node, with files.
     Node,
     /// The same with Chromium, and files of `tests/browser`.
@@ -30,7 +28,7 @@ impl Tools {
     #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
     pub fn find(tool: Tool) -> Option<Self> {
         let home = target().join("sdk").join(match tool {
-            Tool::Python | Tool::PythonFile => "python",
+            Tool::Python => "python",
             Tool::Node => "node",
             Tool::Browser => "browser",
         });
@@ -58,7 +56,7 @@ impl Tools {
     ) {
         let program = match self.tool {
             Tool::Node | Tool::Browser => PathBuf::from("node"),
-            Tool::Python | Tool::PythonFile => self.home.join("bin/python"),
+            Tool::Python => self.home.join("bin/python"),
         };
         let mut command = match hosts {
             None => Command::new(program),
@@ -75,8 +73,7 @@ impl Tools {
             Tool::Node | Tool::Browser => {
                 command.arg("--test").env("NODE_PATH", self.home.join("node_modules"))
             }
-            Tool::Python => command.arg("-m").env("PYTHONPATH", source().join("python")),
-            Tool::PythonFile => command.env("PYTHONPATH", source().join("python")),
+            Tool::Python => command.env("PYTHONPATH", source().join("python")),
         };
         command
             .args(arguments.iter().map(AsRef::as_ref))
