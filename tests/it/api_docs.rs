@@ -59,9 +59,8 @@ fn every_call_of_twilios_routes_is_documented() {
             named.extend(methods.drain(..).map(|method| format!("{method} {path}")));
         }
     }
-    let described =
-        Command::new(env!("CARGO_BIN_EXE_onceward")).arg("openapi").output().expect("a description");
-    let description: Value = serde_json::from_slice(&described.stdout).expect("the description is JSON");
+    let described = Command::new(env!("CARGO_BIN_EXE_onceward")).arg("openapi").output();
+    let description: Value = serde_json::from_slice(&described.expect("it runs").stdout).expect("JSON");
     let paths = description["paths"].as_object().expect("paths");
     let mut calls = 0;
     for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v2/")) {
@@ -166,11 +165,8 @@ impl Run {
         let named: Vec<String> =
             head.filter_map(|line| Some(line.split_once(':')?.0.to_lowercase())).collect();
         for header in ["retry-after", "x-onceward-retry-after", "www-authenticate"] {
-            assert_eq!(
-                named.contains(&header.to_owned()),
-                !answer.header(header).is_empty(),
-                "{header}; {at}"
-            );
+            let is_named = named.iter().any(|name| name == header);
+            assert_eq!(is_named, !answer.header(header).is_empty(), "{header}; {at}");
         }
         if body.is_empty() {
             assert_eq!(answer.text(), "", "{at}");
@@ -184,7 +180,7 @@ impl Run {
             real.as_object_mut().expect("an object").retain(|name, _| shown.contains_key(name));
         }
         self.learn(&documented, &real);
-        self.settle(&mut documented);
+        each_text(&mut documented, &|text| blurred(&self.in_this_run(text)));
         let address = format!("http://{}", self.server.client.address());
         each_text(&mut real, &|text| blurred(&text.replace(&address, ADDRESS)));
         assert_eq!(documented, real, "{at}");
@@ -220,10 +216,6 @@ impl Run {
 
     fn in_this_run(&self, text: &str) -> String {
         self.real.iter().fold(text.to_owned(), |text, (sample, real)| text.replace(sample, real))
-    }
-
-    fn settle(&self, documented: &mut Value) {
-        each_text(documented, &|text| blurred(&self.in_this_run(text)));
     }
 }
 
@@ -334,10 +326,7 @@ impl Request {
                     data.push(format!("{name}={text}"));
                 }
                 "-sS" => {}
-                address => address
-                    .strip_prefix(ADDRESS)
-                    .unwrap_or_else(|| panic!("{address:?}"))
-                    .clone_into(&mut path),
+                address => path.push_str(address.strip_prefix(ADDRESS).expect("an address")),
             }
         }
         if !data.is_empty() {

@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use crate::support::{Finished, OWN_ACCOUNT, Says, Setup, Shifted, V2, World, masked, sid, wrong};
+use crate::support::{OWN_ACCOUNT, Says, Setup, Shifted, V2, World, masked, sid, text, wrong};
 
 #[tokio::test]
 async fn changes_by_the_api_are_listed_with_their_author_and_request() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
+    let (world, v2) = World::with_account(Setup::new()).await;
     assert_eq!(v2.get("/Audit").await.json()["entries"], Value::Array(Vec::new()), "the start is no entry");
     let made = v2.post("/Services", &[("FriendlyName", "Owl Bank")]).await;
     let service = sid(&made);
@@ -23,13 +22,14 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
     v2.post(&path, &[("CodeLength", "7")]).await;
     only(&v2, "service.changed").await;
 
-    let key = key(&world, &["--service", "Owl Bank", "--scope", "admin,verify", "--name", "web"]).await;
-    let as_key = V2::with_key(&world, &key.0, &key.1);
-    let webhook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
-    let webhook = as_key.made(&format!("{path}/Webhooks"), &webhook).await;
+    let options = ["--service", "Owl Bank", "--scope", "admin,verify", "--name", "web"];
+    let key = world.setup.new_key(&options).await;
+    let as_key = V2::with_key_of(&world, &key);
+    let webhook = as_key.webhook(&path, "*", "http://192.0.2.1/").await;
+    let webhook = text(&webhook, "sid");
     let entry = only(&v2, "webhook.created").await;
     assert_eq!((&entry["actor"], &entry["actor_name"]), (&"key".into(), &"web".into()), "{entry}");
-    assert_eq!((&entry["actor_sid"], &entry["resource_sid"]), (&key.0.into(), &webhook.as_str().into()));
+    assert_eq!((&entry["actor_sid"], text(&entry, "resource_sid")), (&key["sid"], webhook));
     as_key.delete(&format!("{path}/Webhooks/{webhook}")).await;
     assert_eq!(only(&v2, "webhook.deleted").await["resource_sid"], webhook);
 
@@ -61,8 +61,7 @@ async fn changes_by_the_api_are_listed_with_their_author_and_request() {
 async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();
-    let key = key(&world, &["--service", "Owl Bank"]).await;
-    let as_key = V2::with_key(&world, &key.0, &key.1);
+    let as_key = world.with_new_key(&["--service", "Owl Bank"]).await;
     let before = entries(&v2, "").await.len();
     let begun = as_key.begins(&service, &number).await;
     as_key.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
@@ -86,34 +85,35 @@ async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
     let entry = only(&v2, "number.unlocked").await;
     assert_eq!((&entry["number"], &entry["actor"]), (&masked(&number).into(), &"user".into()), "{entry}");
     assert_eq!(entry["actor_uid"], rustix::process::getuid().as_raw(), "{entry}");
+    assert!(entry["request_id"].is_string(), "{entry}");
 }
 
 #[tokio::test]
 async fn the_command_line_lists_changes() {
-    let (world, _, service) = World::with_service(Setup::new()).await;
-    let (sid, _) = key(&world, &["--service", "Owl Bank", "--name", "web"]).await;
-    world.setup.command(["keys", "revoke", &sid]).await;
+    let (world, _, _) = World::with_service(Setup::new()).await;
     let setup = world.setup.clone();
-    let all = lines(&setup.command(["audit", "--json"]).await);
-    assert_eq!(actions(&all), ["key.created", "key.revoked", "service.created"], "{all:?}");
+    let key = setup.new_key(&["--service", "Owl Bank", "--name", "web"]).await;
+    setup.command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
+    let listed = async |options: &[&str]| {
+        let audit = ["audit", "--json"].iter().chain(options).copied();
+        setup.command(audit).await.exits(0).json()
+    };
+    let all = listed(&[]).await;
+    let mut actions: Vec<&str> = all.iter().map(|line| text(line, "action")).collect();
+    actions.sort_unstable();
+    assert_eq!(actions, ["key.created", "key.revoked", "service.created"], "{all:?}");
     let revoked = all.iter().find(|line| line["action"] == "key.revoked").expect("it");
-    assert_eq!((&revoked["resource_sid"], &revoked["actor"]), (&sid.as_str().into(), &"user".into()));
-    let of_service = ["audit", "--json", "--service"];
-    let named = setup.command(of_service.into_iter().chain(["Owl Bank"])).await;
-    assert_eq!(lines(&named).len(), 3, "{}", named.output);
-    let other = setup.command(of_service.into_iter().chain(["default"])).await;
-    assert_eq!(lines(&other).len(), 0, "{}", other.output);
-    let none = setup.command(["audit", "--since", "2100-01-31"]).await;
-    assert!(none.output.contains("no changes found"), "{}", none.output);
-    let table = setup.command(["audit"]).await;
-    table.says(["ACTION", "service.created", "account", "user"]);
+    assert_eq!((&revoked["resource_sid"], text(revoked, "actor")), (&key["sid"], "user"));
+    for (service, changes) in [("Owl Bank", 3), ("default", 0)] {
+        assert_eq!(listed(&["--service", service]).await.len(), changes, "{service}");
+    }
+    setup.command(["audit", "--since", "2100-01-31"]).await.says(["no changes found"]);
+    setup.command(["audit"]).await.says(["ACTION", "service.created", "account", "user"]);
     // A change without a server has an entry too.
     world.server.stop().await;
-    setup.command(["keys", "create"]).await;
+    setup.new_key(&[]).await;
     let _server = setup.start().await;
-    let all = lines(&setup.command(["audit", "--json"]).await);
-    assert_eq!(all.len(), 4, "{all:?}");
-    assert!(service.contains("/Services/VA"));
+    assert_eq!(listed(&[]).await.len(), 4);
 }
 
 #[tokio::test]
@@ -140,25 +140,4 @@ async fn only(v2: &V2, action: &str) -> Value {
     found.retain(|entry| entry["action"] == action);
     assert_eq!(found.len(), 1, "{action}: {found:?}");
     found.remove(0)
-}
-
-/// Creates a key with the command line, and returns its id and secret.
-async fn key(world: &World, arguments: &[&str]) -> (String, String) {
-    let command = ["keys", "create", "--json"];
-    let made = world.setup.command(command.iter().chain(arguments).copied()).await;
-    let key = lines(&made).remove(0);
-    let text = |field: &str| key[field].as_str().expect("a text").to_owned();
-    (text("sid"), text("secret"))
-}
-
-fn actions(lines: &[Value]) -> Vec<&str> {
-    let mut actions: Vec<&str> = lines.iter().filter_map(|line| line["action"].as_str()).collect();
-    actions.sort_unstable();
-    actions
-}
-
-#[track_caller]
-fn lines(finished: &Finished) -> Vec<Value> {
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    finished.output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{HttpResponse, Reply, Setup, V2, World, soon, told};
+use crate::support::{HttpResponse, Reply, Says, Setup, V2, World, sid, text, told};
 
 const TO: &str = "+14155550100";
 
@@ -16,19 +16,17 @@ async fn carries(v2: &V2, service: &str, form: &[(&str, &str)]) -> HttpResponse 
 #[tokio::test]
 async fn a_carried_code_is_one_message_and_no_verification() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
-    let sent = carries(&v2, &service, &[("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")]).await;
-    assert_eq!(told(&sent), (201, "accepted".to_owned()), "{}", sent.text());
+    let sent = carries(&v2, &service, &[("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")])
+        .await
+        .tells(201, "accepted");
     let received = world.twilio.messages_for(TO);
     assert_eq!(received.len(), 1);
     assert!(received[0].field("Body").contains("A1b2C3"));
     assert!(["300", "299"].contains(&received[0].field("ValidityPeriod")), "the life of the code");
-    let attempt = v2.get(&format!("/Attempts/{}", sent.json()["sid"].as_str().expect("an id"))).await.json();
-    assert_eq!(
-        (&attempt["channel_data"]["to"], &attempt["conversion_status"]),
-        (&json!(TO), &json!("unconverted"))
-    );
-    let checked = v2.checks_number(&service, TO, "A1b2C3").await;
-    assert_eq!(told(&checked), (404, "20404".to_owned()));
+    let attempt = v2.get(&format!("/Attempts/{}", sid(&sent))).await.json();
+    assert_eq!(text(&attempt["channel_data"], "to"), TO);
+    assert_eq!(text(&attempt, "conversion_status"), "unconverted");
+    assert_eq!(v2.checks_number(&service, TO, "A1b2C3").await.status(), 404);
 }
 
 #[tokio::test]
@@ -55,26 +53,21 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("To", TO), ("Code", "123456"), ("Ttl", "600")];
     world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
-    assert_eq!(
-        carries(&v2, &service, &form).await.status(),
-        502,
-        "a message that was refused is no repetition"
-    );
-    let first = carries(&v2, &service, &form).await;
-    assert_eq!(told(&first), (201, "accepted".to_owned()));
-    let again = carries(&v2, &service, &form).await;
-    assert_eq!(told(&again), (201, "repeated".to_owned()));
+    let refused = carries(&v2, &service, &form).await;
+    assert_eq!(refused.status(), 502, "a message that was refused is no repetition");
+    let first = carries(&v2, &service, &form).await.tells(201, "accepted");
+    let again = carries(&v2, &service, &form).await.tells(201, "repeated");
     assert_eq!(again.json()["sid"], first.json()["sid"]);
 
     let world = world.restart_after_kill().await;
     let v2 = V2::of(&world);
-    assert_eq!(told(&carries(&v2, &service, &form).await), (201, "repeated".to_owned()));
+    carries(&v2, &service, &form).await.tells(201, "repeated");
     assert_eq!(world.twilio.received().len(), 2);
     for other in [[("To", TO), ("Code", "654321")], [("To", "+14155550101"), ("Code", "123456")]] {
-        assert_eq!(told(&carries(&v2, &service, &other).await), (201, "accepted".to_owned()));
+        carries(&v2, &service, &other).await.tells(201, "accepted");
     }
     let other = v2.service(&[]).await;
-    assert_eq!(told(&carries(&v2, &other, &form).await), (201, "accepted".to_owned()));
+    carries(&v2, &other, &form).await.tells(201, "accepted");
 }
 
 #[tokio::test]
@@ -85,16 +78,10 @@ async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
         let (v2, service) = (v2.clone(), service.clone());
         tokio::spawn(async move { carries(&v2, &service, &[("To", TO), ("Code", "111111")]).await })
     };
-    soon("the first code reaches the gateway", async {
-        while world.twilio.received_for(TO).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    world.twilio.arrived_for(TO, 1).await;
     let same = carries(&v2, &service, &[("To", TO), ("Code", "111111")]).await;
     assert_eq!(told(&same), (429, "60212".to_owned()), "the same code is on its way");
-    let second = carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await;
-    assert_eq!(told(&second), (201, "accepted".to_owned()));
+    carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await.tells(201, "accepted");
     world.twilio.release();
     let first = first.await.expect("no panic");
     assert!(matches!(first.status(), 201 | 409 | 502), "{}", first.text());
@@ -103,8 +90,7 @@ async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
 
 #[tokio::test]
 async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
-    let world = World::of(V2::account(Setup::new().config("send-budget", "1m"))).await;
-    let v2 = V2::of(&world);
+    let (world, v2) = World::with_account(Setup::new().config("send-budget", "1m")).await;
     let service = v2.service(&[("SendBudget", "1")]).await;
     world.twilio.plan(TO, [Reply::Hang]);
     let form = [("To", TO), ("Code", "123456")];
@@ -112,7 +98,7 @@ async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
     let silent = silent.expect("before the server's budget of a minute");
     assert_eq!(silent.status(), 502);
     world.twilio.release();
-    let again = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
+    let again = carries(&v2, &service, &form).await;
     assert_eq!(told(&again), (201, "accepted".to_owned()), "the caller repeats what failed");
 }
 
@@ -120,14 +106,10 @@ async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
 async fn carrying_takes_a_key_with_a_scope_of_its_own() {
     let (world, _, service) = World::with_service(Setup::new()).await;
     for (scope, status) in [("messages", 201), ("verify", 403), ("admin", 403)] {
-        let made = world.setup.command(["keys", "create", "--scope", scope, "--json"]).await;
-        let key: Value = serde_json::from_str(made.output.lines().last().expect("a line")).expect("JSON");
-        let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
-        let v2 = V2::with_key(&world, sid, secret);
+        let v2 = world.with_new_key(&["--scope", scope]).await;
         let answer = carries(&v2, &service, &[("To", TO), ("Code", "123456")]).await;
         assert_eq!(answer.status(), status, "{scope}: {}", answer.text());
-        let begun = v2.begins(&service, TO).await;
-        assert_eq!(begun.status() == 403, scope != "verify", "{scope}");
+        assert_eq!(v2.begins(&service, TO).await.status() == 403, scope != "verify", "{scope}");
     }
 }
 
@@ -143,22 +125,18 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
     for code in ["111111", "222222"] {
         assert_eq!(carries(&v2, &service, &[("To", &numbers[0]), ("Code", code)]).await.status(), 201);
     }
-    let refused = carries(&v2, &service, &[("To", &numbers[0]), ("Code", "333333")]).await;
-    assert_eq!(told(&refused), (403, "60410".to_owned()));
-    let premium = carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await;
-    assert_eq!(told(&premium), (403, "60410".to_owned()));
-    let found = world.setup.command(["doctor"]).await;
-    assert!(found.output.contains("warn  outcomes: Owl Bank"), "{}", found.output);
+    carries(&v2, &service, &[("To", &numbers[0]), ("Code", "333333")]).await.tells(403, "60410");
+    carries(&v2, &service, &[("To", "+19002341234"), ("Code", "123456")]).await.tells(403, "60410");
+    world.setup.command(["doctor"]).await.says(["warn  outcomes: Owl Bank"]);
 
-    let outcome = v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await;
-    assert_eq!(told(&outcome), (200, "counted".to_owned()));
+    v2.post(&format!("{service}/Outcomes"), &[("To", &numbers[1])]).await.tells(200, "counted");
     let found = world.setup.command(["doctor"]).await;
     assert!(!found.output.contains("outcomes: Owl Bank"), "{}", found.output);
     let mut sent = 0;
     for last in 20..50 {
         let number = format!("+99290000{last}00");
-        sent +=
-            usize::from(carries(&v2, &service, &[("To", &number), ("Code", "123456")]).await.status() == 201);
+        let carried = carries(&v2, &service, &[("To", &number), ("Code", "123456")]).await;
+        sent += usize::from(carried.status() == 201);
     }
     assert!(sent < 30, "with outcomes places have allowances, {sent} sent");
 }
@@ -173,7 +151,7 @@ async fn an_outcome_pays_the_guard_back_once_for_each_message() {
         assert_eq!(carries(&v2, &service, &[("To", TO), ("Code", code)]).await.status(), 201);
     }
     let third = [("To", TO), ("Code", "333333")];
-    assert_eq!(told(&carries(&v2, &service, &third).await), (403, "60410".to_owned()));
+    carries(&v2, &service, &third).await.tells(403, "60410");
     assert_eq!(outcome().await, (200, "counted".to_owned()));
     assert_eq!(outcome().await, (200, "unknown".to_owned()), "it counts once");
     let sent = carries(&v2, &service, &third).await;

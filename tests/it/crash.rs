@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
-use crate::support::{Client, Numbers, Server, Setup, Twilio, World, soon};
+use crate::support::{Client, HttpResponse, Numbers, Server, Setup, Twilio, World, soon};
 
 const GUESTS: u64 = 10;
 const NEW_NUMBERS_PER_ROUND: usize = 4;
@@ -53,24 +53,20 @@ struct Totals {
 
 async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut Totals) {
     // Two codes of ten digits are never equal by chance.
-    // Random requests send more messages than the guard permits.
-    let guard = json!({ "mode": "record" });
-    let world =
-        World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("guard", guard)]).await;
+    let world = World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h"))]).await;
     let World { twilio, setup, mut server, numbers } = world;
-    let shared = Arc::new(Shared::new(twilio, numbers));
+    let shared = Arc::new(Shared { twilio, numbers, load: Load::default() });
     let mut rng = StdRng::seed_from_u64(seed);
     let mut guests: Vec<Guest> =
         (0..GUESTS).map(|i| Guest::new(shared.clone(), StdRng::seed_from_u64(seed ^ (i + 1)))).collect();
 
     for _ in rounds {
-        shared.begin(rng.random_range(20..250));
+        shared.load.begin(rng.random_range(20..250));
         let mut load = JoinSet::new();
         for guest in guests.drain(..) {
             load.spawn(guest.act_until_the_kill(server.client.clone()));
         }
-        soon("the load", shared.enough.notified()).await;
-        shared.killed.store(true, Ordering::SeqCst);
+        shared.load.is_enough().await;
         if rng.random_bool(0.4) {
             server.signal(Signal::TERM);
             // The kill may come at any moment.
@@ -88,12 +84,12 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
             totals.kills_while_starting += 1;
         }
         server = setup.start().await;
-        shared.killed.store(false, Ordering::SeqCst);
+        shared.load.killed.store(false, Ordering::SeqCst);
         for guest in &mut guests {
             guest.ask_again(&server.client).await;
         }
     }
-    totals.answers += shared.answers();
+    totals.answers += shared.load.answers.load(Ordering::SeqCst);
     totals.unanswered += guests.iter().map(|guest| guest.unanswered).sum::<u64>();
 }
 
@@ -118,10 +114,7 @@ async fn kill_while_it_starts(setup: &Setup, rng: &mut StdRng) {
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,
-    answers: AtomicU64,
-    kill_at: AtomicU64,
-    enough: Notify,
-    killed: AtomicBool,
+    load: Load,
 }
 
 struct Guest {
@@ -149,7 +142,7 @@ impl Guest {
             let number = self.shared.numbers.next();
             self.subjects.push(Subject { number, belief: Belief::new(), used: Vec::new(), touched: false });
         }
-        while !self.shared.killed.load(Ordering::SeqCst) {
+        while !self.shared.load.killed.load(Ordering::SeqCst) {
             // Chooses older numbers too: their state must still hold.
             let chosen = self.rng.random_range(0..self.subjects.len());
             let mut requests = vec![self.subjects[chosen].something_to_ask(&mut self.rng)];
@@ -196,22 +189,12 @@ impl Guest {
         };
         let mut exchanges = Vec::new();
         for (request, answer) in requests.into_iter().zip(answers) {
-            let heard = match answer {
-                Ok(answer) if answer.status() == 503 && self.shared.killed.load(Ordering::SeqCst) => None,
-                Ok(answer) => Some(ObservedReply::in_answer(&answer, number)),
-                Err(error) => {
-                    let killed = self.shared.killed.load(Ordering::SeqCst);
-                    assert!(killed, "an answer before the kill, not {error}");
-                    None
-                }
-            };
+            let heard = self.shared.load.heard(answer);
+            let heard = heard.map(|answer| ObservedReply::in_answer(&answer, number));
             match (&heard, &request) {
                 (Some(ObservedReply::Verified), Request::Check(guess)) => subject.used.push(guess.clone()),
                 (None, _) => self.unanswered += 1,
                 _ => {}
-            }
-            if heard.is_some() {
-                self.shared.count_an_answer();
             }
             exchanges.push((request, heard));
         }
@@ -235,33 +218,45 @@ impl Subject {
     }
 }
 
-impl Shared {
-    fn new(twilio: Twilio, numbers: Numbers) -> Self {
-        Self {
-            twilio,
-            numbers,
-            answers: AtomicU64::new(0),
-            kill_at: AtomicU64::new(0),
-            enough: Notify::new(),
-            killed: AtomicBool::new(false),
-        }
+/// The answers that clients get, until there are enough of them for a kill.
+#[derive(Default)]
+pub struct Load {
+    pub answers: AtomicU64,
+    kill_at: AtomicU64,
+    enough: Notify,
+    pub killed: AtomicBool,
+}
+
+impl Load {
+    pub fn begin(&self, answers_until_the_kill: u64) {
+        self.kill_at.store(self.answers.load(Ordering::SeqCst) + answers_until_the_kill, Ordering::SeqCst);
     }
 
-    fn begin(&self, answers_until_the_kill: u64) {
-        self.kill_at.store(self.answers() + answers_until_the_kill, Ordering::SeqCst);
+    /// Waits for as many answers. From then on a request may get none.
+    pub async fn is_enough(&self) {
+        soon("the load", self.enough.notified()).await;
+        self.killed.store(true, Ordering::SeqCst);
     }
 
-    fn answers(&self) -> u64 {
-        self.answers.load(Ordering::SeqCst)
-    }
-
-    fn count_an_answer(&self) {
-        if self.answers.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at.load(Ordering::SeqCst) {
-            self.enough.notify_one();
+    /// The answer; `None` if the kill came first.
+    pub fn heard(&self, answer: Result<HttpResponse, std::io::Error>) -> Option<HttpResponse> {
+        let killed = self.killed.load(Ordering::SeqCst);
+        match answer {
+            Ok(answer) if answer.status() == 503 && killed => None,
+            Ok(answer) => {
+                if self.answers.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at.load(Ordering::SeqCst) {
+                    self.enough.notify_one();
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                assert!(killed, "an answer before the kill, not {error}");
+                None
+            }
         }
     }
 }
 
-fn from_environment(name: &str, otherwise: u64) -> u64 {
+pub fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }

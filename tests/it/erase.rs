@@ -1,16 +1,16 @@
 //! Erasure of a number: nothing about it is left in answers, in exports and, after a checkpoint, on the disk.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::backup::files;
 use crate::support::documented::locked;
-use crate::support::{Says, Setup, V2, World, masked, sid, wrong};
+use crate::support::{Says, Setup, World, masked, sid, text, wrong};
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
-    let webhook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
-    let webhook = format!("{service}/Webhooks/{}", v2.made(&format!("{service}/Webhooks"), &webhook).await);
+    let webhook = v2.webhook(&service, "*", "http://192.0.2.1/").await;
+    let deliveries = format!("{service}/Webhooks/{}/Deliveries", text(&webhook, "sid"));
     let (number, other) = (world.number(), world.number());
     for number in [&number, &other] {
         let form = [("To", number.as_str()), ("Channel", "sms")];
@@ -21,7 +21,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     }
     let answers = async || {
         let mut all = String::new();
-        for path in ["/Attempts", "/Audit", &format!("{webhook}/Deliveries")] {
+        for path in ["/Attempts", "/Audit", &deliveries] {
             all += &v2.get(path).await.text();
         }
         all + &world.setup.command(["export", "--out", "-"]).await.output
@@ -42,9 +42,8 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     let entry = entries.iter().find(|entry| entry["action"] == "number.erased").expect("an entry");
     assert_eq!((&entry["actor"], &entry["number"]), (&"account".into(), &masked(&number).into()));
 
-    let (setup, server) = (world.setup.clone(), world.server);
-    server.stop().await;
-    let data = setup.data_dir();
+    let data = world.setup.data_dir();
+    world.server.stop().await;
     assert!(found_below(&data, &other), "the search finds a number that is there");
     assert!(!found_below(&data, &number));
 }
@@ -62,13 +61,11 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
         !world.setup.command(status).await.output.contains("is unknown in the service")
     };
     begins().await;
-    let one = ["erase", &number, "--service", "Owl Bank"];
-    let one = world.setup.command(one).await;
+    let one = world.setup.command(["erase", &number, "--service", "Owl Bank"]).await;
     one.says(["is erased in 1 service.", "next checkpoint"]);
     assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
     begins().await;
-    let all = world.setup.command(["erase", &number]).await;
-    assert!(all.output.contains("is erased in 2 services."), "{}", all.output);
+    world.setup.command(["erase", &number]).await.says(["is erased in 2 services."]);
     assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
 
     world.server.kill();
@@ -78,15 +75,14 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
 
 #[tokio::test]
 async fn an_erased_number_stays_locked_without_any_history() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let world = World::new().await;
     let (number, code) = world.number_with_code().await;
     for _ in 0..5 {
         world.verify(&number, &wrong(&code)).await;
     }
-    let erased = world.setup.command(["erase", &number]).await;
-    assert!(erased.output.contains("Its lockout stays until"), "{}", erased.output);
-    let again = world.setup.command(["erase", &number]).await;
-    assert!(again.output.contains("Nothing but its lockout was known of"), "{}", again.output);
+    for words in ["Its lockout stays until", "Nothing but its lockout was known of"] {
+        world.setup.command(["erase", &number]).await.says([words]);
+    }
     world.verify(&number, &code).await.expects(locked(&number, 30));
     world.send(&number).await.expects(locked(&number, 30));
     let status = world.setup.command(["status", &number]).await;
@@ -94,27 +90,10 @@ async fn an_erased_number_stays_locked_without_any_history() {
 }
 
 #[tokio::test]
-async fn an_erased_number_keeps_no_count_of_a_used_up_verification() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let begun = v2.begins(&service, &number).await;
-    for _ in 0..5 {
-        v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
-    }
-    let erased = world.setup.command(["erase", &number]).await;
-    assert!(erased.output.contains("is erased in 1 service.\nThe data"), "{}", erased.output);
-    let export = world.setup.command(["export", "--out", "-"]).await;
-    assert!(!export.output.contains(&number[1..]), "{}", export.output);
-    assert_eq!(v2.get(&format!("{service}/Lockouts/{number}")).await.status(), 404);
-    v2.begins(&service, &number).await;
-}
-
-#[tokio::test]
 async fn the_erasure_of_an_unknown_number_changes_and_records_nothing() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let number = world.number();
-    let erased = world.setup.command(["erase", &number]).await;
-    assert!(erased.output.contains(&format!("Nothing was known of {number}.")), "{}", erased.output);
+    world.setup.command(["erase", &number]).await.says([format!("Nothing was known of {number}.")]);
     let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
     assert_eq!((&erased["erased"], &erased["date_locked_until"]), (&false.into(), &serde_json::Value::Null));
     let audit = v2.get("/Audit").await.text();
@@ -129,12 +108,7 @@ async fn a_key_of_one_service_erases_there_and_leaves_the_safe_list() {
     v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
     let numbers = format!("{service}/Numbers/{number}");
     for (scope, status) in [("verify", 403), ("admin", 200)] {
-        let command = ["keys", "create", "--service", "Owl Bank", "--scope", scope, "--json"];
-        let made = world.setup.command(command.into_iter().chain(["--data-dir", "data"])).await;
-        let line = made.output.lines().find_map(|line| serde_json::from_str(line).ok());
-        let key: serde_json::Value = line.expect("a key");
-        let text = |field: &str| key[field].as_str().expect("a text");
-        let as_key = V2::with_key(&world, text("sid"), text("secret"));
+        let as_key = world.with_new_key(&["--service", "Owl Bank", "--scope", scope]).await;
         assert_eq!(as_key.delete(&numbers).await.status(), status);
     }
     assert!(!v2.get("/Attempts").await.text().contains(&number));
@@ -156,14 +130,5 @@ fn found_below(directory: &Path, number: &str) -> bool {
     let has = |content: &[u8]| {
         wanted.iter().any(|wanted| content.windows(wanted.len()).any(|found| found == *wanted))
     };
-    files_below(directory).iter().any(|file| has(&fs::read(file).expect("a file of the data directory")))
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
-    }
-    files
+    files(directory).iter().any(|(_, content)| has(content))
 }

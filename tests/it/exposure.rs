@@ -4,17 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, basic, soon, through, until,
+    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, basic, soon, text, through,
+    until,
 };
-
-/// The configuration is wrong (`EX_USAGE`).
-const WRONG_SETTINGS: Option<i32> = Some(64);
-/// It could not be done (`EX_SOFTWARE`).
-const FAILED: Option<i32> = Some(70);
 
 const OPEN: &str = "routes open without a credential";
 const CLOSED: &str = "all routes require a credential";
@@ -23,7 +18,7 @@ const CLOSED: &str = "all routes require a credential";
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     let World { twilio, setup, server, numbers } = World::new().await;
     assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code");
-    let key = made(&setup, &["--service", "default"]).await;
+    let key = setup.new_key(&["--service", "default"]).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
     setup.command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
     for (path, body) in [
@@ -43,12 +38,8 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     assert!(twilio.received().is_empty(), "nothing was sent");
     server.stop().await;
 
-    for command in [
-        &["export", "--out", "all.jsonl"][..],
-        &["import", "all.jsonl", "--data-dir", "other", "--drop-codes"],
-    ] {
-        setup.command(command.iter().copied()).await.exits(0);
-    }
+    setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
+    setup.command(["import", "all.jsonl", "--data-dir", "other", "--drop-codes"]).await.exits(0);
     let moved = setup.clone().args(["--data-dir", "other"]).start().await;
     assert_eq!(moved.client.send(&numbers.next()).await.status(), 401, "and on another machine");
     drop(moved);
@@ -65,7 +56,7 @@ async fn a_start_warns_of_open_routes_that_send_real_messages() {
     for (field, part) in [("risk", "at your cost"), ("remedy", "onceward keys create --service default")] {
         assert!(text(&line, field).contains(part), "no {part:?} in {line}");
     }
-    made(&setup, &["--service", "default"]).await;
+    setup.new_key(&["--service", "default"]).await;
     let (server, _) = setup.restart(server).await;
     assert_eq!(said(&server, CLOSED).await["level"], "INFO", "the remedy works");
     drop(server);
@@ -76,62 +67,31 @@ async fn a_start_warns_of_open_routes_that_send_real_messages() {
     drop(allowed);
 
     let simulator = Setup::new().start().await;
-    assert_eq!(said(&simulator, OPEN).await["level"], "INFO", "nothing leaves the machine");
+    let line = said(&simulator, OPEN).await;
+    assert_eq!(text(&line, "routes"), "/api/*, /send-code, /verify-code, /inbox");
+    assert_eq!(line["level"], "INFO", "nothing leaves the machine");
     drop(simulator);
 
     let both = through(&twilio.base_url(), Setup::new()).config("otp-sms-provider", "Twilio;Simulator:+49");
-    made(&both, &["--service", "default"]).await;
+    both.new_key(&["--service", "default"]).await;
     let line = said(&both.start().await, OPEN).await;
     assert_eq!((&line["level"], text(&line, "routes")), (&"WARN".into(), "/inbox"), "{line}");
     assert!(text(&line, "risk").contains("read"), "{line}");
 }
 
 #[tokio::test]
-async fn in_production_a_key_is_asked_for_on_loopback_too() {
-    let twilio = World::new().await.twilio;
-    let setup = through(&twilio.base_url(), Setup::bare())
-        .config("production", true)
-        .config("prod-domain", "127.0.0.1:0")
-        .args(["--log-format", "json"]);
-    setup.run().await.exits(WRONG_SETTINGS).says([
-        "a proxy is in front",
-        "onceward keys create",
-        "allow-unauthenticated",
-        "prod-domain",
-    ]);
-
-    let key = made(&setup, &["--service", "default"]).await;
-    let server = setup.start().await;
-    said(&server, CLOSED).await;
-    let body = r#"{"phoneNumber":"+14155550123"}"#;
-    assert_eq!(server.client.post("/api/send-otp", body).await.status(), 401);
-    let authorization = basic(text(&key, "sid"), text(&key, "secret"));
-    let headers = [("authorization", authorization.as_str())];
-    assert_eq!(server.client.post_with("/api/send-otp", &headers, body).await.status(), 200);
-    drop(server);
-
-    let allowed = setup.config("allow-unauthenticated", true).start().await;
-    assert_eq!(allowed.client.post("/api/send-otp", body).await.status(), 200);
-}
-
-#[tokio::test]
 async fn without_a_key_a_page_under_a_name_of_its_own_reaches_no_route() {
     let world = World::new().await;
     let number = world.number();
+    let check = json!({ "user": { "phoneNumber": number }, "code": "0" }).to_string();
     let statuses = async |client: &Client, host: &str| {
-        let check = json!({ "user": { "phoneNumber": number }, "code": "0" });
         let mut statuses = Vec::new();
-        for (path, body) in [
-            ("/api/verify-otp", check),
-            ("/verify-code", json!({ "phoneNumber": number, "smsCode": "0" })),
-            ("/api/send-otp", json!({})),
-            ("/send-code", json!({})),
-        ] {
-            let headers = [("host", host), ("content-type", "application/json")];
-            statuses.push(client.post_with(path, &headers, body.to_string()).await.status());
+        for path in ["/api/verify-otp", "/verify-code", "/api/send-otp", "/send-code"] {
+            statuses.push(client.post_with(path, &[("host", host)], check.clone()).await.status());
         }
         statuses
     };
+    // The body suits the first.
     let (refused, served) = (vec![403; 4], vec![401, 400, 400, 400]);
     for host in ["evil.example", "localhost.evil.example:3000"] {
         assert_eq!(statuses(&world.server.client, host).await, refused, "{host}");
@@ -150,15 +110,14 @@ async fn a_first_start_that_is_refused_makes_no_files() {
     let number = json!({ "pattern": "+14155550123", "code": "123456", "expires": "9999-12-31" });
     let lasting = Setup::new().config("services", json!({ "shop": { "test-numbers": [number] } }));
     for (setup, reason) in [(reachable, "allow-unauthenticated"), (lasting, "more than a year from now")] {
-        let refused = setup.run().await.exits(WRONG_SETTINGS);
-        assert!(refused.output.contains(reason), "{}", refused.output);
-        assert!(!setup.data_dir().exists(), "{}", refused.output);
+        setup.run().await.exits(64).says([reason]);
+        assert!(!setup.data_dir().exists(), "{reason}");
     }
 
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir()).expect("a directory");
     write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
-    let refused = setup.run().await.exits(FAILED);
+    let refused = setup.run().await.exits(70);
     assert_eq!(fs::read_dir(setup.data_dir()).expect("a directory").count(), 1, "{}", refused.output);
 }
 
@@ -172,10 +131,10 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     let server = setup.start().await;
     assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code");
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
-    let admin = made(&setup, &["--scope", "admin"]).await;
-    let verify = made(&setup, &["--scope", "verify"]).await;
-    let of_one = made(&setup, &["--scope", "admin", "--service", "default"]).await;
-    let of = |key: &Value| Some(basic(text(key, "sid"), text(key, "secret")));
+    let admin = setup.new_key(&["--scope", "admin"]).await;
+    let verify = setup.new_key(&["--scope", "verify"]).await;
+    let of_one = setup.new_key(&["--scope", "admin", "--service", "default"]).await;
+    let of = |key: &Value| Some(authorization(key));
     for (caller, page, unknown) in [
         (None, 401, 401),
         (Some(basic(OWN_ACCOUNT, "wrong")), 401, 401),
@@ -207,30 +166,22 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
 }
 
 #[tokio::test]
-async fn on_loopback_the_inbox_is_open_and_the_start_says_it() {
-    let server = Setup::new().start().await;
-    assert_eq!(server.client.get("/inbox/messages").await.status(), 200);
-    assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code, /inbox");
-}
-
-#[tokio::test]
 async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
     let setup = Setup::new().args(["--log-level", "trace"]);
     let server = setup.start().await;
-    let (account, token) = account(&setup.data_dir());
-    assert!(account.starts_with("AC") && account.len() == 34 && token.len() == 32);
+    let (sid, token) = account(&setup);
+    assert!(sid.starts_with("AC") && sid.len() == 34 && token.len() == 32);
     assert_eq!(mode(&file(&setup)), 0o600);
-    assert_eq!(status(&server, &account, &token).await, 200);
-    let created =
-        server.output().events().into_iter().find(|line| line["message"] == "account credentials created");
-    assert_eq!(created.expect("it is logged")["file"], file(&setup).to_str().expect("a path"));
+    assert_eq!(status(&server, &sid, &token).await, 200);
+    let created = said(&server, "account credentials created").await;
+    assert_eq!(text(&created, "file"), file(&setup).to_str().expect("a path"));
 
     let (server, first) = setup.restart(server).await;
-    assert_eq!(status(&server, &account, &token).await, 200, "a restart keeps the token");
-    assert_eq!(self::account(&setup.data_dir()), (account.clone(), token.clone()));
+    assert_eq!(status(&server, &sid, &token).await, 200, "a restart keeps the token");
+    assert_eq!(account(&setup), (sid.clone(), token.clone()));
     fs::remove_file(file(&setup)).expect("removed");
     let (server, second) = setup.restart(server).await;
-    assert_eq!(status(&server, &account, &token).await, 200, "without the file too");
+    assert_eq!(status(&server, &sid, &token).await, 200, "without the file too");
     assert!(!file(&setup).exists(), "only the hash is left");
     let third = server.stop().await;
     for Finished { output, .. } in [first, second, third] {
@@ -254,16 +205,12 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
     fs::set_permissions(file(&setup), Permissions::from_mode(0o644)).expect("its mode");
     let server = setup.start().await;
     assert_eq!((status(&server, &sid, other).await, status(&server, &sid, token).await), (200, 401));
-    let warned =
-        |line: &Value| line["message"] == "account credentials readable by other users; run chmod 600 on it";
-    assert!(server.output().events().iter().any(warned));
-    server.signal(Signal::TERM);
-    assert!(!server.ended().await.output.contains(other));
+    said(&server, "account credentials readable by other users; run chmod 600 on it").await;
+    assert!(!server.stop().await.output.contains(other));
 
     write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
-    let refused = setup.run().await;
-    assert_eq!(refused.status.code(), FAILED);
-    assert!(refused.output.contains("account.env does not hold"), "{}", refused.output);
+    let refused = setup.run().await.exits(70);
+    refused.says(["account.env does not hold"]);
     assert!(!refused.output.contains("short"), "{}", refused.output);
 }
 
@@ -271,16 +218,16 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
 async fn a_new_token_is_in_the_file_with_and_without_a_server() {
     let setup = Setup::new();
     let server = setup.start().await;
-    let first = account(&setup.data_dir());
-    assert_eq!(setup.command(["keys", "root", "--new"]).await.status.code(), Some(0));
-    let second = account(&setup.data_dir());
+    let first = account(&setup);
+    setup.command(["keys", "root", "--new"]).await.exits(0);
+    let second = account(&setup);
     assert_eq!((&first.0, first.1 == second.1), (&second.0, false), "the account stays, the token does not");
     assert_eq!(status(&server, &second.0, &second.1).await, 200);
     assert_eq!(status(&server, &first.0, &first.1).await, 401);
     server.stop().await;
     let shown = setup.command(["keys", "root", "--new"]).await;
-    let third = account(&setup.data_dir());
-    assert!(shown.output.contains(&third.1) && shown.output.contains("account.env"), "{}", shown.output);
+    let third = account(&setup);
+    shown.says([&third.1, "account.env"]);
     assert_eq!(mode(&file(&setup)), 0o600);
     let server = setup.start().await;
     assert_eq!(status(&server, &third.0, &third.1).await, 200);
@@ -291,29 +238,26 @@ async fn a_new_token_is_in_the_file_with_and_without_a_server() {
 async fn a_webhook_on_this_machine_is_refused_unless_it_is_allowed() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let world = World::of(V2::account(Setup::new())).await;
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"] {
-        assert_eq!(error_of_event(&world, &format!("http://{host}:{port}/")).await, "address", "{host}");
+    // The metadata of a cloud is never reached.
+    let (private, metadata) =
+        (["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"], ["169.254.169.254", "[::a9fe:a9fe]"]);
+    for (is_allowed, hosts) in [(false, &private[..]), (true, &metadata)] {
+        let setup = Setup::new().config("webhook-private-addresses", is_allowed);
+        let (world, v2, service) = World::with_service(setup).await;
+        for host in hosts {
+            let hook = v2.webhook(&service, "verification.created", &format!("http://{host}:{port}/")).await;
+            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+            let path = format!("{service}/Webhooks/{}/Deliveries", text(&hook, "sid"));
+            let error = || async {
+                let deliveries = v2.get(&path).await.json();
+                deliveries["deliveries"][0]["attempts"][0]["error"].as_str().map(str::to_owned)
+            };
+            let error = until("an attempt", error, Option::is_some).await;
+            assert_eq!(error.as_deref(), Some("address"), "{host}");
+        }
     }
     listener.set_nonblocking(true).expect("set");
     assert!(listener.accept().is_err(), "there was no connection");
-}
-
-#[tokio::test]
-async fn no_option_lets_a_webhook_reach_the_metadata_of_a_cloud() {
-    let setup = V2::account(Setup::new().config("webhook-private-addresses", true));
-    let world = World::of(setup).await;
-    for host in [
-        "169.254.169.254",
-        "168.63.129.16",
-        "192.0.0.192",
-        "[64:ff9b:1::a9fe:a9fe]",
-        "[64:ff9b::a83f:8110]",
-        "[::a9fe:a9fe]",
-        "[::ffff:168.63.129.16]",
-    ] {
-        assert_eq!(error_of_event(&world, &format!("http://{host}/")).await, "address", "{host}");
-    }
 }
 
 #[tokio::test]
@@ -348,34 +292,31 @@ async fn no_file_of_the_data_directory_is_readable_by_others() {
 #[tokio::test]
 async fn a_second_revocation_says_that_the_key_was_revoked_before() {
     let setup = Setup::new();
-    let key = made(&setup, &[]).await;
-    let revoke = || setup.command(["keys", "revoke", text(&key, "sid")]);
-    let (first, second) = (revoke().await, revoke().await);
-    assert_eq!((first.status.code(), second.status.code()), (Some(0), Some(0)));
-    assert!(!first.output.contains("was revoked before"), "{}", first.output);
-    assert!(second.output.contains("was revoked before"), "{}", second.output);
-    let json = setup.command(["keys", "revoke", text(&key, "sid"), "--json"]).await;
-    assert!(json.output.contains(r#""already_revoked":true"#), "{}", json.output);
+    let key = setup.new_key(&[]).await;
+    let revoke = ["keys", "revoke", text(&key, "sid")];
+    for again in [false, true] {
+        let revoked = setup.command(revoke).await.exits(0).output;
+        assert_eq!(revoked.contains("was revoked before"), again, "{revoked}");
+    }
+    let json = setup.command(revoke.into_iter().chain(["--json"])).await.object();
+    assert_eq!(json["already_revoked"], true);
 }
 
 #[tokio::test]
 async fn root_leaves_no_files_in_the_directory_of_another_user() {
     const OTHER: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
-        println!(
-            "SKIPPED: root_leaves_no_files_in_the_directory_of_another_user: only root can give files away"
-        );
-        return;
+        return println!("SKIPPED: only root can give files away");
     }
     let setup = Setup::new();
-    setup.command(["keys", "create", "--name", "web"]).await.exits(0);
+    setup.new_key(&[]).await;
     each(&setup.data_dir(), &mut |path| {
         std::os::unix::fs::lchown(path, Some(OTHER), Some(OTHER)).expect("given away");
     });
-    let listed = setup.command(["keys", "list"]).await;
-    assert_eq!(listed.status.code(), Some(0), "it only reads: {}", listed.output);
+    // It only reads.
+    setup.command(["keys", "list"]).await.exits(0);
     for command in [&["keys", "create"][..], &["keys", "root", "--new"], &["import", "none"]] {
-        setup.command(command.iter().copied()).await.exits(FAILED).says(["belongs to another user (65534)"]);
+        setup.command(command.iter().copied()).await.exits(70).says(["belongs to another user (65534)"]);
     }
     each(&setup.data_dir(), &mut |path| {
         assert_eq!(fs::symlink_metadata(path).expect("a file").uid(), OTHER, "{}", path.display());
@@ -387,21 +328,14 @@ async fn open_routes(server: &Server) -> String {
     text(&said(server, OPEN).await, "routes").to_owned()
 }
 
+fn authorization(key: &Value) -> String {
+    basic(text(key, "sid"), text(key, "secret"))
+}
+
 /// The line with this message.
 async fn said(server: &Server, message: &str) -> Value {
     let line = server.output().event(|line| line["message"] == message);
     soon(message, line).await.expect("the line")
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().expect("a text")
-}
-
-/// A key, as `onceward keys create --json` shows it.
-async fn made(setup: &Setup, options: &[&str]) -> Value {
-    let arguments = ["keys", "create", "--json"].iter().chain(options).copied();
-    let made = setup.command(arguments).await;
-    made.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key")
 }
 
 /// The status of a request with the account's credentials.
@@ -418,11 +352,10 @@ fn write_account(setup: &Setup, text: &str) {
 }
 
 /// The account's sid and auth token, as a shell reads them.
-fn account(data_dir: &Path) -> (String, String) {
-    let text = fs::read_to_string(data_dir.join("account.env")).expect("the file");
-    let value =
-        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").to_owned();
-    (value("ONCEWARD_ACCOUNT_SID="), value("ONCEWARD_AUTH_TOKEN="))
+pub fn account(setup: &Setup) -> (String, String) {
+    let text = fs::read_to_string(file(setup)).expect("the file");
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+    (value("ONCEWARD_ACCOUNT_SID=").to_owned(), value("ONCEWARD_AUTH_TOKEN=").to_owned())
 }
 
 fn mode(path: &Path) -> u32 {
@@ -437,19 +370,4 @@ fn each(path: &Path, visit: &mut dyn FnMut(&Path)) {
             each(&entry.expect("an entry").path(), visit);
         }
     }
-}
-
-/// The error of the first attempt to deliver an event to a new webhook with this address.
-async fn error_of_event(world: &World, url: &str) -> String {
-    let v2 = V2::of(world);
-    let service = v2.service(&[]).await;
-    let hook = [("FriendlyName", "all"), ("EventTypes", "verification.created"), ("WebhookUrl", url)];
-    let hook = v2.made(&format!("{service}/Webhooks"), &hook).await;
-    assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
-    let path = format!("{service}/Webhooks/{hook}/Deliveries");
-    let error = || async {
-        let deliveries = v2.get(&path).await.json();
-        deliveries["deliveries"][0]["attempts"][0]["error"].as_str().map(str::to_owned)
-    };
-    until("an attempt", error, Option::is_some).await.expect("an error")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Expectation, Says, Setup, V2, World};
+use crate::support::{Expectation, Finished, Says, Setup, World, text};
 
 const PREMIUM: &str = "+19002341234";
 const LANDLINE: &str = "+493012345678";
@@ -10,28 +10,18 @@ const LANDLINE: &str = "+493012345678";
 #[tokio::test]
 async fn premium_numbers_get_no_message_by_any_route() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
+    let message = "Sending a code to this phone number is not permitted.";
     for number in [PREMIUM, "+881612345678", "+447012345678"] {
-        let refused = v2.begins(&service, number).await;
-        assert_eq!((refused.status(), refused.json()["code"].as_u64()), (403, Some(60_410)));
-        let refused = world.send(number).await;
+        v2.begins(&service, number).await.tells(403, "60410");
         let data = json!({ "user": { "phoneNumber": number }, "ttl": 1_440, "lockout_duration": 1_440 });
-        let message = "Sending a code to this phone number is not permitted.";
-        let body = json!({ "code": 403, "message": message, "data": data });
-        assert_eq!((refused.status(), refused.json()), (403, body));
+        world.send(number).await.expects(Expectation::with_data(403, message, data));
     }
+    let refused = world.send_code(PREMIUM).await;
+    refused.expects_message(403, message);
+    assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
     let disabled = [("To", PREMIUM), ("Channel", "sms"), ("RiskCheck", "disable")];
     assert_eq!(v2.post(&format!("{service}/Verifications"), &disabled).await.status(), 201);
     assert_eq!(world.twilio.received().len(), 1);
-}
-
-#[tokio::test]
-async fn the_tutorials_route_names_the_rule_in_a_header() {
-    let world = World::new().await;
-    let refused = world.post("/send-code", json!({ "phoneNumber": PREMIUM }).to_string()).await;
-    let body = json!({ "message": "Sending a code to this phone number is not permitted." });
-    assert_eq!((refused.status(), refused.json()), (403, body));
-    let reason = refused.header("x-onceward-reason");
-    assert_eq!(reason, "the pumping guard refuses the message by its rule number_type");
 }
 
 #[tokio::test]
@@ -41,6 +31,11 @@ async fn answers_as_built_have_the_data_of_a_lockout_too() {
     let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
     assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
     assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
+}
+
+/// `onceward guard` with these arguments.
+async fn guard(world: &World, arguments: &[&str]) -> Finished {
+    world.setup.command(["guard"].iter().chain(arguments).copied()).await
 }
 
 /// A server whose guard refuses, as by default.
@@ -65,22 +60,16 @@ async fn a_number_gets_its_unverified_messages_across_a_restart_until_unlock() {
     let data = &refused.json()["data"];
     // One of twenty messages comes back in 72 minutes.
     assert!(data["ttl"].as_u64().is_some_and(|minutes| (70..=72).contains(&minutes)), "{data}");
-    assert_eq!(
-        (&data["lockout_duration"], &data["user"]["phoneNumber"]),
-        (&data["ttl"], &number.as_str().into())
-    );
     assert_eq!(world.send(&world.number()).await.status(), 200);
-    let unlock = ["unlock", number.as_str()];
-    assert!(world.setup.command(unlock).await.status.success());
+    world.setup.command(["unlock", &number]).await.exits(0);
     assert_eq!(world.send(&number).await.status(), 200);
 }
 
 #[tokio::test]
 async fn deleting_a_lockout_ends_the_refusals_of_a_number_without_one() {
-    let setup = V2::account(Setup::new()).config("guard", json!({ "sends-per-number": 1 }));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let (service, number) = (v2.service(&[]).await, world.number());
+    let setup = Setup::new().config("guard", json!({ "sends-per-number": 1 }));
+    let (world, v2, service) = World::with_service(setup).await;
+    let number = world.number();
     let path = format!("{service}/Lockouts/{number}");
     assert_eq!(v2.delete(&path).await.status(), 404, "a number of which nothing is known");
     assert_eq!(v2.begins(&service, &number).await.status(), 201);
@@ -97,20 +86,17 @@ async fn an_explanation_says_how_many_services_it_leaves_out() {
     let world = World::with([("services", services.into())]).await;
     for json in [&["--json"][..], &[]] {
         let explain = ["guard", "explain", "US"].iter().chain(json).copied();
-        let explained = world.setup.command(explain).await.output;
-        assert!(explained.contains("3 more services are left out"), "{json:?}: {explained}");
+        world.setup.command(explain).await.says(["3 more services are left out"]);
     }
 }
 
 #[tokio::test]
 async fn a_prefix_without_asterisks_is_not_allowed_as_a_number() {
     for (numbers, status) in [("valid", 400), ("possible", 201)] {
-        let world = World::of(V2::account(Setup::new()).config("numbers", numbers)).await;
-        let entry = [("Subject", "+491511234"), ("Action", "allow")];
-        let made = V2::of(&world).post("/Guard/Entries", &entry).await;
+        let (world, v2) = World::with_account(Setup::new().config("numbers", numbers)).await;
+        let made = v2.post("/Guard/Entries", &[("Subject", "+491511234"), ("Action", "allow")]).await;
         assert_eq!(made.status(), status, "{numbers}: {}", made.text());
-        let allow = ["guard", "allow", "+491511234"];
-        let allowed = world.setup.command(allow).await;
+        let allowed = world.setup.command(["guard", "allow", "+491511234"]).await;
         assert_eq!(allowed.status.success(), status == 201, "{numbers}: {}", allowed.output);
         let says_how = allowed.output.contains("for a prefix, write '+491511234****'");
         assert_eq!(says_how, status == 400, "{numbers}: {}", allowed.output);
@@ -122,7 +108,7 @@ async fn with_the_simulator_alone_the_explanation_says_why_all_pass() {
     let setup = Setup::new().config("guard", json!({ "mode": "block" }));
     let _server = setup.start().await;
     let explained = setup.command(["guard", "explain", "US"]).await.output;
-    assert!(explained.contains("The simulator is the only gateway: allowances are off"), "{explained}");
+    explained.says(["The simulator is the only gateway: allowances are off"]);
     assert!(!explained.contains("The mode of the guard"), "{explained}");
 }
 
@@ -136,9 +122,7 @@ async fn a_kept_reserve_is_named_where_messages_are_left_and_refused() {
     }
     let kept = "3 of 10 messages left, kept for addresses and networks with verified numbers";
     for command in [&["list"][..], &["explain", "+992900000107"]] {
-        let command = ["guard"].iter().chain(command).chain(&["--data-dir", "data"]).copied();
-        let shown = world.setup.command(command).await.output;
-        assert!(shown.contains(kept), "{shown}");
+        guard(&world, command).await.says([kept]);
     }
 }
 
@@ -151,18 +135,12 @@ async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
         sent += usize::from(world.send(number).await.status() == 200);
     }
     assert_eq!((sent, world.twilio.received().len()), (10, 10));
-    let of = async |arguments: &[&str]| {
-        world.setup.command(arguments.iter().chain(&["--data-dir", "data"]).copied()).await.output
-    };
-    let explained = of(&["guard", "explain", &numbers[29]]).await;
-    explained.says([
-        "messages: refused",
-        "1 message was refused on ",
-        "onceward guard allow '+99290000****'",
-    ]);
-    let listed = of(&["guard", "list"]).await;
+    let how = "onceward guard allow '+99290000****'";
+    let explained = guard(&world, &["explain", &numbers[29]]).await;
+    explained.says(["messages: refused", "1 message was refused on ", how]);
+    let listed = guard(&world, &["list"]).await;
     listed.says(["allowance  +99290000****", "0 of 10 messages left", "20 messages by the rule prefix"]);
-    of(&["guard", "allow", "TJ"]).await;
+    guard(&world, &["allow", "TJ"]).await.exits(0);
     assert_eq!(world.send(&numbers[29]).await.status(), 200);
 }
 
@@ -187,15 +165,11 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
 
 #[tokio::test]
 async fn a_list_of_many_services_is_complete() {
-    let services: serde_json::Map<_, _> = (0..990)
-        .map(|n| (format!("service-{n}"), json!({ "guard": { "messages-per-day": 1_000 } })))
-        .collect();
+    let rules = json!({ "guard": { "messages-per-day": 1_000 } });
+    let services: serde_json::Map<_, _> = (0..990).map(|n| (format!("service-{n}"), rules.clone())).collect();
     // The start writes them in one commit, which a debug build under load makes slowly.
-    let setup = Setup::new().config("services", services).config("commit-timeout", "1m");
-    let world = World::of(setup).await;
-    let list = ["guard", "list", "--limit", "5000", "--json"];
-    let listed = world.setup.command(list).await;
-    assert!(listed.status.success(), "{}", listed.output);
+    let world = World::with([("services", services.into()), ("commit-timeout", json!("1m"))]).await;
+    let listed = guard(&world, &["list", "--limit", "5000", "--json"]).await.exits(0);
     let budgets = listed.output.lines().filter(|line| line.contains("messages-per-day")).count();
     assert_eq!(budgets, 990);
 }
@@ -205,8 +179,7 @@ async fn a_landline_gets_no_text_message() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     assert_eq!(v2.begins(&service, LANDLINE).await.json()["code"], 60_205);
     let refused = world.send(LANDLINE).await.expects_status(400);
-    let reason = refused.header("x-onceward-reason");
-    assert_eq!(reason, "the number is a landline, and landlines get no text messages");
+    assert!(refused.header("x-onceward-reason").contains("landline"));
     assert_eq!(world.twilio.received().len(), 0);
 }
 
@@ -214,35 +187,28 @@ async fn a_landline_gets_no_text_message() {
 async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     let world = World::new().await;
     let number = world.number();
-    let guard = async |arguments: &[&str]| {
-        let data = ["--data-dir", "data"];
-        world.setup.command(["guard"].iter().chain(arguments).chain(&data).copied()).await
-    };
+    let guard = async |arguments: &[&str]| guard(&world, arguments).await;
     let explained = guard(&["explain", PREMIUM]).await;
     explained.says(["messages: refused", "The rule number_type refuses", "set number-types of the key"]);
     assert_eq!(world.send(&number).await.status(), 200);
     let counted = guard(&["explain", &number]).await;
-    assert!(counted.output.contains("messages: pass"), "{}", counted.output);
+    counted.says(["messages: pass"]);
     let left = counted.output.lines().find(|line| line.starts_with(&number) && line.ends_with("now"));
     let left: Vec<_> = left.unwrap_or_default().split_whitespace().collect();
     assert_eq!(left.get(1..3), Some(&["19", "20"][..]), "one of twenty is gone:\n{}", counted.output);
 
-    let blocked = guard(&["block", &number, "--for", "2h"]).await;
-    assert!(blocked.output.contains("are refused until"), "{}", blocked.output);
+    guard(&["block", &number, "--for", "2h"]).await.says(["are refused until"]);
     assert_eq!(world.send(&number).await.status(), 403);
-    let json = guard(&["explain", &number, "--json"]).await.output;
-    let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
-    assert_eq!(json["refused"], true);
-    let listed = guard(&["list"]).await;
-    assert!(listed.output.contains("entry: block") && !listed.output.contains(&number), "{}", listed.output);
-    let explained = guard(&["explain", &number]).await.output;
-    assert!(explained.contains(&format!("To end it: onceward guard remove '{number}'")), "{explained}");
-    assert!(guard(&["remove", &number]).await.output.contains("is removed"));
-    assert!(guard(&["unblock", &number]).await.output.contains("nothing was changed"));
+    assert_eq!(guard(&["explain", &number, "--json"]).await.object()["refused"], true);
+    let listed = guard(&["list"]).await.output;
+    assert!(listed.contains("entry: block") && !listed.contains(&number), "{listed}");
+    let remedy = format!("To end it: onceward guard remove '{number}'");
+    guard(&["explain", &number]).await.says([remedy]);
+    guard(&["remove", &number]).await.says(["is removed"]);
+    guard(&["unblock", &number]).await.says(["nothing was changed"]);
     assert_eq!(world.send(&number).await.status(), 200);
 
-    let audit = world.setup.command(["audit"]).await;
-    audit.says(["guard.entry_blocked", "guard.entry_removed"]);
+    world.setup.command(["audit"]).await.says(["guard.entry_blocked", "guard.entry_removed"]);
     guard(&["block", "no-subject"]).await.exits(64);
 }
 
@@ -251,10 +217,8 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
 async fn a_manual_entry_lasts_as_long_as_the_command_says() {
     let world = World::new().await;
     for (length, seconds) in [("90s", 120), ("90m", 5_400), ("2d", 172_800)] {
-        let block = ["guard", "block", "US", "--for", length, "--json"];
-        let entry = world.setup.command(block).await.output;
-        let entry: serde_json::Value = serde_json::from_str(&entry).expect("an entry");
-        let until = humantime::parse_rfc3339(entry["date_until"].as_str().expect("a time")).expect("a time");
+        let entry = guard(&world, &["block", "US", "--for", length, "--json"]).await.object();
+        let until = humantime::parse_rfc3339(text(&entry, "date_until")).expect("a time");
         let left = until.duration_since(std::time::SystemTime::now()).expect("it is ahead").as_secs();
         assert!((seconds - 60..=seconds).contains(&left), "{length}: {entry}");
     }
@@ -263,43 +227,35 @@ async fn a_manual_entry_lasts_as_long_as_the_command_says() {
 #[tokio::test]
 async fn the_list_names_services_and_the_currency_of_budgets() {
     let shop = json!({"shop": {"friendly-name": "Acme Shop", "guard": {"money-per-day": 50}}});
-    let setup = Setup::new().config("services", shop).config("currency", "EUR");
-    let world = World::of(setup).await;
-    let listed = world.setup.command(["guard", "list"]).await.output;
+    let world = World::with([("services", shop), ("currency", json!("EUR"))]).await;
+    let listed = guard(&world, &["list"]).await.output;
     let line = listed.lines().find(|line| line.contains("money-per-day")).unwrap_or_default();
     assert!(line.contains("Acme Shop") && line.contains("0.00 of 50.00 EUR spent"), "{listed}");
-    let json = world.setup.command(["guard", "list", "--json"]).await.output;
-    let budget: serde_json::Value = serde_json::from_str(json.trim()).expect("one object");
-    assert_eq!((&budget["type"], &budget["service"]), (&"budget".into(), &"Acme Shop".into()), "{budget}");
-    assert!(budget["service_sid"].as_str().is_some_and(|sid| sid.starts_with("VA")), "{budget}");
+    let budget = guard(&world, &["list", "--json"]).await.object();
+    assert_eq!((text(&budget, "type"), text(&budget, "service")), ("budget", "Acme Shop"), "{budget}");
+    assert!(text(&budget, "service_sid").starts_with("VA"), "{budget}");
 }
 
 #[tokio::test]
 async fn a_manual_block_of_a_country_survives_a_kill() {
     let world = World::new().await;
     let number = world.number();
-    let country = ["guard", "block", "US"];
-    assert!(world.setup.command(country).await.status.success());
+    guard(&world, &["block", "US"]).await.exits(0);
     let world = world.restart_after_kill().await;
     assert_eq!(world.send(&number).await.status(), 403);
 }
 
 #[tokio::test]
 async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let account = V2::of(&world);
-    let (service, other) = (account.service(&[]).await, account.service(&[]).await);
-    let (sid, others) = (sid_of(&service), sid_of(&other));
-    let create = ["keys", "create", "--service", sid, "--scope", "admin", "--json"];
-    let key: serde_json::Value =
-        serde_json::from_str(&world.setup.command(create).await.output).expect("a key");
-    let text = |name: &str| key[name].as_str().expect("a text");
-    let owner = V2::with_key(&world, text("sid"), text("secret"));
+    let (world, account, service) = World::with_service(Setup::new()).await;
+    let other = account.service(&[]).await;
+    let [sid, others] = [&service, &other].map(|path| path.trim_start_matches("/Services/"));
+    let owner = world.with_new_key(&["--service", sid, "--scope", "admin"]).await;
     let number = world.number();
 
     let entry = [("Subject", number.as_str()), ("Action", "block")];
     let made = owner.post("/Guard/Entries", &entry).await;
-    assert_eq!((made.status(), made.json()["service_sid"].as_str()), (201, Some(sid)), "{}", made.text());
+    assert_eq!((made.status(), text(&made.json(), "service_sid")), (201, sid));
     let elsewhere = [entry[0], entry[1], ("ServiceSid", others)];
     assert_eq!(owner.post("/Guard/Entries", &elsewhere).await.status(), 404);
     assert_eq!(account.begins(&service, &number).await.json()["code"], 60_410);
@@ -310,23 +266,19 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
     let services = own["services"].as_array().expect("services");
     assert_eq!((services.len(), &services[0]["service_sid"]), (1, &sid.into()), "{own}");
     assert_eq!(services[0]["refused"], true, "{own}");
-    let reasons = services[0]["reasons"].to_string();
-    assert!(reasons.contains("manual entry"), "{own}");
+    assert!(services[0]["reasons"].to_string().contains("manual entry"), "{own}");
     assert_eq!(owner.get(&format!("{path}?ServiceSid={others}")).await.status(), 404);
     let all = account.get(&path).await.json();
     assert_eq!(all["services"][0]["service_sid"], sid, "the worst comes first: {all}");
     assert!(all["services"].as_array().is_some_and(|services| services.len() > 1), "{all}");
 
     let listed = owner.get("/Guard/Entries").await.json();
-    assert!(!listed["entries"][0]["subject"].as_str().expect("a subject").contains(&number), "{listed}");
-    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 204);
-    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 404);
+    assert!(!text(&listed["entries"][0], "subject").contains(&number), "{listed}");
+    for status in [204, 404] {
+        assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), status);
+    }
     let low = owner.get("/Guard/Allowances").await.json();
-    assert_eq!(low["allowances"], serde_json::json!([]));
-}
-
-fn sid_of(path: &str) -> &str {
-    path.rsplit('/').next().expect("a sid")
+    assert_eq!(low["allowances"], json!([]));
 }
 
 #[tokio::test]
@@ -348,16 +300,12 @@ async fn a_budget_holds_across_kills_and_restarts() {
         }
         sent += 1;
     };
-    refused.expects(Expectation::plain(
-        429,
-        "The operator's budget of messages for this hour or day is spent. Try again when it has ended.",
-    ));
+    assert!(refused.status() == 429 && refused.text().contains("budget"), "{}", refused.text());
     refused.expects_retry_after();
     // A share has two messages: each stop loses at most one.
     assert!((124..=128).contains(&sent), "{sent}");
     assert_eq!(world.twilio.received().len(), sent);
-    let explain = ["guard", "explain", "US"];
-    let explained = world.setup.command(explain).await.output;
+    let explained = guard(&world, &["explain", "US"]).await;
     explained.says(["messages: refused", "The budget messages-per-day of all services has too little left"]);
     let world = world.restart_after_kill().await;
     assert_eq!(world.send(&world.number()).await.status(), 429);

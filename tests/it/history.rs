@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::backup::{export, json as parsed, records};
-use crate::support::{Reply, Setup, V2, World, wrong};
+use crate::support::{Reply, Setup, World, wrong};
 
 #[tokio::test]
 async fn sends_and_verifications_are_counted_and_survive_a_kill() {
-    let world =
-        World::of(V2::account(Setup::new().config("prices", json!({ "*": { "sms": "0.0125" } })))).await;
+    let prices = json!({ "*": { "sms": "0.0125" } });
+    let (world, v2) = World::with_account(Setup::new().config("prices", prices)).await;
     let (verified, code) = world.number_with_code().await;
     assert_eq!(world.verify(&verified, &wrong(&code)).await.status(), 401);
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
@@ -16,7 +16,7 @@ async fn sends_and_verifications_are_counted_and_survive_a_kill() {
     let refused = world.number();
     world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
     assert_ne!(world.send(&refused).await.status(), 200);
-    let summary = V2::of(&world).get("/Attempts/Summary").await.json();
+    let summary = v2.get("/Attempts/Summary").await.json();
 
     let (world, _) = world.restart().await;
     let world = world.restart_after_kill().await;
@@ -39,19 +39,6 @@ async fn sends_and_verifications_are_counted_and_survive_a_kill() {
         let gateway = if is_begun { Value::Null } else { json!("TwilioMessages") };
         assert_eq!(group["gateway"], gateway, "{row}");
     }
-}
-
-#[tokio::test]
-async fn counts_of_one_bucket_go_on_after_a_restart() {
-    let world = World::new().await;
-    world.number_with_code().await;
-    let (world, _) = world.restart().await;
-    world.number_with_code().await;
-    world.server.stop().await;
-    let rows = history(&world.setup).await;
-    assert_eq!(sum(&rows, "day", "/accepted"), 2, "{rows:?}");
-    // The estimate that is built in.
-    assert!(sum(&rows, "day", "/cost_micros") > 0, "{rows:?}");
 }
 
 /// The records of the history in an export.

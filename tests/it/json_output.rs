@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Setup, V2, World, tracked, until};
+use crate::support::{Setup, World, text, tracked, until};
 
 const MANUAL: &str = include_str!("../../docs/reference/cli.md");
 
@@ -18,23 +18,18 @@ type Case<'a> = (&'a str, Vec<&'a str>, Option<&'a str>);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_prints_the_fields_that_the_manual_names() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (v2, number) = (V2::of(&world), world.number());
-    let service = v2.service(&[]).await;
-    let webhook = [
-        ("FriendlyName", "a"),
-        ("WebhookUrl", "https://hooks.example.com/"),
-        ("EventTypes", "verification.approved"),
-    ];
-    let webhook = v2.post(&format!("{service}/Webhooks"), &webhook).await.json();
-    let webhook = webhook["sid"].as_str().expect("a webhook").to_owned();
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let number = world.number();
+    let webhook = v2.webhook(&service, "*", "https://hooks.example.com/").await;
+    let webhook = text(&webhook, "sid");
     world.send(&number).await;
-    let listed = async || tracked(&world.setup, &["--data-dir", "data"]).await.0;
+    let listed = async || tracked(&world.setup, &[]).await.0;
     until("the message", listed, |rows| rows.len() == 1).await;
     let sent = onceward(&world.setup, &["tracker"]);
     std::fs::write(world.setup.home().join("sent.jsonl"), sent.stdout).expect("a file");
     let address = world.server.client.address().to_string();
-    let key = created(&world.setup);
+    let key = world.setup.new_key(&["--name", "program"]).await;
+    let key = text(&key, "sid");
 
     let on_the_server: Vec<Case<'_>> = vec![
         ("--check", vec!["--check"], None),
@@ -54,11 +49,11 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("lookup", vec!["lookup", &number], None),
         ("audit", vec!["audit"], Some("date_created, action, actor")),
         ("webhooks list", vec!["webhooks", "list"], Some("sid, webhook_url, service_name")),
-        ("webhooks secret", vec!["webhooks", "secret", &webhook], Some("secret")),
+        ("webhooks secret", vec!["webhooks", "secret", webhook], Some("secret")),
         ("keys list", vec!["keys", "list"], None),
         ("keys create", vec!["keys", "create"], None),
-        ("keys revoke", vec!["keys", "revoke", &key], None),
-        ("keys revoke", vec!["keys", "revoke", &key], None),
+        ("keys revoke", vec!["keys", "revoke", key], None),
+        ("keys revoke", vec!["keys", "revoke", key], None),
         ("gateways", vec!["gateways"], None),
         ("export", vec!["export", "--out", "all.jsonl"], None),
         ("health", vec!["health", "--listen", &address], Some("message")),
@@ -77,8 +72,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         shown.insert(prints(&world.setup, &case));
     }
     let (setup, server) = (world.setup.clone(), world.server);
-    server.signal(rustix::process::Signal::TERM);
-    server.ended().await;
+    server.stop().await;
     for case in [
         ("check-data", vec!["check-data"], None),
         ("keys list", vec!["keys", "list"], None),
@@ -87,8 +81,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         shown.insert(prints(&setup, &case));
     }
     let bare = Setup::bare();
-    let made = created(&bare);
-    assert!(made.starts_with("SK"), "{made}");
+    bare.new_key(&[]).await;
     shown.insert(prints(&bare, &("keys root", vec!["keys", "root", "--new"], None)));
 
     let commands = MANUAL.lines().filter_map(|line| line.strip_prefix("* `")?.split('`').next());
@@ -116,13 +109,6 @@ async fn serve_has_no_answer_and_an_error_is_no_json() {
     }
 }
 
-/// The id of a new key.
-fn created(setup: &Setup) -> String {
-    let ran = onceward(setup, &["keys", "create", "--name", "program"]);
-    let key: Value = serde_json::from_slice(&ran.stdout).expect("a key");
-    key["sid"].as_str().expect("an id").to_owned()
-}
-
 /// Runs the program with `--json`, on the setup's data directory unless the arguments name another one.
 fn onceward(setup: &Setup, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
@@ -139,12 +125,10 @@ fn prints(setup: &Setup, (row, arguments, elsewhere): &Case<'_>) -> String {
     assert!(ran.status.success(), "{arguments:?}: {out}{said}");
     assert!(said.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{arguments:?}: {said}");
     let (is_list, documented) = documented(row).unwrap_or_else(|| panic!("{row} has no row in the manual"));
-    let objects: Vec<Value> = out
-        .lines()
-        .map(|line| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {line}"))
-        })
-        .collect();
+    let object = |line: &str| -> Value {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {line}"))
+    };
+    let objects: Vec<Value> = out.lines().map(object).collect();
     assert!(if is_list { !objects.is_empty() } else { objects.len() == 1 }, "{arguments:?}: {out}");
     let fields = elsewhere.unwrap_or(&documented).split(", ");
     let (optional, always): (Vec<&str>, Vec<&str>) = fields.partition(|field| field.starts_with('('));

@@ -5,17 +5,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, soon};
+use crate::support::{Client, Setup, World, soon};
 
 #[tokio::test]
 async fn refused_requests_and_failing_webhooks_are_logged_with_their_service() {
-    let world = World::of(V2::account(Setup::new()).config("webhook-private-addresses", true)).await;
-    let v2 = V2::of(&world.server.client);
-    let service = v2.service(&[]).await;
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    let (world, v2, service) = World::with_service(setup).await;
     let name = service.trim_start_matches("/Services/");
-    let url = ("WebhookUrl", "http://127.0.0.1:9/hook");
-    let hook = [("FriendlyName", "down"), ("EventTypes", "verification.created"), url];
-    v2.made(&format!("{service}/Webhooks"), &hook).await;
+    v2.webhook(&service, "verification.created", "http://127.0.0.1:9/hook").await;
     assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
     let logged = async |message: &str, service: &str| {
         let is_it = |event: &Value| event["message"] == message && event["service"] == service;
@@ -27,23 +24,6 @@ async fn refused_requests_and_failing_webhooks_are_logged_with_their_service() {
     assert_eq!(world.send(&world.number()).await.status(), 503);
     logged("requests refused", name).await;
     logged("requests refused", "default").await;
-}
-
-#[tokio::test]
-async fn the_id_of_a_failed_send_leads_to_the_gateways_line() {
-    let world = World::new().await;
-    for (reply, outcome) in [
-        (Reply::Refuse { status: 400, code: 21211 }, "number-refused"),
-        (Reply::Refuse { status: 401, code: 20003 }, "gateway-failed"),
-    ] {
-        let number = world.number();
-        world.twilio.plan(&number, [reply]);
-        let answer = world.send(&number).await;
-        let line = line_of(&world, &answer, "code not sent").await;
-        assert_eq!((&line["level"], &line["outcome"]), (&"INFO".into(), &outcome.into()));
-        let of_gateway = |event: &Value| event["gateway"].is_string() && event["number"] == line["number"];
-        soon("the gateway's line", world.server.output().event(of_gateway)).await.expect("a line");
-    }
 }
 
 #[tokio::test]
@@ -74,17 +54,4 @@ async fn an_unread_log_holds_up_nothing() {
     }
     server.kill().expect("it still runs");
     server.wait().expect("it ended");
-}
-
-/// The only line with this answer's id and this message.
-async fn line_of(world: &World, answer: &HttpResponse, message: &str) -> Value {
-    let id = answer.header("x-request-id");
-    assert!(!id.is_empty());
-    let output = world.server.output();
-    let wanted = output.event(|event| event["request_id"] == id && starts_with(&event["message"], message));
-    soon("the line", wanted).await.unwrap_or_else(|| panic!("no {message:?} of {id}:\n{}", output.text()))
-}
-
-fn starts_with(text: &Value, beginning: &str) -> bool {
-    text.as_str().is_some_and(|text| text.starts_with(beginning))
 }

@@ -6,7 +6,6 @@
 
 mod admin;
 mod api_docs;
-mod as_built;
 mod audit;
 mod backup;
 mod bad_bodies;
@@ -42,7 +41,6 @@ mod library;
 mod lifecycle;
 mod log;
 mod metrics;
-mod numbers;
 mod operator_commands;
 mod overload;
 mod packaging;

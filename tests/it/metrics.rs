@@ -8,17 +8,15 @@ use hyper::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::lifecycle::hang_at_the_gateway;
 use crate::support::{
-    Client, HttpResponse, Numbers, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon,
-    until,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon, text, until,
 };
 
 const METRICS: &str = "/metrics";
 
 #[tokio::test]
 async fn sends_checks_and_a_refusing_gateway_are_counted() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let (world, _) = World::with_account(Setup::new()).await;
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, "000000").await.status(), 401);
     assert_eq!(world.verify(&number, &code).await.status(), 200);
@@ -59,41 +57,36 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
 
 #[tokio::test]
 async fn requests_that_are_not_permitted_or_not_valid_are_counted_by_reason() {
-    let setup = V2::account(Setup::new());
-    let server = setup.start().await;
-    let (client, v2, numbers) = (&server.client, V2::of(&server.client), Numbers::default());
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
     let counted = async |reason: &str| {
-        let scrape = scraped(&server).await;
+        let scrape = scraped(&world.server).await;
         let sample = format!("onceward_requests_refused_total{{reason=\"{reason}\"}}");
         scrape.value(&sample).unwrap_or_else(|| panic!("{sample}\n{}", scrape.0))
     };
     for reason in ["unauthenticated", "forbidden", "rate_limited", "country", "invalid", "overloaded"] {
         assert!(counted(reason).await < 0.5, "{reason}");
     }
-    let number = numbers.next();
-    let stranger = V2::with_key(client, OWN_ACCOUNT, "wrong");
+    let number = world.number();
+    let stranger = V2::with_key(&world, OWN_ACCOUNT, "wrong");
     assert_eq!(stranger.begins(&service, &number).await.status(), 401);
-    let (sid, secret) = key(&setup, "metrics").await;
-    assert_eq!(V2::with_key(client, &sid, &secret).begins(&service, &number).await.status(), 403);
+    let metrics = world.with_new_key(&["--scope", "metrics"]).await;
+    assert_eq!(metrics.begins(&service, &number).await.status(), 403);
     assert_eq!(v2.post(&format!("{service}/Verifications"), &[("To", "x")]).await.status(), 400);
-    assert_eq!(client.post("/api/send-otp", "{").await.status(), 400);
-    let limit = v2.made(&format!("{service}/RateLimits"), &[("UniqueName", "ip")]).await;
-    let bucket = [("Max", "1"), ("Interval", "60")];
-    v2.made(&format!("{service}/RateLimits/{limit}/Buckets"), &bucket).await;
+    assert_eq!(world.post("/api/send-otp", "{").await.status(), 400);
+    v2.rate_limit(&service, "ip", "1", "60").await;
     for status in [201, 429] {
-        let number = numbers.next();
+        let number = world.number();
         let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", "{\"ip\": \"203.0.113.7\"}")];
         assert_eq!(v2.post(&format!("{service}/Verifications"), &form).await.status(), status);
     }
     // A wrong code is an outcome of a check.
-    assert_eq!(client.verify(&number, "000000").await.status(), 401);
+    assert_eq!(world.verify(&number, "000000").await.status(), 401);
     for (reason, count) in
         [("unauthenticated", 1.0), ("forbidden", 1.0), ("invalid", 2.0), ("rate_limited", 1.0)]
     {
         assert!((counted(reason).await - count).abs() < 0.5, "{reason}: {}", counted(reason).await);
     }
-    let scrape = scraped(&server).await;
+    let scrape = scraped(&world.server).await;
     for (table, held, limit) in [
         ("numbers", 1.0, 2_000_000.0),
         ("test numbers", 0.0, 10_000.0),
@@ -113,14 +106,14 @@ async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
     assert_eq!(server.client.get(METRICS).await.status(), 401);
     assert_eq!(read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await.status(), 200);
     for (scope, status) in [("admin", 200), ("verify", 403), ("metrics", 200)] {
-        let key = key(&setup, scope).await;
-        assert_eq!(read(&server.client, &basic(&key.0, &key.1), &[]).await.status(), status, "{scope}");
-    }
-    let (sid, secret) = key(&setup, "metrics").await;
-    let metrics = V2::with_key(&server.client, &sid, &secret);
-    // A key for metrics reads nothing else.
-    for path in ["/Services", "/Attempts", "/Templates", "/SafeList/Numbers/+14155552671"] {
-        metrics.get(path).await.expects_status(403);
+        let key = setup.new_key(&["--scope", scope]).await;
+        let authorization = basic(text(&key, "sid"), text(&key, "secret"));
+        assert_eq!(read(&server.client, &authorization, &[]).await.status(), status, "{scope}");
+        if scope == "metrics" {
+            for path in ["/Services", "/Attempts", "/Templates", "/SafeList/Numbers/+14155552671"] {
+                V2::with_key_of(&server.client, &key).get(path).await.expects_status(403);
+            }
+        }
     }
 }
 
@@ -130,10 +123,8 @@ async fn an_address_of_their_own_serves_metrics_and_nothing_else() {
     let server = setup.start().await;
     let metrics = own_address(&server).await;
     let answer = metrics.get(METRICS).await;
-    assert_eq!(
-        (answer.status(), answer.header("content-type")),
-        (200, "text/plain; version=0.0.4; charset=utf-8")
-    );
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!((answer.status(), answer.header("content-type")), (200, content_type));
     for path in ["/", "/healthz", "/inbox", "/v2/Services"] {
         assert_eq!(metrics.get(path).await.status(), 404, "{path}");
     }
@@ -147,8 +138,7 @@ async fn metrics_at_an_address_of_their_own_are_served_during_a_stop() {
     let metrics = own_address(&world.server).await;
     let ready = async || Scrape(metrics.get(METRICS).await.text()).value("onceward_ready");
     assert_eq!(ready().await, Some(1.0));
-    let number = world.number();
-    let hanging = hang_at_the_gateway(&world, &number).await;
+    let hanging = world.hang_at_the_gateway(&world.number()).await;
     world.server.signal(Signal::TERM);
     until("the stop", &ready, |ready| *ready == Some(0.0)).await;
     world.twilio.release();
@@ -167,22 +157,15 @@ async fn a_scraper_that_accepts_openmetrics_gets_it() {
 
 #[tokio::test]
 async fn a_service_is_named_as_configured_and_by_its_sid_otherwise() {
-    let setup =
-        V2::account(Setup::new()).config("services", json!({ "shop": { "friendly-name": "Acme Shop" } }));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world.server.client);
-    let made = v2.made("/Services", &[("FriendlyName", "Owl Bank")]).await;
-    let listed = v2.get("/Services").await.json();
-    let shop = listed["services"].as_array().and_then(|all| {
-        let shop = all.iter().find(|service| service["friendly_name"] == "Acme Shop")?;
-        Some(shop["sid"].as_str()?.to_owned())
-    });
-    let shop = shop.expect("the configured service");
+    let shop = json!({ "shop": { "friendly-name": "Acme Shop" } });
+    let (world, v2, made) = World::with_service(Setup::new().config("services", shop)).await;
+    let key = world.setup.new_key(&["--service", "shop"]).await;
+    let shop = format!("/Services/{}", text(&key, "service_sid"));
     for service in [&made, &shop] {
-        assert_eq!(v2.begins(&format!("/Services/{service}"), &world.number()).await.status(), 201);
+        assert_eq!(v2.begins(service, &world.number()).await.status(), 201);
     }
     let scrape = scraped(&world.server).await;
-    for name in [made.as_str(), "shop"] {
+    for name in [made.trim_start_matches("/Services/"), "shop"] {
         let sample = format!(r#"onceward_sends_total{{service="{name}",channel="sms",outcome="accepted"}}"#);
         assert_eq!(scrape.value(&sample), Some(1.0), "{}", scrape.0);
     }
@@ -206,7 +189,8 @@ async fn the_dashboard_and_the_alerts_name_metrics_of_a_scrape_only() {
     for file in ["grafana/onceward.json", "prometheus/alerts.yml"] {
         let text = std::fs::read_to_string(format!("{DIST}/{file}")).expect("a file of the repository");
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        let metrics: BTreeSet<_> = words.filter(|word| word.contains('_') && is_metric(word)).collect();
+        let is_metric = |word: &&str| word.starts_with("onceward_") || word.starts_with("process_");
+        let metrics: BTreeSet<_> = words.filter(is_metric).collect();
         assert!(metrics.len() > 10, "{file}");
         for metric in metrics {
             let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix));
@@ -253,11 +237,7 @@ async fn own_address(server: &Server) -> Client {
     let has_address = |event: &Value| event["message"] == "metrics served without credentials";
     let event =
         soon("the address", server.output().event(has_address)).await.expect("a line with the address");
-    Client::new(event["address"].as_str().unwrap().parse().unwrap())
-}
-
-fn is_metric(word: &str) -> bool {
-    word.starts_with("onceward_") || word.starts_with("process_")
+    Client::new(text(&event, "address").parse().unwrap())
 }
 
 /// A scrape after a verification.
@@ -269,8 +249,7 @@ async fn used(world: &World) -> Scrape {
 
 /// With a budget, which has metrics of its own.
 fn with_budget() -> Setup {
-    let guard = serde_json::json!({ "mode": "record", "messages-per-day": 1_000 });
-    V2::account(Setup::new().config("guard", guard))
+    V2::account(Setup::new()).config("guard", json!({ "mode": "record", "messages-per-day": 1_000 }))
 }
 
 /// A scrape in the classic text format.
@@ -296,13 +275,4 @@ pub async fn scraped(server: &Server) -> Scrape {
 async fn read(client: &Client, authorization: &str, headers: &[(&str, &str)]) -> HttpResponse {
     let headers: Vec<_> = headers.iter().copied().chain([("authorization", authorization)]).collect();
     client.request_with(Method::GET, METRICS, &headers, "").await
-}
-
-/// The sid and the secret of a new key of this scope, for all services.
-async fn key(setup: &Setup, scope: &str) -> (String, String) {
-    let made = setup.command(["keys", "create", "--scope", scope, "--json"]).await;
-    let line = made.output.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
-    let made: Value = serde_json::from_str(line).expect("JSON");
-    let text = |field: &str| made[field].as_str().expect("a text").to_owned();
-    (text("sid"), text("secret"))
 }

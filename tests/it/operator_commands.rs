@@ -3,31 +3,27 @@
 use serde_json::Value;
 
 use crate::support::documented::locked;
-use crate::support::{Finished, Says, Setup, Shifted, V2, World, sid, tracked, until, wrong};
+use crate::support::{Says, Setup, Shifted, V2, World, sid, text, tracked, until, wrong};
 
 #[tokio::test]
 async fn status_follows_a_number_from_its_first_code_to_its_approval() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let world = World::new().await;
     let number = world.number();
-    let status = async || json(&world.setup.command(["status", &number, "--json"]).await);
+    let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
     assert_eq!(status().await["known"], false);
-    let unknown = world.setup.command(["status", &number]).await;
-    assert_eq!(unknown.status.code(), Some(0));
-    assert!(unknown.output.contains("is unknown in the service default"), "{}", unknown.output);
+    let unknown = world.setup.command(["status", &number]).await.exits(0);
+    unknown.says(["is unknown in the service default"]);
 
     world.send(&number).await;
     let code = world.twilio.code_for(&number);
     world.verify(&number, &wrong(&code)).await;
     let pending = until("the message", &status, |status| status["messages"][0].is_object()).await;
-    assert_eq!(pending["verification"]["status"], "pending", "{pending}");
-    assert_eq!(pending["verification"]["sends"], 1, "{pending}");
-    assert!(
-        pending["verification"]["begun"].as_str() < pending["verification"]["ends"].as_str(),
-        "{pending}"
-    );
+    let verification = &pending["verification"];
+    assert_eq!((text(verification, "status"), &verification["sends"]), ("pending", &1.into()), "{pending}");
+    assert!(text(verification, "begun") < text(verification, "ends"), "{pending}");
     assert_eq!((&pending["wrong_codes_in_a_row"], &pending["locked_until"]), (&1.into(), &Value::Null));
     let message = &pending["messages"][0];
-    assert_eq!((&message["gateway"], &message["send_status"]), (&"TwilioMessages".into(), &"sent".into()));
+    assert_eq!((text(message, "gateway"), text(message, "send_status")), ("TwilioMessages", "sent"));
 
     for _ in 0..4 {
         world.verify(&number, &wrong(&code)).await;
@@ -36,8 +32,8 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let stopped = status().await;
     assert_eq!(stopped["verification"]["status"], "max_attempts_reached", "{stopped}");
     assert!(stopped["locked_until"].is_string(), "{stopped}");
-    let unlocked = world.setup.command(["unlock", &number, "--json"]).await;
-    assert_eq!(json(&unlocked)["was"], "locked");
+    let unlocked = world.setup.command(["unlock", &number, "--json"]).await.object();
+    assert_eq!(unlocked["was"], "locked");
 
     world.send(&number).await;
     world.verify(&number, &world.twilio.code_for(&number)).await;
@@ -51,23 +47,19 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
 
 #[tokio::test]
 async fn status_is_that_of_the_named_service_and_needs_a_server() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&world);
+    let (world, v2) = World::with_account(Setup::new()).await;
     let (service, number) = (v2.service(&[("MaxChecks", "3")]).await, world.number());
     let begun = v2.begins(&service, &number).await;
     v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
     let arguments = ["status", &number, "--service", "Owl Bank", "--json"];
-    let status = json(&world.setup.command(arguments).await);
+    let status = world.setup.command(arguments).await.exits(0).object();
     assert_eq!(status["verification"]["sid"], sid(&begun), "{status}");
     assert_eq!(status["verification"]["wrong_codes"], 1, "{status}");
     v2.post(&format!("{service}/Verifications/{}", sid(&begun)), &[("Status", "canceled")]).await;
-    let canceled = json(&world.setup.command(arguments).await);
+    let canceled = world.setup.command(arguments).await.exits(0).object();
     assert_eq!(canceled["verification"]["status"], "canceled", "{canceled}");
     let elsewhere = world.setup.command(["status", &number]).await;
-    elsewhere.says([
-        "is unknown in the service default",
-        "it has messages in Owl Bank: name the service with --service",
-    ]);
+    elsewhere.says(["is unknown in the service default", "it has messages in Owl Bank: name the service"]);
 
     world.server.kill();
     world.server.ended().await;
@@ -78,13 +70,8 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
 async fn status_says_that_the_guard_refused_messages() {
     let (world, premium) = (World::new().await, "+19002341234");
     assert_eq!(world.send(premium).await.status(), 403);
-    let status = world.setup.command(["status", premium]).await.output;
-    status.says([
-        "is unknown in the service default",
-        "1 message was refused on ",
-        "by the rule number_type of the guard.",
-        "onceward guard explain +19002341234",
-    ]);
+    let status = world.setup.command(["status", premium]).await;
+    status.says(["1 message was refused on ", "rule number_type", "onceward guard explain +19002341234"]);
 }
 
 #[tokio::test]
@@ -98,7 +85,7 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
     v2.begins(&service, &second).await;
     let setup = world.setup.clone();
     let list = async |arguments: &[&str]| {
-        let (rows, _) = tracked(&setup, &[arguments, &["--data-dir", "data"]].concat()).await;
+        let (rows, _) = tracked(&setup, arguments).await;
         rows.iter().map(|row| row.to().to_owned()).collect::<Vec<_>>()
     };
     until("both messages", || list(&[]), |numbers| numbers.len() == 2).await;
@@ -107,27 +94,22 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
     assert_eq!(list(&["--service", "default"]).await, [first.as_str()]);
     assert_eq!(list(&["--service", "Owl Bank"]).await, [second.as_str()]);
     assert_eq!(list(&["--service", service.trim_start_matches("/Services/")]).await, [second.as_str()]);
-    assert_eq!(list(&["--since", "3h"]).await.len(), 2);
-    assert_eq!(list(&["--since", "1h"]).await.len(), 0);
-    assert_eq!(list(&["--until", "1h"]).await.len(), 2);
-    assert_eq!(list(&["--until", "3h"]).await.len(), 0);
-    assert_eq!(list(&["--since", "2020-01-31", "--until", "2020-02-01T00:00:00Z"]).await.len(), 0);
-    let totals = ["tracker", "--totals", "--json", "--limit", "1"];
-    let totals = setup.command(totals).await;
+    for (limits, messages) in [
+        (&["--since", "3h"][..], 2),
+        (&["--since", "1h"], 0),
+        (&["--until", "1h"], 2),
+        (&["--until", "3h"], 0),
+        (&["--since", "2020-01-31", "--until", "2020-02-01T00:00:00Z"], 0),
+    ] {
+        assert_eq!(list(limits).await.len(), messages, "{limits:?}");
+    }
+    let totals = setup.command(["tracker", "--totals", "--json", "--limit", "1"]).await;
     for (by, value, messages) in
         [("all", "", 2), ("gateway", "TwilioMessages", 2), ("send", "sent", 2), ("type", "sms", 2)]
     {
         let line = serde_json::json!({"by": by, "value": value, "messages": messages});
-        let mut found = totals.output.lines().filter_map(|found| serde_json::from_str::<Value>(found).ok());
-        assert!(found.any(|found| found == line), "no {line} in:\n{}", totals.output);
+        assert!(totals.json().contains(&line), "no {line} in:\n{}", totals.output);
     }
     setup.command(["tracker", "--service", "unknown"]).await.exits(70).says(["no service \"unknown\""]);
     setup.command(["tracker", "--since", "yesterday"]).await.exits(64).says(["such as 2h"]);
-}
-
-#[track_caller]
-fn json(finished: &Finished) -> Value {
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    let mut lines = finished.output.lines().filter_map(|line| serde_json::from_str(line).ok());
-    lines.next().unwrap_or_else(|| panic!("no JSON in:\n{}", finished.output))
 }

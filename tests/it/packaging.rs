@@ -37,8 +37,7 @@ fn the_exposure_of_the_unit_is_below_two() {
 async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
     let file = |name: &str| fs::read(dist(name)).expect("a file of the package");
     let setup = Setup::bare().file("config.json", file("config.json")).file(".env", file("env"));
-    let checked = setup.command(["--check"]).await;
-    assert_eq!(checked.output, "configuration is valid");
+    assert_eq!(setup.command(["--check"]).await.output, "configuration is valid");
     let server = setup.args(["--listen", "127.0.0.1:0"]).start().await;
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
 }
@@ -56,8 +55,7 @@ async fn health_asks_the_address_that_is_configured() {
 
         server.kill();
         server.ended().await;
-        let gone = setup.command(["health"]).await.exits(70);
-        assert!(gone.output.contains("does not answer") && gone.output.contains(&port), "{}", gone.output);
+        setup.command(["health"]).await.exits(70).says(["does not answer", &port]);
     }
 }
 
@@ -74,8 +72,7 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
 #[tokio::test]
 async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let setup = Setup::new();
-    let server = setup.clone().start().await;
-    assert_eq!(server.stop().await.status.code(), Some(0));
+    setup.start().await.stop().await.exits(0);
     let Some(package) = Package::install_over(&setup.data_dir()) else { return };
     let started = || package.read("started");
     assert_eq!(started(), "install\n");
@@ -89,11 +86,8 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let right = fs::read_to_string(&format).expect("FORMAT");
     fs::write(&format, right.replace("format = 1", "format = 2").replace("program = ", "program = 9."))
         .expect("newer");
-    let refused = package.install("1.5.0");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("has format 2"), "{said}");
     let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
-    assert!(said.contains(&needs) && said.contains("Nothing was changed."), "{said}");
+    refused(&package.install("1.5.0")).says(["has format 2", &needs, "Nothing was changed."]);
     let settings = package.root().join("etc/onceward");
     for (config, variables) in [
         ("{ \"data-dir\"\n:\n  \"/srv/onceward\" }", ""),
@@ -102,9 +96,7 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     ] {
         fs::write(settings.join("config.json"), config).expect("a file");
         fs::write(settings.join(".env"), variables).expect("a file");
-        let refused = package.install("1.5.0");
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(said.contains("Nothing was changed."), "{config} {variables}: {said}");
+        refused(&package.install("1.5.0")).says(["Nothing was changed."]);
     }
     fs::remove_file(settings.join(".env")).expect("removed");
     assert_eq!(package.version(), "2.0.0", "the old version stays installed");
@@ -114,15 +106,20 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     // Damage, which a start would refuse.
     let key = fs::read(package.data().join("server.key")).expect("the key");
     fs::write(package.data().join("server.key"), "00".repeat(32)).expect("another key");
-    let refused = package.install("3.0.0");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("the server was not restarted"), "{said}");
-    assert!(said.contains("the key here is not the one this data was written with"), "{said}");
+    let key_is_wrong = "the key here is not the one this data was written with";
+    refused(&package.install("3.0.0")).says(["the server was not restarted", key_is_wrong]);
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");
     fs::write(package.data().join("server.key"), key).expect("put back");
     let configured = package.dpkg(&["--configure", "onceward"]);
     assert!(configured.status.success(), "{configured:?}");
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
+}
+
+/// What an installation says that must fail.
+fn refused(installed: &Output) -> String {
+    let said = String::from_utf8_lossy(&installed.stderr).into_owned();
+    assert!(!installed.status.success(), "{said}");
+    said
 }
 
 /// Packages of this program with the scripts of `dist/debian`, installed below a directory of their own.
@@ -198,10 +195,7 @@ impl Package {
         );
         for (script, part) in [("preinst", ""), ("postinst", started.as_str())] {
             let text = fs::read_to_string(dist("debian").join(script)).expect("a script");
-            assert!(
-                text.contains("\n#DEBHELPER#\n"),
-                "{script} has no place for the parts that cargo deb adds"
-            );
+            assert!(text.contains("\n#DEBHELPER#\n"), "{script} has no place for parts that cargo deb adds");
             program(&debian.join(script), &text.replace("#DEBHELPER#", part));
         }
         let file = self.home.path().join(format!("{version}.deb"));
@@ -237,12 +231,9 @@ fn dist(file: &str) -> PathBuf {
 #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
 fn analyze(arguments: &[&str], unit: &Path) -> Option<Output> {
     let ran = Command::new("systemd-analyze").args(arguments).arg("--no-pager").arg(unit).output();
-    match ran {
-        Ok(output) => Some(output),
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "systemd-analyze: {error}. CI must have it.");
-            println!("SKIPPED: cannot run systemd-analyze (package systemd): {error}");
-            None
-        }
-    }
+    ran.inspect_err(|error| {
+        assert!(std::env::var_os("CI").is_none(), "systemd-analyze: {error}. CI must have it.");
+        println!("SKIPPED: cannot run systemd-analyze (package systemd): {error}");
+    })
+    .ok()
 }

@@ -1,8 +1,5 @@
 //! Many requests for one number at the same time.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::documented::{incorrect, locked, verified};
@@ -14,34 +11,58 @@ const CLIENTS: usize = 200;
 /// Repetitions of each test, to find a race that is rarely lost.
 const ROUNDS: usize = 5;
 
-/// A raised bound on commands for one number: the engine decides every request.
+/// With the default bound on commands for one number, the server refuses some clients for now; with a raised one, the
+/// engine decides every request.
+const BOUNDS: [Option<usize>; 2] = [None, Some(CLIENTS)];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_right_codes_exactly_one_is_approved() {
-    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
-    for _ in 0..ROUNDS {
-        let (number, code) = world.number_with_code().await;
-        let answers = crowd(&world, &number, &code).await;
-        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
-        let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
-        assert_eq!((approved, too_late), (1, CLIENTS - 1));
-        world.verify(&number, &code).await.expects(incorrect(&number, 5));
+    for bound in BOUNDS {
+        let world = bounded(bound).await;
+        for _ in 0..ROUNDS {
+            let (number, code) = world.number_with_code().await;
+            let answers = crowd(&world, &number, &code).await;
+            let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
+            let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
+            assert_eq!((approved, too_late + later(&answers, bound)), (1, CLIENTS - 1), "{bound:?}");
+            world.verify(&number, &code).await.expects(incorrect(&number, 5));
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
-    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
-    for _ in 0..ROUNDS {
-        let (number, code) = world.number_with_code().await;
-        let answers = crowd(&world, &number, &wrong(&code)).await;
-        for trials in [4, 3, 2, 1] {
-            let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
-            assert_eq!(told, 1, "{trials} trials left is said once");
+    for bound in BOUNDS {
+        let world = bounded(bound).await;
+        for _ in 0..ROUNDS {
+            let (number, code) = world.number_with_code().await;
+            let answers = crowd(&world, &number, &wrong(&code)).await;
+            for trials in [4, 3, 2, 1] {
+                let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
+                assert_eq!(told, 1, "{bound:?}: {trials} trials left is said once");
+            }
+            let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
+            assert_eq!(refused + later(&answers, bound), CLIENTS - 4, "{bound:?}");
+            world.verify(&number, &code).await.expects(locked(&number, 30));
         }
-        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
-        assert_eq!(refused, CLIENTS - 4);
-        world.verify(&number, &code).await.expects(locked(&number, 30));
     }
+}
+
+async fn bounded(bound: Option<usize>) -> World {
+    let setup =
+        bound.iter().fold(Setup::new(), |setup, bound| setup.config("max-commands-per-number", *bound));
+    World::of(setup).await
+}
+
+/// The clients that are to try again, which only the default bound makes.
+fn later(answers: &[HttpResponse], bound: Option<usize>) -> usize {
+    let mut later = 0;
+    for answer in answers.iter().filter(|answer| answer.status() == 429) {
+        answer.expects_retry_after();
+        later += 1;
+    }
+    assert!(bound.is_none() || later == 0, "{later} were refused");
+    later
 }
 
 /// The answers as built distinguish the wrong code that locks from a check during the lockout.
@@ -56,53 +77,22 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
         let answers = crowd(&world, &number, &wrong(&code)).await;
-        let told = count_by_message(&answers);
-        assert_eq!(told["Incorrect OTP, Try Again"], 4);
-        assert_eq!(told["Incorrect OTP and Max Limit Reached Try after 30 min"], 1);
-        assert_eq!(told["User is prohibted to make any OTP request, Try after 29 minutes"], CLIENTS - 5);
+        for (message, clients) in [
+            ("Incorrect OTP, Try Again", 4),
+            ("Incorrect OTP and Max Limit Reached Try after 30 min", 1),
+            ("User is prohibted to make any OTP request, Try after 29 minutes", CLIENTS - 5),
+        ] {
+            let told = answers.iter().filter(|answer| answer.json()["message"] == message).count();
+            assert_eq!(told, clients, "{message}");
+        }
         assert_eq!(world.verify(&number, &code).await.status(), 403);
-    }
-}
-
-/// With the default bound, the server refuses some clients for now; no client gets a free guess.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_clients_get_no_extra_guess_with_the_default_bounds() {
-    let world = World::new().await;
-    for _ in 0..ROUNDS {
-        let (number, code) = world.number_with_code().await;
-        let answers = crowd(&world, &number, &wrong(&code)).await;
-        for trials in [4, 3, 2, 1] {
-            let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
-            assert_eq!(told, 1, "{trials} trials left is said once");
-        }
-        let mut later = 0;
-        for answer in answers.iter().filter(|answer| answer.status() == 429) {
-            answer.expects_retry_after();
-            later += 1;
-        }
-        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
-        assert_eq!(refused + later, CLIENTS - 4);
-        world.verify(&number, &code).await.expects(locked(&number, 30));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_usual_bounds_a_crowd_with_the_right_code_gets_one_success() {
-    let world = World::new().await;
-    for _ in 0..ROUNDS {
-        let (number, code) = world.number_with_code().await;
-        let answers = crowd(&world, &number, &code).await;
-        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
-        let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
-        let later = answers.iter().filter(|a| a.status() == 429).count();
-        assert_eq!((approved, too_late + later), (1, CLIENTS - 1));
     }
 }
 
 /// A right code among wrong ones succeeds at most once, and never after the lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn right_and_wrong_codes_give_at_most_one_success_and_no_sixth_guess() {
-    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
+    let world = bounded(Some(CLIENTS)).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
         let guesses = (0..CLIENTS).map(|i| if i % 8 == 5 { code.clone() } else { wrong(&code) });
@@ -152,13 +142,4 @@ async fn all_at_once(
         checks.spawn(async move { client.verify(&number, &guess).await });
     }
     checks.join_all().await
-}
-
-fn count_by_message(answers: &[HttpResponse]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for answer in answers {
-        let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
-        *counts.entry(message).or_default() += 1;
-    }
-    counts
 }

@@ -1,66 +1,24 @@
 //! Answers to clients survive an orderly stop and a kill.
 
-use serde_json::json;
-
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{World, wrong};
+use crate::support::{Setup, World, wrong};
 
 #[tokio::test]
-async fn after_an_orderly_stop_everything_is_as_it_was() {
-    let world = World::new().await;
-    let before = Before::prepare(&world).await;
-    let (world, finished) = world.restart().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    before.still_holds(&world).await;
-}
-
-#[tokio::test]
-async fn after_a_kill_everything_is_as_it_was() {
-    let world = World::new().await;
-    let before = Before::prepare(&world).await;
-    let world = world.restart_after_kill().await;
-    before.still_holds(&world).await;
-}
-
-#[tokio::test]
-async fn a_lockout_survives_many_restarts_of_both_kinds() {
-    let mut world = World::with([("otp-max-attempts", json!(1))]).await;
-    let (number, code) = world.number_with_code().await;
-    world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
-    for _ in 0..3 {
-        world = world.restart_after_kill().await;
-        world.send(&number).await.expects(locked(&number, 30));
-        (world, _) = world.restart().await;
-        world.verify(&number, &code).await.expects(locked(&number, 30));
+async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
+    // 1024 is the most.
+    for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
+        let setup = shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("shards", shards));
+        let world = World::of(setup).await;
+        let before = Before::prepare(&world).await;
+        let world = if is_killed {
+            world.restart_after_kill().await
+        } else {
+            let (world, finished) = world.restart().await;
+            finished.exits(0);
+            world
+        };
+        before.still_holds(&world).await;
     }
-}
-
-#[tokio::test]
-async fn with_as_many_shards_as_may_be_the_server_starts_and_finds_everything() {
-    let world = World::with([("shards", json!(1024))]).await;
-    let before = Before::prepare(&world).await;
-    let (world, _) = world.restart().await;
-    before.still_holds(&world).await;
-}
-
-#[tokio::test]
-async fn a_count_goes_on_across_kills() {
-    let mut world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    for trials in [4, 3, 2, 1] {
-        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
-        world = world.restart_after_kill().await;
-    }
-    world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
-}
-
-#[tokio::test]
-async fn the_server_key_is_made_once() {
-    let world = World::new().await;
-    let key = world.setup.data_dir().join("server.key");
-    let made = std::fs::read(&key).expect("a key");
-    let (_world, _) = world.restart().await;
-    assert_eq!(std::fs::read(&key).expect("a key"), made);
 }
 
 struct Before {

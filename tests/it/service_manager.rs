@@ -3,7 +3,6 @@
 use rustix::process::Signal;
 use tokio::net::UnixDatagram;
 
-use crate::lifecycle::hang_at_the_gateway;
 use crate::storage_trouble::refusals::world_over_shim;
 use crate::storage_trouble::shim::{Call, Shim, Trouble};
 use crate::support::{Client, Setup, World, soon, until};
@@ -42,7 +41,7 @@ async fn a_stop_is_announced_before_requests_in_progress_are_finished() {
     let (manager, setup) = Manager::of(Setup::new());
     let world = World::of(setup).await;
     let number = world.number();
-    let sending = hang_at_the_gateway(&world, &number).await;
+    let sending = world.hang_at_the_gateway(&number).await;
     world.server.signal(Signal::TERM);
     let (_, stopping) = manager.until("STOPPING=1").await;
     assert!(stopping.iter().any(|line| line.starts_with("STATUS=stopping")), "{stopping:?}");

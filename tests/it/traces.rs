@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::support::{Collector, RecordedSpan, Reply, Setup, V2, World, until};
+use crate::support::{Collector, RecordedSpan, Reply, Setup, World, until};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -15,18 +15,14 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 #[tokio::test]
 async fn a_sends_spans_are_in_its_callers_trace_without_number_or_code() {
     let collector = Collector::start().await;
-    let setup = V2::account(Setup::new())
+    let setup = Setup::new()
         .env(ENDPOINT, collector.base_url())
         .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20k3y")
         .env("OTEL_SERVICE_NAME", "codes")
         .config("webhook-private-addresses", true);
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world.server.client);
-    let service = v2.service(&[]).await;
+    let (world, v2, service) = World::with_service(setup).await;
     let hook = format!("{}/hook?token=h00k", collector.base_url());
-    let hook =
-        [("FriendlyName", "spans"), ("EventTypes", "verification.created"), ("WebhookUrl", hook.as_str())];
-    v2.made(&format!("{service}/Webhooks"), &hook).await;
+    v2.webhook(&service, "verification.created", &hook).await;
 
     let number = world.number();
     let path = format!("{service}/Verifications");
@@ -48,10 +44,8 @@ async fn a_sends_spans_are_in_its_callers_trace_without_number_or_code() {
     };
     let request = one("POST /v2/Services/{ServiceSid}/Verifications", Some(TRACE));
     assert_eq!((request.parent.as_str(), request.kind), (CALLER, SpanKind::Server));
-    assert_eq!(
-        (request.attributes["http.response.status_code"].as_str(), request.service.as_str()),
-        ("201", "codes")
-    );
+    assert_eq!(request.attributes["http.response.status_code"], "201");
+    assert_eq!(request.service, "codes");
     assert!(request.attributes["onceward.request_id"].len() > 4, "{request:#?}");
     for (name, kind) in [("decide send", SpanKind::Internal), ("send TwilioMessages", SpanKind::Client)] {
         let span = one(name, Some(TRACE));
@@ -66,10 +60,7 @@ async fn a_sends_spans_are_in_its_callers_trace_without_number_or_code() {
     assert_eq!(webhook.attributes["http.response.status_code"], "200");
 
     for export in collector.exports() {
-        assert_eq!(
-            (export.authorization.as_str(), export.content_type.as_str()),
-            ("Bearer k3y", "application/x-protobuf")
-        );
+        assert_eq!((&*export.authorization, &*export.content_type), ("Bearer k3y", "application/x-protobuf"));
         let bytes = String::from_utf8_lossy(&export.body);
         for secret in [&number[1..], code.as_str(), "h00k", "k3y"] {
             assert!(!bytes.contains(secret), "{secret}: {bytes}");

@@ -8,15 +8,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, Numbers, Reply, Setup, Twilio, V2, World, sid, soon, told, wrong};
+use crate::crash::{Load, from_environment};
+use crate::support::{HttpResponse, Numbers, Reply, Setup, Twilio, V2, World, sid, text, told, wrong};
 use crate::v2_belief::{Known, Over};
 use crate::v2_operator::Receiver;
 
@@ -28,35 +28,29 @@ const PASSES: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_every_answer_given_over_v2_still_holds() {
-    let from_environment = |name: &str, otherwise: u64| {
-        std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
-    };
     let rounds = from_environment("V2_CRASH_ROUNDS", 6);
     let seed = from_environment("V2_CRASH_SEED", 20_261_121);
     println!("V2_CRASH_SEED={seed} V2_CRASH_ROUNDS={rounds}");
-    let World { twilio, setup, mut server, numbers } = World::of(V2::account(Setup::new())).await;
-    let root = V2::of(&server.client);
+    let (world, root) = World::with_account(Setup::new()).await;
+    let World { twilio, setup, mut server, numbers } = world;
     let service = root.service(&[("CodeLife", "600")]).await;
-    let limit = root.made(&format!("{service}/RateLimits"), &[("UniqueName", "device")]).await;
-    let bucket = [("Max", "3"), ("Interval", "86400")];
-    root.made(&format!("{service}/RateLimits/{limit}/Buckets"), &bucket).await;
+    root.rate_limit(&service, "device", &PASSES.to_string(), "86400").await;
 
-    let shared = Arc::new(Shared::new(twilio, numbers, service));
+    let shared = Arc::new(Shared { twilio, numbers, service, load: Load::default() });
     let mut rng = StdRng::seed_from_u64(seed);
     let mut guests: Vec<Guest> = (0..GUESTS).map(|n| Guest::new(n, shared.clone(), seed)).collect();
     for _ in 0..rounds {
-        shared.begin(rng.random_range(20..200));
+        shared.load.begin(rng.random_range(20..200));
         let mut load = JoinSet::new();
         for guest in guests.drain(..) {
             load.spawn(guest.act_until_the_kill(V2::of(&server.client)));
         }
-        soon("the load", shared.enough.notified()).await;
-        shared.killed.store(true, Ordering::SeqCst);
+        shared.load.is_enough().await;
         server.kill();
         guests = load.join_all().await;
         server.ended().await;
         server = setup.start().await;
-        shared.killed.store(false, Ordering::SeqCst);
+        shared.load.killed.store(false, Ordering::SeqCst);
         let v2 = V2::of(&server.client);
         for guest in &mut guests {
             guest.ask_again(&v2).await;
@@ -65,7 +59,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     let sum = |count: fn(&Guest) -> u64| guests.iter().map(count).sum::<u64>();
     println!(
         "{} answers, {} unanswered, {} approved, {} refused by the limit, {} keys cut off",
-        shared.answers.load(Ordering::SeqCst),
+        shared.load.answers.load(Ordering::SeqCst),
         sum(|guest| guest.unanswered),
         sum(|guest| guest.approved),
         sum(|guest| guest.limited),
@@ -76,28 +70,23 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
-    let setup = V2::account(Setup::new().config("webhook-private-addresses", true));
-    let World { twilio, setup, mut server, numbers } = World::of(setup).await;
-    let root = V2::of(&server.client);
-    let service = root.service(&[]).await;
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    let (world, root, service) = World::with_service(setup).await;
+    let World { twilio, setup, mut server, numbers } = world;
     let receiver = Receiver::start();
-    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", receiver.url.as_str())];
-    let hook = root.post(&format!("{service}/Webhooks"), &form).await.json();
-    let secret = hook["secret"].as_str().expect("shown when it is made");
+    let hook = root.webhook(&service, "*", &receiver.url).await;
+    let secret = text(&hook, "secret");
     let life = ["verification.created", "verification.sent", "verification.approved"];
     for _ in 0..5 {
         let v2 = V2::of(&server.client);
         let number = numbers.next();
         v2.begins(&service, &number).await;
-        let checked = v2.checks_number(&service, &number, &twilio.code_for(&number)).await;
-        assert_eq!(told(&checked), (200, "approved".to_owned()));
-        server.kill();
-        server.ended().await;
-        server = setup.start().await;
+        v2.checks_number(&service, &number, &twilio.code_for(&number)).await.tells(200, "approved");
+        server = setup.restart_after_kill(server).await;
         let mut events: Vec<String> = Vec::new();
         while events.last().is_none_or(|last| last != life[2]) {
             let event = receiver.next(secret);
-            let kind = event["type"].as_str().expect("a type").to_owned();
+            let kind = text(&event, "type").to_owned();
             // An event that was answered shortly before the kill comes again, and so may the end of the last number.
             if event["data"]["to"] == *number && events.last() != Some(&kind) {
                 events.push(kind);
@@ -109,9 +98,8 @@ async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_cut_off_by_kill_9_sends_nothing_again_however_its_code_ended() {
-    let World { twilio, setup, server, numbers } = World::of(V2::account(Setup::new())).await;
-    let v2 = V2::of(&server.client);
-    let service = v2.service(&[("Lockout", "verification")]).await;
+    let (world, v2, service) = World::with_service(Setup::new()).await;
+    let World { twilio, setup, server, numbers } = world;
     let statuses = ["pending", "approved", "canceled", "max_attempts_reached"];
     let ended = statuses.map(|status| (numbers.next(), status));
     let path = format!("{service}/Verifications");
@@ -134,14 +122,12 @@ async fn a_key_cut_off_by_kill_9_sends_nothing_again_however_its_code_ended() {
         let code = twilio.code_for(number);
         match *status {
             "approved" => {
-                let checked = v2.checks_number(&service, number, &code).await;
-                assert_eq!(told(&checked), (200, "approved".to_owned()));
+                v2.checks_number(&service, number, &code).await.tells(200, "approved");
             }
             "canceled" => {
                 let form = [("Status", "canceled")];
                 let begun = v2.get(&format!("{path}/{number}")).await;
-                let canceled = v2.post(&format!("{path}/{}", sid(&begun)), &form).await;
-                assert_eq!(told(&canceled), (200, "canceled".to_owned()));
+                v2.post(&format!("{path}/{}", sid(&begun)), &form).await.tells(200, "canceled");
             }
             "max_attempts_reached" => {
                 for _ in 0..5 {
@@ -166,46 +152,7 @@ struct Shared {
     twilio: Twilio,
     numbers: Numbers,
     service: String,
-    answers: AtomicU64,
-    kill_at: AtomicU64,
-    enough: Notify,
-    killed: AtomicBool,
-}
-
-impl Shared {
-    fn new(twilio: Twilio, numbers: Numbers, service: String) -> Self {
-        Self {
-            twilio,
-            numbers,
-            service,
-            answers: AtomicU64::new(0),
-            kill_at: AtomicU64::new(0),
-            enough: Notify::new(),
-            killed: AtomicBool::new(false),
-        }
-    }
-
-    fn begin(&self, answers_until_the_kill: u64) {
-        self.kill_at.store(self.answers.load(Ordering::SeqCst) + answers_until_the_kill, Ordering::SeqCst);
-    }
-
-    /// The answer; `None` if the kill came first.
-    fn heard(&self, answer: Result<HttpResponse, std::io::Error>) -> Option<HttpResponse> {
-        let killed = self.killed.load(Ordering::SeqCst);
-        match answer {
-            Ok(answer) if answer.status() == 503 && killed => None,
-            Ok(answer) => {
-                if self.answers.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at.load(Ordering::SeqCst) {
-                    self.enough.notify_one();
-                }
-                Some(answer)
-            }
-            Err(error) => {
-                assert!(killed, "an answer before the kill, not {error}");
-                None
-            }
-        }
-    }
+    load: Load,
 }
 
 /// A creation with an idempotency key, on a number of its own.
@@ -233,15 +180,13 @@ struct Guest {
 
 impl Guest {
     fn new(name: u64, shared: Arc<Shared>, seed: u64) -> Self {
-        let rng = StdRng::seed_from_u64(seed ^ (name + 1));
-        let (known, keyed, passed) = (Vec::new(), Vec::new(), HashMap::new());
         Self {
             name,
             shared,
-            rng,
-            known,
-            keyed,
-            passed,
+            rng: StdRng::seed_from_u64(seed ^ (name + 1)),
+            known: Vec::new(),
+            keyed: Vec::new(),
+            passed: HashMap::new(),
             made: 0,
             unanswered: 0,
             approved: 0,
@@ -251,7 +196,7 @@ impl Guest {
     }
 
     async fn act_until_the_kill(mut self, v2: V2) -> Self {
-        while !self.shared.killed.load(Ordering::SeqCst) {
+        while !self.shared.load.killed.load(Ordering::SeqCst) {
             if self.known.is_empty() {
                 self.begins(&v2).await;
                 continue;
@@ -290,8 +235,7 @@ impl Guest {
     async fn verifies_cut_off(&mut self, v2: &V2, chosen: usize) {
         let Keyed { number, told: None, .. } = &self.keyed[chosen] else { return };
         if let Some(code) = self.shared.twilio.last_code_for(number).filter(|_| self.rng.random()) {
-            let checked = v2.checks_number(&self.shared.service, number, &code).await;
-            assert_eq!(told(&checked), (200, "approved".to_owned()));
+            v2.checks_number(&self.shared.service, number, &code).await.tells(200, "approved");
         }
     }
 
@@ -380,7 +324,7 @@ impl Guest {
     }
 
     fn heard(&mut self, answer: Result<HttpResponse, std::io::Error>) -> Option<HttpResponse> {
-        let heard = self.shared.heard(answer);
+        let heard = self.shared.load.heard(answer);
         self.unanswered += u64::from(heard.is_none());
         heard
     }

@@ -1,11 +1,10 @@
 //! Twilio's error codes below `/v2`: for each the request that leads to it, its HTTP status, and that it is documented.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{HttpResponse, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, soon, wrong};
+use crate::support::{HttpResponse, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, text, wrong};
 
 /// Codes that say what is wrong with a request or a number. Those below are HTTP statuses in Twilio's spelling.
 const FIRST: u64 = 60_000;
@@ -19,12 +18,11 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
         "door": { "channels": ["sms"], "default-locale": "en", "translations": { "en": "{code} opens {{door}}" } },
         "spoken": { "channels": ["call"], "default-locale": "en", "translations": { "en": "It is {code}" } },
     });
-    let setup = V2::account(Setup::new())
+    let setup = Setup::new()
         .config("templates", templates)
         .config("max-commands-per-number", 1)
         .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
+    let (world, v2) = World::with_account(setup).await;
     let mut triggers = verifications(&world, &v2).await;
     triggers.extend(refused_by_the_provider(&world, &v2).await);
     triggers.extend(texts(&world, &v2).await);
@@ -45,8 +43,7 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
 
 /// The codes of `docs/reference/errors.md`, with their statuses.
 fn documented() -> BTreeSet<(u64, u16)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/errors.md");
-    let page = std::fs::read_to_string(path).expect("the page");
+    let page = include_str!("../../docs/reference/errors.md");
     let (explained, others): (Vec<_>, Vec<_>) = page.lines().partition(|line| line.starts_with("* "));
     let explained = explained.iter().filter_map(|line| {
         let mut words = line.split([' ', ',']).skip(1).step_by(2);
@@ -77,15 +74,12 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
     let no_landlines = v2.service(&[("SkipSmsToLandlines", "true")]).await;
     let no_target = v2.post(&format!("{usual}/VerificationCheck"), &[("Code", "123456")]).await;
     let sms = ("Channel", "sms");
+    let psd2 = [("FriendlyName", "Owl"), ("Psd2Enabled", "true")];
+    let for_app = [to, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")];
     vec![
         ("no number", asks(&usual, &[("To", "owl"), sms]).await, 400, 60_200),
         ("a language without a text", asks(&usual, &[to, sms, ("Locale", "eo")]).await, 400, 60_200),
-        (
-            "PSD2",
-            v2.post("/Services", &[("FriendlyName", "Owl"), ("Psd2Enabled", "true")]).await,
-            400,
-            60_200,
-        ),
+        ("PSD2", v2.post("/Services", &psd2).await, 400, 60_200),
         ("a check after the last", late, 429, 60_202),
         ("a message after the last", again, 429, 60_203),
         ("a code of the caller", asks(&usual, &[to, sms, ("CustomCode", "123456")]).await, 403, 60_204),
@@ -95,12 +89,7 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
         ("a check of nothing", no_target, 400, 60_221),
         ("a channel without a gateway", asks(&usual, &[to, ("Channel", "call")]).await, 400, 60_223),
         ("a custom message", asks(&usual, &[to, sms, ("CustomMessage", "hi")]).await, 400, 60_243),
-        (
-            "an app hash without a text message",
-            asks(&usual, &[to, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")]).await,
-            400,
-            60_602,
-        ),
+        ("an app hash without a text message", asks(&usual, &for_app).await, 400, 60_602),
     ]
 }
 
@@ -116,12 +105,7 @@ async fn refused_by_the_provider(world: &World, v2: &V2) -> Vec<Trigger> {
         let (v2, service, busy) = (v2.clone(), service.clone(), busy.clone());
         tokio::spawn(async move { v2.begins(&service, &busy).await })
     };
-    soon("the first message reaches the gateway", async {
-        while world.twilio.received_for(&busy).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    world.twilio.arrived_for(&busy, 1).await;
     let second = v2.begins(&service, &busy).await;
     world.twilio.release();
     assert_eq!(first.await.expect("no panic").status(), 201);
@@ -138,7 +122,7 @@ async fn texts(world: &World, v2: &V2) -> Vec<Trigger> {
     let named = |name: &str| {
         let mut templates = listed["templates"].as_array().expect("a list").iter();
         let found = templates.find(|template| template["friendly_name"] == name).expect("it");
-        found["sid"].as_str().expect("an id").to_owned()
+        text(found, "sid").to_owned()
     };
     let number = world.number();
     let with = async |template: &str| {

@@ -8,8 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::backup::{json as json_of, lines_of};
 use crate::support::{
-    OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, told, until, wrong,
+    OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, basic, one_by_one, sid, text, until,
+    wrong,
 };
 
 const VALUE: &str = "the-address-of-a-client-203.0.113.77";
@@ -22,7 +24,7 @@ const TEST_NUMBER: &str = "+14155550123";
 
 #[tokio::test]
 async fn everything_over_v2_prints_and_stores_nothing_private() {
-    let setup = V2::account(Setup::new());
+    let setup = Setup::new();
     let test_number = json!({"pattern": TEST_NUMBER, "code": TEST_CODE, "expires": in_a_month(&setup)});
     let rules = json!({"friendly-name": "Owl Bank", "custom-code": true, "code-length": 10, "test-numbers": [test_number]});
     let setup = setup
@@ -30,22 +32,18 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
         .config("otp-length", 10)
         .config("webhook-private-addresses", true)
         .config("services", json!({"shop": rules}));
-    let world = World::of(setup).await;
-    let made = world
-        .setup
-        .command(["keys", "create", "--service", "shop", "--scope", "admin,verify", "--json"])
-        .await;
-    let key: Value = made.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
-    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
-    let service = format!("/Services/{}", text("service_sid"));
-    let root = V2::of(&world);
-    let v2 = V2::with_key(&world, &text("sid"), &text("secret"));
+    let (world, root) = World::with_account(setup).await;
+    let key = world.setup.new_key(&["--service", "shop", "--scope", "admin,verify"]).await;
+    let service = format!("/Services/{}", text(&key, "service_sid"));
+    let v2 = V2::with_key_of(&world, &key);
     let mut private = Private::default();
     private.number(TEST_NUMBER.to_owned());
-    private.secrets.extend([OWN_TOKEN.to_owned(), text("secret"), VALUE.to_owned(), KEY.to_owned()]);
+    private.secrets.extend([OWN_TOKEN, text(&key, "secret"), VALUE, KEY].map(str::to_owned));
 
-    let events = hooks(&root, &service).await;
-    limits(&root, &service).await;
+    // A double receives the events.
+    let events = Twilio::start().await;
+    root.webhook(&service, "*", &format!("{}/events", events.base_url())).await;
+    root.rate_limit(&service, "address", "4", "3600").await;
     what_clients_do(&world, &v2, &service, &mut private).await;
     what_goes_wrong(&world, &v2, &service, &mut private).await;
     test_numbers(&v2, &service, &mut private).await;
@@ -88,22 +86,8 @@ fn what_is_private_over_v2_would_be_found() {
         assert!(private.found_in(format!("{{\"a\":\"{text}\"}}").as_bytes()).is_some());
         assert!(private.found_in_file(text.as_bytes()).is_some());
     }
-    let header = crate::support::basic(OWN_ACCOUNT, OWN_TOKEN);
+    let header = basic(OWN_ACCOUNT, OWN_TOKEN);
     assert!(private.found_in(header.as_bytes()).is_some(), "{header}");
-}
-
-/// A webhook for every event; a double receives them.
-async fn hooks(root: &V2, service: &str) -> Twilio {
-    let events = Twilio::start().await;
-    let url = format!("{}/events", events.base_url());
-    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", url.as_str())];
-    root.made(&format!("{service}/Webhooks"), &form).await;
-    events
-}
-
-async fn limits(root: &V2, service: &str) {
-    let limit = root.made(&format!("{service}/RateLimits"), &[("UniqueName", "address")]).await;
-    root.made(&format!("{service}/RateLimits/{limit}/Buckets"), &[("Max", "4"), ("Interval", "3600")]).await;
 }
 
 async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Private) {
@@ -122,22 +106,18 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     assert_eq!(v2.post_with(&create, ("idempotency-key", KEY), &other).await.status(), 422);
     let code = world.twilio.code_for(&number);
     assert_eq!(v2.checks_number(service, &number, &wrong(&code)).await.status(), 200);
-    assert_eq!(told(&v2.checks_number(service, &number, &code).await), (200, "approved".to_owned()));
+    v2.checks_number(service, &number, &code).await.tells(200, "approved");
     assert_eq!(v2.checks_number(service, &number, &code).await.status(), 404);
 
     let number = private.number(world.number());
     let body =
         json!({"To": number, "Channel": "sms", "CustomCode": CUSTOM, "RateLimits": {"address": VALUE}});
-    let begun = v2.post_json(&create, &body).await.expects_status(201);
+    let named = sid(&v2.post_json(&create, &body).await.expects_status(201));
     assert_eq!(world.twilio.code_for(&number), CUSTOM);
     private.codes.push(CUSTOM.to_owned());
-    let named = sid(&begun);
+    let check = json!({"VerificationSid": named, "Code": wrong(CUSTOM)});
     for _ in 0..6 {
-        v2.post_json(
-            &format!("{service}/VerificationCheck"),
-            &json!({"VerificationSid": named, "Code": wrong(CUSTOM)}),
-        )
-        .await;
+        v2.post_json(&format!("{service}/VerificationCheck"), &check).await;
     }
     v2.get(&format!("{create}/{named}")).await;
     v2.get(&format!("{create}/{number}")).await;
@@ -204,17 +184,15 @@ async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {
     let begun = v2.begins(service, TEST_NUMBER).await.expects_status(201);
     assert!(!begun.text().contains(TEST_CODE));
     v2.checks(service, &sid(&begun), &wrong(TEST_CODE)).await;
-    assert_eq!(told(&v2.checks(service, &sid(&begun), TEST_CODE).await), (200, "approved".to_owned()));
+    v2.checks(service, &sid(&begun), TEST_CODE).await.tells(200, "approved");
     private.codes.push(wrong(TEST_CODE));
 }
 
 /// The signing secret of events, as the export has it.
 fn signing_secrets(export: &std::path::Path) -> Vec<String> {
-    let export = std::fs::read_to_string(export).expect("the export");
     let mut found = Vec::new();
-    for line in export.lines() {
-        let Ok(record) = serde_json::from_str::<Value>(line) else { continue };
-        collect("secret", &record, &mut found);
+    for line in lines_of(export) {
+        collect("secret", &json_of(&line), &mut found);
     }
     found
 }

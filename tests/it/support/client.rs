@@ -106,12 +106,12 @@ impl Client {
 
     /// Like [`Client::post`], but returns an error if no answer comes.
     pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<HttpResponse, io::Error> {
-        self.try_request(Method::POST, path, body).await
+        self.try_request_with(Method::POST, path, &[], body).await
     }
 
     /// Any request without headers of its own.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> HttpResponse {
-        self.try_request(method, path, body).await.expect("an answer")
+        self.request_with(method, path, &[], body).await
     }
 
     pub async fn post_with(
@@ -149,21 +149,6 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a request");
-        soon(&format!("an answer of {}", self.address), self.exchange(request)).await
-    }
-
-    async fn try_request(
-        &self,
-        method: Method,
-        path: &str,
-        body: impl Into<Bytes>,
-    ) -> Result<HttpResponse, io::Error> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, self.address.to_string())
-            .body(Full::new(body.into()))
-            .expect("a request");
         soon(&format!("an answer of {}", self.address), self.exchange(request)).await
     }
 

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, RequestPurpose};
+use super::received::{About, Received, RequestPurpose};
 use super::reply::Said;
 
 pub type Collector = Double<CollectorApi>;
@@ -86,7 +86,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Provider for CollectorApi {
-    fn read(&self, _: &Received) -> Result<About, Complaint> {
+    fn read(&self, _: &Received) -> Result<About, Said> {
         Ok(About { number: String::new(), purpose: RequestPurpose::Other })
     }
 

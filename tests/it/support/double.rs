@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::received::{About, Complaint, Received, RequestPurpose, take_in};
+use super::received::{About, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
 /// How a provider handles requests without a plan.
 pub trait Provider: Default + Send + Sync + 'static {
-    /// The subject of a request, or its fault.
-    fn read(&self, received: &Received) -> Result<About, Complaint>;
+    /// The subject of a request, or the answer that says what is wrong with it.
+    fn read(&self, received: &Received) -> Result<About, Said>;
     /// Executes a request.
     fn accept(&self, received: &Received) -> Said;
     /// The provider's wording of an error about the request's number.
@@ -156,20 +156,18 @@ impl<P: Provider> Double<P> {
 
     /// Waits until this many sends to this number have arrived.
     pub async fn arrived_for(&self, number: &str, sends: usize) {
-        self.wait_until(&format!("{sends} sends to {number}"), |received| {
-            received.iter().filter(|received| received.is_about(number, RequestPurpose::Send)).count()
-                >= sends
-        })
-        .await;
+        self.arrived_about(number, RequestPurpose::Send, sends).await;
     }
 
     /// Waits until this many checks of this number have arrived.
     pub async fn asked_about(&self, number: &str, checks: usize) {
-        self.wait_until(&format!("{checks} checks of {number}"), |received| {
-            received.iter().filter(|received| received.is_about(number, RequestPurpose::Check)).count()
-                >= checks
-        })
-        .await;
+        self.arrived_about(number, RequestPurpose::Check, checks).await;
+    }
+
+    async fn arrived_about(&self, number: &str, purpose: RequestPurpose, requests: usize) {
+        let what = format!("{requests} of {purpose:?} for {number}");
+        let is_wanted = |received: &&Received| received.is_about(number, purpose);
+        self.wait_until(&what, |received| received.iter().filter(is_wanted).count() >= requests).await;
     }
 
     async fn wait_until(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
@@ -183,8 +181,8 @@ impl<P: Provider> Double<P> {
         received.iter().filter(|received| received.is_about(number, purpose)).cloned().collect()
     }
 
-    fn plans<T>(&self, change: impl FnOnce(&mut Plans) -> T) -> T {
-        change(&mut self.state.plans.lock().unwrap())
+    fn plans(&self, change: impl FnOnce(&mut Plans)) {
+        change(&mut self.state.plans.lock().unwrap());
     }
 }
 
@@ -192,8 +190,8 @@ impl<P> Drop for Double<P> {
     #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for words in self.state.complaints.lock().unwrap().iter() {
-                println!("--- a double complained: {words}");
+            for complaint in self.state.complaints.lock().unwrap().iter() {
+                println!("--- a double complained: {complaint}");
             }
         }
         self.listening.abort();
@@ -206,7 +204,7 @@ impl<P: Provider> DoubleState<P> {
     }
 
     /// Records a request, and wakes the tests that wait for it.
-    fn note(&self, mut received: Received) -> Result<Received, Complaint> {
+    fn note(&self, mut received: Received) -> Result<Received, Said> {
         let about = self.provider.read(&received);
         {
             let mut all = self.received.lock().unwrap();
@@ -232,8 +230,8 @@ impl<P: Provider> DoubleState<P> {
         let received = match self.note(received) {
             Ok(received) => received,
             Err(complaint) => {
-                self.complaints.lock().unwrap().push(complaint.words);
-                return Ok(complaint.said.into());
+                self.complaints.lock().unwrap().push(complaint.body.clone());
+                return Ok(complaint.into());
             }
         };
         let _counted = Counted::new(self, &received.about);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, RequestPurpose, basic, longest_digits};
+use super::received::{About, Received, RequestPurpose, basic, longest_digits};
 use super::reply::{Said, TOO_MANY_REQUESTS};
 use super::xml::{Element, escaped};
 
@@ -50,7 +50,7 @@ impl Mada {
 }
 
 impl Provider for MadaApi {
-    fn read(&self, received: &Received) -> Result<About, Complaint> {
+    fn read(&self, received: &Received) -> Result<About, Said> {
         if received.authorization != basic(MADA_USERNAME, MADA_PASSWORD) {
             return Err(complaint(401, "the credentials are not this account's"));
         }
@@ -124,8 +124,8 @@ fn wants(fulfilled: bool, otherwise: &str) -> Result<(), String> {
     if fulfilled { Ok(()) } else { Err(otherwise.to_owned()) }
 }
 
-fn complaint(status: u16, words: &str) -> Complaint {
-    Complaint { said: Said::xml(status, fault("Client", words)), words: words.to_owned() }
+fn complaint(status: u16, words: &str) -> Said {
+    Said::xml(status, fault("Client", words))
 }
 
 fn fault(code: &str, words: &str) -> String {

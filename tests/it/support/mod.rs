@@ -5,6 +5,7 @@ mod collector;
 mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
+mod held_codes;
 mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 mod link;
@@ -50,7 +51,7 @@ pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
-pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, sid, told};
+pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, sid, text, told};
 pub use world::{World, through};
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Numbers and codes to test with.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Returns distinct numbers, each of a possible length for its country.
 #[derive(Debug, Default)]
@@ -15,19 +15,6 @@ impl Numbers {
     /// A new number with this prefix, and `digits` digits after it.
     pub fn beginning(&self, prefix: &str, digits: usize) -> String {
         format!("{prefix}{:0digits$}", 2_345_678 + self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Distinct codes for the doubles.
-#[derive(Debug, Default)]
-pub struct MadeUpCodes(AtomicU64);
-
-impl MadeUpCodes {
-    pub fn next(&self, digits: usize) -> String {
-        let many = 10_u64.pow(u32::try_from(digits).expect("a few digits"));
-        // The step shares no factor with a power of ten: every code occurs before one repeats.
-        let code = (1 + self.0.fetch_add(1, Ordering::Relaxed)) * 7_236_067_977 % many;
-        format!("{code:0digits$}")
     }
 }
 

@@ -60,10 +60,8 @@ impl Private {
     pub fn is_not_in_files_of(&self, data_dir: &Path) {
         let (search, mut searched) = (self.search(false), 0);
         for file in files_below(data_dir) {
-            if file.ends_with("server.key") {
-                continue;
-            }
-            if file.metadata().is_ok_and(|file| file.file_type().is_socket()) {
+            let is_socket = file.metadata().is_ok_and(|file| file.file_type().is_socket());
+            if is_socket || file.ends_with("server.key") {
                 continue;
             }
             let content = fs::read(&file).expect("a file of the data directory");
@@ -115,7 +113,7 @@ impl Private {
             }
         }
         if let Some(hex) = &self.server_key {
-            let bytes = bytes_of(hex);
+            let bytes = base16ct::lower::decode_vec(hex).expect("hex digits");
             search.add("the server key", hex.as_str());
             search.add("the server key", hex.to_uppercase());
             search.add("the server key in base64", STANDARD.encode(&bytes));
@@ -175,12 +173,6 @@ fn without_time(line: &str) -> String {
         }
         _ => line.to_owned(),
     }
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<char> = hex.chars().collect();
-    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
-    digits.chunks(2).map(byte).collect()
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {

@@ -8,8 +8,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Request, header};
 
-use super::reply::Said;
-
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// The number, in E.164 form.
@@ -25,12 +23,6 @@ pub enum RequestPurpose {
     /// Checks a code.
     Check,
     Other,
-}
-
-pub struct Complaint {
-    pub said: Said,
-    /// Explains the fault in the output of the failed test.
-    pub words: String,
 }
 
 #[derive(Debug, Clone)]

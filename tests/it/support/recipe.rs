@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::PUBLIC_URL;
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
+use super::received::{About, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
 pub type RecipeDouble = Double<RecipeApi>;
@@ -23,11 +23,9 @@ pub fn callback_in(received: &Received) -> String {
 }
 
 impl Provider for RecipeApi {
-    fn read(&self, received: &Received) -> Result<About, Complaint> {
-        let words = "no recipe of the tests sends this".to_owned();
-        let (number, _) = message_in(received)
-            .filter(|_| !received.authorization.is_empty())
-            .ok_or_else(|| Complaint { said: Said::text(401, words.clone()), words })?;
+    fn read(&self, received: &Received) -> Result<About, Said> {
+        let message = message_in(received).filter(|_| !received.authorization.is_empty());
+        let (number, _) = message.ok_or_else(|| Said::text(401, "no recipe of the tests sends this"))?;
         Ok(About { number, purpose: RequestPurpose::Send })
     }
 

@@ -56,7 +56,7 @@ pub type Reaction = Response<UnsyncBoxBody<Bytes, io::Error>>;
 pub struct Said {
     status: u16,
     content_type: &'static str,
-    body: String,
+    pub body: String,
     retry_after: Option<u32>,
 }
 

@@ -5,6 +5,8 @@ use hyper::header::HeaderMap;
 use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
+use super::told;
+
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
     status: u16,
@@ -86,6 +88,13 @@ impl HttpResponse {
     #[track_caller]
     pub fn expects_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    /// Fails the test unless the answer has this status, and this `status` of a resource or code of an error.
+    #[track_caller]
+    pub fn tells(self, status: u16, wanted: &str) -> Self {
+        assert_eq!(told(&self), (status, wanted.to_owned()), "{}", self.text());
         self
     }
 

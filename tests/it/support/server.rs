@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Client, Output, soon};
@@ -53,17 +53,18 @@ impl Setup {
             .args(["--listen", address, "--log-format", "json", "--data-dir", "data"])
             .config("log-level", "debug")
             .config("otp-timeout", "10m")
-            .recording_guard()
+            // Most tests send more unverified messages than an honest service.
+            .config("guard", json!({ "mode": "record" }))
     }
 
     pub fn config(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.config.get_or_insert_with(|| Value::Object(serde_json::Map::new()))[key] = value.into();
+        self.config.get_or_insert_with(|| json!({}))[key] = value.into();
         self
     }
 
-    /// Most tests send more unverified messages than an honest service.
-    fn recording_guard(self) -> Self {
-        self.config("guard", serde_json::json!({ "mode": "record" }))
+    /// Several settings.
+    pub fn configs<const N: usize>(self, settings: [(&str, Value); N]) -> Self {
+        settings.into_iter().fold(self, |setup, (key, value)| setup.config(key, value))
     }
 
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -112,13 +113,18 @@ impl Setup {
 
     /// Starts the program and waits until its JSON log says that it listens.
     pub async fn start(&self) -> Server {
-        let mut server = self.launch();
-        let listens = server.output.event(|event| event["message"] == "listening");
-        let Some(listening) = soon("listening", listens).await else {
-            panic!("the program ended before it listened:\n{}", server.output.text());
-        };
+        let (mut server, listening) = self.launch_until("listening").await;
         server.client = Client::new(address_in(&listening));
         server
+    }
+
+    /// Starts the program and waits until its JSON log has a line with this message.
+    async fn launch_until(&self, message: &str) -> (Server, Value) {
+        let server = self.launch();
+        let line = soon(message, server.output.event(|event| event["message"] == message)).await;
+        let line =
+            line.unwrap_or_else(|| panic!("the program ended before {message}:\n{}", server.output.text()));
+        (server, line)
     }
 
     /// Runs the program until it ends.
@@ -133,6 +139,12 @@ impl Setup {
         Self { arguments, ..self.clone() }.run().await
     }
 
+    /// Creates an API key with the command line, and returns what it shows.
+    pub async fn new_key(&self, options: &[&str]) -> Value {
+        let create = ["keys", "create", "--json"].iter().chain(options).copied();
+        self.command(create).await.exits(0).object()
+    }
+
     /// Starts another command of the program in the same directory, without waiting.
     pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
         let arguments = arguments.into_iter().map(Into::into).collect();
@@ -141,11 +153,7 @@ impl Setup {
 
     /// Starts the program as a node of a cluster and waits until it stands by.
     pub async fn stand_by(&self) -> Server {
-        let mut server = self.launch();
-        let standing_by = server.output.event(|event| event["message"] == "standing by");
-        let Some(standing_by) = soon("standing by", standing_by).await else {
-            panic!("the program ended before it stood by:\n{}", server.output.text());
-        };
+        let (mut server, standing_by) = self.launch_until("standing by").await;
         let address = standing_by["address"].as_str().and_then(|address| address.parse().ok());
         server.client = Client::new(address.expect("the line `standing by` has an address"));
         server
@@ -204,6 +212,18 @@ impl Finished {
         assert_eq!(self.status.code(), code.into(), "{}", self.output);
         self
     }
+
+    /// The first line that is a JSON object.
+    #[track_caller]
+    pub fn object(&self) -> Value {
+        self.json().into_iter().next().unwrap_or_else(|| panic!("no JSON in:\n{}", self.output))
+    }
+
+    /// The lines that are JSON objects.
+    pub fn json(&self) -> Vec<Value> {
+        let lines = self.output.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(Value::is_object).collect()
+    }
 }
 
 impl Server {
@@ -244,11 +264,7 @@ impl Server {
 
     /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
-        let status = std::fs::read_to_string(path).expect("the status of the program");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB");
-        kib / 1024
+        self.kib("VmRSS:") / 1024
     }
 
     fn limit_file_size(&self, bytes: Option<u64>) {
@@ -258,11 +274,15 @@ impl Server {
 
     /// The largest resident memory until now, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("the program runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high water mark");
-        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
-        kib * 1024
+        self.kib("VmHWM:") * 1024
+    }
+
+    /// A size in the status of the process.
+    fn kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the program runs");
+        let size = status.lines().find_map(|line| line.strip_prefix(name)).expect("the size");
+        size.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
     }
 
     /// Waits for the end of the program and of its output.
@@ -315,18 +335,15 @@ impl Shifted {
 
     /// Sets the wall clock this many seconds ahead of the machine's.
     pub fn by(&self, seconds: i64) {
-        write_whole(&self.shift(), &seconds.to_string());
+        // Replaces the file at once, because the program may be reading it.
+        let new = self.home.join("clock_shift.new");
+        let written = std::fs::write(&new, seconds.to_string());
+        written.and_then(|()| std::fs::rename(&new, self.shift())).expect("write a file for the test");
     }
 
     fn shift(&self) -> PathBuf {
         self.home.join("clock_shift")
     }
-}
-
-/// Replaces the file at once, because the program may be reading it.
-fn write_whole(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("write a file for the test");
 }
 
 /// The address in the log line. Tests reach every name and address of this machine through loopback.

@@ -74,18 +74,12 @@ impl Several {
 
     /// The same with more settings.
     pub async fn with<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        Self::of(gateways, |_, setup| {
-            settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-        })
-        .await
+        Self::of(gateways, |_, setup| setup.configs(settings)).await
     }
 
     /// The same with the server's own account, for a client of `/v2`.
     pub async fn with_account<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
-        Self::of(gateways, |_, setup| {
-            settings.into_iter().fold(V2::account(setup), |setup, (key, value)| setup.config(key, value))
-        })
-        .await
+        Self::of(gateways, |_, setup| V2::account(setup).configs(settings)).await
     }
 
     /// The same; `arrange` may use the doubles' addresses.

@@ -1,14 +1,10 @@
 //! A double of Sinch Verification: it makes a code for each number, holds it, and approves it once.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::numbers::MadeUpCodes;
-use super::received::{About, Complaint, Received, RequestPurpose, basic};
+use super::held_codes::HeldCodes;
+use super::received::{About, Received, RequestPurpose, basic};
 use super::reply::Said;
 
 /// The application in the tests' configuration.
@@ -19,21 +15,11 @@ const PATH: &str = "/verification/v1/verifications";
 
 pub type Sinch = Double<SinchApi>;
 
-pub struct SinchApi {
-    by_number: Mutex<HashMap<String, Verification>>,
-    codes: MadeUpCodes,
-    digits: AtomicUsize,
-}
-
-struct Verification {
-    method: String,
-    code: String,
-    used: bool,
-}
+pub struct SinchApi(HeldCodes);
 
 impl Default for SinchApi {
     fn default() -> Self {
-        Self { by_number: Mutex::default(), codes: MadeUpCodes::default(), digits: AtomicUsize::new(4) }
+        Self(HeldCodes::of(4))
     }
 }
 
@@ -45,12 +31,12 @@ impl Sinch {
 
     /// Later codes have this many digits.
     pub fn make_codes_of(&self, digits: usize) {
-        self.provider().digits.store(digits, Ordering::Relaxed);
+        self.provider().0.make_codes_of(digits);
     }
 
     /// Makes the verification of this number expire.
     pub fn forget(&self, number: &str) {
-        self.provider().by_number.lock().unwrap().remove(number);
+        self.provider().0.forget(number);
     }
 
     /// The method of the last code for this number: `sms` or `callout`.
@@ -60,7 +46,7 @@ impl Sinch {
 }
 
 impl Provider for SinchApi {
-    fn read(&self, received: &Received) -> Result<About, Complaint> {
+    fn read(&self, received: &Received) -> Result<About, Said> {
         if received.authorization != basic(SINCH_APP_ID, SINCH_APP_SECRET) {
             return Err(complaint(401, "the credentials are not this application's"));
         }
@@ -92,29 +78,26 @@ impl Provider for SinchApi {
     fn accept(&self, received: &Received) -> Said {
         let body = json_of(received);
         let method = method_in(&body).unwrap_or_default();
-        let mut by_number = self.by_number.lock().unwrap();
+        let number = &received.about.number;
         let id = format!("{:08}", received.id);
         if received.about.purpose == RequestPurpose::Send {
-            let code = self.codes.next(self.digits.load(Ordering::Relaxed));
-            let verification = Verification { method: method.clone(), code, used: false };
-            by_number.insert(received.about.number.clone(), verification);
+            self.0.make(number, &method);
             return Said::json(200, &json!({"id": id, "method": method}));
         }
-        let live = by_number.get_mut(&received.about.number).filter(|verification| !verification.used);
-        match live {
+        self.0.look(number, |held| match held {
             None => Said::json(404, &error(40_400, "Invalid identity or code")),
-            Some(verification) if verification.method != method => {
+            Some(held) if held.method != method => {
                 Said::json(400, &error(40_003, "Invalid identity or code"))
             }
-            Some(verification) if body[&method]["code"] == verification.code.as_str() => {
-                verification.used = true;
+            Some(held) if body[&method]["code"] == held.code.as_str() => {
+                held.used = true;
                 Said::json(200, &json!({"id": id, "method": method, "status": "SUCCESSFUL"}))
             }
             Some(_) => {
                 let answer = json!({"id": id, "method": method, "status": "FAIL", "reason": "Invalid code"});
                 Said::json(200, &answer)
             }
-        }
+        })
     }
 
     fn refuse(&self, status: u16, code: u32, received: &Received) -> Said {
@@ -122,8 +105,7 @@ impl Provider for SinchApi {
     }
 
     fn code_in(&self, received: &Received) -> Option<String> {
-        let by_number = self.by_number.lock().unwrap();
-        by_number.get(&received.about.number).map(|verification| verification.code.clone())
+        self.0.code_of(&received.about.number)
     }
 }
 
@@ -135,8 +117,8 @@ fn method_in(body: &Value) -> Option<String> {
     body["method"].as_str().filter(|method| matches!(*method, "sms" | "callout")).map(str::to_owned)
 }
 
-fn complaint(status: u16, words: &str) -> Complaint {
-    Complaint { said: Said::json(status, &error(40_001, words)), words: words.to_owned() }
+fn complaint(status: u16, words: &str) -> Said {
+    Said::json(status, &error(40_001, words))
 }
 
 fn error(code: u32, words: &str) -> Value {

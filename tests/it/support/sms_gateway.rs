@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
+use super::received::{About, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
 /// The expected bearer token.
@@ -58,12 +58,12 @@ impl SmsGateway {
 }
 
 impl Provider for SmsGatewayApi {
-    fn read(&self, received: &Received) -> Result<About, Complaint> {
+    fn read(&self, received: &Received) -> Result<About, Said> {
         if received.authorization != format!("Bearer {HTTP_TOKEN}") {
-            return Err(complaint(401, "the token is wrong"));
+            return Err(Said::text(401, "the token is wrong"));
         }
         let (number, _) =
-            message_in(received).ok_or_else(|| complaint(400, "there is no message in the request"))?;
+            message_in(received).ok_or_else(|| Said::text(400, "there is no message in the request"))?;
         Ok(About { number, purpose: RequestPurpose::Send })
     }
 
@@ -106,8 +106,4 @@ fn message_in(received: &Received) -> Option<(String, String)> {
         }
         _ => None,
     }
-}
-
-fn complaint(status: u16, words: &str) -> Complaint {
-    Complaint { said: Said::text(status, words), words: words.to_owned() }
 }

@@ -32,6 +32,11 @@ impl V2 {
         Self { client: client.clone(), authorization: basic(sid, secret) }
     }
 
+    /// A client with a key, as `onceward keys create --json` shows it.
+    pub fn with_key_of(client: &Client, key: &Value) -> Self {
+        Self::with_key(client, text(key, "sid"), text(key, "secret"))
+    }
+
     /// Posts a form to a path below `/v2`, with one more header.
     pub async fn try_post_with(
         &self,
@@ -95,6 +100,19 @@ impl V2 {
         format!("/Services/{}", self.made("/Services", &form).await)
     }
 
+    /// Makes a webhook, and returns it with its secret.
+    pub async fn webhook(&self, service: &str, events: &str, url: &str) -> Value {
+        let form = [("FriendlyName", "a webhook"), ("EventTypes", events), ("WebhookUrl", url)];
+        self.post(&format!("{service}/Webhooks"), &form).await.expects_status(201).json()
+    }
+
+    /// Makes a rate limit with one bucket.
+    pub async fn rate_limit(&self, service: &str, name: &str, max: &str, seconds: &str) {
+        let limits = format!("{service}/RateLimits");
+        let limit = self.made(&limits, &[("UniqueName", name)]).await;
+        self.made(&format!("{limits}/{limit}/Buckets"), &[("Max", max), ("Interval", seconds)]).await;
+    }
+
     /// The path of the resources of the default service, which the compatible routes use.
     pub async fn default_service(&self) -> String {
         let list = self.get("/Services?PageSize=1000").await.json();
@@ -131,9 +149,15 @@ impl V2 {
     }
 }
 
+/// A text in an object.
+#[track_caller]
+pub fn text<'a>(object: &'a Value, name: &str) -> &'a str {
+    object[name].as_str().unwrap_or_else(|| panic!("no {name} in {object}"))
+}
+
 /// The id of the shown resource.
 pub fn sid(answer: &HttpResponse) -> String {
-    answer.json()["sid"].as_str().unwrap_or_else(|| panic!("no sid in {}", answer.text())).to_owned()
+    text(&answer.json(), "sid").to_owned()
 }
 
 /// The HTTP status, and the resource's `status` or the error's code.

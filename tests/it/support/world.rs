@@ -3,8 +3,12 @@
 use std::ops::Deref;
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
-use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio, V2};
+use super::{
+    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Numbers, Reply, SENDER, Server, Setup, Twilio,
+    V2,
+};
 
 /// A server, its settings, and its gateway's double. Dereferences to its client.
 pub struct World {
@@ -22,14 +26,19 @@ impl World {
 
     /// The same with these settings.
     pub async fn with<const N: usize>(settings: [(&str, Value); N]) -> Self {
-        let setup = settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(key, value));
-        Self::of(setup).await
+        Self::of(Setup::new().configs(settings)).await
     }
 
-    /// Starts this setup with the account's credentials. Returns a client with them, and the path of a new service too.
-    pub async fn with_service(setup: Setup) -> (Self, V2, String) {
+    /// Starts this setup with the account's credentials. Returns a client with them too.
+    pub async fn with_account(setup: Setup) -> (Self, V2) {
         let world = Self::of(V2::account(setup)).await;
         let v2 = V2::of(&world);
+        (world, v2)
+    }
+
+    /// The same, and the path of a new service.
+    pub async fn with_service(setup: Setup) -> (Self, V2, String) {
+        let (world, v2) = Self::with_account(setup).await;
         let service = v2.service(&[]).await;
         (world, v2, service)
     }
@@ -53,6 +62,20 @@ impl World {
         assert_eq!(self.send(&number).await.status(), 200);
         let code = self.twilio.code_for(&number);
         (number, code)
+    }
+
+    /// A client of `/v2` with a new key.
+    pub async fn with_new_key(&self, options: &[&str]) -> V2 {
+        V2::with_key_of(self, &self.setup.new_key(options).await)
+    }
+
+    /// Starts a send that the gateway does not answer until it is released, and waits until the gateway has it.
+    pub async fn hang_at_the_gateway(&self, number: &str) -> JoinHandle<HttpResponse> {
+        self.twilio.plan(number, [Reply::Hang]);
+        let (client, sent) = (self.server.client.clone(), number.to_owned());
+        let hanging = tokio::spawn(async move { client.send(&sent).await });
+        self.twilio.arrived_for(number, 1).await;
+        hanging
     }
 
     /// Stops the server in order and starts it again.

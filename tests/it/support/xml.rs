@@ -28,22 +28,18 @@ impl Element {
     pub fn parse(document: &str) -> Result<Self, String> {
         let mut reader = NsReader::from_str(document);
         reader.config_mut().check_comments = true;
+        reader.config_mut().expand_empty_elements = true;
         // The first one stands for the document.
         let mut open = vec![Self::default()];
         loop {
             let event = reader.read_event().map_err(|error| error.to_string())?;
             match event {
                 Event::Start(start) => open.push(Self::begin(&reader, &start)?),
-                Event::Empty(start) => {
-                    let element = Self::begin(&reader, &start)?;
-                    open.last_mut().ok_or("nothing is open")?.children.push(Node::Element(element));
-                }
                 Event::End(_) => {
                     let element = open.pop().ok_or("nothing is open")?;
                     open.last_mut().ok_or("nothing is open")?.children.push(Node::Element(element));
                 }
                 Event::Text(text) => open.last_mut().ok_or("nothing is open")?.say(&text.xml10_content()),
-                Event::CData(text) => open.last_mut().ok_or("nothing is open")?.say(&text.xml10_content()),
                 Event::GeneralRef(reference) => {
                     let character = reference.resolve_char_ref().map_err(|error| error.to_string())?;
                     let text = match character {
@@ -55,8 +51,8 @@ impl Element {
                     open.last_mut().ok_or("nothing is open")?.say(&text);
                 }
                 Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
-                Event::DocType(_) => return Err("a document type is not taken".to_owned()),
                 Event::Eof => break,
+                other => return Err(format!("{other:?} is not taken")),
             }
         }
         let [document] = <[Self; 1]>::try_from(open).map_err(|_| "an element is not closed")?;

@@ -8,12 +8,12 @@ mod verify;
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, RequestPurpose, basic, longest_digits};
+use super::held_codes::HeldCodes;
+use super::received::{About, Received, RequestPurpose, basic, longest_digits};
 use super::reply::Said;
 
 pub use report::{PUBLIC_URL, Report};
 pub use twiml::{Twiml, one_by_one};
-pub use verify::Verify;
 
 /// The account in the tests' configuration.
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -30,14 +30,19 @@ const LONGEST_BODY: usize = 1_600;
 
 pub type Twilio = Double<TwilioApi>;
 
-#[derive(Default)]
 pub struct TwilioApi {
-    verify: Verify,
+    verify: HeldCodes,
+}
+
+impl Default for TwilioApi {
+    fn default() -> Self {
+        Self { verify: HeldCodes::of(6) }
+    }
 }
 
 impl Twilio {
     /// The Verify service, which makes and holds codes.
-    pub fn verify(&self) -> &Verify {
+    pub fn verify(&self) -> &HeldCodes {
         &self.provider().verify
     }
 
@@ -67,7 +72,7 @@ impl Twilio {
 }
 
 impl Provider for TwilioApi {
-    fn read(&self, received: &Received) -> Result<About, Complaint> {
+    fn read(&self, received: &Received) -> Result<About, Said> {
         if received.authorization != basic(ACCOUNT_SID, AUTH_TOKEN) {
             return Err(complaint(401, 20_003, "the credentials are not this account's"));
         }
@@ -107,8 +112,8 @@ impl Provider for TwilioApi {
 
     fn accept(&self, received: &Received) -> Said {
         match received.target.rsplit('/').next() {
-            Some("Verifications") => self.verify.start(received),
-            Some("VerificationCheck") => self.verify.check(received),
+            Some("Verifications") => self.start_verification(received),
+            Some("VerificationCheck") => self.check_verification(received),
             Some("IncomingPhoneNumbers.json") => {
                 let own = json!({"phone_number": SENDER, "capabilities": {"sms": true, "voice": true}});
                 let asked = received.query == format!("PhoneNumber=%2B{}", &SENDER[1..]);
@@ -152,7 +157,7 @@ pub fn sid_of(received: &Received) -> String {
     format!("{kind}{:032x}", received.id)
 }
 
-fn message_is_complete(received: &Received) -> Result<(), Complaint> {
+fn message_is_complete(received: &Received) -> Result<(), Said> {
     let has = |name: &str| !received.field(name).is_empty();
     wants(has("Body") || has("ContentSid"), "Body or ContentSid is missing")?;
     wants(received.field("Body").chars().count() <= LONGEST_BODY, "Body is too long")?;
@@ -172,19 +177,19 @@ fn message_is_complete(received: &Received) -> Result<(), Complaint> {
     Ok(())
 }
 
-fn call_is_complete(received: &Received) -> Result<(), Complaint> {
+fn call_is_complete(received: &Received) -> Result<(), Said> {
     wants(received.field("From").starts_with('+'), "From must be in E.164 form")?;
     let twiml = received.field("Twiml");
     wants(twiml.chars().count() <= LONGEST_TWIML, "Twiml is too long")?;
     Twiml::parse(twiml).map(|_| ()).map_err(|words| complaint(400, 12_100, &format!("Twiml: {words}")))
 }
 
-fn wants(fulfilled: bool, otherwise: &str) -> Result<(), Complaint> {
+fn wants(fulfilled: bool, otherwise: &str) -> Result<(), Said> {
     if fulfilled { Ok(()) } else { Err(complaint(400, 20_001, otherwise)) }
 }
 
-fn complaint(status: u16, code: u32, words: &str) -> Complaint {
-    Complaint { said: Said::json(status, &error(status, code, words)), words: words.to_owned() }
+fn complaint(status: u16, code: u32, words: &str) -> Said {
+    Said::json(status, &error(status, code, words))
 }
 
 fn error(status: u16, code: u32, words: &str) -> Value {
