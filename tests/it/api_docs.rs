@@ -81,18 +81,18 @@ struct Document {
 
 impl Document {
     async fn is_true(&self) {
-        let mut shell = Shell::default();
+        let mut assignments = String::new();
         let mut run: Option<Run> = None;
         for Block { line, language, text } in self.blocks() {
             let at = format!("{}:{line}", self.path);
             match language {
-                "sh" if !text.contains("curl ") => shell.assign(text),
+                "sh" if !text.contains("curl ") => assignments = assignments + "\n" + text,
                 "sh" => {
                     let run = match &mut run {
                         Some(run) => run,
-                        none => none.insert(Run::start(shell.variables.get("AUTH")).await),
+                        none => none.insert(Run::start(&assignments).await),
                     };
-                    run.asks(&at, &shell.words(text)).await;
+                    run.asks(&at, &words(&assignments, text)).await;
                 }
                 "http" => run.as_mut().expect("a command before the first answer").compares(&at, text),
                 // The answer depends on more than the request: the document only shows it.
@@ -131,8 +131,9 @@ struct Run {
 }
 
 impl Run {
-    async fn start(credentials: Option<&String>) -> Self {
+    async fn start(assignments: &str) -> Self {
         let mut setup = Setup::new();
+        let credentials = assignments.lines().find_map(|line| line.strip_prefix("AUTH="));
         if let Some((account, token)) = credentials.and_then(|both| both.split_once(':')) {
             setup = setup.env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
         }
@@ -260,46 +261,13 @@ fn is_id(text: &str) -> bool {
         && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The part of a shell that the documents need.
-#[derive(Default)]
-struct Shell {
-    variables: BTreeMap<String, String>,
-}
-
-impl Shell {
-    fn assign(&mut self, text: &str) {
-        for line in text.lines() {
-            let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line:?} is no assignment"));
-            self.variables.insert(name.to_owned(), value.to_owned());
-        }
-    }
-
-    fn words(&self, text: &str) -> Vec<String> {
-        let text = text.replace("\\\n", " ");
-        let mut words: Vec<String> = Vec::new();
-        let (mut quote, mut inside) = (None, false);
-        let mut rest = text.chars().peekable();
-        while let Some(c) = rest.next() {
-            let starts_word = !std::mem::replace(&mut inside, quote.is_some() || !c.is_whitespace());
-            if inside && starts_word {
-                words.push(String::new());
-            }
-            let Some(word) = words.last_mut().filter(|_| inside) else { continue };
-            match (c, quote) {
-                (c, Some(open)) if c == open => quote = None,
-                ('\'' | '"', None) => quote = Some(c),
-                ('$', None | Some('"')) => {
-                    let mut name = String::new();
-                    while let Some(c) = rest.next_if(|c| c.is_ascii_uppercase() || *c == '_') {
-                        name.push(c);
-                    }
-                    word.push_str(self.variables.get(&name).unwrap_or_else(|| panic!("${name} is not set")));
-                }
-                (c, _) => word.push(c),
-            }
-        }
-        words
-    }
+/// The words of the command in a block, after these assignments.
+fn words(assignments: &str, block: &str) -> Vec<String> {
+    let script = format!("{assignments}\ncurl() {{ printf '%s\\0' curl \"$@\"; }}\n{block}");
+    let ran = Command::new("bash").args(["-euc", &script]).env_clear().output().expect("bash");
+    assert!(ran.status.success(), "{block}: {ran:?}");
+    let words = String::from_utf8(ran.stdout).expect("UTF-8");
+    words.split_terminator('\0').map(str::to_owned).collect()
 }
 
 struct Request {

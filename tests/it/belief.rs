@@ -174,13 +174,23 @@ impl ObservedReply {
     }
 }
 
-#[test]
-fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
-    let code = "1234567890".to_owned();
+const CODE: &str = "1234567890";
+
+/// A number to which this code was sent.
+fn with_code() -> Belief {
     let mut belief = Belief::new();
     let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));
-    belief.take_in(&[sent], std::slice::from_ref(&code)).expect("a send");
-    let check = |reply| (Request::Check(code.clone()), reply);
+    belief.take_in(&[sent], &[CODE.to_owned()]).expect("a send");
+    belief
+}
+
+fn check(reply: Option<ObservedReply>) -> Exchange {
+    (Request::Check(CODE.to_owned()), reply)
+}
+
+#[test]
+fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
+    let mut belief = with_code();
     let twice = [check(Some(ObservedReply::Verified)), check(Some(ObservedReply::Verified))];
     belief.clone().take_in(&twice, &[]).expect_err("a code that was good twice");
     let once = [check(Some(ObservedReply::Incorrect { trials: 5 })), check(Some(ObservedReply::Verified))];
@@ -190,11 +200,7 @@ fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
 
 #[test]
 fn a_right_code_without_an_answer_may_be_used_up_while_the_count_goes_on() {
-    let code = "1234567890".to_owned();
-    let mut belief = Belief::new();
-    let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));
-    belief.take_in(&[sent], std::slice::from_ref(&code)).expect("a send");
-    let check = |reply| (Request::Check(code.clone()), reply);
+    let mut belief = with_code();
     belief.take_in(&[check(None)], &[]).expect("no answer");
     for reply in [
         ObservedReply::Verified,

@@ -24,45 +24,9 @@ async fn premium_numbers_get_no_message_by_any_route() {
     assert_eq!(world.twilio.received().len(), 1);
 }
 
-#[tokio::test]
-async fn answers_as_built_have_the_data_of_a_lockout_too() {
-    let world = World::with([("redis-version-answers", json!("as-built"))]).await;
-    let refused = world.send(PREMIUM).await;
-    let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
-    assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
-    assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
-}
-
 /// `onceward guard` with these arguments.
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
-}
-
-/// A server whose guard refuses, as by default.
-async fn guarded(settings: serde_json::Value) -> World {
-    World::with([("guard", settings)]).await
-}
-
-#[tokio::test]
-async fn a_number_gets_its_unverified_messages_across_a_restart_until_unlock() {
-    let mut world = guarded(json!({ "prefix": 1_000, "country": 1_000, "unproven": 1_000 })).await;
-    let number = world.number();
-    for round in 0..2 {
-        for _ in 0..10 {
-            assert_eq!(world.send(&number).await.status(), 200, "round {round}");
-        }
-        if round == 0 {
-            world = world.restart().await.0;
-        }
-    }
-    let refused = world.send(&number).await.expects_status(403);
-    assert!(refused.header("x-onceward-reason").starts_with("the pumping guard refuses the message"));
-    let data = &refused.json()["data"];
-    // One of twenty messages comes back in 72 minutes.
-    assert!(data["ttl"].as_u64().is_some_and(|minutes| (70..=72).contains(&minutes)), "{data}");
-    assert_eq!(world.send(&world.number()).await.status(), 200);
-    world.setup.command(["unlock", &number]).await.exits(0);
-    assert_eq!(world.send(&number).await.status(), 200);
 }
 
 #[tokio::test]
@@ -128,7 +92,7 @@ async fn a_kept_reserve_is_named_where_messages_are_left_and_refused() {
 
 #[tokio::test]
 async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
-    let world = guarded(json!({})).await;
+    let world = World::with([("guard", json!({}))]).await;
     let numbers: Vec<_> = (0..30).map(|last| format!("+9929000001{last:02}")).collect();
     let mut sent = 0;
     for number in &numbers {

@@ -113,30 +113,6 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn five_codes_of_one_verification_are_looked_at_in_all() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let owners = sid(&v2.begins(&service, &number).await);
-    let code = world.twilio.code_for(&number);
-    for _ in 0..3 {
-        v2.checks_number(&service, &number, &wrong(&code)).await.tells(200, "pending");
-    }
-    for status in ["pending", "max_attempts_reached"] {
-        v2.checks(&service, &owners, &wrong(&code)).await.tells(200, status);
-    }
-    v2.has_no_check_left(&service, &number, &owners, &code).await;
-    let path = format!("{service}/Verifications/{owners}");
-    v2.get(&path).await.tells(200, "max_attempts_reached");
-    assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
-    let again = sid(&v2.begins(&service, &number).await);
-    assert_ne!(again, owners);
-    // At once, and without the id: a new verification has new attempts.
-    let code = world.twilio.code_for(&number);
-    v2.checks_number(&service, &number, &wrong(&code)).await.tells(200, "pending");
-    v2.checks_number(&service, &number, &code).await.tells(200, "approved");
-}
-
-#[tokio::test]
 async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
     let days = Days::with(Setup::new()).await;
     let v2 = V2::of(&days.world);

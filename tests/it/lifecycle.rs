@@ -56,16 +56,6 @@ fn ended_hard(finished: &Finished) {
 }
 
 #[tokio::test]
-async fn a_data_directory_in_use_stops_the_start() {
-    let world = World::new().await;
-    world.setup.run().await.exits(70).says(["in use", "data"]);
-
-    // The first server continues.
-    let (number, code) = world.number_with_code().await;
-    assert_eq!(world.verify(&number, &code).await.status(), 200);
-}
-
-#[tokio::test]
 async fn the_first_lines_name_what_to_open_and_a_command_to_try() {
     let server = Setup::new().start().await;
     let inbox = format!("http://{}/inbox", server.client.address());

@@ -5,7 +5,9 @@
 use serde_json::json;
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{AUTH_TOKEN, Numbers, Private, Reply, Setup, World, until, wrong};
+use crate::support::{
+    AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, World, basic, until, wrong,
+};
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {
@@ -69,11 +71,14 @@ fn what_is_private_would_be_found() {
     let mut private = Private::default();
     let number = private.number("+14155550000".to_owned());
     private.codes.push("0123456789".to_owned());
+    private.secrets.push("a-secret-of-a-service".to_owned());
     assert!(private.found_in(format!("a number {number}").as_bytes()).is_some());
     assert!(private.found_in(b"its national part 4155550000").is_some());
     assert!(private.found_in(b"{\"code\":\"0123456789\"}").is_some());
     assert!(private.found_in(&123_456_789_u64.to_be_bytes()).is_some());
     assert!(private.found_in(AUTH_TOKEN.as_bytes()).is_some());
+    assert!(private.found_in(basic(OWN_ACCOUNT, OWN_TOKEN).as_bytes()).is_some());
+    assert!(private.found_in_file(b"{\"a\":\"a-secret-of-a-service\"}").is_some());
     assert!(private.found_in(b"+1415*****00 and 0123456").is_none());
 }
 

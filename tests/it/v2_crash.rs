@@ -16,9 +16,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::crash::{Load, from_environment};
-use crate::support::{HttpResponse, Numbers, Reply, Setup, Twilio, V2, World, sid, text, told, wrong};
+use crate::support::{HttpResponse, Numbers, Setup, Twilio, V2, World, sid, told};
 use crate::v2_belief::{Known, Over};
-use crate::v2_operator::Receiver;
 
 const GUESTS: u64 = 8;
 /// Longer than any code here.
@@ -66,85 +65,6 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
         sum(|guest| guest.cut_off),
     );
     assert!(sum(|guest| guest.approved) > 0 && sum(|guest| guest.limited) > 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
-    let setup = Setup::new().config("webhook-private-addresses", true);
-    let (world, root, service) = World::with_service(setup).await;
-    let World { twilio, setup, mut server, numbers } = world;
-    let receiver = Receiver::start();
-    let hook = root.webhook(&service, "*", &receiver.url).await;
-    let secret = text(&hook, "secret");
-    let life = ["verification.created", "verification.sent", "verification.approved"];
-    for _ in 0..5 {
-        let v2 = V2::of(&server.client);
-        let number = numbers.next();
-        v2.begins(&service, &number).await;
-        v2.checks_number(&service, &number, &twilio.code_for(&number)).await.tells(200, "approved");
-        server = setup.restart_after_kill(server).await;
-        let mut events: Vec<String> = Vec::new();
-        while events.last().is_none_or(|last| last != life[2]) {
-            let event = receiver.next(secret);
-            let kind = text(&event, "type").to_owned();
-            // An event that was answered shortly before the kill comes again, and so may the end of the last number.
-            if event["data"]["to"] == *number && events.last() != Some(&kind) {
-                events.push(kind);
-            }
-        }
-        assert_eq!(events, life);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_cut_off_by_kill_9_sends_nothing_again_however_its_code_ended() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let World { twilio, setup, server, numbers } = world;
-    let statuses = ["pending", "approved", "canceled", "max_attempts_reached"];
-    let ended = statuses.map(|status| (numbers.next(), status));
-    let path = format!("{service}/Verifications");
-    let mut cut_off = JoinSet::new();
-    for (number, key) in &ended {
-        twilio.plan(number, [Reply::Hang]);
-        let (v2, path, number, key) = (v2.clone(), path.clone(), number.clone(), *key);
-        cut_off.spawn(async move {
-            let form = [("To", number.as_str()), ("Channel", "sms")];
-            v2.try_post_with(&path, ("idempotency-key", key), &form).await
-        });
-    }
-    twilio.arrived(ended.len()).await;
-    server.kill();
-    server.ended().await;
-    assert!(cut_off.join_all().await.iter().all(Result::is_err));
-    let server = setup.start().await;
-    let v2 = V2::of(&server.client);
-    for (number, status) in &ended {
-        let code = twilio.code_for(number);
-        match *status {
-            "approved" => {
-                v2.checks_number(&service, number, &code).await.tells(200, "approved");
-            }
-            "canceled" => {
-                let form = [("Status", "canceled")];
-                let begun = v2.get(&format!("{path}/{number}")).await;
-                v2.post(&format!("{path}/{}", sid(&begun)), &form).await.tells(200, "canceled");
-            }
-            "max_attempts_reached" => {
-                for _ in 0..5 {
-                    v2.checks_number(&service, number, &wrong(&code)).await;
-                }
-            }
-            _ => {}
-        }
-    }
-    for (number, status) in &ended {
-        let form = [("To", number.as_str()), ("Channel", "sms")];
-        let found = v2.post_with(&path, ("idempotency-key", status), &form).await;
-        assert_eq!(told(&found), (201, (*status).to_owned()));
-        let again = v2.post_with(&path, ("idempotency-key", status), &form).await;
-        assert_eq!(again.text(), found.text());
-        assert_eq!(twilio.received_for(number).len(), 1, "{status}");
-    }
 }
 
 /// The state that all guests share.

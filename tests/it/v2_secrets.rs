@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::backup::{json as json_of, lines_of};
 use crate::support::{
-    OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, basic, one_by_one, sid, text, until,
-    wrong,
+    OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, text, until, wrong,
 };
 
 const VALUE: &str = "the-address-of-a-client-203.0.113.77";
@@ -74,20 +73,6 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     private.is_not_in_files_of(&setup.data_dir());
     let exported = std::fs::read(setup.home().join("while-it-runs.jsonl")).expect("the export");
     assert_eq!(private.found_in_file(&exported), None, "in the export");
-}
-
-/// Tests the test.
-#[test]
-fn what_is_private_over_v2_would_be_found() {
-    let mut private = Private::default();
-    private.secrets.extend([VALUE.to_owned(), KEY.to_owned()]);
-    private.codes.push(CUSTOM.to_owned());
-    for text in [VALUE, KEY, CUSTOM] {
-        assert!(private.found_in(format!("{{\"a\":\"{text}\"}}").as_bytes()).is_some());
-        assert!(private.found_in_file(text.as_bytes()).is_some());
-    }
-    let header = basic(OWN_ACCOUNT, OWN_TOKEN);
-    assert!(private.found_in(header.as_bytes()).is_some(), "{header}");
 }
 
 async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Private) {

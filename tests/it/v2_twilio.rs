@@ -85,49 +85,6 @@ async fn the_lookup_tells_what_the_plans_know() {
     older("").await.tells(404, "20404");
 }
 
-/// Twilio's Java library waits for `Retry-After` and repeats the POST by itself.
-#[tokio::test]
-async fn a_client_that_obeys_retry_after_sends_every_request_once() {
-    let (world, v2, limited) = World::with_service(Setup::new().config("max-numbers", 4)).await;
-    v2.rate_limit(&limited, "end_user_ip", "1", "3600").await;
-    let service = v2.service(&[]).await;
-    let (mut requests, mut posts) = (0, 0);
-    let mut ask = async |path: &str, form: &[(&str, &str)]| {
-        requests += 1;
-        loop {
-            posts += 1;
-            let answer = v2.post(path, form).await;
-            if answer.header("retry-after").is_empty() || posts > 2 * requests {
-                return told(&answer);
-            }
-        }
-    };
-    let (number, other) = (world.number(), world.number());
-    let sends = format!("{service}/Verifications");
-    let form = [("To", number.as_str()), ("Channel", "sms")];
-    let mut last = (0, String::new());
-    for _ in 0..6 {
-        last = ask(&sends, &form).await;
-    }
-    assert_eq!(last, (429, "60203".to_owned()));
-    for _ in 0..6 {
-        last = ask(&format!("{service}/VerificationCheck"), &[("To", &number), ("Code", "0000000000")]).await;
-    }
-    assert_eq!(last, (429, "60202".to_owned()));
-    let limited_form = [("To", other.as_str()), ("Channel", "sms"), ("RateLimits", r#"{"end_user_ip":"a"}"#)];
-    for _ in 0..2 {
-        last = ask(&format!("{limited}/Verifications"), &limited_form).await;
-    }
-    assert_eq!(last, (429, "20429".to_owned()));
-    let full = v2.service(&[]).await;
-    let numbers: [String; 8] = std::array::from_fn(|_| world.number());
-    for number in &numbers {
-        last = ask(&format!("{full}/Verifications"), &[("To", number), ("Channel", "sms")]).await;
-    }
-    assert_eq!(last, (503, "20503".to_owned()));
-    assert_eq!((requests, posts), (22, 22));
-}
-
 #[tokio::test]
 async fn a_rate_limit_is_addressed_by_its_unique_name() {
     let (_world, v2, service) = World::with_service(Setup::new()).await;

@@ -80,7 +80,6 @@ impl Client {
         self.try_post("/api/send-otp", json!({"phoneNumber": number}).to_string()).await
     }
 
-    /// Like [`Client::verify`], but returns an error if no answer comes.
     pub async fn try_verify(&self, number: &str, code: &str) -> Result<HttpResponse, io::Error> {
         let body = json!({"user": {"phoneNumber": number}, "code": code});
         self.try_post("/api/verify-otp", body.to_string()).await
@@ -104,7 +103,6 @@ impl Client {
         self.try_post(path, body).await.expect("an answer")
     }
 
-    /// Like [`Client::post`], but returns an error if no answer comes.
     pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<HttpResponse, io::Error> {
         self.try_request_with(Method::POST, path, &[], body).await
     }
@@ -133,7 +131,6 @@ impl Client {
         self.try_request_with(method, path, headers, body).await.expect("an answer")
     }
 
-    /// Like [`Client::request_with`], but returns an error if no answer comes.
     pub async fn try_request_with(
         &self,
         method: Method,
@@ -152,7 +149,6 @@ impl Client {
         soon(&format!("an answer of {}", self.address), self.exchange(request)).await
     }
 
-    /// A raw connection.
     pub async fn connection(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("a connection")
     }

@@ -154,12 +154,10 @@ impl<P: Provider> Double<P> {
             .await;
     }
 
-    /// Waits until this many sends to this number have arrived.
     pub async fn arrived_for(&self, number: &str, sends: usize) {
         self.arrived_about(number, RequestPurpose::Send, sends).await;
     }
 
-    /// Waits until this many checks of this number have arrived.
     pub async fn asked_about(&self, number: &str, checks: usize) {
         self.arrived_about(number, RequestPurpose::Check, checks).await;
     }

@@ -24,7 +24,6 @@ impl Output {
         Self { lines, seen }
     }
 
-    /// The output until now.
     pub fn text(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }

@@ -14,7 +14,6 @@ use super::{
     SINCH_APP_ID, SINCH_APP_SECRET,
 };
 
-/// Users and their secrets.
 const SECRETS: [(&str, &str); 5] = [
     (OWN_ACCOUNT, OWN_TOKEN),
     (ACCOUNT_SID, AUTH_TOKEN),

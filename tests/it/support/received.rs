@@ -20,7 +20,6 @@ pub enum RequestPurpose {
     /// Sends a message or calls.
     #[default]
     Send,
-    /// Checks a code.
     Check,
     Other,
 }
@@ -29,9 +28,7 @@ pub enum RequestPurpose {
 pub struct Received {
     /// Counts from 1.
     pub id: usize,
-    /// Method and path.
     pub target: String,
-    /// The query after the path.
     pub query: String,
     pub authorization: String,
     pub content_type: String,

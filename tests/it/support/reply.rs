@@ -20,12 +20,7 @@ pub enum Reply {
     /// Executes the request.
     Accept,
     /// An error in the provider's wording, with the recipient's whole number in the text if the provider includes it.
-    Refuse {
-        /// HTTP status.
-        status: u16,
-        /// The provider's error code.
-        code: u32,
-    },
+    Refuse { status: u16, code: u32 },
     /// A success with a message that has failed already, for the reason of this code.
     FailedAtOnce(u32),
     /// An error whose code is the code of the message.
@@ -73,7 +68,6 @@ impl Said {
         Self::new(status, "text/plain", body.into())
     }
 
-    /// An HTML page.
     pub fn html(status: u16) -> Self {
         Self::new(status, "text/html", "<html>An error</html>".to_owned())
     }

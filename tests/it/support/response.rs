@@ -84,7 +84,6 @@ impl HttpResponse {
         self
     }
 
-    /// Fails the test unless the answer has this status.
     #[track_caller]
     pub fn expects_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());

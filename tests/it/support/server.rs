@@ -62,7 +62,6 @@ impl Setup {
         self
     }
 
-    /// Several settings.
     pub fn configs<const N: usize>(self, settings: [(&str, Value); N]) -> Self {
         settings.into_iter().fold(self, |setup, (key, value)| setup.config(key, value))
     }
@@ -72,7 +71,6 @@ impl Setup {
         self
     }
 
-    /// Removes a variable of the environment.
     pub fn without_env(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
@@ -257,7 +255,6 @@ impl Server {
         self.limit_file_size(Some(1));
     }
 
-    /// Ends [`Server::let_writes_fail`].
     pub fn let_writes_succeed(&self) {
         self.limit_file_size(None);
     }

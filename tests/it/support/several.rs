@@ -91,7 +91,6 @@ impl Several {
         Self { doubles, setup, server, numbers: Numbers::default() }
     }
 
-    /// A new number.
     pub fn number(&self) -> String {
         self.numbers.next()
     }
@@ -121,7 +120,6 @@ impl Several {
         until(what, || self.tracked(number), |rows| so(rows)).await
     }
 
-    /// Stops the server in order and starts it again.
     pub async fn restart(self) -> (Self, Finished) {
         let (server, finished) = self.setup.restart(self.server).await;
         (Self { server, ..self }, finished)

@@ -29,12 +29,10 @@ impl Sinch {
         format!("{}{PATH}", self.base_url())
     }
 
-    /// Later codes have this many digits.
     pub fn make_codes_of(&self, digits: usize) {
         self.provider().0.make_codes_of(digits);
     }
 
-    /// Makes the verification of this number expire.
     pub fn forget(&self, number: &str) {
         self.provider().0.forget(number);
     }

@@ -13,7 +13,6 @@ impl Row {
         self.text("type")
     }
 
-    /// The recipient.
     pub fn to(&self) -> &str {
         self.text("to")
     }

@@ -51,7 +51,6 @@ impl World {
         Self { twilio, setup, server, numbers: Numbers::default() }
     }
 
-    /// A new number.
     pub fn number(&self) -> String {
         self.numbers.next()
     }
@@ -78,7 +77,6 @@ impl World {
         hanging
     }
 
-    /// Stops the server in order and starts it again.
     pub async fn restart(self) -> (Self, Finished) {
         let (server, finished) = self.setup.restart(self.server).await;
         (Self { server, ..self }, finished)
