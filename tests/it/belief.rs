@@ -63,13 +63,9 @@ impl Belief {
     /// still in flight. Fails if the exchanges fit no possible state.
     pub fn take_in(&mut self, exchanges: &[Exchange], codes: &[String]) -> Result<(), String> {
         let mut possible = Vec::new();
+        let (all, codes): (Vec<_>, Vec<_>) = (exchanges.iter().collect(), codes.iter().collect());
         for state in &self.0 {
-            explore(
-                state,
-                &exchanges.iter().collect::<Vec<_>>(),
-                &codes.iter().collect::<Vec<_>>(),
-                &mut possible,
-            );
+            explore(state, &all, &codes, &mut possible);
         }
         if possible.is_empty() {
             return Err(format!("{exchanges:?}, but believed is {:?}", self.0));

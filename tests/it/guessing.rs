@@ -133,7 +133,7 @@ async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
+async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     let (world, v2) = World::with_account(Setup::new().config("webhook-private-addresses", true)).await;
     let service = v2.service(&[("MaxChecks", "100")]).await;
     let receiver = Receiver::start();
@@ -154,24 +154,13 @@ async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
     assert_eq!(shown["wrong_codes"], json!(100));
     assert_eq!(text(&shown, "date_locked_until")[..19], text(&event["data"], "locked_until")[..19]);
 
-    assert_eq!(v2.delete(&path).await.status(), 204);
-    assert_eq!(v2.get(&path).await.status(), 404);
-    v2.begins(&service, &number).await.tells(201, "pending");
-    v2.checks_number(&service, &number, &world.twilio.code_for(&number)).await.tells(200, "approved");
-}
-
-#[tokio::test]
-async fn only_keys_of_the_administration_end_a_lockout() {
-    let (world, v2) = World::with_account(Setup::new()).await;
-    let service = v2.service(&[("Lockout", "1800"), ("MaxChecks", "1")]).await;
-    let number = world.number();
-    guesses(&v2, &service, &number, 1).await;
-    let path = format!("{service}/Lockouts/{number}");
     for (scope, status) in [("verify", 403), ("admin", 204)] {
         let key = world.with_new_key(&["--scope", scope]).await;
         assert_eq!(key.delete(&path).await.status(), status, "{scope}");
     }
+    assert_eq!(v2.get(&path).await.status(), 404);
     v2.begins(&service, &number).await.tells(201, "pending");
+    v2.checks_number(&service, &number, &world.twilio.code_for(&number)).await.tells(200, "approved");
 }
 
 #[tokio::test]

@@ -39,19 +39,6 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
 }
 
 #[tokio::test]
-async fn without_a_server_a_keys_command_changes_or_makes_the_directory() {
-    let setup = with_shop();
-    assert!(!setup.data_dir().exists());
-    let made = setup.new_key(&["--service", "shop"]).await;
-    assert!(setup.data_dir().join("server.key").exists());
-    let server = setup.start().await;
-    let listed = setup.command(["keys", "list", "--json"]).await.json();
-    assert_eq!(sids(&listed), [text(&made, "sid")]);
-    assert_eq!(listed[0]["service_sid"], made["service_sid"], "the service's id is bound to its name");
-    drop(server);
-}
-
-#[tokio::test]
 async fn a_person_reads_what_was_done_and_a_secret_once() {
     let setup = with_shop();
     setup.command(["keys", "list"]).await.exits(70).says(["no data directory"]);

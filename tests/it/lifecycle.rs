@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 
 use crate::support::documented::sent;
-use crate::support::{Client, Finished, Says, Setup, World, until};
+use crate::support::{Client, Finished, Setup, World, until};
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -56,34 +56,19 @@ fn ended_hard(finished: &Finished) {
 }
 
 #[tokio::test]
-async fn the_first_lines_name_what_to_open_and_a_command_to_try() {
-    let server = Setup::new().start().await;
-    let inbox = format!("http://{}/inbox", server.client.address());
-    let output = || async { server.output().text() };
-    let shown = |text: &String| [&inbox, "curl ", "/api/send-otp"].iter().all(|part| text.contains(*part));
-    let text = until("the lines of the start", output, shown).await;
-    assert!(text.to_lowercase().contains("simulator"), "{text}");
-}
-
-#[tokio::test]
 async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
     // Only the port differs from plain `onceward`, because tests share a machine.
     let server = Setup::bare().env("PORT", "0").launch();
-    let text =
-        until("the command to try", || async { server.output().text() }, |text| text.contains("curl ")).await;
+    let output = || async { server.output().text() };
+    let shown = |text: &String| ["/inbox", "curl ", "/api/send-otp"].iter().all(|part| text.contains(part));
+    let text = until("what to open, and a command to try", output, shown).await;
+    assert!(text.to_lowercase().contains("simulator"), "{text}");
     let (_, command) = text.split_once("curl ").expect("a command");
     let address =
         command.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect("an address").0;
     let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
     client.send("+14155550123").await.expects(sent("+14155550123", 5));
     assert!(!text.contains('\u{1b}'), "no colours where the output is no terminal: {text:?}");
-}
-
-#[tokio::test]
-async fn a_port_in_use_stops_the_start_with_the_address() {
-    let server = Setup::new().start().await;
-    let address = server.client.address().to_string();
-    Setup::bare().args(["--listen", &address]).run().await.exits(70).says([address]);
 }
 
 async fn refuses_connections(world: &World) {

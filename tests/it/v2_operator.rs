@@ -27,6 +27,9 @@ async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
     world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
     world.send(&number).await.expects(sent(&number, 5));
     world.setup.command(["unlock", &number]).await.says(["was not locked in the service default"]);
+    world.setup.command(["unlock", "hello"]).await.exits(64).says(["hello"]);
+    let elsewhere = ["unlock", &number, "--service", "unknown"];
+    world.setup.command(elsewhere).await.exits(70).says(["no service \"unknown\""]);
 }
 
 #[tokio::test]
@@ -40,17 +43,6 @@ async fn an_operator_unlocks_a_number_of_one_service_by_the_services_name() {
     v2.begins(&service, &number).await.tells(429, "60202");
     world.setup.command(["unlock", &number, "--service", "Owl Bank"]).await.exits(0);
     v2.begins(&service, &number).await.tells(201, "pending");
-}
-
-#[tokio::test]
-async fn what_cannot_be_unlocked_is_said() {
-    let world = World::new().await;
-    world.setup.command(["unlock", "hello"]).await.exits(64).says(["hello"]);
-    let elsewhere = ["unlock", "+14155552671", "--service", "unknown"];
-    world.setup.command(elsewhere).await.exits(70).says(["no service \"unknown\""]);
-    world.server.kill();
-    world.server.ended().await;
-    world.setup.command(["unlock", "+14155552671"]).await.exits(70).says(["start the server first"]);
 }
 
 #[tokio::test]

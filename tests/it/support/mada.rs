@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quick_xml::escape::escape;
+
 use super::double::{Double, Provider};
 use super::received::{About, Received, RequestPurpose, basic, longest_digits};
 use super::reply::{Said, TOO_MANY_REQUESTS};
-use super::xml::{Element, escaped};
+use super::xml::Element;
 
 /// The account in the tests' configuration.
 pub const MADA_USERNAME: &str = "mada-account";
@@ -132,6 +134,6 @@ fn fault(code: &str, words: &str) -> String {
     format!(
         "<e:Envelope xmlns:e=\"{SOAP}\"><e:Body><e:Fault><faultcode>e:{code}</faultcode>\
          <faultstring>{}</faultstring></e:Fault></e:Body></e:Envelope>",
-        escaped(words)
+        escape(words)
     )
 }

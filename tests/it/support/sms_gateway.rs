@@ -33,13 +33,11 @@ impl SmsGateway {
 
     /// The same for the variant with a form, which answers with a line of text.
     pub fn form_settings(&self) -> Value {
-        json!({
-            "method": "POST",
-            "url": format!("{}/form", self.base_url()),
-            "headers": {"Authorization": "Bearer {token}"},
-            "form": {"to": "{to_digits}", "text": "{text}"},
-            "success": {"statuses": [200], "contains": "OK"},
-        })
+        let mut settings = self.get_settings();
+        settings["method"] = "POST".into();
+        settings["url"] = format!("{}/form", self.base_url()).into();
+        settings["form"] = json!({"to": "{to_digits}", "text": "{text}"});
+        settings
     }
 
     /// The same for the variant with everything in the URL.

@@ -1,10 +1,10 @@
 //! XML as a tree, read with a real parser: a double accepts nothing that its provider would reject.
 
+use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
-use quick_xml::{XmlVersion, escape};
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Element {
@@ -122,11 +122,6 @@ impl Element {
         let mut attributes = self.attributes.iter();
         attributes.find(|(ns, n, _)| ns == namespace && n == name).map(|(_, _, value)| value.as_str())
     }
-}
-
-/// Text escaped for XML.
-pub fn escaped(text: &str) -> String {
-    escape::escape(text).into_owned()
 }
 
 fn namespace_of(resolved: &ResolveResult<'_>) -> Result<String, String> {
