@@ -43,7 +43,7 @@ async fn one_message_with_the_code_leaves_the_configured_sender() {
 }
 
 #[tokio::test]
-async fn wrong_codes_lock_a_number_which_is_then_neither_sent_a_code_nor_verified() {
+async fn wrong_codes_lock_a_number_that_then_gets_and_verifies_no_code() {
     let world = World::new().await;
     let (number, code) = world.number_with_code().await;
     for trials in [4, 3, 2, 1] {
@@ -56,7 +56,7 @@ async fn wrong_codes_lock_a_number_which_is_then_neither_sent_a_code_nor_verifie
 }
 
 #[tokio::test]
-async fn a_resend_replaces_the_code_and_keeps_the_count_which_a_right_code_clears() {
+async fn a_resend_keeps_the_count_of_wrong_codes_and_a_right_code_clears_it() {
     let world = World::new().await;
     let (number, first) = world.number_with_code().await;
     world.verify(&number, &wrong(&first)).await.expects(incorrect(&number, 4));

@@ -171,7 +171,7 @@ async fn a_service_is_named_as_configured_and_by_its_sid_otherwise() {
 }
 
 #[tokio::test]
-async fn the_manual_the_dashboard_and_the_alerts_name_metrics_of_a_scrape_only() {
+async fn the_manual_the_dashboard_and_the_alerts_name_metrics_of_a_scrape() {
     let mut names = used(&World::of(with_budget()).await).await.names();
     // Of nodes of a cluster only, whose tests read it.
     names.extend(["onceward_cluster_node", "onceward_requests_forwarded_total"].map(str::to_owned));

@@ -225,7 +225,7 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_origin_with_a_path_or_a_wildcard_stops_the_start_and_says_what_to_write() {
+async fn an_origin_with_a_path_or_a_wildcard_stops_the_start_with_a_remedy() {
     for (origins, remedy) in [
         (json!(["app.example.com/path"]), "cors-origins"),
         (json!(["https://*.example.com"]), "Name every host"),
