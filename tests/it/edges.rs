@@ -19,6 +19,10 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
         ("1.1", "Host: codes.example:8080\r\n", 200),
         ("1.1", "Host: [::1]:3000\r\n", 200),
         ("1.1", "Host: a b\r\n", 400),
+        ("1.1", "Host: a/b\r\n", 400),
+        ("1.1", "Host: user@a\r\n", 400),
+        ("1.1", "Host: a:port\r\n", 400),
+        ("1.1", "Host: [::1\r\n", 400),
         ("1.1", "Host: <script>\r\n", 400),
         ("1.0", "Host: a b\r\n", 400),
     ] {

@@ -231,9 +231,11 @@ async fn a_new_token_is_in_the_file_with_and_without_a_server() {
 async fn a_webhook_on_this_machine_is_refused_unless_it_is_allowed() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    // The metadata of a cloud is never reached.
-    let (private, metadata) =
-        (["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"], ["169.254.169.254", "[::a9fe:a9fe]"]);
+    let private = ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"];
+    // Never reached.
+    let metadata = "169.254.169.254 168.63.129.16 192.0.0.192 [64:ff9b:1::a9fe:a9fe] [64:ff9b::a83f:8110] \
+        [::a9fe:a9fe] [::ffff:168.63.129.16]";
+    let metadata: Vec<_> = metadata.split(' ').collect();
     for (is_allowed, hosts) in [(false, &private[..]), (true, &metadata)] {
         let setup = Setup::new().config("webhook-private-addresses", is_allowed);
         let (world, v2, service) = World::with_service(setup).await;

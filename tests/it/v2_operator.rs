@@ -64,8 +64,14 @@ async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
     v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711")]).await.tells(400, "60200");
     let forced = [("Pattern", "+1415555267x"), ("Code", "4711"), ("Force", "true")];
     v2.post(&numbers, &forced).await.expects_status(201);
-    let ended = [("Pattern", "+1415555012x"), ("Code", "4711"), ("DateExpires", "2020-01-01T00:00:00Z")];
-    v2.post(&numbers, &ended).await.tells(400, "60200");
+    let test = ("Pattern", "+1415555012x");
+    for form in [
+        &[test, ("Code", "4711"), ("DateExpires", "2020-01-01T00:00:00Z")][..],
+        &[test, ("Code", "12a4")],
+        &[("Pattern", "+1"), ("Code", "4711")],
+    ] {
+        v2.post(&numbers, form).await.tells(400, "60200");
+    }
 
     let made = made.json();
     let path = text(&made, "url").split_once("/v2").expect("below /v2").1;
