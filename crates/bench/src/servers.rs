@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -26,6 +27,9 @@ use crate::script::live_number;
 
 /// A start with much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
+
+/// A server that takes longer to end is killed.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 const POLL_EVERY: Duration = Duration::from_millis(1);
 
@@ -260,8 +264,14 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         // An error means that they have ended already.
-        if let Some(group) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
+        if let Some(id) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            // An instrumented program writes its profile when it ends by itself.
+            let _ = kill_process(id, Signal::TERM);
+            let asked = now();
+            while matches!(self.process.try_wait(), Ok(None)) && asked.elapsed() < STOPS_WITHIN {
+                thread::sleep(POLL_EVERY);
+            }
+            let _ = kill_process_group(id, Signal::KILL);
         }
         let _ = self.process.wait();
     }
