@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::exposure::account;
-use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, soon, text};
+use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, World, soon, text, through};
 
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
@@ -133,6 +133,21 @@ async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
 
     let server = V2::account(setup).start().await;
     assert_eq!(server.client.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn in_production_a_key_is_required_on_loopback_too() {
+    let twilio = World::new().await.twilio;
+    let setup = through(&twilio.base_url(), Setup::bare().args(["--log-format", "json"]))
+        .config("production", true)
+        .config("prod-domain", "127.0.0.1:0");
+    setup.run().await.exits(64).says(["a proxy is in front", "onceward keys create", "prod-domain"]);
+    setup.new_key(&["--service", "default"]).await;
+    let server = setup.start().await;
+    assert_eq!(server.client.send("+14155550123").await.status(), 401);
+    drop(server);
+    let allowed = setup.config("allow-unauthenticated", true).start().await;
+    assert_eq!(allowed.client.send("+14155550123").await.status(), 200);
 }
 
 fn with_shop() -> Setup {

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 
 use crate::support::documented::sent;
-use crate::support::{Client, Finished, Setup, World, until};
+use crate::support::{Client, Finished, Says, Setup, World, until};
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -69,6 +69,14 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
     let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
     client.send("+14155550123").await.expects(sent("+14155550123", 5));
     assert!(!text.contains('\u{1b}'), "no colours where the output is no terminal: {text:?}");
+}
+
+#[tokio::test]
+async fn a_second_server_on_a_data_directory_is_refused_and_the_first_goes_on() {
+    let world = World::new().await;
+    world.setup.run().await.exits(70).says(["in use", "data"]);
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, &code).await.status(), 200);
 }
 
 async fn refuses_connections(world: &World) {
