@@ -6,30 +6,19 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::{Codes, Maker};
 use crate::count::{Memories, Memory, Rules};
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, Verdict, What};
 use crate::remember::Doubt;
+use crate::runs::Broken;
 
-/// The rules of the world that the checker needs.
-pub struct NumberRules {
-    /// Indexed by number.
-    pub rules: Vec<Rules>,
-}
-
-/// A broken promise: the fact, and the error.
-pub struct Finding {
-    pub fact: Fact,
-    pub what: String,
-}
-
-/// Checks all facts.
-pub fn check(facts: &[Fact], number_rules: &NumberRules) -> Result<(), Box<Finding>> {
+/// Checks all facts. The rules are indexed by number.
+pub fn check(facts: &[Fact], rules: &[Rules]) -> Result<(), Box<Broken>> {
     let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
         by_number.entry(fact.number).or_default().push(fact);
     }
     for (number, mut facts) in by_number {
         facts.sort_by_key(|fact| fact.call);
-        let mut model = NumberModel::new(number_rules.rules[number]);
+        let mut model = NumberModel::new(rules[number]);
         for together in facts.chunk_by(|a, b| a.call == b.call) {
             model.sees(together)?;
         }
@@ -38,6 +27,7 @@ pub fn check(facts: &[Fact], number_rules: &NumberRules) -> Result<(), Box<Findi
 }
 
 /// One number's state, according to the facts until now.
+#[derive(Default)]
 pub struct NumberModel {
     pub rules: Rules,
     pub memories: Memories,
@@ -75,25 +65,12 @@ struct Sending {
 
 impl NumberModel {
     fn new(rules: Rules) -> Self {
-        Self {
-            rules,
-            memories: Memories::from([Memory::Nothing]),
-            lived: Memories::from([Memory::Nothing]),
-            codes: Codes::default(),
-            intents: BTreeMap::new(),
-            sending: BTreeMap::new(),
-            between: Vec::new(),
-            withheld: Vec::new(),
-            undecided: Vec::new(),
-            counted_before: BTreeSet::new(),
-            may_be_decided: BTreeSet::new(),
-            questions: BTreeSet::new(),
-            checks_before_send: BTreeSet::new(),
-        }
+        let memories = Memories::from([Memory::Nothing]);
+        Self { rules, lived: memories.clone(), memories, ..Self::default() }
     }
 
-    fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Finding>> {
-        let finding = |fact: &Fact, what: String| Box::new(Finding { fact: fact.clone(), what });
+    fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Broken>> {
+        let broken = |fact: &Fact, what| Box::new(Broken { fact: Some(fact.clone()), what });
         for fact in together {
             match &fact.what {
                 What::Asked(command, intent) => drop(self.intents.insert(*command, intent.clone())),
@@ -116,27 +93,27 @@ impl NumberModel {
         let after = self.after(&self.memories, together, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
-            return Err(finding(together[0], what));
+            return Err(broken(together[0], what));
         }
         self.memories = after;
         self.withheld_messages(&handed_over);
-        self.lives_on(together).map_err(|what| finding(together[0], what))?;
+        self.lives_on(together).map_err(|what| broken(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
             self.undecided.clear();
         }
         // Two messages that leave together may carry one code: it is valid as long as the longer life says.
-        let longest = handed_over.iter().filter_map(|fact| match &fact.what {
+        let life = |fact: &&Fact| match &fact.what {
             What::Dispatched { salt, expires, .. } => Some((*salt, *expires)),
             _ => None,
-        });
-        let longest: Vec<_> = longest.collect();
+        };
+        let longest: Vec<_> = handed_over.iter().filter_map(life).collect();
         for (salt, _) in &longest {
             self.codes.leaves_too(salt);
         }
         // The result of a send counts for its code only if no newer code was decided before it.
         for fact in together {
-            self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
+            self.codes_after(fact, &longest).map_err(|what| broken(fact, what))?;
         }
         self.codes.withdraw();
         let told = answered.iter().any(|fact| match &fact.what {
@@ -197,7 +174,7 @@ impl NumberModel {
         &self.intents[&command]
     }
 
-    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
+    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Verdict {
         let latest = fact.at[0].max(fact.at[1]);
         self.codes.ended(latest);
         match &fact.what {
@@ -253,13 +230,7 @@ impl NumberModel {
         Ok(())
     }
 
-    fn answered(
-        &mut self,
-        command: CommandId,
-        stage: &Stage,
-        answer: &Outcome,
-        fact: &Fact,
-    ) -> Result<(), String> {
+    fn answered(&mut self, command: CommandId, stage: &Stage, answer: &Outcome, fact: &Fact) -> Verdict {
         let at = fact.at;
         let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
         let code = match self.intent(command) {
@@ -278,17 +249,16 @@ impl NumberModel {
             (Stage::CheckReported { salt, .. }, Outcome::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_held(salt)?;
             }
-            (_, Outcome::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
+            (_, Outcome::Check(CheckOutcome::Wrong { attempts_left, .. })) => {
                 self.may_be_wrong(stage, code.as_deref(), now)?;
                 // Like a number without requests: a clock that is set back does not make its codes valid again.
-                if matches!(answer, Outcome::Check(CheckOutcome::Wrong { attempts_left, .. })
-                    if *attempts_left == self.rules.attempts)
-                {
+                if *attempts_left == self.rules.attempts {
                     self.codes.may_be_locked();
                 }
-                if matches!(answer, Outcome::Check(CheckOutcome::LockedNow { .. })) {
-                    self.codes.all_void("was locked");
-                }
+            }
+            (_, Outcome::Check(CheckOutcome::LockedNow { .. })) => {
+                self.may_be_wrong(stage, code.as_deref(), now)?;
+                self.codes.all_void("was locked");
             }
             // A lockout after a question without a settled answer may be missing on the disk: if the clock is set back
             // before a start, the question is open again.
@@ -300,20 +270,16 @@ impl NumberModel {
                     self.codes.all_void("was locked");
                 }
             }
-            (Stage::Sent { salt, end }, Outcome::Send(answer)) => {
+            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
+            (Stage::Sent { salt, end }, Outcome::Send(_) | Outcome::Refused(Refusal::SendsOverloaded)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.reported(salt, *end, now);
-                if let SendOutcome::Sent { .. } = answer {
+                if let Outcome::Send(SendOutcome::Sent { .. }) = answer {
                     self.codes.replaced_before(salt);
                     if let Some(by) = maker(*end) {
                         self.codes.reported_sent(salt, by, now);
                     }
                 }
-            }
-            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
-            (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded)) => {
-                self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
-                self.codes.reported(salt, *end, now);
             }
             _ => {}
         }
@@ -332,7 +298,7 @@ impl NumberModel {
     }
 
     /// A code may be called wrong unless it must work.
-    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Result<(), String> {
+    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Verdict {
         let Some(required) = self.codes.required.as_ref().filter(|code| now < code.expires) else {
             return Ok(());
         };

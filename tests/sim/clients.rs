@@ -18,12 +18,12 @@ use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
 
-use crate::facts::{CommandId, Intent, Stage, What};
+use crate::facts::{CommandId, Intent, Outcome, Stage, Verdict, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
 use crate::world::{AnswerEnd, Open, Plan, World, log_record};
 
 impl World {
-    pub fn client_asks(&mut self) -> Result<(), String> {
+    pub fn client_asks(&mut self) -> Verdict {
         let number = self.any_number();
         // Concurrent commands for one number cause most errors.
         let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
@@ -51,30 +51,28 @@ impl World {
         (!self.chance(15)).then(|| format!("{:0WRONG_LENGTH$}", self.next_command % 10_000_000))
     }
 
-    pub fn sends(&mut self, number: usize) -> Result<(), String> {
+    pub fn sends(&mut self, number: usize) -> Verdict {
         let life = Duration::from_secs([3, 30, 90][self.rng.random_range(0..3)]);
         let options = self.chance(30).then(|| SendOptions { life, length: length(&mut self.rng) });
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let channel = Channel::ALL[self.rng.random_range(0..3)];
-        let style = self.style();
         let (responder, answer) = Responder::new(self.place()?);
-        let (verification, request_id, decided) = (None, None, None);
         let command = SendCommand {
             options,
             channel,
-            style,
-            verification,
+            style: style_of(self.next_command),
+            verification: None,
             allowance: TakenAllowance::Exempt,
-            request_id,
+            request_id: None,
             responder,
-            decided,
+            decided: None,
         };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
         self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))
     }
 
-    pub fn checks(&mut self, number: usize, code: Option<String>) -> Result<(), String> {
+    pub fn checks(&mut self, number: usize, code: Option<String>) -> Verdict {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
         let (responder, answer) = Responder::new(self.place()?);
         let command = CheckCommand { code: parsed, named: None, request_id: None, responder, decided: None };
@@ -84,7 +82,7 @@ impl World {
 
     /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
     /// already begun.
-    pub fn planned_send(&mut self) -> Result<(), String> {
+    pub fn planned_send(&mut self) -> Verdict {
         if self.plans.is_empty() {
             return Ok(());
         }
@@ -121,31 +119,12 @@ impl World {
         (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }
 
-    /// A message style that names the next command, to recognize its message.
-    fn style(&self) -> MessageStyle {
-        let wording = Wording::Custom(Arc::from(self.next_command.to_string()));
-        MessageStyle { wording, ..MessageStyle::default() }
-    }
-
-    pub fn command_of(style: &MessageStyle) -> CommandId {
-        match &style.wording {
-            Wording::Custom(name) => name.parse().expect("the name of a command"),
-            wording => panic!("{wording:?} is no command's"),
-        }
-    }
-
     fn place(&self) -> Result<CommandPermit, String> {
         let permit = self.places.acquire(ServiceId::DEFAULT, false);
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
-    fn submits(
-        &mut self,
-        number: usize,
-        intent: Intent,
-        answer: AnswerEnd,
-        kind: CommandKind,
-    ) -> Result<(), String> {
+    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, kind: CommandKind) -> Verdict {
         let command = self.next_command;
         self.next_command += 1;
         // Some commands come while the shard of the number restarts.
@@ -168,15 +147,10 @@ impl World {
     }
 
     /// Passes a command to the owner of its number; without one it is refused, as by the router.
-    pub fn hands_over(
-        &mut self,
-        owner: Option<usize>,
-        number: usize,
-        kind: CommandKind,
-    ) -> Result<(), String> {
+    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, kind: CommandKind) -> Verdict {
         let command = NumberCommand::new(self.setup.numbers[number], kind, Arc::clone(&self.deps));
         let Some(shard) = owner else {
-            self.tally.count("its shard restarts");
+            self.tally.count("a command for a shard that restarts");
             command.refuse(Refusal::Stopping);
             return self.comes_out(self.current().start, None);
         };
@@ -186,28 +160,34 @@ impl World {
     }
 }
 
+/// A message style that names a command, to recognize its message.
+pub fn style_of(command: CommandId) -> MessageStyle {
+    let wording = Wording::Custom(Arc::from(command.to_string()));
+    MessageStyle { wording, ..MessageStyle::default() }
+}
+
+pub fn command_of(style: &MessageStyle) -> CommandId {
+    match &style.wording {
+        Wording::Custom(name) => name.parse().expect("the name of a command"),
+        wording => panic!("{wording:?} is no command's"),
+    }
+}
+
 impl AnswerEnd {
-    /// The answer, once it exists.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Outcome> {
-        use crate::facts::Outcome::{Check, Dropped, Followed, Refused, Send};
-        fn told<T>(
-            answer: Result<Result<T, onceward::numbers::Refusal>, impl Sized>,
-            of: fn(T) -> crate::facts::Outcome,
-        ) -> crate::facts::Outcome {
-            match answer {
-                Ok(Ok(answer)) => of(answer),
-                Ok(Err(refusal)) => Refused(refusal),
-                Err(_) => Dropped,
-            }
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        fn told<T, E>(answer: Result<Result<T, Refusal>, E>, of: fn(T) -> Outcome) -> Outcome {
+            answer.map_or(Outcome::Dropped, |answer| answer.map_or_else(Outcome::Refused, of))
         }
         match self {
             Self::Send(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |reply| Send(reply.outcome)))
+                Pin::new(end).poll(context).map(|answer| told(answer, |it| Outcome::Send(it.outcome)))
             }
             Self::Check(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |reply| Check(reply.outcome)))
+                Pin::new(end).poll(context).map(|answer| told(answer, |it| Outcome::Check(it.outcome)))
             }
-            Self::Resume(end) => Pin::new(end).poll(context).map(|answer| told(answer, |()| Followed)),
+            Self::Resume(end) => {
+                Pin::new(end).poll(context).map(|answer| told(answer, |()| Outcome::Followed))
+            }
         }
     }
 }

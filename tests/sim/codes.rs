@@ -1,9 +1,9 @@
 //! The codes of one number: who may have each, and whether it may still be right.
 
-use crate::facts::{End, Salted};
+use crate::facts::{End, Salted, Verdict};
 
 /// The code of one verification.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "what may have happened to a code, each for itself")]
 pub struct Known {
     pub salt: Salted,
@@ -44,7 +44,6 @@ pub enum Maker {
     Gateway,
 }
 
-/// Why a withdrawn code is void.
 const WITHDRAWN: &str = "was withdrawn";
 
 /// A code that must work: a client got "sent", and nothing can have changed it since.
@@ -74,37 +73,22 @@ impl Codes {
         self.known.iter().position(|known| known.salt == *salt)
     }
 
+    fn known_by(&mut self, salt: &Salted) -> Option<&mut Known> {
+        self.known.iter_mut().find(|known| known.salt == *salt)
+    }
+
     /// A message leaves together with the fact that is processed next.
     pub fn leaves_too(&mut self, salt: &Salted) {
-        if let Some(place) = self.place(salt) {
-            self.known[place].dispatches += 1;
-            self.known[place].announced += 1;
+        if let Some(known) = self.known_by(salt) {
+            known.dispatches += 1;
+            known.announced += 1;
         }
     }
 
-    pub fn dispatched(&mut self, salt: Salted, code: &str, expires: u64, now: u64) -> Result<(), String> {
+    pub fn dispatched(&mut self, salt: Salted, code: &str, expires: u64, now: u64) -> Verdict {
         let place = self.place(&salt).unwrap_or_else(|| {
-            let code = code.to_owned();
-            let known = Known {
-                salt,
-                code,
-                expires,
-                may_expire: expires,
-                dispatches: 0,
-                announced: 0,
-                came_to_nothing: 0,
-                ended: 0,
-                may_be_withdrawn: false,
-                withdrawn_in_doubt: false,
-                were_held: 0,
-                may_leave: false,
-                reported: None,
-                void: None,
-                in_doubt: false,
-                may_have_unsettled_sends: self.next_may_be_unsettled,
-                may_be_unaccepted: false,
-            };
-            self.known.push(known);
+            let (code, may_have_unsettled_sends) = (code.to_owned(), self.next_may_be_unsettled);
+            self.known.push(Known { salt, code, may_have_unsettled_sends, ..Known::default() });
             self.known.len() - 1
         });
         let known = &mut self.known[place];
@@ -180,8 +164,8 @@ impl Codes {
 
     /// A planned message with our code may be decided.
     pub fn may_leave(&mut self, salt: &Salted) {
-        if let Some(place) = self.place(salt) {
-            self.known[place].may_leave = true;
+        if let Some(known) = self.known_by(salt) {
+            known.may_leave = true;
         }
     }
 
@@ -212,8 +196,7 @@ impl Codes {
     /// The client of a send got "sent". Nothing more is written for an expired code, and a clock that is set back
     /// before a start restores it as it was.
     pub fn reported_sent(&mut self, salt: &Salted, by: Maker, now: u64) {
-        let Some(place) = self.place(salt) else { return };
-        let known = &mut self.known[place];
+        let Some(known) = self.known_by(salt) else { return };
         if now >= known.expires {
             known.in_doubt = true;
         } else {
@@ -236,7 +219,7 @@ impl Codes {
     }
 
     /// A gateway is asked about a code: the right one must not be ours.
-    pub fn consulted(&self) -> Result<(), String> {
+    pub fn consulted(&self) -> Verdict {
         match &self.required {
             Some(RequiredCode { ours: Some(_), .. }) => {
                 Err("a gateway is asked about a code that ours has replaced".to_owned())
@@ -326,27 +309,19 @@ impl Codes {
     }
 
     /// The shard approved a submitted code without asking a gateway.
-    pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Result<(), String> {
+    pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Verdict {
         let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
         let mut why = "was never sent";
         let mut fits = false;
         let held = self.required.as_ref().filter(|code| code.ours.is_none()).map(|code| code.salt);
         for known in same {
+            let may_be_on_its_way = known.may_leave || known.may_have_unsettled_sends;
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches
-                    && !known.may_leave
-                    && !known.may_have_unsettled_sends =>
-                {
-                    why = "no message carried";
-                }
-                // No message with it may be on its way.
-                None if held == Some(known.salt)
-                    && known.ended == known.dispatches
-                    && !known.may_leave
-                    && !known.may_have_unsettled_sends =>
-                {
+                None if may_be_on_its_way => fits = true,
+                None if known.were_held == known.dispatches => why = "no message carried",
+                None if held == Some(known.salt) && known.ended == known.dispatches => {
                     why = "a gateway's code had replaced";
                 }
                 None => fits = true,
@@ -357,14 +332,14 @@ impl Codes {
     }
 
     /// A gateway approved the code that it holds.
-    pub fn approved_held(&mut self, salt: &Salted) -> Result<(), String> {
+    pub fn approved_held(&mut self, salt: &Salted) -> Verdict {
         let why = self.place(salt).and_then(|place| self.known[place].void);
         self.all_void("was used");
         why.map_or(Ok(()), |why| Err(format!("a verification was approved that {why}")))
     }
 
     /// Delivery learned whether a code is usable.
-    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Result<(), String> {
+    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Verdict {
         let Some(known) = self.place(salt).map(|place| &self.known[place]) else { return Ok(()) };
         if said {
             if let Some(why) = known.void {

@@ -4,14 +4,13 @@ use onceward::store::StoreError;
 use rand::RngExt;
 
 use crate::disk::{Committed, Fault};
-use crate::outcome::CommitNotice;
+use crate::facts::Verdict;
 use crate::setup::millis;
-use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress, Shard};
+use crate::shard::{COMMIT_TIMEOUT, CommitNotice, InFlight, Progress, Shard};
 use crate::world::World;
 
 impl World {
-    /// Advances the commit of some shard.
-    pub fn commit_goes_on(&mut self) -> Result<(), String> {
+    pub fn commit_goes_on(&mut self) -> Verdict {
         let shard = self.any_shard();
         let fault = self.some_fault();
         self.commit_of(shard, fault)
@@ -35,12 +34,12 @@ impl World {
         if !self.is_stale && !self.is_former(shard) {
             return fault;
         }
-        self.tally.count("a commit without the lease");
+        self.tally.count("a commit is without the lease");
         Some(Fault::Fenced)
     }
 
     /// Advances this shard's commit, which meets this fault.
-    pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Result<(), String> {
+    pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Verdict {
         let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
         match commit.progress {
             Progress::Before => {
@@ -65,14 +64,11 @@ impl World {
                     6..8 => Some(Fault::UnknownApplied),
                     _ => Some(Fault::UnknownNotApplied),
                 };
-                self.tally.count(if fault.is_none() {
-                    "fault Hang, then applied"
-                } else {
-                    "fault Hang, then failed"
-                });
+                let end = if fault.is_none() { "applied" } else { "failed" };
+                self.tally.count(format!("fault Hang, then {end}"));
                 let fault = self.fenced(shard, fault);
                 let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
-                self.says(&commit.numbers, || {
+                self.says(&commit.notice.numbers, || {
                     format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
                 });
                 commit.progress = Progress::Unanswered(committed);
@@ -87,7 +83,7 @@ impl World {
     }
 
     /// A batch stops waiting for more commands.
-    fn is_gathered(&mut self, shard: usize) -> Result<(), String> {
+    fn is_gathered(&mut self, shard: usize) -> Verdict {
         if !std::mem::take(&mut self.shards[shard].gathers) {
             return Ok(());
         }
@@ -122,30 +118,29 @@ impl World {
             Progress::Unanswered(Err(error)) => error.to_string(),
             Progress::Before | Progress::Hanging => "hangs".to_owned(),
         };
-        self.says(&commit.numbers, || {
+        self.says(&commit.notice.numbers, || {
             format!("[shard {shard}] its commit reaches the store (fault {fault:?}): {words}")
         });
         progress
     }
 
-    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Result<(), String> {
-        if committed.is_ok() {
-            self.tally.count("commit applied");
-            if commit.numbers.len() > 1 {
-                self.tally.count("commit of several numbers");
+    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Verdict {
+        let applied = committed.is_ok();
+        if applied {
+            self.tally.count("a commit is applied");
+            if commit.notice.numbers.len() > 1 {
+                self.tally.count("a commit is of several numbers");
             }
         }
-        let applied = committed.is_ok();
         let is_fenced = !applied && self.is_former(shard);
         // What the store has refused was never decided.
         let is_refused = matches!(committed, Err(StoreError::Unavailable(_)));
-        let notice = CommitNotice::of(commit);
         // Effects of a commit without an answer happen before or after the answers.
         if applied {
-            self.may_be_decided(shard, &notice);
+            self.may_be_decided(shard, &commit.notice);
         }
         self.event();
-        self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
+        self.says(&commit.notice.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
         // Memory takes the stricter state at this moment if the commit was given up.
         let is_former = self.is_former(shard);
@@ -153,9 +148,9 @@ impl World {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&notice).filter(|_| !is_fenced && !is_refused))?;
+        self.comes_out(shard, Some(&commit.notice).filter(|_| !is_fenced && !is_refused))?;
         if applied {
-            self.may_be_decided(shard, &notice);
+            self.may_be_decided(shard, &commit.notice);
         }
         Ok(())
     }
@@ -168,44 +163,37 @@ impl World {
             return;
         };
         self.event();
-        match &commit.progress {
-            Progress::Before => {
-                let fault = match self.rng.random_range(0..3) {
-                    0 => None,
-                    1 => Some(Fault::Torn { whole: self.chance(50) }),
-                    _ => Some(Fault::Unavailable),
-                };
-                let fault = self.fenced(shard, fault);
-                self.tally.count(match fault {
-                    None => "crash after the commit, unanswered",
-                    Some(Fault::Torn { .. }) => "crash in the commit",
-                    Some(_) => "crash before the commit",
-                });
-                self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
-                self.disk.commit(&commit.writes, fault);
+        let fault = match &commit.progress {
+            Progress::Before => Fault::of_a_crash(&mut self.rng),
+            Progress::Hanging => self.chance(50).then_some(Fault::Unavailable),
+            Progress::Unanswered(_) => {
+                self.tally.count("crash after the commit, unanswered");
+                return self.doubts(shard, &commit.notice);
             }
-            Progress::Hanging => {
-                self.tally.count("crash while the store hangs");
-                let fault = self.chance(50).then_some(Fault::Unavailable);
-                let fault = self.fenced(shard, fault);
-                self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
-                self.disk.commit(&commit.writes, fault);
-            }
-            Progress::Unanswered(_) => self.tally.count("crash after the commit, unanswered"),
-        }
-        self.doubts(shard, &commit);
+        };
+        let fault = self.fenced(shard, fault);
+        self.tally.count(match (&commit.progress, fault) {
+            (Progress::Hanging, _) => "crash while the store hangs",
+            (_, None) => "crash after the commit, unanswered",
+            (_, Some(Fault::Torn { .. })) => "crash in the commit",
+            (_, Some(_)) => "crash before the commit",
+        });
+        self.says(&commit.notice.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
+        self.disk.commit(&commit.writes, fault);
+        self.doubts(shard, &commit.notice);
     }
 
     /// This shard's commit, if a sweep gives it up now.
     pub fn late_commit(&mut self, shard: usize) -> Option<CommitNotice> {
         let is_former = self.is_former(shard);
         let Shard { commit, seen, .. } = &mut self.shards[shard];
-        let commit = commit.as_mut().filter(|commit| *seen >= commit.taken_at + millis(COMMIT_TIMEOUT))?;
+        let commit =
+            commit.as_mut().filter(|commit| *seen >= commit.notice.taken_at + millis(COMMIT_TIMEOUT))?;
         if !std::mem::replace(&mut commit.given_up, true) {
             self.tally.count("a commit is given up");
         }
         // What a former owner has not committed yet is on no disk.
         let may_be_durable = !is_former || matches!(commit.progress, Progress::Unanswered(Ok(())));
-        may_be_durable.then(|| CommitNotice::of(commit))
+        may_be_durable.then(|| commit.notice.clone())
     }
 }

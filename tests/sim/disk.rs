@@ -8,8 +8,9 @@ use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
 use onceward::store::StoreError;
+use rand::RngExt;
+use rand::rngs::StdRng;
 
-/// The store's answer to a commit.
 pub type Committed = Result<(), StoreError>;
 
 /// A fault of the store during one commit.
@@ -29,6 +30,17 @@ pub enum Fault {
     Fenced,
 }
 
+impl Fault {
+    /// The fault of a commit in which its process dies.
+    pub fn of_a_crash(rng: &mut StdRng) -> Option<Self> {
+        match rng.random_range(0..3) {
+            0 => None,
+            1 => Some(Self::Torn { whole: rng.random_range(0..100) < 50 }),
+            _ => Some(Self::Unavailable),
+        }
+    }
+}
+
 /// The durable records, and what orders the transactions that change them.
 ///
 /// As in etcd, a transaction is applied only if it expects the present sequence, and then raises it. The owner raises it
@@ -37,7 +49,6 @@ pub enum Fault {
 pub struct Disk {
     records: BTreeMap<RecordKey, Bytes>,
     sequence: u64,
-    /// Whether the outcome of the last transaction is unknown.
     is_last_unknown: bool,
     /// Duplicates of sent transactions that may still arrive, each with the sequence that it expects.
     delayed: Vec<(u64, Vec<Write>)>,
@@ -112,12 +123,10 @@ impl Disk {
         }
     }
 
-    /// The durable state under a key.
     pub fn state(&self, key: &RecordKey) -> NumberState {
         self.records.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
     }
 
-    /// The durable attempts under a key.
     pub fn log(&self, key: &RecordKey) -> Option<AttemptLog> {
         self.records.get(key).map(|bytes| log_of(bytes))
     }

@@ -5,7 +5,7 @@ use onceward::engine::NumberState;
 use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
 
-use crate::facts::{Outcome, What};
+use crate::facts::{Fact, Outcome, Verdict, What};
 use crate::setup::millis;
 use crate::world::World;
 
@@ -13,7 +13,7 @@ use crate::world::World;
 const ROUNDS: usize = 2_000;
 
 impl World {
-    pub fn ends(&mut self) -> Result<(), String> {
+    pub fn ends(&mut self) -> Verdict {
         self.event();
         self.says(&[], || "the trouble ends".to_owned());
         if self.former.is_some() {
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Ends everything in flight, including the waits for gateways that never answered.
-    fn comes_to_rest(&mut self) -> Result<(), String> {
+    fn comes_to_rest(&mut self) -> Verdict {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
                 && self.checks.is_empty()
@@ -61,7 +61,7 @@ impl World {
         Ok(())
     }
 
-    fn commits_all(&mut self, shard: usize) -> Result<(), String> {
+    fn commits_all(&mut self, shard: usize) -> Verdict {
         for _ in 0..ROUNDS {
             if self.shards[shard].commit.is_none() {
                 return Ok(());
@@ -72,12 +72,10 @@ impl World {
     }
 
     /// After the longest memory of any record: a new code is sent and works.
-    fn works_again(&mut self, number: usize) -> Result<(), String> {
+    fn works_again(&mut self, number: usize) -> Verdict {
         // A record may have a time from before the clock was set back.
-        let policy = self.setup.policy(number);
-        let longest =
-            std::time::Duration::from_secs(2 * 600) + 2 * policy.lockout_time() + 2 * self.setup.check_budget;
-        self.clock = self.clock.max(self.latest) + millis(longest);
+        let longest = self.setup.policy(number).lockout_time() + self.setup.check_budget;
+        self.clock = self.clock.max(self.latest) + 2 * (600_000 + millis(longest));
         self.setup.calm = true;
         for _ in 0..50 {
             let first = self.facts.len();
@@ -101,12 +99,11 @@ impl World {
     }
 
     fn answered_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
-        self.facts[first..]
-            .iter()
-            .any(|fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer)))
+        let fits = |fact: &Fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer));
+        self.facts[first..].iter().any(fits)
     }
 
-    fn all_is_freed(&mut self) -> Result<(), String> {
+    fn all_is_freed(&mut self) -> Verdict {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
         for shard in 0..self.shards.len() {
             let tables = self.shards[shard].core.tables();

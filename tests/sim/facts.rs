@@ -6,8 +6,11 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 /// One command of one client.
 pub type CommandId = u64;
 
+/// An error says which promise is broken.
+pub type Verdict = Result<(), String>;
+
 /// A verification, by its salt; shortened for display.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Salted(pub [u8; 16]);
 
 impl std::fmt::Debug for Salted {

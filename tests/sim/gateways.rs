@@ -2,23 +2,30 @@
 
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
-use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
+use onceward::engine::{CheckResult, PossiblySent, SendResult};
 use onceward::guard::Ticket;
 use onceward::numbers::Refusal;
 use onceward::numbers::command::CommandKind;
 use rand::RngExt;
 
-use crate::facts::{End, Fact, Salted, Stage, What};
-use crate::world::{Asking, AtGateway, HeldCode, Plan, World};
+use crate::facts::{End, Fact, Salted, Stage, Verdict, What};
+use crate::shard::is_usable;
+use crate::world::{AtGateway, HeldCode, Open, Plan, World};
+
+pub fn delivered(result: SendResult, plan: PlanChange) -> Delivered {
+    let allowance = TakenAllowance::Refundable(Ticket::default());
+    Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
+}
 
 impl World {
     /// A message at a gateway gets its result.
-    pub fn send_ends(&mut self) -> Result<(), String> {
+    pub fn send_ends(&mut self) -> Verdict {
         if self.sends.is_empty() {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.sends.len());
-        let AtGateway { shard, life, command, dispatch, is_withheld } = self.sends.swap_remove(place);
+        let AtGateway { shard, life, command, request: dispatch, is_withheld } =
+            self.sends.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(dispatch);
             return self.comes_out(shard, None);
@@ -43,14 +50,7 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let delivered = Delivered {
-            result: end,
-            attempts: Vec::new(),
-            plan,
-            reason: None,
-            allowance: TakenAllowance::Refundable(Ticket::default()),
-        };
-        self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered)))
+        self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered(end, plan))))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
@@ -73,21 +73,19 @@ impl World {
             (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request { .. }) => {
                 PlanChange::Keep
             }
-            (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => {
-                PlanChange::End(Some(Failure::NoLongerUsable))
-            }
+            (SendResult::NoLongerUsable, _) => PlanChange::End(Some(Failure::NoLongerUsable)),
             _ if sort == End::Nothing => PlanChange::End(Some(Failure::Gateway)),
             _ => PlanChange::End(None),
         }
     }
 
     /// A gateway answers a question about a code.
-    pub fn gateway_says(&mut self) -> Result<(), String> {
+    pub fn gateway_says(&mut self) -> Verdict {
         if self.checks.is_empty() {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.checks.len());
-        let Asking { shard, life, command, check, is_withheld } = self.checks.swap_remove(place);
+        let AtGateway { shard, life, command, request: check, is_withheld } = self.checks.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(check);
             return self.comes_out(shard, None);
@@ -123,29 +121,23 @@ impl World {
     /// Addresses a gateway's result to the current owner of the number.
     fn reported(&mut self, command: u64, stage: Stage) -> usize {
         let since = self.event();
-        let open = self.commands.get_mut(&command).expect("a command that waits");
-        open.stage = stage;
-        open.since = since;
-        open.at_gateway = false;
-        let (number, shard) = (open.number, open.shard);
+        let Open { number, shard, .. } = self.commands[&command];
         // The process that asked the gateway settles.
         let owner = if self.is_former(shard) { shard } else { self.owner(number) };
-        self.commands.get_mut(&command).expect("a command that waits").shard = owner;
+        let open = self.commands.get_mut(&command).expect("a command that waits");
+        (open.shard, open.stage, open.since, open.at_gateway) = (owner, stage, since, false);
         owner
     }
 
     fn some_end(&mut self, number: usize, salt: Salted) -> (SendResult, End) {
-        let message_id = || "SM1".to_owned();
+        let message_id = "SM1".to_owned();
         let by = if self.chance(50) { GatewayName::TwilioVerify } else { GatewayName::Sinch };
         let holds = self.chance(self.setup.held) && !self.setup.calm;
         let held = holds.then_some(Held { by, channel: Channel::Sms });
-        let accepted = if held.is_some() { End::Held } else { End::Ours };
-        let maybe = if held.is_some() { End::MaybeHeld } else { End::MaybeOurs };
+        let (accepted, maybe) = if holds { (End::Held, End::MaybeHeld) } else { (End::Ours, End::MaybeOurs) };
         let (end, sort) = match self.rng.random_range(0..20) {
-            0..12 => (SendResult::Accepted { message_id: message_id(), held }, accepted),
-            12..14 => {
-                (SendResult::Postponed { message_id: message_id(), may_have_been_sent: None }, End::Postponed)
-            }
+            0..12 => (SendResult::Accepted { message_id, held }, accepted),
+            12..14 => (SendResult::Postponed { message_id, may_have_been_sent: None }, End::Postponed),
             14 => (SendResult::NumberRefused, End::Nothing),
             15..17 => (SendResult::Failed { may_have_been_sent: None }, End::Nothing),
             17..19 => (SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }, maybe),
@@ -198,9 +190,7 @@ impl World {
         let at = [now; 2];
         let now = Timestamp::from_millis(now);
         let (key, policy) = (self.record_key(number), self.setup.policy(number));
-        let state: Option<NumberState> = self.shards[shard].core.tables().get(&key, now);
-        let verification = state.and_then(|state| state.at(policy, now).verification());
-        let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
+        let said = is_usable(&self.shards[shard].core, &key, policy, salt, now);
         self.tally.count(if said { "usable yes" } else { "usable no" });
         let (call, what) = (self.event(), What::Usable { salt, said });
         self.notes(Fact { call, number, shard, at, in_commit: false, what });

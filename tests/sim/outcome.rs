@@ -13,36 +13,25 @@ use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
+use crate::clients::command_of;
 use crate::disk::log_of;
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, Verdict, What};
 use crate::setup::{millis, server_key};
-use crate::shard::{InFlight, Left, Progress};
-use crate::world::{Asking, AtGateway, Open, World};
+use crate::shard::{CommitNotice, InFlight, Left, Progress};
+use crate::world::{AtGateway, Open, World};
 
-/// The commit that a shard has just learned of or gives up, as far as answers may depend on it.
-pub struct CommitNotice {
-    pub numbers: Vec<usize>,
-    pub taken_at: u64,
-    pub taken: u64,
-}
-
-impl CommitNotice {
-    pub fn of(commit: &InFlight) -> Self {
-        let InFlight { numbers, taken_at, taken, .. } = commit;
-        Self { numbers: numbers.clone(), taken_at: *taken_at, taken: *taken }
-    }
-}
-
-/// The time and commit that an answer depends on.
-struct Bearing {
-    at: [u64; 2],
-    in_commit: bool,
+/// A call of a shard, and the commit that ended or was given up in it.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    place: u64,
+    shard: usize,
+    notice: Option<&'a CommitNotice>,
 }
 
 impl World {
     /// Processes a shard's output. `None` if the call was not the end of a commit.
-    pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Result<(), String> {
-        let call = self.call_of(shard);
+    pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Verdict {
+        let call = Call { place: self.call_of(shard), shard, notice };
         let left = self.captured.take();
         let mut answers = BTreeMap::new();
         for left in &left {
@@ -54,41 +43,38 @@ impl World {
             }
         }
         let answered: Vec<usize> = answers.values().map(|(open, _)| open.number).collect();
-        let approved: Vec<usize> = answers
-            .values()
-            .filter(|(_, answer)| *answer == Outcome::Check(CheckOutcome::Approved))
-            .map(|(open, _)| open.number)
-            .collect();
-        let alone = |number: usize| answered.iter().filter(|other| **other == number).count() == 1;
+        let is_approved = |answer: &Outcome| *answer == Outcome::Check(CheckOutcome::Approved);
+        let approved = answers.values().filter(|(_, answer)| is_approved(answer));
+        let approved: Vec<usize> = approved.map(|(open, _)| open.number).collect();
         for left in left {
             let command = match left {
                 Left::Outcome(command) => command,
                 Left::Message(dispatch) => {
-                    self.dispatches(shard, call, *dispatch, notice)?;
+                    self.dispatches(call, *dispatch)?;
                     continue;
                 }
                 Left::Check(check) => {
-                    self.consults(shard, call, check, notice)?;
+                    self.consults(call, check)?;
                     continue;
                 }
             };
             let (open, answer) = answers.remove(&command).expect("one answer to each command");
             if self.is_former(shard) {
-                self.former_answers(call, (command, &open, answer), shard, notice)?;
+                self.former_answers(call, command, &open, answer)?;
                 continue;
             }
             self.tally.count(name(&answer));
-            let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, notice);
             let what = What::Answered(command, open.stage.clone(), answer.clone());
-            self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
-            self.is_not_sent(call, (command, &open, &answer), (shard, at));
-            let is_current =
-                !approved.contains(&open.number) || answer == Outcome::Check(CheckOutcome::Approved);
+            let fact = self.fact(call, open.number, open.since, what);
+            let at = fact.at;
+            self.notes(fact.clone());
+            self.is_not_sent(command, &open, &answer, &fact);
+            let is_current = !approved.contains(&open.number) || is_approved(&answer);
             if is_current && !is_forgotten(&open, answers.values()) {
                 self.is_durable(&open, &answer, at)?;
             }
             // Another decision of the batch may have ended the plan.
-            if alone(open.number) {
+            if answered.iter().filter(|number| **number == open.number).count() == 1 {
                 self.is_planned(&open, &answer)?;
             }
         }
@@ -104,53 +90,52 @@ impl World {
             numbers.dedup();
             self.says(&numbers, || format!("[shard {shard}] wants numbers {numbers:?} written"));
             let (taken_at, taken) = (self.shards[shard].seen, self.event());
-            self.shards[shard].commit = Some(InFlight {
-                writes,
-                numbers,
-                taken_at,
-                taken,
-                progress: Progress::Before,
-                given_up: false,
-                refused: Vec::new(),
-            });
+            let notice = CommitNotice { numbers, taken_at, taken };
+            let (progress, refused) = (Progress::Before, Vec::new());
+            self.shards[shard].commit = Some(InFlight { writes, notice, progress, given_up: false, refused });
         }
         Ok(())
+    }
+
+    /// A fact about a command that came at `since`: the commit may have decided it.
+    fn fact(&self, call: Call<'_>, number: usize, since: u64, what: What) -> Fact {
+        let now = self.seen_by(call.shard);
+        let is_in_it = |notice: &&CommitNotice| notice.numbers.contains(&number) && since < notice.taken;
+        let commit = call.notice.filter(is_in_it);
+        let at = [commit.map_or(now, |commit| commit.taken_at), now];
+        Fact { call: call.place, number, shard: call.shard, at, in_commit: commit.is_some(), what }
     }
 
     /// An answer of a process whose records another one has taken over. What a commit holds was applied before.
     fn former_answers(
         &mut self,
-        call: u64,
-        (command, open, answer): (CommandId, &Open, Outcome),
-        shard: usize,
-        notice: Option<&CommitNotice>,
-    ) -> Result<(), String> {
-        let (number, stage) = (open.number, open.stage.clone());
-        let Bearing { at, in_commit } = self.bearing(shard, number, open.since, notice);
-        let fact = |what| Fact { call, number, shard, at, in_commit, what };
+        call: Call<'_>,
+        command: CommandId,
+        open: &Open,
+        answer: Outcome,
+    ) -> Verdict {
+        let stage = open.stage.clone();
+        let fact = self.fact(call, open.number, open.since, What::Uncertain(command, stage.clone()));
         let is_refused = match answer {
             Outcome::Refused(Refusal::SendsOverloaded) => stage == Stage::Direct,
             Outcome::Refused(_) | Outcome::Dropped => true,
             _ => false,
         };
-        if in_commit || is_refused {
-            self.tally.count(if is_refused {
-                "a former owner refuses"
-            } else {
-                "a former owner answers late"
-            });
-            self.notes(fact(What::Answered(command, stage, answer)));
+        if fact.in_commit || is_refused {
+            let what = if is_refused { "refuses" } else { "answers late" };
+            self.tally.count(format!("a former owner {what}"));
+            self.notes(Fact { what: What::Answered(command, stage, answer), ..fact });
             return Ok(());
         }
         // A message that a later command of the same commit made useless is settled without a gateway.
         let was_decided = self.facts.iter().any(|fact| fact.what == What::MayBeDecided(command));
         if stage != Stage::Direct || was_decided {
-            self.notes(fact(What::Uncertain(command, stage.clone())));
+            self.notes(fact.clone());
         } else if !self.assumes_valid_lease() {
             return Err(format!("a former owner answered {answer:?} from its memory"));
         }
         self.tally.count("a former owner answers from its memory");
-        self.notes(fact(What::Answered(command, stage, Outcome::Dropped)));
+        self.notes(Fact { what: What::Answered(command, stage, Outcome::Dropped), ..fact });
         Ok(())
     }
 
@@ -171,23 +156,10 @@ impl World {
         Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
-    fn bearing(&self, shard: usize, number: usize, since: u64, notice: Option<&CommitNotice>) -> Bearing {
-        let now = self.seen_by(shard);
-        match notice.filter(|notice| notice.numbers.contains(&number) && since < notice.taken) {
-            Some(notice) => Bearing { at: [notice.taken_at, now], in_commit: true },
-            None => Bearing { at: [now; 2], in_commit: false },
-        }
-    }
-
-    fn dispatches(
-        &mut self,
-        shard: usize,
-        call: u64,
-        dispatch: Dispatch,
-        notice: Option<&CommitNotice>,
-    ) -> Result<(), String> {
+    fn dispatches(&mut self, call: Call<'_>, dispatch: Dispatch) -> Verdict {
+        let shard = call.shard;
         let command = match &dispatch.purpose {
-            Purpose::Request { .. } => Self::command_of(&dispatch.style),
+            Purpose::Request { .. } => command_of(&dispatch.style),
             Purpose::FollowUp(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
@@ -195,42 +167,33 @@ impl World {
             return Err(format!("a second message left for command {command}"));
         }
         open.at_gateway = true;
-        let (number, since, planned) =
-            (open.number, open.since, matches!(open.intent, Intent::Resume { .. }));
-        let (key, permit) = (dispatch.key, dispatch.permit);
+        let (number, since) = (open.number, open.since);
+        let planned = matches!(open.intent, Intent::Resume { .. });
+        let (key, verification) = (dispatch.key, dispatch.permit.verification);
         if key != self.setup.numbers[number] {
             return Err("a message left for another number".to_owned());
         }
-        let code = derive_code(
-            &server_key(),
-            &permit.verification.salt,
-            key.number,
-            key.service,
-            permit.verification.length,
-        );
-        let (salt, code, expires) = (
-            Salted(permit.verification.salt.0),
-            code.expose().to_owned(),
-            permit.verification.expires.as_millis(),
-        );
-        let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
-        let life = self.shards[shard].life;
-        if self.is_former(shard) && !self.assumes_valid_lease() {
-            self.tally.count("a former owner may not send");
-            let what = What::Uncertain(command, Stage::Direct);
-            self.notes(Fact { call, number, shard, at, in_commit, what });
-            self.sends.push(AtGateway { shard, life, command, dispatch, is_withheld: true });
-            return Ok(());
-        }
+        let (salt, expires) = (Salted(verification.salt.0), verification.expires.as_millis());
+        let code =
+            derive_code(&server_key(), &verification.salt, key.number, key.service, verification.length);
+        let code = code.expose().to_owned();
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
-        self.notes(Fact { call, number, shard, at, in_commit, what });
-        let state = self.durable(number);
-        if state.verification().is_none_or(|v| v.salt.0 != salt.0) && !self.is_former(shard) {
-            return Err(format!("a message left for a code that the disk does not have: {state:?}"));
+        let fact = self.fact(call, number, since, what);
+        let is_withheld = self.is_former(shard) && !self.assumes_valid_lease();
+        if is_withheld {
+            self.tally.count("a former owner may not send");
+            self.notes(Fact { what: What::Uncertain(command, Stage::Direct), ..fact });
+        } else {
+            self.notes(fact);
+            let state = self.durable(number);
+            if state.verification().is_none_or(|v| v.salt.0 != salt.0) && !self.is_former(shard) {
+                return Err(format!("a message left for a code that the disk does not have: {state:?}"));
+            }
+            self.inbox.entry(number).or_default().push(code);
+            self.salts.entry(number).or_default().push(salt);
         }
-        self.inbox.entry(number).or_default().push(code);
-        self.salts.entry(number).or_default().push(salt);
-        self.sends.push(AtGateway { shard, life, command, dispatch, is_withheld: false });
+        let life = self.shards[shard].life;
+        self.sends.push(AtGateway { shard, life, command, request: dispatch, is_withheld });
         Ok(())
     }
 
@@ -254,25 +217,13 @@ impl World {
         }
         // If several commands offer one plan, the first one gets it.
         let salt = Salted(dispatch.permit.verification.salt.0);
-        let is_this = |open: &Open| {
-            open.intent == Intent::Resume { salt }
-                && open.shard == shard
-                && open.stage == Stage::Direct
-                && !open.at_gateway
-        };
-        let found = self.commands.iter().find(|(_, open)| is_this(open));
-        found
-            .map(|(command, _)| *command)
-            .ok_or(format!("planned send {plan} left, and no command offered it"))
+        let is_this = |open: &Open| open.intent == Intent::Resume { salt } && open.waits_for(shard);
+        let found = self.commands.iter().find(|(_, open)| is_this(open)).map(|(command, _)| *command);
+        found.ok_or(format!("planned send {plan} left, and no command offered it"))
     }
 
     /// A due planned send that was decided alone and not sent must have an unusable code.
-    fn is_not_sent(
-        &mut self,
-        call: u64,
-        (command, open, answer): (CommandId, &Open, &Outcome),
-        (shard, at): (usize, [u64; 2]),
-    ) {
+    fn is_not_sent(&mut self, command: CommandId, open: &Open, answer: &Outcome, answered: &Fact) {
         let (Intent::Resume { salt }, Stage::Direct, Outcome::Followed) = (&open.intent, &open.stage, answer)
         else {
             return;
@@ -282,11 +233,11 @@ impl World {
         }
         self.tally.count("planned send not usable");
         let what = What::Usable { salt: *salt, said: false };
-        self.notes(Fact { call, number: open.number, shard, at, in_commit: false, what });
+        self.notes(Fact { what, in_commit: false, ..answered.clone() });
     }
 
     /// If a client learned that its message is sent later, the disk must have the plan.
-    fn is_planned(&self, open: &Open, answer: &Outcome) -> Result<(), String> {
+    fn is_planned(&self, open: &Open, answer: &Outcome) -> Verdict {
         let (Stage::Sent { salt, .. }, Outcome::Send(SendOutcome::Sent { postponed: true, .. })) =
             (&open.stage, answer)
         else {
@@ -306,54 +257,42 @@ impl World {
         }
     }
 
-    fn consults(
-        &mut self,
-        shard: usize,
-        call: u64,
-        check: GatewayCheck,
-        notice: Option<&CommitNotice>,
-    ) -> Result<(), String> {
+    fn consults(&mut self, call: Call<'_>, check: GatewayCheck) -> Verdict {
+        let shard = call.shard;
         let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
-        let code = Some(check.code.expose().to_owned());
+        let intent = Intent::Check { code: Some(check.code.expose().to_owned()) };
         // Of several checks with the same code, the gateway is asked about the first.
-        let is_this = |open: &Open| {
-            let intent = matches!(&open.intent, Intent::Check { code: submitted } if *submitted == code);
-            intent
-                && open.shard == shard
-                && open.number == number
-                && open.stage == Stage::Direct
-                && !open.at_gateway
-        };
-        let found = self.commands.iter_mut().find(|(_, open)| is_this(open));
+        let found = self
+            .commands
+            .iter_mut()
+            .find(|(_, open)| open.intent == intent && open.number == number && open.waits_for(shard));
         let (command, open) = found.ok_or("a gateway is asked about a code that no client submitted")?;
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
-        let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
-        let life = self.shards[shard].life;
-        if self.is_former(shard) && !self.assumes_valid_lease() {
+        let fact = self.fact(call, number, since, What::Consulted { until });
+        let is_withheld = self.is_former(shard) && !self.assumes_valid_lease();
+        if is_withheld {
             self.tally.count("a former owner may not ask");
-            let what = What::Uncertain(command, Stage::Direct);
-            self.notes(Fact { call, number, shard, at, in_commit, what });
-            self.checks.push(Asking { shard, life, command, check, is_withheld: true });
-            return Ok(());
+            self.notes(Fact { what: What::Uncertain(command, Stage::Direct), ..fact });
+        } else {
+            self.says(&[number], || {
+                format!("[shard {shard}] number {number}: command {command} goes to a gateway")
+            });
+            self.notes(fact);
+            let verification = self.durable(number).verification();
+            let is_counted = verification.is_some_and(|v| v.checking_until.as_millis() == until);
+            if !is_counted && !self.is_former(shard) {
+                let what = "a gateway is asked about a code before the attempt is counted on the disk";
+                return Err(what.to_owned());
+            }
         }
-        self.says(&[number], || {
-            format!("[shard {shard}] number {number}: command {command} goes to a gateway")
-        });
-        self.notes(Fact { call, number, shard, at, in_commit, what: What::Consulted { until } });
-        let counted =
-            |state: NumberState| state.verification().is_some_and(|v| v.checking_until.as_millis() == until);
-        if !counted(self.durable(number)) && !self.is_former(shard) {
-            return Err(
-                "a gateway is asked about a code before the attempt is counted on the disk".to_owned()
-            );
-        }
-        self.checks.push(Asking { shard, life, command, check, is_withheld: false });
+        let life = self.shards[shard].life;
+        self.checks.push(AtGateway { shard, life, command, request: check, is_withheld });
         Ok(())
     }
 
     /// Asserts that the disk has an answer that has left.
-    fn is_durable(&self, open: &Open, answer: &Outcome, at: [u64; 2]) -> Result<(), String> {
+    fn is_durable(&self, open: &Open, answer: &Outcome, at: [u64; 2]) -> Verdict {
         let state = self.durable(open.number);
         // An expired record proves nothing, and nothing had to be written.
         if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
@@ -407,47 +346,44 @@ impl World {
 
     /// Notes the commands whose decisions may have become durable.
     pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
-        let CommitNotice { numbers, taken_at, taken } = notice;
-        let call = self.call_of(shard);
-        let in_it = |open: &&Open| {
-            let direct = open.stage == Stage::Direct && !open.at_gateway;
-            direct
-                && open.shard == shard
-                && !open.at_gateway
-                && open.since < *taken
-                && numbers.contains(&open.number)
-        };
-        let decided: Vec<(CommandId, usize)> = self
-            .commands
-            .iter()
-            .filter(|(_, open)| in_it(open))
-            .map(|(command, open)| (*command, open.number))
-            .collect();
-        for (command, number) in decided {
-            let (at, what) = ([*taken_at; 2], What::MayBeDecided(command));
-            self.notes(Fact { call, number, shard, at, in_commit: true, what });
-        }
+        self.notes_those_in(shard, notice, |command, open| {
+            (open.stage == Stage::Direct).then_some(What::MayBeDecided(command))
+        });
     }
 
-    /// Notes the commands that the batch in flight may have decided and that will get no answer.
-    pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
-        let call = self.call_of(shard);
-        let in_it = |open: &&Open| {
-            open.shard == shard
-                && !open.at_gateway
-                && open.since < commit.taken
-                && commit.numbers.contains(&open.number)
-        };
-        let doubtful: Vec<(CommandId, usize, Stage)> = self
-            .commands
-            .iter()
-            .filter(|(_, open)| in_it(open))
-            .map(|(command, open)| (*command, open.number, open.stage.clone()))
-            .collect();
-        for (command, number, stage) in doubtful {
-            let (at, what) = ([commit.taken_at; 2], What::Uncertain(command, stage));
-            self.notes(Fact { call, number, shard, at, in_commit: true, what });
+    /// Notes the commands that a batch in flight may have decided and that will get no answer.
+    pub fn doubts(&mut self, shard: usize, notice: &CommitNotice) {
+        self.notes_those_in(shard, notice, |command, open| {
+            Some(What::Uncertain(command, open.stage.clone()))
+        });
+    }
+
+    fn notes_those_in(
+        &mut self,
+        shard: usize,
+        notice: &CommitNotice,
+        what: impl Fn(CommandId, &Open) -> Option<What>,
+    ) {
+        let CommitNotice { numbers, taken_at, taken } = notice;
+        let (call, at) = (self.call_of(shard), [*taken_at; 2]);
+        let mut facts = Vec::new();
+        for (command, open) in &self.commands {
+            let number = open.number;
+            let may_be_in_it = open.shard == shard && !open.at_gateway && open.since < *taken;
+            if let Some(what) = what(*command, open).filter(|_| may_be_in_it && numbers.contains(&number)) {
+                facts.push(Fact { call, number, shard, at, in_commit: true, what });
+            }
         }
+        for fact in facts {
+            self.notes(fact);
+        }
+    }
+}
+
+impl Open {
+    /// Whether this shard decides about it next.
+    fn waits_for(&self, shard: usize) -> bool {
+        self.shard == shard && self.stage == Stage::Direct && !self.at_gateway
     }
 }
 
@@ -466,28 +402,15 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Outc
     })
 }
 
-fn name(answer: &Outcome) -> &'static str {
-    match answer {
-        Outcome::Check(CheckOutcome::Approved) => "answer Approved",
-        Outcome::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
-        Outcome::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
-        Outcome::Check(CheckOutcome::Locked { .. }) => "answer Locked",
-        Outcome::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
-        Outcome::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
-        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
-        Outcome::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
-        Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
-        Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
+fn name(answer: &Outcome) -> String {
+    let name = match answer {
         Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
         | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::GuardRefused(_)) => {
             panic!("{answer:?} by rules that have no limits")
         }
-        Outcome::Followed => "answer Followed",
-        Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
-        Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
-        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
-        Outcome::Refused(Refusal::Stopping) => "refused Stopping",
-        Outcome::Refused(_) => "refused otherwise",
-        Outcome::Dropped => "died with its shard",
-    }
+        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "Send Postponed".to_owned(),
+        // `Check(Wrong { .. })` becomes `Check Wrong`.
+        answer => format!("{answer:?}").replace('(', " ").replace(')', ""),
+    };
+    format!("answer {}", name.split(" {").next().unwrap_or_default())
 }

@@ -4,8 +4,8 @@ use onceward::engine::CheckResult;
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
-use crate::count::{self, Memories};
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Stage, What};
+use crate::count::{self, Decision, Memories};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Stage, Verdict, What};
 
 /// The effect of a check that got 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Doubt {
 
 impl NumberModel {
     /// Applies these facts to the shard's own memory.
-    pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
+    pub fn lives_on(&mut self, together: &[&Fact]) -> Verdict {
         let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
             self.lived = self.memories.clone();
@@ -59,124 +59,108 @@ impl NumberModel {
         together.iter().fold(from.clone(), |mut before, fact| {
             if !fact.is_handed_over() {
                 for (at, life, _) in &self.between {
-                    before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+                    let sent = self.decision(&before, *at).may_have_sent(*life);
+                    before.extend(sent);
                 }
                 for at in &self.withheld {
-                    before.extend(count::may_be_counted(&before, *at, &self.rules));
+                    let counted = self.decision(&before, *at).may_be_counted();
+                    before.extend(counted);
                 }
             }
             self.count_after(&before, fact, doubt)
         })
     }
 
+    const fn decision<'a>(&'a self, from: &'a Memories, at: [u64; 2]) -> Decision<'a> {
+        Decision { from, at, rules: &self.rules }
+    }
+
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
-        let (rules, at) = (&self.rules, fact.at);
+        let attempts = self.rules.attempts;
         let either = match &fact.what {
             What::Answered(..) | What::MayBeDecided(_) | What::Uncertain(..) => {
-                count::or_what_it_is_now(from, at, rules)
+                self.decision(from, fact.at).or_what_it_is_now()
             }
             _ => from.clone(),
         };
-        let from = &either;
+        let decision = self.decision(&either, fact.at);
         match &fact.what {
-            What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
+            What::Asked(..) | What::Usable { .. } | What::Reloaded => either,
             What::MayBeDecided(command) => match self.intent(*command) {
-                Intent::Send { life } => count::may_have_sent(from, at, rules, *life),
-                Intent::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
-                Intent::Check { code: None } | Intent::Resume { .. } => from.clone(),
+                Intent::Send { life } => decision.may_have_sent(*life),
+                Intent::Check { code: Some(_) } => decision.may_be_counted(),
+                Intent::Check { code: None } | Intent::Resume { .. } => either,
             },
-            What::Dispatched { expires, planned, .. } => {
-                count::dispatched(from, at, rules, *expires, *planned)
-            }
-            What::Consulted { until } => count::consulted(from, at, rules, *until),
-            What::Uncertain(command, stage) => self.count_in_doubt(from, at, *command, stage),
+            What::Dispatched { expires, planned, .. } => decision.dispatched(*expires, *planned),
+            What::Consulted { until } => decision.consulted(*until),
+            What::Uncertain(command, stage) => self.count_in_doubt(decision, *command, stage),
             What::Answered(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Outcome::Check(answer)) => {
-                    let fits = count::checked(from, at, rules, answer);
                     let nothing_written = match answer {
-                        CheckOutcome::Wrong { attempts_left, live: false } => {
-                            *attempts_left == rules.attempts
-                        }
-                        CheckOutcome::Locked { .. } => true,
-                        _ => false,
+                        CheckOutcome::Wrong { attempts_left, live: false } => *attempts_left == attempts,
+                        answer => matches!(answer, CheckOutcome::Locked { .. }),
                     };
-                    if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
+                    Self::unwritten(decision, decision.checked(answer), nothing_written, doubt)
                 }
                 (Stage::Direct, Outcome::Send(SendOutcome::Locked { until })) => {
-                    let fits = count::refused_locked(from, at, rules, *until);
-                    Self::unwritten(from, fits, doubt)
+                    Self::unwritten(decision, decision.refused_locked(*until), true, doubt)
                 }
                 // Withheld: its code became useless before its message could leave.
                 (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed) | Outcome::Followed) => {
-                    count::may_have_ended(from, End::Nothing)
+                    count::may_have_ended(&either, End::Nothing)
                 }
                 (Stage::Direct, Outcome::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
-                    let fits = count::send_answered(from, at, rules, *end, answer);
                     // Nothing is noted for a number without a memory.
                     let nothing_written = match answer {
-                        SendOutcome::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
-                        SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => {
-                            !count::that_forgot(from, at, rules).is_empty()
-                        }
-                        SendOutcome::Locked { .. } => true,
-                        SendOutcome::NumberRefused
-                        | SendOutcome::Limited(_)
-                        | SendOutcome::GuardRefused(_) => false,
+                        SendOutcome::Sent { attempts_left, .. } if *attempts_left < attempts => false,
+                        SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => decision.may_forget(),
+                        answer => matches!(answer, SendOutcome::Locked { .. }),
                     };
-                    if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
+                    Self::unwritten(decision, decision.send_answered(*end, answer), nothing_written, doubt)
                 }
-                (Stage::Sent { end, .. }, Outcome::Followed)
-                | (Stage::Sent { end, .. }, Outcome::Refused(Refusal::SendsOverloaded)) => {
-                    count::may_have_ended(from, *end)
+                (Stage::Sent { end, .. }, Outcome::Followed | Outcome::Refused(Refusal::SendsOverloaded)) => {
+                    count::may_have_ended(&either, *end)
                 }
                 (Stage::CheckReported { until, result, .. }, Outcome::Check(answer)) => {
-                    count::settled(from, at, rules, (*until, *result), answer)
+                    decision.settled((*until, *result), answer)
                 }
                 (_, Outcome::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
                     if self.may_have_been_decided(*command, fact) =>
                 {
                     match (doubt, stage, self.intent(*command)) {
-                        (Doubt::Counted, Stage::Direct, Intent::Check { .. }) => {
-                            count::counted(from, at, rules)
-                        }
-                        _ => self.count_in_doubt(from, at, *command, stage),
+                        (Doubt::Counted, Stage::Direct, Intent::Check { .. }) => decision.counted(),
+                        _ => self.count_in_doubt(decision, *command, stage),
                     }
                 }
-                _ => from.clone(),
+                _ => either,
             },
         }
     }
 
-    /// After an answer for which nothing is written. State that the shard holds because a write failed may end before
+    /// Of an answer for which nothing may be written. State that the shard holds because a write failed may end before
     /// the state on the disk, which a start restores: the count is then higher than the client was told. The shard's
     /// memory is checked separately.
-    fn unwritten(from: &Memories, fits: Memories, doubt: Doubt) -> Memories {
-        if doubt == Doubt::EitherWay && !fits.is_empty() {
-            from.union(&fits).copied().collect()
+    fn unwritten(decision: Decision<'_>, fits: Memories, nothing_written: bool, doubt: Doubt) -> Memories {
+        if nothing_written && doubt == Doubt::EitherWay && !fits.is_empty() {
+            decision.from.union(&fits).copied().collect()
         } else {
             fits
         }
     }
 
-    fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
+    fn count_in_doubt(&self, decision: Decision<'_>, command: CommandId, stage: &Stage) -> Memories {
         match stage {
             Stage::Direct => match self.intent(command) {
                 // Its code may have become useless before its message could leave, and this may be noted too.
-                Intent::Send { life } => {
-                    let sent = count::may_have_sent(from, at, &self.rules, *life);
-                    count::may_have_ended(&sent, End::Nothing)
-                }
+                Intent::Send { life } => count::may_have_ended(&decision.may_have_sent(*life), End::Nothing),
                 Intent::Check { code } => {
-                    let right = self.codes.is_of_this_number(code.as_deref());
-                    count::may_have_checked(from, at, &self.rules, right)
+                    decision.may_have_checked(self.codes.is_of_this_number(code.as_deref()))
                 }
-                Intent::Resume { .. } => count::may_have_ended(from, End::Nothing),
+                Intent::Resume { .. } => count::may_have_ended(decision.from, End::Nothing),
             },
-            Stage::Sent { end, .. } => count::may_have_ended(from, *end),
-            Stage::CheckReported { until, result, .. } => {
-                count::may_have_settled(from, at, &self.rules, (*until, *result))
-            }
+            Stage::Sent { end, .. } => count::may_have_ended(decision.from, *end),
+            Stage::CheckReported { until, result, .. } => decision.may_have_settled((*until, *result)),
         }
     }
 }

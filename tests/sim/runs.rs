@@ -16,7 +16,6 @@ use crate::world::{LogLine, World};
 /// Lines of the log that a failure shows.
 const LINES: usize = 80;
 
-/// A number from the environment.
 pub fn number_from(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"));
@@ -31,36 +30,29 @@ pub struct Run {
     pub broken: Option<Broken>,
 }
 
-/// A promise that was broken.
 pub struct Broken {
-    what: String,
+    pub what: String,
     /// The fact that broke it, if known.
-    fact: Option<Fact>,
+    pub fact: Option<Fact>,
+}
+
+impl From<String> for Box<Broken> {
+    fn from(what: String) -> Self {
+        Self::new(Broken { what, fact: None })
+    }
 }
 
 impl Run {
     /// Runs a seed, or its first `steps` steps.
     pub fn of(seed: u64, steps: Option<usize>, logged: bool) -> Self {
         let mut world = World::new(seed, steps, logged);
-        let ran = catch_unwind(AssertUnwindSafe(|| world.runs()));
-        let ran = ran.unwrap_or_else(|panic| Err(format!("a panic: {}", message(&*panic))));
-        let judged =
-            catch_unwind(AssertUnwindSafe(|| checker::check(&world.facts, &world.setup.number_rules())));
-        let judged = match judged {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(finding)) => Err(Broken { what: finding.what, fact: Some(finding.fact) }),
-            Err(panic) => {
-                Err(Broken { what: format!("the checker panicked: {}", message(&*panic)), fact: None })
-            }
-        };
-        let ran = ran.map_err(|what| Broken { what, fact: None });
-        let broken = judged.err().or(ran.err());
+        let ran = caught(|| Ok(world.runs()?));
+        let judged = caught(|| checker::check(&world.facts, &world.setup.number_rules()));
+        let broken = judged.err().or(ran.err()).map(|broken| *broken);
         let World { setup, tally, log, .. } = world;
         Self { setup, log: log.unwrap_or_default(), tally, broken }
     }
-}
 
-impl Run {
     pub fn whole_log(&self) -> String {
         self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
     }
@@ -90,9 +82,13 @@ impl Run {
     }
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
+/// A panic breaks a promise too.
+fn caught(part: impl FnOnce() -> Result<(), Box<Broken>>) -> Result<(), Box<Broken>> {
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", text.unwrap_or("without a message")).into())
+    })
 }
 
 /// Runs many seeds on all cores. Returns the tally of all, and the first failing seed.

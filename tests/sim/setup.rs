@@ -10,7 +10,6 @@ use onceward::shard::Slots;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::checker::NumberRules;
 use crate::count::Rules;
 
 #[derive(Debug, Clone)]
@@ -84,7 +83,6 @@ impl Setup {
         (setup, rng)
     }
 
-    /// The slots of a shard of a process.
     pub fn slots_of(&self, shard: usize) -> Slots {
         (0..=u8::MAX).filter(|slot| usize::from(*slot) % self.shards == shard % self.shards).collect()
     }
@@ -99,17 +97,15 @@ impl Setup {
         policies
     }
 
-    pub fn number_rules(&self) -> NumberRules {
-        let rules = (0..self.numbers.len()).map(|number| {
-            let policy = self.policy(number);
-            Rules {
-                attempts: policy.max_attempts,
-                lockout: millis(policy.lockout_time()),
-                asking: millis(self.check_budget),
-                held: self.held > 0,
-            }
-        });
-        NumberRules { rules: rules.collect() }
+    /// The rules of each number, as the checker needs them.
+    pub fn number_rules(&self) -> Vec<Rules> {
+        let rules = |number| Rules {
+            attempts: self.policy(number).max_attempts,
+            lockout: millis(self.policy(number).lockout_time()),
+            asking: millis(self.check_budget),
+            held: self.held > 0,
+        };
+        (0..self.numbers.len()).map(rules).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onceward::attempts::AttemptLog;
 use onceward::config::AttemptLogSettings;
 use onceward::domain::Timestamp;
-use onceward::engine::{NumberState, SlotHash};
+use onceward::engine::{NumberState, Policy, SlotHash};
 use onceward::limit::KeyedRequest;
 use onceward::metrics::ServiceNames;
 use onceward::numbers::check::GatewayCheck;
@@ -15,12 +15,14 @@ use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{NumberCapacity, Policies};
-use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
+use onceward::shard::{
+    Capacity, Core, Kinds, LimitedTable, RecordKey, Records, ShardSettings, Tables, Write,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Committed;
-use crate::facts::CommandId;
+use crate::facts::{CommandId, Salted};
 use crate::setup::{Setup, server_key};
 
 /// More than the commands of a run.
@@ -40,13 +42,19 @@ pub struct Shard {
     pub gathers: bool,
 }
 
-/// A batch between the core and the store.
-pub struct InFlight {
-    pub writes: Vec<Write>,
+/// A batch, as far as answers may depend on it.
+#[derive(Clone)]
+pub struct CommitNotice {
     pub numbers: Vec<usize>,
     pub taken_at: u64,
     /// When it was taken, in the order of events: it has no later commands.
     pub taken: u64,
+}
+
+/// A batch between the core and the store.
+pub struct InFlight {
+    pub writes: Vec<Write>,
+    pub notice: CommitNotice,
     pub progress: Progress,
     /// Whether a sweep has refused its commands.
     pub given_up: bool,
@@ -90,6 +98,13 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     let settings =
         ShardSettings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
     Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
+}
+
+/// Whether the core's memory has this code, and it is live.
+pub fn is_usable(core: &Core, key: &RecordKey, policy: &Policy, salt: Salted, now: Timestamp) -> bool {
+    let state: Option<NumberState> = core.tables().get(key, now);
+    let verification = state.and_then(|state| state.at(policy, now).verification());
+    verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0)
 }
 
 /// Answers, messages and questions that left the shards, in the order of their decisions.

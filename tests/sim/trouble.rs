@@ -4,11 +4,11 @@ use onceward::numbers::in_flight::CommandLimit;
 use rand::RngExt;
 
 use crate::disk::MOST_DELAYED;
-use crate::facts::What;
-use crate::shard::{PLACES, Progress, Shard};
+use crate::facts::{Verdict, What};
+use crate::setup::millis;
+use crate::shard::{InFlight, PLACES, Progress, Shard};
 use crate::world::{Former, World};
 
-/// Numbers in one step of a sweep.
 const SWEEP_STEP: usize = 4;
 
 /// Event numbers that are reserved for a process whose records another one has taken over.
@@ -18,7 +18,7 @@ impl World {
     /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
     /// way. It may consider its lease valid for some time, and answers what it had decided. Then it ends, and starts again,
     /// or another process takes the records over.
-    pub fn loses_its_lease(&mut self) -> Result<(), String> {
+    pub fn loses_its_lease(&mut self) -> Verdict {
         if self.is_stale {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Another process takes the records over, while the one without a lease goes on.
-    pub fn another_takes_over(&mut self) -> Result<(), String> {
+    pub fn another_takes_over(&mut self) -> Verdict {
         if self.former.is_some() {
             self.former_ends()?;
         }
@@ -53,21 +53,18 @@ impl World {
         self.says(&[], || {
             format!("another process takes over; the former one assumes a valid lease: {assumes_valid_lease}")
         });
-        self.tally.count(if assumes_valid_lease {
-            "a former owner that assumes a valid lease"
+        if assumes_valid_lease {
+            self.tally.count("a former owner assumes a valid lease");
         } else {
-            "a former owner"
-        });
-        if !assumes_valid_lease {
+            self.tally.count("a former owner knows of the loss");
             self.notices_the_loss();
         }
         for shard in self.current() {
-            if let Some(commit) = self.shards[shard].commit.take() {
-                // It may have been applied.
-                if matches!(commit.progress, Progress::Hanging | Progress::Unanswered(Err(_))) {
-                    self.doubts(shard, &commit);
-                }
-                self.shards[shard].commit = Some(commit);
+            // It may have been applied.
+            if let Some(InFlight { notice, progress, .. }) = &self.shards[shard].commit
+                && matches!(progress, Progress::Hanging | Progress::Unanswered(Err(_)))
+            {
+                self.doubts(shard, &notice.clone());
             }
         }
         let seen = self.current().map(|shard| self.shards[shard].seen).collect();
@@ -85,7 +82,7 @@ impl World {
     }
 
     /// The process whose records another one has taken over ends.
-    pub fn former_ends(&mut self) -> Result<(), String> {
+    pub fn former_ends(&mut self) -> Verdict {
         self.says(&[], || "the former owner ends".to_owned());
         for shard in 0..self.shards.len() {
             if !self.is_former(shard) {
@@ -94,7 +91,7 @@ impl World {
             if let Some(commit) = self.shards[shard].commit.take()
                 && matches!(commit.progress, Progress::Unanswered(Ok(())))
             {
-                self.doubts(shard, &commit);
+                self.doubts(shard, &commit.notice);
             }
             self.sends.retain(|send| send.shard != shard);
             self.checks.retain(|check| check.shard != shard);
@@ -121,7 +118,7 @@ impl World {
     }
 
     /// The process dies and starts again from the store.
-    pub fn crashes(&mut self) -> Result<(), String> {
+    pub fn crashes(&mut self) -> Verdict {
         self.says(&[], || "the process dies".to_owned());
         let current = self.current();
         for shard in current.clone() {
@@ -139,7 +136,7 @@ impl World {
     }
 
     /// A shard fails and starts again from the store. Its requests to gateways continue.
-    pub fn panics(&mut self) -> Result<(), String> {
+    pub fn panics(&mut self) -> Verdict {
         if self.is_stale {
             // It can read nothing from the store.
             return Ok(());
@@ -152,7 +149,7 @@ impl World {
     }
 
     /// The core starts again from the durable records of its slots.
-    fn restarts(&mut self, shard: usize) -> Result<(), String> {
+    fn restarts(&mut self, shard: usize) -> Verdict {
         let slots = self.setup.slots_of(shard);
         let (life, records) = (self.shards[shard].life, self.disk.load(&slots));
         self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
@@ -170,9 +167,9 @@ impl World {
         let (life, lockout) = (policy.code.life, policy.lockout_time());
         let (step, what) = match self.rng.random_range(0..20) {
             0..14 => (self.rng.random_range(0..4_000), "clock small step"),
-            14..17 => (crate::setup::millis(life) + self.rng.random_range(0..2_000), "clock past expiry"),
-            17..19 => (crate::setup::millis(lockout) + self.rng.random_range(0..2), "clock past lockout"),
-            _ => (crate::setup::millis(self.setup.check_budget), "clock past a budget"),
+            14..17 => (millis(life) + self.rng.random_range(0..2_000), "clock past expiry"),
+            17..19 => (millis(lockout) + self.rng.random_range(0..2), "clock past lockout"),
+            _ => (millis(self.setup.check_budget), "clock past a budget"),
         };
         self.tally.count(what);
         self.clock += step;
@@ -189,13 +186,13 @@ impl World {
         self.says(&[], || format!("the clock is set back by {step} ms"));
     }
 
-    pub fn sweeps(&mut self) -> Result<(), String> {
+    pub fn sweeps(&mut self) -> Verdict {
         let shard = self.any_shard();
-        self.tally.count("sweep");
+        self.tally.count("a sweep");
         self.sweep(shard)
     }
 
-    pub fn sweep(&mut self, shard: usize) -> Result<(), String> {
+    pub fn sweep(&mut self, shard: usize) -> Verdict {
         let now = self.shards[shard].tick(self.clock);
         // The sweep refuses its commands; the commit stays in flight until the store answers.
         let given_up = self.late_commit(shard);

@@ -17,7 +17,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::Disk;
-use crate::facts::{CommandId, Fact, Intent, Salted, Stage, What};
+use crate::facts::{CommandId, Fact, Intent, Salted, Stage, Verdict, What};
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
@@ -49,9 +49,8 @@ pub struct World {
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
     pub next_command: CommandId,
-    pub sends: Vec<AtGateway>,
-    /// Codes that a gateway is checking.
-    pub checks: Vec<Asking>,
+    pub sends: Vec<AtGateway<Dispatch>>,
+    pub checks: Vec<AtGateway<GatewayCheck>>,
     /// Messages that may be repeated.
     pub plans: Vec<Plan>,
     /// The number of planned sends; each has an index.
@@ -100,21 +99,13 @@ pub enum AnswerEnd {
     Resume(PendingReply<()>),
 }
 
-pub struct AtGateway {
+/// A message or a submitted code at a gateway.
+pub struct AtGateway<T> {
     pub shard: usize,
     pub life: u32,
     pub command: CommandId,
-    pub dispatch: Dispatch,
+    pub request: T,
     /// Whether the process may not send it, because it may not own the records any more.
-    pub is_withheld: bool,
-}
-
-pub struct Asking {
-    pub shard: usize,
-    pub life: u32,
-    pub command: CommandId,
-    pub check: GatewayCheck,
-    /// As [`AtGateway::is_withheld`].
     pub is_withheld: bool,
 }
 
@@ -187,14 +178,14 @@ impl World {
     }
 
     /// Runs the seed to its end. An error is an immediate failure; the facts still need a check.
-    pub fn runs(&mut self) -> Result<(), String> {
+    pub fn runs(&mut self) -> Verdict {
         for _ in 0..self.setup.steps {
             self.step()?;
         }
         self.ends()
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    fn step(&mut self) -> Verdict {
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
         if self.former.is_some() && self.chance(4) {
@@ -215,25 +206,17 @@ impl World {
             return Ok(());
         }
         match self.rng.random_range(0..100) {
-            0..22 => self.client_asks(),
-            22..60 => self.commit_goes_on(),
-            60..75 => self.send_ends(),
-            75..86 => self.gateway_says(),
-            86..90 => self.planned_send(),
-            90..92 => self.sweeps(),
-            92..94 => {
-                self.is_asked_about_a_code();
-                Ok(())
-            }
-            94..97 => {
-                self.a_transaction_arrives_late();
-                Ok(())
-            }
-            _ => {
-                self.clock_goes_on();
-                Ok(())
-            }
+            0..22 => self.client_asks()?,
+            22..60 => self.commit_goes_on()?,
+            60..75 => self.send_ends()?,
+            75..86 => self.gateway_says()?,
+            86..90 => self.planned_send()?,
+            90..92 => self.sweeps()?,
+            92..94 => self.is_asked_about_a_code(),
+            94..97 => self.a_transaction_arrives_late(),
+            _ => self.clock_goes_on(),
         }
+        Ok(())
     }
 
     pub fn chance(&mut self, percent: u32) -> bool {
@@ -304,7 +287,6 @@ impl World {
         self.disk.state(&self.record_key(number))
     }
 
-    /// The durable attempts under a key.
     pub fn durable_log(&self, key: AttemptLogKey) -> Option<AttemptLog> {
         self.disk.log(&log_record(key))
     }

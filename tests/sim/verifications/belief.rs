@@ -3,15 +3,18 @@
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, Verification};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::facts::Verdict;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Over {
+    #[default]
     No,
     /// Something that may have ended it got 503 or no answer.
     Perhaps,
     Yes,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Belief {
     pub number: usize,
     pub code: String,
@@ -24,9 +27,6 @@ pub struct Belief {
     pub over: Over,
 }
 
-/// The verdict on one step: an error names the broken promise.
-pub type CheckedPromise = Result<(), String>;
-
 impl Belief {
     /// Whether its right code must be approved now, if the store works.
     pub fn is_good(&self, checks: u8, now: u64) -> bool {
@@ -38,7 +38,7 @@ impl Belief {
         self.told && self.over == Over::No && now < self.expires
     }
 
-    pub fn approved(&mut self, checks: u8) -> CheckedPromise {
+    pub fn approved(&mut self, checks: u8) -> Verdict {
         if self.over == Over::Yes {
             return Err("approved after its end".to_owned());
         }
@@ -49,7 +49,7 @@ impl Belief {
         Ok(())
     }
 
-    pub fn wrong(&mut self, checks: u8) -> CheckedPromise {
+    pub fn wrong(&mut self, checks: u8) -> Verdict {
         if self.over == Over::Yes {
             return Err("a code was compared after its end".to_owned());
         }
@@ -64,10 +64,9 @@ impl Belief {
     }
 
     /// Asserts that the disk has everything that the client was told.
-    pub fn is_on(&self, id: u64, disk: &NumberState, now: u64) -> CheckedPromise {
+    pub fn is_on(&self, id: u64, disk: &NumberState, now: u64) -> Verdict {
         let is_it = |v: &Verification| v.salt.id() == id && v.is_active(Timestamp::from_millis(now));
-        let kept = disk.verification().filter(is_it);
-        let Some(kept) = kept else { return Ok(()) };
+        let Some(kept) = disk.verification().filter(is_it) else { return Ok(()) };
         if self.over == Over::Yes {
             return Err("on the disk it is not over".to_owned());
         }

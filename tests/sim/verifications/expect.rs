@@ -6,14 +6,14 @@ use onceward::domain::Timestamp;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
-use super::belief::{Belief, CheckedPromise, Over};
+use super::belief::{Belief, Over};
 use super::client::{ClientCommand, ClientReply, Open};
+use crate::facts::Verdict;
 use crate::setup::server_key;
-use crate::world::World as Big;
 
 impl World {
     /// A message may leave only for a usable code that the disk has.
-    pub fn leaves(&mut self, dispatch: Dispatch) -> CheckedPromise {
+    pub fn leaves(&mut self, dispatch: Dispatch) -> Verdict {
         let (key, permit) = (dispatch.key, dispatch.permit);
         let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
@@ -37,8 +37,7 @@ impl World {
         if belief.over == Over::Yes {
             return Err("a message left for a verification that is over".to_owned());
         }
-        let name = Big::command_of(&dispatch.style);
-        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
+        if let Some(open) = self.open_of(&dispatch.style) {
             open.left = true;
         }
         *self.tally.entry("message").or_default() += 1;
@@ -46,7 +45,7 @@ impl World {
         Ok(())
     }
 
-    pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> CheckedPromise {
+    pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> Verdict {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(reply.name(open.command)).or_default() += 1;
         let now = self.clock;
@@ -127,14 +126,5 @@ impl World {
 
 /// A verification that a client knows. Its message may have been too late to leave.
 fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, id: u64) -> &mut Belief {
-    beliefs.entry(id).or_insert_with(|| Belief {
-        number,
-        code: String::new(),
-        expires: 0,
-        told: false,
-        messages: 0,
-        wrong: 0,
-        perhaps_wrong: 0,
-        over: Over::No,
-    })
+    beliefs.entry(id).or_insert_with(|| Belief { number, ..Belief::default() })
 }

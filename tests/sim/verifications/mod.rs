@@ -13,30 +13,31 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::config::AttemptLogSettings;
-use onceward::delivery::{Delivered, PlanChange, TakenAllowance};
+use onceward::delivery::{PlanChange, TakenAllowance};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
-    Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
+    Ending, LockoutRule, NumberState, Policy, PossiblySent, SendOptions, SendResult, SendRules,
     VerificationName,
 };
-use onceward::guard::Ticket;
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
 use onceward::numbers::in_flight::{CommandLimit, CommandPermit};
 use onceward::numbers::send::{Dispatch, SendCommand};
 use onceward::numbers::{NamedVerification, NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
-use onceward::template::{MessageStyle, Wording};
+use onceward::template::MessageStyle;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::belief::{Belief, CheckedPromise};
+use self::belief::Belief;
 use self::client::{ClientCommand, End, Open};
-use crate::disk::{Committed, Disk, Fault};
+use crate::clients::{command_of, style_of};
+use crate::disk::{Disk, Fault};
+use crate::facts::{Salted, Verdict};
+use crate::gateways::delivered;
 use crate::runs::number_from;
 use crate::setup::millis;
-use crate::shard::{COMMIT_TIMEOUT, Captured, Left, core, deps};
-use crate::world::World as Big;
+use crate::shard::{COMMIT_TIMEOUT, Captured, Left, core, deps, is_usable};
 
 /// Seeds of a normal run.
 const SEEDS: u64 = 300;
@@ -153,14 +154,14 @@ impl World {
         }
     }
 
-    pub fn runs(&mut self) -> CheckedPromise {
+    pub fn runs(&mut self) -> Verdict {
         for _ in 0..self.rng.random_range(200..800) {
             self.step()?;
         }
         self.ends()
     }
 
-    fn step(&mut self) -> CheckedPromise {
+    fn step(&mut self) -> Verdict {
         if self.rng.random_range(0..1_000) < self.crashes {
             return self.crash();
         }
@@ -201,16 +202,13 @@ impl World {
         ids.into_iter().rev().nth(back).map(|(_, id)| id)
     }
 
-    fn begins(&mut self, number: usize) -> CheckedPromise {
+    fn begins(&mut self, number: usize) -> Verdict {
         let (responder, answer) = Responder::new(self.place()?);
-        let verification = Some(NamedVerification::default());
-        let wording = Wording::Custom(Arc::from(self.next.to_string()));
-        let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
         let kind = CommandKind::Send(SendCommand {
             options: None,
-            channel,
-            style,
-            verification,
+            channel: Channel::Sms,
+            style: style_of(self.next),
+            verification: Some(NamedVerification::default()),
             allowance: TakenAllowance::Exempt,
             request_id: None,
             responder,
@@ -219,23 +217,18 @@ impl World {
         self.submits(number, ClientCommand::Begin, End::Begin(answer), kind)
     }
 
-    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> CheckedPromise {
+    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Verdict {
         // The code of a verification is unknown if its message never left.
         let right = right.filter(|id| !self.beliefs[id].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |id| &self.beliefs[&id].code));
         let (responder, answer) = Responder::new(self.place()?);
         let name = named.map(VerificationName::of);
-        let kind = CommandKind::Check(CheckCommand {
-            code,
-            named: name,
-            request_id: None,
-            responder,
-            decided: None,
-        });
+        let check = CheckCommand { code, named: name, request_id: None, responder, decided: None };
+        let kind = CommandKind::Check(check);
         self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
     }
 
-    fn cancels(&mut self, number: usize, id: u64) -> CheckedPromise {
+    fn cancels(&mut self, number: usize, id: u64) -> Verdict {
         let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of(id));
         let kind = CommandKind::End(EndCommand {
@@ -254,39 +247,26 @@ impl World {
         self.places.acquire(ServiceId::DEFAULT, false).map_err(|_| "the places ran out".to_owned())
     }
 
-    fn submits(
-        &mut self,
-        number: usize,
-        command: ClientCommand,
-        answer: End,
-        kind: CommandKind,
-    ) -> CheckedPromise {
-        self.log.push(format!("{} number {number} {command:x?}", self.clock));
-        self.open.push(Open {
-            number,
-            command,
-            at: self.clock,
-            name: self.next,
-            left: false,
-            in_vain: None,
-            answer,
-        });
+    fn submits(&mut self, number: usize, command: ClientCommand, answer: End, kind: CommandKind) -> Verdict {
+        let (at, name) = (self.clock, self.next);
+        self.log.push(format!("{at} number {number} {command:x?}"));
+        self.open.push(Open { number, command, at, name, left: false, in_vain: None, answer });
         self.next += 1;
         self.hands_over(self.numbers[number], kind)
     }
 
-    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> CheckedPromise {
+    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Verdict {
         let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
         self.core.submit(command, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn sweeps(&mut self) -> CheckedPromise {
+    fn sweeps(&mut self) -> Verdict {
         self.core.sweep(4, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn commit_goes_on(&mut self) -> CheckedPromise {
+    fn commit_goes_on(&mut self) -> Verdict {
         let Some(InFlight { writes, hangs }) = self.commit.take() else { return Ok(()) };
         let faulty = hangs || self.rng.random_range(0..100) < self.faults;
         let fault = faulty.then(|| match self.rng.random_range(0..5) {
@@ -299,7 +279,7 @@ impl World {
         // A hanging commit sometimes ends well.
         let fault = fault.filter(|fault| !(hangs && *fault == Fault::Hang));
         self.log.push(format!("{} commit of {} meets {fault:?}", self.clock, writes.len()));
-        let Some(committed): Option<Committed> = self.disk.commit(&writes, fault) else {
+        let Some(committed) = self.disk.commit(&writes, fault) else {
             self.commit = Some(InFlight { writes, hangs: true });
             // Sometimes for so long that the core gives it up.
             if self.rng.random_range(0..2) == 0 {
@@ -311,14 +291,15 @@ impl World {
         self.comes_out()
     }
 
-    fn send_ends(&mut self) -> CheckedPromise {
+    fn send_ends(&mut self) -> Verdict {
         if self.sends.is_empty() {
             return Ok(());
         }
         let dispatch = self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let Dispatch { key, permit, .. } = dispatch;
-        let now = Timestamp::from_millis(self.clock);
-        let end = if self.is_usable(key, permit.verification.salt, now) {
+        let (salt, now) = (permit.verification.salt, Timestamp::from_millis(self.clock));
+        let record = self.record_key(key);
+        let end = if is_usable(&self.core, &record, &self.policy, Salted(salt.0), now) {
             match self.rng.random_range(0..10) {
                 0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
                 6 => SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
@@ -328,51 +309,37 @@ impl World {
         } else {
             SendResult::NoLongerUsable
         };
-        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.verification.salt.id()));
+        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, salt.id()));
         let surely_not_sent =
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: Some(_) });
         // Only the permit of the first message with a new code names the code that it replaced. If a repetition of that
         // message fails last, the previous code does not return, and the verification ends.
-        let name = Big::command_of(&dispatch.style);
-        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
-            open.in_vain = surely_not_sent.then(|| permit.verification.salt.id());
+        if let Some(open) = self.open_of(&dispatch.style) {
+            open.in_vain = surely_not_sent.then(|| salt.id());
         }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
-            self.beliefs.entry(permit.verification.salt.id()).and_modify(Belief::doubted);
+            self.beliefs.entry(salt.id()).and_modify(Belief::doubted);
         }
-        let (attempts, plan) = (Vec::new(), PlanChange::Keep);
-        let delivered = Delivered {
-            result: end,
-            attempts,
-            plan,
-            reason: None,
-            allowance: TakenAllowance::Refundable(Ticket::default()),
-        };
-        self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
+        self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered(end, PlanChange::Keep))))
     }
 
-    fn is_usable(&self, key: NumberKey, salt: Salt, now: Timestamp) -> bool {
-        let state: Option<NumberState> = self.core.tables().get(&self.record_key(key), now);
-        let verification = state.and_then(|state| state.at(&self.policy, now).verification());
-        verification.is_some_and(|v| v.is_live(now) && v.salt == salt)
+    /// The command whose message has this style, if it waits for an answer.
+    fn open_of(&mut self, style: &MessageStyle) -> Option<&mut Open> {
+        let name = command_of(style);
+        self.open.iter_mut().find(|open| open.name == name)
     }
 
     fn record_key(&self, key: NumberKey) -> RecordKey {
         RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
     }
 
-    /// The durable state of a number.
     pub fn durable(&self, key: NumberKey) -> NumberState {
         self.disk.state(&self.record_key(key))
     }
 
-    fn crash(&mut self) -> CheckedPromise {
+    fn crash(&mut self) -> Verdict {
         if let Some(InFlight { writes, .. }) = self.commit.take() {
-            let fault = match self.rng.random_range(0..3) {
-                0 => None,
-                1 => Some(Fault::Torn { whole: self.rng.random() }),
-                _ => Some(Fault::Unavailable),
-            };
+            let fault = Fault::of_a_crash(&mut self.rng);
             self.log.push(format!("{} crash in a commit: {fault:?}", self.clock));
             self.disk.commit(&writes, fault);
         }
@@ -383,8 +350,7 @@ impl World {
         if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
-    /// Processes the shard's output.
-    fn comes_out(&mut self) -> CheckedPromise {
+    fn comes_out(&mut self) -> Verdict {
         for left in self.captured.take() {
             let Left::Message(dispatch) = left else {
                 return Err("a gateway without codes is asked".to_owned());
@@ -392,10 +358,8 @@ impl World {
             self.leaves(*dispatch)?;
         }
         if let Some(writes) = self.core.take_commit() {
-            assert!(
-                self.commit.replace(InFlight { writes, hangs: false }).is_none(),
-                "a second commit while one is in flight"
-            );
+            let before = self.commit.replace(InFlight { writes, hangs: false });
+            assert!(before.is_none(), "a second commit while one is in flight");
         }
         let mut answered = Vec::new();
         for mut open in std::mem::take(&mut self.open) {
@@ -417,7 +381,7 @@ impl World {
     }
 
     /// After the faults: every command gets an answer, and every number can be verified.
-    fn ends(&mut self) -> CheckedPromise {
+    fn ends(&mut self) -> Verdict {
         (self.faults, self.crashes) = (0, 0);
         for number in 0..self.numbers.len() {
             self.settles_down()?;
@@ -446,7 +410,7 @@ impl World {
         self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(id, _)| *id)
     }
 
-    fn settles_down(&mut self) -> CheckedPromise {
+    fn settles_down(&mut self) -> Verdict {
         while self.commit.is_some() || !self.sends.is_empty() {
             self.commit_goes_on()?;
             self.send_ends()?;
