@@ -14,16 +14,10 @@ pub fn frames(input: &[u8]) {
     for bytes in [input.to_vec(), fixed_up(input)] {
         let Some((keys, taken)) = reading::frame(&bytes) else { continue };
         // A record takes at least 27 bytes: the number of records depends on the bytes, and not on a field.
-        assert!(
-            taken <= bytes.len() && keys.len() * 27 + 33 <= taken,
-            "{} keys in {taken} bytes",
-            keys.len()
-        );
-        assert_eq!(
-            reading::frame(&bytes[..taken]).expect("the same frame").1,
-            taken,
-            "it needs nothing behind it"
-        );
+        let count = keys.len();
+        assert!(taken <= bytes.len() && count * 27 + 33 <= taken, "{count} keys in {taken} bytes");
+        let (_, again) = reading::frame(&bytes[..taken]).expect("the same frame");
+        assert_eq!(again, taken, "it needs nothing behind it");
         assert!(reading::frame(&bytes[..taken - 1]).is_none(), "a frame that was cut");
     }
 }
@@ -59,12 +53,9 @@ fn damaged(input: &[u8]) {
         // Damage with nothing whole after it may be the end of an unacknowledged write. The reader notices all other
         // damage.
         Ok(found) => {
-            let (first, last) = hit.unwrap_or((frames.len(), frames.len()));
-            assert!(
-                last + 1 >= frames.len(),
-                "frames {first} to {last} of {} were passed over",
-                frames.len()
-            );
+            let count = frames.len();
+            let (first, last) = hit.unwrap_or((count, count));
+            assert!(last + 1 >= count, "frames {first} to {last} of {count} were passed over");
             assert_eq!(found.last_sequence, first as u64, "whole frames are kept");
             assert_eq!(found.latest, newest(&frames[..first]));
         }
@@ -73,18 +64,15 @@ fn damaged(input: &[u8]) {
     }
 }
 
-fn read(
-    segments: &Segments,
-    covered_segment: u64,
-    covered_sequence: u64,
-) -> Result<JournalReading, OpenError> {
+/// Reads what follows the segment and the sequence number that a snapshot covers.
+fn read(segments: &Segments, segment: u64, sequence: u64) -> Result<JournalReading, OpenError> {
     thread_local! {
         static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
     }
     FOLDER.with_borrow_mut(|folder| {
         let folder = folder.get_or_insert_with(|| tempfile::tempdir().expect("a folder"));
         put(folder.path(), segments);
-        let found = reading::journal(folder.path(), covered_segment, covered_sequence);
+        let found = reading::journal(folder.path(), segment, sequence);
         if let Err(error) = &found {
             assert!(!error.to_string().is_empty());
         }

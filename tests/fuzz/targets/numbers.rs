@@ -74,10 +74,7 @@ pub fn routing(input: &[u8]) {
     match Routing::parse(setting) {
         Ok(parsed) => routed(setting, &parsed),
         Err(error) => {
-            assert!(
-                error.range().start <= error.range().end && setting.get(error.range()).is_some(),
-                "{error:?}"
-            );
+            assert!(setting.get(error.range()).is_some(), "{error:?}");
             assert!(error.to_string().len() < 8 * setting.len() + 400);
         }
     }
@@ -86,12 +83,8 @@ pub fn routing(input: &[u8]) {
 fn routed(setting: &str, parsed: &ParsedRouting) {
     for entry in parsed.entries() {
         assert_eq!(&setting[entry.range.clone()], entry.name.as_str());
-        assert!(
-            entry
-                .prefixes
-                .iter()
-                .all(|p| (1..=15).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
-        );
+        let is_prefix = |p: &String| (1..=15).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit());
+        assert!(entry.prefixes.iter().all(is_prefix));
     }
     let gateway = |name| match name {
         ProviderName::Twilio => Ok(GatewayName::ALL[0]),

@@ -32,25 +32,43 @@ pub struct Call {
     pub code: Option<String>,
 }
 
-#[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Call>>>);
+/// Notes calls of one kind.
+pub struct Notes<C>(Arc<Mutex<Vec<C>>>);
 
-impl Verify for Notes {
+impl<C> Default for Notes<C> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<C> Clone for Notes<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> Notes<C> {
+    pub fn note<T: Send + 'static>(&self, call: C, answer: T) -> BoxFuture<'static, T> {
+        self.0.lock().expect("not poisoned").push(call);
+        Box::pin(async { answer })
+    }
+
+    pub fn take(&self) -> Vec<C> {
+        std::mem::take(&mut *self.0.lock().expect("not poisoned"))
+    }
+}
+
+impl Verify for Notes<Call> {
     fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<numbers::Reply<SendOutcome>, Refusal>> {
-        let asked = Call { is_check: false, number: request.key.number.e164(), code: None };
-        self.0.lock().expect("not poisoned").push(asked);
+        let call = Call { is_check: false, number: request.key.number.e164(), code: None };
         let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
-        Box::pin(std::future::ready(Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))))
+        self.note(call, Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None)))
     }
 
     fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<numbers::Reply<CheckOutcome>, Refusal>> {
         let code = request.code.map(|code| code.expose().to_owned());
-        self.0.lock().expect("not poisoned").push(Call {
-            is_check: true,
-            number: request.key.number.e164(),
-            code,
-        });
-        Box::pin(std::future::ready(Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None))))
+        let call = Call { is_check: true, number: request.key.number.e164(), code };
+        self.note(call, Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None)))
     }
 }
 
@@ -82,7 +100,7 @@ impl Callbacks for TwilioReader {
 pub struct FrontEnd {
     runtime: Runtime,
     address: SocketAddr,
-    notes: Notes,
+    notes: Notes<Call>,
     kept: Option<TcpStream>,
     v2: Arc<OnceLock<V2>>,
 }
@@ -90,7 +108,7 @@ pub struct FrontEnd {
 impl FrontEnd {
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let notes = Notes::default();
+        let notes = Notes::<Call>::default();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let token = SecretString::from("fuzz-token".to_owned());
         let v2 = Arc::<OnceLock<V2>>::default();
@@ -136,58 +154,49 @@ impl FrontEnd {
         Self { runtime, address, notes, kept: None, v2 }
     }
 
-    /// Serves `/v2` with this from now on.
     pub fn serves_v2(&self, v2: V2) {
         assert!(self.v2.set(v2).is_ok(), "it was not served before");
     }
 
-    /// Runs a future on the server's runtime.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        self.runtime.block_on(async { tokio::time::timeout(HANG, future).await.expect("no hang") })
     }
 
     /// Sends one request, and returns the answer and the calls that it caused.
     pub fn ask(&mut self, request: &[u8], is_head: bool) -> (Reply, Vec<Call>) {
-        let (address, kept) = (self.address, self.kept.take());
-        let (reply, stream) = self.runtime.block_on(async {
-            let exchange = async {
-                let mut stream = match kept {
-                    Some(stream) => stream,
-                    None => TcpStream::connect(address).await.expect("connect"),
-                };
-                // The server may answer and close before it has read everything.
-                let _ = stream.write_all(request).await;
-                let mut bytes = Vec::new();
-                loop {
-                    if let Some((reply, _)) = reply_at(&bytes, is_head) {
-                        return (reply, stream);
-                    }
-                    let read = stream.read_buf(&mut bytes).await;
-                    assert!(matches!(read, Ok(1..)), "{read:?} after {:?}", String::from_utf8_lossy(&bytes));
-                }
+        let kept = self.kept.take();
+        let (reply, stream) = self.block_on(async {
+            let mut stream = match kept {
+                Some(stream) => stream,
+                None => TcpStream::connect(self.address).await.expect("connect"),
             };
-            tokio::time::timeout(HANG, exchange).await.expect("no hang")
+            // The server may answer and close before it has read everything.
+            let _ = stream.write_all(request).await;
+            let mut bytes = Vec::new();
+            loop {
+                if let Some((reply, _)) = reply_at(&bytes, is_head) {
+                    return (reply, stream);
+                }
+                let read = stream.read_buf(&mut bytes).await;
+                assert!(matches!(read, Ok(1..)), "{read:?} after {:?}", String::from_utf8_lossy(&bytes));
+            }
         });
         self.kept = (reply.header("connection") != Some("close")).then_some(stream);
-        (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+        (reply, self.notes.take())
     }
 
     /// Sends all bytes on a separate connection, and returns all that come back.
-    pub fn say(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Call>) {
-        let address = self.address;
-        let answer = self.runtime.block_on(async {
-            let exchange = async {
-                let mut stream = TcpStream::connect(address).await.expect("connect");
-                let _ = stream.write_all(bytes).await;
-                let _ = stream.shutdown().await;
-                let mut answer = Vec::new();
-                // A reset ends the connection too.
-                let _ = stream.read_to_end(&mut answer).await;
-                answer
-            };
-            tokio::time::timeout(HANG, exchange).await.expect("no hang")
-        });
-        (answer, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+    pub fn say(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.notes.take();
+        self.block_on(async {
+            let mut stream = TcpStream::connect(self.address).await.expect("connect");
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            // A reset ends the connection too.
+            let _ = stream.read_to_end(&mut answer).await;
+            answer
+        })
     }
 }
 

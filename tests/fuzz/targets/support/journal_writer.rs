@@ -46,7 +46,6 @@ pub fn fixed_up(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The header of a segment.
 pub fn header(number: u64, first_sequence: u64) -> Vec<u8> {
     let mut bytes = b"owjournl".to_vec();
     bytes.extend(2_u32.to_le_bytes());

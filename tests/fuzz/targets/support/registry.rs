@@ -1,12 +1,11 @@
 //! Shards over a store in memory, and a registry with only the default service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward::clock::ManualClock;
 use onceward::config::Bounds;
-use onceward::domain::{CodeLength, GatewayName, Timestamp};
-use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
+use onceward::domain::{GatewayName, Timestamp};
+use onceward::guard::VerifiedNumbers;
 use onceward::node::kinds;
 use onceward::numbers::NumberCapacity;
 use onceward::registry::{Registry, RegistryDeps, RegistrySettings, ServiceSettings};
@@ -22,10 +21,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
     Shards::start(ShardDeps {
         store: store.clone(),
         clock: Arc::new(ManualClock::starting_at(now)),
-        kinds: kinds::all(
-            &NumberCapacity::new(bounds.numbers),
-            &onceward::guard::VerifiedNumbers::new(1_000),
-        ),
+        kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &VerifiedNumbers::new(1_000)),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(1),
@@ -36,13 +32,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
 }
 
 pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
-    let policy = Policy {
-        max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-        lockout: LockoutRule::Fixed(Duration::from_secs(60)),
-        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-        sends: SendRules::CONTRACT,
-    };
-    let default = ServiceSettings::of_policy("Acme".to_owned(), &policy);
+    let default = ServiceSettings { friendly_name: "Acme".to_owned(), ..ServiceSettings::default() };
     Registry::open(RegistryDeps {
         shards,
         settings,

@@ -1,6 +1,6 @@
 //! The front end with real services and a double that records verifications.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use onceward::attempts::{ListedAttempt, VerifyStatus};
 use onceward::audit::Author;
@@ -20,14 +20,14 @@ use onceward::verify::{
 };
 use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
-use super::front_end::{FrontEnd, Reply};
+use super::front_end::{FrontEnd, Notes, Reply};
 use super::registry::{registry, shards};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// `AC` and sixteen times `ac`, with the token, in Basic authentication.
-const ROOT: &str =
-    "QUNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhYzowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==";
+/// The header with `AC` and sixteen times `ac`, and the token.
+pub const AUTHORIZATION: &str = "authorization: Basic \
+     QUNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhYzowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==\r\n";
 
 /// A call of [`Verifications`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +39,7 @@ pub enum Call {
     Attempts { limit: usize },
 }
 
-#[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Call>>>);
-
-impl Notes {
-    fn note<T: Send + 'static>(&self, asked: Call, answer: T) -> BoxFuture<'_, T> {
-        self.0.lock().expect("not poisoned").push(asked);
-        Box::pin(async { answer })
-    }
-}
+type Answer<'a, T = Verification> = BoxFuture<'a, Result<T, Refused>>;
 
 fn shown(service: ServiceId, target: VerificationTarget, status: Status) -> Result<Verification, Refused> {
     let number = PhoneNumber::from_u64(14_155_550_100).ok_or(Refused::NotFound)?;
@@ -75,35 +67,29 @@ fn shown(service: ServiceId, target: VerificationTarget, status: Status) -> Resu
     })
 }
 
-impl Verifications for Notes {
-    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>> {
+impl Verifications for Notes<Call> {
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_> {
         let code = begin.code.as_ref().map(|code| code.expose().to_owned());
-        self.note(
-            Call::Begin { to: begin.to, code },
-            shown(service, VerificationTarget::Number(begin.to), Status::Pending),
-        )
+        let verification = shown(service, VerificationTarget::Number(begin.to), Status::Pending);
+        self.note(Call::Begin { to: begin.to, code }, verification)
     }
 
-    fn carry(&self, _: ServiceId, carry: CarryCode) -> BoxFuture<'_, Result<CarriedMessage, Refused>> {
+    fn carry(&self, _: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
         let CarryCode { to, code, channel, .. } = carry;
         let channel = channel.unwrap_or(Channel::Sms);
         let message = CarriedMessage { sid: None, to, channel, at: NOW, is_repeated: false };
         self.note(Call::Begin { to, code: Some(code.expose().to_owned()) }, Ok(message))
     }
 
-    fn outcome(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<bool, Refused>> {
+    fn outcome(&self, _: ServiceId, _: PhoneNumber) -> Answer<'_, bool> {
         Box::pin(async { Ok(true) })
     }
 
-    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_> {
         self.note(Call::Check(check.target), shown(service, check.target, Status::Pending))
     }
 
-    fn fetch(
-        &self,
-        service: ServiceId,
-        target: VerificationTarget,
-    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_> {
         self.note(Call::Fetch(target), shown(service, target, Status::Pending))
     }
 
@@ -113,32 +99,32 @@ impl Verifications for Notes {
         target: VerificationTarget,
         ending: Ending,
         _: Option<Author>,
-    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+    ) -> Answer<'_> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
         self.note(Call::End(target), shown(service, target, status))
     }
 
-    fn lockout(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<LockoutState, Refused>> {
+    fn lockout(&self, _: ServiceId, _: PhoneNumber) -> Answer<'_, LockoutState> {
         Box::pin(async { Ok(LockoutState { wrong_codes: 5, until: None }) })
     }
 
-    fn unlock(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
+    fn unlock(&self, _: ServiceId, _: PhoneNumber, _: Author) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<Erasure, Refused>> {
+    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> Answer<'_, Erasure> {
         Box::pin(async { Ok(Erasure::default()) })
     }
 
-    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Vec<SealedAttempt>, Refused>> {
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
         self.note(Call::Attempts { limit: query.limit }, Ok(Vec::new()))
     }
 
-    fn attempt(&self, _sid: Sid) -> BoxFuture<'_, Result<SealedAttempt, Refused>> {
+    fn attempt(&self, _sid: Sid) -> Answer<'_, SealedAttempt> {
         Box::pin(async { Err(Refused::NotFound) })
     }
 
-    fn summary(&self, _query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
+    fn summary(&self, _query: AttemptQuery) -> Answer<'_, Summary> {
         Box::pin(async { Ok(Summary { total: 7, converted: 3 }) })
     }
 }
@@ -146,13 +132,14 @@ impl Verifications for Notes {
 /// The front end and a service.
 pub struct V2FrontEnd {
     front_end: FrontEnd,
-    notes: Notes,
-    service: String,
+    notes: Notes<Call>,
+    /// The id of the only service.
+    pub service: String,
 }
 
 impl V2FrontEnd {
     pub fn start() -> Self {
-        let notes = Notes::default();
+        let notes = Notes::<Call>::default();
         let front_end = FrontEnd::start();
         let (registry, outbox, service) = front_end.block_on(async {
             let shards = shards(&Arc::new(MemoryStore::default()), NOW).await;
@@ -183,48 +170,13 @@ impl V2FrontEnd {
         Self { front_end, notes, service }
     }
 
-    /// The id of the only service.
-    pub fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// Sends a request with the account's credentials.
-    pub fn ask(
-        &mut self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        key: Option<&str>,
-        body: &[u8],
-    ) -> (Reply, Vec<Call>) {
-        let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
-        self.exchange(method, path, &format!("authorization: Basic {ROOT}\r\n{key}"), content_type, body)
-    }
-
-    /// Sends a request without credentials.
-    pub fn ask_unauthenticated(
-        &mut self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: &[u8],
-    ) -> (Reply, Vec<Call>) {
-        self.exchange(method, path, "", content_type, body)
-    }
-
-    fn exchange(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &str,
-        content_type: &str,
-        body: &[u8],
-    ) -> (Reply, Vec<Call>) {
+    /// Sends a request: method and path, and header lines.
+    pub fn ask(&mut self, target: &str, headers: &str, body: &str) -> (Reply, Vec<Call>) {
         let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+        let request = format!(
+            "{target} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}"
         );
-        let (reply, _) = self.front_end.ask(&[head.as_bytes(), body].concat(), false);
-        (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+        let (reply, _) = self.front_end.ask(request.as_bytes(), false);
+        (reply, self.notes.take())
     }
 }
