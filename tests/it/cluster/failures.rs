@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 
 use super::load::{Expect, Load, Seen, now};
-use super::{Cluster, NAMES, Node, owner};
-use crate::support::{Client, Etcd, Link, Shifted, soon, until, wrong};
+use super::{Cluster, Node, owner};
+use crate::support::{Client, Etcd, Link, Shifted, until, wrong};
 
 /// Time between two kills, and until the killed node starts again.
 const KILL_EVERY: Duration = Duration::from_secs(5);
@@ -36,11 +36,8 @@ async fn three_nodes() -> (Cluster, [Node; 3]) {
 /// Nodes in which requests wait a minute for an owner, so that a slow machine fails none.
 async fn three_patient_nodes() -> (Cluster, [Node; 3]) {
     let mut cluster = Cluster::of_three(settings()).await;
-    for (node, name) in NAMES.into_iter().enumerate() {
-        let waiting = json!({
-            "etcd": cluster.etcd.urls(), "node": name, "advertise": cluster.address(node), "wait": "1m",
-        });
-        cluster.setups[node] = cluster.setups[node].clone().config("cluster", waiting);
+    for node in 0..3 {
+        cluster.set(node, "wait", "1m");
     }
     let nodes = cluster.start_all().await;
     (cluster, nodes)
@@ -105,11 +102,6 @@ async fn nodes_killed_every_5_s_lose_and_double_nothing() {
     assert!(!is_long || released.median_gap() < expired.median_gap(), "{released}; {expired}");
 }
 
-/// Whether the nodes did not get the processor in time.
-fn is_busy(seen: &Seen) -> bool {
-    seen.longest_gap() > GAP_OF_A_BUSY_MACHINE
-}
-
 async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
     let (cluster, nodes) = three_nodes().await;
     let clients = cluster.clients();
@@ -133,8 +125,7 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
         node.0.ended().await;
         load.process_was_killed();
         if after == After::Release {
-            let released = cluster.setups[victim].command(["cluster", "release"]).await;
-            assert!(released.status.success(), "{}", released.output);
+            cluster.setups[victim].command(["cluster", "release"]).await.exits(0);
         }
         sleep_until(due + DOWN).await;
         nodes[victim] = Some(cluster.start(victim).await);
@@ -144,7 +135,8 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
     let observed = load.end().await;
     // A node that gets no processor for seconds loses its lease, and answers 503.
     let failures = u64::try_from(observed.survivors_failures.len()).unwrap();
-    assert!(is_busy(&observed) || 100 * failures <= observed.answers, "{observed}");
+    let is_busy = observed.longest_gap() > GAP_OF_A_BUSY_MACHINE;
+    assert!(is_busy || 100 * failures <= observed.answers, "{observed}");
     observed
 }
 
@@ -164,8 +156,7 @@ async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
         load.answers(100).await;
     }
     owner(&clients).await;
-    let seen = load.end().await;
-    assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
+    load.ends_with_short_gaps().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,9 +175,8 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     for url in cluster.etcd.urls() {
         links.push(Link::to(&url).await);
     }
-    let through: Vec<&String> = links.iter().map(|link| &link.url).collect();
-    let of_a = json!({ "etcd": through, "node": "a", "advertise": cluster.address(0) });
-    cluster.setups[0] = cluster.setups[0].clone().config("cluster", of_a);
+    let through: Vec<_> = links.iter().map(|link| link.url.clone()).collect();
+    cluster.set(0, "etcd", through);
     let [a, _b, _c] = cluster.start_all().await;
     let mut load = Load::begin(&cluster, Expect::Trouble, 4);
     load.answers(100).await;
@@ -196,7 +186,7 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     let next = owner(&cluster.clients()[1..]).await + 1;
     load.answers(100).await;
     let silent = cluster.numbers.next();
-    soon("an answer", a.send(&silent)).await.expects_status(503);
+    a.send(&silent).await.expects_status(503);
     assert_eq!(a.get("/readyz").await.status(), 503);
     assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);
@@ -204,8 +194,7 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     a.has_status(200).await;
     load.answers(100).await;
     assert_eq!(owner(&cluster.clients()).await, next);
-    let seen = load.end().await;
-    assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
+    load.ends_with_short_gaps().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,8 +203,7 @@ async fn an_owner_that_etcd_does_not_answer_at_its_start_stands_by_again() {
     let link = Link::to(&cluster.etcd.urls()[0]).await;
     // A campaign reads the time; the first commit of the new owner writes it.
     link.cut_after(1, "onceward/1/time");
-    let of_a = json!({ "etcd": [link.url], "node": "a", "advertise": cluster.address(0) });
-    cluster.setups[0] = cluster.setups[0].clone().config("cluster", of_a);
+    cluster.set(0, "etcd", vec![link.url.clone()]);
     let a = cluster.start(0).await;
     let log = || async { a.0.output().text() };
     until("the failed start", log, |log| log.contains("start as the owner failed")).await;
@@ -239,7 +227,7 @@ async fn clocks_2_s_apart_move_the_end_of_a_lockout_by_3_s_at_most() {
             setup
         })
         .await;
-        let [a, b] = cluster.start_both().await;
+        let [a, b] = cluster.start_all().await;
         let (living, code) = cluster.number_with_code(&a).await;
         let (number, its_code) = cluster.number_with_code(&a).await;
         let begin = now();
@@ -258,7 +246,6 @@ async fn clocks_2_s_apart_move_the_end_of_a_lockout_by_3_s_at_most() {
     }
 }
 
-/// The member of etcd that leads.
 async fn leader(etcd: &Etcd) -> usize {
     let urls = etcd.urls();
     let find = async || {
@@ -291,8 +278,14 @@ async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
     a.0.signal(Signal::CONT);
     a.has_status(200).await;
     load.answers(100).await;
-    let seen = load.end().await;
-    assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
+    load.ends_with_short_gaps().await;
+}
+
+impl Load {
+    async fn ends_with_short_gaps(self) {
+        let seen = self.end().await;
+        assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
+    }
 }
 
 fn from_environment(name: &str, otherwise: u64) -> u64 {

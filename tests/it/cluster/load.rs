@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,7 +38,6 @@ pub enum Expect {
     Answers,
 }
 
-/// Callers at work.
 pub struct Load {
     shared: Arc<Shared>,
     callers: JoinSet<Caller>,
@@ -52,7 +50,6 @@ struct Shared {
     expect: Expect,
     is_over: AtomicBool,
     answers: AtomicU64,
-    unanswered: AtomicU64,
     /// When a process was killed last; `None` while one is being killed.
     last_failure: watch::Sender<Option<Instant>>,
     /// Every second caller does not ask this node.
@@ -61,7 +58,6 @@ struct Shared {
     failure: watch::Sender<Option<Instant>>,
 }
 
-/// The observations of the callers.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub answers: u64,
@@ -79,8 +75,7 @@ struct Caller {
     /// Whether it asks only nodes that work, as through a balancer.
     is_balanced: bool,
     subjects: Vec<Subject>,
-    gaps: Vec<Duration>,
-    survivors_failures: Vec<String>,
+    seen: Seen,
     /// The failure after which this caller has got an answer.
     last_answered_failure: Option<Instant>,
 }
@@ -103,20 +98,25 @@ impl Load {
             expect,
             is_over: AtomicBool::new(false),
             answers: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
             last_failure: watch::Sender::default(),
             avoided: AtomicUsize::new(usize::MAX),
             failure: watch::Sender::default(),
         });
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
-            let rng = StdRng::seed_from_u64(seed ^ (caller + 1));
-            callers.spawn(Caller::new(Arc::clone(&shared), rng, caller % 2 == 1).act());
+            let caller = Caller {
+                shared: Arc::clone(&shared),
+                rng: StdRng::seed_from_u64(seed ^ (caller + 1)),
+                is_balanced: caller % 2 == 1,
+                subjects: Vec::new(),
+                seen: Seen::default(),
+                last_answered_failure: None,
+            };
+            callers.spawn(caller.act());
         }
         Self { shared, callers }
     }
 
-    /// The owner fails now.
     pub fn owner_fails(&self) {
         self.shared.failure.send_replace(Some(now()));
     }
@@ -160,13 +160,9 @@ impl Load {
         let mut seen = Seen::default();
         for mut caller in self.callers.join_all().await {
             caller.ask_again().await;
-            seen.messages += caller.messages();
-            seen.gaps.append(&mut caller.gaps);
-            seen.survivors_failures.append(&mut caller.survivors_failures);
+            caller.seen.messages = caller.messages();
+            seen = seen.and(caller.seen);
         }
-        seen.answers = self.shared.answers.load(Ordering::Relaxed);
-        seen.unanswered = self.shared.unanswered.load(Ordering::Relaxed);
-        seen.gaps.sort_unstable();
         println!("{seen}");
         seen
     }
@@ -210,18 +206,6 @@ impl std::fmt::Display for Seen {
 }
 
 impl Caller {
-    fn new(shared: Arc<Shared>, rng: StdRng, is_balanced: bool) -> Self {
-        Self {
-            shared,
-            rng,
-            is_balanced,
-            subjects: Vec::new(),
-            gaps: Vec::new(),
-            survivors_failures: Vec::new(),
-            last_answered_failure: None,
-        }
-    }
-
     fn node(&mut self) -> usize {
         let (nodes, avoided) = (self.shared.nodes.len(), self.shared.avoided.load(Ordering::Relaxed));
         let node = self.rng.random_range(0..nodes);
@@ -233,9 +217,8 @@ impl Caller {
             if self.subjects.len() < IN_USE || self.rng.random_bool(0.1) {
                 self.subjects.push(Subject::new(self.shared.numbers.next()));
             }
-            let chosen = self
-                .rng
-                .random_range(self.subjects.len() - self.subjects.len().min(IN_USE)..self.subjects.len());
+            let subjects = self.subjects.len();
+            let chosen = self.rng.random_range(subjects.saturating_sub(IN_USE)..subjects);
             let mut requests = vec![self.subjects[chosen].something_to_ask(&mut self.rng)];
             let second = self.subjects[chosen].something_to_ask(&mut self.rng);
             // A send is not one step: it takes a while, and its answer has the count at its end.
@@ -249,9 +232,8 @@ impl Caller {
     }
 
     async fn ask_again(&mut self) {
-        let newest = self.subjects.len() - self.subjects.len().min(IN_USE);
-        let older: Vec<usize> = (0..newest).collect();
-        let sample: Vec<usize> = older.sample(&mut self.rng, SAMPLE).copied().collect();
+        let newest = self.subjects.len().saturating_sub(IN_USE);
+        let sample = rand::seq::index::sample(&mut self.rng, newest, SAMPLE.min(newest));
         for chosen in (newest..self.subjects.len()).chain(sample) {
             let subject = &self.subjects[chosen];
             for request in subject.belief.questions(&subject.used) {
@@ -265,10 +247,8 @@ impl Caller {
         let mut all = 0;
         for Subject { number, sends, sent, .. } in &self.subjects {
             let messages = self.shared.twilio.messages_for(number).len();
-            assert!(
-                (*sent..=*sends).contains(&messages),
-                "{number}: {messages} messages for {sends} requests, {sent} answered"
-            );
+            let figures = format!("{number}: {messages} messages for {sends} requests, {sent} answered");
+            assert!((*sent..=*sends).contains(&messages), "{figures}");
             all += messages;
         }
         all
@@ -291,18 +271,15 @@ impl Caller {
             requests => vec![self.shared.answer(nodes[0], number, &requests[0]).await],
         };
         let failure = *self.shared.last_failure.borrow();
-        if failure.is_some_and(|failure| began > failure) {
+        if let Some(failure) = failure.filter(|failure| began > *failure) {
             let unanswered = answers.iter().filter_map(|answer| answer.as_ref().err());
-            self.survivors_failures
-                .extend(unanswered.map(|why| format!("{:.1?}: {why}", began - failure.unwrap())));
+            let failures = unanswered.map(|why| format!("{:.1?}: {why}", began - failure));
+            self.seen.survivors_failures.extend(failures);
         }
-        let exchanges: Vec<_> = requests
+        let heard = answers
             .into_iter()
-            .zip(answers)
-            .map(|(request, answer)| {
-                (request, answer.ok().map(|answer| ObservedReply::in_answer(&answer, number)))
-            })
-            .collect();
+            .map(|answer| answer.ok().map(|answer| ObservedReply::in_answer(&answer, number)));
+        let exchanges: Vec<_> = requests.into_iter().zip(heard).collect();
         for (request, heard) in &exchanges {
             match (heard, request) {
                 (Some(ObservedReply::Verified), Request::Check(guess)) => subject.used.push(guess.clone()),
@@ -312,16 +289,17 @@ impl Caller {
         }
         let answered = exchanges.iter().filter(|(_, heard)| heard.is_some()).count();
         self.shared.answers.fetch_add(answered as u64, Ordering::Relaxed);
-        self.shared.unanswered.fetch_add((exchanges.len() - answered) as u64, Ordering::Relaxed);
+        self.seen.answers += answered as u64;
+        self.seen.unanswered += (exchanges.len() - answered) as u64;
         let failure = *self.shared.failure.borrow();
         let counts = self.is_balanced || self.shared.avoided.load(Ordering::Relaxed) == usize::MAX;
         if answered > 0
             && counts
-            && let Some(failure) =
-                failure.filter(|failure| Some(*failure) != self.last_answered_failure && began >= *failure)
+            && failure != self.last_answered_failure
+            && let Some(failure) = failure.filter(|failure| began >= *failure)
         {
             self.last_answered_failure = Some(failure);
-            self.gaps.push(failure.elapsed());
+            self.seen.gaps.push(failure.elapsed());
         }
         let code = self.shared.twilio.last_code_for(number);
         let codes: Vec<String> =

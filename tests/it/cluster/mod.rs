@@ -15,9 +15,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::storage_trouble::damage::files_in;
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{
-    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, let_pass, soon, through, until, wrong,
+    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, let_pass, through, until, wrong,
 };
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -57,11 +58,9 @@ impl Cluster {
         let address = |listener: &TcpListener| listener.local_addr().expect("an address").to_string();
         let addresses: Vec<String> = listeners.iter().map(address).collect();
         let setup = |node: usize| {
-            let (name, address) = (NAMES[node], &addresses[node]);
-            let cluster = json!({ "etcd": etcd.urls(), "node": name, "advertise": address });
+            let address = &addresses[node];
             let setup = through(&twilio.base_url(), Setup::listening_on(address))
-                .config("cluster", cluster)
-                .config("guard", json!({ "mode": "record" }))
+                .config("cluster", cluster_settings(&etcd, node, address))
                 .file("shared.key", KEY)
                 .config("key-file", "shared.key");
             change(node, setup)
@@ -70,18 +69,12 @@ impl Cluster {
         Self { etcd, twilio, numbers: Arc::default(), setups, addresses }
     }
 
-    /// Where a node listens.
-    fn address(&self, node: usize) -> &str {
-        &self.addresses[node]
-    }
-
     /// A client of each node, which lives longer than the node's process.
     fn clients(&self) -> Vec<Client> {
         let client = |address: &String| Client::new(address.parse().expect("an address"));
         self.addresses.iter().map(client).collect()
     }
 
-    /// Starts a node.
     async fn start(&self, node: usize) -> Node {
         Node(self.setups[node].stand_by().await)
     }
@@ -97,8 +90,11 @@ impl Cluster {
         nodes.try_into().unwrap_or_else(|_| unreachable!("N nodes"))
     }
 
-    async fn start_both(&self) -> [Node; 2] {
-        self.start_all().await
+    /// Changes one of the node's settings of the cluster.
+    fn set(&mut self, node: usize, key: &str, value: impl Into<Value>) {
+        let mut settings = cluster_settings(&self.etcd, node, &self.addresses[node]);
+        settings[key] = value.into();
+        self.setups[node] = self.setups[node].clone().config("cluster", settings);
     }
 
     /// A new number, and the code that it received from this node. Where the owner got no processor in time, a send is
@@ -114,11 +110,13 @@ impl Cluster {
     }
 }
 
+fn cluster_settings(etcd: &Etcd, node: usize, address: &str) -> Value {
+    json!({ "etcd": etcd.urls(), "node": NAMES[node], "advertise": address })
+}
+
 impl Node {
-    /// Returns once this node decides.
     async fn owns_the_records(&self) {
-        let is_owner = |answer: &Option<HttpResponse>| answer.as_ref().is_some_and(is_ready_owner);
-        until("the owner", || self.readiness(), is_owner).await;
+        self.shows("the owner", is_ready_owner).await;
     }
 
     /// Stops every thread, as a suspended machine does.
@@ -135,14 +133,14 @@ impl Node {
     }
 
     async fn has_status(&self, status: u16) {
-        let has_it =
-            |answer: &Option<HttpResponse>| answer.as_ref().is_some_and(|answer| answer.status() == status);
-        until("the status", || self.readiness(), has_it).await;
+        self.shows("the status", |answer| answer.status() == status).await;
     }
 
-    /// The answer of `/readyz`; `None` while the node starts again after the loss of its lease.
-    async fn readiness(&self) -> Option<HttpResponse> {
-        self.try_request_with(Method::GET, "/readyz", &[], "").await.ok()
+    /// Waits for such an answer of `/readyz`.
+    async fn shows(&self, what: &str, is_it: impl Fn(&HttpResponse) -> bool) {
+        // There is none while the node starts again after the loss of its lease.
+        let readiness = async || self.try_request_with(Method::GET, "/readyz", &[], "").await.ok();
+        until(what, readiness, |answer| answer.as_ref().is_some_and(&is_it)).await;
     }
 }
 
@@ -177,93 +175,83 @@ impl Deref for Node {
 #[tokio::test]
 async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_both().await;
+    let [a, b] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
     b.verify(&number, &code).await.expects(verified(&number));
     let (other, code) = cluster.number_with_code(&b).await;
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
     let ready = until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
-    assert_eq!(
-        ready.json(),
-        json!({"code": 200, "message": "ready", "data": {"cluster": {"node": "b", "state": "standby", "owner": "a"}}})
-    );
-    let listens =
-        cluster.setups[1].clone().config("production", true).config("prod-domain", cluster.address(1));
+    let of_b = json!({"cluster": {"node": "b", "state": "standby", "owner": "a"}});
+    assert_eq!(ready.json(), json!({"code": 200, "message": "ready", "data": of_b}));
+    let listens = cluster.setups[1]
+        .clone()
+        .config("production", true)
+        .config("prod-domain", cluster.addresses[1].as_str());
     let health = listens.command(["health"]).await;
     assert_eq!((health.status.code(), health.output.trim()), (Some(0), "ready"));
-    let finished = b.0.stop().await;
-    assert!(finished.output.contains("stopped while standing by"), "{}", finished.output);
+    b.0.stop().await.says(["stopped while standing by"]);
 }
 
 #[tokio::test]
-async fn a_standby_knows_counts_locks_and_used_codes_of_a_killed_owner() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_both().await;
-    let (counted, right) = cluster.number_with_code(&a).await;
-    for trials in [4, 3, 2] {
-        a.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, trials));
+async fn a_standby_knows_counts_locks_and_used_codes_of_an_owner_that_ended() {
+    for is_killed in [true, false] {
+        let cluster = Cluster::new(1).await;
+        let [a, b] = cluster.start_all().await;
+        let (counted, right) = cluster.number_with_code(&a).await;
+        for trials in [4, 3, 2] {
+            a.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, trials));
+        }
+        let (locked_number, other) = cluster.number_with_code(&a).await;
+        for _ in 0..5 {
+            a.verify(&locked_number, &wrong(&other)).await;
+        }
+        let (used, code) = cluster.number_with_code(&a).await;
+        a.verify(&used, &code).await.expects(verified(&used));
+        if is_killed {
+            a.0.kill();
+            a.0.ended().await;
+        } else {
+            a.0.stop().await.exits(0).says(["every request is finished and in etcd"]);
+        }
+        b.owns_the_records().await;
+        b.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, 1));
+        b.verify(&counted, &right).await.expects(verified(&counted));
+        b.verify(&locked_number, &other).await.expects(locked(&locked_number, 30));
+        assert_ne!(b.verify(&used, &code).await.status(), 200);
     }
-    let (locked_number, other) = cluster.number_with_code(&a).await;
-    for _ in 0..5 {
-        a.verify(&locked_number, &wrong(&other)).await;
-    }
-    let (used, code) = cluster.number_with_code(&a).await;
-    a.verify(&used, &code).await.expects(verified(&used));
-    a.0.kill();
-    b.owns_the_records().await;
-    b.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, 1));
-    b.verify(&counted, &right).await.expects(verified(&counted));
-    b.verify(&locked_number, &other).await.expects(locked(&locked_number, 30));
-    assert_ne!(b.verify(&used, &code).await.status(), 200);
 }
 
 #[tokio::test]
 async fn the_lease_of_a_killed_owner_is_released_by_command_and_never_before() {
     let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_both().await;
+    let [a, b] = cluster.start_all().await;
     let release = async || cluster.setups[0].command(["cluster", "release"]).await;
     release().await.exits(70);
     let (number, code) = cluster.number_with_code(&a).await;
     a.0.kill();
     a.0.ended().await;
-    let released = release().await;
-    assert!(released.output.contains("lease released"), "{}", released.output);
+    release().await.says(["lease released"]);
     b.owns_the_records().await;
     b.verify(&number, &code).await.expects(verified(&number));
-    let again = release().await;
-    assert!(again.status.success() && again.output.contains("no lease is left"), "{}", again.output);
-}
-
-#[tokio::test]
-async fn a_stop_hands_the_records_to_the_standby() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_both().await;
-    let (number, code) = cluster.number_with_code(&a).await;
-    let finished = a.0.stop().await.exits(0);
-    b.owns_the_records().await;
-    assert!(finished.output.contains("every request is finished and in etcd"), "{}", finished.output);
-    b.verify(&number, &code).await.expects(verified(&number));
+    release().await.exits(0).says(["no lease is left"]);
 }
 
 #[tokio::test]
 async fn an_owner_that_was_stopped_answers_and_sends_nothing_when_it_wakes() {
     let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_both().await;
+    let [a, b] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
     let asleep = cluster.numbers.next();
     a.stops().await;
-    let (client, other) = (a.clone(), a.clone());
-    let (late_number, late_code, late_send) = (number.clone(), code.clone(), asleep.clone());
-    let verifying = tokio::spawn(async move { client.try_verify(&late_number, &late_code).await });
-    let sending = tokio::spawn(async move { other.try_send(&late_send).await });
-    b.owns_the_records().await;
-    b.verify(&number, &code).await.expects(verified(&number));
-    a.0.signal(Signal::CONT);
+    let wakes = async {
+        b.owns_the_records().await;
+        b.verify(&number, &code).await.expects(verified(&number));
+        a.0.signal(Signal::CONT);
+    };
+    let (verified_again, late, ()) = tokio::join!(a.try_verify(&number, &code), a.try_send(&asleep), wakes);
     // What it passes on, the new owner answers.
-    let verified_again = soon("an answer or its end", verifying).await.expect("no panic");
     assert!(verified_again.as_ref().map_or(true, |answer| answer.status() != 200), "{verified_again:?}");
-    let late = soon("an answer or its end", sending).await.expect("no panic");
     // It stands by.
     a.has_status(200).await;
     let is_sent = late.is_ok_and(|answer| answer.status() == 200);
@@ -274,46 +262,43 @@ async fn an_owner_that_was_stopped_answers_and_sends_nothing_when_it_wakes() {
 #[tokio::test]
 async fn without_a_majority_of_etcd_nothing_is_answered_or_sent() {
     let mut cluster = Cluster::new(3).await;
-    let a = cluster.start(0).await;
-    a.owns_the_records().await;
+    let [a, b] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
     // A check that is answered 503 may count.
     let (checked, its_code) = cluster.number_with_code(&a).await;
     cluster.etcd.kill(0);
     cluster.etcd.kill(1);
     let silent = cluster.numbers.next();
-    let refused = soon("an answer", a.send(&silent)).await.expects_status(503);
-    refused.expects_retry_after();
-    a.has_status(503).await;
+    let says = |reason: &'static str| {
+        move |answer: &HttpResponse| answer.status() == 503 && answer.text().contains(reason)
+    };
+    let (refused, (), ()) = tokio::join!(
+        a.send(&silent),
+        a.shows("the owner", says("etcd does not prolong this node's lease")),
+        b.shows("the standby", says("this node stands by; etcd does not answer")),
+    );
+    refused.expects_status(503).expects_retry_after();
     // Meanwhile it may start again.
     let checked = a.try_verify(&checked, &its_code).await;
     assert!(checked.as_ref().map_or(true, |answer| answer.status() == 503), "{checked:?}");
     assert_eq!(cluster.twilio.messages_for(&silent).len(), 0);
     cluster.etcd.start_member(0);
-    a.owns_the_records().await;
-    a.verify(&number, &code).await.expects(verified(&number));
+    b.has_status(200).await;
+    b.verify(&number, &code).await.expects(verified(&number));
 }
 
 #[tokio::test]
 async fn etcd_holds_no_number_and_no_code() {
     let cluster = Cluster::new(1).await;
-    let a = cluster.start(0).await;
-    a.owns_the_records().await;
+    let [a] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
-    let mut directories = vec![cluster.etcd.directory.path().to_owned()];
-    let mut bytes = 0;
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap().flatten() {
-            if entry.file_type().unwrap().is_dir() {
-                directories.push(entry.path());
-                continue;
-            }
-            let contents = std::fs::read(entry.path()).unwrap();
-            bytes += contents.len();
-            for secret in [number.trim_start_matches('+'), &code] {
-                let is_there = contents.windows(secret.len()).any(|window| window == secret.as_bytes());
-                assert!(!is_there, "{secret} in {}", entry.path().display());
-            }
+    let (directory, mut bytes) = (cluster.etcd.directory.path(), 0);
+    for file in files_in(directory) {
+        let contents = std::fs::read(directory.join(&file)).unwrap();
+        bytes += contents.len();
+        for secret in [number.trim_start_matches('+'), &code] {
+            let is_there = contents.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_there, "{secret} in {}", file.display());
         }
     }
     assert!(bytes > 1_000_000, "etcd's files were read");
@@ -322,30 +307,24 @@ async fn etcd_holds_no_number_and_no_code() {
 #[tokio::test]
 async fn a_node_without_the_servers_key_does_not_start() {
     let cluster = Cluster::new(1).await;
-    let setup = Setup::new().config(
-        "cluster",
-        json!({ "etcd": cluster.etcd.urls(), "node": "c", "advertise": "c.example:3000" }),
-    );
+    let setup = Setup::new().config("cluster", cluster_settings(&cluster.etcd, 2, "c.example:3000"));
     for arguments in [vec![], vec!["--check"]] {
         let finished = setup.clone().args(arguments).run().await.exits(64);
-        assert!(finished.output.contains("every node of a cluster needs the same server key"));
+        finished.says(["every node of a cluster needs the same server key"]);
     }
     let other_key = setup.file("other.key", "f".repeat(64)).config("key-file", "other.key");
-    let a = cluster.start(0).await;
-    a.owns_the_records().await;
+    let [_a] = cluster.start_all().await;
     other_key.run().await.exits(64).says(["were written with another server key"]);
 }
 
 #[tokio::test]
 async fn a_node_with_the_address_of_another_does_not_start() {
     let mut cluster = Cluster::new(1).await;
-    let a = cluster.start(0).await;
-    a.owns_the_records().await;
-    let of_b = json!({ "etcd": cluster.etcd.urls(), "node": "b", "advertise": cluster.address(0) });
-    cluster.setups[1] = cluster.setups[1].clone().config("cluster", of_b);
+    let [a] = cluster.start_all().await;
+    let address = cluster.addresses[0].clone();
+    cluster.set(1, "advertise", address.as_str());
     let refused = cluster.setups[1].run().await.exits(70);
-    let names_a = format!("node a has the address {}; give every node its own", cluster.address(0));
-    assert!(refused.output.contains(&names_a), "{}", refused.output);
+    refused.says([format!("node a has the address {address}; give every node its own")]);
     let number = cluster.numbers.next();
     a.send(&number).await.expects(sent(&number, 5));
 }
@@ -374,23 +353,21 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
         .file("cut.jsonl", &export[..export.len() / 2]);
     let import = async |file: &str| setup.command(["import", file]).await;
     let cut = import("cut.jsonl").await;
-    assert_ne!(cut.status.code(), Some(0), "{}", cut.output);
-    assert!(cut.output.contains("no node serves before an import succeeds"), "{}", cut.output);
+    assert!(!cut.status.success(), "{}", cut.output);
+    cut.says(["no node serves before an import succeeds"]);
     let a = cluster.start(0).await;
     // Twice the lease of the import that was cut off.
     let_pass(Duration::from_secs(4)).await;
     a.get("/readyz").await.expects_status(503).says(["before an import is complete"]);
-    let log = a.0.output().text();
-    assert!(log.contains("import not complete, no node owns the records"), "{log}");
+    a.0.output().text().says(["import not complete, no node owns the records"]);
     let imported = import("backup.jsonl").await.exits(0);
-    assert!(imported.output.contains("into etcd"), "{}", imported.output);
+    imported.says(["into etcd"]);
     assert!(!imported.output.contains("ownership"), "{}", imported.output);
     a.owns_the_records().await;
     a.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
     a.verify(&number, &code).await.expects(verified(&number));
     a.verify(&used, &spent).await.expects(incorrect(&used, 5));
-    let again = import("backup.jsonl").await;
-    assert!(again.output.contains("a node owns the records"), "{}", again.output);
+    import("backup.jsonl").await.says(["a node owns the records"]);
     a.0.stop().await;
     import("backup.jsonl").await.exits(70).says(["etcd has records of the cluster already"]);
 }

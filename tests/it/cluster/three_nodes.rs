@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Client, Expectation, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
+use crate::support::{Expectation, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 /// Concurrent requests.
@@ -29,53 +29,23 @@ async fn with_account() -> Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
-    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
-    let nodes: [Node; 3] = cluster.start_all().await;
-    let mut undisturbed = 0;
-    for round in 0..10 * ROUNDS {
-        let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
-        let answers = at_all_nodes(&cluster, &number, &code).await;
-        let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
-        let too_late = answers.iter().filter(|answer| answer.is(&incorrect(&number, 5))).count();
-        let unavailable = unavailable(&answers);
+    at_all_nodes_at_once(str::to_owned, |number, count| {
+        let (approved, too_late) = (count(&verified(number)), count(&incorrect(number, 5)));
         assert!(approved <= 1, "{approved} were approved");
-        assert_eq!(approved + too_late + unavailable, CLIENTS);
-        if unavailable == 0 {
-            assert_eq!(approved, 1);
-            at_each_node(&nodes, &number, &code, &incorrect(&number, 5)).await;
-            undisturbed += 1;
-        }
-        if undisturbed == ROUNDS {
-            return;
-        }
-    }
-    panic!("the owner answered 503 in most of the rounds");
+        (approved == 1, approved + too_late, incorrect(number, 5))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
-    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
-    let nodes: [Node; 3] = cluster.start_all().await;
-    let mut undisturbed = 0;
-    for round in 0..10 * ROUNDS {
-        let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
-        let answers = at_all_nodes(&cluster, &number, &wrong(&code)).await;
-        let told =
-            [4, 3, 2, 1].map(|trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count());
-        let refused = answers.iter().filter(|answer| answer.is(&locked(&number, 30))).count();
-        let unavailable = unavailable(&answers);
+    at_all_nodes_at_once(wrong, |number, count| {
+        let told = [4, 3, 2, 1].map(|trials| count(&incorrect(number, trials)));
         assert!(told.iter().all(|times| *times <= 1), "how many trials are left is said once: {told:?}");
-        assert_eq!(told.iter().sum::<usize>() + refused + unavailable, CLIENTS);
-        if unavailable == 0 {
-            assert_eq!(told, [1; 4]);
-            at_each_node(&nodes, &number, &code, &locked(&number, 30)).await;
-            undisturbed += 1;
-        }
-        if undisturbed == ROUNDS {
-            return;
-        }
-    }
-    panic!("the owner answered 503 in most of the rounds");
+        let refused = count(&locked(number, 30));
+        (told == [1; 4], told.iter().sum::<usize>() + refused, locked(number, 30))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,10 +170,8 @@ async fn attempts_and_lockouts_are_the_same_at_every_node() {
         for node in &nodes {
             let attempts = V2::of(node).get("/Attempts").await.json();
             let attempts = attempts["attempts"].as_array().expect("a list").iter();
-            assert_eq!(
-                attempts.map(|attempt| attempt["verification_sid"].clone()).collect::<Vec<_>>(),
-                listed
-            );
+            let sids: Vec<_> = attempts.map(|attempt| attempt["verification_sid"].clone()).collect();
+            assert_eq!(sids, listed);
         }
         let lockout = format!("{service}/Lockouts/{number}");
         assert_eq!(next.get(&lockout).await.json()["wrong_codes"], 1);
@@ -218,16 +186,10 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     let cluster = with_account().await;
     let nodes: [Node; 2] = cluster.start_all().await;
     let standby: &Setup = &cluster.setups[1];
-    let owner = format!("node a at {}", cluster.address(0));
-    for command in [
-        vec!["keys", "list"],
-        vec!["tracker"],
-        vec!["audit"],
-        vec!["status", "+14155552671"],
-        vec!["unlock", "+14155552671"],
-        vec!["erase", "+14155552671"],
-    ] {
-        let arguments: Vec<&str> = command.iter().chain(&["--data-dir", "data"]).copied().collect();
+    let owner = format!("node a at {}", cluster.addresses[0]);
+    let about_a_number = ["status", "unlock", "erase"].map(|command| vec![command, "+14155552671"]);
+    for command in [vec!["keys", "list"], vec!["tracker"], vec!["audit"]].into_iter().chain(about_a_number) {
+        let arguments = [command, vec!["--data-dir", "data"]].concat();
         let refused = || standby.command(arguments.clone());
         // On a busy machine the owner may have to begin another term.
         until("the owner", refused, |finished| finished.output.contains(&owner)).await.exits(70);
@@ -240,38 +202,55 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
     }
     let number = cluster.numbers.next();
     nodes[1].send(&number).await;
-    let erased = cluster.setups[0].command(["erase", &number]).await;
-    assert!(erased.output.contains("until the next compaction"), "{}", erased.output);
+    cluster.setups[0].command(["erase", &number]).await.says(["until the next compaction"]);
     let doctor = standby.command(["doctor"]).await;
     let owner_is_named = format!("ok    owner: {owner}\n");
-    let answers = format!("ok    node b at {}: answers\n", cluster.address(1));
+    let answers = format!("ok    node b at {}: answers\n", cluster.addresses[1]);
     doctor.says(["runs on the data directory, version", ": version 3.", &owner_is_named, &answers]);
     assert!(!doctor.output.contains("disk space"), "{}", doctor.output);
 }
 
-/// Each node answers a check in this way, or 503.
-async fn at_each_node(nodes: &[Node], number: &str, code: &str, expected: &Expectation) {
-    for node in nodes {
-        let answer = node.verify(number, code).await;
-        assert!(answer.status() == 503 || answer.is(expected), "{answer:?}");
+/// Checks what `submitted` makes of a number's code 200 times at once, at all nodes, until some rounds were undisturbed.
+/// `evaluate` returns whether the answers are right if none is 503, their number, and how each node answers later.
+async fn at_all_nodes_at_once(
+    submitted: fn(&str) -> String,
+    evaluate: impl Fn(&str, &dyn Fn(&Expectation) -> usize) -> (bool, usize, Expectation),
+) {
+    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
+    let nodes: [Node; 3] = cluster.start_all().await;
+    let mut undisturbed = 0;
+    for round in 0..10 * ROUNDS {
+        let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
+        let answers = checks_at_once(&cluster, &number, &submitted(&code)).await;
+        let count = |expected: &Expectation| answers.iter().filter(|answer| answer.is(expected)).count();
+        let (are_right, counted, later) = evaluate(&number, &count);
+        // An owner that gets no processor in time cannot prolong its lease. The next round has another number.
+        let unavailable = answers.iter().filter(|answer| answer.status() == 503).count();
+        assert_eq!(counted + unavailable, CLIENTS);
+        if unavailable == 0 {
+            assert!(are_right, "{answers:?}");
+            for node in &nodes {
+                let answer = node.verify(&number, &code).await;
+                assert!(answer.status() == 503 || answer.is(&later), "{answer:?}");
+            }
+            undisturbed += 1;
+        }
+        if undisturbed == ROUNDS {
+            return;
+        }
     }
+    panic!("the owner answered 503 in most of the rounds");
 }
 
-/// Answers 503: an owner that gets no processor in time cannot prolong its lease. The test then tries another number.
-fn unavailable(answers: &[HttpResponse]) -> usize {
-    answers.iter().filter(|answer| answer.status() == 503).count()
-}
-
-/// Checks the code of one number 200 times at once, each on its own connection, opened before the first request.
-async fn at_all_nodes(cluster: &Cluster, number: &str, code: &str) -> Vec<HttpResponse> {
+/// Checks one code 200 times at once, each time on its own connection, opened before the first request.
+async fn checks_at_once(cluster: &Cluster, number: &str, code: &str) -> Vec<HttpResponse> {
     let clients = cluster.clients();
     for client in &clients {
         client.connect_to_have(CLIENTS.div_ceil(3)).await;
     }
     let mut checks = JoinSet::new();
-    for index in 0..CLIENTS {
-        let (client, number, code): (Client, _, _) =
-            (clients[index % 3].clone(), number.to_owned(), code.to_owned());
+    for client in clients.iter().cycle().take(CLIENTS) {
+        let (client, number, code) = (client.clone(), number.to_owned(), code.to_owned());
         checks.spawn(async move { client.verify(&number, &code).await });
     }
     checks.join_all().await

@@ -26,16 +26,11 @@ const FEWER: usize = 15;
 async fn after_a_power_cut_the_program_knows_what_it_answered() {
     let cuts = Cuts::from_environment(8 * FEWER);
     let (watched, twilio) = (Watched::new(), Twilio::start().await);
-    let setup = through(&twilio.base_url(), settings());
-    let mut loaded = watched
-        .environment()
-        .into_iter()
-        .fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
-    loaded = loaded.clone().env("POWER_ROOT", loaded.home().to_str().expect("a plain path"));
+    let loaded = watched.setup(through(&twilio.base_url(), settings()));
     let traces = watched.traces();
     let numbers = Numbers::default();
     let mut guests: Vec<Guest> =
-        (0..GUESTS).map(|guest| Guest::new(cuts.seed() ^ (guest + 1), &numbers)).collect();
+        (0..GUESTS).map(|guest| Guest::new(cuts.seed ^ (guest + 1), &numbers)).collect();
     let shared = Arc::new(Shared {
         twilio,
         traces: traces.clone(),
@@ -51,12 +46,8 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
             load.spawn(guest.act(server.client.clone(), shared.clone(), until, killed));
         }
         if killed {
-            crate::support::until(
-                "the load",
-                async || shared.answers.load(Ordering::SeqCst),
-                |now| *now >= until,
-            )
-            .await;
+            let answers = async || shared.answers.load(Ordering::SeqCst);
+            crate::support::until("the load", answers, |answers| *answers >= until).await;
             shared.over.store(true, Ordering::SeqCst);
             server.kill();
             guests = load.join_all().await;
@@ -68,21 +59,19 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     }
 
     let events = trace::read(&traces);
-    let mut rng = StdRng::seed_from_u64(cuts.seed());
-    let places = places(&events, cuts.count().div_ceil(FEWER), &mut rng);
-    println!("POWER_SEED={} {} events, {} cuts", cuts.seed(), events.len(), places.len());
+    let mut rng = StdRng::seed_from_u64(cuts.seed);
+    let places = places(&events, cuts.count.div_ceil(FEWER), &mut rng);
+    println!("POWER_SEED={} {} events, {} cuts", cuts.seed, events.len(), places.len());
     let mut disk = Disk::default();
-    let mut happened = 0;
     for event in places {
-        events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
-        happened = event;
+        let cut = disk.reaches(event, &events);
         // A separate home. The program needs no gateway any more.
         let again = through("http://127.0.0.1:9", settings());
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");
         let server = again.start().await;
         for subject in guests.iter().flat_map(|guest| &guest.subjects) {
-            subject.still_holds(events[event - 1].0, &server.client).await;
+            subject.still_holds(cut, &server.client).await;
         }
     }
 }
@@ -107,7 +96,6 @@ struct Guest {
 struct Subject {
     number: String,
     belief: Belief,
-    used: Vec<(Place, String)>,
     history: Vec<Asked>,
 }
 
@@ -120,12 +108,12 @@ struct Asked {
 
 impl Guest {
     fn new(seed: u64, numbers: &Numbers) -> Self {
-        let subject =
-            || Subject { number: numbers.next(), belief: Belief::new(), used: vec![], history: vec![] };
-        Self {
-            rng: StdRng::seed_from_u64(seed),
-            subjects: (0..NUMBERS_PER_GUEST).map(|_| subject()).collect(),
-        }
+        let subject = |_| {
+            let number = numbers.next();
+            Subject { number, belief: Belief::new(), history: Vec::new() }
+        };
+        let subjects = (0..NUMBERS_PER_GUEST).map(subject).collect();
+        Self { rng: StdRng::seed_from_u64(seed), subjects }
     }
 
     async fn act(mut self, client: Client, shared: Arc<Shared>, until: u64, killed: bool) -> Self {
@@ -166,27 +154,23 @@ impl Subject {
                 None
             }
         };
-        if let (Some(ObservedReply::Verified), Request::Check(guess)) = (&heard, &request) {
-            self.used.push((answered, guess.clone()));
-        }
         let new = |code: &String| heard.is_some() || before.as_ref() != Some(code);
         let codes: Vec<String> = shared.twilio.last_code_for(&self.number).filter(new).into_iter().collect();
-        self.belief
-            .take_in(&[(request.clone(), heard.clone())], &codes)
-            .unwrap_or_else(|why| panic!("{why}"));
+        self.belief.take_in(&[(request.clone(), heard.clone())], &codes).expect("an answer that fits");
         self.history.push(Asked { at, request, heard: heard.map(|heard| (answered, heard)), codes });
     }
 
     /// Asserts that every answer before the cut still holds.
     async fn still_holds(&self, cut: Place, client: &Client) {
-        let mut belief = Belief::new();
+        let (mut belief, mut used) = (Belief::new(), Vec::new());
         for asked in self.history.iter().filter(|asked| asked.at <= cut) {
             let heard = asked.heard.clone().filter(|(at, _)| *at <= cut).map(|(_, heard)| heard);
+            if let (Some(ObservedReply::Verified), Request::Check(guess)) = (&heard, &asked.request) {
+                used.push(guess.clone());
+            }
             let exchange = (asked.request.clone(), heard);
             belief.take_in(&[exchange], &asked.codes).expect("as it was heard");
         }
-        let used: Vec<String> =
-            self.used.iter().filter(|(at, _)| *at <= cut).map(|(_, code)| code.clone()).collect();
         // Each code that is certain must still work.
         let mut questions = belief.questions(&used);
         questions.extend(belief.codes().into_iter().map(Request::Check));
@@ -194,9 +178,7 @@ impl Subject {
             let Request::Check(code) = &question else { continue };
             let answer = client.try_verify(&self.number, code).await.expect("an answer");
             let heard = ObservedReply::in_answer(&answer, &self.number);
-            belief
-                .take_in(&[(question, Some(heard))], &[])
-                .unwrap_or_else(|why| panic!("{}: {why}", self.number));
+            belief.take_in(&[(question, Some(heard))], &[]).expect(&self.number);
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The checkpoints of a trace: which ones began, which ones were sealed, and the files that they replaced.
 
-use std::fmt::{self, Display};
-use std::ops::Range;
 use std::path::Path;
 
 use rand::RngExt;
@@ -11,8 +9,8 @@ use super::trace::{Event, Place};
 
 #[derive(Debug)]
 struct Checkpoint {
-    /// From the creation of its directory to the event before the next such creation.
-    events: Range<usize>,
+    /// The event that made its directory.
+    begun: usize,
     /// The event that gave the snapshot its name; `None` if the process was killed before.
     named: Option<usize>,
     /// The event that removed the last file that it replaces.
@@ -28,10 +26,7 @@ impl Checkpoints {
         for (at, (_, event)) in events.iter().enumerate() {
             match event {
                 Event::MakeDir { name, .. } if is_unnamed(name) => {
-                    if let Some(last) = checkpoints.last_mut() {
-                        last.events.end = at;
-                    }
-                    checkpoints.push(Checkpoint { events: at..events.len(), named: None, last_gone: 0 });
+                    checkpoints.push(Checkpoint { begun: at, named: None, last_gone: 0 });
                 }
                 Event::Rename { old, .. } if is_unnamed(old) => {
                     checkpoints.last_mut().expect("its directory").named = Some(at);
@@ -57,7 +52,7 @@ impl Checkpoints {
         let mut places = Vec::new();
         for checkpoint in self.sealed() {
             let named = checkpoint.named.expect("a snapshot that replaces others has its name");
-            places.extend((0..10).map(|_| rng.random_range(checkpoint.events.start + 1..=named)));
+            places.extend((0..10).map(|_| rng.random_range(checkpoint.begun + 1..=named)));
             // Up to the event after the last removal; the syncs of the directories are between.
             places.extend(named..=checkpoint.last_gone + 1);
         }
@@ -66,21 +61,13 @@ impl Checkpoints {
 
     /// Fails unless the trace has enough checkpoints, and enough places are in them.
     pub fn are_worth_cutting(&self, places: &[usize]) {
-        let is_within = |place: &&usize| {
-            self.sealed().any(|one| (one.events.start + 1..=one.last_gone + 1).contains(*place))
-        };
+        let is_within =
+            |place: &&usize| self.sealed().any(|one| (one.begun + 1..=one.last_gone + 1).contains(*place));
         let (sealed, cuts) = (self.sealed().count(), places.iter().filter(is_within).count());
         let interrupted = self.0.iter().filter(|checkpoint| checkpoint.named.is_none()).count();
-        assert!(sealed >= 5, "few checkpoints: {self}");
-        assert!(interrupted >= 2, "no checkpoint is interrupted: {self}");
+        assert!(sealed >= 5, "few checkpoints: {self:?}");
+        assert!(interrupted >= 2, "no checkpoint is interrupted: {self:?}");
         assert!(cuts >= places.len().min(200) / 6, "{cuts} of {} cuts are in checkpoints", places.len());
-    }
-}
-
-impl Display for Checkpoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = self.0.iter().filter(|checkpoint| checkpoint.named.is_some()).count();
-        write!(f, "{} checkpoints, {named} of them named", self.0.len())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The bytes of one file, in pages: reserved space and copies cost nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// The unit that a disk writes atomically.
-pub const SECTOR: u64 = 512;
+const SECTOR: u64 = 512;
 const PAGE: u64 = 4096;
 
 /// A file's bytes. A missing page is zeros.
@@ -26,12 +27,6 @@ pub enum Change {
 }
 
 impl Content {
-    pub fn make(&mut self, change: &Change) {
-        self.make_where(change, |_| true);
-        self.length = Self::length_after(self.length, change);
-    }
-
-    /// The length of a file after a change.
     pub fn length_after(length: u64, change: &Change) -> u64 {
         match change {
             Change::Write(at, data) => length.max(at + data.len() as u64),
@@ -42,47 +37,38 @@ impl Content {
     /// Makes a change in some sectors only, and never changes the length.
     pub fn make_where(&mut self, change: &Change, mut wanted: impl FnMut(u64) -> bool) {
         match change {
-            Change::Write(at, data) => self.write(*at, data, wanted),
+            Change::Write(at, data) => self.fill(*at..at + data.len() as u64, Some(data), &mut wanted),
             Change::Length(length) => {
-                let from = length / PAGE;
-                let pages: Vec<u64> = self.pages.range(from..).map(|(page, _)| *page).collect();
+                let pages: Vec<u64> =
+                    self.pages.range(length / PAGE..).map(|(page, _)| page * PAGE).collect();
                 for page in pages {
-                    for sector in page * PAGE / SECTOR..(page + 1) * PAGE / SECTOR {
-                        let begin = (sector * SECTOR).max(*length);
-                        let end = (sector + 1) * SECTOR;
-                        if begin < end && wanted(sector) {
-                            self.fill(begin, end);
-                        }
-                    }
+                    self.fill(page.max(*length)..page + PAGE, None, &mut wanted);
                 }
             }
         }
     }
 
-    fn fill(&mut self, begin: u64, end: u64) {
-        if let Some(page) = self.pages.get_mut(&(begin / PAGE)) {
-            let base = begin / PAGE * PAGE;
-            Arc::make_mut(page)[index(begin - base)..index(end - base)].fill(0);
-        }
-    }
-
-    fn write(&mut self, at: u64, data: &[u8], mut wanted: impl FnMut(u64) -> bool) {
-        let end = at + data.len() as u64;
-        let mut begin = at;
-        while begin < end {
+    /// Fills the wanted sectors of a range with data or with zeros.
+    fn fill(&mut self, range: Range<u64>, data: Option<&[u8]>, wanted: &mut impl FnMut(u64) -> bool) {
+        let mut begin = range.start;
+        while begin < range.end {
             let sector = begin / SECTOR;
-            let stop = end.min((sector + 1) * SECTOR);
+            let end = range.end.min((sector + 1) * SECTOR);
             if wanted(sector) {
-                let base = begin / PAGE * PAGE;
                 let page = self.pages.entry(begin / PAGE).or_insert_with(|| Arc::new(vec![0; index(PAGE)]));
-                Arc::make_mut(page)[index(begin - base)..index(stop - base)]
-                    .copy_from_slice(&data[index(begin - at)..index(stop - at)]);
+                let base = begin / PAGE * PAGE;
+                let bytes = &mut Arc::make_mut(page)[index(begin - base)..index(end - base)];
+                match data {
+                    Some(data) => {
+                        bytes.copy_from_slice(&data[index(begin - range.start)..index(end - range.start)]);
+                    }
+                    None => bytes.fill(0),
+                }
             }
-            begin = stop;
+            begin = end;
         }
     }
 
-    /// Writes this content to a file.
     pub fn put_into(&self, file: &File) -> io::Result<()> {
         file.set_len(self.length)?;
         for (page, bytes) in &self.pages {
@@ -95,18 +81,15 @@ impl Content {
         Ok(())
     }
 
-    /// The changes that turn this content into `other`.
     pub fn changes_to(&self, other: &Self) -> Vec<Change> {
         let zeros = Arc::new(vec![0; index(PAGE)]);
         let mut changes = Vec::new();
-        let pages: std::collections::BTreeSet<u64> =
-            self.pages.keys().chain(other.pages.keys()).copied().collect();
+        let pages: BTreeSet<u64> = self.pages.keys().chain(other.pages.keys()).copied().collect();
         for page in pages {
-            let (old, new) =
-                (self.pages.get(&page).unwrap_or(&zeros), other.pages.get(&page).unwrap_or(&zeros));
-            let length = PAGE.min(other.length.saturating_sub(page * PAGE));
-            if length > 0 && old[..index(length)] != new[..index(length)] {
-                changes.push(Change::Write(page * PAGE, Arc::new(new[..index(length)].to_vec())));
+            let length = index(PAGE.min(other.length.saturating_sub(page * PAGE)));
+            let [old, new] = [self, other].map(|of| &of.pages.get(&page).unwrap_or(&zeros)[..length]);
+            if old != new {
+                changes.push(Change::Write(page * PAGE, Arc::new(new.to_vec())));
             }
         }
         if self.length != other.length {

@@ -24,8 +24,8 @@ const LOOKERS: usize = 4;
 const A_START: usize = 80;
 
 pub struct Cuts {
-    seed: u64,
-    count: usize,
+    pub seed: u64,
+    pub count: usize,
     /// A directory with earlier traces, and the cut to repeat.
     again: Option<(PathBuf, usize, u64)>,
 }
@@ -35,35 +35,22 @@ impl Cuts {
     pub fn from_environment(usually: usize) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         let again = variable("POWER_AGAIN").map(|text| {
-            let mut parts = text.splitn(3, ':');
-            let mut number = || parts.next().expect("EVENT:SEED:PLACE").parse::<u64>().expect("a number");
-            let (event, seed) = (number(), number());
-            (PathBuf::from(parts.next().expect("EVENT:SEED:PLACE")), usize::try_from(event).unwrap(), seed)
+            let parts: Vec<&str> = text.splitn(3, ':').collect();
+            let [event, seed, place] = parts[..] else { panic!("not EVENT:SEED:PLACE: {text}") };
+            (place.into(), event.parse().expect("a number"), seed.parse().expect("a number"))
         });
-        let number = |name: &str, otherwise: u64| {
-            variable(name).map_or(otherwise, |text| text.parse().expect("a number"))
-        };
-        let count = number("POWER_CUTS", usually as u64);
-        Self { seed: number("POWER_SEED", 20_251_120), count: usize::try_from(count).unwrap(), again }
-    }
-
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    pub fn count(&self) -> usize {
-        self.count
+        let seed = variable("POWER_SEED").map_or(20_251_120, |text| text.parse().expect("a number"));
+        let count = variable("POWER_CUTS").map_or(usually, |text| text.parse().expect("a number"));
+        Self { seed, count, again }
     }
 
     /// Runs the load, makes the cuts, and checks each.
     pub fn run(self, load: impl FnOnce(u64) -> Watched) {
         println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
         if let Some((place, event, seed)) = &self.again {
-            let events = trace::read(&place.join("traces"));
             let promises = Promises::read(&place.join("promises"));
             let mut disk = Disk::default();
-            events[..*event].iter().for_each(|(_, event)| disk.happens(event));
-            let at = events[event - 1].0;
+            let at = disk.reaches(*event, &trace::read(&place.join("traces")));
             return look(&disk, *seed, &promises.at(at)).unwrap();
         }
         let watched = load(self.seed);
@@ -71,33 +58,30 @@ impl Cuts {
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
         let places = places(&events, self.count, &mut rng);
-        let checkpoints = Checkpoints::in_trace(&events);
-        println!("{} events, {} cuts, {checkpoints}", events.len(), places.len());
-        checkpoints.are_worth_cutting(&places);
+        println!("{} events, {} cuts", events.len(), places.len());
+        Checkpoints::in_trace(&events).are_worth_cutting(&places);
         let mut disk = Disk::default();
-        let mut happened = 0;
         let failures = Mutex::new(Vec::new());
-        let (to_lookers, cuts) = mpsc::sync_channel::<(usize, u64, Disk)>(0);
+        let (to_lookers, cuts) = mpsc::sync_channel::<(usize, u64, Disk, Place)>(0);
         let cuts = Mutex::new(cuts);
+        let next = || cuts.lock().unwrap().recv();
         std::thread::scope(|scope| {
             for _ in 0..LOOKERS {
                 scope.spawn(|| {
-                    loop {
-                        let Ok((event, seed, disk)) = cuts.lock().unwrap().recv() else { return };
-                        if let Err(why) = look(&disk, seed, &promises.at(events[event - 1].0)) {
+                    while let Ok((event, seed, disk, at)) = next() {
+                        if let Err(why) = look(&disk, seed, &promises.at(at)) {
                             println!("cut behind {event}: {why}");
                             failures.lock().unwrap().push((event, seed, why));
                         }
                     }
                 });
             }
-            for (done, event) in places.into_iter().enumerate() {
-                if done % 500 == 499 {
-                    println!("{} cuts", done + 1);
+            for (done, event) in (1..).zip(places) {
+                if done % 500 == 0 {
+                    println!("{done} cuts");
                 }
-                events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
-                happened = event;
-                to_lookers.send((event, rng.random(), disk.clone())).expect("a thread looks");
+                let at = disk.reaches(event, &events);
+                to_lookers.send((event, rng.random(), disk.clone(), at)).expect("a thread looks");
             }
             drop(to_lookers);
         });
@@ -130,8 +114,8 @@ pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
         for way in 0..times {
             cuts += 1;
             if let Err(why) = look(&disk, seed + at as u64 * times + way, &promises.at(*place)) {
-                failures
-                    .push(format!("POWER_SEED={seed} behind event {at}, {}: {why}", describe(&events[at])));
+                let event = describe(&events[at]);
+                failures.push(format!("POWER_SEED={seed} behind event {at}, {event}: {why}"));
             }
         }
     }
@@ -151,11 +135,9 @@ pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, see
     let promises = Promises::read(&watched.promises());
     let mut rng = StdRng::seed_from_u64(seed);
     let mut disk = Disk::without_syncs_of(named);
-    let mut happened = 0;
     places(&events, 150, &mut rng).into_iter().any(|event| {
-        events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
-        happened = event;
-        let looked = look(&disk, rng.random(), &promises.at(events[event - 1].0));
+        let possible = promises.at(disk.reaches(event, &events));
+        let looked = look(&disk, rng.random(), &possible);
         if let Err(why) = &looked {
             println!("without syncs of {what}, behind event {event}: {why}");
         }
@@ -170,15 +152,12 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
     let starts: Vec<usize> =
         (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
     let first = *starts.first().expect("a beginning");
-    let special: Vec<usize> = (first + 1..events.len())
-        .filter(|at| {
-            !matches!(
-                events[*at].1,
-                Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing
-            )
-        })
-        .flat_map(|at| [at, at + 1])
-        .collect();
+    let is_usual = |event: &Event| {
+        matches!(event, Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing)
+    };
+    let special = (first + 1..events.len()).filter(|at| !is_usual(&events[*at].1));
+    let special = special.flat_map(|at| [at, at + 1]);
+    let special: Vec<usize> = special.collect();
     let behind_starts: Vec<usize> =
         starts.iter().flat_map(|start| *start..(start + A_START).min(events.len() + 1)).collect();
     let in_checkpoints = Checkpoints::in_trace(events).places(rng);

@@ -14,7 +14,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::content::{Change, Content};
-use super::trace::Event;
+use super::trace::{Event, Place};
 
 /// Names, and the objects that they lead to.
 type Entries = BTreeMap<String, usize>;
@@ -26,10 +26,80 @@ enum Naming {
     Rename(String, String),
 }
 
+/// What a change can be made to.
+trait Changeable: Clone {
+    type Change;
+
+    fn make(&mut self, change: &Self::Change);
+}
+
+/// What is synced, and the later changes, each with the event that made it.
+#[derive(Debug, Clone)]
+struct Layers<T: Changeable> {
+    synced: T,
+    changes: Vec<(u64, T::Change)>,
+}
+
+impl<T: Changeable + Default> Layers<T> {
+    fn empty() -> Self {
+        Self { synced: T::default(), changes: Vec::new() }
+    }
+
+    /// What a process sees.
+    fn present(&self) -> T {
+        let mut present = self.synced.clone();
+        self.changes.iter().for_each(|(_, change)| present.make(change));
+        present
+    }
+
+    /// A sync that began at this event succeeded.
+    fn sync(&mut self, began: u64) {
+        let covered = self.changes.partition_point(|(event, _)| *event <= began);
+        self.changes.drain(..covered).for_each(|(_, change)| self.synced.make(&change));
+    }
+}
+
+impl Changeable for Content {
+    type Change = Change;
+
+    fn make(&mut self, change: &Change) {
+        self.make_where(change, |_| true);
+        self.length = Self::length_after(self.length, change);
+    }
+}
+
+impl Changeable for Entries {
+    type Change = Naming;
+
+    fn make(&mut self, naming: &Naming) {
+        match naming {
+            Naming::Name(name, object) => drop(self.insert(name.clone(), *object)),
+            Naming::Unname(name) => drop(self.remove(name)),
+            Naming::Rename(old, new) => {
+                if let Some(object) = self.remove(old) {
+                    self.insert(new.clone(), object);
+                }
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Object {
-    File { synced: Content, changes: Vec<(u64, Change)> },
-    Dir { synced: Entries, changes: Vec<(u64, Naming)> },
+    File(Layers<Content>),
+    Dir(Layers<Entries>),
+}
+
+impl Object {
+    fn file(&mut self) -> &mut Layers<Content> {
+        let Self::File(file) = self else { panic!("a file") };
+        file
+    }
+
+    fn dir(&mut self) -> &mut Layers<Entries> {
+        let Self::Dir(dir) = self else { panic!("a directory") };
+        dir
+    }
 }
 
 /// Whether a name belongs to a group of files.
@@ -68,7 +138,14 @@ impl Disk {
         Self { deaf_to: Some(named), ..Self::default() }
     }
 
-    /// Applies the next event.
+    /// Applies the events of a trace up to this place, and returns its end.
+    pub fn reaches(&mut self, place: usize, events: &[(Place, Event)]) -> Place {
+        while self.events < place as u64 {
+            self.happens(&events[usize::try_from(self.events).expect("an index")].1);
+        }
+        events[place - 1].0
+    }
+
     pub fn happens(&mut self, event: &Event) {
         self.events += 1;
         match event {
@@ -78,29 +155,27 @@ impl Disk {
                 if self.by_ino.get(ino).is_some_and(|known| self.gone.contains(known)) {
                     self.by_ino.remove(ino);
                 }
-                let object =
-                    self.object(*ino, || Object::File { synced: Content::default(), changes: vec![] });
+                let object = self.object(*ino, || Object::File(Layers::empty()));
                 let parent = self.by_ino[parent];
                 let found = self.found.get_or_insert_default();
                 found.dirs.get_mut(&parent).expect("its directory").insert(name.clone(), object);
                 found.files.entry(object).or_default().length = *bytes;
             }
             Event::HasData { ino, at, data } => {
-                let object = self.by_ino[ino];
-                let file =
-                    self.found.as_mut().and_then(|found| found.files.get_mut(&object)).expect("a file");
+                let found = self.found.as_mut().and_then(|found| found.files.get_mut(&self.by_ino[ino]));
+                let file = found.expect("a file");
                 file.make_where(&Change::Write(*at, Arc::new(data.clone())), |_| true);
             }
             Event::HasAll => self.has_all(),
             Event::Create { parent, ino, name } => {
-                self.make(*parent, *ino, name, Object::File { synced: Content::default(), changes: vec![] });
+                self.make(*parent, *ino, name, Object::File(Layers::empty()));
             }
             Event::MakeDir { parent, ino, name } => {
-                self.make(*parent, *ino, name, Object::Dir { synced: Entries::new(), changes: vec![] });
+                self.make(*parent, *ino, name, Object::Dir(Layers::empty()));
             }
             Event::Unlink { parent, name } => {
                 // Every snapshot has files of the same names.
-                let present = self.present(*parent);
+                let present = self.at(*parent).dir().present();
                 // A file with another link stays.
                 let last =
                     present.get(name).filter(|gone| present.values().filter(|one| one == gone).count() == 1);
@@ -115,7 +190,7 @@ impl Disk {
             }
             Event::Rename { from, to, old, new } => {
                 assert_eq!(from, to, "nothing of ours moves from one directory to another");
-                if let Some(object) = self.present(*from).get(old) {
+                if let Some(object) = self.at(*from).dir().present().get(old) {
                     self.names.insert(*object, new.clone());
                 }
                 self.rename_in(*from, Naming::Rename(old.clone(), new.clone()));
@@ -147,7 +222,7 @@ impl Disk {
         if parent == 0 {
             self.syncs.clear();
         }
-        let object = self.object(ino, || Object::Dir { synced: Entries::new(), changes: vec![] });
+        let object = self.object(ino, || Object::Dir(Layers::empty()));
         let parent = self.by_ino.get(&parent).copied();
         let found = self.found.get_or_insert_default();
         found.dirs.entry(object).or_default();
@@ -159,14 +234,8 @@ impl Disk {
         }
     }
 
-    /// The entries that a process sees in a directory.
-    fn present(&self, ino: u64) -> Entries {
-        let Object::Dir { synced, changes } = &self.objects[self.by_ino[&ino]] else { panic!("a directory") };
-        let mut present = synced.clone();
-        for (_, naming) in changes {
-            rename(&mut present, naming);
-        }
-        present
+    fn at(&mut self, ino: u64) -> &mut Object {
+        &mut self.objects[self.by_ino[&ino]]
     }
 
     /// The first process lists what is on the disk. A later one may see changes that an earlier one made just before it
@@ -174,33 +243,26 @@ impl Disk {
     fn has_all(&mut self) {
         let found = self.found.take().expect("the root at least");
         for (object, content) in found.files {
-            let Object::File { synced, changes } = &mut self.objects[object] else { panic!("a file") };
-            let mut present = synced.clone();
-            for (_, change) in changes.iter() {
-                present.make(change);
-            }
-            let unseen = present.changes_to(&content);
+            let file = self.objects[object].file();
             if self.begun {
-                changes.extend(unseen.into_iter().map(|change| (self.events, change)));
+                let unseen = file.present().changes_to(&content);
+                file.changes.extend(unseen.into_iter().map(|change| (self.events, change)));
             } else {
-                *synced = content;
+                file.synced = content;
             }
         }
         for (object, entries) in found.dirs {
-            let Object::Dir { synced, changes } = &mut self.objects[object] else { panic!("a directory") };
+            let dir = self.objects[object].dir();
             if !self.begun {
-                *synced = entries;
+                dir.synced = entries;
                 continue;
             }
-            let mut present = synced.clone();
-            for (_, naming) in changes.iter() {
-                rename(&mut present, naming);
-            }
+            let present = dir.present();
             for name in present.keys().filter(|name| !entries.contains_key(*name)) {
-                changes.push((self.events, Naming::Unname(name.clone())));
+                dir.changes.push((self.events, Naming::Unname(name.clone())));
             }
             for (name, child) in entries.iter().filter(|(name, child)| present.get(*name) != Some(child)) {
-                changes.push((self.events, Naming::Name(name.clone(), *child)));
+                dir.changes.push((self.events, Naming::Name(name.clone(), *child)));
             }
         }
         self.begun = true;
@@ -214,22 +276,20 @@ impl Disk {
     }
 
     fn rename_in(&mut self, parent: u64, naming: Naming) {
-        let Object::Dir { changes, .. } = &mut self.objects[self.by_ino[&parent]] else {
-            panic!("a directory")
-        };
-        changes.push((self.events, naming));
+        let event = self.events;
+        self.at(parent).dir().changes.push((event, naming));
     }
 
     fn change(&mut self, ino: u64, change: Change) {
-        let Object::File { changes, .. } = &mut self.objects[self.by_ino[&ino]] else { panic!("a file") };
-        changes.push((self.events, change));
+        let event = self.events;
+        self.at(ino).file().changes.push((event, change));
     }
 
     /// An unexpected length shows that a call changed it which the shim does not see.
     fn has_length(&mut self, ino: u64, bytes: u64) {
-        let Object::File { synced, changes } = &self.objects[self.by_ino[&ino]] else { return };
-        let known =
-            changes.iter().fold(synced.length, |length, (_, change)| Content::length_after(length, change));
+        let Object::File(Layers { synced, changes }) = self.at(ino) else { return };
+        let after = |length, (_, change): &(u64, Change)| Content::length_after(length, change);
+        let known = changes.iter().fold(synced.length, after);
         if known != bytes {
             self.change(ino, Change::Length(bytes));
         }
@@ -241,15 +301,9 @@ impl Disk {
         if self.deaf_to.is_some_and(|deaf| name.is_some_and(|name| deaf(name))) {
             return;
         }
-        match &mut self.objects[self.by_ino[&ino]] {
-            Object::File { synced, changes } => {
-                let covered = changes.partition_point(|(event, _)| *event <= began);
-                changes.drain(..covered).for_each(|(_, change)| synced.make(&change));
-            }
-            Object::Dir { synced, changes } => {
-                let covered = changes.partition_point(|(event, _)| *event <= began);
-                changes.drain(..covered).for_each(|(_, naming)| rename(synced, &naming));
-            }
+        match self.at(ino) {
+            Object::File(file) => file.sync(began),
+            Object::Dir(dir) => dir.sync(began),
         }
     }
 
@@ -259,14 +313,14 @@ impl Disk {
     }
 
     fn cut_dir(&self, object: usize, path: &Path, rng: &mut StdRng) {
-        let Object::Dir { synced, changes } = &self.objects[object] else { panic!("a directory") };
+        let Object::Dir(dir) = &self.objects[object] else { panic!("a directory") };
         fs::create_dir_all(path).expect("a directory for the disk");
-        for (name, child) in names_after_cut(synced, changes, rng) {
+        for (name, child) in names_after_cut(dir, rng) {
             let path = path.join(name);
             match &self.objects[child] {
-                Object::Dir { .. } => self.cut_dir(child, &path, rng),
-                Object::File { synced, changes } => {
-                    let content = content_after_cut(synced, changes, rng);
+                Object::Dir(_) => self.cut_dir(child, &path, rng),
+                Object::File(file) => {
+                    let content = content_after_cut(file, rng);
                     content.put_into(&File::create(&path).expect("a file")).expect("its content");
                 }
             }
@@ -274,28 +328,12 @@ impl Disk {
     }
 }
 
-fn rename(entries: &mut Entries, naming: &Naming) {
-    match naming {
-        Naming::Name(name, object) => {
-            entries.insert(name.clone(), *object);
-        }
-        Naming::Unname(name) => {
-            entries.remove(name);
-        }
-        Naming::Rename(old, new) => {
-            if let Some(object) = entries.remove(old) {
-                entries.insert(new.clone(), object);
-            }
-        }
-    }
-}
-
 /// Each change of names may have reached the disk or not, but a later change of one name only with the earlier ones.
-fn names_after_cut(synced: &Entries, changes: &[(u64, Naming)], rng: &mut StdRng) -> Entries {
+fn names_after_cut(dir: &Layers<Entries>, rng: &mut StdRng) -> Entries {
     let likely = [0.0, 0.2, 0.5, 0.8, 1.0][rng.random_range(0..5)];
-    let mut entries = synced.clone();
+    let mut entries = dir.synced.clone();
     let mut stuck: BTreeSet<&str> = BTreeSet::new();
-    for (_, naming) in changes {
+    for (_, naming) in &dir.changes {
         let names = match naming {
             Naming::Name(name, _) | Naming::Unname(name) => vec![name.as_str()],
             Naming::Rename(old, new) => vec![old.as_str(), new.as_str()],
@@ -303,16 +341,16 @@ fn names_after_cut(synced: &Entries, changes: &[(u64, Naming)], rng: &mut StdRng
         if names.iter().any(|name| stuck.contains(name)) || !rng.random_bool(likely) {
             stuck.extend(names);
         } else {
-            rename(&mut entries, naming);
+            entries.make(naming);
         }
     }
     entries
 }
 
 /// Each sector is as it was after some of the changes; the length independently too.
-fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdRng) -> Content {
-    let mut content = synced.clone();
-    let all = changes.len();
+fn content_after_cut(file: &Layers<Content>, rng: &mut StdRng) -> Content {
+    let mut content = file.synced.clone();
+    let all = file.changes.len();
     let (sectors_at_once, likely) =
         ([1, 8, 1024][rng.random_range(0..3)], [0.02, 0.1, 0.5, 0.9, 0.98][rng.random_range(0..5)]);
     let way = rng.random_range(0..6);
@@ -323,19 +361,13 @@ fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdR
         2 => common,
         // In the order of the writes, but the next ones are torn.
         3 => (common + rng.random_range(0..3)).min(all),
-        4 => {
-            if rng.random_bool(likely) {
-                all
-            } else {
-                0
-            }
-        }
+        4 => usize::from(rng.random_bool(likely)) * all,
         _ => rng.random_range(0..=all),
     };
     let length_after = if rng.random_bool(0.5) { some(rng) } else { [0, all][rng.random_range(0..2)] };
     let mut chosen: HashMap<u64, usize> = HashMap::new();
-    let mut length = synced.length;
-    for (number, (_, change)) in changes.iter().enumerate() {
+    let mut length = content.length;
+    for (number, (_, change)) in file.changes.iter().enumerate() {
         content.make_where(change, |sector| {
             number < *chosen.entry(sector / sectors_at_once).or_insert_with(|| some(rng))
         });

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 
 use super::cuts::Cuts;
 use super::disk::Disk;
 use super::shim::Watched;
 use super::trace::{self, Event, Place};
 use crate::backup::{export, json, lines_of, many, records};
-use crate::support::{Finished, Says, Setup, World, soon};
+use crate::storage_trouble::damaged_start::started;
+use crate::support::{Says, Setup, World};
 
 /// Enough for a second commit.
 const NUMBERS: u64 = 15_000;
@@ -30,11 +30,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     let world = World::new().await;
     let key = json(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     let watched = Watched::new();
-    let importing = watched
-        .environment()
-        .into_iter()
-        .fold(Setup::new(), |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
-    let importing = importing.clone().env("POWER_ROOT", importing.home().to_str().expect("a plain path"));
+    let importing = watched.setup(Setup::new());
     let made_up = importing.home().join("made-up.jsonl");
     many::make_up(&made_up, NUMBERS, &key);
     std::fs::copy(world.setup.data_dir().join("server.key"), importing.home().join("right.key"))
@@ -51,10 +47,10 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
 
     let events = trace::read(&watched.traces());
     let expected = Expected::of(&events);
-    let mut rng = StdRng::seed_from_u64(cuts.seed());
+    let mut rng = StdRng::seed_from_u64(cuts.seed);
     let mut disk = Disk::default();
     let (mut listing, mut found, mut looked) = (true, [0; 3], 0_usize);
-    let step = (events.len() / cuts.count().max(1)).max(1);
+    let step = (events.len() / cuts.count.max(1)).max(1);
     for (at, (place, event)) in events.iter().enumerate() {
         disk.happens(event);
         listing = match event {
@@ -67,7 +63,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
         if listing || !last && at.abs_diff(expected.marked) > 3 && !at.is_multiple_of(step) {
             continue;
         }
-        for _ in 0..if last && cuts.count() > 10 { 2 } else { 1 } {
+        for _ in 0..if last && cuts.count > 10 { 2 } else { 1 } {
             looked += 1;
             let again = Setup::new().env("ONCEWARD_KEY_FILE", "right.key");
             let seed = rng.random();
@@ -150,31 +146,21 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     } else {
         Outcome::Interrupted
     };
-    let Some(refused) = started(setup).await else {
-        assert_ne!(outcome, Outcome::Interrupted, "{what}: a start on what cannot be exported");
-        return outcome;
+    let refused = match started(setup).await {
+        Err(refused) => refused,
+        Ok(server) => {
+            assert_ne!(outcome, Outcome::Interrupted, "{what}: a start on what cannot be exported");
+            server.kill();
+            server.ended().await;
+            return outcome;
+        }
     };
     assert_eq!(outcome, Outcome::Interrupted, "{what}: {}", refused.output);
     assert_eq!(refused.status.code(), Some(70), "{what}: {}", refused.output);
     refused.says(["an import into", "was interrupted"]);
-    let checked = setup.command(["check-data", "--json", "--quiet"]).await;
-    let report: Value = json(&checked.output);
-    assert_eq!(
-        (checked.status.code(), &report["verdict"]),
-        (Some(65), &Value::from("fail")),
-        "{what}: {report}"
-    );
+    let checked = setup.command(["check-data", "--json", "--quiet"]).await.exits(65);
+    assert_eq!(json(&checked.output)["verdict"], "fail", "{what}: {}", checked.output);
     outcome
-}
-
-/// Starts the program, and kills it when it serves; returns the end if it ended by itself.
-async fn started(setup: &Setup) -> Option<Finished> {
-    let server = setup.launch();
-    let listens = server.output().event(|event| event["message"] == "listening");
-    let ended_before = soon("a start or its end", listens).await.is_none();
-    server.kill();
-    let finished = server.ended().await;
-    ended_before.then_some(finished)
 }
 
 async fn is_all_there(setup: &Setup, whole: &[String], what: &str) {

@@ -55,7 +55,7 @@ fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
     for (commits, end) in [(0, End::Killed), (2, End::Killed), (2, End::Closed)] {
         Load { seed: 1, commits, end }.run(&watched);
     }
-    everywhere(&watched, 4, cuts.seed());
+    everywhere(&watched, 4, cuts.seed);
 }
 
 /// The model is only useful if it notices missing syncs.
@@ -77,9 +77,7 @@ fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
         ("what the data directory is in", str::is_empty),
     ];
     for (what, named) in ignored {
-        assert!(
-            notices_without_syncs_of(what, named, &watched, 7),
-            "nothing is missing without syncs of {what}"
-        );
+        let is_noticed = notices_without_syncs_of(what, named, &watched, 7);
+        assert!(is_noticed, "nothing is missing without syncs of {what}");
     }
 }

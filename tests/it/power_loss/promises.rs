@@ -1,11 +1,12 @@
 //! The store's answers, and the content that it may therefore have after a power cut.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
 
 use super::store_load::ends;
 use super::trace::Place;
@@ -13,7 +14,17 @@ use super::trace::Place;
 /// A key and its version; `None` if it was removed.
 pub type Version = (u64, Option<u64>);
 
-/// Takes notes while a load runs. Each note is in the file before the load continues.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Note {
+    /// The load gives these to the store.
+    Asked { write: u64, at: Place, versions: Vec<Version> },
+    /// The store said that they are durable.
+    Answered { write: u64, at: Place },
+    /// A store showed these when it opened, and nothing else.
+    Shown { at: Place, versions: Vec<Version> },
+}
+
+/// Takes notes while a load runs.
 pub struct Notes(Mutex<File>);
 
 impl Notes {
@@ -21,82 +32,45 @@ impl Notes {
         Self(Mutex::new(OpenOptions::new().create(true).append(true).open(path).expect("notes")))
     }
 
-    /// The load gives these to the store.
-    pub fn asked(&self, write: u64, at: Place, versions: &[Version]) {
-        self.line('W', write, at, versions);
-    }
-
-    /// The store said that they are durable.
-    pub fn answered(&self, write: u64, at: Place) {
-        self.line('A', write, at, &[]);
-    }
-
-    /// A store showed these when it opened, and nothing else.
-    pub fn shown(&self, at: Place, versions: &[Version]) {
-        self.line('S', 0, at, versions);
-    }
-
-    fn line(&self, what: char, write: u64, at: Place, versions: &[Version]) {
-        let mut line = format!("{what} {write} {} {}", at.process, at.bytes);
-        for (key, version) in versions {
-            write!(line, " {key}:{}", version.unwrap_or(0)).expect("text");
-        }
-        line.push('\n');
+    /// The note is in the file before the load continues.
+    pub fn add(&self, note: &Note) {
+        let line = serde_json::to_string(note).expect("text") + "\n";
         self.0.lock().unwrap().write_all(line.as_bytes()).expect("noted");
     }
 }
 
 #[derive(Debug)]
-enum Note {
-    Asked { at: Place, answered: Option<Place>, versions: Vec<Version> },
-    Shown { at: Place, versions: Vec<Version> },
+pub struct Promises {
+    notes: Vec<Note>,
+    /// When the writes were answered, by the index of the note about the write.
+    answered: HashMap<usize, Place>,
 }
-
-#[derive(Debug, Default)]
-pub struct Promises(Vec<Note>);
 
 impl Promises {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("notes");
-        let (mut notes, mut asked) = (Vec::new(), HashMap::new());
         // A kill may cut the last line short.
-        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            let mut words = line.split_whitespace();
-            let what = words.next().expect("a word");
-            let mut number = || -> u64 { words.next().expect("a number").parse().expect("a number") };
-            let (write, at) = (number(), Place { process: number(), bytes: number() });
-            let version = |word: &str| -> Version {
-                let (key, version) = word.split_once(':').expect("a key and a version");
-                (key.parse().expect("a key"), Some(version.parse().expect("a version")).filter(|v| *v > 0))
-            };
-            let versions = words.map(version).collect();
-            match what {
-                "W" => {
-                    asked.insert(write, notes.len());
-                    notes.push(Note::Asked { at, answered: None, versions });
-                }
-                "A" => {
-                    let Note::Asked { answered, .. } = &mut notes[asked[&write]] else { panic!("{line}") };
-                    *answered = Some(at);
-                }
-                _ => notes.push(Note::Shown { at, versions }),
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let notes: Vec<Note> = lines.map(|line| serde_json::from_str(line).expect("a note")).collect();
+        let (mut asked, mut answered) = (HashMap::new(), HashMap::new());
+        for (index, note) in notes.iter().enumerate() {
+            match note {
+                // A process may use the numbers of one that was killed before.
+                Note::Asked { write, .. } => drop(asked.insert(write, index)),
+                Note::Answered { write, at } => drop(answered.insert(asked[write], *at)),
+                Note::Shown { .. } => {}
             }
         }
-        Self(notes)
+        Self { notes, answered }
     }
 
     /// The content that may exist after a cut at this place.
     pub fn at(&self, cut: Place) -> Possible {
-        self.on_top_of(Possible::default(), cut)
-    }
-
-    /// The same for a load that began on the content `before`.
-    pub fn on_top_of(&self, before: Possible, cut: Place) -> Possible {
-        let mut possible = before.0;
-        for note in &self.0 {
+        let mut possible = BTreeMap::<u64, Vec<Option<u64>>>::new();
+        for (index, note) in self.notes.iter().enumerate() {
             match note {
-                Note::Asked { at, answered, versions } if *at <= cut => {
-                    let sure = answered.is_some_and(|at| at <= cut);
+                Note::Asked { at, versions, .. } if *at <= cut => {
+                    let sure = self.answered.get(&index).is_some_and(|at| *at <= cut);
                     for (key, version) in versions {
                         let of_key = possible.entry(*key).or_insert_with(|| vec![None]);
                         if sure {

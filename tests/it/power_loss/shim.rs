@@ -1,9 +1,11 @@
 //! Compiles the shim, and the environment that loads it into a program.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::storage_trouble::shim::compiled;
+use crate::support::Setup;
 
 /// A temporary directory, in memory if there is room: the cuts are made in the model, and a real disk would only be
 /// slower.
@@ -29,20 +31,9 @@ impl Watched {
         for name in ["home", "traces"] {
             std::fs::create_dir(place.path().join(name)).expect("make a directory");
         }
-        let shim = place.path().join("shim.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/power_loss/shim.c");
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .arg(&shim)
-            .arg(source)
-            .args(["-ldl", "-lpthread"])
-            .output()
-            .expect("a C compiler, cc, is needed; on Debian: apt-get install gcc libc6-dev");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Self { place, shim }
+        Self { place, shim: compiled("power-shim", include_str!("shim.c")) }
     }
 
-    /// The watched directory.
     pub fn home(&self) -> PathBuf {
         self.place.path().join("home")
     }
@@ -51,7 +42,6 @@ impl Watched {
         self.place.path().join("traces")
     }
 
-    /// The promises that the load noted.
     pub fn promises(&self) -> PathBuf {
         self.place.path().join("promises")
     }
@@ -59,6 +49,13 @@ impl Watched {
     /// The environment that makes the shim trace a program.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
+    }
+
+    /// The shim traces this setup's program.
+    pub fn setup(&self, setup: Setup) -> Setup {
+        let home = setup.home().to_owned();
+        let environment = self.environment().into_iter().chain([("POWER_ROOT", home)]);
+        environment.fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")))
     }
 
     /// Keeps all files for later inspection.

@@ -1,24 +1,24 @@
 //! A load on a store in its own process, which the shim watches.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, OpenError, OpenOptions, Slots, Store, Write};
+use onceward::store::{EmbeddedStore, Key, OpenError, OpenOptions, Store as _, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::task::JoinSet;
 
-use super::promises::{Notes, Version};
+use super::promises::{Note, Notes, Version};
 use super::shim::Watched;
 use super::trace::Place;
+use crate::storage_trouble::driven::{commit, key_of, subject_of};
 use crate::support::HeldRecords;
 
 const WRITERS: u64 = 6;
@@ -69,11 +69,8 @@ impl Load {
             .stdout(Stdio::null())
             .status()
             .expect("this program again");
-        assert!(self.ended_as_wanted(status), "the load ended with {status}");
-    }
-
-    fn ended_as_wanted(self, status: ExitStatus) -> bool {
-        (self.end == End::Closed && status.success()) || (self.end != End::Closed && status.code().is_none())
+        let expected = (self.end == End::Closed).then_some(0);
+        assert_eq!(status.code(), expected, "the load ended with {status}");
     }
 }
 
@@ -86,26 +83,12 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
 }
 
 pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
-    let found = Arc::new(Mutex::new(HashMap::new()));
-    let seen = found.clone();
-    let visit = Box::new(move |key: Key, _, record: &[u8]| {
-        let name = number_in(key);
-        seen.lock().unwrap().insert(name, Some(version_in(name, record)));
-        Ok(())
-    });
-    store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
-    let found = std::mem::take(&mut *found.lock().unwrap());
-    Ok(found.into_iter().collect())
-}
-
-fn key_of(number: u64) -> Key {
-    let mut id = [0; 12];
-    id[4..].copy_from_slice(&number.to_be_bytes());
-    Key { slot: number.to_le_bytes()[0], kind: 1, id }
-}
-
-fn number_in(key: Key) -> u64 {
-    u64::from_be_bytes(key.id[4..].try_into().unwrap())
+    let held = HeldRecords::restored_from(store).await?;
+    let version = |(key, record, _): (Key, Bytes, Timestamp)| {
+        let name = subject_of(&key);
+        (name, Some(version_in(name, &record)))
+    };
+    Ok(held.all().into_iter().map(version).collect())
 }
 
 fn value(key: u64, version: u64) -> Bytes {
@@ -129,90 +112,68 @@ fn version_in(key: u64, bytes: &[u8]) -> u64 {
 #[test]
 fn a_load_on_a_store() {
     let Ok(load) = std::env::var("POWER_LOAD") else { return };
-    let words: Vec<&str> = load.split(' ').collect();
-    let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
-    let writing = Writing {
-        data_dir: path("POWER_ROOT").join("data"),
-        traces: path("POWER_TRACE"),
-        notes: path("POWER_NOTES"),
-        seed: words[0].parse().unwrap(),
-        commits: words[1].parse().unwrap(),
-        killed: words[2] == "Killed",
-    };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    runtime.block_on(writing.write());
+    let [seed, commits, end] = load.split(' ').collect::<Vec<_>>()[..] else { panic!("{load}") };
+    let writing = write(seed.parse().unwrap(), commits.parse().unwrap(), end == "Killed");
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_time().build().unwrap().block_on(writing);
     // A process that is killed in a checkpoint does not get here.
-    assert!(["Closed", "Killed"].contains(&words[2]), "there was no such checkpoint");
+    assert!(["Closed", "Killed"].contains(&end), "there was no such checkpoint");
 }
 
-struct Writing {
-    data_dir: PathBuf,
-    traces: PathBuf,
-    notes: PathBuf,
-    seed: u64,
-    commits: u64,
-    /// By itself, when it has written everything.
-    killed: bool,
-}
-
-impl Writing {
-    async fn write(self) {
-        let Self { data_dir, traces, notes, seed, commits, killed } = self;
-        let store = Arc::new(open(&data_dir).expect("the store opens"));
-        let notes = Arc::new(Notes::append_to(&notes));
-        let there = contents(&store).await.expect("the store can be read");
-        notes.shown(Place::now(&traces), &there);
-        let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
-        let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
-        // Versions above `highest` may have been written and have ended.
-        let next = Arc::new(AtomicU64::new(highest + 10_000));
-        let done = Arc::new(AtomicU64::new(0));
-        let mut writers = JoinSet::new();
-        for writer in 0..WRITERS {
-            let mut writer = Writer {
-                keys: writer * 1_000_000,
-                store: store.clone(),
-                notes: notes.clone(),
-                traces: traces.clone(),
-                rng: StdRng::seed_from_u64(seed ^ (writer + 1)),
-                next: next.clone(),
-                records: records.clone(),
-                clock: SystemClock::start(),
-            };
-            let done = done.clone();
-            writers.spawn(async move {
-                loop {
-                    let number = done.fetch_add(1, Ordering::Relaxed);
-                    if number >= commits {
-                        break;
-                    }
-                    writer.commit().await;
-                    if number % COMMITS_PER_CHECKPOINT == COMMITS_PER_CHECKPOINT - 1 {
-                        writer.store.checkpoint().await.expect("a checkpoint");
-                    }
+/// Writers write until there are enough commits. `killed`: then the process kills itself.
+async fn write(seed: u64, commits: u64, killed: bool) {
+    let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
+    let (traces, notes) = (path("POWER_TRACE"), Notes::append_to(&path("POWER_NOTES")));
+    let store = open(&path("POWER_ROOT").join("data")).expect("the store opens");
+    let there = contents(&store).await.expect("the store can be read");
+    let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
+    notes.add(&Note::Shown { at: Place::now(&traces), versions: there });
+    let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
+    // Versions above `highest` may have been written and have ended.
+    let next = AtomicU64::new(highest + 10_000);
+    let clock = SystemClock::start();
+    let shared = Arc::new(Shared { store, notes, traces, next, records, clock });
+    let done = Arc::new(AtomicU64::new(0));
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let rng = StdRng::seed_from_u64(seed ^ (writer + 1));
+        let mut writer = Writer { keys: writer * 1_000_000, shared: shared.clone(), rng };
+        let done = done.clone();
+        writers.spawn(async move {
+            loop {
+                let number = done.fetch_add(1, Ordering::Relaxed);
+                if number >= commits {
+                    break;
                 }
-                if killed {
-                    kill_process(getpid(), Signal::KILL).expect("the end");
+                writer.commit().await;
+                if number % COMMITS_PER_CHECKPOINT == COMMITS_PER_CHECKPOINT - 1 {
+                    writer.shared.store.checkpoint().await.expect("a checkpoint");
                 }
-            });
-        }
-        writers.join_all().await;
-        store.close().await.expect("closed in order");
+            }
+            if killed {
+                kill_process(getpid(), Signal::KILL).expect("the end");
+            }
+        });
     }
+    writers.join_all().await;
+    shared.store.close().await.expect("closed in order");
+}
+
+struct Shared {
+    store: EmbeddedStore,
+    notes: Notes,
+    traces: PathBuf,
+    /// Versions are never used twice.
+    next: AtomicU64,
+    records: Arc<HeldRecords>,
+    clock: SystemClock,
 }
 
 struct Writer {
     /// The first of its keys.
     keys: u64,
-    store: Arc<EmbeddedStore>,
-    notes: Arc<Notes>,
-    traces: PathBuf,
+    shared: Arc<Shared>,
     rng: StdRng,
-    /// Versions are never used twice.
-    next: Arc<AtomicU64>,
-    records: Arc<HeldRecords>,
-    clock: SystemClock,
 }
 
 impl Writer {
@@ -222,23 +183,13 @@ impl Writer {
             (0..wanted).map(|_| self.keys + self.rng.random_range(0..KEYS_PER_WRITER)).collect();
         keys.sort_unstable();
         keys.dedup();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let versions: Vec<Version> =
-            keys.iter().map(|key| (*key, (!self.rng.random_bool(0.15)).then_some(id))).collect();
-        self.notes.asked(id, Place::now(&self.traces), &versions);
-        let writes: Vec<Write> =
-            versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
-        let (to, done) = tokio::sync::oneshot::channel();
-        let (records, copy) = (self.records.clone(), writes.clone());
-        let answer = move |result: Result<(), _>| {
-            if result.is_ok() {
-                records.apply(copy);
-            }
-            let _ = to.send(result);
-        };
-        self.store.commit(writes, Box::new(answer));
-        done.await.expect("an answer").expect("written");
-        self.notes.answered(id, Place::now(&self.traces));
+        let write = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let version = |key| (key, (!self.rng.random_bool(0.15)).then_some(write));
+        let versions: Vec<Version> = keys.into_iter().map(version).collect();
+        let writes = versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
+        self.shared.notes.add(&Note::Asked { write, at: Place::now(&self.shared.traces), versions });
+        commit(&self.shared.store, &self.shared.records, writes).await.expect("an answer").expect("written");
+        self.shared.notes.add(&Note::Answered { write, at: Place::now(&self.shared.traces) });
         tokio::task::yield_now().await;
     }
 
@@ -249,7 +200,7 @@ impl Writer {
             expires: match version {
                 Some(version) if ends(key, version) => {
                     let lives = SHORTEST_LIFE * u32::try_from(1 + key % 8).expect("a few");
-                    self.clock.now().plus(lives)
+                    self.shared.clock.now().plus(lives)
                 }
                 _ => Timestamp::from_millis(u64::MAX / 2),
             },

@@ -1,7 +1,9 @@
 //! Reads the shim's trace.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 /// A change that a program made to its files. An inode number identifies a file until it is used again.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ pub enum Event {
 }
 
 /// A place in the traces of successive processes: the process, and the number of bytes in its trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Place {
     pub process: u64,
     pub bytes: u64,
@@ -58,8 +60,7 @@ impl Place {
 pub fn read(traces: &Path) -> Vec<(Place, Event)> {
     let mut events = Vec::new();
     for process in 0.. {
-        let path: PathBuf = traces.join(process.to_string());
-        let Ok(bytes) = fs::read(&path) else { break };
+        let Ok(bytes) = fs::read(traces.join(process.to_string())) else { break };
         let mut rest = bytes.as_slice();
         // A kill may cut the last event short.
         while let Some((event, after)) = one(rest) {

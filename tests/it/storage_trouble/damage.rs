@@ -57,6 +57,10 @@ pub fn files_in(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+pub fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+}
+
 /// Copies the whole directory, except files that no test needs.
 pub fn copy(from: &Path, to: &Path) {
     for file in files_in(from) {

@@ -11,11 +11,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tempfile::TempDir;
 
-use super::damage::{Damage, copy, files_in, used_bytes};
-use super::driven::{Contents, Driven, contents_of};
-use super::shim::{Call, Shim, Trouble};
+use super::damage::{Damage, copy, files_in, is_segment, used_bytes};
+use super::driven::{Contents, StoreClient, contents_of};
+use super::shim::{Call, Trouble};
 
 /// Memory that a start may use beyond the test's own: far less than a damaged length could request.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
@@ -37,8 +36,7 @@ const ADVICE: [&str; 8] = [
 
 #[test]
 fn a_damaged_file_of_a_killed_server_is_reported_or_nothing_is_missing() {
-    let left = Left::by_a_kill();
-    left.is_judged();
+    Left::by_a_kill().is_judged();
 }
 
 #[test]
@@ -51,20 +49,16 @@ fn a_damaged_file_of_a_closed_directory_is_reported_or_nothing_is_missing() {
 /// A start reads a snapshot completely, and a checksum covers each of its bytes.
 #[test]
 fn a_start_refuses_a_snapshot_with_any_changed_byte_and_names_its_file() {
-    let home = tempfile::tempdir().expect("a directory");
-    let directory = home.path().join("data");
-    let mut store = Driven::open(&directory, None).expect("a store");
-    for subject in 0..8 {
-        assert_eq!(store.said(&format!("put {subject} text-{subject}")), "durable");
-    }
+    let mut store = StoreClient::of_a_new_store();
+    store.write_each(0..8, 5);
     assert_eq!(store.said("remove 3"), "durable");
     assert_eq!(store.said("close"), "closed");
-    drop(store);
-    let parts: Vec<PathBuf> = files_in(&directory).into_iter().filter(|file| is_in_snapshot(file)).collect();
+    store.kill();
+    let parts = snapshot_in(&store.directory);
     assert!(parts.len() >= 3, "{parts:?}");
     let mut rng = StdRng::seed_from_u64(1);
     for part in parts {
-        let bytes = usize::try_from(std::fs::metadata(directory.join(&part)).expect("a file").len()).unwrap();
+        let bytes = std::fs::read(store.directory.join(&part)).expect("a file").len();
         // Every byte of the small files, and some of the others.
         let mut places: Vec<usize> = (0..bytes).collect();
         if bytes > EVERY_BYTE {
@@ -73,19 +67,12 @@ fn a_start_refuses_a_snapshot_with_any_changed_byte_and_names_its_file() {
         let flips = places.iter().map(|at| Damage::Flip(*at, u8::try_from(at % 8).expect("a bit")));
         let name = part.file_name().expect("a name").to_str().expect("text");
         for damage in flips.chain(places.iter().map(|at| Damage::Cut(*at))) {
-            match start_on(home.path(), &directory, Some((&part, &damage))) {
-                Err(message) => {
-                    assert!(message.contains(name), "{damage:?} {}: {message}", part.display());
-                    says_what_to_do(&message, &format!("{damage:?}"));
-                }
-                Ok(found) => {
-                    panic!(
-                        "{damage:?} {}: the damage went unnoticed, {} records",
-                        part.display(),
-                        found.len()
-                    )
-                }
-            }
+            let what = format!("{damage:?} {}", part.display());
+            let Err(message) = start_on(&store, Some((&part, &damage))) else {
+                panic!("{what}: the damage went unnoticed")
+            };
+            assert!(message.contains(name), "{what}: {message}");
+            says_what_to_do(&message, &what);
         }
     }
 }
@@ -95,91 +82,56 @@ const EVERY_BYTE: usize = 600;
 
 /// A directory that a store left behind, and the acknowledged content.
 struct Left {
-    home: TempDir,
-    durable: Contents,
+    store: StoreClient,
     /// The segment that the store wrote last.
     newest: PathBuf,
-    /// The content that only this segment has, in the order of writing.
-    only_in_newest: Vec<(u64, String)>,
+    /// The subjects that only this segment has, in the order of writing.
+    only_in_newest: Vec<u64>,
 }
 
 impl Left {
     /// Several segments that no checkpoint covers, and a snapshot with large and small records.
     fn by_a_kill() -> Self {
-        let (home, mut store, shim, mut durable) = Self::with_a_snapshot();
-        let directory = home.path().join("data");
+        let mut store = with_a_snapshot();
         // From here on no checkpoint completes.
-        shim.begin(&Trouble::hanging(&[Call::Sync]).on("/snapshot/"));
+        store.shim.begin(&Trouble::hanging(&[Call::Sync]).on("/snapshot/"));
+        let journal = store.directory.join("journal");
+        let used = || files_in(&journal).into_iter().filter(|file| is_used(&journal.join(file))).count();
+        let before = used();
         let mut subject = 1000;
-        let mut put = |store: &mut Driven, durable: &mut Contents, bytes: usize| {
+        while used() < before + 3 {
             subject += 1;
-            let text = format!("{subject}{}", "y".repeat(bytes));
-            assert_eq!(store.said(&format!("put {subject} {text}")), "durable");
-            durable.insert(subject, text.clone());
-            (subject, text)
-        };
-        let journal = directory.join("journal");
-        let number_of_used = || files_in(&journal).iter().filter(|file| is_used(&journal.join(file))).count();
-        let before = number_of_used();
-        while number_of_used() < before + 3 {
-            put(&mut store, &mut durable, 2000);
+            store.write_each([subject], 2000);
         }
         // A reserved segment after the newest one reveals that the newest is missing.
-        let is_segment = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "seg");
         let is_reserved = || {
-            let last = files_in(&journal).into_iter().rfind(is_segment);
+            let last = files_in(&journal).into_iter().rfind(|file| is_segment(file));
             last.is_some_and(|file| !is_used(&journal.join(file)))
         };
         // The record that began the newest segment is in it too.
-        let last = durable.iter().next_back().map(|(subject, text)| (*subject, text.clone()));
-        let mut only_in_newest = Vec::from_iter(last);
+        let mut only_in_newest = vec![subject];
         while only_in_newest.len() < 4 || !is_reserved() {
-            let used = number_of_used();
-            let record = put(&mut store, &mut durable, if only_in_newest.len() == 2 { 200 } else { 10 });
-            if number_of_used() > used {
+            let before = used();
+            subject += 1;
+            store.write_each([subject], if only_in_newest.len() == 2 { 200 } else { 10 });
+            if used() > before {
                 only_in_newest.clear();
             }
-            only_in_newest.push(record);
+            only_in_newest.push(subject);
         }
-        drop(store);
-        shim.end();
-        let segments = files_in(&directory).into_iter().filter(|file| is_used(&directory.join(file)));
+        store.kill();
+        store.shim.end();
+        let segments =
+            files_in(&store.directory).into_iter().filter(|file| is_used(&store.directory.join(file)));
         let newest = segments.max().expect("segments");
-        Self { home, durable, newest, only_in_newest }
+        Self { store, newest, only_in_newest }
     }
 
     fn by_an_orderly_end() -> Self {
-        let (home, mut store, _shim, durable) = Self::with_a_snapshot();
+        let mut store = with_a_snapshot();
         assert_eq!(store.said("close"), "closed");
-        drop(store);
-        Self { home, durable, newest: PathBuf::new(), only_in_newest: Vec::new() }
-    }
-
-    /// Also leaves a copy `older` from an earlier turn.
-    fn with_a_snapshot() -> (TempDir, Driven, Shim, Contents) {
-        let home = tempfile::tempdir().expect("a directory");
-        let directory = home.path().join("data");
-        let shim = Shim::over(&directory);
-        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
-        let mut durable = Contents::new();
-        for turn in 0..3 {
-            for subject in 0..100 {
-                // sled keeps such a large leaf in its own file.
-                let bytes = if subject == 7 { 200_000 } else { 60 };
-                let text = format!("{turn}-{subject}{}", "x".repeat(bytes));
-                assert_eq!(store.said(&format!("put {subject} {text}")), "durable");
-                durable.insert(subject, text);
-            }
-            drop(store);
-            if turn == 1 {
-                copy(&directory, &home.path().join("older"));
-            }
-            contents_of(&directory).expect("a checkpoint at the end");
-            store = Driven::open(&directory, Some(&shim)).expect("a store");
-        }
-        let parts = files_in(&directory).into_iter().filter(|file| is_in_snapshot(file)).count();
-        assert!(parts >= 4, "a manifest, and {parts} files of a database in all");
-        (home, store, shim, durable)
+        store.kill();
+        Self { store, newest: PathBuf::new(), only_in_newest: Vec::new() }
     }
 
     #[expect(clippy::print_stdout, reason = "the seed and the figures")]
@@ -190,30 +142,25 @@ impl Left {
         println!("DAMAGE_SEED={seed} DAMAGES={places}");
         bound_memory();
         let mut rng = StdRng::seed_from_u64(seed);
-        let directory = self.home.path().join("data");
-        let found = start_on(self.home.path(), &directory, None).expect("an undamaged one starts");
-        assert_eq!(found, self.durable, "undamaged");
+        let durable = &self.store.durable;
+        let found = start_on(&self.store, None).expect("an undamaged one starts");
+        assert_eq!(found, *durable, "undamaged");
         let (mut refused, mut complete, mut excepted) = (0, 0, 0);
-        for file in files_in(&directory) {
+        for file in files_in(&self.store.directory) {
             for damage in self.damages(&file, places, &mut rng) {
                 let what = format!("{damage:?} {}", file.display());
-                match start_on(self.home.path(), &directory, Some((&file, &damage))) {
+                match start_on(&self.store, Some((&file, &damage))) {
                     Err(message) => {
                         says_what_to_do(&message, &what);
                         refused += 1;
                     }
-                    Ok(found) if found == self.durable => {
+                    Ok(found) if found == *durable => {
                         let unchanged = matches!(damage, Damage::Older(_));
                         assert!(!is_in_snapshot(&file) || unchanged, "{what}: the damage went unnoticed");
                         complete += 1;
                     }
                     Ok(found) => {
-                        assert!(
-                            file == self.newest,
-                            "{what}: {} of {} records",
-                            found.len(),
-                            self.durable.len()
-                        );
+                        assert_eq!(file, self.newest, "{what}: {} of {} records", found.len(), durable.len());
                         self.is_a_known_exception(&damage, &found, &what);
                         excepted += 1;
                     }
@@ -224,10 +171,9 @@ impl Left {
     }
 
     fn damages(&self, file: &Path, places: u64, rng: &mut StdRng) -> Vec<Damage> {
-        let path = self.home.path().join("data").join(file);
-        let used = used_bytes(&path);
+        let used = used_bytes(&self.store.directory.join(file));
         let mut damages = vec![Damage::Missing, Damage::Empty, Damage::Directory];
-        let older = self.home.path().join("older").join(file);
+        let older = self.store.home.path().join("older").join(file);
         damages.extend(older.is_file().then_some(Damage::Older(older)));
         if used <= 200 {
             // Every bit, if that many are requested.
@@ -251,19 +197,12 @@ impl Left {
     /// A documented exception: the last records of the newest segment are missing, because it was cut, or because its
     /// last frame is damaged and nothing follows.
     fn is_a_known_exception(&self, damage: &Damage, found: &Contents, what: &str) {
-        let lost = self.durable.len() - found.len();
-        let expected = |lost: usize| {
-            let kept = self.only_in_newest.len() - lost;
-            let mut contents = self.durable.clone();
-            for (subject, _) in &self.only_in_newest[kept..] {
-                contents.remove(subject);
-            }
-            contents
-        };
-        assert!(
-            lost <= self.only_in_newest.len() && *found == expected(lost),
-            "{what}: more than the end is lost"
-        );
+        let mut expected = self.store.durable.clone();
+        let lost = expected.len() - found.len();
+        for subject in self.only_in_newest.iter().rev().take(lost) {
+            expected.remove(subject);
+        }
+        assert_eq!(*found, expected, "{what}: more than the end is lost");
         match damage {
             Damage::Cut(_) | Damage::Empty => {}
             Damage::Flip(..) => assert_eq!(lost, 1, "{what}: only the last frame may be taken for torn"),
@@ -272,6 +211,31 @@ impl Left {
             }
         }
     }
+}
+
+/// A store with a snapshot, and beside it a copy `older` from an earlier turn.
+fn with_a_snapshot() -> StoreClient {
+    let mut store = StoreClient::in_a_new_directory();
+    for turn in 0..3 {
+        store.open().expect("a store");
+        // sled keeps such a large leaf in its own file.
+        store.write_each(0..7, 60);
+        store.write_each([7], 200_000);
+        store.write_each(8..100, 60);
+        store.kill();
+        if turn == 1 {
+            copy(&store.directory, &store.home.path().join("older"));
+        }
+        contents_of(&store.directory).expect("a checkpoint at the end");
+    }
+    let parts = snapshot_in(&store.directory).len();
+    assert!(parts >= 4, "a manifest, and {parts} files of a database in all");
+    store.open().expect("a store");
+    store
+}
+
+fn snapshot_in(directory: &Path) -> Vec<PathBuf> {
+    files_in(directory).into_iter().filter(|file| is_in_snapshot(file)).collect()
 }
 
 /// Whether a path is in a sealed snapshot.
@@ -283,18 +247,19 @@ fn is_in_snapshot(path: &Path) -> bool {
 
 /// Whether a path is a segment that the store wrote to.
 fn is_used(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "seg")
+    is_segment(path)
         // The store may remove it at this moment.
         && std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"owjournl"))
 }
 
 /// Starts on a damaged copy, in bounded time.
-fn start_on(home: &Path, directory: &Path, damage: Option<(&PathBuf, &Damage)>) -> Result<Contents, String> {
+fn start_on(store: &StoreClient, damage: Option<(&PathBuf, &Damage)>) -> Result<Contents, String> {
     // In memory, if possible: hundreds of starts sync often, and this test is not about that.
     let memory = Path::new("/dev/shm");
-    let target = tempfile::tempdir_in(if memory.is_dir() { memory } else { home }).expect("a directory");
+    let target =
+        tempfile::tempdir_in(if memory.is_dir() { memory } else { store.home.path() }).expect("a directory");
     let data = target.path().join("data");
-    copy(directory, &data);
+    copy(&store.directory, &data);
     if let Some((file, damage)) = damage {
         damage.does_to(&data.join(file));
     }
@@ -320,11 +285,9 @@ fn says_what_to_do(message: &str, what: &str) {
 
 /// Limits this process to little more memory than it has.
 fn bound_memory() {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this process");
-    let size = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")?.parse().ok());
-    let size: u64 = size.expect("its size in kB");
-    let limit = Rlimit { current: Some(size * 1024 + MEMORY), ..getrlimit(Resource::As) };
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("this process");
+    let pages: u64 = pages.split(' ').next().and_then(|pages| pages.parse().ok()).expect("its size");
+    let size = pages * rustix::param::page_size() as u64;
+    let limit = Rlimit { current: Some(size + MEMORY), ..getrlimit(Resource::As) };
     setrlimit(Resource::As, limit).expect("a limit of memory");
 }

@@ -1,9 +1,9 @@
 //! The real store in its own process: its disk can fail, a test can kill it, and it takes checkpoints as often as a
 //! test needs. The process is this test binary, which runs the one test below.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use onceward::clock::SystemClock;
 use onceward::domain::Timestamp;
 use onceward::store::{EmbeddedStore, Key, OpenOptions, Store, StoreError, Write};
-use tokio::runtime::Runtime;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::shim::Shim;
@@ -28,10 +28,8 @@ const MARK: &str = ">> ";
 /// Longer than the answer of a slow machine.
 const HANGS_AFTER: Duration = Duration::from_secs(300);
 
-/// The longest time a request waits for its answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// The time between two checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
 
 /// The content of a store: the text under each subject.
@@ -60,8 +58,8 @@ fn a_store_that_another_process_drives() {
     for line in std::io::stdin().lines() {
         let line = line.expect("a line");
         let answer = match line.split(' ').collect::<Vec<_>>()[..] {
-            ["put", subject, text] => put(&runtime, &store, &held, subject.parse().unwrap(), Some(text)),
-            ["remove", subject] => put(&runtime, &store, &held, subject.parse().unwrap(), None),
+            ["put", subject, text] => runtime.block_on(put(&store, &held, subject, Some(text))),
+            ["remove", subject] => runtime.block_on(put(&store, &held, subject, None)),
             ["health"] => store.health().err().unwrap_or_else(|| "well".to_owned()),
             ["close"] => {
                 checkpoints.abort();
@@ -81,26 +79,29 @@ async fn checkpoints(store: Arc<EmbeddedStore>) {
     }
 }
 
-fn put(
-    runtime: &Runtime,
+/// Writes, and remembers what was written. Returns the answer of the store.
+pub fn commit(
     store: &EmbeddedStore,
     held: &Arc<HeldRecords>,
-    subject: u64,
-    text: Option<&str>,
-) -> String {
-    let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    let write = Write { key: key_of(subject), put, expires: Timestamp::from_millis(u64::MAX) };
+    writes: Vec<Write>,
+) -> oneshot::Receiver<Result<(), StoreError>> {
     let (to, answer) = oneshot::channel();
-    let (held, durable) = (held.clone(), write.clone());
+    let (held, durable) = (held.clone(), writes.clone());
     let done = move |result: Result<(), StoreError>| {
         if result.is_ok() {
-            held.apply([durable]);
+            held.apply(durable);
         }
         let _ = to.send(result);
     };
-    store.commit(vec![write], Box::new(done));
-    let in_time = runtime.block_on(async { tokio::time::timeout(ANSWERS_WITHIN, answer).await });
-    match in_time {
+    store.commit(writes, Box::new(done));
+    answer
+}
+
+async fn put(store: &EmbeddedStore, held: &Arc<HeldRecords>, subject: &str, text: Option<&str>) -> String {
+    let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    let key = key_of(subject.parse().expect("a number"));
+    let write = Write { key, put, expires: Timestamp::from_millis(u64::MAX) };
+    match tokio::time::timeout(ANSWERS_WITHIN, commit(store, held, vec![write])).await {
         Ok(Ok(Ok(()))) => "durable".to_owned(),
         Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(_)) => "the store never said".to_owned(),
@@ -108,10 +109,14 @@ fn put(
     }
 }
 
-fn key_of(subject: u64) -> Key {
+pub fn key_of(subject: u64) -> Key {
     let mut id = [0; 12];
     id[4..].copy_from_slice(&subject.to_be_bytes());
     Key { slot: subject.to_be_bytes()[7], kind: 1, id }
+}
+
+pub fn subject_of(key: &Key) -> u64 {
+    u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"))
 }
 
 fn options(directory: &Path) -> OpenOptions {
@@ -129,8 +134,7 @@ pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     let held = runtime.block_on(HeldRecords::attached_to(&store));
     runtime.block_on(store.close()).map_err(|error| error.to_string())?;
     let text = |(key, record, _): &(Key, Bytes, Timestamp)| {
-        let subject = u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"));
-        (subject, String::from_utf8_lossy(record).into_owned())
+        (subject_of(key), String::from_utf8_lossy(record).into_owned())
     };
     Ok(held?.all().iter().map(text).collect())
 }
@@ -154,8 +158,7 @@ impl Patience {
     }
 }
 
-/// Killed when dropped.
-pub struct Driven {
+struct Driven {
     child: Child,
     to: ChildStdin,
     answers: Receiver<String>,
@@ -163,12 +166,12 @@ pub struct Driven {
 
 impl Driven {
     /// Starts the process; the error says why the store did not open.
-    pub fn open(directory: &Path, shim: Option<&Shim>) -> Result<Self, String> {
+    fn open(directory: &Path, shim: &Shim) -> Result<Self, String> {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command
             .args(["--exact", "storage_trouble::driven::a_store_that_another_process_drives", "--nocapture"])
             .env(DIRECTORY, directory)
-            .envs(shim.into_iter().flat_map(Shim::environment))
+            .envs(shim.environment())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // The log contains no answers.
@@ -185,25 +188,15 @@ impl Driven {
                 }
             }
         });
-        let mut driven = Self { child, to, answers };
+        let driven = Self { child, to, answers };
         match driven.answer() {
             Some(answer) if answer == "open" => Ok(driven),
             answer => Err(answer.unwrap_or_else(|| "it died".to_owned())),
         }
     }
 
-    /// Sends a question and returns the answer; `None` if the process ended.
-    pub fn ask(&mut self, question: &str) -> Option<String> {
-        writeln!(self.to, "{question}").ok()?;
-        self.answer()
-    }
-
-    /// The same, but fails if the process ended.
-    pub fn said(&mut self, question: &str) -> String {
-        self.ask(question).unwrap_or_else(|| panic!("the process ended over: {question}"))
-    }
-
-    fn answer(&mut self) -> Option<String> {
+    /// `None` if the process ended.
+    fn answer(&self) -> Option<String> {
         match self.answers.recv_timeout(HANGS_AFTER) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -216,5 +209,103 @@ impl Drop for Driven {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A client of a store whose disk fails on command, and the results that it received.
+pub struct StoreClient {
+    pub shim: Shim,
+    pub home: TempDir,
+    pub directory: PathBuf,
+    pub durable: Contents,
+    /// Content that may also exist, because the store did not know.
+    perhaps: BTreeSet<(u64, String)>,
+    pub writes: u64,
+    driven: Option<Driven>,
+}
+
+impl StoreClient {
+    pub fn in_a_new_directory() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("data");
+        let (shim, durable) = (Shim::over(&directory), Contents::new());
+        Self { shim, home, directory, durable, perhaps: BTreeSet::new(), writes: 0, driven: None }
+    }
+
+    /// The same with an open store.
+    pub fn of_a_new_store() -> Self {
+        let mut client = Self::in_a_new_directory();
+        client.open().expect("a store");
+        client
+    }
+
+    /// Kills the store if it runs, and starts it; the error says why it did not open.
+    pub fn open(&mut self) -> Result<(), String> {
+        self.kill();
+        self.driven = Some(Driven::open(&self.directory, &self.shim)?);
+        Ok(())
+    }
+
+    pub fn kill(&mut self) {
+        self.driven = None;
+    }
+
+    pub fn said(&mut self, question: &str) -> String {
+        let driven = self.driven.as_mut().expect("an open store");
+        let answer = writeln!(driven.to, "{question}").ok().and_then(|()| driven.answer());
+        answer.unwrap_or_else(|| panic!("the process ended over: {question}"))
+    }
+
+    /// Writes a new text of about this length, and notes the answer.
+    pub fn write(&mut self, subject: u64, bytes: usize) -> String {
+        self.writes += 1;
+        let text = format!("{}-{}", self.writes, "x".repeat(bytes));
+        let answer = self.said(&format!("put {subject} {text}"));
+        if answer == "durable" {
+            self.durable.insert(subject, text);
+            self.perhaps.retain(|(other, _)| *other != subject);
+        } else if !answer.starts_with("the store is unavailable") {
+            self.perhaps.insert((subject, text));
+        }
+        answer
+    }
+
+    /// Writes that must succeed.
+    pub fn write_each(&mut self, subjects: impl IntoIterator<Item = u64>, bytes: usize) {
+        for subject in subjects {
+            assert_eq!(self.write(subject, bytes), "durable");
+        }
+    }
+
+    /// Repeats a step until it is the last one.
+    pub fn until(&mut self, what: &str, mut is_done: impl FnMut(&mut Self) -> bool) {
+        let began = Patience::begins();
+        while !is_done(self) {
+            let first = self.shim.first();
+            assert!(began.lasts(), "{what}: never; failed: {first}, health: {}", self.said("health"));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// After the trouble the store recovers without a restart.
+    pub fn recovers(&mut self, what: &str) {
+        self.shim.end();
+        self.until(what, |store| store.said("health") == "well" && store.write(1000, 100) == "durable");
+    }
+
+    /// Kills the store. Then a start on a healthy disk finds what was acknowledged, and nothing that was refused.
+    pub fn holds(&mut self, what: &str) {
+        self.kill();
+        self.shim.end();
+        let found = contents_of(&self.directory).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let subjects: BTreeSet<u64> = self.durable.keys().chain(found.keys()).copied().collect();
+        for subject in subjects {
+            let (wanted, found) = (self.durable.get(&subject), found.get(&subject));
+            let may_be = found.is_some_and(|text| self.perhaps.contains(&(subject, text.clone())));
+            let short = |text: Option<&String>| text.map(|text| text.trim_end_matches('x').to_owned());
+            let is =
+                format!("{}: {subject} is {:?}, not {:?}", self.shim.first(), short(found), short(wanted));
+            assert!(found == wanted || may_be, "{what}: {is}");
+        }
     }
 }

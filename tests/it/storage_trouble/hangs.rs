@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::driven::{Driven, Patience, contents_of};
-use super::refusals::{locked_number, said, told, world_over_shim};
-use super::shim::{Call, Shim, Trouble};
-use super::unavailable;
+use super::driven::{Patience, StoreClient};
+use super::ledger::{locked_number, told};
+use super::refusals::{said, world_over_shim};
+use super::shim::{Call, Trouble};
+use super::{is_ready_again, unavailable};
 use crate::support::documented::{sent, verified};
 use crate::support::{Setup, until};
 
@@ -29,7 +28,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
 
     shim.end();
-    until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    is_ready_again(&world).await;
     world.send(&number).await.expects(sent(&number, 5));
     said(&world, "disk not responding", "ERROR", 1).await;
     said(&world, "disk responding again", "INFO", 1).await;
@@ -54,15 +53,9 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 #[tokio::test]
 async fn a_hang_is_logged_without_any_request_for_health() {
     let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
-    let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
-    let refused = || world.send(&number);
-    let hang = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("disk not responding"));
-    let output = || async {
-        refused().await;
-        world.server.output().events()
-    };
-    until("the line", output, |events| events.iter().any(hang)).await;
+    unavailable(&world.send(&world.number()).await);
+    said(&world, "disk not responding", "ERROR", 1).await;
     shim.end();
 }
 
@@ -92,36 +85,19 @@ fn health_reports_a_hang_in_making_room_in_the_journal_and_recovers() {
         (snapshot, "the next checkpoint is not finished yet"),
         (removing, "the next checkpoint is not finished yet"),
     ] {
-        let home = tempfile::tempdir().expect("a directory");
-        let directory = home.path().join("data");
-        let shim = Shim::over(&directory);
-        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
-        shim.begin(&trouble);
-        let text = "x".repeat(3000);
-        let (began, mut durable) = (Patience::begins(), 0);
-        let health = loop {
-            match store.said(&format!("put {durable} {text}")) {
-                answer if answer == "durable" => durable += 1,
-                answer => assert!(
-                    answer.contains("did not answer within") || answer.contains(says),
-                    "{trouble:?}: {answer}"
-                ),
-            }
-            let health = store.said("health");
-            if health != "well" {
-                break health;
-            }
-            assert!(began.lasts(), "{trouble:?}: health knows nothing");
-        };
-        assert!(health.contains(says), "{trouble:?}: {health}");
-        shim.end();
-        while store.said("health") != "well" {
-            assert!(began.lasts(), "{trouble:?}: it is not well again");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(store.said("put 1000 after"), "durable");
-        drop(store);
-        let found = contents_of(&directory).expect("a good start");
-        assert!((0..durable).chain([1000]).all(|subject| found.contains_key(&subject)), "{trouble:?}");
+        let what = format!("{trouble:?}");
+        let mut store = StoreClient::of_a_new_store();
+        store.shim.begin(&trouble);
+        let mut health = String::new();
+        store.until(&what, |store| {
+            let answer = store.write(store.writes, 3000);
+            let is_refusal = answer.contains("did not answer within") || answer.contains(says);
+            assert!(answer == "durable" || is_refusal, "{what}: {answer}");
+            health = store.said("health");
+            health != "well"
+        });
+        assert!(health.contains(says), "{what}: {health}");
+        store.recovers(&what);
+        store.holds(&what);
     }
 }

@@ -10,9 +10,9 @@ const INSIDE: &str = "ONCEWARD_TEST_MAY_MOUNT";
 const ALONE: &str = "--options-source=disable";
 
 /// Whether this process may mount. If not, the test has run in another process that may, or the output says why it
-/// could not; the caller then returns. Called on the test's own thread, which has the test's name.
+/// could not. Called on the test's own thread, which has the test's name.
 #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
-pub fn may_mount() -> bool {
+fn may_mount() -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -50,27 +50,28 @@ pub fn may_mount() -> bool {
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts one of `kib` KiB at this path, which must be below a directory for temporary files.
-    pub fn of_kib(kib: u64, path: &Path) -> Self {
+    /// Mounts one of `kib` KiB at this path, which must be below a directory for temporary files. `None` if this process
+    /// may not mount: the caller then returns.
+    pub fn of_kib(kib: u64, path: &Path) -> Option<Self> {
+        if !may_mount() {
+            return None;
+        }
         assert!(path.starts_with(std::env::temp_dir()), "{} is not temporary", path.display());
         std::fs::create_dir_all(path).expect("a place to mount at");
         let options = format!("size={kib}k,mode=0700");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
-        Self(path.to_owned())
+        Some(Self(path.to_owned()))
     }
 
     pub fn resize_to_kib(&self, kib: u64) {
         self.remount(&format!("remount,size={kib}k"));
     }
 
-    /// Leaves no free room. Returns whether that succeeded: it fails while room is being taken.
-    pub fn fill(&self) -> bool {
-        let options = format!("remount,size={}k", self.used_kib());
-        Command::new("mount")
-            .args([ALONE, "-o", &options])
-            .arg(&self.0)
-            .output()
-            .is_ok_and(|o| o.status.success())
+    /// Leaves no free room, unless room is being taken at this moment.
+    pub fn fill(&self) {
+        let disk = rustix::fs::statvfs(&self.0).expect("a file system");
+        let used_kib = (disk.f_blocks - disk.f_bfree) * disk.f_frsize / 1024;
+        let _ = self.remounted(&format!("remount,size={used_kib}k")).output();
     }
 
     /// Makes writes fail. No file on it may be open for writing.
@@ -82,13 +83,14 @@ impl SmallDisk {
         self.remount("remount,rw");
     }
 
-    fn used_kib(&self) -> u64 {
-        let disk = rustix::fs::statvfs(&self.0).expect("a file system");
-        (disk.f_blocks - disk.f_bfree) * disk.f_frsize / 1024
+    fn remount(&self, options: &str) {
+        run(&mut self.remounted(options));
     }
 
-    fn remount(&self, options: &str) {
-        run(Command::new("mount").args([ALONE, "-o", options]).arg(&self.0));
+    fn remounted(&self, options: &str) -> Command {
+        let mut mount = Command::new("mount");
+        mount.args([ALONE, "-o", options]).arg(&self.0);
+        mount
     }
 }
 

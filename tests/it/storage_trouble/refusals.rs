@@ -5,12 +5,12 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::ClientLedger;
+use super::ledger::{ClientLedger, locked_number, told};
 use super::shim::{Call, Shim, Trouble};
-use super::unavailable;
+use super::{is_ready_again, unavailable};
 use crate::health::not_ready;
 use crate::support::documented::sent;
-use crate::support::{Setup, World, soon, until, wrong};
+use crate::support::{Says, Setup, World, soon, until, wrong};
 
 /// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [
@@ -41,21 +41,14 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 unavailable(&world.send(&unsent).await);
                 unavailable(&guessed.guess(&world).await);
                 unavailable(&given.give(&world).await);
-                assert!(
-                    world.twilio.received_for(&unsent).is_empty(),
-                    "no message without a durable decision"
-                );
+                assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
                 not_ready(&readiness);
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 // The file and the time, and no text of a programming language.
-                for (part, is_said) in [
-                    ("/journal", true),
-                    ("not been writable for ", true),
-                    ("os error", false),
-                    ("Os {", false),
-                ] {
-                    assert_eq!(readiness.text().contains(part), is_said, "{part}: {}", readiness.text());
+                readiness.says(["/journal", "not been writable for "]);
+                for words in ["os error", "Os {"] {
+                    assert!(!readiness.text().contains(words), "{words}: {}", readiness.text());
                 }
                 assert_eq!(world.get("/healthz").await.status(), 200);
                 // The data on the disk is enough for this.
@@ -63,8 +56,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 assert_eq!(world.send(&locked).await.status(), 403);
 
                 shim.end();
-                let ready = || world.get("/readyz");
-                until("readiness without a request", ready, |answer| answer.status() == 200).await;
+                is_ready_again(&world).await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio.received_for(&unsent).len(), 1);
                 guessed.clone().still_holds(&world, false).await;
@@ -115,8 +107,7 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
-    let setup = Setup::new().config("log-level", "info");
-    let (world, shim) = world_over_shim(setup).await;
+    let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
     let told = told(&world).await;
     let begun = world.server.output().events().len();
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
@@ -141,40 +132,18 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     let refused = lines.iter().filter(|line| line["message"] == "requests refused");
     let counted: u64 = refused.clone().filter_map(|line| line["count"].as_u64()).sum();
     assert!(counted > 100, "{counted} refusals are accounted for");
-    let seconds = seconds_of(&lines);
-    assert!(refused.count() <= 2 * (seconds + 2), "a line a second and kind: {lines:#?}");
+    let mut seconds: Vec<_> = lines.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();
+    seconds.dedup();
+    assert!(refused.count() <= 2 * (seconds.len() + 2), "a line a second and kind: {lines:#?}");
     let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
     said(&world, "journal unavailable", "ERROR", 1).await;
 }
 
-/// The number of different seconds in the lines' timestamps.
-fn seconds_of(lines: &[Value]) -> usize {
-    let mut seconds: Vec<&str> =
-        lines.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();
-    seconds.dedup();
-    seconds.len()
-}
-
-/// A server whose disk fails on command.
 pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
     let shim = Shim::over(&setup.data_dir());
     let world = World::of(shim.under(setup)).await;
     (world, shim)
-}
-
-pub async fn told(world: &World) -> ClientLedger {
-    let (number, code) = world.number_with_code().await;
-    ClientLedger::sent(&number, &code)
-}
-
-pub async fn locked_number(world: &World) -> String {
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&number, &wrong(&code)).await;
-    }
-    assert_eq!(world.send(&number).await.status(), 403);
-    number
 }
 
 /// The log soon has this many lines that begin like this, and no more.

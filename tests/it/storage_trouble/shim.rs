@@ -9,16 +9,13 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-const SOURCE: &str = include_str!("shim.c");
-
-/// The bytes of the control file.
 const CONTROL_BYTES: u64 = 4096;
 
-/// Without end.
 const FOREVER: i64 = i64::MAX / 2;
 
 /// Calls of the C library, in the order of the list in `shim.c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i64)]
 pub enum Call {
     /// Opens a file to write, or makes a directory.
     Create,
@@ -34,53 +31,19 @@ pub enum Call {
     Unlink,
     /// `sync_file_range`.
     SyncRange,
-    Thread,
+    Thread = 10,
 }
+
+use Call::{Create, Cut, Open, Read, Rename, Sync, SyncRange, Unlink, Write};
 
 impl Call {
     /// All calls about files.
-    pub const ALL: [Self; 9] = [
-        Self::Create,
-        Self::Open,
-        Self::Read,
-        Self::Write,
-        Self::Sync,
-        Self::Cut,
-        Self::Rename,
-        Self::Unlink,
-        Self::SyncRange,
-    ];
+    pub const ALL: [Self; 9] = [Create, Open, Read, Write, Sync, Cut, Rename, Unlink, SyncRange];
 
-    /// The same without reads.
-    pub const ALL_BUT_READS: [Self; 8] = [
-        Self::Create,
-        Self::Open,
-        Self::Write,
-        Self::Sync,
-        Self::Cut,
-        Self::Rename,
-        Self::Unlink,
-        Self::SyncRange,
-    ];
+    pub const ALL_BUT_READS: [Self; 8] = [Create, Open, Write, Sync, Cut, Rename, Unlink, SyncRange];
 
     /// The calls that fail on a full disk, which is still readable.
-    pub const CHANGES: [Self; 7] =
-        [Self::Create, Self::Write, Self::Sync, Self::Cut, Self::Rename, Self::Unlink, Self::SyncRange];
-
-    const fn bit(self) -> i64 {
-        1 << match self {
-            Self::Create => 0,
-            Self::Open => 1,
-            Self::Read => 2,
-            Self::Write => 3,
-            Self::Sync => 4,
-            Self::Cut => 5,
-            Self::Rename => 6,
-            Self::Unlink => 7,
-            Self::SyncRange => 8,
-            Self::Thread => 10,
-        }
-    }
+    pub const CHANGES: [Self; 7] = [Create, Write, Sync, Cut, Rename, Unlink, SyncRange];
 }
 
 #[derive(Debug, Clone)]
@@ -97,23 +60,14 @@ pub struct Trouble {
 impl Trouble {
     /// These calls fail from now on.
     pub fn of(calls: &[Call], error: Errno) -> Self {
-        Self {
-            calls: calls.to_vec(),
-            part: "",
-            error,
-            mode: 0,
-            after: 0,
-            times: FOREVER,
-            delay: Duration::ZERO,
-        }
+        let (calls, delay) = (calls.to_vec(), Duration::ZERO);
+        Self { calls, part: "", error, mode: 0, after: 0, times: FOREVER, delay }
     }
 
-    /// These calls never return.
     pub fn hanging(calls: &[Call]) -> Self {
         Self { mode: 1, ..Self::of(calls, Errno::IO) }
     }
 
-    /// These calls start after a delay.
     pub fn slow(calls: &[Call], delay: Duration) -> Self {
         Self { mode: 3, delay, ..Self::of(calls, Errno::IO) }
     }
@@ -155,10 +109,10 @@ impl Shim {
         let control = OpenOptions::new().read(true).write(true).create_new(true).open(path);
         let control = control.expect("a control file");
         control.set_len(CONTROL_BYTES).expect("its length");
-        Self { library: compiled(), directory: directory.to_owned(), control, home }
+        let library = compiled("storage-shim", include_str!("shim.c"));
+        Self { library, directory: directory.to_owned(), control, home }
     }
 
-    /// The environment that the program needs.
     pub fn environment(&self) -> [(&'static str, String); 3] {
         let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
         [
@@ -168,10 +122,9 @@ impl Shim {
         ]
     }
 
-    /// Starts the trouble.
     pub fn begin(&self, trouble: &Trouble) {
         self.set(0, 0);
-        let calls = trouble.calls.iter().map(|call| call.bit()).sum();
+        let calls = trouble.calls.iter().map(|call| 1 << (*call as i64)).sum();
         let error = i64::from(trouble.error.raw_os_error());
         let delay = i64::try_from(trouble.delay.as_micros()).expect("a delay that ends");
         let fields = [error, calls, trouble.after, trouble.times, trouble.mode, 0, 0, 0, delay];
@@ -185,17 +138,16 @@ impl Shim {
         self.set(0, 1);
     }
 
-    /// Ends the trouble.
     pub fn end(&self) {
         self.set(0, 0);
     }
 
-    /// The number of failures.
     pub fn failed(&self) -> i64 {
-        self.field(7)
+        let mut bytes = [0; 8];
+        self.control.read_exact_at(&mut bytes, 7 * 8).expect("a control file");
+        i64::from_ne_bytes(bytes)
     }
 
-    /// The first call that failed.
     pub fn first(&self) -> String {
         let mut text = [0; 256];
         self.control.read_exact_at(&mut text, 256).expect("a control file");
@@ -206,25 +158,21 @@ impl Shim {
     fn set(&self, field: u64, value: i64) {
         self.control.write_all_at(&value.to_ne_bytes(), field * 8).expect("a control file");
     }
-
-    fn field(&self, field: u64) -> i64 {
-        let mut bytes = [0; 8];
-        self.control.read_exact_at(&mut bytes, field * 8).expect("a control file");
-        i64::from_ne_bytes(bytes)
-    }
 }
 
-/// Returns the library, compiled once for each version of its source.
-fn compiled() -> PathBuf {
-    let hash = crc32c::crc32c(SOURCE.as_bytes());
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-shim-{hash:08x}.so"));
+/// Returns a library to preload, compiled once for each version of its source.
+pub fn compiled(name: &str, source: &str) -> PathBuf {
+    let hash = crc32c::crc32c(source.as_bytes());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{hash:08x}.so"));
     if !library.exists() {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let (source, made) = (directory.path().join("shim.c"), directory.path().join("shim.so"));
-        fs::write(&source, SOURCE).expect("the source");
+        let (file, made) = (directory.path().join("shim.c"), directory.path().join("shim.so"));
+        fs::write(&file, source).expect("the source");
         let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
-        assert!(compiler.status().expect("a C compiler, `cc`").success(), "shim.c does not compile");
+        compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).args([&made, &file]);
+        let done = compiler.args(["-ldl", "-lpthread"]).output();
+        let done = done.expect("a C compiler, cc, is needed; on Debian: apt-get install gcc libc6-dev");
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
         fs::rename(made, &library).expect("the library in its place");
     }
     library

@@ -1,20 +1,21 @@
 //! The snapshot's files fail until nothing more can wait: the journal continues until it is full, then the store
 //! refuses writes with the reason. When the files work again nothing is missing, without a restart and after one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::clock::SystemClock;
-use onceward::store::{EmbeddedStore, OpenOptions, Store as _, Write, key_fingerprint_in};
+use onceward::store::{EmbeddedStore, OpenOptions, Write, key_fingerprint_in};
 use rustix::io::Errno;
-use tempfile::TempDir;
-use tokio::sync::oneshot;
 
-use super::driven::{Contents, Driven, Patience, contents_of};
-use super::refusals::{locked_number, said, told, world_over_shim};
-use super::shim::{Call, Shim, Trouble};
-use crate::support::{HeldRecords, Setup, V2, World, until};
+use super::damage::{files_in, is_segment};
+use super::driven::{Patience, StoreClient, commit};
+use super::ledger::{locked_number, told};
+use super::refusals::{said, world_over_shim};
+use super::shim::{Call, Trouble};
+use super::{is_ready_again, killed};
+use crate::support::{HeldRecords, Setup, V2, World};
 
 /// Larger than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
@@ -22,47 +23,47 @@ const LARGE: usize = 50_000;
 #[test]
 fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
     let troubles = [
-        (&Call::ALL_BUT_READS[..], Errno::IO, true),
+        (&Call::ALL_BUT_READS[..], Errno::IO, 2),
         // The store does not rely on a snapshot that it cannot read.
-        (&[Call::Read], Errno::IO, false),
-        (&Call::CHANGES, Errno::NOSPC, false),
-        (&[Call::Rename], Errno::IO, false),
+        (&[Call::Read], Errno::IO, 1),
+        (&Call::CHANGES, Errno::NOSPC, 1),
+        (&[Call::Rename], Errno::IO, 1),
     ];
     // Each fills a journal. A start after a kill meets the third one in the test below.
     let count = if std::env::var_os("DISK_OPERATIONS").is_some() { troubles.len() } else { 2 };
-    for (calls, error, once_more) in troubles.into_iter().take(count) {
-        let mut store = Store::with_a_snapshot();
-        store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
+    for (calls, error, times) in troubles.into_iter().take(count) {
+        let mut store = StoreClient::with_a_snapshot();
         let what = format!("{calls:?} {error:?}");
-        let refused = store.put_until_refused(&what);
-        assert!(refused.contains("no checkpoint has emptied it"), "{what}: {refused}");
-        let health = store.driven.said("health");
-        assert!(health.contains("no checkpoint has emptied it"), "{what}: {health}");
-        store.shim.end();
-        store.recovers(&what);
-        if once_more {
-            // The remains of the first trouble must not affect the second.
+        // The remains of the first trouble must not affect the second.
+        for _ in 0..times {
             store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
-            store.put_until_refused(&what);
-            store.shim.end();
+            let refused = store.put_until_refused(&what);
+            let health = store.said("health");
+            for said in [refused, health] {
+                assert!(said.contains("no checkpoint has emptied it"), "{what}: {said}");
+            }
             store.recovers(&what);
+            store.until(&what, |store| store.waits_for_nothing());
         }
-        store.holds(&what);
+        store.holds_twice(&what);
     }
 }
 
 #[test]
 fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
     for (calls, error) in [(&Call::CHANGES[..], Errno::NOSPC), (&[Call::Unlink], Errno::IO)] {
-        let mut store = Store::with_a_snapshot();
+        let mut store = StoreClient::with_a_snapshot();
         store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
         let what = format!("{calls:?} {error:?}");
         if calls == [Call::Unlink] {
-            store.put_while_failing(&what);
+            store.until(&what, |store| {
+                assert_eq!(store.put(100), "durable", "{what}");
+                store.shim.failed() >= 3
+            });
         } else {
             store.put_until_refused(&what);
         }
-        store.holds(&what);
+        store.holds_twice(&what);
     }
 }
 
@@ -75,9 +76,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         let (world, shim) = world_over_shim(setup).await;
         make_a_long_record(&V2::of(&world)).await;
         let locked = locked_number(&world).await;
-        world.server.kill();
-        let World { setup, server, twilio, numbers } = world;
-        server.ended().await;
+        let (setup, twilio, numbers) = killed(world).await;
         lengthen_journal(setup.data_dir()).await;
         // Checkpoints write there.
         shim.begin(&Trouble::of(calls, error).on(".new"));
@@ -98,12 +97,12 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         assert_eq!(world.get("/healthz").await.status(), 200);
         said(&world, "checkpoint failed", "ERROR", 1).await;
         shim.end();
-        until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
+        is_ready_again(&world).await;
         let world = if error == Errno::IO {
             world.restart_after_kill().await
         } else {
             let (world, finished) = world.restart().await;
-            assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+            finished.exits(0);
             world
         };
         for one in &all {
@@ -141,32 +140,14 @@ async fn lengthen_journal(directory: PathBuf) {
     let again = vec![Write { key, put: Some(record.clone()), expires }; 2000];
     let bytes = record.len() * again.len();
     for _ in 0..=enough / bytes as u64 {
-        let (to, answer) = oneshot::channel();
-        store.commit(again.clone(), Box::new(move |result| drop(to.send(result))));
-        answer.await.expect("an answer").expect("written");
+        commit(&store, &held, again.clone()).await.expect("an answer").expect("written");
     }
 }
 
-/// A store whose disk fails, and the content that it called durable.
-struct Store {
-    shim: Shim,
-    driven: Driven,
-    directory: std::path::PathBuf,
-    durable: Contents,
-    next: u64,
-    began: Patience,
-    _home: TempDir,
-}
-
-impl Store {
+impl StoreClient {
     /// Has records in a snapshot, and some in the journal.
     fn with_a_snapshot() -> Self {
-        let home = tempfile::tempdir().expect("a directory");
-        let directory = home.path().join("data");
-        let shim = Shim::over(&directory);
-        let driven = Driven::open(&directory, Some(&shim)).expect("a store");
-        let (durable, began) = (Contents::new(), Patience::begins());
-        let mut store = Self { shim, driven, directory, durable, next: 0, began, _home: home };
+        let mut store = Self::of_a_new_store();
         for _ in 0..8 {
             assert_eq!(store.put(LARGE), "durable");
         }
@@ -179,75 +160,30 @@ impl Store {
 
     /// Adds a record, or replaces an old one.
     fn put(&mut self, bytes: usize) -> String {
-        self.next += 1;
-        let subject = if self.next.is_multiple_of(5) { self.next / 2 } else { self.next };
-        let text = format!("{}-{}", self.next, "x".repeat(bytes));
-        let answer = self.driven.said(&format!("put {subject} {text}"));
-        if answer == "durable" {
-            self.durable.insert(subject, text);
-        }
-        answer
+        let next = self.writes + 1;
+        self.write(if next.is_multiple_of(5) { next / 2 } else { next }, bytes)
     }
 
     fn put_until_refused(&mut self, what: &str) -> String {
-        let mut durable = 0;
-        loop {
-            let answer = self.put(4000);
-            if answer != "durable" {
-                assert!(durable > 50, "{what}: {durable} batches are less than the segments take: {answer}");
-                return answer;
-            }
-            durable += 1;
-            assert!(self.began.lasts(), "{what}: {} never full", self.shim.first());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Writes until some more calls have failed.
-    fn put_while_failing(&mut self, what: &str) {
-        let before = self.shim.failed();
-        while self.shim.failed() < before + 3 {
-            let answer = self.put(100);
-            assert_eq!(answer, "durable", "{what}");
-            assert!(self.began.lasts(), "{what}: {}", self.shim.first());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
-        while !done(self) {
-            assert!(self.began.lasts(), "{what}: never, and health is {}", self.driven.said("health"));
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let (mut durable, mut answer) = (0, String::new());
+        self.until(what, |store| {
+            answer = store.put(4000);
+            durable += u64::from(answer == "durable");
+            answer != "durable"
+        });
+        assert!(durable > 50, "{what}: {durable} batches are less than the segments take: {answer}");
+        answer
     }
 
     /// Whether the only segments are the current one and those reserved for later.
     fn waits_for_nothing(&self) -> bool {
-        files_in(&self.directory.join("journal"), "seg") <= 3
+        let files = files_in(&self.directory.join("journal"));
+        files.iter().filter(|file| is_segment(file)).count() <= 3
     }
 
-    fn recovers(&mut self, what: &str) {
-        self.until(what, |store| store.driven.said("health") == "well");
-        assert_eq!(self.put(10), "durable", "{what}");
-        self.until(what, |store| store.waits_for_nothing());
+    /// After a kill, and again after an orderly end.
+    fn holds_twice(&mut self, what: &str) {
+        self.holds(what);
+        self.holds(&format!("{what}: the second start"));
     }
-
-    /// After a kill, and again after an orderly end: the store has exactly what it called durable.
-    fn holds(self, what: &str) {
-        let Self { driven, shim, directory, durable, _home, .. } = self;
-        drop(driven);
-        shim.end();
-        for start in 1..=2 {
-            let found = contents_of(&directory).unwrap_or_else(|e| panic!("{what}: start {start}: {e}"));
-            let same = |(subject, text)| found.get(subject) == Some(text);
-            let wrong = durable.iter().filter(|one| !same(*one)).count();
-            assert_eq!(wrong, 0, "{what}: start {start}: of {} records", durable.len());
-        }
-    }
-}
-
-fn files_in(directory: &Path, kind: &str) -> usize {
-    let entries = std::fs::read_dir(directory).expect("a directory");
-    let names = entries.map(|entry| entry.expect("an entry").path());
-    names.filter(|path| path.extension().is_some_and(|extension| extension == kind)).count()
 }

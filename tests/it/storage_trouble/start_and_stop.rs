@@ -1,56 +1,68 @@
 //! Trouble at the start and the stop of a server: the server reports it plainly and damages nothing.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::io::Errno;
 use rustix::process::Signal;
+use serde_json::Value;
 
-use super::mount::{SmallDisk, may_mount};
-use super::refusals::{locked_number, told, world_over_shim};
+use super::damaged_start::{is_refused_plainly, started};
+use super::ledger::{Facts, told};
+use super::mount::SmallDisk;
+use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
-use crate::support::{Client, Finished, Says, Server, Setup, World, until};
+use super::{free_address, is_ready_again, killed};
+use crate::support::{Client, Finished, Says, Setup, World, soon, until};
 
-/// The exit code of a failed start.
-const START_FAILED: i32 = 70;
+/// Why a start on a full disk is refused, and why the server is not ready.
+const NO_SEGMENT: &str = "cannot reserve a journal segment of 67108864 bytes";
 
 #[tokio::test]
 async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
     let (world, shim) = world_over_shim(Setup::new()).await;
-    let mut guessed = told(&world).await;
-    guessed.guess(&world).await;
-    let locked = locked_number(&world).await;
-    let World { setup, mut server, .. } = world;
+    let old = Facts::made_in(&world).await;
+    let (world, _) = world.restart().await;
+    let new = Facts::made_in(&world).await;
+    let (setup, ..) = killed(world).await;
     let changes = &Call::CHANGES[..];
-    for (calls, part, error, advice) in [
+    let mut troubles = vec![
         (changes, "", Errno::NOSPC, "free space"),
         (changes, "", Errno::DQUOT, "raise the quota"),
         (changes, "", Errno::ROFS, "mount it writable"),
         (changes, "", Errno::IO, "dmesg"),
         (&[Call::Read], "/journal/", Errno::IO, "dmesg"),
-        (&[Call::Read], "MANIFEST", Errno::IO, "dmesg"),
-        (&[Call::Read], "FORMAT", Errno::IO, "dmesg"),
-        (&[Call::Open, Call::Create], "", Errno::ACCESS, "chown"),
-        (&[Call::Open, Call::Create], "", Errno::MFILE, "open files"),
-    ] {
-        server.kill();
-        server.ended().await;
-        shim.begin(&Trouble::of(calls, error).on(part));
-        let refused = setup.run().await;
-        shim.end();
-        says_what_to_do(&refused, &setup, advice);
-        server = setup.start().await;
-        assert_eq!(server.client.send(&locked).await.status(), 403, "{part} {error:?}");
+    ];
+    for part in ["", "/lock"] {
+        troubles.push((&[Call::Open, Call::Create], part, Errno::ACCESS, "chown"));
+        troubles.push((&[Call::Open, Call::Create], part, Errno::MFILE, "open files"));
     }
-    guessed.still_holds(&server.client, false).await;
+    for part in ["FORMAT", "server.key", ".seg", "MANIFEST", "/db"] {
+        troubles.push((&[Call::Open, Call::Create], part, Errno::ACCESS, "chown"));
+        troubles.push((&[Call::Open], part, Errno::MFILE, "open files"));
+        troubles.push((&[Call::Read], part, Errno::IO, "dmesg"));
+    }
+    for (calls, part, error, advice) in troubles {
+        let what = format!("{calls:?} {part} {error:?}");
+        shim.begin(&Trouble::of(calls, error).on(part));
+        let Err(refused) = started(&setup).await else { panic!("{what}: it started") };
+        shim.end();
+        is_refused_plainly(&refused, &what);
+        says_what_to_do(&refused, &setup, advice);
+        if calls == changes {
+            let server = setup.start().await;
+            assert_eq!(server.client.send(&old.locked).await.status(), 403, "{what}");
+            server.kill();
+            server.ended().await;
+        }
+    }
+    let server = setup.start().await;
+    old.hold(&server.client).await;
+    new.hold(&server.client).await;
 }
 
 #[tokio::test]
 async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    drop(listener);
-    let setup = Setup::new();
+    let (setup, address) = (Setup::new(), free_address());
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup).args(["--listen", &address.to_string()]);
     shim.begin(&Trouble::hanging(&[Call::Sync]));
@@ -64,7 +76,7 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
         assert!(answer.text().contains("The server is starting."), "{}", answer.text());
     }
     shim.end();
-    until("readiness", || server.client.get("/readyz"), |answer| answer.status() == 200).await;
+    is_ready_again(&server.client).await;
 }
 
 #[tokio::test]
@@ -77,8 +89,7 @@ async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() 
             shim.begin(&Trouble::of(&Call::CHANGES, error).after(after));
             let refused = setup.run().await;
             shim.end();
-            assert_eq!(refused.status.code(), Some(START_FAILED), "{}", refused.output);
-            assert!(!refused.output.contains("panicked"), "{}", refused.output);
+            is_refused_plainly(&refused, &format!("{error:?} after {after}"));
             assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
         }
     }
@@ -86,72 +97,49 @@ async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() 
 
 #[tokio::test]
 async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
-    if !may_mount() {
-        return;
-    }
     for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
         let setup = Setup::new();
-        let disk = SmallDisk::of_kib(kib, &setup.data_dir());
+        let Some(disk) = SmallDisk::of_kib(kib, &setup.data_dir()) else { return };
         says_what_to_do(&setup.run().await, &setup, "No space left");
         disk.resize_to_kib(200 * 1024);
         let world = World::of(setup).await;
-        let mut guessed = told(&world).await;
-        guessed.guess(&world).await;
-        world.server.kill();
-        let World { setup, server, .. } = world;
-        server.ended().await;
+        let facts = Facts::made_in(&world).await;
+        let (setup, _twilio, numbers) = killed(world).await;
         disk.fill();
         // The segment that was reserved has room for commits.
         let server = setup.start().await;
-        assert_eq!(server.client.send("+14155550123").await.status(), 200);
-        guessed.still_holds(&server.client, false).await;
+        assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
+        facts.hold(&server.client).await;
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
-    if !may_mount() {
-        return;
-    }
     let setup = Setup::new().env("TMPDIR", "");
-    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    let Some(disk) = SmallDisk::of_kib(300 * 1024, &setup.data_dir()) else { return };
     // With a snapshot, which only a copy of is read.
     let (world, _) = World::of(setup).await.restart().await;
-    let mut guessed = told(&world).await;
-    guessed.guess(&world).await;
-    let locked = locked_number(&world).await;
-    world.server.kill();
-    let World { setup, server, twilio, numbers } = world;
-    server.ended().await;
+    let facts = Facts::made_in(&world).await;
+    let (setup, twilio, numbers) = killed(world).await;
     remove_last_segment(&setup);
     disk.fill();
     let refused = setup.run().await;
     says_what_to_do(&refused, &setup, "--scratch");
     let needed = refused.output.split("takes ").nth(1).and_then(|rest| rest.split(" bytes").next());
-    assert!(
-        needed.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 0)),
-        "{}",
-        refused.output
-    );
+    assert!(needed.and_then(|bytes| bytes.parse().ok()) > Some(0_u64), "{}", refused.output);
 
     let scratch = setup.home().join("scratch");
     let setup = setup.args(["--scratch", "scratch"]);
-    let refused = setup.run().await;
-    assert!(refused.output.contains("there is no directory"), "{}", refused.output);
+    setup.run().await.says(["there is no directory"]);
     fs::create_dir(&scratch).expect("a directory");
     let refused = setup.clone().config("otp-timeout", "7m").run().await;
-    says_what_to_do(&refused, &setup, "cannot reserve a journal segment of 67108864 bytes");
-    assert!(refused.output.contains("the configuration of before"), "{}", refused.output);
+    says_what_to_do(&refused, &setup, NO_SEGMENT);
+    refused.says(["the configuration of before"]);
     let server = setup.start().await;
     assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 0, "the copy was removed");
     assert_eq!(server.client.get("/healthz").await.status(), 200);
-    let readiness = server.client.get("/readyz").await.expects_status(503);
-    assert!(
-        readiness.text().contains("cannot reserve a journal segment of 67108864 bytes"),
-        "{}",
-        readiness.text()
-    );
-    assert_eq!(server.client.send(&locked).await.status(), 403, "what needs no write is answered");
+    server.client.get("/readyz").await.expects_status(503).says([NO_SEGMENT]);
+    assert_eq!(server.client.send(&facts.locked).await.status(), 403, "what needs no write is answered");
     for _ in 0..3 {
         let number = numbers.next();
         server.client.send(&number).await.expects_retry_after();
@@ -160,11 +148,9 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     }
 
     disk.resize_to_kib(500 * 1024);
-    let ready = || async { server.client.get("/readyz").await.status() };
-    crate::support::until("readiness", ready, |status| *status == 200).await;
+    is_ready_again(&server.client).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
-    guessed.still_holds(&server.client, false).await;
-    assert_eq!(server.client.send(&locked).await.status(), 403);
+    facts.hold(&server.client).await;
 }
 
 /// Removes the segment that was reserved and not written to.
@@ -176,38 +162,28 @@ fn remove_last_segment(setup: &Setup) {
 
 #[tokio::test]
 async fn a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one() {
-    if !may_mount() {
-        return;
-    }
     let setup = Setup::new();
-    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    let Some(disk) = SmallDisk::of_kib(300 * 1024, &setup.data_dir()) else { return };
     disk.make_read_only();
     says_what_to_do(&setup.run().await, &setup, "Read-only file system");
     disk.make_writable();
     let world = World::of(setup).await;
-    let mut guessed = told(&world).await;
-    guessed.guess(&world).await;
-    world.server.kill();
-    let World { setup, server, .. } = world;
-    server.ended().await;
+    let facts = Facts::made_in(&world).await;
+    let (setup, ..) = killed(world).await;
     disk.make_read_only();
     says_what_to_do(&setup.run().await, &setup, "mount it writable");
     disk.make_writable();
-    guessed.still_holds(&setup.start().await.client, false).await;
+    facts.hold(&setup.start().await.client).await;
 }
 
 #[tokio::test]
 async fn a_read_only_data_directory_is_read_from_a_copy_in_tmpdir() {
-    if !may_mount() {
-        return;
-    }
     let setup = Setup::new();
-    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    let Some(disk) = SmallDisk::of_kib(300 * 1024, &setup.data_dir()) else { return };
     let world = World::of(setup).await;
     let (number, _) = world.number_with_code().await;
-    world.server.signal(Signal::TERM);
     let World { setup, server, .. } = world;
-    assert_eq!(server.ended().await.status.code(), Some(0));
+    server.stop().await.exits(0);
     disk.make_read_only();
     let places = fs::read_dir(setup.home()).expect("a directory").count();
     let without = setup.clone().env("TMPDIR", "");
@@ -232,19 +208,16 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             (&[Call::Unlink], ".seg"),
         ] {
             let (world, shim) = world_over_shim(Setup::new()).await;
-            let mut guessed = told(&world).await;
-            guessed.guess(&world).await;
-            let locked = locked_number(&world).await;
+            let facts = Facts::made_in(&world).await;
             shim.begin(&Trouble::of(calls, error).on(part));
-            stop_is_over(&world.server).await;
+            world.server.signal(Signal::TERM);
+            let is_end = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("stopped"));
+            soon("the end", world.server.output().event(is_end)).await;
             shim.end();
-            let finished = world.server.ended().await;
-            assert_eq!(finished.status.code(), Some(1), "{calls:?} {part}: {}", finished.output);
-            assert!(finished.output.contains("stopped, last checkpoint failed"), "{}", finished.output);
+            let finished = world.server.ended().await.exits(1);
+            finished.says(["stopped, last checkpoint failed"]);
             assert!(!finished.output.contains("panicked"), "{}", finished.output);
-            let server = world.setup.start().await;
-            guessed.still_holds(&server.client, false).await;
-            assert_eq!(server.client.send(&locked).await.status(), 403);
+            facts.hold(&world.setup.start().await.client).await;
         }
     }
 }
@@ -255,12 +228,11 @@ async fn keys_are_listed_without_a_server_on_a_full_disk() {
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup);
     setup.command(["keys", "create", "--name", "web"]).await.exits(0);
-    let places = setup.home().to_str().expect("a path").to_owned();
-    let setup = setup.env("TMPDIR", places);
+    let home = setup.home().to_str().expect("a path").to_owned();
+    let setup = setup.env("TMPDIR", home);
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
     setup.command(["keys", "list"]).await.exits(0).says(["web"]);
-    let second = setup.command(["keys", "create"]).await;
-    says_what_to_do(&second, &setup, "free space");
+    says_what_to_do(&setup.command(["keys", "create"]).await, &setup, "free space");
     shim.end();
 }
 
@@ -269,39 +241,16 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
     let world = World::of(setup).await;
-    let mut told = told(&world).await;
-    told.give(&world).await;
-    super::refusals::said(&world, "control socket not open", "WARN", 1).await;
-    assert_eq!(world.server.stop().await.status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn a_directory_that_is_not_ours_is_named() {
-    if rustix::process::geteuid().is_root() {
-        // Root may read everything; a test above makes the same error with the library.
-        return;
-    }
-    let setup = Setup::new();
-    fs::create_dir_all(setup.data_dir()).expect("a directory");
-    fs::set_permissions(setup.data_dir(), fs::Permissions::from_mode(0o500)).expect("its mode");
-    says_what_to_do(&setup.run().await, &setup, "Permission denied");
-    fs::set_permissions(setup.data_dir(), fs::Permissions::from_mode(0o700)).expect("its mode");
-    assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
-}
-
-/// Stops the server during the trouble, and waits until it has tried.
-async fn stop_is_over(server: &Server) {
-    server.signal(Signal::TERM);
-    let failed =
-        |line: &serde_json::Value| line["message"].as_str().is_some_and(|m| m.starts_with("stopped"));
-    crate::support::soon("the end", server.output().event(failed)).await;
+    told(&world).await.give(&world).await;
+    said(&world, "control socket not open", "WARN", 1).await;
+    world.server.stop().await.exits(0);
 }
 
 /// Asserts that the start ended as documented, with a message that names the place and the remedy, and without a panic.
 #[track_caller]
 pub fn says_what_to_do(finished: &Finished, setup: &Setup, advice: &str) {
     let output = &finished.output;
-    assert_eq!(finished.status.code(), Some(START_FAILED), "{output}");
+    assert_eq!(finished.status.code(), Some(70), "{output}");
     assert!(output.contains(&*setup.data_dir().to_string_lossy()), "which directory: {output}");
     assert!(output.contains(advice), "{advice}: {output}");
     for word in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {

@@ -2,18 +2,19 @@
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
+use hyper::Method;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::driven::{Driven, Patience, contents_of};
-use super::mount::{SmallDisk, may_mount};
-use super::refusals::{said, told, world_over_shim};
-use super::shim::{Call, Shim, Trouble};
-use super::unavailable;
+use super::driven::StoreClient;
+use super::ledger::told;
+use super::mount::SmallDisk;
+use super::refusals::{said, world_over_shim};
+use super::shim::{Call, Trouble};
+use super::{free_address, unavailable};
 use crate::health::not_ready;
 use crate::support::{Client, Says, Setup, World, until, wrong};
 
@@ -32,17 +33,16 @@ async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
         unavailable(&world.send(&unsent).await);
         assert!(world.twilio.received_for(&unsent).is_empty());
     }
-    let readiness = world.get("/readyz").await;
-    not_ready(&readiness);
+    not_ready(&world.get("/readyz").await);
 }
 
 #[tokio::test]
 async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));
     for (what, out, err) in [("full", full(), full()), ("not read", Stdio::piped(), Stdio::piped())] {
-        let home = tempfile::tempdir().expect("a directory");
+        let (home, address) = (tempfile::tempdir().expect("a directory"), free_address());
         let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
-            .args(["--listen", "127.0.0.1:0", "--log-level", "debug"])
+            .args(["--listen", &address.to_string(), "--log-level", "debug"])
             .current_dir(home.path())
             .env_clear()
             .stdin(Stdio::null())
@@ -52,7 +52,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
             .expect("a server");
         // A pipe without a reader.
         drop((server.stdout.take(), server.stderr.take()));
-        let client = Client::new(listening(&server).await);
+        let client = client_at(address).await;
         for turn in 0..300 {
             assert_eq!(client.send(&format!("+1415555{turn:04}")).await.status(), 200, "{what}");
         }
@@ -65,16 +65,16 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
 
 #[tokio::test]
 async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
-    let setup = Setup::new();
-    let program = env!("CARGO_BIN_EXE_onceward");
+    let (setup, address) = (Setup::new(), free_address());
     let mut server = Command::new("/bin/sh")
-        .args(["-c", "exec \"$0\" --listen 127.0.0.1:0 --log-level debug --data-dir data >&- 2>&-", program])
+        .args(["-c", "exec \"$0\" --listen \"$1\" --log-level debug --data-dir data >&- 2>&-"])
+        .args([env!("CARGO_BIN_EXE_onceward"), &address.to_string()])
         .current_dir(setup.home())
         .env_clear()
         .stdin(Stdio::null())
         .spawn()
         .expect("a server");
-    let client = Client::new(listening(&server).await);
+    let client = client_at(address).await;
     assert_eq!(client.send("+14155550123").await.status(), 200);
     server.kill().expect("it runs");
     server.wait().expect("its end");
@@ -93,10 +93,7 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
     assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
     // The server accepts no new connection, and logs that once.
     let _waits = world.connection().await;
-    let refused = |line: &serde_json::Value| {
-        line["message"].as_str().is_some_and(|m| m.starts_with("connections not accepted"))
-    };
-    crate::support::soon("the line", world.server.output().event(refused)).await;
+    said(&world, "connections not accepted", "ERROR", 1).await;
     world.server.limit_files(None);
     let place = || async {
         let mut accepted = world.connection().await;
@@ -131,85 +128,55 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
 
 #[test]
 fn without_threads_the_journal_goes_on_and_a_checkpoint_comes_later() {
-    let home = tempfile::tempdir().expect("a directory");
-    let directory = home.path().join("data");
-    let shim = Shim::over(&directory);
-    let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
-    shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    let (began, mut written) = (Patience::begins(), 0);
-    while shim.failed() < 5 || written < 300 {
-        assert_eq!(store.said(&format!("put {written} text")), "durable");
-        written += 1;
-        assert!(began.lasts(), "no checkpoint was tried");
-    }
-    let first = directory.join("journal/0000000001.seg");
+    let mut store = StoreClient::of_a_new_store();
+    store.shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
+    store.until("a checkpoint is tried", |store| {
+        store.write_each([store.writes], 4);
+        store.shim.failed() >= 5 && store.writes >= 300
+    });
+    let first = store.directory.join("journal/0000000001.seg");
     assert!(first.exists(), "a checkpoint without a thread");
-    shim.end();
-    while first.exists() {
-        assert_eq!(store.said(&format!("put {written} text")), "durable");
-        written += 1;
-        assert!(began.lasts(), "no checkpoint");
-    }
-    while store.said("health") != "well" {
-        assert!(began.lasts(), "not well again: {}", store.said("health"));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    store.shim.end();
+    store.until("a checkpoint", |store| {
+        store.write_each([store.writes], 4);
+        !first.exists()
+    });
+    store.recovers("a checkpoint");
     assert_eq!(store.said("close"), "closed");
-    drop(store);
-    let found = contents_of(&directory).expect("a good start");
-    assert_eq!(found.len(), usize::try_from(written).expect("a few"));
+    store.holds("a checkpoint");
 }
 
 #[test]
 fn a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart() {
-    if !may_mount() {
-        return;
-    }
-    let home = tempfile::tempdir().expect("a directory");
-    let directory = home.path().join("data");
-    let disk = SmallDisk::of_kib(4096, &directory);
+    let mut store = StoreClient::in_a_new_directory();
+    let Some(disk) = SmallDisk::of_kib(4096, &store.directory) else { return };
     for turn in 0..10_u64 {
-        let mut store = Driven::open(&directory, None).expect("a store");
-        let (began, text, mut durable) = (Patience::begins(), "x".repeat(500), Vec::new());
-        let refused = loop {
+        store.open().expect("a store");
+        let (what, mut refused) = (format!("turn {turn}"), String::new());
+        store.until(&what, |store| {
             disk.fill();
-            let subject = turn * 100_000 + durable.len() as u64;
-            match store.said(&format!("put {subject} {text}")) {
-                answer if answer == "durable" => durable.push(subject),
-                answer => break answer,
-            }
-            assert!(began.lasts(), "never full");
-        };
+            refused = store.write(store.writes, 500);
+            refused != "durable"
+        });
         assert!(refused.contains("No space left"), "{refused}");
         // A checkpoint may have freed a segment meanwhile.
         let health = store.said("health");
         assert!(health == "well" || health.contains("No space left"), "{health}");
         if turn % 3 == 0 {
-            drop(store);
-            disk.resize_to_kib(4096 * (turn + 2));
-        } else {
-            disk.resize_to_kib(4096 * (turn + 2));
-            while store.said("health") != "well" {
-                assert!(began.lasts(), "not well again: {}", store.said("health"));
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            let subject = turn * 100_000 + durable.len() as u64;
-            assert_eq!(store.said(&format!("put {subject} after")), "durable");
-            durable.push(subject);
-            drop(store);
+            store.kill();
         }
-        let found = contents_of(&directory).unwrap_or_else(|e| panic!("turn {turn}: {e}"));
-        assert!(durable.iter().all(|subject| found.contains_key(subject)), "turn {turn}");
+        disk.resize_to_kib(4096 * (turn + 2));
+        if turn % 3 != 0 {
+            store.recovers(&what);
+        }
+        store.holds(&what);
     }
 }
 
 #[tokio::test]
 async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
-    if !may_mount() {
-        return;
-    }
     let setup = Setup::new().config("log-level", "info");
-    let disk = SmallDisk::of_kib(140 * 1024, &setup.data_dir());
+    let Some(disk) = SmallDisk::of_kib(140 * 1024, &setup.data_dir()) else { return };
     let world = World::of(setup).await;
     let mut all = Vec::new();
     for _ in 0..50 {
@@ -230,29 +197,12 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     }
 }
 
-/// The server's address, found without its output.
-async fn listening(server: &Child) -> SocketAddr {
-    let listens = || async { port_of(server.id()) };
-    let port = until("listening", listens, Option::is_some).await.expect("a port");
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+/// A client of a server whose output nobody reads.
+async fn client_at(address: SocketAddr) -> Client {
     let client = Client::new(address);
-    until("readiness", || client.get("/readyz"), |answer| answer.status() == 200).await;
-    address
-}
-
-fn port_of(process: u32) -> Option<u16> {
-    let sockets: Vec<String> = fs::read_dir(format!("/proc/{process}/fd"))
-        .ok()?
-        .filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.to_str()?.to_owned()))
-        .collect();
-    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
-    table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let ours = sockets.contains(&format!("socket:[{}]", fields.get(9)?));
-        let port = fields.get(1)?.split_once(':')?.1;
-        // 0A means listening.
-        (ours && fields.get(3) == Some(&"0A")).then(|| u16::from_str_radix(port, 16).ok())?
-    })
+    let status = async || Some(client.try_request_with(Method::GET, "/readyz", &[], "").await.ok()?.status());
+    until("readiness", status, |status| *status == Some(200)).await;
+    client
 }
 
 impl crate::support::Server {
