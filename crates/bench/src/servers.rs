@@ -263,7 +263,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // An error means that they have ended already.
+        // An error means that the process has ended.
         if let Some(id) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             // An instrumented program writes its profile when it ends by itself.
             let _ = kill_process(id, Signal::TERM);
