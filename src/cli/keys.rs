@@ -119,7 +119,7 @@ pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<
             if !json {
                 answer["keys"].as_array_mut().into_iter().flatten().for_each(in_words);
             }
-            list(&answer["keys"], json, "no API keys; `onceward keys create` makes one", &COLUMNS)
+            list(&answer["keys"], json, "no API keys; `onceward keys create` creates one", &COLUMNS)
         }
         KeysCommand::Revoke { .. } => one(&answer, json, revoked),
         KeysCommand::NewRoot => {

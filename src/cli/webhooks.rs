@@ -42,7 +42,7 @@ pub fn run(
     let webhooks = |service| client.get("/local/Webhooks", &[("Service", service)]);
     match request {
         WebhooksCommand::List { service } => {
-            let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one";
+            let none = "no webhooks; POST /v2/Services/{Sid}/Webhooks creates one";
             Ok(list(&webhooks(service)?["webhooks"], json, none, &COLUMNS))
         }
         WebhooksCommand::Secret { sid } => {

@@ -235,7 +235,7 @@ fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) 
 }
 
 /// Advice about an address that unauthenticated clients can reach.
-const ALLOW: &str = "any client that reaches it could send messages at your cost and try codes. Make an API key with \
+const ALLOW: &str = "any client that reaches it could send messages at your cost and try codes. Create an API key with \
      `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
      them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";

@@ -47,7 +47,7 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let plain = setup.command(["import", "all.jsonl"]).await;
     assert_ne!(plain.status.code(), Some(0), "codes without their key are refused: {}", plain.output);
     let imported = setup.command(["import", "all.jsonl", "--drop-codes", "--json"]).await.exits(0);
-    assert!(imported.output.contains("made a new server key, /"), "{}", imported.output);
+    assert!(imported.output.contains("created a new server key, /"), "{}", imported.output);
     let line = imported.output.lines().find(|line| line.starts_with('{')).expect("a summary");
     assert_eq!(json(line)["codes_dropped"], 1, "{line}");
 
