@@ -1,36 +1,32 @@
 //! The dashboard, as a browser without JavaScript uses it.
 
-use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::backup::locked_out;
 use crate::inbox::until_text;
 use crate::metrics::scraped;
-use crate::start_page::encoded;
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, basic,
-    masked, sid, soon, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked,
+    sid, text, wrong,
 };
 
 #[tokio::test]
 async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others() {
     let world = World::of(V2::account(Setup::new())).await;
     V2::of(&world).service(&[]).await;
-    let admin = key(&world, &["--scope", "admin", "--name", "anna"]).await;
-    let verifies = key(&world, &["--scope", "verify"]).await;
-    let reads_metrics = key(&world, &["--scope", "metrics"]).await;
-    let of_a_service = key(&world, &["--scope", "admin", "--service", "Owl Bank"]).await;
-    for ((user, secret), status) in [
-        ((OWN_ACCOUNT, OWN_TOKEN), 303),
-        ((&admin.0, &admin.1), 303),
-        ((&verifies.0, &verifies.1), 403),
-        ((&reads_metrics.0, &reads_metrics.1), 403),
-        ((&of_a_service.0, &of_a_service.1), 403),
-        ((OWN_ACCOUNT, "not-the-token"), 401),
-        (("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), 401),
-        (("", ""), 401),
+    let key = async |options: &[&str]| world.setup.new_key(options).await;
+    let shown = |sid: &str, secret: &str| json!({ "sid": sid, "secret": secret });
+    for (credentials, status) in [
+        (shown(OWN_ACCOUNT, OWN_TOKEN), 303),
+        (key(&["--scope", "admin", "--name", "anna"]).await, 303),
+        (key(&["--scope", "verify"]).await, 403),
+        (key(&["--scope", "metrics"]).await, 403),
+        (key(&["--scope", "admin", "--service", "Owl Bank"]).await, 403),
+        (shown(OWN_ACCOUNT, "not-the-token"), 401),
+        (shown("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), 401),
+        (shown("", ""), 401),
     ] {
+        let (user, secret) = (text(&credentials, "sid"), text(&credentials, "secret"));
         let answer = sign_in(&world, user, secret).await;
         assert_eq!(answer.status(), status, "{user}: {}", answer.text());
         assert_eq!(answer.header("set-cookie").is_empty(), status != 303, "{user}");
@@ -68,8 +64,8 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     assert_eq!(visitor.get("/admin").await.status(), 303, "the id is void, not only the cookie");
 
     let proxied = world_behind_proxy().await;
-    let host = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
-    let answer = proxied.post_with("/admin/sign-in", &host, owner()).await;
+    let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https")];
+    let answer = proxied.post_form("/admin/sign-in", &claimed, &OWNER).await;
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("__Host-onceward="), "{cookie}");
     assert!(cookie.ends_with("; SameSite=Strict; Secure"), "{cookie}");
@@ -82,38 +78,34 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
         ("127.0.0.1:3000", ("x-forwarded-for", "192.0.2.7")),
         ("127.0.0.1:3000", ("x-forwarded-port", "80")),
     ] {
-        let headers = [("host", host), forwarded, FORM];
+        let headers = [("host", host), forwarded];
         for world in [&proxied, &world] {
-            let refused = world.post_with("/admin/sign-in", &headers, owner()).await;
-            assert_eq!(refused.status(), 403, "{headers:?}");
-            assert!(refused.text().contains("trusted-proxies"), "{}", refused.text());
-            let page = world.request_with(Method::GET, "/admin/sign-in", &headers, "").await;
+            let refused = world.post_form("/admin/sign-in", &headers, &OWNER).await.expects_status(403);
+            refused.says(["trusted-proxies"]);
+            let page = world.get_with("/admin/sign-in", &headers).await;
             assert!(!page.text().contains("name=\"secret\""), "{headers:?}");
         }
     }
     // Any client can claim to be a proxy.
-    let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https"), FORM];
-    world.post_with("/admin/sign-in", &claimed, owner()).await.expects_status(403);
+    world.post_form("/admin/sign-in", &claimed, &OWNER).await.expects_status(403);
 }
 
 #[tokio::test]
 async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (number, _) = locked_out(&world).await;
+    let (number, _) = world.locked_out().await;
     let visitor = Visitor::of(&world).await;
     let other = Visitor::of(&world).await;
     let path = visitor.look_up(&number).await;
-    let unlock = [("service", default_service(&world).await), ("action", "unlock".to_owned())];
-    let unlock = unlock.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let service = default_service(&world).await;
+    let unlock = [("service", service.as_str()), ("action", "unlock")];
     for token in ["", "0", other.token.as_str()] {
         visitor.post_with(&path, &[], token, &unlock).await.expects_status(403);
     }
     for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
         let refused = visitor.post_with(&path, &[header], &visitor.token, &unlock).await;
         assert_eq!(refused.status(), 403, "{header:?}");
-        let headers = [header, FORM];
-        let refused = world.post_with("/admin/sign-in", &headers, owner()).await;
-        assert_eq!(refused.status(), 403, "{header:?}");
+        world.post_form("/admin/sign-in", &[header], &OWNER).await.expects_status(403);
     }
     assert!(visitor.get(&path).await.text().contains(">locked<"));
     let origin = format!("http://{}", world.address());
@@ -134,20 +126,21 @@ async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");
     assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 429, "no secret is compared");
-    let header = ("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN));
-    let metrics = world.request_with(Method::GET, "/metrics", &[header], "").await.text();
-    for counted in ["{reason=\"unauthenticated\"} 10\n", "{reason=\"rate_limited\"} 2\n"] {
-        assert!(metrics.contains(&format!("onceward_requests_refused_total{counted}")), "{metrics}");
+    let scrape = scraped(&world.server).await;
+    for (reason, count) in [("unauthenticated", 10.0), ("rate_limited", 2.0)] {
+        let sample = format!("onceward_requests_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(scrape.value(&sample), Some(count), "{sample}");
     }
     for message in ["dashboard sign-in failed", "dashboard sign-in limited"] {
-        soon(message, world.server.output().event(|line: &Value| line["message"] == message)).await;
+        world.server.line(message).await;
     }
 
     let proxied = world_behind_proxy().await;
     let from = async |address: &str, secret: &str| {
         let headers =
-            [("host", "codes.example"), ("x-forwarded-proto", "https"), ("x-forwarded-for", address), FORM];
-        proxied.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, secret)).await.status()
+            [("host", "codes.example"), ("x-forwarded-proto", "https"), ("x-forwarded-for", address)];
+        let form = [("user", OWN_ACCOUNT), ("secret", secret)];
+        proxied.post_form("/admin/sign-in", &headers, &form).await.status()
     };
     for _ in 0..10 {
         assert_eq!(from("192.0.2.7", "secret").await, 401);
@@ -159,8 +152,7 @@ async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
 #[tokio::test]
 async fn a_session_ends_at_once_when_its_key_is_revoked() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (sid, secret) = key(&world, &["--scope", "admin"]).await;
-    let visitor = Visitor::with(&world, &sid, &secret).await;
+    let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin"]).await;
     assert_eq!(visitor.get("/admin").await.status(), 200);
     world.setup.command(["keys", "revoke", &sid]).await;
     assert_eq!(visitor.get("/admin").await.status(), 303);
@@ -179,8 +171,7 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
     let waiting = world.number();
     v2.begins(&service, &waiting).await;
-    let refused = world.number();
-    world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
+    let refused = world.number_with([Reply::Refuse { status: 400, code: 21211 }]);
     world.send(&refused).await;
 
     let visitor = Visitor::of(&world).await;
@@ -224,8 +215,7 @@ async fn a_spent_budget_is_no_failure_of_a_gateway() {
         assert_eq!(world.send(&world.number()).await.status(), status);
     }
     for _ in 0..2 {
-        let refused = v2.begins(&service, &world.number()).await;
-        assert_eq!((refused.status(), refused.json()["code"].as_u64()), (429, Some(20_429)));
+        v2.begins(&service, &world.number()).await.tells(429, "20429");
     }
     assert_eq!(world.twilio.received().len(), 2);
 
@@ -273,9 +263,7 @@ async fn a_refused_account_is_shown_once_with_a_banner() {
     assert!(!page.contains("The server is not ready."), "{page}");
     let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
     assert!(row.contains("<span class=\"badge good\">working</span>"), "{row}");
-    let number = world.number();
-    world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20_003 }]);
-    world.send(&number).await;
+    world.send(&world.number_with([Reply::Refuse { status: 401, code: 20_003 }])).await;
     let page = visitor.get("/admin").await.text();
     let banner = between(&page, "The server is not ready.", "</div>");
     assert!(banner.contains("the credentials were not accepted"), "{banner}");
@@ -303,9 +291,8 @@ async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
 #[tokio::test]
 async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (number, code) = locked_out(&world).await;
-    let (admin, secret) = key(&world, &["--scope", "admin", "--name", "anna"]).await;
-    let visitor = Visitor::with(&world, &admin, &secret).await;
+    let (number, code) = world.locked_out().await;
+    let (visitor, admin) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;
     let page = visitor.get("/admin").await.text();
     assert!(page.contains(&masked(&number)) && !page.contains(&number[1..]), "{page}");
     let path = between(&page, "id=\"lockout-1\" href=\"", "\"").to_owned();
@@ -315,12 +302,11 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     let service = default_service(&world).await;
     let done = visitor.post(&path, &[("action", "unlock"), ("service", &service)]).await;
     assert_eq!((done.status(), done.header("location")), (303, path.as_str()));
-    let page = visitor.get(&path).await.text();
-    assert!(page.contains("is unlocked, and an outstanding code is void"), "{page}");
+    visitor.get(&path).await.says(["is unlocked, and an outstanding code is void"]);
     assert!(visitor.get("/admin").await.text().contains("No number is locked out."));
     assert_eq!(world.send(&number).await.status(), 200);
 
-    let entry = only(&world, "number.unlocked").await;
+    let entry = V2::of(&world).audited("number.unlocked").await;
     let actor =
         ["actor", "actor_sid", "actor_name", "number"].map(|field| entry[field].as_str().unwrap_or("-"));
     assert_eq!(actor, ["session", &admin, "anna", &masked(&number)], "{entry}");
@@ -351,7 +337,7 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     assert_ne!(v2.checks(&service, &sid(&begun), &code).await.status(), 200);
     visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
     assert!(visitor.get(&path).await.text().contains("has no verification under way"));
-    let entry = only(&world, "verification.canceled").await;
+    let entry = V2::of(&world).audited("verification.canceled").await;
     assert_eq!((&entry["actor"], &entry["actor_sid"]), (&"session".into(), &Value::Null), "{entry}");
 
     v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
@@ -387,19 +373,11 @@ async fn the_overview_hears_of_changes_until_its_session_ends() {
     until_text(&mut stream, "0\r\n\r\n").await;
 }
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-
-fn credentials(user: &str, secret: &str) -> String {
-    encoded(&[("user", user), ("secret", secret)])
-}
-
 /// The account's credentials.
-fn owner() -> String {
-    credentials(OWN_ACCOUNT, OWN_TOKEN)
-}
+const OWNER: [(&str, &str); 2] = [("user", OWN_ACCOUNT), ("secret", OWN_TOKEN)];
 
 async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse {
-    client.post_with("/admin/sign-in", &[FORM], credentials(user, secret)).await
+    client.post_form("/admin/sign-in", &[], &[("user", user), ("secret", secret)]).await
 }
 
 /// A person who is signed in.
@@ -414,7 +392,14 @@ impl Visitor {
         Self::with(client, OWN_ACCOUNT, OWN_TOKEN).await
     }
 
-    pub async fn with(client: &Client, user: &str, secret: &str) -> Self {
+    /// Signs in with a new key. Returns the key's id too.
+    pub async fn with_new_key(world: &World, options: &[&str]) -> (Self, String) {
+        let key = world.setup.new_key(options).await;
+        let sid = text(&key, "sid").to_owned();
+        (Self::with(world, &sid, text(&key, "secret")).await, sid)
+    }
+
+    async fn with(client: &Client, user: &str, secret: &str) -> Self {
         let answer = sign_in(client, user, secret).await.expects_status(303);
         let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
         let visitor = Self { client: client.clone(), cookie, token: String::new() };
@@ -428,7 +413,7 @@ impl Visitor {
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
         let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
-        self.client.request_with(Method::GET, path, &headers, "").await
+        self.client.get_with(path, &headers).await
     }
 
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
@@ -442,8 +427,8 @@ impl Visitor {
         token: &str,
         form: &[(&str, &str)],
     ) -> HttpResponse {
-        let headers = [&[("cookie", self.cookie.as_str()), FORM], headers].concat();
-        self.client.post_with(path, &headers, encoded(&[form, &[("token", token)]].concat())).await
+        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
+        self.client.post_form(path, &headers, &[form, &[("token", token)]].concat()).await
     }
 
     /// The path of a number's page.
@@ -472,28 +457,6 @@ pub async fn default_service(world: &World) -> String {
     V2::of(world).default_service().await["/Services/".len()..].to_owned()
 }
 
-/// Creates a key with the command line, and returns its id and secret.
-pub async fn key(world: &World, arguments: &[&str]) -> (String, String) {
-    key_of(&world.setup, arguments).await
-}
-
-/// The same at the server of this setup.
-pub async fn key_of(setup: &Setup, arguments: &[&str]) -> (String, String) {
-    let made = setup.command([&["keys", "create", "--json"], arguments].concat()).await;
-    let key = made.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key");
-    let text = |field: &str| key[field].as_str().expect("a text").to_owned();
-    (text("sid"), text("secret"))
-}
-
-/// The one entry of the audit log with this action.
-pub async fn only(world: &World, action: &str) -> Value {
-    let listed = V2::of(world).get("/Audit?PageSize=1000").await.json();
-    let mut found = listed["entries"].as_array().expect("entries").clone();
-    found.retain(|entry| entry["action"] == action);
-    assert_eq!(found.len(), 1, "{action}: {found:?}");
-    found.remove(0)
-}
-
 #[track_caller]
 pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
@@ -516,8 +479,7 @@ async fn the_page_of_a_number_says_why_no_code_came() {
     page.says([">refused<", "1 message was refused on ", "Explain what the guard"]);
 
     let service = v2.service(&[]).await;
-    let hook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
-    v2.made(&format!("{service}/Webhooks"), &hook).await;
+    v2.webhook(&service, "*", "http://192.0.2.1/").await;
     let number = world.number();
     let begun = sid(&v2.begins(&service, &number).await);
     let code = world.twilio.code_for(&number);
@@ -533,7 +495,7 @@ async fn the_page_of_a_number_says_why_no_code_came() {
     v2.checks(&service, &begun, &code).await;
     shows(&number, &["class=\"note good\"", "The number was verified at ", ">approved<"]).await;
 
-    let (locked, _) = locked_out(&world).await;
+    let (locked, _) = world.locked_out().await;
     let page = shows(&locked, &["The number is locked until ", "unlock it below"]).await;
     assert!(between(&page, "<ol class=\"timeline\">", "</ol>").contains("lockout"), "{page}");
 }
@@ -563,16 +525,18 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
 async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
     let world = World::of(V2::account(Setup::new())).await;
     let asked = world.get("/admin?range=14d").await;
-    let sign_in = asked.header("location").to_owned();
-    assert_eq!(sign_in, "/admin/sign-in?to=%2Fadmin%3Frange%3D14d");
+    let location = asked.header("location").to_owned();
+    assert_eq!(location, "/admin/sign-in?to=%2Fadmin%3Frange%3D14d");
     let hidden = "<input type=\"hidden\" name=\"to\" value=\"/admin?range=14d\">";
-    assert!(world.get(&sign_in).await.text().contains(hidden));
-    let form = |secret, to| encoded(&[("user", OWN_ACCOUNT), ("secret", secret), ("to", to)]);
-    let wrong = world.post_with("/admin/sign-in", &[FORM], form("wrong", "/admin?range=14d")).await;
-    assert!(wrong.status() == 401 && wrong.text().contains(hidden), "{}", wrong.text());
+    assert!(world.get(&location).await.text().contains(hidden));
+    let signs_in = async |secret, to| {
+        let form = [("user", OWN_ACCOUNT), ("secret", secret), ("to", to)];
+        world.post_form("/admin/sign-in", &[], &form).await
+    };
+    signs_in("wrong", "/admin?range=14d").await.expects_status(401).says([hidden]);
     for (to, location) in [("/admin?range=14d", "/admin?range=14d"), ("https://evil.example/admin", "/admin")]
     {
-        let answer = world.post_with("/admin/sign-in", &[FORM], form(OWN_TOKEN, to)).await;
+        let answer = signs_in(OWN_TOKEN, to).await;
         assert_eq!((answer.status(), answer.header("location")), (303, location));
     }
 }
@@ -581,7 +545,7 @@ async fn a_sign_in_leads_back_to_the_page_that_was_asked_for() {
 async fn a_browser_gets_a_page_for_an_unknown_path_and_programs_get_json() {
     let world = World::new().await;
     let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
-    let ask = async |path: &str| world.request_with(Method::GET, path, &browser, "").await;
+    let ask = async |path: &str| world.get_with(path, &browser).await;
     for path in ["/nowhere", "/admin/nowhere", "//evil.example/", "/api/send-otp/"] {
         let answer = ask(path).await;
         let shown = (answer.status(), answer.header("content-type"));

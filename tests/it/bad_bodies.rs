@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::documented::bad_request;
-use crate::support::{Reply, World, soon, until};
+use crate::support::{Reply, World, until};
 
 #[tokio::test]
 async fn every_400_of_the_compatible_routes_says_why_in_a_header() {
@@ -35,8 +35,7 @@ async fn every_400_of_the_compatible_routes_says_why_in_a_header() {
     assert!(world.twilio.received().is_empty(), "no message for a senseless request");
     for (code, words) in [(21_211, "does not exist"), (21_610, "no messages"), (21_614, "cannot be reached")]
     {
-        let number = world.number();
-        world.twilio.plan(&number, [Reply::Refuse { status: 400, code }; 2]);
+        let number = world.number_with([Reply::Refuse { status: 400, code }; 2]);
         for answer in [world.send(&number).await, world.send_code(&number).await] {
             let reason = answer.header("x-onceward-reason");
             assert!(answer.status() == 400 && reason.contains(words), "{code}: {reason:?}");
@@ -53,7 +52,7 @@ async fn bad_bodies_are_logged_at_info_with_their_reason_once_a_second() {
         world.post("/api/send-otp", "{}").await.expects(bad_request());
     }
     let is_it = |event: &Value| event["message"] == "request body refused";
-    let line = soon("a line", world.server.output().event(is_it)).await.expect("a line");
+    let line = world.server.event("a line", is_it).await;
     assert_eq!((&line["level"], &line["count"]), (&json!("INFO"), &json!(1)), "{line}");
     assert_eq!(line["reason"], "the field phoneNumber is missing", "{line}");
     let sum = || async {

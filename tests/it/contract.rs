@@ -8,8 +8,7 @@ use crate::support::{Expectation, SENDER, World, until, wrong};
 #[tokio::test]
 async fn a_code_is_sent_and_verifies_once() {
     let world = World::new().await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    let number = world.number_with_message().await;
     let code = world.twilio.code_for(&number);
     assert_eq!(code.len(), 6);
     world.verify(&number, &code).await.expects(verified(&number));

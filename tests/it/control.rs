@@ -4,7 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, World, basic, text};
@@ -26,15 +25,15 @@ async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
     for path in ["/local/Server", "/local/Keys", "/local/Messages", "/local/Copy"] {
         assert_eq!(world.get(path).await.status(), 404, "{path}");
     }
+    // Not with the account's credentials either.
     let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    let keys = world.request_with(Method::GET, "/local/Keys", &account, "").await;
-    assert_eq!(keys.status(), 404, "not with the account's credentials either: {}", keys.text());
+    world.get_with("/local/Keys", &account).await.expects_status(404);
     let described = world.get("/openapi.json").await.text();
     assert!(!described.contains("/local/"), "no description has them");
 }
 
 /// The status and the answer to a request on the socket, such as `GET /readyz`.
-fn ask(data_dir: &Path, request: &str) -> (u16, Value) {
+pub fn ask(data_dir: &Path, request: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(data_dir.join("control.sock")).expect("a connection");
     let head =
         format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");

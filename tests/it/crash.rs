@@ -104,8 +104,7 @@ async fn kill_while_it_starts(setup: &Setup, rng: &mut StdRng) {
         soon("a line of the log", enough).await;
     }
     tokio::time::sleep(later).await;
-    server.kill();
-    server.ended().await;
+    server.killed().await;
 }
 
 /// The state that all guests share.

@@ -1,11 +1,10 @@
 //! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
 
-use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::admin::{Visitor, between, default_service, key, only, signed_in};
+use crate::admin::{Visitor, between, default_service, signed_in};
 use crate::support::{
-    HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, soon, until, wrong,
+    HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, until, wrong,
 };
 use crate::v2_operator::Receiver;
 
@@ -15,8 +14,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let (world, v2, service) = World::with_service(Setup::new().config("prices", prices)).await;
     let (verified, code) = world.number_with_code().await;
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
-    let refused = world.number();
-    world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
+    let refused = world.number_with([Reply::Refuse { status: 400, code: 21211 }]);
     world.send(&refused).await;
     let waiting = world.number();
     let begun = sid(&v2.begins(&service, &waiting).await);
@@ -52,22 +50,9 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         let found: Vec<String> = found.iter().map(|number| masked(number)).collect();
         assert_eq!(shown(&query).await, found, "{query}");
     }
-    for query in [
-        "since=yesterday",
-        "until=12",
-        "service=VA0",
-        "country=Germany",
-        "channel=fax",
-        "gateway=Pigeon",
-        "status=lost",
-        "error=x",
-        "ending=12345",
-        "verification=VE",
-        "page=-1",
-        "began=0",
-        "since=1&since=2",
-        "service=VA0123456789abcdef0123456789abcdef",
-    ] {
+    let wrong = "since=yesterday until=12 service=VA0 country=Germany channel=fax gateway=Pigeon status=lost error=x \
+        ending=12345 verification=VE page=-1 began=0 since=1&since=2 service=VA0123456789abcdef0123456789abcdef";
+    for query in wrong.split(' ') {
         let answer = visitor.get(&format!("/admin/messages?{query}")).await;
         let name = query.split('=').next().expect("a name");
         assert_eq!(answer.status(), 400, "{query}");
@@ -109,8 +94,7 @@ async fn a_time_is_read_in_three_forms_and_shown_in_one() {
     ] {
         for path in ["/admin/messages", "/admin/audit"] {
             let page = visitor.get(&format!("{path}?since={}", given.replace(' ', "%20"))).await;
-            let text = page.text();
-            assert_eq!(page.status(), 200, "{path} {given}: {text}");
+            let text = page.expects_status(200).text();
             let field = between(&text, "<input id=\"since\"", ">");
             field.says([format!("value=\"{shown}\" placeholder=\"2027-01-31 12:00\"")]);
         }
@@ -120,9 +104,8 @@ async fn a_time_is_read_in_three_forms_and_shown_in_one() {
     }
     for wrong in ["2001-02-03 4:05", "2001-02-03 25:00", "2001-02-03T04:05", "03.02.2001"] {
         let page = visitor.get(&format!("/admin/messages?since={}", wrong.replace(' ', "%20"))).await;
-        assert_eq!(page.status(), 400, "{wrong}");
-        assert!(page.text().contains("such as 2027-01-31, 2027-01-31 12:00 or "), "{}", page.text());
-        assert!(page.text().contains(&format!("value=\"{wrong}\"")), "what was typed stays");
+        let typed = format!("value=\"{wrong}\"");
+        page.expects_status(400).says(["such as 2027-01-31, 2027-01-31 12:00 or ", &typed]);
     }
 }
 
@@ -151,8 +134,8 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     let world = World::of(V2::account(Setup::new())).await;
     let (number, _) = world.number_with_code().await;
     world.send(&world.number()).await;
-    let (sid, secret) = key(&world, &["--scope", "admin"]).await;
-    let (owner, admin) = (Visitor::of(&world).await, Visitor::with(&world, &sid, &secret).await);
+    let owner = Visitor::of(&world).await;
+    let (admin, _) = Visitor::with_new_key(&world, &["--scope", "admin"]).await;
     let path = format!("/admin/messages?as=csv&ending={}", &number[number.len() - 2..]);
     let file = admin.get(&path).await;
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
@@ -167,8 +150,7 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     assert!(!admin.get("/admin/messages").await.text().contains("numbers=whole"));
     assert!(!owner.get(&path).await.text().contains(&number), "masked unless asked for");
     assert!(owner.get(&whole).await.text().contains(&number));
-    let exported = |line: &Value| line["message"] == "whole numbers exported from the dashboard";
-    soon("the log", world.server.output().event(exported)).await;
+    world.server.line("whole numbers exported from the dashboard").await;
 }
 
 #[tokio::test]
@@ -233,7 +215,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     assert_eq!(visitor.post(&path, &[("action", "delete")]).await.header("location"), "/admin/webhooks");
     assert_eq!(visitor.get(&path).await.header("location"), "/admin/webhooks");
     for action in ["webhook.created", "webhook.changed", "webhook.deleted"] {
-        assert_eq!(only(&world, action).await["actor"], "session");
+        assert_eq!(V2::of(&world).audited(action).await["actor"], "session");
     }
 }
 
@@ -291,7 +273,7 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     assert_eq!(visitor.get(&path).await.header("location"), "/admin/services");
     assert_eq!(visitor.get("/admin/services?page=x").await.status(), 400);
     for action in ["service.created", "service.changed", "service.deleted"] {
-        assert_eq!(only(&world, action).await["actor"], "session");
+        assert_eq!(V2::of(&world).audited(action).await["actor"], "session");
     }
 }
 
@@ -306,8 +288,7 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
         (&[("action", "create"), ("name", "shop"), ("scope", "root")], "choose what it may do"),
         (&[("action", "create"), ("scope", "verify"), ("service", "VA0")], "the service does not exist"),
     ] {
-        let refused = visitor.post("/admin/keys", form).await;
-        assert!(refused.status() == 400 && refused.text().contains(answer), "{}", refused.text());
+        visitor.post("/admin/keys", form).await.expects_status(400).says([answer]);
     }
     let made = visitor.post("/admin/keys", &form).await;
     assert_eq!((made.status(), made.header("cache-control")), (200, "no-store"));
@@ -332,7 +313,7 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
         assert_eq!(visitor.get(&format!("/admin/keys?{query}")).await.status(), 400, "{query}");
     }
     for action in ["key.created", "key.revoked"] {
-        let entry = only(&world, action).await;
+        let entry = V2::of(&world).audited(action).await;
         assert_eq!((&entry["actor"], &entry["resource_sid"]), (&"session".into(), &sid.as_str().into()));
     }
     assert!(!world.server.output().text().contains(&secret));
@@ -341,14 +322,12 @@ async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
 #[tokio::test]
 async fn the_audit_log_has_filters_and_a_file() {
     let world = World::of(V2::account(Setup::new())).await;
-    let (sid, secret) = key(&world, &["--scope", "admin", "--name", "anna"]).await;
-    let visitor = Visitor::with(&world, &sid, &secret).await;
+    let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;
     let service = V2::of(&world).service(&[]).await;
     visitor.post("/admin/services", &[("FriendlyName", "=Heron")]).await;
     let service = &service["/Services/".len()..];
     let listed = async |query: &str| {
-        let page = visitor.get(&format!("/admin/audit?{query}")).await;
-        assert_eq!(page.status(), 200, "{query}");
+        let page = visitor.get(&format!("/admin/audit?{query}")).await.expects_status(200);
         page.text().matches("data-name=\"Action\"").count()
     };
     for (query, found) in [
@@ -365,8 +344,8 @@ async fn the_audit_log_has_filters_and_a_file() {
         assert_eq!(listed(&query).await, found, "{query}");
     }
     for query in ["action=eat", "since=x", "until=x", "service=x", "page=x"] {
-        let answer = visitor.get(&format!("/admin/audit?{query}")).await;
-        assert!(answer.status() == 400 && answer.text().contains("Invalid parameter"), "{query}");
+        let answer = visitor.get(&format!("/admin/audit?{query}")).await.expects_status(400);
+        answer.says(["Invalid parameter"]);
     }
     let file = visitor.get("/admin/audit?as=csv&actor=anna").await.text();
     assert_eq!(file.lines().count(), 2, "{file}");
@@ -434,9 +413,8 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         "&country=US",
     ]);
     for query in ["range=year", "country=Germany", "channel=fax", "gateway=x", "service=x"] {
-        let page = visitor.get(&format!("/admin?{query}")).await;
         let name = query.split('=').next().expect("a name");
-        page.says(["Invalid parameter", name]);
+        visitor.get(&format!("/admin?{query}")).await.says(["Invalid parameter", name]);
     }
     assert!(!visitor.get("/admin?range=14d").await.text().contains(" before</small>"), "it is not kept");
 }
@@ -455,7 +433,7 @@ async fn the_docs_are_compressed_and_searched_and_live_pages_send_their_parts() 
             ("gzip;q=0", ""),
             ("x-gzip2", ""),
         ] {
-            let answer = world.request_with(Method::GET, path, &[("accept-encoding", accepted)], "").await;
+            let answer = world.get_with(path, &[("accept-encoding", accepted)]).await;
             assert_eq!(answer.header("content-encoding"), encoding, "{path} {accepted}");
             assert_eq!(length(&answer) * 5 < length(&plain), encoding == "gzip", "{path} {accepted}");
         }

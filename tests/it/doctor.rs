@@ -72,9 +72,7 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
 #[tokio::test]
 async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
     let world = World::of(Setup::new()).await;
-    let number = world.number();
-    world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20003 }]);
-    world.send(&number).await;
+    world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
     let checks = report(&world.setup, 70).await;
     says(&checks, "fail", "server", "runs, but is not ready: ");
     says(&checks, "warn", "access", "open without a credential");

@@ -37,9 +37,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 404);
     assert_eq!(v2.get(&format!("/SafeList/Numbers/{other}")).await.status(), 200);
     assert_eq!(v2.get(&format!("{service}/Lockouts/{other}")).await.status(), 200);
-    let erased = v2.get("/Audit").await.json();
-    let entries = erased["entries"].as_array().expect("entries");
-    let entry = entries.iter().find(|entry| entry["action"] == "number.erased").expect("an entry");
+    let entry = v2.audited("number.erased").await;
     assert_eq!((&entry["actor"], &entry["number"]), (&"account".into(), &masked(&number).into()));
 
     let data = world.setup.data_dir();
@@ -72,10 +70,7 @@ async fn the_command_erases_a_number_in_all_services_or_in_one() {
 #[tokio::test]
 async fn an_erased_number_stays_locked_without_any_history() {
     let world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&number, &wrong(&code)).await;
-    }
+    let (number, code) = world.locked_out().await;
     for words in ["Its lockout stays until", "Nothing but its lockout was known of"] {
         world.setup.command(["erase", &number]).await.says([words]);
     }

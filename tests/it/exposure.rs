@@ -4,11 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, basic, soon, text, through,
-    until,
+    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, authorization, basic, text,
+    through, until,
 };
 
 const OPEN: &str = "routes open without a credential";
@@ -17,7 +17,7 @@ const CLOSED: &str = "all routes require a credential";
 #[tokio::test]
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     let World { twilio, setup, server, numbers } = World::new().await;
-    assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code");
+    assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
     let key = setup.new_key(&["--service", "default"]).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
     setup.command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
@@ -25,7 +25,7 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 
     let (server, _) = setup.restart(server).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401, "after a restart too");
-    said(&server, CLOSED).await;
+    server.line(CLOSED).await;
     let server = setup.restart_after_kill(server).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401, "and after a crash");
     assert!(twilio.received().is_empty(), "nothing was sent");
@@ -44,30 +44,30 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 #[tokio::test]
 async fn a_start_warns_of_open_routes_that_send_real_messages() {
     let World { setup, server, twilio, .. } = World::new().await;
-    let line = said(&server, OPEN).await;
+    let line = server.line(OPEN).await;
     assert_eq!(line["level"], "WARN", "{line}");
     for (field, part) in [("risk", "at your cost"), ("remedy", "onceward keys create --service default")] {
         assert!(text(&line, field).contains(part), "no {part:?} in {line}");
     }
     setup.new_key(&["--service", "default"]).await;
     let (server, _) = setup.restart(server).await;
-    assert_eq!(said(&server, CLOSED).await["level"], "INFO", "the remedy works");
+    assert_eq!(server.line(CLOSED).await["level"], "INFO", "the remedy works");
     drop(server);
 
     let allowed = setup.config("allow-unauthenticated", true).start().await;
-    let line = said(&allowed, OPEN).await;
+    let line = allowed.line(OPEN).await;
     assert!(text(&line, "remedy").contains("allow-unauthenticated"), "{line}");
     drop(allowed);
 
     let simulator = Setup::new().start().await;
-    let line = said(&simulator, OPEN).await;
+    let line = simulator.line(OPEN).await;
     assert_eq!(text(&line, "routes"), "/api/*, /send-code, /verify-code, /inbox");
     assert_eq!(line["level"], "INFO", "nothing leaves the machine");
     drop(simulator);
 
     let both = through(&twilio.base_url(), Setup::new()).config("otp-sms-provider", "Twilio;Simulator:+49");
     both.new_key(&["--service", "default"]).await;
-    let line = said(&both.start().await, OPEN).await;
+    let line = both.start().await.line(OPEN).await;
     assert_eq!((&line["level"], text(&line, "routes")), (&"WARN".into(), "/inbox"), "{line}");
     assert!(text(&line, "risk").contains("read"), "{line}");
 }
@@ -122,18 +122,17 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
         .config("simulator-in-production", true);
     let setup = V2::account(setup);
     let server = setup.start().await;
-    assert_eq!(open_routes(&server).await, "/api/*, /send-code, /verify-code");
+    assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
     let admin = setup.new_key(&["--scope", "admin"]).await;
     let verify = setup.new_key(&["--scope", "verify"]).await;
     let of_one = setup.new_key(&["--scope", "admin", "--service", "default"]).await;
-    let of = |key: &Value| Some(authorization(key));
     for (caller, page, unknown) in [
         (None, 401, 401),
         (Some(basic(OWN_ACCOUNT, "wrong")), 401, 401),
-        (of(&verify), 403, 403),
-        (of(&of_one), 403, 403),
-        (of(&admin), 200, 404),
+        (Some(authorization(&verify)), 403, 403),
+        (Some(authorization(&of_one)), 403, 403),
+        (Some(authorization(&admin)), 200, 404),
         (Some(basic(OWN_ACCOUNT, OWN_TOKEN)), 200, 404),
     ] {
         let headers: Vec<_> = caller.iter().map(|caller| ("authorization", caller.as_str())).collect();
@@ -144,7 +143,7 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
             ("/inbox/messages?to=%2B14155550123", page),
             ("/inbox/unknown", unknown),
         ] {
-            let answer = server.client.request_with(hyper::Method::GET, path, &headers, "").await;
+            let answer = server.client.get_with(path, &headers).await;
             assert_eq!(answer.status(), status, "{path}: {}", answer.text());
             assert_eq!(answer.text().contains("14155550123"), status == 200);
             if status == 401 {
@@ -152,7 +151,7 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
             }
         }
         if page != 200 {
-            let events = server.client.request_with(hyper::Method::GET, "/inbox/events", &headers, "").await;
+            let events = server.client.get_with("/inbox/events", &headers).await;
             assert_eq!(events.status(), page);
         }
     }
@@ -166,7 +165,7 @@ async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
     assert!(sid.starts_with("AC") && sid.len() == 34 && token.len() == 32);
     assert_eq!(mode(&file(&setup)), 0o600);
     assert_eq!(status(&server, &sid, &token).await, 200);
-    let created = said(&server, "account credentials created").await;
+    let created = server.line("account credentials created").await;
     assert_eq!(text(&created, "file"), file(&setup).to_str().expect("a path"));
 
     let (server, first) = setup.restart(server).await;
@@ -198,7 +197,7 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
     fs::set_permissions(file(&setup), Permissions::from_mode(0o644)).expect("its mode");
     let server = setup.start().await;
     assert_eq!((status(&server, &sid, other).await, status(&server, &sid, token).await), (200, 401));
-    said(&server, "account credentials readable by other users; run chmod 600 on it").await;
+    server.line("account credentials readable by other users; run chmod 600 on it").await;
     assert!(!server.stop().await.output.contains(other));
 
     write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
@@ -316,21 +315,6 @@ async fn root_leaves_no_files_in_the_directory_of_another_user() {
     each(&setup.data_dir(), &mut |path| {
         assert_eq!(fs::symlink_metadata(path).expect("a file").uid(), OTHER, "{}", path.display());
     });
-}
-
-/// The routes that a start says to be open.
-async fn open_routes(server: &Server) -> String {
-    text(&said(server, OPEN).await, "routes").to_owned()
-}
-
-fn authorization(key: &Value) -> String {
-    basic(text(key, "sid"), text(key, "secret"))
-}
-
-/// The line with this message.
-async fn said(server: &Server, message: &str) -> Value {
-    let line = server.output().event(|line| line["message"] == message);
-    soon(message, line).await.expect("the line")
 }
 
 /// The status of a request with the account's credentials.

@@ -19,8 +19,7 @@ async fn premium_numbers_get_no_message_by_any_route() {
     let refused = world.send_code(PREMIUM).await;
     refused.expects_message(403, message);
     assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
-    let disabled = [("To", PREMIUM), ("Channel", "sms"), ("RiskCheck", "disable")];
-    assert_eq!(v2.post(&format!("{service}/Verifications"), &disabled).await.status(), 201);
+    v2.begins_with(&service, PREMIUM, &[("RiskCheck", "disable")]).await.expects_status(201);
     assert_eq!(world.twilio.received().len(), 1);
 }
 
@@ -81,8 +80,7 @@ async fn a_kept_reserve_is_named_where_messages_are_left_and_refused() {
     let (world, v2, service) = World::with_service(Setup::new().config("guard", json!({}))).await;
     for (n, status) in (0..8).map(|n| (n, if n < 7 { 201 } else { 403 })) {
         let (to, address) = (format!("+99290000010{n}"), format!("198.51.{n}.7"));
-        let fields = [("To", to.as_str()), ("Channel", "sms"), ("DeviceIp", &address)];
-        assert_eq!(v2.post(&format!("{service}/Verifications"), &fields).await.status(), status, "{n}");
+        v2.begins_with(&service, &to, &[("DeviceIp", &address)]).await.expects_status(status);
     }
     let kept = "3 of 10 messages left, kept for addresses and networks with verified numbers";
     for command in [&["list"][..], &["explain", "+992900000107"]] {

@@ -10,8 +10,7 @@ async fn refused_credentials_make_it_not_ready_but_alive() {
     let world = World::new().await;
     // The second has no code of Twilio's.
     for refusal in [Reply::Refuse { status: 401, code: 20003 }, Reply::ServerError(401)] {
-        let number = world.number();
-        world.twilio.plan(&number, [refusal]);
+        let number = world.number_with([refusal]);
         world.send(&number).await.expects(failed());
 
         not_ready(&world.get("/readyz").await);

@@ -13,8 +13,7 @@ async fn sends_and_verifications_are_counted_and_survive_a_kill() {
     assert_eq!(world.verify(&verified, &wrong(&code)).await.status(), 401);
     assert_eq!(world.verify(&verified, &code).await.status(), 200);
     let (waiting, _) = world.number_with_code().await;
-    let refused = world.number();
-    world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
+    let refused = world.number_with([Reply::Refuse { status: 400, code: 21211 }]);
     assert_ne!(world.send(&refused).await.status(), 200);
     let summary = v2.get("/Attempts/Summary").await.json();
 

@@ -1,12 +1,10 @@
 //! The hosted page, as a browser without JavaScript uses it, and what attackers try with it.
 
-use hyper::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::admin::between;
 use crate::inbox::{code_in, inbox};
-use crate::start_page::encoded;
 use crate::support::{Client, HttpResponse, Says, Server, Setup, Twilio, V2, masked, sid, through, wrong};
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
@@ -17,9 +15,9 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     let site = Site::new().await;
     let session = site.session(&[("State", "s 1"), ("Locale", "de")]).await;
     for _ in 0..3 {
-        let page = site.client.get(&session.path).await;
-        assert_eq!(page.status(), 200, "links are only followed");
-        assert!(page.text().contains("<html lang=\"de\" dir=\"ltr\">"), "{}", page.text());
+        // Links are only followed.
+        let page = site.client.get(&session.path).await.expects_status(200);
+        page.says(["<html lang=\"de\" dir=\"ltr\">"]);
     }
     let person = session.open(&site).await;
     let page = person.get("/verify").await.text();
@@ -59,8 +57,7 @@ async fn an_address_works_in_one_browser_only() {
         assert_eq!((again.status(), again.header("set-cookie")), (404, ""), "{}", again.text());
         assert_eq!(site.client.get(&session.path).await.status(), 404);
     }
-    let twice =
-        site.client.request_with(Method::POST, &session.path, &[("cookie", &person.cookie)], "").await;
+    let twice = site.client.post_with(&session.path, &[("cookie", &person.cookie)], "").await;
     assert_eq!((twice.status(), twice.header("location")), (303, "/verify"), "the same browser goes on");
     let token = session.path.trim_start_matches("/verify/");
     for cookie in [format!("onceward-verify={token}"), "onceward-verify=x".to_owned()] {
@@ -191,10 +188,10 @@ async fn a_session_ends_when_its_return_address_is_removed() {
 
     let refused = verifying.post("check", &[("code", &code)]).await;
     assert_eq!((refused.status(), refused.header("location")), (403, ""));
-    assert!(refused.text().contains("We can no longer take you back to the site."), "{}", refused.text());
+    refused.says(["We can no longer take you back to the site."]);
     assert!(refused.header("set-cookie").contains("Max-Age=0"));
     let german = idle.post("cancel", &[]).await;
-    assert!(german.text().contains("Wir können Sie nicht mehr zur Website"), "{}", german.text());
+    german.says(["Wir können Sie nicht mehr zur Website"]);
     for page in [german, framed.get("/verify").await] {
         assert_eq!((page.status(), page.header("location")), (403, ""), "{}", page.text());
         assert!(!page.text().contains("<form"), "{}", page.text());
@@ -349,9 +346,8 @@ async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
     let browser = site.session(&[]).await;
     for (tags, tag) in [("he;q=0.9,en", "he"), ("de-CH, en", "de"), ("xx, pt-BR;q=0.5", "pt-BR"), ("", "en")]
     {
-        let page =
-            site.client.request_with(Method::GET, &browser.path, &[("accept-language", tags)], "").await;
-        assert!(page.text().contains(&format!("<html lang=\"{tag}\"")), "{tags}");
+        let page = site.client.get_with(&browser.path, &[("accept-language", tags)]).await;
+        page.says([format!("<html lang=\"{tag}\"")]);
     }
 }
 
@@ -365,7 +361,7 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let form = [("EmbedOrigin", "https://app.example"), ("State", "\"<s>")];
     let Session { sid, path } = site.session_with(&form).await;
     let tls = [("host", "codes.example"), ("x-forwarded-proto", "https")];
-    let start = site.client.request_with(Method::GET, &path, &tls, "").await;
+    let start = site.client.get_with(&path, &tls).await;
     assert!(start.header("content-security-policy").ends_with("frame-ancestors https://app.example"));
     let opened = site.client.post_with(&path, &tls, "").await;
     let cookie = opened.header("set-cookie");
@@ -392,8 +388,7 @@ async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     assert!(message["text"].as_str().expect("a text").ends_with(&line), "{message}");
 
     let cleartext = [("host", "codes.example"), ("x-forwarded-proto", "http")];
-    let refused = site.client.request_with(Method::GET, "/verify", &cleartext, "").await;
-    assert!(refused.status() == 403 && refused.text().contains("needs TLS"), "{}", refused.text());
+    site.client.get_with("/verify", &cleartext).await.expects_status(403).says(["needs TLS"]);
 }
 
 #[tokio::test]
@@ -403,8 +398,10 @@ async fn the_widget_is_one_small_script_without_dependencies() {
     assert_eq!((script.status(), script.header("content-type")), (200, "text/javascript; charset=utf-8"));
     assert!(script.text().len() < 4_000, "{} bytes", script.text().len());
     assert!(!script.text().contains("import") && !script.text().contains("http"), "{}", script.text());
-    let page = site.client.get(&site.embedded("https://b.example").await.path).await.text();
-    assert!(page.contains("<body data-origin=\"https://b.example\">"), "{page}");
+    site.client
+        .get(&site.embedded("https://b.example").await.path)
+        .await
+        .says(["<body data-origin=\"https://b.example\">"]);
 }
 
 #[tokio::test]
@@ -429,8 +426,7 @@ async fn sessions_survive_a_kill_with_what_they_have_used() {
 #[tokio::test]
 async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let site = Site::new().await;
-    let start = site.client.request_with(Method::GET, "/", &[("accept", "text/html")], "").await;
-    assert!(start.text().contains("<a href=\"/verify/demo\">"), "{}", start.text());
+    site.client.get_with("/", &[("accept", "text/html")]).await.says(["<a href=\"/verify/demo\">"]);
     assert!(site.client.get("/verify/demo").await.text().contains("action=\"/verify/demo\""));
     let begun = site.client.post("/verify/demo", "").await.expects_status(303);
     let opened = site.client.post(begun.header("location"), "").await;
@@ -439,8 +435,7 @@ async fn the_start_page_leads_to_a_demo_that_verifies_a_number() {
     let back = person.post("check", &[("code", &code_of(&site).await)]).await;
     let own = format!("http://{}", site.client.address());
     let path = back.header("location").strip_prefix(&own).expect("this server").to_owned();
-    let shown = site.client.get(&path).await;
-    assert!(shown.status() == 200 && shown.text().contains("Your number is verified."), "{}", shown.text());
+    site.client.get(&path).await.expects_status(200).says(["Your number is verified."]);
     assert_eq!(site.client.get(&path).await.status(), 404, "once");
 }
 
@@ -547,7 +542,7 @@ impl Person {
 
     async fn get(&self, path: &str) -> HttpResponse {
         let headers = [&[("cookie", self.cookie.as_str())], &self.headers[..]].concat();
-        self.client.request_with(Method::GET, path, &headers, "").await
+        self.client.get_with(path, &headers).await
     }
 
     /// Sends the form, which is answered by a page that needs a proof of work.
@@ -562,10 +557,9 @@ impl Person {
     }
 
     async fn post_with(&self, step: &str, header: (&str, &str), form: &[(&str, &str)]) -> HttpResponse {
-        let form_type = ("content-type", "application/x-www-form-urlencoded");
-        let headers = [&[("cookie", self.cookie.as_str()), form_type, header], &self.headers[..]].concat();
-        let body = encoded(&[form, &[("token", self.token.as_str())]].concat());
-        self.client.post_with(&format!("/verify/{step}"), &headers, body).await
+        let headers = [&[("cookie", self.cookie.as_str()), header], &self.headers[..]].concat();
+        let form = [form, &[("token", self.token.as_str())]].concat();
+        self.client.post_form(&format!("/verify/{step}"), &headers, &form).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Setup, World, text, tracked, until};
+use crate::support::{Setup, World, text, until};
 
 const MANUAL: &str = include_str!("../../docs/reference/cli.md");
 
@@ -23,7 +23,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
     let webhook = v2.webhook(&service, "*", "https://hooks.example.com/").await;
     let webhook = text(&webhook, "sid");
     world.send(&number).await;
-    let listed = async || tracked(&world.setup, &[]).await.0;
+    let listed = async || world.setup.tracked(&[]).await;
     until("the message", listed, |rows| rows.len() == 1).await;
     let sent = onceward(&world.setup, &["tracker"]);
     std::fs::write(world.setup.home().join("sent.jsonl"), sent.stdout).expect("a file");

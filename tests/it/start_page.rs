@@ -3,10 +3,9 @@
 use hyper::Method;
 use serde_json::json;
 
-use crate::admin::key_of;
 use crate::inbox::{code_in, inbox};
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, basic, until, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, authorization, basic, until, wrong,
 };
 
 const NUMBER: &str = "+14155550123";
@@ -99,8 +98,7 @@ async fn what_is_no_number_is_refused_and_stays_in_the_form() {
         assert!(page.text().contains(words), "{number}: {}", page.text());
         assert!(!page.text().contains("<script>alert"), "{}", page.text());
     }
-    let page = submit(&server.client, &[("number", "anna")]).await;
-    assert!(page.text().contains("value=\"anna\""), "{}", page.text());
+    submit(&server.client, &[("number", "anna")]).await.says(["value=\"anna\""]);
     assert!(inbox(&server.client, NUMBER).await.is_empty());
 }
 
@@ -129,26 +127,26 @@ async fn the_form_needs_the_key_of_the_inbox_and_that_of_the_api() {
     let server = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
     let setup = V2::account(server);
     let server = setup.clone().start().await;
-    let form = encoded(&[("number", NUMBER)]);
-    let refused = submit(&server.client, &[("number", NUMBER)]).await.expects_status(401);
+    let form = [("number", NUMBER)];
+    let refused = submit(&server.client, &form).await.expects_status(401);
     assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
     for (scopes, status) in [("admin", 403), ("verify", 403), ("admin,verify", 303)] {
-        let (sid, secret) = key_of(&setup, &["--scope", scopes]).await;
-        let headers = [("authorization", &*basic(&sid, &secret))];
-        let answer = server.client.post_with("/inbox", &headers, form.clone()).await;
+        let authorization = authorization(&setup.new_key(&["--scope", scopes]).await);
+        let headers = [("authorization", authorization.as_str())];
+        let answer = server.client.post_form("/inbox", &headers, &form).await;
         assert_eq!(answer.status(), status, "{scopes}");
-        let page = server.client.request_with(Method::GET, "/inbox", &headers, "").await.text();
+        let page = server.client.get_with("/inbox", &headers).await.text();
         assert_eq!(page.contains("curl -u KEY:SECRET http"), scopes.contains("admin"), "{page}");
     }
     let headers = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    assert_eq!(server.client.post_with("/inbox", &headers, form).await.status(), 303);
+    server.client.post_form("/inbox", &headers, &form).await.expects_status(303);
 }
 
 #[tokio::test]
 async fn on_loopback_the_form_needs_a_key_where_the_api_does() {
     let setup = V2::account(Setup::new());
     let server = setup.start().await;
-    setup.command(["keys", "create", "--service", "default"]).await.exits(0);
+    setup.new_key(&["--service", "default"]).await;
     assert_eq!(open(&server.client, "/inbox").await.status(), 200);
     let refused = submit(&server.client, &[("number", NUMBER)]).await.expects_status(401);
     assert!(refused.header("www-authenticate").starts_with("Basic"), "a browser asks its user");
@@ -161,14 +159,14 @@ async fn a_page_of_another_site_can_neither_submit_the_form_nor_read_the_page() 
     let client = &server.client;
     submit(client, &[("number", NUMBER)]).await;
     let code = code_in(&inbox(client, NUMBER).await[0]);
-    let form = encoded(&[("number", NUMBER), ("code", &code), ("action", "check")]);
-    let headers = [("sec-fetch-site", "cross-site"), ("origin", "https://shop.example")];
-    assert_eq!(client.post_with("/inbox", &headers, form.clone()).await.status(), 403);
-    let origin = [("content-type", "application/x-www-form-urlencoded"), ("origin", "http://evil.example")];
-    let refused = client.post_with("/inbox", &origin, form).await;
-    assert_eq!(refused.status(), 403, "in old browsers too: {}", refused.text());
+    let form = [("number", NUMBER), ("code", &code), ("action", "check")];
+    let cross_site = [("sec-fetch-site", "cross-site"), ("origin", "https://shop.example")];
+    // Old browsers say the origin only.
+    for headers in [&cross_site[..], &[("origin", "http://evil.example")]] {
+        client.post_form("/inbox", headers, &form).await.expects_status(403);
+    }
     let headers = [("accept", "text/html"), ("origin", "https://shop.example")];
-    let page = client.request_with(Method::GET, "/inbox", &headers, "").await;
+    let page = client.get_with("/inbox", &headers).await;
     assert_eq!(page.header("access-control-allow-origin"), "", "the page has a code in it");
     // A host name that was made to lead here.
     let headers = [("host", "evil.example"), ("accept", "text/html")];
@@ -180,19 +178,13 @@ async fn a_page_of_another_site_can_neither_submit_the_form_nor_read_the_page() 
 }
 
 async fn open(client: &Client, path: &str) -> HttpResponse {
-    client.request_with(Method::GET, path, &[("accept", "text/html,*/*;q=0.8")], "").await
+    client.get_with(path, &[("accept", "text/html,*/*;q=0.8")]).await
 }
 
 async fn submit(client: &Client, form: &[(&str, &str)]) -> HttpResponse {
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
-    client.post_with("/inbox", &headers, encoded(form)).await
+    client.post_form("/inbox", &[("accept", "text/html")], form).await
 }
 
 async fn check(client: &Client, number: &str, code: &str) -> HttpResponse {
     submit(client, &[("number", number), ("code", code), ("action", "check")]).await
-}
-
-/// A form as a browser encodes it.
-pub fn encoded(form: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }

@@ -72,8 +72,7 @@ async fn a_sends_spans_are_in_its_callers_trace_without_number_or_code() {
 async fn a_gateways_error_fails_its_span_and_health_checks_have_none() {
     let collector = Collector::start().await;
     let world = World::of(Setup::new().env(ENDPOINT, collector.base_url())).await;
-    let refused = world.number();
-    world.twilio.plan(&refused, [Reply::Refuse { status: 401, code: 20003 }]);
+    let refused = world.number_with([Reply::Refuse { status: 401, code: 20003 }]);
     assert_eq!(world.send(&refused).await.status(), 500);
     world.get("/healthz").await;
     assert!(world.server.stop().await.status.success());

@@ -95,12 +95,11 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
 
 async fn refused_by_the_provider(world: &World, v2: &V2) -> Vec<Trigger> {
     let service = v2.service(&[]).await;
-    let [pumped, abroad, busy] = [world.number(), world.number(), world.number()];
-    world.twilio.plan(&pumped, [Reply::Refuse { status: 400, code: 30_450 }]);
-    world.twilio.plan(&abroad, [Reply::Refuse { status: 400, code: 21_408 }]);
+    let [pumped, abroad] =
+        [30_450, 21_408].map(|code| world.number_with([Reply::Refuse { status: 400, code }]));
 
     // The first request is in progress until its gateway answers.
-    world.twilio.plan(&busy, [Reply::Hang]);
+    let busy = world.number_with([Reply::Hang]);
     let first = {
         let (v2, service, busy) = (v2.clone(), service.clone(), busy.clone());
         tokio::spawn(async move { v2.begins(&service, &busy).await })
@@ -125,10 +124,7 @@ async fn texts(world: &World, v2: &V2) -> Vec<Trigger> {
         text(found, "sid").to_owned()
     };
     let number = world.number();
-    let with = async |template: &str| {
-        let form = [("To", number.as_str()), ("Channel", "sms"), ("TemplateSid", template)];
-        v2.post(&format!("{service}/Verifications"), &form).await
-    };
+    let with = async |template: &str| v2.begins_with(&service, &number, &[("TemplateSid", template)]).await;
     vec![
         ("a place without a value", with(&named("door")).await, 400, 60_224),
         ("a template for calls", with(&named("spoken")).await, 400, 60_227),

@@ -15,10 +15,7 @@ use crate::support::{Says, Setup, World, sid, text, wrong};
 #[tokio::test]
 async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
     let world = World::new().await;
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&number, &wrong(&code)).await;
-    }
+    let (number, code) = world.locked_out().await;
     world.verify(&number, &code).await.expects(locked(&number, 30));
     world.setup.command(["unlock", &number]).await.exits(0).says(["is unlocked"]);
     world.setup.command(["unlock", &number]).await.says(["is unknown in the service default"]);

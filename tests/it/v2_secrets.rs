@@ -125,8 +125,7 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
         Reply::Reset,
     ];
     for (n, trouble) in troubles.into_iter().enumerate() {
-        let number = private.number(world.number());
-        world.twilio.plan(&number, [trouble; 64]);
+        let number = private.number(world.number_with([trouble; 64]));
         let key = format!("{KEY}-{n}");
         let body = [("To", number.as_str()), ("Channel", "sms"), ("CustomCode", CUSTOM)];
         v2.post_with(&create, ("idempotency-key", &key), &body).await;

@@ -17,8 +17,7 @@ async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
         report
     };
     is_well(true).await;
-    world.server.kill();
-    world.server.ended().await;
+    world.server.killed().await;
     let before = files(&world.setup.data_dir());
     let report = is_well(false).await;
     assert_eq!(report["versions"]["numbers, version 1"], 3, "{report}");

@@ -54,8 +54,7 @@ async fn a_killed_client_does_not_stop_the_server_and_the_next_gets_everything()
     let (number, _) = world.number_with_code().await;
     for _ in 0..5 {
         let client = world.setup.launch_command(["export", "--out", "killed.jsonl"]);
-        client.kill();
-        client.ended().await;
+        client.killed().await;
     }
     let killed = world.setup.home().join("killed.jsonl");
     if killed.exists() {

@@ -3,8 +3,7 @@
 
 use std::fs;
 
-use super::{json, locked_out};
-use crate::admin;
+use super::json;
 use crate::support::documented::{locked, sent, verified};
 use crate::support::{Says, World};
 
@@ -34,9 +33,9 @@ async fn with_a_copy_of_the_key_live_codes_work_again() {
 #[tokio::test]
 async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let world = World::new().await;
-    admin::key(&world, &["--service", "default", "--scope", "admin"]).await;
+    world.setup.new_key(&["--service", "default", "--scope", "admin"]).await;
     let (number, code) = world.number_with_code().await;
-    let (locked_number, of_locked) = locked_out(&world).await;
+    let (locked_number, of_locked) = world.locked_out().await;
     let setup = world.setup.clone();
     world.server.stop().await;
     fs::remove_file(setup.data_dir().join("server.key")).expect("lost");

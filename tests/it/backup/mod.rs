@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Finished, Setup, World, wrong};
+use crate::support::{Finished, Setup, World};
 
 /// The beginning of a segment of the journal.
 const SEGMENT: &[u8] = b"owjournl";
@@ -32,8 +32,7 @@ async fn serving(numbers: usize) -> World {
 /// The data directory of such a server that was killed.
 async fn killed(numbers: usize) -> Setup {
     let world = serving(numbers).await;
-    world.server.kill();
-    world.server.ended().await;
+    world.server.killed().await;
     world.setup
 }
 
@@ -42,15 +41,6 @@ async fn closed(numbers: usize) -> Setup {
     let world = serving(numbers).await;
     world.server.stop().await.exits(0);
     world.setup
-}
-
-/// A number that is locked out, and its code.
-pub async fn locked_out(world: &World) -> (String, String) {
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..5 {
-        world.verify(&number, &wrong(&code)).await;
-    }
-    (number, code)
 }
 
 /// The report about the data directory. Asserts that the check ended with this code.

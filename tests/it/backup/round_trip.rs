@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use super::{export, files, import, json as parsed, lines_of, locked_out, records, replace_data, serving};
+use super::{export, files, import, json as parsed, lines_of, records, replace_data, serving};
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{Says, Setup, V2, World, until, wrong};
 
@@ -15,7 +15,7 @@ async fn a_server_goes_on_where_the_export_was_made() {
     let (waiting, code) = world.number_with_code().await;
     let (counted, counted_code) = world.number_with_code().await;
     world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
-    let (locked_number, locked_code) = locked_out(&world).await;
+    let (locked_number, locked_code) = world.locked_out().await;
     let (used, used_code) = world.number_with_code().await;
     world.verify(&used, &used_code).await.expects(verified(&used));
 
@@ -64,8 +64,7 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
     let server = world.setup.start().await;
     let from_server = export(&world.setup, "server.jsonl").await;
     assert_eq!(records(&from_server), records(&from_directory));
-    server.kill();
-    server.ended().await;
+    server.killed().await;
     let after_a_kill = export(&world.setup, "killed.jsonl").await;
     assert_eq!(records(&after_a_kill), records(&from_directory));
 
@@ -132,7 +131,7 @@ async fn what_has_ended_since_is_left_out() {
 #[tokio::test]
 async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
     let world = World::of(Setup::new().config("otp-lock-timeout", "10h")).await;
-    let (number, code) = locked_out(&world).await;
+    let (number, code) = world.locked_out().await;
     export(&world.setup, "backup.jsonl").await;
     import(&world.setup, "backup.jsonl", "restored").await.exits(0);
     // The shorter term applies to new lockouts only.

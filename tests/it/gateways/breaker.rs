@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Reply, Several, V2, soon, told, until};
+use crate::support::{Reply, Several, V2, until};
 
 /// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";
@@ -36,8 +36,7 @@ fn times_said(world: &Several, words: &str) -> usize {
 }
 
 async fn said(world: &Several, words: &str) -> Value {
-    let line = world.server.output().event(|event| says(event, words));
-    soon(words, line).await.expect("a line")
+    world.server.event(words, |event| says(event, words)).await
 }
 
 /// Sends to a new number; the plain gateway takes the message after Twilio was asked this often.
@@ -117,11 +116,9 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
         let seconds = answer.retry_after();
         assert!((40..=100).contains(&seconds), "{seconds} s");
     }
-    assert_eq!(told(&v2.begins(&service, &world.number()).await), (502, "20502".to_owned()));
+    v2.begins(&service, &world.number()).await.tells(502, "20502");
     // No provider was asked: the log does not blame one.
-    let skipped =
-        |event: &Value| event["message"] == "verification not sent, every gateway is out of service";
-    soon("the skipped send", world.server.output().event(skipped)).await.expect("a line");
+    world.server.line("verification not sent, every gateway is out of service").await;
     for _ in 0..30 {
         world.send(&world.number()).await;
         v2.begins(&service, &world.number()).await;

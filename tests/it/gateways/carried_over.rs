@@ -1,11 +1,11 @@
 //! The configuration of the Go framework's component, as a file.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::documented::{sent, verified};
 use crate::support::{
     ACCOUNT_SID, AUTH_TOKEN, Doubles, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Numbers, Reply,
-    SINCH_APP_ID, SINCH_APP_SECRET, Setup, VERIFY_SID, soon,
+    SINCH_APP_ID, SINCH_APP_SECRET, Setup, VERIFY_SID,
 };
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn a_config_json_of_the_go_framework_works_and_its_secrets_are_not_shown()
     client.verify(&number, &doubles.sinch.code_for(&number)).await.expects(verified(&number));
 
     let output = server.output();
-    let warning = output.event(|event| event["level"] == "WARN" && event.to_string().contains("config.json"));
-    soon("a warning about secrets in the file", warning).await.expect("a line");
+    let warning = |event: &Value| event["level"] == "WARN" && event.to_string().contains("config.json");
+    server.event("a warning about secrets in the file", warning).await;
     for secret in [AUTH_TOKEN, SINCH_APP_SECRET, MADA_PASSWORD] {
         assert!(!output.text().contains(secret) && !printed.contains(secret));
     }

@@ -1,10 +1,9 @@
 //! The common behaviour of gateways that hold the code themselves.
 
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Client, HttpResponse, Reply, Several, wrong};
+use crate::support::{HttpResponse, Reply, Several, wrong};
 
 const HOLDERS: [&str; 2] = ["TwilioVerify", "Sinch"];
 
@@ -177,7 +176,7 @@ fn checks_of(world: &Several, number: &str) -> usize {
     world.twilio().checks_for(number).len() + world.sinch().checks_for(number).len()
 }
 
-fn most_checks_at_once(world: &Several, number: &str) -> usize {
+fn most_checks_at_once(world: &Several, number: &str) -> isize {
     world.twilio().most_checks_at_once(number) + world.sinch().most_checks_at_once(number)
 }
 
@@ -193,13 +192,6 @@ async fn is_asked_about(world: &Several, number: &str, checks: usize) {
     }
 }
 
-/// Submits a code [`CROWD`] times, each time on its own connection, opened before the first request.
-async fn crowd(client: &Client, number: &str, code: &str) -> Vec<HttpResponse> {
-    client.connect_to_have(CROWD).await;
-    let mut checks = JoinSet::new();
-    for _ in 0..CROWD {
-        let (client, number, code) = (client.clone(), number.to_owned(), code.to_owned());
-        checks.spawn(async move { client.verify(&number, &code).await });
-    }
-    checks.join_all().await
+async fn crowd(world: &Several, number: &str, code: &str) -> Vec<HttpResponse> {
+    world.verify_at_once(number, (0..CROWD).map(|_| code.to_owned())).await
 }

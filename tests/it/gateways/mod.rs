@@ -4,7 +4,6 @@ mod breaker;
 mod carried_over;
 mod classes;
 mod held;
-mod http_gateway;
 mod mada;
 mod privacy;
 mod receipts;
@@ -23,15 +22,15 @@ mod workflow;
 use serde_json::{Value, json};
 
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Row, Several, WHATSAPP_SENDER};
+use crate::support::{PUBLIC_URL, Reply, Several, WHATSAPP_SENDER};
 
 /// An error of Twilio about this message.
 const fn refused(code: u32) -> Reply {
     Reply::Refuse { status: 400, code }
 }
 
-fn is_sent(rows: &[Row]) -> bool {
-    rows.iter().any(|row| row.send_status() == "sent")
+fn is_sent(rows: &[Value]) -> bool {
+    rows.iter().any(|row| row["send_status"] == "sent")
 }
 
 impl Several {

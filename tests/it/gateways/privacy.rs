@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::refused;
 use crate::support::{
-    Doubles, PUBLIC_URL, Private, Reply, Report, Setup, Several, V2, WHATSAPP_SENDER, tracked, until, wrong,
+    Doubles, PUBLIC_URL, Private, Reply, Report, Setup, Several, V2, WHATSAPP_SENDER, text, until, wrong,
 };
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
         output += &world.server.output().text();
         world = world.restart_after_kill().await;
         everything_works(&world, &mut private).await;
-        let (_, listed) = tracked(&world.setup, &[]).await;
+        let listed = world.setup.command(["tracker", "--json"]).await;
         let table = world.setup.command(["tracker"]).await;
         let (world, finished) = world.restart().await;
         output += &finished.output;
@@ -77,8 +77,8 @@ async fn a_message_id_with_the_number_and_code_is_kept_and_in_no_log_line() {
         world.twilio().plan(&number, [Reply::AcceptWithItsCode]);
         world.send_code(&number).await.expects_status(200);
         let code = last_code(&world, &number);
-        let (rows, _) = tracked(&world.setup, &[]).await;
-        let kept = rows.last().expect("an attempt").message_id().to_owned();
+        let rows = world.setup.tracked(&[]).await;
+        let kept = text(rows.last().expect("an attempt"), "message_id").to_owned();
         assert_eq!(kept, format!("m-{}-{code}", &number[1..]), "the provider's receipts name it");
         let output = logged(&world, "message accepted", 1).await;
         assert!(!output.contains(&kept) && !output.contains(&number[1..]), "the log has the id");
@@ -94,8 +94,7 @@ async fn the_messages_code_in_place_of_an_error_code_is_in_no_log_line() {
     for code in ["792680", "007926", "4711"] {
         let number = world.number_with([Reply::RefuseWithItsCode]);
         world.mada().plan(&number, [Reply::Refuse { status: 200, code: code.parse().expect("digits") }]);
-        let begins = [("To", number.as_str()), ("Channel", "sms"), ("CustomCode", code)];
-        v2.post(&format!("{service}/Verifications"), &begins).await.expects_status(201);
+        v2.begins_with(&service, &number, &[("CustomCode", code)]).await.expects_status(201);
     }
     let output = logged(&world, "message not sent", 6).await;
     let failures = output.lines().filter(|line| line.contains("message not sent"));
@@ -140,7 +139,9 @@ async fn everything_works(world: &Several, private: &mut Private) {
 async fn everything_fails(world: &Several, private: &mut Private) {
     let troubles = [
         refused(21_211),
+        refused(21_610),
         refused(21_614),
+        refused(99_999),
         refused(30_450),
         Reply::Refuse { status: 401, code: 20_003 },
         Reply::Refuse { status: 200, code: 99 },
@@ -154,11 +155,12 @@ async fn everything_fails(world: &Several, private: &mut Private) {
     for trouble in troubles {
         let number = private.number(world.number());
         let Doubles { twilio, sinch, mada, plain } = &world.doubles;
-        twilio.plan(&number, [trouble; 8]);
-        sinch.plan(&number, [trouble; 8]);
-        mada.plan(&number, [trouble; 8]);
-        plain.plan(&number, [trouble; 8]);
+        twilio.plan(&number, [trouble; 16]);
+        sinch.plan(&number, [trouble; 16]);
+        mada.plan(&number, [trouble; 16]);
+        plain.plan(&number, [trouble; 16]);
         world.send(&number).await;
+        world.send_code(&number).await;
         // The check fails in the same way.
         let number = private.number(world.number());
         world.send(&number).await;

@@ -1,15 +1,12 @@
 //! Gateways of `gateways`: recipes with names of their own.
 
-use std::ops::Deref;
-
-use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::admin::Visitor;
+use crate::metrics::scraped;
 use crate::support::documented::{sent, verified};
 use crate::support::{
-    Client, Numbers, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, RecipeDouble, Reply, Row, Says, Server, Setup, V2,
-    basic, callback_in, told, tracked, until,
+    Numbers, PUBLIC_URL, RecipeDouble, Reply, Running, Says, Server, Setup, V2, callback_in, text, until,
 };
 
 /// The gateways in the order of the routing. Each name ends with its recipe's.
@@ -43,20 +40,7 @@ fn report(gateway: &str, id: &str, arrived: bool) -> String {
     }
 }
 
-struct World {
-    doubles: Vec<RecipeDouble>,
-    setup: Setup,
-    server: Server,
-    numbers: Numbers,
-}
-
-impl Deref for World {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.server.client
-    }
-}
+type World = Running<Vec<RecipeDouble>>;
 
 impl World {
     async fn new() -> Self {
@@ -80,7 +64,7 @@ impl World {
 
     /// A number whose message the first gateways refuse, and the message that the next one accepted.
     async fn number_through(&self, place: usize) -> String {
-        let number = self.numbers.next();
+        let number = self.number();
         for double in &self.doubles[..place] {
             double.plan(&number, [Reply::ServerError(500)]);
         }
@@ -101,12 +85,8 @@ impl World {
         self.post(&address, body).await.status()
     }
 
-    async fn rows(&self, number: &str) -> Vec<Row> {
-        tracked(&self.setup, &["--number", number]).await.0
-    }
-
     async fn has_arrived(&self, number: &str) -> bool {
-        self.rows(number).await.iter().any(|row| row.receipt() == "delivered")
+        self.tracked(number).await.iter().any(|row| row["receipt_status"] == "delivered")
     }
 }
 
@@ -132,9 +112,9 @@ async fn five_gateways_fall_back_and_their_receipts_drive_the_workflow() {
         until("the next step", async || world.messages(&number), |messages| *messages == place + 2).await;
         assert_eq!(world.doubles[0].code_for(&number), code, "{name}");
         world.verify(&number, &code).await.expects(verified(&number));
-        let rows = world.rows(&number).await;
-        let failed = rows.iter().find(|row| row.receipt() == "failed").expect("a row");
-        assert_eq!(failed.gateway(), name);
+        let rows = world.tracked(&number).await;
+        let failed = rows.iter().find(|row| row["receipt_status"] == "failed").expect("a row");
+        assert_eq!(failed["gateway"], name);
 
         // A message that arrived is followed by nothing.
         let number = world.number_through(place).await;
@@ -199,8 +179,7 @@ async fn telegram_stands_in_for_text_messages_where_it_is_told_to() {
     let v2 = V2::of(&server.client);
     let service = v2.service(&[]).await;
     let form = [("To", "+14155550001"), ("Channel", "telegram")];
-    let refused = v2.post(&format!("{service}/Verifications"), &form).await;
-    assert_eq!(told(&refused), (400, "60223".to_owned()), "{}", refused.text());
+    v2.post(&format!("{service}/Verifications"), &form).await.tells(400, "60223");
 }
 
 #[tokio::test]
@@ -278,8 +257,7 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
     let ready = world.get("/readyz").await.json();
     let names = ready["data"]["gateways"].as_array().expect("a list").iter().map(|gateway| &gateway["name"]);
     assert_eq!(names.filter(|name| *name == "acme-plivo").count(), 1, "{ready}");
-    let credentials = ("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN));
-    let metrics = world.request_with(Method::GET, "/metrics", &[credentials], "").await.text();
+    let metrics = scraped(&world.server).await.0;
     metrics.says(["gateway=\"acme-plivo\"", "gateway=\"acme-vonage\""]);
     let visitor = Visitor::of(&world).await;
     for (path, status) in [
@@ -287,22 +265,20 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
         ("/admin?gateway=acme-plivo", 200),
         ("/admin/messages?gateway=pigeon", 400),
     ] {
-        let page = visitor.get(path).await;
-        assert_eq!(page.status(), status, "{path}");
-        assert!(page.text().contains("acme-plivo"), "{path}: {}", page.text());
+        visitor.get(path).await.expects_status(status).says(["acme-plivo"]);
     }
     // A restart reads the names from the records.
     world.server.kill();
     let _server = world.setup.start().await;
-    let rows = world.rows(&number).await;
-    let gateways: Vec<&str> = rows.iter().map(Row::gateway).collect();
+    let rows = world.tracked(&number).await;
+    let gateways: Vec<&str> = rows.iter().map(|row| text(row, "gateway")).collect();
     assert!(gateways.contains(&"acme-plivo") && gateways.contains(&"acme-vonage"), "{gateways:?}");
 }
 
 #[tokio::test]
 async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     let world = World::new().await;
-    let number = world.numbers.next();
+    let number = world.number();
     let arguments = ["gateways", "try", "acme-telnyx", &number, "--yes", "--wait", "0"];
     world.setup.command(arguments).await.exits(0).says(["| acme-telnyx | ", "| sent | none | not tried |"]);
     assert_eq!(world.messages(&number), 1);
@@ -311,12 +287,11 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
 
     world.doubles[3].plan(&number, [Reply::ServerError(500)]);
     let arguments = ["gateways", "try", "acme-infobip", &number, "--yes"];
-    let finished = world.setup.command(arguments).await.exits(70);
+    world.setup.command(arguments).await.exits(70).says(["acme-infobip answered HTTP 500"]);
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
-    assert!(finished.output.contains("acme-infobip answered HTTP 500"), "{}", finished.output);
-    for number in [number, world.numbers.next()] {
+    for number in [number, world.number()] {
         let unknown = world.setup.command(["gateways", "try", "acme", &number, "--yes"]).await;
-        assert!(unknown.output.contains("no gateway \"acme\" is configured"), "{}", unknown.output);
+        unknown.says(["no gateway \"acme\" is configured"]);
     }
 }
 
@@ -324,9 +299,7 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
 async fn gateways_lists_what_each_recipe_needs() {
     let finished = Setup::bare().command(["gateways"]).await;
     finished.says(["recipe vonage", "from,key,secret", "Vonage SMS API", "MADA_USERNAME, MADA_PASSWORD"]);
-    let finished = Setup::bare().command(["gateways", "--json"]).await;
-    let rows: Vec<Value> =
-        finished.output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let rows = Setup::bare().command(["gateways", "--json"]).await.json();
     let vonage = rows.iter().find(|row| row["recipe"] == "vonage").expect("a recipe");
     assert_eq!(vonage["needs"], json!(["from", "key", "secret"]));
 }

@@ -27,7 +27,7 @@ async fn a_text_is_that_of_its_channel_and_of_the_readers_language() {
     ] {
         let number = world.numbers.beginning(prefix, digits);
         let answer = match asked {
-            Some(language) => world.send_in(&number, language).await,
+            Some(language) => world.send_with(&number, "locale", language).await,
             None => world.send(&number).await,
         };
         answer.expects(sent(&number, 5));
@@ -51,7 +51,7 @@ async fn the_last_line_is_for_the_browser_or_for_the_app_that_asks() {
     world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
     assert!(!text_and_code(&world, &number).0.contains("@example.com"), "only text messages have it");
 
-    world.send_for_app(&number, "FA+9qCX9VSu").await.expects(sent(&number, 5));
+    world.send_with(&number, "appHash", "FA+9qCX9VSu").await.expects(sent(&number, 5));
     let (text, code) = text_and_code(&world, &number);
     assert!(text.ends_with("FA+9qCX9VSu") && !text.contains("@example.com"), "{text}");
     world.verify(&number, &code).await.expects(verified(&number));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::is_sent;
 use super::receipts::until_receipt;
 use crate::support::documented::{failed, incorrect, verified};
-use crate::support::{HttpResponse, PUBLIC_URL, Reply, Several, V2, sid, soon, told};
+use crate::support::{HttpResponse, PUBLIC_URL, Reply, Several, V2, sid, text, told};
 
 /// Everything after which it is unknown whether the message was sent.
 const TROUBLES: [Reply; 8] = [
@@ -33,7 +33,8 @@ async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{trouble:?}");
         both_sent_the_right_code(&world, &number).await;
         let rows = world.tracked(&number).await;
-        let statuses: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
+        let statuses: Vec<_> =
+            rows.iter().map(|row| (text(row, "gateway"), text(row, "send_status"))).collect();
         assert!(statuses.contains(&("TwilioMessages", "gateway_error")), "{statuses:?}");
         assert!(statuses.contains(&("Http", "sent")), "{statuses:?}");
     }
@@ -129,8 +130,7 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
         let again = v2.begins(&service, &number).await;
         assert_eq!((told(&again), sid(&again)), ((201, "pending".to_owned()), sid(&begun)), "{trouble:?}");
         assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
-        let right = v2.checks(&service, &sid(&begun), &world.plain().code_for(&number)).await;
-        assert_eq!(told(&right), (200, "approved".to_owned()));
+        v2.checks(&service, &sid(&begun), &world.plain().code_for(&number)).await.tells(200, "approved");
     }
 }
 
@@ -208,7 +208,8 @@ async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
     world.twilio().report(&number, "delivered").send(&world).await.expects_status(204);
     until_receipt(&world, &number, "delivered").await;
     let rows = world.tracked(&number).await;
-    let mut gateways: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
+    let mut gateways: Vec<_> =
+        rows.iter().map(|row| (text(row, "gateway"), text(row, "send_status"))).collect();
     gateways.sort_unstable();
     assert_eq!(gateways, [("Http", "sent"), ("TwilioMessages", "sent")]);
     world.verifies_by_plain(&number).await;
@@ -264,7 +265,7 @@ async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
 async fn line_of(world: &Several, answer: &HttpResponse, message: &str) -> Value {
     let id = answer.header("x-request-id");
     let is_it = |event: &Value| event["request_id"] == id && event["message"] == message;
-    soon(message, world.server.output().event(is_it)).await.expect("a line")
+    world.server.event(message, is_it).await
 }
 
 /// Sinch holds its codes, the plain gateway carries ours, and circuits stay closed. Returns a client of the account and

@@ -8,10 +8,10 @@ mod sends;
 mod streams;
 mod tenants;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, World, soon};
+use crate::support::{HttpResponse, World};
 
 /// Sends to so many new numbers, all at once.
 fn send_to_many(world: &World, numbers: usize) -> JoinSet<HttpResponse> {
@@ -35,20 +35,4 @@ async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, Strin
 fn refused(answer: &HttpResponse, message: &str) {
     assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
     answer.expects_retry_after();
-}
-
-/// The log lines with this message, which may go on.
-fn lines(world: &World, beginning: &str) -> Vec<Value> {
-    let mut events = world.server.output().events();
-    events.retain(|event| begins(event, beginning));
-    events
-}
-
-/// The first such line, now or later.
-async fn line(world: &World, beginning: &str) -> Value {
-    soon(beginning, world.server.output().event(|event| begins(event, beginning))).await.expect("a line")
-}
-
-fn begins(event: &Value, beginning: &str) -> bool {
-    event["message"].as_str().is_some_and(|message| message.starts_with(beginning))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{line, lines, numbers_with_codes, refused};
+use super::{numbers_with_codes, refused};
 use crate::support::documented::{sent, verified};
 use crate::support::{World, until};
 
@@ -28,9 +28,9 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     world.send(&new).await.expects(sent(&new, 5));
     refused(&world.send(number).await, FULL);
 
-    assert_eq!(lines(&world, "number capacity low").len(), 1);
-    assert_eq!(lines(&world, "number capacity used up").len(), 1);
-    let told: u64 = lines(&world, "requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
+    assert_eq!(world.server.lines("number capacity low").len(), 1);
+    assert_eq!(world.server.lines("number capacity used up").len(), 1);
+    let told: u64 = world.server.lines("requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
     assert!(told >= 1, "the refusals are counted in the log");
 }
 
@@ -62,9 +62,8 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
     }
     let empty = |data: &Value| data["held"] == 0;
     until("every number forgotten", || numbers(&world), empty).await;
-    line(&world, "number capacity available again").await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.server.line("number capacity available again").await;
+    world.number_with_message().await;
 }
 
 /// The numbers in `/readyz`; the server is always ready.

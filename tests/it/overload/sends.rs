@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{lines, numbers_with_codes, refused, send_to_many};
-use crate::support::documented::{incorrect, sent, verified};
+use super::{numbers_with_codes, refused, send_to_many};
+use crate::support::documented::{incorrect, verified};
 use crate::support::{Reply, World, until};
 
 #[tokio::test]
@@ -23,8 +23,7 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
     for answer in hanging.join_all().await {
         assert_eq!(answer.status(), 200);
     }
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.number_with_message().await;
 }
 
 #[tokio::test]
@@ -48,10 +47,9 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     world.twilio.release();
     let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
     assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
-    assert_eq!(lines(&world, "gateway overloaded").len(), 1, "once, not for each message");
+    assert_eq!(world.server.lines("gateway overloaded").len(), 1, "once, not for each message");
     assert_eq!(world.get("/readyz").await.status(), 200);
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.number_with_message().await;
 }
 
 #[tokio::test]

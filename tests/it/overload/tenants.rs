@@ -7,11 +7,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::line;
-use crate::admin::key;
 use crate::gateway_trouble::raw::Raw;
-use crate::support::documented::sent;
-use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, sid, soon, told, until};
+use crate::support::{HttpResponse, Reply, Setup, V2, World, authorization, sid, soon, until};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -20,15 +17,12 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     for _ in 0..20 {
         assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 201);
     }
-    let refused = v2.begins(&flooded, &world.number()).await;
-    assert_eq!(told(&refused), (503, "20503".to_owned()), "{}", refused.text());
-    let seconds = refused.retry_after();
+    let seconds = v2.begins(&flooded, &world.number()).await.tells(503, "20503").retry_after();
     assert!((60..=3_600).contains(&seconds), "the codes of the service live for 10 minutes: {seconds}");
     names_service(&world, "number capacity used up", &flooded).await;
 
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.number_with_message().await;
 
     // The same holds after a restart.
     let world = world.restart_after_kill().await;
@@ -44,21 +38,18 @@ async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     let other = v2.service(&[]).await;
     let mut flood = JoinSet::new();
     for _ in 0..20 {
-        let (v2, service, number) = (v2.clone(), flooded.clone(), world.number());
-        world.twilio.plan(&number, [Reply::Hang]);
+        let (v2, service, number) = (v2.clone(), flooded.clone(), world.number_with([Reply::Hang]));
         flood.spawn(async move { v2.begins(&service, &number).await });
     }
     // 4 are at the gateway and 8 wait.
     for _ in 0..8 {
-        let refused = flood.join_next().await.expect("more answers").expect("an answer");
-        assert_eq!(told(&refused), (503, "20503".to_owned()), "{}", refused.text());
+        flood.join_next().await.expect("more answers").expect("an answer").tells(503, "20503");
     }
     world.twilio.arrived(4).await;
     for _ in 0..10 {
         v2.begins(&other, &world.number()).await.expects_status(201);
     }
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.number_with_message().await;
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
     names_service(&world, "gateway overloaded", &flooded).await;
 
@@ -112,7 +103,7 @@ async fn summaries_that_their_clients_abandon_end_and_sends_go_on() {
     let (world, service, key) = read_by_a_weak_key().await;
     let request = format!(
         "GET /v2/Attempts/Summary HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\n\r\n",
-        basic(&key.0, &key.1)
+        authorization(&key)
     );
     let v2 = V2::of(&world);
     for round in 0..300 {
@@ -129,15 +120,14 @@ async fn summaries_that_their_clients_abandon_end_and_sends_go_on() {
             && event["route"] == "/v2/Attempts/Summary"
             && event["status"] == 200
     };
-    let events = finished.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let answered = events.filter(is_answered).count();
+    let answered = finished.json().iter().filter(|event| is_answered(event)).count();
     assert!(answered < 100, "{answered} of 300 abandoned summaries were read to their end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
     let (world, _, key) = read_by_a_weak_key().await;
-    let weak = V2::with_key(&world, &key.0, &key.1);
+    let weak = V2::with_key_of(&world, &key);
     let mut flood = JoinSet::new();
     for _ in 0..150 {
         let weak = weak.clone();
@@ -152,8 +142,7 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
     assert!(read.len() >= 8, "{} were read", read.len());
     assert!(!refused.is_empty(), "no more than eight are read at once");
     for answer in refused {
-        assert_eq!(told(&answer), (429, "20429".to_owned()));
-        answer.expects_retry_after();
+        answer.tells(429, "20429").expects_retry_after();
     }
     assert_eq!(weak.get("/Attempts/Summary").await.status(), 200);
 }
@@ -226,7 +215,7 @@ async fn with_webhooks() -> (World, V2, String) {
 
 /// Asserts that the log has this message about a service.
 async fn names_service(world: &World, message: &str, service: &str) {
-    let event = line(world, message).await;
+    let event = world.server.line(message).await;
     assert_eq!(event["service"].as_str(), service.strip_prefix("/Services/"), "{event}");
 }
 
@@ -235,13 +224,10 @@ const fn webhook(url: &str) -> [(&'static str, &str); 3] {
     [("FriendlyName", "x"), ("EventTypes", "*"), ("WebhookUrl", url)]
 }
 
-/// A service with many attempts, and the sid and the secret of a key that may only verify.
-async fn read_by_a_weak_key() -> (World, String, (String, String)) {
-    let setup = V2::account(Setup::new()).config("services", json!({"shop": {"friendly-name": "Owl Bank"}}));
-    let world = World::of(setup).await;
-    let key = key(&world, &["--service", "shop", "--scope", "verify"]).await;
-    let listed = V2::of(&world).get("/Services").await.json();
-    let service = format!("/Services/{}", listed["services"][0]["sid"].as_str().expect("an id"));
+/// A service with many attempts, and a key that may only verify.
+async fn read_by_a_weak_key() -> (World, String, Value) {
+    let (world, _, service) = World::with_service(Setup::new()).await;
+    let key = world.setup.new_key(&["--service", "Owl Bank", "--scope", "verify"]).await;
     begin_many(&world, &service, READ).await;
     (world, service, key)
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::{HttpResponse, soon};
@@ -56,17 +57,8 @@ impl Client {
         self.send_with(number, "channel", channel).await
     }
 
-    /// `POST /api/send-otp` that asks for a language.
-    pub async fn send_in(&self, number: &str, locale: &str) -> HttpResponse {
-        self.send_with(number, "locale", locale).await
-    }
-
-    /// `POST /api/send-otp` for an Android app that reads the message.
-    pub async fn send_for_app(&self, number: &str, hash: &str) -> HttpResponse {
-        self.send_with(number, "appHash", hash).await
-    }
-
-    async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
+    /// `POST /api/send-otp` with another field.
+    pub async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
         self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
     }
 
@@ -99,6 +91,10 @@ impl Client {
         self.request(Method::GET, path, "").await
     }
 
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
+        self.request_with(Method::GET, path, headers, "").await
+    }
+
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> HttpResponse {
         self.try_post(path, body).await.expect("an answer")
     }
@@ -119,6 +115,33 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> HttpResponse {
         self.request_with(Method::POST, path, headers, body).await
+    }
+
+    /// Posts a form as a browser encodes it.
+    pub async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> HttpResponse {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let headers = [&[("content-type", "application/x-www-form-urlencoded")], headers].concat();
+        self.post_with(path, &headers, body).await
+    }
+
+    /// Checks all these codes at once, each on its own connection, opened before the first request.
+    pub async fn verify_at_once(
+        &self,
+        number: &str,
+        codes: impl ExactSizeIterator<Item = String>,
+    ) -> Vec<HttpResponse> {
+        self.connect_to_have(codes.len()).await;
+        let mut checks = JoinSet::new();
+        for code in codes {
+            let (client, number) = (self.clone(), number.to_owned());
+            checks.spawn(async move { client.verify(&number, &code).await });
+        }
+        checks.join_all().await
     }
 
     pub async fn request_with(

@@ -59,8 +59,8 @@ struct Plans {
 /// Concurrent checks of one number.
 #[derive(Default, Clone, Copy)]
 struct AtOnce {
-    now: usize,
-    most: usize,
+    now: isize,
+    most: isize,
 }
 
 impl<P: Provider> Double<P> {
@@ -129,7 +129,7 @@ impl<P: Provider> Double<P> {
     }
 
     /// The largest number of concurrent checks of this number.
-    pub fn most_checks_at_once(&self, number: &str) -> usize {
+    pub fn most_checks_at_once(&self, number: &str) -> isize {
         self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
     }
 
@@ -232,7 +232,23 @@ impl<P: Provider> DoubleState<P> {
                 return Ok(complaint.into());
             }
         };
-        let _counted = Counted::new(self, &received.about);
+        self.count(&received.about, 1);
+        let answer = self.answer(&received).await;
+        self.count(&received.about, -1);
+        answer
+    }
+
+    /// Counts a check that begins or ends.
+    fn count(&self, about: &About, change: isize) {
+        if about.purpose == RequestPurpose::Check {
+            let mut checking = self.checking.lock().unwrap();
+            let at_once = checking.entry(about.number.clone()).or_default();
+            at_once.now += change;
+            at_once.most = at_once.most.max(at_once.now);
+        }
+    }
+
+    async fn answer(&self, received: &Received) -> Result<Reaction, io::Error> {
         let reply = self.planned_for(&received.about);
         if reply == Reply::Hang {
             let mut released = self.released.subscribe();
@@ -240,54 +256,27 @@ impl<P: Provider> DoubleState<P> {
         }
         let said = match reply {
             Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
-            Reply::Refuse { status, code } => self.provider.refuse(status, code, &received),
-            Reply::FailedAtOnce(code) => self.provider.accept(&received).failed_at_once(code),
+            Reply::Refuse { status, code } => self.provider.refuse(status, code, received),
+            Reply::FailedAtOnce(code) => self.provider.accept(received).failed_at_once(code),
             Reply::RefuseWithItsCode => {
-                let code = self.code_in(&received).and_then(|code| code.parse().ok());
-                self.provider.refuse(400, code.expect("a code of digits"), &received)
+                let code = self.code_in(received).and_then(|code| code.parse().ok());
+                self.provider.refuse(400, code.expect("a code of digits"), received)
             }
             Reply::AcceptWithItsCode => {
-                let code = self.code_in(&received).expect("a code");
+                let code = self.code_in(received).expect("a code");
                 let id = format!("m-{}-{code}", received.about.number.trim_start_matches('+'));
-                self.provider.accept(&received).with_id(&id)
+                self.provider.accept(received).with_id(&id)
             }
-            Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received),
+            Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received),
             Reply::BusyFor(seconds) => {
-                self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received).and_retry_after(seconds)
+                self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received).and_retry_after(seconds)
             }
             Reply::ServerError(status) => self.provider.server_error(status),
-            Reply::Accept | Reply::Hang => self.provider.accept(&received),
-            Reply::NotJson => self.provider.accept(&received).garbled(),
-            Reply::CutShort => return Ok(self.provider.accept(&received).cut_short()),
+            Reply::Accept | Reply::Hang => self.provider.accept(received),
+            Reply::NotJson => self.provider.accept(received).garbled(),
+            Reply::CutShort => return Ok(self.provider.accept(received).cut_short()),
         };
         Ok(said.into())
-    }
-}
-
-/// Counts a check while the double works on it.
-struct Counted<'a, P> {
-    state: &'a DoubleState<P>,
-    number: Option<&'a str>,
-}
-
-impl<'a, P> Counted<'a, P> {
-    fn new(state: &'a DoubleState<P>, about: &'a About) -> Self {
-        let number = (about.purpose == RequestPurpose::Check).then_some(about.number.as_str());
-        if let Some(number) = number {
-            let mut checking = state.checking.lock().unwrap();
-            let at_once = checking.entry(number.to_owned()).or_default();
-            at_once.now += 1;
-            at_once.most = at_once.most.max(at_once.now);
-        }
-        Self { state, number }
-    }
-}
-
-impl<P> Drop for Counted<'_, P> {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.state.checking.lock().unwrap().entry(number.to_owned()).or_default().now -= 1;
-        }
     }
 }
 

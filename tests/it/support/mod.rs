@@ -22,7 +22,6 @@ mod several;
 mod sinch;
 mod sms_gateway;
 mod tls;
-mod tracked;
 mod twilio;
 mod v2;
 mod world;
@@ -42,16 +41,15 @@ pub use recipe::{RecipeDouble, callback_in};
 pub use reply::Reply;
 pub use response::{Expectation, HttpResponse, documented};
 pub use server::{Finished, Server, Setup, Shifted};
-pub use several::{Doubles, Several};
+pub use several::{Doubles, Running, Several};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
 pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
 pub use tls::Authority;
-pub use tracked::{Row, tracked};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
-pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, sid, text, told};
+pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
 pub use world::{World, through};
 
 use std::time::Duration;

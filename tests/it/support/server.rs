@@ -31,8 +31,7 @@ impl Setup {
 
     /// Kills the server and starts it again.
     pub async fn restart_after_kill(&self, server: Server) -> Server {
-        server.kill();
-        server.ended().await;
+        server.killed().await;
         self.start().await
     }
 
@@ -143,6 +142,15 @@ impl Setup {
         self.command(create).await.exits(0).object()
     }
 
+    /// The rows of `onceward tracker --json` with these arguments.
+    pub async fn tracked(&self, arguments: &[&str]) -> Vec<Value> {
+        let tracker = ["tracker", "--json"].iter().chain(arguments).copied();
+        let mut lines = self.command(tracker).await.exits(0).json();
+        // Lines of the log are objects too.
+        lines.retain(|line| line.get("send_status").is_some());
+        lines
+    }
+
     /// Starts another command of the program in the same directory, without waiting.
     pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
         let arguments = arguments.into_iter().map(Into::into).collect();
@@ -229,6 +237,21 @@ impl Server {
         &self.output
     }
 
+    /// The first log line that is `what`, now or later.
+    pub async fn event(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        soon(what, self.output.event(is_it)).await.unwrap_or_else(|| panic!("the log ended before {what}"))
+    }
+
+    /// The first log line whose message begins like this, now or later.
+    pub async fn line(&self, beginning: &str) -> Value {
+        self.event(beginning, |event| begins(event, beginning)).await
+    }
+
+    /// The log lines until now whose messages begin like this.
+    pub fn lines(&self, beginning: &str) -> Vec<Value> {
+        self.output.events().into_iter().filter(|event| begins(event, beginning)).collect()
+    }
+
     /// Adds the client, after the log says that the server listens.
     pub fn with_client(mut self) -> Self {
         let listening = self.output.events().into_iter().find(|event| event["message"] == "listening");
@@ -242,6 +265,12 @@ impl Server {
 
     pub fn kill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Kills the program and waits for its end.
+    pub async fn killed(self) -> Finished {
+        self.kill();
+        self.ended().await
     }
 
     /// Stops the program in order.
@@ -341,6 +370,10 @@ impl Shifted {
     fn shift(&self) -> PathBuf {
         self.home.join("clock_shift")
     }
+}
+
+fn begins(event: &Value, beginning: &str) -> bool {
+    event["message"].as_str().is_some_and(|message| message.starts_with(beginning))
 }
 
 /// The address in the log line. Tests reach every name and address of this machine through loopback.

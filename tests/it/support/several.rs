@@ -5,8 +5,8 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use super::{
-    Client, Finished, HTTP_TOKEN, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada, Numbers, Row,
-    SINCH_APP_ID, SINCH_APP_SECRET, Server, Setup, Sinch, SmsGateway, Twilio, V2, VERIFY_SID, tracked, until,
+    Client, Finished, HTTP_TOKEN, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada, Numbers, SINCH_APP_ID,
+    SINCH_APP_SECRET, Server, Setup, Sinch, SmsGateway, Twilio, V2, VERIFY_SID, until,
 };
 
 pub struct Doubles {
@@ -19,12 +19,14 @@ pub struct Doubles {
 }
 
 /// A server, its settings, and its gateways' doubles. Dereferences to its client.
-pub struct Several {
-    pub doubles: Doubles,
+pub struct Running<D> {
+    pub doubles: D,
     pub setup: Setup,
     pub server: Server,
     pub numbers: Numbers,
 }
+
+pub type Several = Running<Doubles>;
 
 impl Doubles {
     pub async fn start() -> Self {
@@ -63,7 +65,7 @@ pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
         .env("MADA_URL", doubles.mada.url())
         .env("MADA_SOURCE_NAME", MADA_SOURCE)
         .env("HTTP_GATEWAY_TOKEN", HTTP_TOKEN)
-        .config("http-gateway", doubles.plain.json_settings())
+        .config("http-gateway", doubles.plain.settings())
 }
 
 impl Several {
@@ -91,10 +93,6 @@ impl Several {
         Self { doubles, setup, server, numbers: Numbers::default() }
     }
 
-    pub fn number(&self) -> String {
-        self.numbers.next()
-    }
-
     pub fn twilio(&self) -> &Twilio {
         &self.doubles.twilio
     }
@@ -110,13 +108,20 @@ impl Several {
     pub fn plain(&self) -> &SmsGateway {
         &self.doubles.plain
     }
+}
 
-    pub async fn tracked(&self, number: &str) -> Vec<Row> {
-        tracked(&self.setup, &["--number", number]).await.0
+impl<D> Running<D> {
+    pub fn number(&self) -> String {
+        self.numbers.next()
+    }
+
+    /// The tracker's rows of a number.
+    pub async fn tracked(&self, number: &str) -> Vec<Value> {
+        self.setup.tracked(&["--number", number]).await
     }
 
     /// Waits until the tracker's rows of a number satisfy the condition.
-    pub async fn until_tracked(&self, number: &str, what: &str, so: impl Fn(&[Row]) -> bool) -> Vec<Row> {
+    pub async fn until_tracked(&self, number: &str, what: &str, so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         until(what, || self.tracked(number), |rows| so(rows)).await
     }
 
@@ -131,7 +136,7 @@ impl Several {
     }
 }
 
-impl Deref for Several {
+impl<D> Deref for Running<D> {
     type Target = Client;
 
     fn deref(&self) -> &Client {

@@ -2,14 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::time_provider::TimeProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Setup;
@@ -78,24 +76,6 @@ impl Authority {
                 .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
-    }
-
-    /// The same for a client whose clock is in the middle of a year.
-    pub fn client_in(&self, year: i32) -> Arc<ClientConfig> {
-        let mut config = ClientConfig::clone(&self.client(&[]));
-        config.time_provider = Arc::new(Year(year));
-        Arc::new(config)
-    }
-}
-
-/// A stopped clock.
-#[derive(Debug)]
-struct Year(i32);
-
-impl TimeProvider for Year {
-    fn current_time(&self) -> Option<UnixTime> {
-        let seconds = date_time_ymd(self.0, 7, 1).unix_timestamp();
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).expect("after 1970"))))
     }
 }
 

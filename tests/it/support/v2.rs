@@ -83,8 +83,7 @@ impl V2 {
 
     pub async fn delete(&self, path: &str) -> HttpResponse {
         let headers = [("authorization", self.authorization.as_str())];
-        let answer = self.client.try_request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await;
-        answer.expect("an answer")
+        self.client.request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await
     }
 
     /// Creates a resource and returns its id.
@@ -106,11 +105,12 @@ impl V2 {
         self.post(&format!("{service}/Webhooks"), &form).await.expects_status(201).json()
     }
 
-    /// Makes a rate limit with one bucket.
-    pub async fn rate_limit(&self, service: &str, name: &str, max: &str, seconds: &str) {
+    /// Makes a rate limit with one bucket, and returns the limit's id.
+    pub async fn rate_limit(&self, service: &str, name: &str, max: &str, seconds: &str) -> String {
         let limits = format!("{service}/RateLimits");
         let limit = self.made(&limits, &[("UniqueName", name)]).await;
         self.made(&format!("{limits}/{limit}/Buckets"), &[("Max", max), ("Interval", seconds)]).await;
+        limit
     }
 
     /// The path of the resources of the default service, which the compatible routes use.
@@ -121,9 +121,29 @@ impl V2 {
         format!("/Services/{}", oldest["sid"].as_str().expect("an id"))
     }
 
+    /// The entries of the audit log, with a further part of the query.
+    pub async fn audit(&self, filters: &str) -> Vec<Value> {
+        let listed = self.get(&format!("/Audit?PageSize=1000{filters}")).await;
+        listed.json()["entries"].as_array().unwrap_or_else(|| panic!("{}", listed.text())).clone()
+    }
+
+    /// The one entry of the audit log with this action.
+    pub async fn audited(&self, action: &str) -> Value {
+        let mut found = self.audit("").await;
+        found.retain(|entry| entry["action"] == action);
+        assert_eq!(found.len(), 1, "{action}: {found:?}");
+        found.remove(0)
+    }
+
     /// Begins a verification by text message.
     pub async fn begins(&self, service: &str, number: &str) -> HttpResponse {
-        self.post(&format!("{service}/Verifications"), &[("To", number), ("Channel", "sms")]).await
+        self.begins_with(service, number, &[]).await
+    }
+
+    /// The same with more parameters.
+    pub async fn begins_with(&self, service: &str, number: &str, more: &[(&str, &str)]) -> HttpResponse {
+        let form = [&[("To", number), ("Channel", "sms")], more].concat();
+        self.post(&format!("{service}/Verifications"), &form).await
     }
 
     /// Checks a code, by the verification's id.
@@ -147,6 +167,11 @@ impl V2 {
     pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> HttpResponse {
         self.post(&format!("{service}/VerificationCheck"), &[("To", number), ("Code", code)]).await
     }
+}
+
+/// The `Authorization` header of a key, as `onceward keys create --json` shows it.
+pub fn authorization(key: &Value) -> String {
+    basic(text(key, "sid"), text(key, "secret"))
 }
 
 /// A text in an object.

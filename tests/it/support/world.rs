@@ -5,9 +5,10 @@ use std::ops::Deref;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::documented::sent;
 use super::{
     ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Numbers, Reply, SENDER, Server, Setup, Twilio,
-    V2,
+    V2, wrong,
 };
 
 /// A server, its settings, and its gateway's double. Dereferences to its client.
@@ -55,11 +56,34 @@ impl World {
         self.numbers.next()
     }
 
+    /// A new number, to which a message was sent.
+    pub async fn number_with_message(&self) -> String {
+        let number = self.number();
+        self.send(&number).await.expects(sent(&number, 5));
+        number
+    }
+
     /// A new number, and the code that it received.
     pub async fn number_with_code(&self) -> (String, String) {
         let number = self.number();
         assert_eq!(self.send(&number).await.status(), 200);
         let code = self.twilio.code_for(&number);
+        (number, code)
+    }
+
+    /// A new number for whose next messages the gateway has these replies.
+    pub fn number_with(&self, replies: impl IntoIterator<Item = Reply>) -> String {
+        let number = self.number();
+        self.twilio.plan(&number, replies);
+        number
+    }
+
+    /// A number that is locked out, and its code.
+    pub async fn locked_out(&self) -> (String, String) {
+        let (number, code) = self.number_with_code().await;
+        for _ in 0..5 {
+            self.verify(&number, &wrong(&code)).await;
+        }
         (number, code)
     }
 

@@ -10,8 +10,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{ask, encrypted, served};
-use crate::support::documented::sent;
-use crate::support::{Authority, Says, Server, Setup, World, soon};
+use crate::control::ask as ask_control;
+use crate::support::{Authority, Says, Server, Setup, World};
 
 #[tokio::test]
 async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
@@ -62,8 +62,7 @@ async fn without_tls_sighup_is_noted_and_ends_nothing() {
     let world = World::new().await;
     world.server.signal(Signal::HUP);
     said(&world.server, "INFO", "SIGHUP ignored").await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
+    world.number_with_message().await;
 }
 
 #[tokio::test]
@@ -91,10 +90,10 @@ async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() 
     for (until, problem) in [(2090, None), (2020, Some("expired"))] {
         let authority = Authority::new();
         let setup = authority.issue_between(2019, until).configure(Setup::new());
-        let server = setup.start().await;
-        let trusting = server.client.over_tls(authority.client_in(2019));
-        let answer = trusting.get("/readyz").await.expects_status(200);
-        let tls = &answer.json()["data"]["tls"];
+        let _server = setup.start().await;
+        let (status, answer) = ask_control(&setup.data_dir(), "GET /readyz");
+        let tls = &answer["data"]["tls"];
+        assert_eq!(status, 200, "{answer}");
         assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
         match problem {
             None => assert_eq!(tls.get("problem"), None),
@@ -111,5 +110,5 @@ pub async fn said(server: &Server, level: &str, beginning: &str) -> Value {
     let wanted = |event: &Value| {
         event["level"] == level && event["message"].as_str().is_some_and(|said| said.starts_with(beginning))
     };
-    soon(beginning, server.output().event(wanted)).await.expect("a line")
+    server.event(beginning, wanted).await
 }
