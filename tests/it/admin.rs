@@ -274,8 +274,7 @@ async fn a_refused_account_is_shown_once_with_a_banner() {
 
 #[tokio::test]
 async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
-    let arrange = |_: &_, setup| V2::account(setup).config("public-url", PUBLIC_URL);
-    let world = Several::of("Twilio", arrange).await;
+    let world = Several::with_account("Twilio", [("public-url", PUBLIC_URL.into())]).await;
     let number = world.number();
     world.send(&number).await;
     assert_eq!(world.twilio().report(&number, "delivered").send(&world).await.status(), 204);

@@ -354,8 +354,7 @@ async fn the_audit_log_has_filters_and_a_file() {
 
 #[tokio::test]
 async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
-    let arrange = |_: &_, setup| V2::account(setup).config("public-url", PUBLIC_URL);
-    let world = Several::of("Twilio", arrange).await;
+    let world = Several::with_account("Twilio", [("public-url", PUBLIC_URL.into())]).await;
     let visitor = Visitor::of(&world).await;
     let numbers = [(); 4].map(|()| world.number());
     for number in &numbers {

@@ -1,7 +1,5 @@
 //! Many requests for one number at the same time.
 
-use tokio::task::JoinSet;
-
 use crate::support::documented::{incorrect, locked, verified};
 use crate::support::{HttpResponse, Setup, World, wrong};
 
@@ -111,12 +109,7 @@ async fn right_and_wrong_codes_give_at_most_one_success_and_no_sixth_guess() {
 async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
     let world = World::new().await;
     let number = world.number();
-    let mut sends = JoinSet::new();
-    for _ in 0..16 {
-        let (client, number) = (world.server.client.clone(), number.clone());
-        sends.spawn(async move { client.send(&number).await });
-    }
-    let answers = sends.join_all().await;
+    let answers = futures_util::future::join_all((0..16).map(|_| world.send(&number))).await;
     assert!(answers.iter().all(|answer| answer.status() == 200));
     // Messages in flight together carry the same code; a later one replaces it.
     let mut codes = world.twilio.codes();

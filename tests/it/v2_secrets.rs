@@ -6,6 +6,7 @@
 
 use serde_json::json;
 
+use crate::sdk::tools::in_half_a_year;
 use crate::support::{
     OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, text, until, wrong,
 };
@@ -20,10 +21,9 @@ const TEST_NUMBER: &str = "+14155550123";
 
 #[tokio::test]
 async fn everything_over_v2_prints_and_stores_nothing_private() {
-    let setup = Setup::new();
-    let test_number = json!({"pattern": TEST_NUMBER, "code": TEST_CODE, "expires": in_a_month(&setup)});
+    let test_number = json!({"pattern": TEST_NUMBER, "code": TEST_CODE, "expires": in_half_a_year()});
     let rules = json!({"friendly-name": "Owl Bank", "custom-code": true, "code-length": 10, "test-numbers": [test_number]});
-    let setup = setup
+    let setup = Setup::new()
         .args(["--log-level", "trace"])
         .config("otp-length", 10)
         .config("webhook-private-addresses", true)
@@ -166,11 +166,4 @@ async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {
     v2.checks(service, &sid(&begun), &wrong(TEST_CODE)).await;
     v2.checks(service, &sid(&begun), TEST_CODE).await.tells(200, "approved");
     private.codes.push(wrong(TEST_CODE));
-}
-
-/// A date less than a year ahead.
-pub fn in_a_month(setup: &Setup) -> String {
-    let made = std::fs::metadata(setup.home()).and_then(|home| home.modified()).expect("its time");
-    let ahead = made + std::time::Duration::from_secs(30 * 24 * 60 * 60);
-    humantime::format_rfc3339_seconds(ahead).to_string()[..10].to_owned()
 }

@@ -8,7 +8,7 @@ use onceward::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{export, import, json as parsed, lines_of, records};
+use super::{copy_directory, export, import, json as parsed, lines_of, records};
 use crate::support::documented::{incorrect, verified};
 use crate::support::{Says, Setup, Shifted, V2, World, sid, wrong};
 
@@ -92,13 +92,8 @@ fn unpacked(archive: &Path) -> TempDir {
 /// A setup with a copy of the fixture's data directory, half a minute after the fixture was written.
 fn later(from: &Path) -> Setup {
     let setup = clocked(30);
-    copy_sparse(&from.join("data"), &setup.data_dir());
+    copy_directory(&from.join("data"), &setup.data_dir());
     setup
-}
-
-fn copy_sparse(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(to).status();
-    assert!(copied.expect("cp").success());
 }
 
 /// A setup whose clock is this many seconds after [`AT`].
@@ -144,7 +139,7 @@ async fn make(into: &Path) {
     fs::create_dir_all(into).expect("a directory");
     fs::write(into.join("known.json"), known.to_string()).expect("written");
     fs::copy(world.setup.home().join("export.jsonl"), into.join("export.jsonl")).expect("a copy");
-    copy_sparse(&world.setup.data_dir(), into);
+    copy_directory(&world.setup.data_dir(), &into.join("data"));
 }
 
 /// Kind, service and subject of every record, in order.

@@ -1,11 +1,13 @@
 //! The errors for a data directory that lacks a part or does not belong to its key.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{check, closed, copy_key, damage, export, files, first_segment, killed, only_snapshot, serving};
+use super::{
+    check, closed, copy_directory, copy_key, damage, export, files, first_segment, killed, only_snapshot,
+    serving,
+};
 use crate::support::{Says, Setup};
 
 #[tokio::test]
@@ -201,14 +203,6 @@ async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
     copy_key(&setup, "second");
     let imported = import("second").await.exits(0);
     assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    for (file, bytes) in files(from) {
-        let to = to.join(file.strip_prefix(from).expect("below"));
-        fs::create_dir_all(to.parent().expect("a parent")).expect("a directory");
-        fs::write(to, bytes).expect("copied");
-    }
 }
 
 async fn is_damage(setup: &Setup, part: &str, what: &str) {

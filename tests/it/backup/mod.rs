@@ -12,9 +12,11 @@ mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
+pub use crate::support::files;
 use crate::support::{Finished, Setup, World};
 
 /// The beginning of a segment of the journal.
@@ -76,6 +78,12 @@ pub fn replace_data(setup: &Setup, by: &str) {
     fs::rename(setup.home().join(by), setup.data_dir()).expect("put in its place");
 }
 
+/// Copies a directory to a path that does not exist.
+fn copy_directory(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(to).status();
+    assert!(copied.expect("cp").success());
+}
+
 fn copy_key(setup: &Setup, into: &str) {
     let directory = setup.home().join(into);
     fs::create_dir_all(&directory).expect("a directory");
@@ -90,21 +98,6 @@ pub fn json(text: &str) -> Value {
 pub fn damage(report: &Value) -> Vec<&Value> {
     let checks = report["checks"].as_array().expect("a list");
     checks.iter().filter(|check| check["verdict"] == "fail").collect()
-}
-
-/// Every file below a directory with its bytes, except sockets.
-pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.is_file() {
-            found.push((path.clone(), fs::read(&path).expect("a file")));
-        }
-    }
-    found.sort();
-    found
 }
 
 fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {

@@ -124,8 +124,7 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
     let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
     for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
         let number = world.number();
-        let begun = v2.begins(&service, &number).await;
-        assert_eq!(told(&begun), (201, "pending".to_owned()));
+        let begun = v2.begins(&service, &number).await.tells(201, "pending");
         world.sinch().plan(&number, [trouble]);
         let again = v2.begins(&service, &number).await;
         assert_eq!((told(&again), sid(&again)), ((201, "pending".to_owned()), sid(&begun)), "{trouble:?}");

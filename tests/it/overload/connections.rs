@@ -1,13 +1,12 @@
 //! Thousands of idle and slow connections.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
@@ -79,16 +78,9 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
 
 /// Opens slow connections of every kind in turn. The server closes some before they are ready.
 async fn open_slow(world: &World, count: usize) -> Vec<TcpStream> {
-    let (address, at_once) = (world.address(), Arc::new(Semaphore::new(256)));
-    let mut opening = JoinSet::new();
-    for index in 0..count {
-        let at_once = Arc::clone(&at_once);
-        opening.spawn(async move {
-            let _place = at_once.acquire().await.expect("never closed");
-            open_slow_one(address, index).await
-        });
-    }
-    soon("slow connections", opening.join_all()).await.into_iter().flatten().collect()
+    let opening = stream::iter((0..count).map(|index| open_slow_one(world.address(), index)));
+    let opened: Vec<_> = soon("slow connections", opening.buffer_unordered(256).collect()).await;
+    opened.into_iter().flatten().collect()
 }
 
 /// Opens a connection that is slow in one of the ways of clients. `None` if the server refused it.

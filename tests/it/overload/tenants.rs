@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
@@ -76,14 +77,12 @@ async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     }
     // More than 100,000 deliveries.
     let enough = 100_000 / (3 * DEAD) + 200;
-    in_parallel(enough, || {
-        let (v2, service, number) = (v2.clone(), flooded.clone(), world.number());
-        async move {
-            let path = format!("{service}/Verifications/{}", sid(&v2.begins(&service, &number).await));
-            assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
-        }
-    })
-    .await;
+    let cancel = || async {
+        let begun = v2.begins(&flooded, &world.number()).await;
+        let path = format!("{flooded}/Verifications/{}", sid(&begun));
+        assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
+    };
+    in_parallel(enough, cancel).await;
     let dropped = v2.get(&hooks[0]).await.json()["dropped_events"].clone();
     assert!(dropped["count"].as_u64().is_some_and(|count| count > 0), "{dropped}");
     assert!(dropped["date_last"].is_string(), "{dropped}");
@@ -235,21 +234,12 @@ async fn read_by_a_weak_key() -> (World, String, Value) {
 /// Begins so many verifications, a few at a time.
 async fn begin_many(world: &World, service: &str, times: usize) {
     let v2 = V2::of(world);
-    in_parallel(times, || {
-        let (v2, service, number) = (v2.clone(), service.to_owned(), world.number());
-        async move { assert_eq!(v2.begins(&service, &number).await.status(), 201) }
-    })
-    .await;
+    let begin = || async { assert_eq!(v2.begins(service, &world.number()).await.status(), 201) };
+    in_parallel(times, begin).await;
 }
 
 /// Does something so often, a few at a time.
-async fn in_parallel<F: Future<Output = ()> + Send + 'static>(times: usize, mut action: impl FnMut() -> F) {
-    let mut running = JoinSet::new();
-    for _ in 0..times {
-        if running.len() >= 16 {
-            running.join_next().await.expect("one").expect("done");
-        }
-        running.spawn(action());
-    }
-    running.join_all().await;
+async fn in_parallel<F: Future<Output = ()>>(times: usize, action: impl FnMut() -> F) {
+    let actions = stream::iter(std::iter::repeat_with(action).take(times));
+    actions.buffer_unordered(16).collect::<Vec<()>>().await;
 }

@@ -52,6 +52,8 @@ pub use twilio::{
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
 pub use world::{World, through};
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest time that a test waits for a required event. Only a broken server needs it.
@@ -112,6 +114,21 @@ impl Says for Finished {
     fn said(&self) -> String {
         self.output.clone()
     }
+}
+
+/// Every file below a directory with its bytes, except sockets.
+pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            found.push((path.clone(), fs::read(&path).expect("a file")));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Waits for the life of a code. A test cannot see the code's end without using the code, and the code is unusable

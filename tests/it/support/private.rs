@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{
     ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, OWN_ACCOUNT, OWN_TOKEN, SENDER,
-    SINCH_APP_ID, SINCH_APP_SECRET,
+    SINCH_APP_ID, SINCH_APP_SECRET, files,
 };
 
 const SECRETS: [(&str, &str); 5] = [
@@ -58,12 +57,10 @@ impl Private {
     /// Asserts that no file has one of the values. Numbers may be on disk: the server counts by them.
     pub fn is_not_in_files_of(&self, data_dir: &Path) {
         let (search, mut searched) = (self.search(false), 0);
-        for file in files_below(data_dir) {
-            let is_socket = file.metadata().is_ok_and(|file| file.file_type().is_socket());
-            if is_socket || file.ends_with("server.key") {
+        for (file, content) in files(data_dir) {
+            if file.ends_with("server.key") {
                 continue;
             }
-            let content = fs::read(&file).expect("a file of the data directory");
             // Ignores reserved space, which is zeros.
             let is_used = |block: &[u8]| block != &[0; BLOCK][..block.len()];
             let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
@@ -172,14 +169,4 @@ fn without_time(line: &str) -> String {
         }
         _ => line.to_owned(),
     }
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).expect("a directory");
-    entries
-        .flat_map(|entry| {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { files_below(&path) } else { vec![path] }
-        })
-        .collect()
 }
