@@ -6,11 +6,11 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::{Codes, Maker};
 use crate::count::{Memories, Memory, Rules};
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, Verdict, What};
+use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::remember::Doubt;
 use crate::runs::Broken;
 
-/// Checks all facts. The rules are indexed by number.
+/// The rules are indexed by number.
 pub fn check(facts: &[Fact], rules: &[Rules]) -> Result<(), Box<Broken>> {
     let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
@@ -174,7 +174,7 @@ impl NumberModel {
         &self.intents[&command]
     }
 
-    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Verdict {
+    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Checked {
         let latest = fact.at[0].max(fact.at[1]);
         self.codes.ended(latest);
         match &fact.what {
@@ -230,7 +230,7 @@ impl NumberModel {
         Ok(())
     }
 
-    fn answered(&mut self, command: CommandId, stage: &Stage, answer: &Outcome, fact: &Fact) -> Verdict {
+    fn answered(&mut self, command: CommandId, stage: &Stage, answer: &Outcome, fact: &Fact) -> Checked {
         let at = fact.at;
         let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
         let code = match self.intent(command) {
@@ -298,7 +298,7 @@ impl NumberModel {
     }
 
     /// A code may be called wrong unless it must work.
-    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Verdict {
+    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Checked {
         let Some(required) = self.codes.required.as_ref().filter(|code| now < code.expires) else {
             return Ok(());
         };

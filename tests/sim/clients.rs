@@ -18,12 +18,12 @@ use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
 
-use crate::facts::{CommandId, Intent, Outcome, Stage, Verdict, What};
+use crate::facts::{Checked, CommandId, Intent, Outcome, Stage, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
 use crate::world::{AnswerEnd, Open, Plan, World, log_record};
 
 impl World {
-    pub fn client_asks(&mut self) -> Verdict {
+    pub fn client_asks(&mut self) -> Checked {
         let number = self.any_number();
         // Concurrent commands for one number cause most errors.
         let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
@@ -51,7 +51,7 @@ impl World {
         (!self.chance(15)).then(|| format!("{:0WRONG_LENGTH$}", self.next_command % 10_000_000))
     }
 
-    pub fn sends(&mut self, number: usize) -> Verdict {
+    pub fn sends(&mut self, number: usize) -> Checked {
         let life = Duration::from_secs([3, 30, 90][self.rng.random_range(0..3)]);
         let options = self.chance(30).then(|| SendOptions { life, length: length(&mut self.rng) });
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
@@ -72,7 +72,7 @@ impl World {
         self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))
     }
 
-    pub fn checks(&mut self, number: usize, code: Option<String>) -> Verdict {
+    pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
         let (responder, answer) = Responder::new(self.place()?);
         let command = CheckCommand { code: parsed, named: None, request_id: None, responder, decided: None };
@@ -82,7 +82,7 @@ impl World {
 
     /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
     /// already begun.
-    pub fn planned_send(&mut self) -> Verdict {
+    pub fn planned_send(&mut self) -> Checked {
         if self.plans.is_empty() {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl World {
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, kind: CommandKind) -> Verdict {
+    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, kind: CommandKind) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
         // Some commands come while the shard of the number restarts.
@@ -147,7 +147,7 @@ impl World {
     }
 
     /// Passes a command to the owner of its number; without one it is refused, as by the router.
-    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, kind: CommandKind) -> Verdict {
+    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, kind: CommandKind) -> Checked {
         let command = NumberCommand::new(self.setup.numbers[number], kind, Arc::clone(&self.deps));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");

@@ -1,6 +1,6 @@
 //! The codes of one number: who may have each, and whether it may still be right.
 
-use crate::facts::{End, Salted, Verdict};
+use crate::facts::{Checked, End, Salted};
 
 /// The code of one verification.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +85,7 @@ impl Codes {
         }
     }
 
-    pub fn dispatched(&mut self, salt: Salted, code: &str, expires: u64, now: u64) -> Verdict {
+    pub fn dispatched(&mut self, salt: Salted, code: &str, expires: u64, now: u64) -> Checked {
         let place = self.place(&salt).unwrap_or_else(|| {
             let (code, may_have_unsettled_sends) = (code.to_owned(), self.next_may_be_unsettled);
             self.known.push(Known { salt, code, may_have_unsettled_sends, ..Known::default() });
@@ -219,7 +219,7 @@ impl Codes {
     }
 
     /// A gateway is asked about a code: the right one must not be ours.
-    pub fn consulted(&self) -> Verdict {
+    pub fn consulted(&self) -> Checked {
         match &self.required {
             Some(RequiredCode { ours: Some(_), .. }) => {
                 Err("a gateway is asked about a code that ours has replaced".to_owned())
@@ -309,7 +309,7 @@ impl Codes {
     }
 
     /// The shard approved a submitted code without asking a gateway.
-    pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Verdict {
+    pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Checked {
         let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
         let mut why = "was never sent";
         let mut fits = false;
@@ -332,14 +332,14 @@ impl Codes {
     }
 
     /// A gateway approved the code that it holds.
-    pub fn approved_held(&mut self, salt: &Salted) -> Verdict {
+    pub fn approved_held(&mut self, salt: &Salted) -> Checked {
         let why = self.place(salt).and_then(|place| self.known[place].void);
         self.all_void("was used");
         why.map_or(Ok(()), |why| Err(format!("a verification was approved that {why}")))
     }
 
     /// Delivery learned whether a code is usable.
-    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Verdict {
+    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Checked {
         let Some(known) = self.place(salt).map(|place| &self.known[place]) else { return Ok(()) };
         if said {
             if let Some(why) = known.void {

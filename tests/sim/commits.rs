@@ -4,13 +4,13 @@ use onceward::store::StoreError;
 use rand::RngExt;
 
 use crate::disk::{Committed, Fault};
-use crate::facts::Verdict;
+use crate::facts::Checked;
 use crate::setup::millis;
 use crate::shard::{COMMIT_TIMEOUT, CommitNotice, InFlight, Progress, Shard};
 use crate::world::World;
 
 impl World {
-    pub fn commit_goes_on(&mut self) -> Verdict {
+    pub fn commit_goes_on(&mut self) -> Checked {
         let shard = self.any_shard();
         let fault = self.some_fault();
         self.commit_of(shard, fault)
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Advances this shard's commit, which meets this fault.
-    pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Verdict {
+    pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Checked {
         let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
         match commit.progress {
             Progress::Before => {
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// A batch stops waiting for more commands.
-    fn is_gathered(&mut self, shard: usize) -> Verdict {
+    fn is_gathered(&mut self, shard: usize) -> Checked {
         if !std::mem::take(&mut self.shards[shard].gathers) {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl World {
         progress
     }
 
-    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Verdict {
+    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Checked {
         let applied = committed.is_ok();
         if applied {
             self.tally.count("a commit is applied");

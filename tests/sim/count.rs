@@ -129,7 +129,7 @@ impl Decision<'_> {
         memory.consulted(now, now + self.rules.asking, self.rules).filter(|_| self.rules.held)
     }
 
-    /// The same. A question that was not durable was never asked: it is over at once, and counts.
+    /// Also the memory of a question that was never durable: it is over, and counts.
     fn questions(&self, memory: Memory, now: u64) -> impl Iterator<Item = Memory> {
         let over = self.question(memory, now).map(|open| match open {
             Open { wrong, keep, .. } => Open { wrong, keep, asking: now },

@@ -1,11 +1,13 @@
 //! The end of all faults: everything that waits must end, and the system must answer again.
 
+use std::time::Duration;
+
 use onceward::attempts::AttemptLog;
 use onceward::engine::NumberState;
 use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
 
-use crate::facts::{Fact, Outcome, Verdict, What};
+use crate::facts::{Checked, Fact, Outcome, What};
 use crate::setup::millis;
 use crate::world::World;
 
@@ -13,7 +15,7 @@ use crate::world::World;
 const ROUNDS: usize = 2_000;
 
 impl World {
-    pub fn ends(&mut self) -> Verdict {
+    pub fn ends(&mut self) -> Checked {
         self.event();
         self.says(&[], || "the trouble ends".to_owned());
         if self.former.is_some() {
@@ -36,7 +38,7 @@ impl World {
     }
 
     /// Ends everything in flight, including the waits for gateways that never answered.
-    fn comes_to_rest(&mut self) -> Verdict {
+    fn comes_to_rest(&mut self) -> Checked {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
                 && self.checks.is_empty()
@@ -61,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    fn commits_all(&mut self, shard: usize) -> Verdict {
+    fn commits_all(&mut self, shard: usize) -> Checked {
         for _ in 0..ROUNDS {
             if self.shards[shard].commit.is_none() {
                 return Ok(());
@@ -72,10 +74,10 @@ impl World {
     }
 
     /// After the longest memory of any record: a new code is sent and works.
-    fn works_again(&mut self, number: usize) -> Verdict {
+    fn works_again(&mut self, number: usize) -> Checked {
         // A record may have a time from before the clock was set back.
         let longest = self.setup.policy(number).lockout_time() + self.setup.check_budget;
-        self.clock = self.clock.max(self.latest) + 2 * (600_000 + millis(longest));
+        self.clock = self.clock.max(self.latest) + 2 * millis(Duration::from_secs(600) + longest);
         self.setup.calm = true;
         for _ in 0..50 {
             let first = self.facts.len();
@@ -103,7 +105,7 @@ impl World {
         self.facts[first..].iter().any(fits)
     }
 
-    fn all_is_freed(&mut self) -> Verdict {
+    fn all_is_freed(&mut self) -> Checked {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
         for shard in 0..self.shards.len() {
             let tables = self.shards[shard].core.tables();

@@ -7,7 +7,7 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 pub type CommandId = u64;
 
 /// An error says which promise is broken.
-pub type Verdict = Result<(), String>;
+pub type Checked = Result<(), String>;
 
 /// A verification, by its salt; shortened for display.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

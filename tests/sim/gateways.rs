@@ -8,7 +8,7 @@ use onceward::numbers::Refusal;
 use onceward::numbers::command::CommandKind;
 use rand::RngExt;
 
-use crate::facts::{End, Fact, Salted, Stage, Verdict, What};
+use crate::facts::{Checked, End, Fact, Salted, Stage, What};
 use crate::shard::is_usable;
 use crate::world::{AtGateway, HeldCode, Open, Plan, World};
 
@@ -19,7 +19,7 @@ pub fn delivered(result: SendResult, plan: PlanChange) -> Delivered {
 
 impl World {
     /// A message at a gateway gets its result.
-    pub fn send_ends(&mut self) -> Verdict {
+    pub fn send_ends(&mut self) -> Checked {
         if self.sends.is_empty() {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// A gateway answers a question about a code.
-    pub fn gateway_says(&mut self) -> Verdict {
+    pub fn gateway_says(&mut self) -> Checked {
         if self.checks.is_empty() {
             return Ok(());
         }

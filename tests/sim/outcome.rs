@@ -15,7 +15,7 @@ use onceward::shard::{Record as _, Write};
 
 use crate::clients::command_of;
 use crate::disk::log_of;
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, Verdict, What};
+use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{CommitNotice, InFlight, Left, Progress};
 use crate::world::{AtGateway, Open, World};
@@ -30,7 +30,7 @@ struct Call<'a> {
 
 impl World {
     /// Processes a shard's output. `None` if the call was not the end of a commit.
-    pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Verdict {
+    pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Checked {
         let call = Call { place: self.call_of(shard), shard, notice };
         let left = self.captured.take();
         let mut answers = BTreeMap::new();
@@ -113,7 +113,7 @@ impl World {
         command: CommandId,
         open: &Open,
         answer: Outcome,
-    ) -> Verdict {
+    ) -> Checked {
         let stage = open.stage.clone();
         let fact = self.fact(call, open.number, open.since, What::Uncertain(command, stage.clone()));
         let is_refused = match answer {
@@ -156,7 +156,7 @@ impl World {
         Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
-    fn dispatches(&mut self, call: Call<'_>, dispatch: Dispatch) -> Verdict {
+    fn dispatches(&mut self, call: Call<'_>, dispatch: Dispatch) -> Checked {
         let shard = call.shard;
         let command = match &dispatch.purpose {
             Purpose::Request { .. } => command_of(&dispatch.style),
@@ -237,7 +237,7 @@ impl World {
     }
 
     /// If a client learned that its message is sent later, the disk must have the plan.
-    fn is_planned(&self, open: &Open, answer: &Outcome) -> Verdict {
+    fn is_planned(&self, open: &Open, answer: &Outcome) -> Checked {
         let (Stage::Sent { salt, .. }, Outcome::Send(SendOutcome::Sent { postponed: true, .. })) =
             (&open.stage, answer)
         else {
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    fn consults(&mut self, call: Call<'_>, check: GatewayCheck) -> Verdict {
+    fn consults(&mut self, call: Call<'_>, check: GatewayCheck) -> Checked {
         let shard = call.shard;
         let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
         let intent = Intent::Check { code: Some(check.code.expose().to_owned()) };
@@ -292,7 +292,7 @@ impl World {
     }
 
     /// Asserts that the disk has an answer that has left.
-    fn is_durable(&self, open: &Open, answer: &Outcome, at: [u64; 2]) -> Verdict {
+    fn is_durable(&self, open: &Open, answer: &Outcome, at: [u64; 2]) -> Checked {
         let state = self.durable(open.number);
         // An expired record proves nothing, and nothing had to be written.
         if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
@@ -402,15 +402,30 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Outc
     })
 }
 
-fn name(answer: &Outcome) -> String {
-    let name = match answer {
+fn name(answer: &Outcome) -> &'static str {
+    match answer {
+        Outcome::Check(CheckOutcome::Approved) => "answer Approved",
+        Outcome::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
+        Outcome::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
+        Outcome::Check(CheckOutcome::Locked { .. }) => "answer Locked of a check",
+        Outcome::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
+        Outcome::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
+        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
+        Outcome::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
+        Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
+        Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
         Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
         | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::GuardRefused(_)) => {
             panic!("{answer:?} by rules that have no limits")
         }
-        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "Send Postponed".to_owned(),
-        // `Check(Wrong { .. })` becomes `Check Wrong`.
-        answer => format!("{answer:?}").replace('(', " ").replace(')', ""),
-    };
-    format!("answer {}", name.split(" {").next().unwrap_or_default())
+        Outcome::Followed => "answer Followed",
+        Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
+        Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
+        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
+        Outcome::Refused(Refusal::Stopping) => "refused Stopping",
+        Outcome::Refused(Refusal::Overloaded | Refusal::TableFull { .. } | Refusal::Starting) => {
+            "refused otherwise"
+        }
+        Outcome::Dropped => "answer Dropped",
+    }
 }

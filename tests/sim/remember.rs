@@ -5,7 +5,7 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
 use crate::count::{self, Decision, Memories};
-use crate::facts::{CommandId, End, Fact, Intent, Outcome, Stage, Verdict, What};
+use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Stage, What};
 
 /// The effect of a check that got 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Doubt {
 
 impl NumberModel {
     /// Applies these facts to the shard's own memory.
-    pub fn lives_on(&mut self, together: &[&Fact]) -> Verdict {
+    pub fn lives_on(&mut self, together: &[&Fact]) -> Checked {
         let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
             self.lived = self.memories.clone();
@@ -96,14 +96,20 @@ impl NumberModel {
             What::Uncertain(command, stage) => self.count_in_doubt(decision, *command, stage),
             What::Answered(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Outcome::Check(answer)) => {
+                    let fits = decision.checked(answer);
                     let nothing_written = match answer {
-                        CheckOutcome::Wrong { attempts_left, live: false } => *attempts_left == attempts,
-                        answer => matches!(answer, CheckOutcome::Locked { .. }),
+                        CheckOutcome::Wrong { attempts_left, live } => !live && *attempts_left == attempts,
+                        CheckOutcome::Locked { .. } => true,
+                        CheckOutcome::Approved
+                        | CheckOutcome::LockedNow { .. }
+                        | CheckOutcome::NoChecksLeft { .. }
+                        | CheckOutcome::NotFound
+                        | CheckOutcome::GatewayFailed => false,
                     };
-                    Self::unwritten(decision, decision.checked(answer), nothing_written, doubt)
+                    if nothing_written { Self::or_as_before(decision, fits, doubt) } else { fits }
                 }
                 (Stage::Direct, Outcome::Send(SendOutcome::Locked { until })) => {
-                    Self::unwritten(decision, decision.refused_locked(*until), true, doubt)
+                    Self::or_as_before(decision, decision.refused_locked(*until), doubt)
                 }
                 // Withheld: its code became useless before its message could leave.
                 (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed) | Outcome::Followed) => {
@@ -111,13 +117,17 @@ impl NumberModel {
                 }
                 (Stage::Direct, Outcome::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
+                    let fits = decision.send_answered(*end, answer);
                     // Nothing is noted for a number without a memory.
                     let nothing_written = match answer {
                         SendOutcome::Sent { attempts_left, .. } if *attempts_left < attempts => false,
                         SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => decision.may_forget(),
-                        answer => matches!(answer, SendOutcome::Locked { .. }),
+                        SendOutcome::Locked { .. } => true,
+                        SendOutcome::NumberRefused
+                        | SendOutcome::Limited(_)
+                        | SendOutcome::GuardRefused(_) => false,
                     };
-                    Self::unwritten(decision, decision.send_answered(*end, answer), nothing_written, doubt)
+                    if nothing_written { Self::or_as_before(decision, fits, doubt) } else { fits }
                 }
                 (Stage::Sent { end, .. }, Outcome::Followed | Outcome::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(&either, *end)
@@ -138,11 +148,11 @@ impl NumberModel {
         }
     }
 
-    /// Of an answer for which nothing may be written. State that the shard holds because a write failed may end before
-    /// the state on the disk, which a start restores: the count is then higher than the client was told. The shard's
-    /// memory is checked separately.
-    fn unwritten(decision: Decision<'_>, fits: Memories, nothing_written: bool, doubt: Doubt) -> Memories {
-        if nothing_written && doubt == Doubt::EitherWay && !fits.is_empty() {
+    /// For an answer that may write nothing. State that the shard holds because a write failed may end before the state
+    /// on the disk, which a start restores: the count is then higher than the client was told. The shard's memory is
+    /// checked separately.
+    fn or_as_before(decision: Decision<'_>, fits: Memories, doubt: Doubt) -> Memories {
+        if doubt == Doubt::EitherWay && !fits.is_empty() {
             decision.from.union(&fits).copied().collect()
         } else {
             fits

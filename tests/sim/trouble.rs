@@ -4,7 +4,7 @@ use onceward::numbers::in_flight::CommandLimit;
 use rand::RngExt;
 
 use crate::disk::MOST_DELAYED;
-use crate::facts::{Verdict, What};
+use crate::facts::{Checked, What};
 use crate::setup::millis;
 use crate::shard::{InFlight, PLACES, Progress, Shard};
 use crate::world::{Former, World};
@@ -18,7 +18,7 @@ impl World {
     /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
     /// way. It may consider its lease valid for some time, and answers what it had decided. Then it ends, and starts again,
     /// or another process takes the records over.
-    pub fn loses_its_lease(&mut self) -> Verdict {
+    pub fn loses_its_lease(&mut self) -> Checked {
         if self.is_stale {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Another process takes the records over, while the one without a lease goes on.
-    pub fn another_takes_over(&mut self) -> Verdict {
+    pub fn another_takes_over(&mut self) -> Checked {
         if self.former.is_some() {
             self.former_ends()?;
         }
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// The process whose records another one has taken over ends.
-    pub fn former_ends(&mut self) -> Verdict {
+    pub fn former_ends(&mut self) -> Checked {
         self.says(&[], || "the former owner ends".to_owned());
         for shard in 0..self.shards.len() {
             if !self.is_former(shard) {
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// The process dies and starts again from the store.
-    pub fn crashes(&mut self) -> Verdict {
+    pub fn crashes(&mut self) -> Checked {
         self.says(&[], || "the process dies".to_owned());
         let current = self.current();
         for shard in current.clone() {
@@ -136,7 +136,7 @@ impl World {
     }
 
     /// A shard fails and starts again from the store. Its requests to gateways continue.
-    pub fn panics(&mut self) -> Verdict {
+    pub fn panics(&mut self) -> Checked {
         if self.is_stale {
             // It can read nothing from the store.
             return Ok(());
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// The core starts again from the durable records of its slots.
-    fn restarts(&mut self, shard: usize) -> Verdict {
+    fn restarts(&mut self, shard: usize) -> Checked {
         let slots = self.setup.slots_of(shard);
         let (life, records) = (self.shards[shard].life, self.disk.load(&slots));
         self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
@@ -186,13 +186,13 @@ impl World {
         self.says(&[], || format!("the clock is set back by {step} ms"));
     }
 
-    pub fn sweeps(&mut self) -> Verdict {
+    pub fn sweeps(&mut self) -> Checked {
         let shard = self.any_shard();
         self.tally.count("a sweep");
         self.sweep(shard)
     }
 
-    pub fn sweep(&mut self, shard: usize) -> Verdict {
+    pub fn sweep(&mut self, shard: usize) -> Checked {
         let now = self.shards[shard].tick(self.clock);
         // The sweep refuses its commands; the commit stays in flight until the store answers.
         let given_up = self.late_commit(shard);

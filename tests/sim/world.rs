@@ -17,7 +17,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::Disk;
-use crate::facts::{CommandId, Fact, Intent, Salted, Stage, Verdict, What};
+use crate::facts::{Checked, CommandId, Fact, Intent, Salted, Stage, What};
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
@@ -178,14 +178,14 @@ impl World {
     }
 
     /// Runs the seed to its end. An error is an immediate failure; the facts still need a check.
-    pub fn runs(&mut self) -> Verdict {
+    pub fn runs(&mut self) -> Checked {
         for _ in 0..self.setup.steps {
             self.step()?;
         }
         self.ends()
     }
 
-    fn step(&mut self) -> Verdict {
+    fn step(&mut self) -> Checked {
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
         if self.former.is_some() && self.chance(4) {

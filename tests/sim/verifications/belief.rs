@@ -3,7 +3,7 @@
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, Verification};
 
-use crate::facts::Verdict;
+use crate::facts::Checked;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Over {
@@ -38,7 +38,7 @@ impl Belief {
         self.told && self.over == Over::No && now < self.expires
     }
 
-    pub fn approved(&mut self, checks: u8) -> Verdict {
+    pub fn approved(&mut self, checks: u8) -> Checked {
         if self.over == Over::Yes {
             return Err("approved after its end".to_owned());
         }
@@ -49,7 +49,7 @@ impl Belief {
         Ok(())
     }
 
-    pub fn wrong(&mut self, checks: u8) -> Verdict {
+    pub fn wrong(&mut self, checks: u8) -> Checked {
         if self.over == Over::Yes {
             return Err("a code was compared after its end".to_owned());
         }
@@ -64,7 +64,7 @@ impl Belief {
     }
 
     /// Asserts that the disk has everything that the client was told.
-    pub fn is_on(&self, id: u64, disk: &NumberState, now: u64) -> Verdict {
+    pub fn is_on(&self, id: u64, disk: &NumberState, now: u64) -> Checked {
         let is_it = |v: &Verification| v.salt.id() == id && v.is_active(Timestamp::from_millis(now));
         let Some(kept) = disk.verification().filter(is_it) else { return Ok(()) };
         if self.over == Over::Yes {

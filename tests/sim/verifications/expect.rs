@@ -8,12 +8,12 @@ use onceward::numbers::send::Dispatch;
 use super::World;
 use super::belief::{Belief, Over};
 use super::client::{ClientCommand, ClientReply, Open};
-use crate::facts::Verdict;
+use crate::facts::Checked;
 use crate::setup::server_key;
 
 impl World {
     /// A message may leave only for a usable code that the disk has.
-    pub fn leaves(&mut self, dispatch: Dispatch) -> Verdict {
+    pub fn leaves(&mut self, dispatch: Dispatch) -> Checked {
         let (key, permit) = (dispatch.key, dispatch.permit);
         let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
@@ -45,7 +45,7 @@ impl World {
         Ok(())
     }
 
-    pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> Verdict {
+    pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> Checked {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(reply.name(open.command)).or_default() += 1;
         let now = self.clock;

@@ -33,7 +33,7 @@ use self::belief::Belief;
 use self::client::{ClientCommand, End, Open};
 use crate::clients::{command_of, style_of};
 use crate::disk::{Disk, Fault};
-use crate::facts::{Salted, Verdict};
+use crate::facts::{Checked, Salted};
 use crate::gateways::delivered;
 use crate::runs::number_from;
 use crate::setup::millis;
@@ -154,14 +154,14 @@ impl World {
         }
     }
 
-    pub fn runs(&mut self) -> Verdict {
+    pub fn runs(&mut self) -> Checked {
         for _ in 0..self.rng.random_range(200..800) {
             self.step()?;
         }
         self.ends()
     }
 
-    fn step(&mut self) -> Verdict {
+    fn step(&mut self) -> Checked {
         if self.rng.random_range(0..1_000) < self.crashes {
             return self.crash();
         }
@@ -202,7 +202,7 @@ impl World {
         ids.into_iter().rev().nth(back).map(|(_, id)| id)
     }
 
-    fn begins(&mut self, number: usize) -> Verdict {
+    fn begins(&mut self, number: usize) -> Checked {
         let (responder, answer) = Responder::new(self.place()?);
         let kind = CommandKind::Send(SendCommand {
             options: None,
@@ -217,7 +217,7 @@ impl World {
         self.submits(number, ClientCommand::Begin, End::Begin(answer), kind)
     }
 
-    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Verdict {
+    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Checked {
         // The code of a verification is unknown if its message never left.
         let right = right.filter(|id| !self.beliefs[id].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |id| &self.beliefs[&id].code));
@@ -228,7 +228,7 @@ impl World {
         self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
     }
 
-    fn cancels(&mut self, number: usize, id: u64) -> Verdict {
+    fn cancels(&mut self, number: usize, id: u64) -> Checked {
         let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of(id));
         let kind = CommandKind::End(EndCommand {
@@ -247,7 +247,7 @@ impl World {
         self.places.acquire(ServiceId::DEFAULT, false).map_err(|_| "the places ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, command: ClientCommand, answer: End, kind: CommandKind) -> Verdict {
+    fn submits(&mut self, number: usize, command: ClientCommand, answer: End, kind: CommandKind) -> Checked {
         let (at, name) = (self.clock, self.next);
         self.log.push(format!("{at} number {number} {command:x?}"));
         self.open.push(Open { number, command, at, name, left: false, in_vain: None, answer });
@@ -255,18 +255,18 @@ impl World {
         self.hands_over(self.numbers[number], kind)
     }
 
-    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Verdict {
+    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Checked {
         let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
         self.core.submit(command, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn sweeps(&mut self) -> Verdict {
+    fn sweeps(&mut self) -> Checked {
         self.core.sweep(4, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn commit_goes_on(&mut self) -> Verdict {
+    fn commit_goes_on(&mut self) -> Checked {
         let Some(InFlight { writes, hangs }) = self.commit.take() else { return Ok(()) };
         let faulty = hangs || self.rng.random_range(0..100) < self.faults;
         let fault = faulty.then(|| match self.rng.random_range(0..5) {
@@ -291,7 +291,7 @@ impl World {
         self.comes_out()
     }
 
-    fn send_ends(&mut self) -> Verdict {
+    fn send_ends(&mut self) -> Checked {
         if self.sends.is_empty() {
             return Ok(());
         }
@@ -337,7 +337,7 @@ impl World {
         self.disk.state(&self.record_key(key))
     }
 
-    fn crash(&mut self) -> Verdict {
+    fn crash(&mut self) -> Checked {
         if let Some(InFlight { writes, .. }) = self.commit.take() {
             let fault = Fault::of_a_crash(&mut self.rng);
             self.log.push(format!("{} crash in a commit: {fault:?}", self.clock));
@@ -350,7 +350,7 @@ impl World {
         if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
-    fn comes_out(&mut self) -> Verdict {
+    fn comes_out(&mut self) -> Checked {
         for left in self.captured.take() {
             let Left::Message(dispatch) = left else {
                 return Err("a gateway without codes is asked".to_owned());
@@ -381,7 +381,7 @@ impl World {
     }
 
     /// After the faults: every command gets an answer, and every number can be verified.
-    fn ends(&mut self) -> Verdict {
+    fn ends(&mut self) -> Checked {
         (self.faults, self.crashes) = (0, 0);
         for number in 0..self.numbers.len() {
             self.settles_down()?;
@@ -410,7 +410,7 @@ impl World {
         self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(id, _)| *id)
     }
 
-    fn settles_down(&mut self) -> Verdict {
+    fn settles_down(&mut self) -> Checked {
         while self.commit.is_some() || !self.sends.is_empty() {
             self.commit_goes_on()?;
             self.send_ends()?;
