@@ -64,7 +64,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     println!("POWER_SEED={} {} events, {} cuts", cuts.seed, events.len(), places.len());
     let mut disk = Disk::default();
     for event in places {
-        let cut = disk.reaches(event, &events);
+        let cut = disk.advance_to(event, &events);
         // A separate home. The program needs no gateway any more.
         let again = through("http://127.0.0.1:9", settings());
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));

@@ -50,7 +50,7 @@ impl Cuts {
         if let Some((place, event, seed)) = &self.again {
             let promises = Promises::read(&place.join("promises"));
             let mut disk = Disk::default();
-            let at = disk.reaches(*event, &trace::read(&place.join("traces")));
+            let at = disk.advance_to(*event, &trace::read(&place.join("traces")));
             return look(&disk, *seed, &promises.at(at)).unwrap();
         }
         let watched = load(self.seed);
@@ -80,7 +80,7 @@ impl Cuts {
                 if done % 500 == 0 {
                     println!("{done} cuts");
                 }
-                let at = disk.reaches(event, &events);
+                let at = disk.advance_to(event, &events);
                 to_lookers.send((event, rng.random(), disk.clone(), at)).expect("a thread looks");
             }
             drop(to_lookers);
@@ -136,7 +136,7 @@ pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, see
     let mut rng = StdRng::seed_from_u64(seed);
     let mut disk = Disk::without_syncs_of(named);
     places(&events, 150, &mut rng).into_iter().any(|event| {
-        let possible = promises.at(disk.reaches(event, &events));
+        let possible = promises.at(disk.advance_to(event, &events));
         let looked = look(&disk, rng.random(), &possible);
         if let Err(why) = &looked {
             println!("without syncs of {what}, behind event {event}: {why}");

@@ -26,7 +26,7 @@ enum Naming {
     Rename(String, String),
 }
 
-/// What a change can be made to.
+/// File content or directory entries.
 trait Changeable: Clone {
     type Change;
 
@@ -138,12 +138,12 @@ impl Disk {
         Self { deaf_to: Some(named), ..Self::default() }
     }
 
-    /// Applies the events of a trace up to this place, and returns its end.
-    pub fn reaches(&mut self, place: usize, events: &[(Place, Event)]) -> Place {
-        while self.events < place as u64 {
+    /// Applies the events before `event`; returns the place of the last.
+    pub fn advance_to(&mut self, event: usize, events: &[(Place, Event)]) -> Place {
+        while self.events < event as u64 {
             self.happens(&events[usize::try_from(self.events).expect("an index")].1);
         }
-        events[place - 1].0
+        events[event - 1].0
     }
 
     pub fn happens(&mut self, event: &Event) {
@@ -356,12 +356,12 @@ fn content_after_cut(file: &Layers<Content>, rng: &mut StdRng) -> Content {
     let way = rng.random_range(0..6);
     let common = rng.random_range(0..=all);
     let some = |rng: &mut StdRng| match way {
-        0 => 0,
         1 => all,
         2 => common,
         // In the order of the writes, but the next ones are torn.
         3 => (common + rng.random_range(0..3)).min(all),
-        4 => usize::from(rng.random_bool(likely)) * all,
+        4 if rng.random_bool(likely) => all,
+        0 | 4 => 0,
         _ => rng.random_range(0..=all),
     };
     let length_after = if rng.random_bool(0.5) { some(rng) } else { [0, all][rng.random_range(0..2)] };
