@@ -50,9 +50,9 @@ fn a_damaged_file_of_a_closed_directory_is_reported_or_nothing_is_missing() {
 #[test]
 fn a_start_refuses_a_snapshot_with_any_changed_byte_and_names_its_file() {
     let mut store = StoreClient::of_a_new_store();
-    store.write_each(0..8, 5);
-    assert_eq!(store.said("remove 3"), "durable");
-    assert_eq!(store.said("close"), "closed");
+    store.writes_durably(0..8, 5);
+    assert_eq!(store.ask("remove 3"), "durable");
+    assert_eq!(store.ask("close"), "closed");
     store.kill();
     let parts = snapshot_in(&store.directory);
     assert!(parts.len() >= 3, "{parts:?}");
@@ -101,7 +101,7 @@ impl Left {
         let mut subject = 1000;
         while used() < before + 3 {
             subject += 1;
-            store.write_each([subject], 2000);
+            store.writes_durably([subject], 2000);
         }
         // A reserved segment after the newest one reveals that the newest is missing.
         let is_reserved = || {
@@ -113,7 +113,7 @@ impl Left {
         while only_in_newest.len() < 4 || !is_reserved() {
             let before = used();
             subject += 1;
-            store.write_each([subject], if only_in_newest.len() == 2 { 200 } else { 10 });
+            store.writes_durably([subject], if only_in_newest.len() == 2 { 200 } else { 10 });
             if used() > before {
                 only_in_newest.clear();
             }
@@ -129,7 +129,7 @@ impl Left {
 
     fn by_an_orderly_end() -> Self {
         let mut store = with_a_snapshot();
-        assert_eq!(store.said("close"), "closed");
+        assert_eq!(store.ask("close"), "closed");
         store.kill();
         Self { store, newest: PathBuf::new(), only_in_newest: Vec::new() }
     }
@@ -219,9 +219,9 @@ fn with_a_snapshot() -> StoreClient {
     for turn in 0..3 {
         store.open().expect("a store");
         // sled keeps such a large leaf in its own file.
-        store.write_each(0..7, 60);
-        store.write_each([7], 200_000);
-        store.write_each(8..100, 60);
+        store.writes_durably(0..7, 60);
+        store.writes_durably([7], 200_000);
+        store.writes_durably(8..100, 60);
         store.kill();
         if turn == 1 {
             copy(&store.directory, &store.home.path().join("older"));

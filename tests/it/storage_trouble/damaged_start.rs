@@ -27,11 +27,13 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
             damages.extend([Damage::Cut(used / 2), Damage::Flip(used / 2, 3), Damage::Flip(used / 4, 0)]);
         }
         for damage in damages {
+            let what = format!("{damage:?} {}", file.display());
+            println!("{what}");
             std::fs::remove_dir_all(setup.data_dir()).expect("removed");
             copy(original.path(), &setup.data_dir());
             damage.does_to(&setup.data_dir().join(&file));
             match started(&setup).await {
-                Err(finished) => is_refused_plainly(&finished, &format!("{damage:?} {}", file.display())),
+                Err(finished) => is_refused_plainly(&finished, &what),
                 // The documented exception.
                 Ok(_) if file == newest && matches!(damage, Damage::Empty | Damage::Cut(_)) => {}
                 Ok(server) => {

@@ -232,7 +232,7 @@ impl StoreClient {
         Self { shim, home, directory, durable, perhaps: BTreeSet::new(), writes: 0, driven: None }
     }
 
-    /// The same with an open store.
+    /// Also opens the store.
     pub fn of_a_new_store() -> Self {
         let mut client = Self::in_a_new_directory();
         client.open().expect("a store");
@@ -250,7 +250,7 @@ impl StoreClient {
         self.driven = None;
     }
 
-    pub fn said(&mut self, question: &str) -> String {
+    pub fn ask(&mut self, question: &str) -> String {
         let driven = self.driven.as_mut().expect("an open store");
         let answer = writeln!(driven.to, "{question}").ok().and_then(|()| driven.answer());
         answer.unwrap_or_else(|| panic!("the process ended over: {question}"))
@@ -260,7 +260,7 @@ impl StoreClient {
     pub fn write(&mut self, subject: u64, bytes: usize) -> String {
         self.writes += 1;
         let text = format!("{}-{}", self.writes, "x".repeat(bytes));
-        let answer = self.said(&format!("put {subject} {text}"));
+        let answer = self.ask(&format!("put {subject} {text}"));
         if answer == "durable" {
             self.durable.insert(subject, text);
             self.perhaps.retain(|(other, _)| *other != subject);
@@ -271,18 +271,18 @@ impl StoreClient {
     }
 
     /// Writes that must succeed.
-    pub fn write_each(&mut self, subjects: impl IntoIterator<Item = u64>, bytes: usize) {
+    pub fn writes_durably(&mut self, subjects: impl IntoIterator<Item = u64>, bytes: usize) {
         for subject in subjects {
             assert_eq!(self.write(subject, bytes), "durable");
         }
     }
 
-    /// Repeats a step until it is the last one.
-    pub fn until(&mut self, what: &str, mut is_done: impl FnMut(&mut Self) -> bool) {
+    /// Repeats `step` until it returns true.
+    pub fn until(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> bool) {
         let began = Patience::begins();
-        while !is_done(self) {
+        while !step(self) {
             let first = self.shim.first();
-            assert!(began.lasts(), "{what}: never; failed: {first}, health: {}", self.said("health"));
+            assert!(began.lasts(), "{what}: never; failed: {first}, health: {}", self.ask("health"));
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -290,11 +290,11 @@ impl StoreClient {
     /// After the trouble the store recovers without a restart.
     pub fn recovers(&mut self, what: &str) {
         self.shim.end();
-        self.until(what, |store| store.said("health") == "well" && store.write(1000, 100) == "durable");
+        self.until(what, |store| store.ask("health") == "well" && store.write(1000, 100) == "durable");
     }
 
     /// Kills the store. Then a start on a healthy disk finds what was acknowledged, and nothing that was refused.
-    pub fn holds(&mut self, what: &str) {
+    pub fn survives_a_kill(&mut self, what: &str) {
         self.kill();
         self.shim.end();
         let found = contents_of(&self.directory).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -32,7 +32,7 @@ struct How {
 fn a_store_recovers_from_any_failed_operation_without_losing_a_write() {
     for operation in points(WHILE_RUNNING, 7) {
         let mut store = StoreClient::of_a_new_store();
-        store.write_each(0..5, BYTES);
+        store.writes_durably(0..5, BYTES);
         let how = how(operation);
         let what = store.begin_at(operation, how);
         // Checkpoints need an idle store.
@@ -45,7 +45,7 @@ fn a_store_recovers_from_any_failed_operation_without_losing_a_write() {
         if !how.killed_in_trouble {
             store.recovers(&what);
         }
-        store.holds(&what);
+        store.survives_a_kill(&what);
     }
 }
 
@@ -56,14 +56,14 @@ fn a_failed_operation_at_a_start_damages_nothing_and_the_next_start_works() {
         // Killed: the next start has a journal to read and segments to remove.
         for _ in 0..2 {
             store.open().expect("a store");
-            store.write_each(0..20, BYTES);
+            store.writes_durably(0..20, BYTES);
         }
         store.kill();
         let what = store.begin_at(operation, how(operation));
         if store.opens_or_says_what_to_do(&what) {
             store.try_to_write(5);
         }
-        store.holds(&what);
+        store.survives_a_kill(&what);
     }
 }
 
@@ -76,8 +76,8 @@ fn whichever_operation_fails_at_the_first_start_the_next_one_is_good() {
         store.kill();
         store.shim.end();
         store.open().unwrap_or_else(|error| panic!("{what}: {error}"));
-        store.write_each([1], BYTES);
-        store.holds(&what);
+        assert_eq!(store.write(1, BYTES), "durable", "{what}");
+        store.survives_a_kill(&what);
     }
 }
 
@@ -85,12 +85,12 @@ fn whichever_operation_fails_at_the_first_start_the_next_one_is_good() {
 fn whichever_operation_fails_at_the_end_it_is_said_and_nothing_is_lost() {
     for operation in points(60, 3) {
         let mut store = StoreClient::of_a_new_store();
-        store.write_each(0..5, BYTES);
+        store.writes_durably(0..5, BYTES);
         let what = store.begin_at(operation, How { once: false, ..how(operation) });
-        let said = store.said("close");
+        let said = store.ask("close");
         let what = format!("{what}: {}: {said}", store.shim.first());
         assert!(!said.starts_with("no answer"), "{what}");
-        store.holds(&what);
+        store.survives_a_kill(&what);
     }
 }
 

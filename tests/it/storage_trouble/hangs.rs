@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::driven::{Patience, StoreClient};
-use super::ledger::{locked_number, told};
+use super::ledger::{locked_number, number_with_code};
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Trouble};
 use super::{is_ready_again, unavailable};
@@ -13,8 +13,8 @@ use crate::support::{Setup, until};
 #[tokio::test]
 async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
-    let mut guessed = told(&world).await;
-    let mut given = told(&world).await;
+    let mut guessed = number_with_code(&world).await;
+    let mut given = number_with_code(&world).await;
     let locked = locked_number(&world).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
@@ -63,7 +63,7 @@ async fn a_hang_is_logged_without_any_request_for_health() {
 async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     let setup = Setup::new().config("commit-timeout", "500ms").config("graceful-stop", "2s");
     let (world, shim) = world_over_shim(setup).await;
-    let mut guessed = told(&world).await;
+    let mut guessed = number_with_code(&world).await;
     guessed.guess(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));
     unavailable(&guessed.guess(&world).await);
@@ -93,11 +93,11 @@ fn health_reports_a_hang_in_making_room_in_the_journal_and_recovers() {
             let answer = store.write(store.writes, 3000);
             let is_refusal = answer.contains("did not answer within") || answer.contains(says);
             assert!(answer == "durable" || is_refusal, "{what}: {answer}");
-            health = store.said("health");
+            health = store.ask("health");
             health != "well"
         });
         assert!(health.contains(says), "{what}: {health}");
         store.recovers(&what);
-        store.holds(&what);
+        store.survives_a_kill(&what);
     }
 }

@@ -90,7 +90,7 @@ pub struct Facts {
 
 impl Facts {
     pub async fn made_in(world: &World) -> Self {
-        let (mut guessed, mut used) = (told(world).await, told(world).await);
+        let (mut guessed, mut used) = (number_with_code(world).await, number_with_code(world).await);
         assert_eq!(guessed.guess(world).await.status(), 401);
         assert_eq!(used.give(world).await.status(), 200);
         Self { guessed, used, locked: locked_number(world).await }
@@ -104,8 +104,7 @@ impl Facts {
     }
 }
 
-/// A number with a code.
-pub async fn told(world: &World) -> ClientLedger {
+pub async fn number_with_code(world: &World) -> ClientLedger {
     let (number, code) = world.number_with_code().await;
     ClientLedger::sent(&number, &code)
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::{ClientLedger, locked_number, told};
+use super::ledger::{ClientLedger, locked_number, number_with_code};
 use super::shim::{Call, Shim, Trouble};
 use super::{is_ready_again, unavailable};
 use crate::health::not_ready;
@@ -30,8 +30,9 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
         let mut troubles = 0;
         for (error, says) in ERRORS {
             for calls in CALLS {
-                let mut guessed = told(&world).await;
-                let mut given = told(&world).await;
+                println!("{calls:?} {error:?}, torn: {torn}");
+                let mut guessed = number_with_code(&world).await;
+                let mut given = number_with_code(&world).await;
                 guessed.guess(&world).await;
                 let unsent = world.number();
 
@@ -69,8 +70,8 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
-        for told in &all {
-            told.still_holds(&world, false).await;
+        for one in &all {
+            one.still_holds(&world, false).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
@@ -80,14 +81,15 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
 async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() {
     let (mut world, shim) = world_over_shim(Setup::new()).await;
     for (error, _) in ERRORS {
+        println!("{error:?}");
         let mut all = Vec::new();
         for _ in 0..3 {
-            let mut one = told(&world).await;
+            let mut one = number_with_code(&world).await;
             one.guess(&world).await;
             all.push(one);
         }
         let locked = locked_number(&world).await;
-        let mut used = told(&world).await;
+        let mut used = number_with_code(&world).await;
         assert_eq!(used.give(&world).await.status(), 200);
         all.push(used);
         shim.begin(&Trouble::of(&Call::CHANGES, error).torn());
@@ -108,12 +110,12 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
-    let told = told(&world).await;
+    let one = number_with_code(&world).await;
     let begun = world.server.output().events().len();
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
     let mut load = JoinSet::new();
     for _ in 0..20 {
-        let (client, number, guess) = (world.server.client.clone(), told.number.clone(), wrong(&told.code));
+        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), wrong(&one.code));
         load.spawn(async move {
             for _ in 0..100 {
                 // A locked number's further refusals need no write, and get an answer.

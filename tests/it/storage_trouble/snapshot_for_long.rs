@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
 use super::driven::{Patience, StoreClient, commit};
-use super::ledger::{locked_number, told};
+use super::ledger::{locked_number, number_with_code};
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Trouble};
 use super::{is_ready_again, killed};
@@ -38,14 +38,14 @@ fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
         for _ in 0..times {
             store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
             let refused = store.put_until_refused(&what);
-            let health = store.said("health");
+            let health = store.ask("health");
             for said in [refused, health] {
                 assert!(said.contains("no checkpoint has emptied it"), "{what}: {said}");
             }
             store.recovers(&what);
             store.until(&what, |store| store.waits_for_nothing());
         }
-        store.holds_twice(&what);
+        store.survives_a_kill_and_a_close(&what);
     }
 }
 
@@ -63,7 +63,7 @@ fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
         } else {
             store.put_until_refused(&what);
         }
-        store.holds_twice(&what);
+        store.survives_a_kill_and_a_close(&what);
     }
 }
 
@@ -83,7 +83,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         let world = World { server: setup.start().await, setup, twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
         loop {
-            let mut one = told(&world).await;
+            let mut one = number_with_code(&world).await;
             assert_eq!(one.guess(&world).await.status(), 401, "{calls:?}: the journal goes on");
             all.push(one);
             let readiness = world.get("/readyz").await;
@@ -182,8 +182,8 @@ impl StoreClient {
     }
 
     /// After a kill, and again after an orderly end.
-    fn holds_twice(&mut self, what: &str) {
-        self.holds(what);
-        self.holds(&format!("{what}: the second start"));
+    fn survives_a_kill_and_a_close(&mut self, what: &str) {
+        self.survives_a_kill(what);
+        self.survives_a_kill(&format!("{what}: the second start"));
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::damaged_start::{is_refused_plainly, started};
-use super::ledger::{Facts, told};
+use super::ledger::{Facts, number_with_code};
 use super::mount::SmallDisk;
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
@@ -43,11 +43,13 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
     }
     for (calls, part, error, advice) in troubles {
         let what = format!("{calls:?} {part} {error:?}");
+        println!("{what}");
         shim.begin(&Trouble::of(calls, error).on(part));
         let Err(refused) = started(&setup).await else { panic!("{what}: it started") };
         shim.end();
         is_refused_plainly(&refused, &what);
         says_what_to_do(&refused, &setup, advice);
+        // A refused open or read changes no file: the start after all of them is enough.
         if calls == changes {
             let server = setup.start().await;
             assert_eq!(server.client.send(&old.locked).await.status(), 403, "{what}");
@@ -83,13 +85,15 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
 async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() {
     for error in [Errno::NOSPC, Errno::ROFS, Errno::IO] {
         for after in [0, 2, 5, 9, 14, 20, 25] {
+            let what = format!("{error:?} after {after}");
+            println!("{what}");
             let setup = Setup::new();
             let shim = Shim::over(&setup.data_dir());
             let setup = shim.under(setup);
             shim.begin(&Trouble::of(&Call::CHANGES, error).after(after));
             let refused = setup.run().await;
             shim.end();
-            is_refused_plainly(&refused, &format!("{error:?} after {after}"));
+            is_refused_plainly(&refused, &what);
             assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
         }
     }
@@ -98,6 +102,7 @@ async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() 
 #[tokio::test]
 async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
     for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
+        println!("a disk of {kib} KiB");
         let setup = Setup::new();
         let Some(disk) = SmallDisk::of_kib(kib, &setup.data_dir()) else { return };
         says_what_to_do(&setup.run().await, &setup, "No space left");
@@ -207,6 +212,7 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             (&Call::CHANGES, ""),
             (&[Call::Unlink], ".seg"),
         ] {
+            println!("{calls:?} {part} {error:?}");
             let (world, shim) = world_over_shim(Setup::new()).await;
             let facts = Facts::made_in(&world).await;
             shim.begin(&Trouble::of(calls, error).on(part));
@@ -241,7 +247,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
     let world = World::of(setup).await;
-    told(&world).await.give(&world).await;
+    number_with_code(&world).await.give(&world).await;
     said(&world, "control socket not open", "WARN", 1).await;
     world.server.stop().await.exits(0);
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::driven::StoreClient;
-use super::ledger::told;
+use super::ledger::number_with_code;
 use super::mount::SmallDisk;
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Trouble};
@@ -84,7 +84,7 @@ async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
 #[tokio::test]
 async fn a_server_without_file_descriptors_serves_open_connections_and_recovers() {
     let world = World::with([("log-level", "info".into())]).await;
-    let mut guessed = told(&world).await;
+    let mut guessed = number_with_code(&world).await;
     world.connect_to_have(2).await;
     let connected = world.server.client.clone();
     assert_eq!(connected.get("/healthz").await.status(), 200);
@@ -112,7 +112,7 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
 async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
     let (world, shim) = world_over_shim(Setup::new()).await;
     shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    let mut guessed = told(&world).await;
+    let mut guessed = number_with_code(&world).await;
     for _ in 0..2 {
         assert_eq!(guessed.guess(&world).await.status(), 401);
     }
@@ -131,19 +131,19 @@ fn without_threads_the_journal_goes_on_and_a_checkpoint_comes_later() {
     let mut store = StoreClient::of_a_new_store();
     store.shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
     store.until("a checkpoint is tried", |store| {
-        store.write_each([store.writes], 4);
+        store.writes_durably([store.writes], 4);
         store.shim.failed() >= 5 && store.writes >= 300
     });
     let first = store.directory.join("journal/0000000001.seg");
     assert!(first.exists(), "a checkpoint without a thread");
     store.shim.end();
     store.until("a checkpoint", |store| {
-        store.write_each([store.writes], 4);
+        store.writes_durably([store.writes], 4);
         !first.exists()
     });
     store.recovers("a checkpoint");
-    assert_eq!(store.said("close"), "closed");
-    store.holds("a checkpoint");
+    assert_eq!(store.ask("close"), "closed");
+    store.survives_a_kill("a checkpoint");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart() {
         });
         assert!(refused.contains("No space left"), "{refused}");
         // A checkpoint may have freed a segment meanwhile.
-        let health = store.said("health");
+        let health = store.ask("health");
         assert!(health == "well" || health.contains("No space left"), "{health}");
         if turn % 3 == 0 {
             store.kill();
@@ -169,7 +169,7 @@ fn a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart() {
         if turn % 3 != 0 {
             store.recovers(&what);
         }
-        store.holds(&what);
+        store.survives_a_kill(&what);
     }
 }
 
@@ -181,7 +181,7 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     let mut all = Vec::new();
     for _ in 0..50 {
         disk.fill();
-        let mut one = told(&world).await;
+        let mut one = number_with_code(&world).await;
         assert_eq!(one.guess(&world).await.status(), 401);
         all.push(one);
         assert_eq!(world.get("/readyz").await.status(), 200);
