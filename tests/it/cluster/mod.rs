@@ -196,6 +196,7 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
 #[tokio::test]
 async fn a_standby_knows_counts_locks_and_used_codes_of_an_owner_that_ended() {
     for is_killed in [true, false] {
+        println!("the owner is killed: {is_killed}");
         let cluster = Cluster::new(1).await;
         let [a, b] = cluster.start_all().await;
         let (counted, right) = cluster.number_with_code(&a).await;
