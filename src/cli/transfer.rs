@@ -286,7 +286,8 @@ pub fn import(
             }
             if makes_key && !args.quiet {
                 let path = std::path::absolute(&key_path).unwrap_or(key_path);
-                let _ = writeln!(answer.err, "created a new server key, {}; keep a copy of it", path.display());
+                let _ =
+                    writeln!(answer.err, "created a new server key, {}; keep a copy of it", path.display());
             }
             Ok(answer)
         }
