@@ -37,6 +37,8 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
     let answer = answer_to(&world, &post).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("x-onceward-reason: "), "{answer}");
     assert!(world.twilio.received().is_empty());
+    // A query does not change the route.
+    world.post("/api/send-otp?source=app", body).await.expects_status(200);
 }
 
 /// The head of the answer.

@@ -227,7 +227,7 @@ async fn a_new_token_is_in_the_file_with_and_without_a_server() {
 }
 
 #[tokio::test]
-async fn a_webhook_on_this_machine_is_refused_unless_it_is_allowed() {
+async fn webhooks_reach_private_addresses_only_if_allowed_metadata_never() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let private = ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "10.0.0.1"];

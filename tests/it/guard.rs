@@ -23,6 +23,31 @@ async fn premium_numbers_get_no_message_by_any_route() {
     assert_eq!(world.twilio.received().len(), 1);
 }
 
+#[tokio::test]
+async fn a_numbers_own_allowance_survives_a_restart_until_an_unlock() {
+    let rules = json!({ "sends-per-number": 4, "prefix": 1_000, "country": 1_000, "unproven": 1_000 });
+    let mut world = World::with([("guard", rules)]).await;
+    let number = world.number();
+    for _ in 0..2 {
+        for _ in 0..2 {
+            world.send(&number).await.expects_status(200);
+        }
+        world = world.restart().await.0;
+    }
+    world.send(&number).await.expects_status(403);
+    world.send(&world.number()).await.expects_status(200);
+    world.setup.command(["unlock", &number]).await.exits(0);
+    world.send(&number).await.expects_status(200);
+}
+
+#[tokio::test]
+async fn answers_as_built_have_the_data_of_a_lockout_too() {
+    let world = World::with([("redis-version-answers", json!("as-built"))]).await;
+    let refused = world.send(PREMIUM).await;
+    let data = json!({ "user": { "phoneNumber": PREMIUM }, "ttl": 1_440, "lockout_duration": 1_440 });
+    assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
+}
+
 /// `onceward guard` with these arguments.
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await

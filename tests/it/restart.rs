@@ -7,6 +7,7 @@ use crate::support::{Setup, World, wrong};
 async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
     // 1024 is the most.
     for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
+        println!("shards {shards:?}, killed: {is_killed}");
         let setup = shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("shards", shards));
         let world = World::of(setup).await;
         let before = Before::prepare(&world).await;

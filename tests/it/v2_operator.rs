@@ -79,6 +79,28 @@ async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
     assert_eq!(world.twilio.received_for(number).len(), 1, "an ordinary number again");
 }
 
+#[tokio::test]
+async fn webhooks_and_test_numbers_of_default_hold_for_the_compatible_routes() {
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    let (world, v2) = World::with_account(setup).await;
+    let service = v2.default_service().await;
+    let receiver = Receiver::start();
+    let hook = v2.webhook(&service, "*", &receiver.url).await;
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &code).await.expects(verified(&number));
+    for kind in ["verification.created", "verification.sent", "verification.approved"] {
+        let event = receiver.next(text(&hook, "secret"));
+        assert_eq!((text(&event, "type"), text(&event["data"], "to")), (kind, number.as_str()));
+    }
+
+    let (number, form) = ("+14155550123", [("Pattern", "+14155550123"), ("Code", "471100")]);
+    v2.post(&format!("{service}/TestNumbers"), &form).await.expects_status(201);
+    world.send(number).await.expects(sent(number, 5));
+    world.verify(number, "000000").await.expects(incorrect(number, 4));
+    world.verify(number, "471100").await.expects(verified(number));
+    assert!(world.twilio.received_for(number).is_empty(), "no message was sent");
+}
+
 /// Receives one event after the other.
 pub struct Receiver {
     listener: TcpListener,

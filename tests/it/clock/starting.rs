@@ -11,6 +11,7 @@ async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
     let (other, its_code) = wrong.world.number_with_code().await;
     wrong.world.verify(&other, &wrong_code(&its_code)).await.expects(incorrect(&other, 1));
     for (hours, is_killed) in [(5, true), (100, false), (200, false), (500, true), (400_000, true)] {
+        println!("{hours} hours back, killed: {is_killed}");
         wrong.clock.by(-hours * HOUR);
         wrong.world =
             if is_killed { wrong.world.restart_after_kill().await } else { wrong.world.restart().await.0 };

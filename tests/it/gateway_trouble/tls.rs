@@ -41,13 +41,14 @@ async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() 
     let of_another_name = authority.issue_for(&["other.example"]);
     let of_another_authority = Authority::new().issue();
     let self_signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    for (certificate, key, why) in [
-        (expired.der, expired.key, ": certificate expired"),
-        (early.der, early.key, ": certificate not valid yet"),
-        (of_another_name.der, of_another_name.key, ": certificate not valid for name"),
-        (of_another_authority.der, of_another_authority.key, ""),
-        (self_signed.cert.der().clone(), self_signed.signing_key.serialize_pem(), ""),
+    for (case, certificate, key, why) in [
+        ("expired", expired.der, expired.key, ": certificate expired"),
+        ("early", early.der, early.key, ": certificate not valid yet"),
+        ("another name", of_another_name.der, of_another_name.key, ": certificate not valid for name"),
+        ("another authority", of_another_authority.der, of_another_authority.key, ""),
+        ("self-signed", self_signed.cert.der().clone(), self_signed.signing_key.serialize_pem(), ""),
     ] {
+        println!("{case}");
         provider.encrypt(Some(accepting(certificate, &key)));
         let why = format!("the TLS handshake failed: invalid peer certificate{why}");
         is_told_nothing(&provider, &server, &numbers.next(), &why).await;
@@ -60,6 +61,7 @@ async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() 
         (Act::Greet(&[0xff; 64]), corrupt),
         (Act::GreetAndClose(&SERVER_HELLO_OF_TLS_1_1[..20]), "no connection: unexpected end of file"),
     ] {
+        println!("{act:?}");
         provider.act(act);
         is_told_nothing(&provider, &server, &numbers.next(), why).await;
     }

@@ -13,6 +13,7 @@ const CROWD: usize = 50;
 #[tokio::test]
 async fn the_holder_is_asked_about_every_code_until_one_is_right() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         let (number, code) = number_with_code(&world).await;
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
@@ -28,6 +29,7 @@ async fn the_holder_is_asked_about_every_code_until_one_is_right() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_many_right_codes_is_approved() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         for _ in 0..4 {
             let (number, code) = number_with_code(&world).await;
@@ -43,6 +45,7 @@ async fn one_of_many_right_codes_is_approved() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_holder_is_asked_about_five_of_many_wrong_codes() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         for _ in 0..4 {
             let (number, code) = number_with_code(&world).await;
@@ -65,6 +68,7 @@ async fn the_holder_is_asked_about_five_of_many_wrong_codes() {
 #[tokio::test]
 async fn a_holder_that_hangs_slows_only_the_number_that_it_is_asked_about() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         let (slow, slow_code) = number_with_code(&world).await;
         plan_check(&world, &slow, Reply::Hang);
@@ -87,6 +91,7 @@ async fn a_holder_that_hangs_slows_only_the_number_that_it_is_asked_about() {
 #[tokio::test]
 async fn counts_of_a_holders_codes_survive_kill_9() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         let (number, code) = number_with_code(&world).await;
         let (other, other_code) = number_with_code(&world).await;
@@ -106,6 +111,7 @@ async fn a_check_that_kill_9_interrupted_counts() {
     // After the restart the answer might still come until the budget has ended.
     let settings = [("send-budget", json!("1s")), ("otp-max-attempts", json!(3))];
     for holder in HOLDERS {
+        println!("{holder}");
         let mut world = Several::with(holder, settings.clone()).await;
         let number = world.number();
         world.send(&number).await.expects(sent(&number, 3));
@@ -125,6 +131,7 @@ async fn a_check_that_kill_9_interrupted_counts() {
 #[tokio::test]
 async fn a_second_send_and_a_forgotten_code_do_not_reset_the_count() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(holder).await;
         let (number, code) = number_with_code(&world).await;
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
@@ -142,6 +149,7 @@ async fn a_second_send_and_a_forgotten_code_do_not_reset_the_count() {
 #[tokio::test]
 async fn the_gateway_that_sent_a_code_checks_it_whatever_others_exist() {
     for holder in HOLDERS {
+        println!("{holder}");
         let world = Several::routed(&format!("{holder};Http")).await;
         let number = world.number_with([Reply::Busy]);
         world.sinch().plan(&number, [Reply::Busy]);

@@ -76,8 +76,8 @@ async fn nothing_follows_what_arrived_what_is_fraud_and_a_used_or_locked_code() 
     world.accepts(&closed).await;
     world.locks_out(&closed, "no code").await;
     while_others_get(&world, 2).await;
-    for number in [arrived, fraud, used, closed] {
-        assert_eq!(channels(&world, &number), ["sms"], "{number}");
+    for (case, number) in [("arrived", arrived), ("fraud", fraud), ("used", used), ("locked", closed)] {
+        assert_eq!(channels(&world, &number), ["sms"], "{case}");
     }
 }
 
