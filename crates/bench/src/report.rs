@@ -16,7 +16,7 @@ const METRICS: [Metric; 15] = [
     ("requests_per_s", "requests/s", rate),
     ("cpu_us_per_request", "CPU per request", time),
     ("wakeups_per_request", "wake-ups per request", fraction),
-    ("commits_per_request", "journal writes per request", fraction),
+    ("journal_writes_per_request", "journal writes per request", fraction),
     ("p50_us", "p50", time),
     ("p90_us", "p90", time),
     ("p99_us", "p99", time),

@@ -253,7 +253,7 @@ pub mod tests {
                     &[
                         ("cpu_us_per_request", 26.0),
                         ("wakeups_per_request", 0.5),
-                        ("commits_per_request", 0.1),
+                        ("journal_writes_per_request", 0.1),
                         ("memory_bytes", 20e6),
                     ],
                 ),

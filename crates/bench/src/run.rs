@@ -136,7 +136,7 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
         figures.insert("cpu_us_per_request", used / answers);
         figures.insert("wakeups_per_request", per_request(switches, switches_before));
         if writes > 0 {
-            figures.insert("commits_per_request", per_request(writes, writes_before));
+            figures.insert("journal_writes_per_request", per_request(writes, writes_before));
         }
     }
 }
