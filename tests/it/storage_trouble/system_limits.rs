@@ -197,7 +197,7 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     }
 }
 
-/// A client of a server whose output nobody reads.
+/// A client of a server whose output the test does not read.
 async fn client_at(address: SocketAddr) -> Client {
     let client = Client::new(address);
     let status = async || Some(client.try_request_with(Method::GET, "/readyz", &[], "").await.ok()?.status());
