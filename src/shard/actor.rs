@@ -106,7 +106,7 @@ impl CommandQueue {
 
     /// Drops what waits and what comes later.
     fn close(&self) {
-        // A command that is dropped may submit another one: the lock is released first.
+        // Releases the lock before it drops the commands.
         let waiting = self.lock().take();
         drop(waiting);
     }
