@@ -7,7 +7,7 @@ use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
 use crate::service_manager::Manager;
 use crate::support::documented::verified;
 use crate::support::{
-    Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, soon, until,
+    Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, loopback, soon, until,
 };
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
@@ -125,7 +125,7 @@ async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
 
 async fn cluster_over_tls() -> (Cluster, Authority) {
     let authority = Authority::new();
-    let certificate = authority.issue_for(&["127.0.0.2", "localhost"]);
+    let certificate = authority.issue_for(&[&loopback().to_string(), "localhost"]);
     (Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await, authority)
 }
 

@@ -29,7 +29,7 @@ mod xml;
 
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
-pub use etcd_process::Etcd;
+pub use etcd_process::{Etcd, loopback};
 pub use held_records::HeldRecords;
 pub use link::Link;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};

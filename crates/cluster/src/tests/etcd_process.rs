@@ -1,8 +1,8 @@
 //! Processes of etcd on loopback. The tests of the server use this file too.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
@@ -31,19 +31,15 @@ impl Etcd {
 
     /// The same with clients of this scheme, and these arguments.
     pub fn launch_with(members: usize, scheme: &str, arguments: Vec<String>) -> Self {
-        // Held until all are chosen: otherwise the system may give one twice.
-        let listeners: Vec<_> = (0..2 * members).map(|_| free_port()).collect();
-        let mut addresses = listeners.iter().map(|listener| listener.local_addr().expect("an address"));
-        let mut member = |index| Member {
+        let member = |index| Member {
             name: format!("m{index}"),
-            client: format!("{scheme}://{}", addresses.next().expect("a port")),
-            peer: format!("http://{}", addresses.next().expect("a port")),
+            client: format!("{scheme}://{}", unused_address()),
+            peer: format!("http://{}", unused_address()),
             process: None,
         };
-        let members: Vec<Member> = (0..members).map(&mut member).collect();
+        let members: Vec<Member> = (0..members).map(member).collect();
         let peers: Vec<String> =
             members.iter().map(|member| format!("{}={}", member.name, member.peer)).collect();
-        drop(listeners);
         let directory = tempfile::tempdir().expect("a directory");
         let mut etcd = Self { members, arguments, directory, peers: peers.join(",") };
         for index in 0..etcd.members.len() {
@@ -80,11 +76,18 @@ impl Etcd {
     }
 }
 
-/// A port that the system gives to no other socket: one below those of outgoing connections.
-fn free_port() -> TcpListener {
-    let random = || RandomState::new().build_hasher().finish() % 12_000;
-    let port = || u16::try_from(20_000 + random()).expect("a port");
-    (0..1_000).find_map(|_| TcpListener::bind(("127.0.0.1", port())).ok()).expect("a free port")
+/// An address of loopback that belongs to this process: the members of other tests never take the port of a member that
+/// was killed.
+pub fn loopback() -> Ipv4Addr {
+    // A process id has 22 bits.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | high, middle, low)
+}
+
+/// An address that this process uses once. The port is below those that the system chooses.
+fn unused_address() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    SocketAddr::from((loopback(), NEXT_PORT.fetch_add(1, Ordering::Relaxed)))
 }
 
 impl Drop for Etcd {

@@ -5,7 +5,7 @@ use std::path::Path;
 use onceward_store::Store as _;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
-use super::etcd_process::Etcd;
+use super::etcd_process::{Etcd, loopback};
 use super::node::{START, commit, options, put};
 use crate::{Cluster, EtcdTls};
 
@@ -25,7 +25,7 @@ impl Authority {
 
     /// A certificate for loopback and its key.
     fn issue(&self) -> (String, String) {
-        let mut parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+        let mut parameters = CertificateParams::new(vec![loopback().to_string()]).expect("parameters");
         let uses = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         parameters.extended_key_usages = uses.to_vec();
         let key = KeyPair::generate().expect("a key");
