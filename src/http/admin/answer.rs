@@ -2,9 +2,9 @@
 
 use super::moment;
 use crate::attempts::{ListedAttempt, VerifyStatus};
-use crate::delivery::SendStatus;
-use crate::domain::Timestamp;
-use crate::gateway::ReceiptStatus;
+use crate::delivery::{Attempt, SendStatus};
+use crate::domain::{GatewayName, Timestamp};
+use crate::gateway::{ErrorClass, ReceiptStatus, twilio_error_meaning};
 use crate::guard::Rule;
 use crate::guard::operator::Refusals;
 use crate::verify::{NumberStatus, Status};
@@ -40,7 +40,7 @@ impl Answer {
             (None, None, Some(status)) => Self {
                 at: status.verification.as_ref().map_or(Timestamp::EPOCH, |verification| verification.begun),
                 class: "",
-                what: "No message to this number is remembered any more.".to_owned(),
+                what: "No message to this number is remembered. A test number gets none.".to_owned(),
                 help: ASK_AGAIN.to_owned(),
                 was_refused: false,
             },
@@ -64,7 +64,9 @@ impl Answer {
         let row = &last.attempt;
         let (gateway, time) = (row.gateway.as_str(), moment(row.at));
         let message = format!("the last message, {} at {time}", row.channel.as_str());
-        let error = row.error_code.map(|code| format!(" (error {code})")).unwrap_or_default();
+        let meaning = error_meaning(row);
+        let words = meaning.map(|(_, words)| format!(": {words}")).unwrap_or_default();
+        let error = row.error_code.map(|code| format!(" (error {code}{words})")).unwrap_or_default();
         let is_verified = last.verify_status == VerifyStatus::Success;
         let checked = last.checked_at.filter(|checked| is_verified || *checked >= row.at).map(moment);
         let (class, what, help) = match (checked, row.status, row.receipt) {
@@ -88,10 +90,15 @@ impl Answer {
                 format!("{gateway} took {message}, and has not reported that it arrived."),
                 "Let the person wait a minute, then ask for another message, if possible by another channel.",
             ),
-            (None, SendStatus::New | SendStatus::GatewayError | SendStatus::Unsendable, _) => (
+            (None, SendStatus::New, _) => (
                 "problem",
-                format!("{gateway} did not take {message}{error}: it was not sent, or its fate is unknown."),
-                "Check the number with the person, and the gateways on the overview. Then let the person ask again.",
+                format!("No gateway has taken {message} so far."),
+                "See the gateways on the overview. onceward sends the message when one works again.",
+            ),
+            (None, SendStatus::GatewayError | SendStatus::Unsendable, _) => (
+                "problem",
+                format!("{gateway} did not take {message}{error}{}.", fate(meaning)),
+                after_error(meaning.map(|(class, _)| class)),
             ),
         };
         let answer = Self { at: row.at, class, what, help: help.to_owned(), was_refused: false };
@@ -130,6 +137,47 @@ const ASK_AGAIN: &str = "Let the person ask for a new code.";
 
 const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
      the person ask again, if possible by another channel.";
+
+/// The class of the error, and the provider's reason.
+fn error_meaning(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
+    let is_of_twilio = matches!(
+        row.gateway,
+        // The numbers with faults have Twilio's codes.
+        GatewayName::Simulator
+            | GatewayName::TwilioMessages
+            | GatewayName::TwilioVoice
+            | GatewayName::TwilioVerify
+    );
+    row.error_code.filter(|_| is_of_twilio).and_then(twilio_error_meaning)
+}
+
+const fn fate(meaning: Option<(ErrorClass, &str)>) -> &'static str {
+    match meaning {
+        Some((class, _)) if !class.may_have_been_sent() => "",
+        _ => ": it was not sent, or its fate is unknown",
+    }
+}
+
+/// What lets the next message arrive.
+const fn after_error(class: Option<ErrorClass>) -> &'static str {
+    match class {
+        Some(ErrorClass::BadNumber | ErrorClass::NotReachableHere) => {
+            "Another message will fail too. Check the number with the person, or let them name another one."
+        }
+        Some(ErrorClass::OptedOut) => {
+            "Another message will fail too. Let the person send START to the sender, or name another number."
+        }
+        Some(ErrorClass::Configuration) => {
+            "Another message will fail too, until an operator changes this. The log has the provider's answer."
+        }
+        Some(ErrorClass::Fraud) => {
+            "The provider blocks the number. If the person is real, the provider's support can end that."
+        }
+        Some(ErrorClass::Retry { .. } | ErrorClass::Refused | ErrorClass::Ambiguous) | None => {
+            "Check the number with the person, and the gateways on the overview. Then let the person ask again."
+        }
+    }
+}
 
 /// What a check said, and what follows.
 fn of_check(status: VerifyStatus, message: &str, checked: &str) -> (&'static str, String, &'static str) {
@@ -186,10 +234,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::delivery::Attempt;
-    use crate::domain::{
-        AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Sid, SidKind,
-    };
+    use crate::domain::{AttemptId, AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, SidKind};
     use crate::engine::LockoutState;
     use crate::verify::VerificationStatus;
 
@@ -245,16 +290,40 @@ mod tests {
         says(&of(None, None), "", &what, "another channel");
         says(&of(Some(ReceiptStatus::Sending), None), "", &what, "wait a minute");
         let what = format!(
-            "TwilioMessages took {message}, and reported that it did not arrive (error 30003). {CODE}"
+            "TwilioMessages took {message}, and reported that it did not arrive (error 30003: the handset is \
+             unreachable). {CODE}"
         );
         says(&of(Some(ReceiptStatus::Failed), Some(30_003)), "problem", &what, "Check the number");
         let what =
             format!("TwilioMessages reported that {message}, arrived. No code was checked since. {CODE}");
         says(&of(Some(ReceiptStatus::Delivered), None), "", &what, "look for the message");
-        let refused = status(|listed| listed.attempt.status = SendStatus::GatewayError);
+    }
+
+    #[test]
+    fn a_message_that_no_gateway_took_says_why_and_what_helps() {
+        let message = "the last message, sms at 2027-01-15 12:00:00";
+        let failed = |send_status, error_code| {
+            status(|listed| (listed.attempt.status, listed.attempt.error_code) = (send_status, error_code))
+        };
+        let what = format!("No gateway has taken {message} so far. {CODE}");
+        says(&failed(SendStatus::New, None), "problem", &what, "when one works again");
         let what =
             format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
-        says(&refused, "problem", &what, "gateways on the overview");
+        says(&failed(SendStatus::GatewayError, None), "problem", &what, "gateways on the overview");
+        for (code, reason, help) in [
+            (21_211, "the recipient is not a phone number", "name another one"),
+            (
+                21_408,
+                "the country is not permitted; enable it under Messaging Geo Permissions",
+                "an operator",
+            ),
+            (21_610, "the recipient has sent STOP to this sender", "send START"),
+            (21_614, "the recipient is not a mobile number", "name another one"),
+            (30_450, "the SMS pumping protection blocked it", "the provider's support"),
+        ] {
+            let what = format!("TwilioMessages did not take {message} (error {code}: {reason}). {CODE}");
+            says(&failed(SendStatus::Unsendable, Some(code)), "problem", &what, help);
+        }
     }
 
     #[test]
