@@ -28,6 +28,7 @@ pub fn benches(criterion: &mut Criterion) {
                 channel: Channel::Sms,
                 address: Some(ClientNet::from(std::net::IpAddr::from([10, 0, 0, 7]))),
                 is_trusted: false,
+                is_safe: false,
                 only_number: false,
                 has_proof: false,
             };

@@ -75,8 +75,10 @@ impl Record for GuardRecord {
 pub struct ClientSignals {
     /// The address of the person's device; `None` if it is not known.
     pub address: Option<IpAddr>,
-    /// The request asks for no check, or the number is on the safe list.
+    /// [`Signals::is_trusted`].
     pub is_trusted: bool,
+    /// [`Signals::is_safe`].
+    pub is_safe: bool,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
     /// [`Signals::only_number`].
@@ -89,8 +91,8 @@ impl ClientSignals {
     /// With the country and the type of the number, which cost some microseconds.
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
-        let (address, is_trusted) = (self.address.map(ClientNet::from), self.is_trusted);
-        let Self { only_number, has_proof, .. } = self;
+        let Self { is_trusted, is_safe, only_number, has_proof, .. } = self;
+        let address = self.address.map(ClientNet::from);
         Signals {
             service,
             number,
@@ -99,6 +101,7 @@ impl ClientSignals {
             channel,
             address,
             is_trusted,
+            is_safe,
             only_number,
             has_proof,
         }
@@ -242,9 +245,9 @@ impl PumpingGuard {
 
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
-        let Signals { service, country, number_type, channel, is_trusted, .. } = *signals;
+        let Signals { service, country, number_type, channel, is_safe, .. } = *signals;
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
-        !is_trusted && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+        !is_safe && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
     }
 
     /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.

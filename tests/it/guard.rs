@@ -19,8 +19,8 @@ async fn premium_numbers_get_no_message_by_any_route() {
     let refused = world.send_code(PREMIUM).await;
     refused.expects_message(403, message);
     assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
-    v2.begins_with(&service, PREMIUM, &[("RiskCheck", "disable")]).await.expects_status(201);
-    assert_eq!(world.twilio.received().len(), 1);
+    v2.begins_with(&service, PREMIUM, &[("RiskCheck", "disable")]).await.tells(403, "60410");
+    assert_eq!(world.twilio.received().len(), 0);
 }
 
 #[tokio::test]

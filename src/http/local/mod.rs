@@ -127,7 +127,7 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     let carry = CarryCode {
         channel,
         trial: Some(trial.clone()),
-        client: ClientSignals { is_trusted: true, ..ClientSignals::default() },
+        client: ClientSignals { is_trusted: true, is_safe: true, ..ClientSignals::default() },
         request_id: Some(request.call.traced_id()),
         ..CarryCode::new(to, code)
     };

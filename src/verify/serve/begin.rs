@@ -132,8 +132,8 @@ impl VerifyingInner {
 
     /// Numbers on the safe list are not checked for fraud.
     pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
-        let is_trusted = client.is_trusted || self.registry.safe_number(number).is_ok();
-        ClientSignals { is_trusted, ..client }
+        let is_safe = client.is_safe || self.registry.safe_number(number).is_ok();
+        ClientSignals { is_trusted: client.is_trusted || is_safe, is_safe, ..client }
     }
 
     /// The code that the caller supplies, if the service accepts it.

@@ -119,6 +119,8 @@ pub(super) struct SendContext<'a> {
     service_index: Option<usize>,
     pub(super) subjects: Subjects,
     pub(super) is_trusted: bool,
+    /// [`Signals::is_safe`].
+    is_safe: bool,
     /// [`Signals::only_number`].
     only_number: bool,
     /// Whether the application passes no address: clients cannot be told apart.
@@ -257,9 +259,10 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
-        let Signals { is_trusted, only_number, has_proof, .. } = *signals;
+        let Signals { is_trusted, is_safe, only_number, has_proof, .. } = *signals;
         let context = SendContext {
             is_trusted,
+            is_safe,
             only_number,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
@@ -601,8 +604,7 @@ impl Guard {
         for (rule, effect) in broken {
             let of = match rule {
                 Rule::CountryList => subjects[slot::COUNTRY],
-                // A trusted message may go to every type.
-                _ if is_trusted => None,
+                _ if context.is_safe => None,
                 _ => subjects[slot::NUMBER].or(subjects[slot::COUNTRY]),
             };
             findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), effect)));
@@ -662,12 +664,13 @@ impl Guard {
         now: Timestamp,
     ) -> SendContext<'a> {
         let service_index = self.rows.service_index(service);
-        let (is_trusted, only_number, lacks_address, is_known) = (false, false, false, false);
+        let [is_trusted, is_safe, only_number, lacks_address, is_known] = [false; 5];
         SendContext {
             service,
             service_index,
             subjects,
             is_trusted,
+            is_safe,
             only_number,
             lacks_address,
             is_known,

@@ -85,7 +85,7 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
     for (at, is_verified, message) in events {
         let Recorded { service, number, channel, price, .. } = *message;
         let (country, number_type) = number.region_and_type();
-        let (address, [is_trusted, only_number, has_proof]) = (None, [false; 3]);
+        let (address, [is_trusted, is_safe, only_number, has_proof]) = (None, [false; 4]);
         let signals = Signals {
             service,
             number,
@@ -94,6 +94,7 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
             channel,
             address,
             is_trusted,
+            is_safe,
             only_number,
             has_proof,
         };

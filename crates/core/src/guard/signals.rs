@@ -9,6 +9,7 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId};
 
 /// The facts about a send.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Signals {
     pub service: ServiceId,
     pub number: PhoneNumber,
@@ -20,6 +21,8 @@ pub struct Signals {
     pub address: Option<ClientNet>,
     /// The request says `RiskCheck=disable`, or the number is on the safe list: it needs no allowance.
     pub is_trusted: bool,
+    /// The number is on the safe list, or the operator sends: it may be of any type.
+    pub is_safe: bool,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
     /// The client did a proof of work: the message takes the allowances of proofs in place of those of the client and the

@@ -508,13 +508,17 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
 }
 
 #[test]
-fn a_trusted_message_needs_no_allowance_and_may_go_to_every_type() {
+fn a_trusted_message_needs_no_allowance_and_one_to_a_safe_number_no_type() {
     let mut world = World::new();
     world.send_while(|n| TJ + n);
-    let trusted = Signals { is_trusted: true, number_type: NumberType::Special, ..World::signals(TJ) };
+    let trusted = Signals { is_trusted: true, ..World::signals(TJ) };
     assert_eq!(world.assess(&trusted), Ok(()));
+    let premium = Signals { number_type: NumberType::Special, ..trusted };
+    assert_eq!(world.assess(&premium), Err(Rule::NumberType));
+    let safe = Signals { is_safe: true, ..premium };
+    assert_eq!(world.assess(&safe), Ok(()));
     world.rules.blocked_countries = [region("TJ")].into();
-    assert_eq!(world.assess(&trusted), Err(Rule::CountryList));
+    assert_eq!(world.assess(&safe), Err(Rule::CountryList));
 }
 
 #[test]
@@ -783,6 +787,7 @@ impl World {
             channel: Channel::Sms,
             address: None,
             is_trusted: false,
+            is_safe: false,
             only_number: false,
             has_proof: false,
         }

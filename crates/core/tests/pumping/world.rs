@@ -295,6 +295,7 @@ impl World {
             channel: Channel::Sms,
             address: address.filter(|_| self.honest.has_addresses),
             is_trusted: false,
+            is_safe: false,
             only_number: false,
             has_proof: false,
         }

@@ -422,13 +422,14 @@ async fn an_unlocked_number_gets_messages_again() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_risk_check_passes_types_and_not_budgets() {
+async fn only_a_safe_number_may_be_of_any_type_and_all_need_a_budget() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
     assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
     let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
-    world.begins(trusting(PREMIUM)).await.expect("sent");
+    assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { asks_proof: false }));
+    world.begins(trusting(TJ)).await.expect("sent");
     world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");
     world.begins(asking(phone(PREMIUM))).await.expect("sent");
     sends(&world, US).await.expect("sent");
