@@ -50,7 +50,8 @@ def send_code(session, number, address):
     session["sent"] = time.monotonic()
     status, answer = onceward("Verifications", To=number, Channel="sms", DeviceIp=address)
     if status == 201:
-        session.update(number=number, verification=answer["sid"])
+        # In E.164 form, however the person typed it.
+        session.update(number=answer["to"], verification=answer["sid"])
         return None
     # The codes say more than a stranger should learn; log them and show one of three sentences.
     print("send refused", status, answer.get("code"), file=sys.stderr)
@@ -126,10 +127,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             number = form.get("number", "").replace(" ", "") or session.get("number", "")
             session["error"] = send_code(session, number, self.client_address[0])
         elif self.path == "/check":
-            session["error"] = check_code(session, form.get("code", "").strip())
+            session["error"] = check_code(session, form.get("code", "").replace(" ", ""))
         elif self.path == "/change":
-            session.pop("number", None)
-            session.pop("verification", None)
+            # A typing error need not wait.
+            for known in ("number", "verification", "sent"):
+                session.pop(known, None)
         self.respond(303, key, location="/")
 
 

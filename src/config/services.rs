@@ -314,8 +314,8 @@ impl TestNumber {
         let pattern = NumberPattern::parse(&self.pattern).map_err(|error| ("pattern", error.to_string()))?;
         if !self.force && pattern.could_be_real() {
             let why = "means a number that a person could own. The owner would receive no message, and every caller who \
-                       knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or say \"force\": true if it is \
-                       yours";
+                       knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or, if it is yours, set \
+                       \"force\": true (over the API Force=true)";
             return Err(("pattern", why.to_owned()));
         }
         if Code::parse(&self.code).is_none() {

@@ -70,9 +70,10 @@ impl Poster {
         let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
         let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
         let mut response = answered.map_err(|no_response| match no_response {
-            NoResponse::OutOfReach => {
-                (AttemptError::Address, "its address is one that nothing is sent to".to_owned())
-            }
+            NoResponse::OutOfReach => (
+                AttemptError::Address,
+                "its address is private or special: see webhook-private-addresses".to_owned(),
+            ),
             NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
             NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
             NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),

@@ -77,7 +77,7 @@ async fn neither_an_address_nor_a_name_leads_to_a_forbidden_private_address() {
     let public = Poster::new(false, LIMIT);
     let by_name = receiver.base_url().replace("127.0.0.1", "localhost");
     for url in [receiver.base_url(), by_name] {
-        let refused = "its address is one that nothing is sent to".to_owned();
+        let refused = "its address is private or special: see webhook-private-addresses".to_owned();
         let expected = Posted::NotAnswered(AttemptError::Address, refused);
         assert_eq!(post_by(&public, &url).await, expected, "{url}");
     }
