@@ -16,7 +16,7 @@ import tempfile
 from own_server import answer
 
 # Cases for each operation.
-SHORT, LONG = 6, 500
+SHORT, LONG = 4, 500
 
 
 def main():
