@@ -1,5 +1,5 @@
 //! The instructions of a send and its check, counted by valgrind. Other work on the machine changes the count by less
-//! than 0.2 %.
+//! than 1 %.
 
 use std::env;
 use std::ops::Range;
