@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::context::{ConfigErrors, Context, Report};
+use super::guard::GuardSettings;
 use super::kind::{Kind, quoted, shown_json};
 use super::settings::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, RetrySettings,
-    WorkflowStep,
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, Pricing,
+    RetrySettings, WorkflowStep,
 };
 use super::sources::LISTEN_FLAG;
 use super::values::{HostPort, Workflow, is_exposed};
@@ -86,6 +87,19 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
 
 /// A longer lockout is probably one that was meant in seconds.
 const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Warns of a budget of money that counts what others pay.
+pub fn warn_of_foreign_prices<'a>(
+    mut rules: impl Iterator<Item = &'a GuardSettings>,
+    pricing: &Pricing,
+    c: &mut Context,
+) {
+    if pricing.prices.is_none() && rules.any(|rules| rules.money_per_day.is_some()) {
+        c.report.warn(
+            "money-per-day counts the built-in prices, which are not your provider's. Set prices to what you pay",
+        );
+    }
+}
 
 /// Warns of settings that are weaker than the standards ask for or than they look.
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {

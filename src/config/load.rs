@@ -192,6 +192,8 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     let numbers = if settings.gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers };
     settings.registry = registry(inputs, &variables, &settings.templates, c);
     variables.check_hooks(&settings.registry.services, c);
+    let rules = settings.registry.services.iter().map(|service| &service.guard);
+    checks::warn_of_foreign_prices(rules.chain([&settings.guard]), &settings.history, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     settings.registry.audit_retention = settings.audit_retention;
     settings.registry.numbers = numbers;

@@ -32,6 +32,19 @@ fn a_lockout_that_allows_too_many_guesses_stops_the_start() {
 }
 
 #[test]
+fn a_budget_of_money_without_own_prices_is_a_warning() {
+    for config in [
+        r#"{"guard": {"money-per-day": "20.00"}}"#,
+        r#"{"services": {"shop": {"guard": {"money-per-day": "20.00"}}}}"#,
+    ] {
+        let warnings = World::with_config(config).warnings();
+        says(&warnings.join("\n"), &["money-per-day counts the built-in prices", "Set prices"]);
+    }
+    let priced = r#"{"guard": {"money-per-day": "20.00"}, "prices": {"*": {"sms": 0.1}}}"#;
+    assert!(World::with_config(priced).warnings().is_empty());
+}
+
+#[test]
 fn a_lockout_of_more_than_a_day_is_a_warning_in_hours() {
     let warnings = World::with_config(r#"{"otp-lock-timeout": 3600}"#).warnings();
     says(&warnings.join("\n"), &["otp-lock-timeout locks a number for 60 h after 5 wrong codes", "minutes"]);
