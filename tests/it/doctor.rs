@@ -29,8 +29,8 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     }
     says(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio.base_url());
     // The compatible routes have a fixed lockout by contract.
-    says(&checks, "warn", "standards, lockout", "can lock its owner out for 30m");
-    says(&checks, "warn", "standards, wrong codes in a row", "starts again with each lockout");
+    says(&checks, "note", "standards, lockout", "can lock its owner out for 30m");
+    says(&checks, "note", "standards, wrong codes in a row", "starts again with each lockout");
     assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
 
     world.server.stop().await;
@@ -40,7 +40,7 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     let text = world.setup.command(["doctor"]).await.exits(0);
     text.says([
         "ok    gateway TwilioMessages, credentials: the credentials are right",
-        "warn  standards, lockout: ",
+        "note  standards, lockout: ",
     ]);
     assert!(!text.output.contains('\x1b'), "colors without a terminal");
 }
