@@ -43,7 +43,7 @@ pub enum ClusterError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(
-        "{} does not exist: every node of a cluster needs the same server key; make it once (openssl rand -hex 32), \
+        "{} does not exist: every node of a cluster needs the same server key; create it once (openssl rand -hex 32), \
          copy it to every node, and name it with \"key-file\"",
         .0.display()
     )]

@@ -91,7 +91,7 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
         findings.warn(
             "access",
             missing_key_warning(&loaded.settings, exposed),
-            "run `onceward keys list`, and make a key with `onceward keys create` if there is none",
+            "run `onceward keys list`, and create a key with `onceward keys create` if there is none",
         );
     }
     match app::check_certificate(&loaded.settings, clock) {

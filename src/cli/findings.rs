@@ -12,6 +12,8 @@ use crate::store::Finding;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// No setting changes it. Does not count.
+    Note,
     #[default]
     Ok,
     Warn,
@@ -44,6 +46,10 @@ pub struct Findings {
 impl Findings {
     pub fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
         self.add(Verdict::Ok, check, detail, None);
+    }
+
+    pub fn note(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Note, check, detail, Some(remedy));
     }
 
     pub fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
@@ -103,6 +109,7 @@ impl Findings {
         let mut text = String::new();
         for Outcome { check, verdict, detail, remedy, file, at } in &self.checks {
             let (word, color) = match verdict {
+                Verdict::Note => ("note", "\x1b[36m"),
                 Verdict::Ok => ("ok  ", "\x1b[32m"),
                 Verdict::Warn => ("warn", "\x1b[33m"),
                 Verdict::Fail => ("fail", "\x1b[31m"),

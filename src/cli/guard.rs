@@ -48,7 +48,7 @@ pub enum GuardCommand {
         messages: u32,
     },
 
-    /// Remove a manual entry that `allow`, `block` or `expect` made.
+    /// Remove a manual entry that `allow`, `block` or `expect` created.
     #[command(alias = "unblock")]
     Remove(SubjectArgs),
 

@@ -66,7 +66,7 @@ pub enum KeysCommand {
         sid: String,
     },
 
-    /// Make a new auth token for the account, show it, and write it to account.env in the data directory. The server
+    /// Create a new auth token for the account, show it, and write it to account.env in the data directory. The server
     /// refuses the old one from then on.
     #[command(name = "root", arg(Arg::new("new").long("new").required(true).action(ArgAction::SetTrue).help("Confirm that you want a new one")))]
     NewRoot,
@@ -129,11 +129,11 @@ pub fn run(request: &KeysCommand, json: bool, settings: KeysSettings) -> Result<
         }
         KeysCommand::Create { .. } => {
             let if_lost = format!(
-                "; the key {0} was made and its secret is lost: revoke it with `onceward keys revoke {0}`",
+                "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 text(&answer, "sid")
             );
             let made = format!(
-                "made the data directory {} for this key; a server with another data directory does not know the key\n",
+                "created the data directory {} for this key; a server with another data directory does not know the key\n",
                 absolute(&data_dir).display()
             );
             let err = if is_new { made } else { String::new() };

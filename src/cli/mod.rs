@@ -292,7 +292,7 @@ enum Command {
     /// List gateways and recipes with what they need; try one with a real message.
     Gateways(GatewaysArgs),
 
-    /// Create, list and revoke API keys; make a new auth token for the account.
+    /// Create, list and revoke API keys; create a new auth token for the account.
     ///
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
     #[command(subcommand, after_help = keys::MORE)]

@@ -361,7 +361,11 @@ fn a_key_that_makes_a_data_directory_says_where() {
     let world = World::empty();
     let made = world.runs(&["keys", "create"]);
     let directory = world.directory.path().join("data");
-    assert!(made.err.contains(&format!("made the data directory {}", directory.display())), "{}", made.err);
+    assert!(
+        made.err.contains(&format!("created the data directory {}", directory.display())),
+        "{}",
+        made.err
+    );
     assert_eq!(world.runs(&["keys", "create"]).err, "");
 }
 

@@ -206,7 +206,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
         settings.listen = listen;
     }
     for (key, file, default) in [
-        ("key-file", &settings.storage.server_key_file, "server.key in data-dir, made at the first start"),
+        ("key-file", &settings.storage.server_key_file, "server.key in data-dir, created at the first start"),
         ("scratch", &settings.storage.scratch, "the directory that TMPDIR names"),
     ] {
         if file.is_none() {

@@ -275,7 +275,10 @@ impl<'a> Source<'a> {
                 "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true";
             self.report.unknown(origin, hint);
         } else {
-            self.report.unknown(origin, &suggestion(names.meant(path)));
+            // An object that should be the first word of a key: {"breaker": {"failures": 3}}.
+            let inner = value.as_object().and_then(|members| members.keys().next());
+            let spelt_out = || inner.and_then(|inner| names.meant(&format!("{path}.{inner}")));
+            self.report.unknown(origin, &suggestion(names.meant(path).or_else(spelt_out)));
         }
     }
 
@@ -499,7 +502,9 @@ impl<'a> Source<'a> {
                 let below = format!("_{plain}");
                 let near = || nearest(plain, known.iter().map(|known| &known[PREFIX.len()..]));
                 let inner = known.iter().find(|known| known.ends_with(&below)).cloned();
-                inner.or_else(|| near().map(|near| format!("{PREFIX}{near}")))
+                // Members of an object by name have no variables of their own: ONCEWARD_SERVICES_SHOP_LOCKOUT.
+                let outer = || known.iter().find(|known| name.starts_with(&format!("{known}_"))).cloned();
+                inner.or_else(|| near().map(|near| format!("{PREFIX}{near}"))).or_else(outer)
             } else {
                 // Other programs have variables of these gateways too: only a likely slip is worth a word.
                 let Some(slip) = nearest(name, gateways.iter()).filter(|known| is_slip(name, known)) else {

@@ -299,7 +299,7 @@ static SERVICES: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     &[
         Route::new(Post, "/v2/Services", ("CreateService", "Create a service"),
-            v2!(services::create, services::New), made::<services::ServiceView>()).access(Access::Account("making services")),
+            v2!(services::create, services::New), made::<services::ServiceView>()).access(Access::Account("creating services")),
         Route::new(Get, "/v2/Services", ("ListService", "List services"),
             v2!(services::list), list::<services::ServiceView>("services"))
             .about("Newest first. A key for one service sees that service."),

@@ -144,17 +144,19 @@ kinds! {
         };
 
     /// Addresses between spaces, as a record keeps them.
-    ReturnUrls -> String, "1 to 10 URLs between spaces, each with https:// or, on this machine, http://, without a user name or \
-                           a fragment", url_schema("https://app.example.com/verified");
+    ReturnUrls -> String, "1 to 10 URLs between spaces, at most 2048 characters in all, each with https:// or, on this machine, \
+                           http://, without a user name or a fragment", url_schema("https://app.example.com/verified");
         text |text| spaced(text, is_page_url);
 
     /// Origins between spaces, as a record keeps them.
-    EmbedOrigins -> String, "1 to 10 origins between spaces, such as https://app.example.com: a scheme, a host and perhaps a port",
+    EmbedOrigins -> String, "1 to 10 origins between spaces, at most 2048 characters in all, such as https://app.example.com: a scheme, a \
+                             host and perhaps a port",
         url_schema("https://app.example.com");
         text |text| spaced(text, is_page_url).filter(|text| text.split(' ').all(is_origin));
 
     /// An address that a page names.
-    PageUrl -> String, "a URL with https:// or, on this machine, http://, without a user name or a fragment",
+    PageUrl -> String, "a URL of at most 2048 characters with https:// or, on this machine, http://, without a user name or a \
+                        fragment",
         url_schema("https://app.example.com/privacy");
         text |text| spaced(text, is_page_url).filter(|text| !text.contains(' '));
 

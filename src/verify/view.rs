@@ -152,8 +152,10 @@ pub enum Refused {
         /// Until one may be sent.
         until: Timestamp,
     },
-    /// Another message must wait, or a rate limit is reached. 20429.
+    /// A rate limit is reached. 20429.
     TooMany { until: Timestamp },
+    /// The next message to this number must wait. 20429.
+    TooSoon { until: Timestamp },
     /// A budget of the operator has nothing left. 20429.
     BudgetSpent {
         /// The end of its hour or day.

@@ -262,7 +262,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-services-list");
   await page.type("#name", "Heron");
   await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
-  await says("The service Heron is made.");
+  await says("The service Heron is created.");
   await shown("dashboard-service");
   await page.$eval("#CodeLength", (field) => { field.value = "99"; });
   await press("button[value='update']");

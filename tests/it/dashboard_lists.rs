@@ -161,7 +161,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
         [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
     };
     visitor.post_with("/admin/webhooks", &[], "0", &form("http://127.0.0.1:1/")).await.expects_status(403);
-    let parts = ["No webhook was made", "webhook_url must be", "value=\"billing\"", "value=\"*\" checked"];
+    let parts = ["No webhook was created", "webhook_url must be", "value=\"billing\"", "value=\"*\" checked"];
     visitor.post("/admin/webhooks", &form("ftp://x")).await.expects_status(400).says(parts);
     let made = visitor.post("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
     let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
@@ -223,12 +223,12 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
 async fn services_are_made_changed_and_deleted_on_the_dashboard() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let wrong_name = visitor.post("/admin/services", &[("FriendlyName", "{Owl}")]).await.expects_status(400);
-    wrong_name.says(["No service was made. friendly_name must", "value=\"{Owl}\""]);
+    wrong_name.says(["No service was created. friendly_name must", "value=\"{Owl}\""]);
     let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
     let path = made.header("location").to_owned();
     let page = visitor.get(&path).await.text();
     let parts =
-        ["The service Owl Bank is made.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""];
+        ["The service Owl Bank is created.", "name=\"CodeLength\"", "Digits of a code.", "name=\"Lockout\""];
     page.says(parts);
     assert!(visitor.get("/admin/services").await.text().contains("Owl Bank</a>"));
 

@@ -29,8 +29,8 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     }
     says(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio.base_url());
     // The compatible routes have a fixed lockout by contract.
-    says(&checks, "warn", "standards, lockout", "can lock its owner out for 30m");
-    says(&checks, "warn", "standards, wrong codes in a row", "starts again with each lockout");
+    says(&checks, "note", "standards, lockout", "can lock its owner out for 30m");
+    says(&checks, "note", "standards, wrong codes in a row", "starts again with each lockout");
     assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
 
     world.server.stop().await;
@@ -40,7 +40,7 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     let text = world.setup.command(["doctor"]).await.exits(0);
     text.says([
         "ok    gateway TwilioMessages, credentials: the credentials are right",
-        "warn  standards, lockout: ",
+        "note  standards, lockout: ",
     ]);
     assert!(!text.output.contains('\x1b'), "colors without a terminal");
 }
@@ -84,7 +84,7 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     let checks = report(&setup, 70).await;
     says(&checks, "fail", "configuration", "otp-length = 3");
     says(&checks, "warn", "configuration", "did you mean \"otp-timeout\"?");
-    says(&checks, "ok", "data directory", "the first start makes it");
+    says(&checks, "ok", "data directory", "the first start creates it");
     assert!(!setup.data_dir().exists());
 
     let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "verification"}});
@@ -104,7 +104,7 @@ async fn doctor_tries_to_write_where_the_first_start_will() {
     says(&checks, "fail", "data directory", words);
     let setup = Setup::bare().config("data-dir", "new/data");
     let checks = report(&setup, 0).await;
-    says(&checks, "ok", "data directory", "the first start makes it");
+    says(&checks, "ok", "data directory", "the first start creates it");
     let left = fs::read_dir(setup.home()).expect("a directory").map(|entry| entry.expect("an entry"));
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["config.json"], "it leaves nothing");

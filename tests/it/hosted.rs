@@ -129,6 +129,9 @@ async fn only_listed_return_urls_and_origins_are_accepted() {
         let refused = site.v2.post(&site.service, &[(name, value)]).await;
         assert_eq!(refused.status(), 400, "{name}={value}: {}", refused.text());
     }
+    let long = format!("https://app.example/{}", "x".repeat(2029));
+    let refused = site.v2.post(&site.service, &[("ReturnUrls", long.as_str())]).await;
+    assert!(refused.text().contains("at most 2048 characters in all"), "{}", refused.text());
     site.v2.post(&site.service, &[("ReturnUrls", "")]).await.expects_status(200);
     assert_eq!(site.v2.post(&site.path(), &[("ReturnUrl", RETURN)]).await.status(), 400);
 }

@@ -67,7 +67,7 @@ fn absent(data_dir: &Path, findings: &mut Findings) {
     let above = data_dir.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
     match try_to_write(above) {
         Ok(()) => {
-            findings.ok("data directory", format!("{shown} does not exist; the first start makes it"));
+            findings.ok("data directory", format!("{shown} does not exist; the first start creates it"));
         }
         Err(error) => findings.fail(
             "data directory",
@@ -141,7 +141,7 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
         }
         // The configuration has said so.
         (Ok(None), None) if is_clustered => {}
-        (Ok(None), None) => findings.ok("server key", "the first start makes it"),
+        (Ok(None), None) => findings.ok("server key", "the first start creates it"),
         (Ok(Some(key)), Some(of_data))
             if base16ct::lower::encode_string(&key_fingerprint(&key)) != of_data =>
         {

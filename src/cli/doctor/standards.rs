@@ -14,7 +14,12 @@ struct Rule {
     settings: [&'static str; 2],
     check: fn(&Policy) -> (bool, String),
     remedy: &'static str,
+    /// Whether the contract of the older routes breaks it, whatever the settings are.
+    is_fixed: bool,
 }
+
+const OLDER_ROUTES: &str = "the contract of the older routes fixes it; use a service of /v2 with the lockout `verification`: \
+                            docs/concepts/lockouts.md";
 
 const RULES: [Rule; 4] = [
     Rule {
@@ -23,6 +28,7 @@ const RULES: [Rule; 4] = [
         settings: ["otp-length", "code-length"],
         check: |policy| (policy.code.length >= CodeLength::SIX, policy.code.length.get().to_string()),
         remedy: "set it to 6 or more",
+        is_fixed: false,
     },
     Rule {
         name: "code lifetime",
@@ -30,6 +36,7 @@ const RULES: [Rule; 4] = [
         settings: ["otp-timeout", "code-life"],
         check: |policy| (policy.code.life <= SendOptions::DEFAULT.life, shown(policy.code.life)),
         remedy: "set it to 10m or less",
+        is_fixed: false,
     },
     Rule {
         name: "wrong codes in a row",
@@ -48,8 +55,8 @@ const RULES: [Rule; 4] = [
                 ),
             ),
         },
-        remedy: "the older routes have a fixed lockout by contract; use a service of /v2 with the lockout \
-                 `verification`",
+        remedy: "use the lockout `verification`: docs/concepts/lockouts.md",
+        is_fixed: true,
     },
     Rule {
         name: "lockout",
@@ -63,7 +70,8 @@ const RULES: [Rule; 4] = [
                 (true, "ends the verification only; the owner begins another".to_owned())
             }
         },
-        remedy: "keep it short, or use a service of /v2 with the lockout `verification`: docs/concepts/lockouts.md",
+        remedy: "use the lockout `verification`: docs/concepts/lockouts.md",
+        is_fixed: true,
     },
 ];
 
@@ -81,6 +89,8 @@ pub(super) fn compare(settings: &Settings, findings: &mut Findings) {
             let check = format!("standards, {}", rule.name);
             if holds {
                 findings.ok(check, detail);
+            } else if rule.is_fixed && key == rule.settings[0] {
+                findings.note(check, detail, OLDER_ROUTES);
             } else {
                 findings.warn(check, detail, rule.remedy);
             }

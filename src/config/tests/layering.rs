@@ -72,7 +72,11 @@ fn every_value_says_where_it_came_from() {
         ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
         ("otp-lock-timeout", "\"30m\"", "the default".to_owned()),
         ("shards", "2", "the default, half the number of processors".to_owned()),
-        ("key-file", "(not set)", "the default: server.key in data-dir, made at the first start".to_owned()),
+        (
+            "key-file",
+            "(not set)",
+            "the default: server.key in data-dir, created at the first start".to_owned(),
+        ),
     ] {
         assert_eq!(world.shows(key), (value.to_owned(), origin), "{key}");
     }

@@ -78,6 +78,8 @@ fn a_dot_leads_into_an_object_at_every_depth() {
     assert_eq!((guard.mode, guard.prefix), (Some(onceward_core::guard::Mode::Off), Some(7)));
     let warnings = World::with_config(r#"{"breaker.failures": 3}"#).warnings().concat();
     says(&warnings, &["\"breaker.failures\" is unknown", "did you mean \"breaker-failures\"?"]);
+    let warnings = World::with_config(r#"{"breaker": {"failures": 3}}"#).warnings().concat();
+    says(&warnings, &["\"breaker\" is unknown", "did you mean \"breaker-failures\"?"]);
 }
 
 #[test]
@@ -183,6 +185,11 @@ fn a_known_key_at_another_level_is_found() {
         says(&warnings, &[&format!("{unknown:?} is unknown and ignored; did you mean {known:?}?")]);
     }
     says(&warnings, &["ONCEWARD_MESSAGES_PER_DAY", "did you mean \"ONCEWARD_GUARD_MESSAGES_PER_DAY\"?"]);
+    let warnings = World::empty().variable("ONCEWARD_SERVICES_SHOP_CODE_LENGTH", "6").warnings().concat();
+    says(
+        &warnings,
+        &["ONCEWARD_SERVICES_SHOP_CODE_LENGTH is unknown", "did you mean \"ONCEWARD_SERVICES\"?"],
+    );
 }
 
 #[test]

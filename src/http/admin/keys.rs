@@ -91,7 +91,7 @@ pub async fn act(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         "create" => match create(request).await {
             Ok(made) => shown(request, &Fields::default(), Some(made)),
             Err(why) => {
-                request.notify(Notice::failure(format!("No key was made: {why}.")));
+                request.notify(Notice::failure(format!("No key was created: {why}.")));
                 bad_request(shown(request, &request.form, None))
             }
         },

@@ -72,11 +72,11 @@ pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     };
     Ok(match made {
         Ok(service) => {
-            let text = format!("The service {} is made.", service.settings.friendly_name);
+            let text = format!("The service {} is created.", service.settings.friendly_name);
             request.redirect_with_notice(&format!("{PATH}/{}", service.sid), Notice::success(text))
         }
         Err(why) => {
-            request.notify(Notice::failure(format!("No service was made. {why}")));
+            request.notify(Notice::failure(format!("No service was created. {why}")));
             bad_request(page(request))
         }
     })

@@ -175,7 +175,7 @@ pub async fn create(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     Ok(match made {
         Ok(webhook) => shown(request, &Fields::default(), Some((webhook.sid, webhook.secret_text()))),
         Err(why) => {
-            request.notify(Notice::failure(format!("No webhook was made. {why}")));
+            request.notify(Notice::failure(format!("No webhook was created. {why}")));
             bad_request(shown(request, &request.form, None))
         }
     })

@@ -431,7 +431,7 @@ fn checks() -> [CheckOutcome; 10] {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 23] {
+fn refusals() -> [Refused; 24] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -446,6 +446,7 @@ fn refusals() -> [Refused; 23] {
         Refused::NoChecksLeft { until },
         Refused::NoSendsLeft { until },
         Refused::TooMany { until },
+        Refused::TooSoon { until },
         Refused::BudgetSpent { until },
         Refused::Landline,
         Refused::Concurrent,

@@ -208,6 +208,9 @@ impl Error {
             Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
             Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
             Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
+            Refused::TooSoon { until } => {
+                Self::too_many("The next message to this number must wait").until(*until, now)
+            }
             Refused::BudgetSpent { until } => {
                 Self::too_many("The operator's budget of messages for this hour or day is spent")
                     .until(*until, now)

@@ -215,7 +215,7 @@ pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Ve
             SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },
             SendLimit::AtOnce => Refused::Concurrent,
             SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
-                Refused::TooMany { until }
+                Refused::TooSoon { until }
             }
         },
         SendOutcome::GuardRefused(refusal) => match refusal.rule {

@@ -17,6 +17,7 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         (Refused::NoChecksLeft { until: in_a_while }, 429, 60202, Some("30")),
         (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
         (Refused::TooMany { until: THEN }, 429, 20429, Some("1")),
+        (Refused::TooSoon { until: in_a_while }, 429, 20429, Some("30")),
         (Refused::FeatureOff("no"), 403, 60204, None),
         (Refused::ChannelOff, 400, 60223, None),
         (Refused::Text(TextError::MissingSubstitution("door".to_owned())), 400, 60224, None),

@@ -441,6 +441,23 @@ fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
     assert!(text.contains("--scratch (or set the environment variable TMPDIR to it)"), "{text}");
 }
 
+#[test]
+fn a_first_start_without_space_for_the_journal_says_how_much_it_needs() {
+    let (home, disk) = (TempDir::new().unwrap(), FaultyDisk::default());
+    let full = disk.clone();
+    disk.on_operation(move |_, path| {
+        if path.ends_with("0000000001.seg") {
+            full.fail(Operation::Create, Errno::NOSPC);
+        }
+    });
+    let world = with_one_record();
+    let sled = Arc::new(world.sled.clone());
+    let options = world.options(&home.path().join("data"));
+    let refused = EmbeddedStore::open_on(&options, Arc::new(disk), sled).unwrap_err().to_string();
+    assert!(refused.contains("the journal (a first start needs 128 MiB) in"), "{refused}");
+    assert!(refused.contains("No space left on device; free space"), "{refused}");
+}
+
 /// The disk has room for one more segment.
 fn fail_after_the_next_segment(disk: &FaultyDisk) {
     let (full, mut was_created) = (disk.clone(), false);
