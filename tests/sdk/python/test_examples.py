@@ -1,7 +1,11 @@
-"""The example of a sign-up form, and the manifest for Kubernetes."""
+"""The examples, and the manifest for Kubernetes."""
 
+import base64
 import http.cookiejar
+import importlib
+import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -9,8 +13,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import _gojsonnet
 import kubernetes_validate
 import yaml
+from tree_sitter import Language, Parser
 
 import case
 import own_server
@@ -74,3 +80,64 @@ class Manifest(unittest.TestCase):
         self.assertEqual(workload["spec"]["replicas"], 1)
         claim = workload["spec"]["volumeClaimTemplates"][0]
         self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteOncePod"])
+
+
+class Kratos(case.Case):
+    def test_a_message_of_its_courier_is_sent(self):
+        text = (ROOT / "examples/login/kratos.yaml").read_text(encoding="utf-8")
+        [channel] = yaml.safe_load(text)["courier"]["channels"]
+        self.assertEqual(channel["id"], "sms")
+        config = channel["request_config"]
+        number = own_server.number()
+        template = re.search(r"sms\.jsonnet is `(.*)`", text)[1]
+        # What the courier fills in: courier/http_channel.go of ory/kratos.
+        message = {"recipient": number, "body": "271828 opens the door", "message_type": "sms", "template_data": {}}
+        body = _gojsonnet.evaluate_snippet("sms.jsonnet", f"({template})({json.dumps(message)})")
+        address = config["url"].replace("https://codes.example", own_server.URL).replace("$SERVICE", self.service().sid)
+        self.assertEqual(config["auth"]["type"], "basic_auth")
+        self.assertEqual(config["auth"]["config"], {"user": "SK...", "password": "SECRET"})
+        key = base64.b64encode(f"{own_server.ACCOUNT_SID}:{own_server.AUTH_TOKEN}".encode()).decode()
+        headers = config["headers"] | {"Authorization": f"Basic {key}"}
+        request = urllib.request.Request(address, body.encode(), headers, method=config["method"])
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            self.assertEqual(answer.status, 201)
+        [sent] = own_server.inbox(number)
+        self.assertIn("271828", sent["text"])
+
+
+class Switch(case.Case):
+    def test_a_verification_is_checked_where_it_began(self):
+        services = {"own": self.service(), "twilio": self.service()}
+        number = own_server.number()
+        program = {"services": services, "session": {}, "is_chosen": {number}.__contains__}
+        exec((ROOT / "examples/twilio-libraries/switch.py").read_text(encoding="utf-8"), program)
+        for place, to in [("own", number), ("twilio", own_server.number())]:
+            program["begin"](to)
+            self.assertEqual(program["session"]["verification"][0], place)
+            self.assertTrue(program["check"](own_server.code_for(to)))
+
+
+class Grammar(unittest.TestCase):
+    """Languages whose libraries for Twilio no test runs."""
+
+    def parsed(self, language, text):
+        """Expects what the grammar of this language accepts."""
+        grammar = importlib.import_module(f"tree_sitter_{language}")
+        described = getattr(grammar, "language", None) or grammar.language_php
+        places = [Parser(Language(described())).parse(text.encode()).root_node]
+        while places:
+            place = places.pop()
+            self.assertFalse(place.is_error or place.is_missing, f"{language}, {place.start_point}: {place.text[:60]}")
+            places.extend(place.children)
+
+    def test_the_examples_keep_the_grammar(self):
+        languages = {"cs": "c_sharp", "go": "go", "java": "java", "kt": "kotlin", "php": "php", "rb": "ruby"}
+        files = [path for path in (ROOT / "examples").rglob("*") if path.suffix[1:] in languages]
+        self.assertEqual(len(files), len(languages))
+        for path in files:
+            self.parsed(languages[path.suffix[1:]], path.read_text(encoding="utf-8"))
+
+    def test_the_modifiers_of_swift_ui_keep_the_grammar(self):
+        guide = (ROOT / "docs/guides/sign-up-form.md").read_text(encoding="utf-8")
+        modifiers = re.search(r"`TextField` `(.+)` and `(.+)`", guide).groups()
+        self.parsed("swift", "\n".join(['TextField("Code", text: $code)', *modifiers]))
