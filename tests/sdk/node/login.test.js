@@ -81,16 +81,11 @@ test("the examples of login libraries", async (t) => {
     const { handler } = await example("cognito.mjs");
     // https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-custom-sms-sender.html
     await handler({
-      version: "1",
       triggerSource: "CustomSMSSender_Authentication",
-      region: "eu-west-1",
-      userPoolId: "eu-west-1_ABC123",
       userName: "anna",
-      callerContext: { awsSdkVersion: "3", clientId: "c" },
       request: {
         type: "customSMSSenderRequestV1",
         code: result.toString("base64"),
-        clientMetadata: null,
         userAttributes: { phone_number: to, phone_number_verified: "true" },
       },
       response: {},
@@ -103,18 +98,8 @@ test("the examples of login libraries", async (t) => {
     const { ONCEWARD_SERVICE, KEY_ID, KEY_SECRET } = process.env;
     // https://auth0.com/docs/customize/phone-messages/configure-phone-messaging-providers/actions-triggers-custom-phone-provider-event-object
     const event = (recipient) => ({
-      client: { client_id: "c", name: "Owl Bank", metadata: {} },
-      notification: {
-        as_text: `Your code is ${code}.`,
-        code,
-        delivery_method: "text",
-        from: "+15005550006",
-        locale: "en-US",
-        message_type: "otp_verify",
-        recipient,
-      },
+      notification: { code, recipient, delivery_method: "text", message_type: "otp_verify", as_text: "a text", locale: "en" },
       secrets: { ONCEWARD_SERVICE, KEY_ID, KEY_SECRET },
-      tenant: { id: "owl" },
     });
     const to = own.number();
     await onExecuteCustomPhoneProvider(event(to));
