@@ -47,6 +47,7 @@ mod packaging;
 mod parallel;
 mod power_loss;
 mod privacy;
+mod proxy;
 mod quickstart;
 mod restart;
 mod sdk;

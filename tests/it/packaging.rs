@@ -5,23 +5,57 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::admin::between;
 use crate::support::{Authority, Says, Setup};
+
+/// Where the package installs the program.
+const PROGRAM: &str = "/usr/bin/onceward";
 
 /// Ten times the exposure that `systemd-analyze security` may find.
 const EXPOSURE: &str = "--threshold=20";
 
 #[test]
-fn systemd_reads_the_unit_without_a_warning() {
+fn systemd_reads_the_units_without_a_warning() {
     let home = tempfile::tempdir().expect("a directory");
-    let unit = home.path().join("onceward.service");
-    // The program need not be installed.
-    let program = env!("CARGO_BIN_EXE_onceward");
-    let text = fs::read_to_string(dist("onceward.service")).expect("the unit");
-    assert!(text.contains("ExecStart=/usr/bin/onceward "), "{text}");
-    fs::write(&unit, text.replace("/usr/bin/onceward", program)).expect("a copy");
-    let Some(verified) = analyze(&["verify", "--man=no"], &unit) else { return };
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && said.is_empty(), "{said}");
+    let units = ["onceward.service", "backup/onceward-export.service", "backup/onceward-export.timer"];
+    let units = units.map(|unit| {
+        let copy = home.path().join(unit.trim_start_matches("backup/"));
+        // The program need not be installed.
+        let text = fs::read_to_string(dist(unit))
+            .expect("the unit")
+            .replace(PROGRAM, env!("CARGO_BIN_EXE_onceward"));
+        fs::write(&copy, text).expect("a copy");
+        copy
+    });
+    for unit in &units {
+        let Some(verified) = analyze(&["verify", "--man=no"], unit) else { return };
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(verified.status.success() && said.is_empty(), "{said}");
+    }
+}
+
+/// Without systemd, which would set the user and the directory.
+#[tokio::test]
+async fn the_nightly_unit_exports_a_running_server() {
+    let text = fs::read_to_string(dist("backup/onceward-export.service")).expect("the unit");
+    let command = between(&text, "ExecStart=/bin/sh -c '", "'\n");
+    let setup = Setup::new().config("data-dir", "data");
+    let server = setup.start().await;
+    assert_eq!(server.client.send("+14155550123").await.status(), 200);
+
+    fs::create_dir(setup.home().join("backups")).expect("a directory");
+    let mut command = command.replace("%%", "%");
+    for (place, own) in [("/var/backups/onceward", "backups"), (PROGRAM, env!("CARGO_BIN_EXE_onceward"))] {
+        assert!(command.contains(place), "{command}");
+        command = command.replace(place, own);
+    }
+    let ended = Command::new("/bin/sh").args(["-c", &command]).env_clear().current_dir(setup.home()).output();
+    let ended = ended.expect("a shell");
+    assert!(ended.status.success(), "{ended:?}");
+    let exports = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map(|day| format!("backups/{day}.jsonl"));
+    let written = exports.iter().find(|export| setup.home().join(export).exists()).expect("an export");
+    let import = ["import", written, "--drop-codes", "--data-dir", "other"];
+    setup.command(import).await.exits(0).says(["the sends of 1 verifications"]);
 }
 
 #[test]

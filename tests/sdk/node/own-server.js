@@ -32,7 +32,7 @@ function client(account = accountSid, token = authToken) {
 }
 
 // Test files run in parallel, each in its own process: each has its own thousand numbers.
-const files = ["services", "verifications", "limits", "belongings", "refusals", "types", "login"];
+const files = ["services", "verifications", "limits", "belongings", "refusals", "types", "login", "sign-up"];
 const file = files.findIndex((name) => process.argv[1].endsWith(`${name}.test.js`));
 let numbers = 5_560_000 + 1_000 * (file + 1);
 

@@ -1,6 +1,10 @@
 """The official package with one line instead of an HTTP client, as the README and the quickstart tell users."""
 
+import contextlib
+import io
 import unittest
+from pathlib import Path
+from unittest.mock import patch
 
 from twilio.rest import Client
 
@@ -17,13 +21,16 @@ class BaseUrl(unittest.TestCase):
         self.addCleanup(made.delete)
         return made
 
-    def test_a_number_is_verified(self):
-        service = self.service("Acme")
-        calls = self.client.verify.v2.services(service.sid)
+    def test_the_program_of_the_quickstart_verifies_a_number(self):
+        program = Path(__file__).resolve().parents[3] / "examples/quickstart/verify.py"
         to = number()
-        verification = calls.verifications.create(to=to, channel="sms")
-        check = calls.verification_checks.create(verification_sid=verification.sid, code=code_for(to))
-        self.assertEqual(check.status, "approved")
+        text = program.read_text(encoding="utf-8").replace("http://localhost:3000", URL).replace("+14155552672", to)
+        with (
+            patch.dict("os.environ", SERVICE=self.service("Acme").sid),
+            contextlib.redirect_stdout(io.StringIO()) as printed,
+        ):
+            exec(text, {"input": lambda _: code_for(to)})
+        self.assertEqual(printed.getvalue(), "approved\n")
 
     def test_a_number_is_looked_up(self):
         self.client.lookups.base_url = URL
