@@ -8,15 +8,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::crash::{Load, from_environment};
-use crate::support::{HttpResponse, Numbers, Setup, Twilio, V2, World, sid, told};
+use crate::support::{HttpResponse, Load, Numbers, Setup, Twilio, V2, World, from_environment, sid, told};
 use crate::v2_belief::{Known, Over};
 
 const GUESTS: u64 = 8;
@@ -49,7 +47,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
         guests = load.join_all().await;
         server.ended().await;
         server = setup.start().await;
-        shared.load.killed.store(false, Ordering::SeqCst);
+        shared.load.server_is_back();
         let v2 = V2::of(&server.client);
         for guest in &mut guests {
             guest.ask_again(&v2).await;
@@ -58,7 +56,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     let sum = |count: fn(&Guest) -> u64| guests.iter().map(count).sum::<u64>();
     println!(
         "{} answers, {} approved, {} refused by the limit, {} keys cut off",
-        shared.load.answers.load(Ordering::SeqCst),
+        shared.load.answers(),
         sum(|guest| guest.approved),
         sum(|guest| guest.limited),
         sum(|guest| guest.cut_off),
@@ -113,7 +111,7 @@ impl Guest {
     }
 
     async fn act_until_the_kill(mut self, v2: V2) -> Self {
-        while !self.shared.load.killed.load(Ordering::SeqCst) {
+        while !self.shared.load.is_over() {
             if self.known.is_empty() {
                 self.begins(&v2).await;
                 continue;
@@ -231,7 +229,7 @@ impl Guest {
             Some(key) => v2.try_post_with(&path, ("idempotency-key", key), &form).await,
             None => v2.try_post(&path, &form).await,
         };
-        self.shared.load.heard(answer)
+        self.shared.load.count(answer)
     }
 
     /// Checks right or wrong codes, all at once.
@@ -245,12 +243,12 @@ impl Guest {
             async move { v2.try_post(&path, &[("VerificationSid", &named), ("Code", &code)]).await }
         });
         let answers = futures_util::future::join_all(asks).await;
-        let heard: Vec<_> = answers.into_iter().map(|answer| self.shared.load.heard(answer)).collect();
+        let answers: Vec<_> = answers.into_iter().map(|answer| self.shared.load.count(answer)).collect();
         let known = &mut self.known[chosen];
         // The order of these checks is unknown: any of them may have been first.
         let before = known.over;
         known.touched = true;
-        for (right, answer) in rights.iter().zip(&heard) {
+        for (right, answer) in rights.iter().zip(&answers) {
             match (right, answer) {
                 (true, None) if known.over == Over::No => known.over = Over::Perhaps,
                 (false, None) => known.perhaps_wrong += 1,
@@ -266,10 +264,10 @@ impl Guest {
     async fn cancels(&mut self, v2: &V2, chosen: usize) {
         let path = format!("{}/Verifications/{}", self.shared.service, self.known[chosen].sid);
         let answer = v2.try_post(&path, &[("Status", "canceled")]).await;
-        let heard = self.shared.load.heard(answer);
+        let answer = self.shared.load.count(answer);
         let known = &mut self.known[chosen];
         known.touched = true;
-        match heard.as_ref().map(told) {
+        match answer.as_ref().map(told) {
             None if known.over == Over::No => known.over = Over::Perhaps,
             None => {}
             Some((200, status)) if status == "canceled" => {

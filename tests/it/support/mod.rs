@@ -9,6 +9,7 @@ mod held_codes;
 mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 mod link;
+mod load;
 mod mada;
 mod numbers;
 mod output;
@@ -32,6 +33,7 @@ pub use collector::{Collector, RecordedSpan};
 pub use etcd_process::Etcd;
 pub use held_records::HeldRecords;
 pub use link::Link;
+pub use load::Load;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
@@ -54,10 +56,17 @@ pub use world::{World, through};
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest time that a test waits for a required event. Only a broken server needs it.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A number from a variable of the environment, such as a seed.
+pub fn from_environment<N: FromStr>(name: &str, otherwise: N) -> N {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"));
+    std::env::var(name).map_or(otherwise, number)
+}
 
 /// Waits for `what` to happen, or fails the test.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
