@@ -52,6 +52,7 @@ impl Request {
 }
 
 /// A number, and what its client knows about it.
+#[derive(Clone)]
 pub struct Subject {
     pub number: String,
     pub belief: Belief,
@@ -110,6 +111,17 @@ impl Subject {
         (exchanges, codes)
     }
 
+    /// Asserts that the answers until now hold at this server: it counts on, and each code that is certain works.
+    pub async fn still_holds(mut self, client: &Client) {
+        let mut questions = self.questions();
+        questions.extend(self.belief.codes().into_iter().map(Request::Check));
+        for question in questions {
+            let answer = question.ask(client, &self.number).await.expect("an answer");
+            let reply = ObservedReply::in_answer(&answer, &self.number);
+            self.learn(&[(question, Some(reply))], &[]);
+        }
+    }
+
     /// Takes in concurrent exchanges, and the code of a send among them. Fails the test if they fit no possible state.
     pub fn learn(&mut self, exchanges: &[Exchange], codes: &[String]) {
         for exchange in exchanges {
@@ -129,6 +141,17 @@ impl Belief {
     /// A number without requests.
     pub fn new() -> Self {
         Self(vec![State::Fresh])
+    }
+
+    /// Excludes that a check without an answer was not counted.
+    pub fn everything_was_counted(&mut self) {
+        let wrong = |state: &State| match state {
+            State::Fresh => 0,
+            State::Open { wrong, .. } => *wrong,
+            State::Locked => MAX_ATTEMPTS,
+        };
+        let most = self.0.iter().map(wrong).max();
+        self.0.retain(|state| Some(wrong(state)) == most);
     }
 
     pub fn is_certain(&self) -> bool {

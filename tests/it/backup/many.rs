@@ -18,14 +18,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{copy_key, export, lines_of, records};
-use crate::support::{Setup, World};
+use crate::support::{Setup, World, from_environment};
 
 const SEED: u64 = 20_261_120;
 
 #[tokio::test]
 async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
-    let numbers: u64 =
-        std::env::var("BACKUP_NUMBERS").ok().map_or(3_000, |text| text.parse().expect("a number"));
+    let numbers = from_environment("BACKUP_NUMBERS", 3_000);
     println!("BACKUP_NUMBERS={numbers}");
     let world = World::new().await;
     let setup = world.setup.clone();

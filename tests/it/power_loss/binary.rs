@@ -12,7 +12,7 @@ use super::cuts::{Cuts, places};
 use super::disk::Disk;
 use super::shim::Watched;
 use super::trace::{self, Place};
-use crate::belief::{Exchange, ObservedReply, Request, Subject};
+use crate::belief::{Exchange, Subject};
 use crate::support::{Client, Load, Numbers, Setup, Twilio, through};
 
 const GUESTS: u64 = 8;
@@ -140,13 +140,6 @@ impl History {
             let reply = reply.clone().filter(|_| *ended <= cut);
             subject.learn(&[(request.clone(), reply)], codes);
         }
-        // Each code that is certain must still work.
-        let mut questions = subject.questions();
-        questions.extend(subject.belief.codes().into_iter().map(Request::Check));
-        for question in questions {
-            let answer = question.ask(client, &subject.number).await.expect("an answer");
-            let reply = ObservedReply::in_answer(&answer, &subject.number);
-            subject.learn(&[(question, Some(reply))], &[]);
-        }
+        subject.still_holds(client).await;
     }
 }

@@ -16,6 +16,7 @@ use super::promises::{Possible, Promises};
 use super::shim::{Watched, scratch};
 use super::store_load::{contents, open};
 use super::trace::{self, Event, Place};
+use crate::support::from_environment;
 
 /// Cuts that are examined in parallel. Opening a store waits more than it computes.
 const LOOKERS: usize = 4;
@@ -33,14 +34,13 @@ pub struct Cuts {
 impl Cuts {
     /// Reads the environment; `usually` is the default number of cuts.
     pub fn from_environment(usually: usize) -> Self {
-        let variable = |name: &str| std::env::var(name).ok();
-        let again = variable("POWER_AGAIN").map(|text| {
+        let again = std::env::var("POWER_AGAIN").ok().map(|text| {
             let parts: Vec<&str> = text.splitn(3, ':').collect();
             let [event, seed, place] = parts[..] else { panic!("not EVENT:SEED:PLACE: {text}") };
             (place.into(), event.parse().expect("a number"), seed.parse().expect("a number"))
         });
-        let seed = variable("POWER_SEED").map_or(20_251_120, |text| text.parse().expect("a number"));
-        let count = variable("POWER_CUTS").map_or(usually, |text| text.parse().expect("a number"));
+        let (seed, count) =
+            (from_environment("POWER_SEED", 20_251_120), from_environment("POWER_CUTS", usually));
         Self { seed, count, again }
     }
 

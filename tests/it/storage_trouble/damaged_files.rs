@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::damage::{Damage, copy, files_in, is_segment, used_bytes};
 use super::driven::{Contents, StoreClient, contents_of};
 use super::shim::{Call, Trouble};
+use crate::support::from_environment;
 
 /// Memory that a start may use beyond the test's own: far less than a damaged length could request.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
@@ -136,9 +137,7 @@ impl Left {
 
     #[expect(clippy::print_stdout, reason = "the seed and the figures")]
     fn is_judged(&self) {
-        let number =
-            |name, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"));
-        let (seed, places) = (number("DAMAGE_SEED", 20_261_120), number("DAMAGES", 4));
+        let (seed, places) = (from_environment("DAMAGE_SEED", 20_261_120), from_environment("DAMAGES", 4));
         println!("DAMAGE_SEED={seed} DAMAGES={places}");
         bound_memory();
         let mut rng = StdRng::seed_from_u64(seed);

@@ -5,12 +5,13 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::{ClientLedger, locked_number, number_with_code};
+use super::ledger::locked_number;
 use super::shim::{Call, Shim, Trouble};
 use super::{is_ready_again, unavailable};
+use crate::belief::{NO_CODE, Subject};
 use crate::health::not_ready;
 use crate::support::documented::sent;
-use crate::support::{Says, Setup, World, soon, until, wrong};
+use crate::support::{Says, Setup, World, soon, until};
 
 /// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [
@@ -31,17 +32,17 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
         for (error, says) in ERRORS {
             for calls in CALLS {
                 println!("{calls:?} {error:?}, torn: {torn}");
-                let mut guessed = number_with_code(&world).await;
-                let mut given = number_with_code(&world).await;
-                guessed.guess(&world).await;
+                let mut guessed = Subject::with_code(&world).await;
+                let mut given = Subject::with_code(&world).await;
+                guessed.submits_a_wrong_code(&world).await;
                 let unsent = world.number();
 
                 let trouble = Trouble::of(calls, error).on(".seg");
                 shim.begin(&if torn { trouble.torn() } else { trouble });
                 troubles += 1;
                 unavailable(&world.send(&unsent).await);
-                unavailable(&guessed.guess(&world).await);
-                unavailable(&given.give(&world).await);
+                unavailable(&guessed.submits_a_wrong_code(&world).await);
+                unavailable(&given.submits_the_right_code(&world).await);
                 assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
                 not_ready(&readiness);
@@ -60,8 +61,8 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 is_ready_again(&world).await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio.received_for(&unsent).len(), 1);
-                guessed.clone().still_holds(&world, false).await;
-                all.push(ClientLedger::sent(&unsent, &world.twilio.code_for(&unsent)));
+                guessed.still_holds(&world).await;
+                all.push(Subject::of_sent(&unsent, &world.twilio.code_for(&unsent)));
                 all.push(given);
             }
         }
@@ -70,8 +71,8 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
@@ -84,24 +85,24 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
         println!("{error:?}");
         let mut all = Vec::new();
         for _ in 0..3 {
-            let mut one = number_with_code(&world).await;
-            one.guess(&world).await;
+            let mut one = Subject::with_code(&world).await;
+            one.submits_a_wrong_code(&world).await;
             all.push(one);
         }
         let locked = locked_number(&world).await;
-        let mut used = number_with_code(&world).await;
-        assert_eq!(used.give(&world).await.status(), 200);
+        let mut used = Subject::with_code(&world).await;
+        assert_eq!(used.submits_the_right_code(&world).await.status(), 200);
         all.push(used);
         shim.begin(&Trouble::of(&Call::CHANGES, error).torn());
         for one in &mut all[..2] {
-            unavailable(&one.guess(&world).await);
+            unavailable(&one.submits_a_wrong_code(&world).await);
         }
-        unavailable(&all[2].give(&world).await);
+        unavailable(&all[2].submits_the_right_code(&world).await);
         world.server.kill();
         shim.end();
         world = world.restart_after_kill().await;
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
@@ -110,12 +111,12 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
-    let one = number_with_code(&world).await;
+    let one = Subject::with_code(&world).await;
     let begun = world.server.output().events().len();
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
     let mut load = JoinSet::new();
     for _ in 0..20 {
-        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), wrong(&one.code));
+        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), NO_CODE.to_owned());
         load.spawn(async move {
             for _ in 0..100 {
                 // A locked number's further refusals need no write, and get an answer.

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
 use super::driven::{Patience, StoreClient, commit};
-use super::ledger::{locked_number, number_with_code};
+use super::ledger::locked_number;
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Trouble};
 use super::{is_ready_again, killed};
+use crate::belief::Subject;
 use crate::support::{HeldRecords, Setup, V2, World};
 
 /// Larger than a chunk of the snapshot, and than a segment.
@@ -83,8 +84,12 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         let world = World { server: setup.start().await, setup, twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
         loop {
-            let mut one = number_with_code(&world).await;
-            assert_eq!(one.guess(&world).await.status(), 401, "{calls:?}: the journal goes on");
+            let mut one = Subject::with_code(&world).await;
+            assert_eq!(
+                one.submits_a_wrong_code(&world).await.status(),
+                401,
+                "{calls:?}: the journal goes on"
+            );
             all.push(one);
             let readiness = world.get("/readyz").await;
             if readiness.status() == 503 {
@@ -105,8 +110,8 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
             finished.exits(0);
             world
         };
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     };

@@ -7,11 +7,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::damaged_start::{is_refused_plainly, started};
-use super::ledger::{Facts, number_with_code};
+use super::ledger::Facts;
 use super::mount::SmallDisk;
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use super::{free_address, is_ready_again, killed};
+use crate::belief::Subject;
 use crate::support::{Client, Finished, Says, Setup, World, soon, until};
 
 /// Why a start on a full disk is refused, and why the server is not ready.
@@ -247,7 +248,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
     let world = World::of(setup).await;
-    number_with_code(&world).await.give(&world).await;
+    Subject::with_code(&world).await.submits_the_right_code(&world).await;
     said(&world, "control socket not open", "WARN", 1).await;
     world.server.stop().await.exits(0);
 }

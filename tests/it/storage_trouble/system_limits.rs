@@ -10,11 +10,11 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::driven::StoreClient;
-use super::ledger::number_with_code;
 use super::mount::SmallDisk;
 use super::refusals::{said, world_over_shim};
 use super::shim::{Call, Trouble};
 use super::{free_address, unavailable};
+use crate::belief::Subject;
 use crate::health::not_ready;
 use crate::support::{Client, Says, Setup, World, until, wrong};
 
@@ -84,13 +84,13 @@ async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
 #[tokio::test]
 async fn a_server_without_file_descriptors_serves_open_connections_and_recovers() {
     let world = World::with([("log-level", "info".into())]).await;
-    let mut guessed = number_with_code(&world).await;
+    let mut guessed = Subject::with_code(&world).await;
     world.connect_to_have(2).await;
     let connected = world.server.client.clone();
     assert_eq!(connected.get("/healthz").await.status(), 200);
     world.server.limit_files(Some(world.server.first_free_file()));
-    guessed.guess(&connected).await;
-    assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
+    guessed.submits_a_wrong_code(&connected).await;
+    assert_eq!(guessed.submits_a_wrong_code(&connected).await.status(), 401, "the journal is open already");
     // The server accepts no new connection, and logs that once.
     let _waits = world.connection().await;
     said(&world, "connections not accepted", "ERROR", 1).await;
@@ -102,7 +102,7 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
     until("a place", place, |got| *got).await;
     said(&world, "connections not accepted", "ERROR", 1).await;
     assert_eq!(world.get("/readyz").await.status(), 200);
-    guessed.clone().still_holds(&world, true).await;
+    guessed.clone().still_holds(&world).await;
     let world = world.restart_after_kill().await;
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
@@ -112,9 +112,9 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
 async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
     let (world, shim) = world_over_shim(Setup::new()).await;
     shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    let mut guessed = number_with_code(&world).await;
+    let mut guessed = Subject::with_code(&world).await;
     for _ in 0..2 {
-        assert_eq!(guessed.guess(&world).await.status(), 401);
+        assert_eq!(guessed.submits_a_wrong_code(&world).await.status(), 401);
     }
     shim.end();
     let (number, code) = world.number_with_code().await;
@@ -123,7 +123,7 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
     let output = world.server.output().text();
     assert!(!output.contains("panicked"), "{output}");
     let world = world.restart_after_kill().await;
-    guessed.still_holds(&world, false).await;
+    guessed.still_holds(&world).await;
 }
 
 #[test]
@@ -181,8 +181,8 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     let mut all = Vec::new();
     for _ in 0..50 {
         disk.fill();
-        let mut one = number_with_code(&world).await;
-        assert_eq!(one.guess(&world).await.status(), 401);
+        let mut one = Subject::with_code(&world).await;
+        assert_eq!(one.submits_a_wrong_code(&world).await.status(), 401);
         all.push(one);
         assert_eq!(world.get("/readyz").await.status(), 200);
     }
@@ -192,8 +192,8 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     server.ended().await.exits(1).says(["No space left"]);
     disk.resize_to_kib(300 * 1024);
     let server = setup.start().await;
-    for one in &all {
-        one.still_holds(&server.client, false).await;
+    for one in all {
+        one.still_holds(&server.client).await;
     }
 }
 
