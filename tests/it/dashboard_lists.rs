@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::admin::{Visitor, between, default_service, signed_in};
 use crate::support::{
-    HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, until, wrong,
+    HttpResponse, PUBLIC_URL, Receiver, Reply, Says, Setup, Several, V2, Visitor, World, between,
+    default_service, masked, sid, signed_in, until, wrong,
 };
-use crate::v2_operator::Receiver;
 
 #[tokio::test]
 async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {

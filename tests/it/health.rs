@@ -1,9 +1,9 @@
 //! `/healthz` and `/readyz`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::documented::failed;
-use crate::support::{HttpResponse, Reply, Several, World, text};
+use crate::support::{Reply, Several, World, text};
 
 #[tokio::test]
 async fn refused_credentials_make_it_not_ready_but_alive() {
@@ -13,7 +13,7 @@ async fn refused_credentials_make_it_not_ready_but_alive() {
         let number = world.number_with([refusal]);
         world.send(&number).await.expects(failed());
 
-        not_ready(&world.get("/readyz").await);
+        world.get("/readyz").await.expects_not_ready();
         assert_eq!(world.get("/healthz").await.status(), 200);
 
         // The operator repaired the account at Twilio: the next send that works shows it.
@@ -40,17 +40,9 @@ async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
     world.twilio.otherwise(Reply::ServerError(503));
     world.send(&world.number()).await;
     let answer = world.get("/readyz").await;
-    not_ready(&answer);
+    answer.expects_not_ready();
     let reason = answer.json()["data"]["reasons"][0].clone();
     for part in ["TwilioMessages has not worked for ", " s: ", "503", "; it is tried again in "] {
         assert!(reason.as_str().is_some_and(|reason| reason.contains(part)), "no {part:?} in {reason}");
     }
-}
-
-/// 503, and a reason that a person can act on.
-#[track_caller]
-pub fn not_ready(answer: &HttpResponse) {
-    let body: Value = answer.json();
-    assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
-    assert!(answer.text().len() > 40, "a reason: {body}");
 }

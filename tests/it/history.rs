@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::backup::{export, json as parsed, records};
-use crate::support::{Reply, Setup, World, wrong};
+use crate::support::{Reply, Setup, World, export, parsed, records, wrong};
 
 #[tokio::test]
 async fn sends_and_verifications_are_counted_and_survive_a_kill() {

@@ -3,9 +3,10 @@
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::admin::between;
-use crate::inbox::{code_in, inbox};
-use crate::support::{Client, HttpResponse, Says, Server, Setup, Twilio, V2, masked, sid, through, wrong};
+use crate::support::{
+    Client, HttpResponse, Says, Server, Setup, Twilio, V2, between, code_in, inbox, masked, sid, through,
+    wrong,
+};
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
 const NUMBER: &str = "+14155550123";

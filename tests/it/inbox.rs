@@ -1,12 +1,14 @@
 //! Simulator mode: no message leaves the machine, and a client can read them all.
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Says, Setup, V2, longest_digits, sid, soon, told, until, wrong};
+use crate::support::{
+    Client, Numbers, Says, Setup, V2, code_in, inbox, sid, soon, told, until, until_text, wrong,
+};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -199,33 +201,4 @@ async fn events(client: &Client) -> TcpStream {
     let request = b"GET /inbox/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
     stream.write_all(request).await.expect("written");
     stream
-}
-
-/// Reads until this text has come.
-pub async fn until_text(reader: &mut TcpStream, wanted: &str) {
-    let mut text = String::new();
-    soon(wanted, async {
-        while !text.contains(wanted) {
-            let mut piece = [0; 512];
-            let read = reader.read(&mut piece).await.expect("an open stream");
-            assert_ne!(read, 0, "the stream ended after {text:?}");
-            text.push_str(&String::from_utf8_lossy(&piece[..read]));
-        }
-    })
-    .await;
-}
-
-/// The messages to this number, the newest first.
-pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
-    let answer = client.get(&format!("/inbox/messages?to={}", escaped(number))).await.expects_status(200);
-    answer.json()["messages"].as_array().expect("a list").clone()
-}
-
-pub fn code_in(message: &Value) -> String {
-    let text = message["text"].as_str().expect("a text");
-    longest_digits(text).expect("a code")
-}
-
-fn escaped(number: &str) -> String {
-    number.replace('+', "%2B")
 }

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, authorization, basic,
-    text, until,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Scrape, Server, Setup, V2, World, authorization,
+    basic, scraped, text, until,
 };
 
 const METRICS: &str = "/metrics";
@@ -240,26 +240,6 @@ async fn used(world: &World) -> Scrape {
 /// With a budget, which has metrics of its own.
 fn with_budget() -> Setup {
     V2::account(Setup::new()).config("guard", json!({ "mode": "record", "messages-per-day": 1_000 }))
-}
-
-/// A scrape in the classic text format.
-pub struct Scrape(pub String);
-
-impl Scrape {
-    /// The names of its families, also of those without a sample.
-    pub fn names(&self) -> BTreeSet<String> {
-        let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        types.filter_map(|rest| Some(rest.split_once(' ')?.0.to_owned())).collect()
-    }
-
-    pub fn value(&self, sample: &str) -> Option<f64> {
-        self.0.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
-    }
-}
-
-pub async fn scraped(server: &Server) -> Scrape {
-    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await.expects_status(200);
-    Scrape(answer.text())
 }
 
 async fn read(client: &Client, authorization: &str, headers: &[(&str, &str)]) -> HttpResponse {

@@ -4,8 +4,9 @@
 
 use serde_json::json;
 
-use crate::inbox::{code_in, inbox};
-use crate::support::{AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Setup, World, basic, wrong};
+use crate::support::{
+    AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Setup, World, basic, code_in, inbox, wrong,
+};
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {

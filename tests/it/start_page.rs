@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::json;
 
-use crate::inbox::{code_in, inbox};
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, authorization, basic, until, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, authorization, basic, code_in,
+    inbox, until, wrong,
 };
 
 const NUMBER: &str = "+14155550123";

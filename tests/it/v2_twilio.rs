@@ -3,8 +3,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::backup::files;
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Says, Setup, Several, V2, World, basic, sid, text, told};
+use crate::support::{
+    OWN_ACCOUNT, OWN_TOKEN, Says, Setup, Several, V2, World, basic, files, sid, text, told,
+};
 
 const ORIGIN: &str = "https://app.example.com";
 

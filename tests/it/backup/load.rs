@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{export, import, json as parsed, lines_of, records};
 use crate::support::documented::incorrect;
-use crate::support::{World, until};
+use crate::support::{World, export, import, lines_of, parsed, records, until};
 
 /// No code has this form.
 const NO_CODE: &str = "0000-00000";

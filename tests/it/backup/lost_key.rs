@@ -3,9 +3,8 @@
 
 use std::fs;
 
-use super::json;
 use crate::support::documented::{locked, sent, verified};
-use crate::support::{Says, World};
+use crate::support::{Says, World, parsed};
 
 #[tokio::test]
 async fn with_a_copy_of_the_key_live_codes_work_again() {
@@ -48,7 +47,7 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let imported = setup.command(["import", "all.jsonl", "--drop-codes", "--json"]).await.exits(0);
     assert!(imported.output.contains("created a new server key, /"), "{}", imported.output);
     let line = imported.output.lines().find(|line| line.starts_with('{')).expect("a summary");
-    assert_eq!(json(line)["codes_dropped"], 1, "{line}");
+    assert_eq!(parsed(line)["codes_dropped"], 1, "{line}");
 
     let server = setup.start().await;
     server.client.verify(&locked_number, &of_locked).await.expects(locked(&locked_number, 30));

@@ -4,11 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{
-    check, closed, copy_directory, copy_key, damage, export, files, first_segment, killed, only_snapshot,
-    serving,
-};
-use crate::support::{Says, Setup};
+use super::{check, closed, copy_directory, damage, first_segment, killed, only_snapshot, serving};
+use crate::support::{Says, Setup, copy_key, export, files};
 
 #[tokio::test]
 async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {

@@ -1,26 +1,13 @@
 //! Exports many numbers, imports them and exports them again. `BACKUP_NUMBERS=1000000` tries the promised million, with
 //! the release build; the test prints times and sizes.
 
-use std::fs::{self, File};
-use std::io::BufWriter;
-use std::path::Path;
-use std::time::Duration;
+use std::fs;
 
-use onceward::cli::backup::{Header, Writer};
 use onceward::clock::{Clock as _, SystemClock};
-use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
-use onceward::engine::{FailureCount, NumberState, Salt, Verification};
-use onceward::node::kinds::for_tools;
-use onceward::numbers::NumberKey;
-use onceward::shard::{Record as _, encode};
-use onceward::store::{CopiedRecord, Key};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
-use super::{copy_key, export, lines_of, records};
-use crate::support::{Setup, World, from_environment};
-
-const SEED: u64 = 20_261_120;
+use crate::support::{
+    Setup, World, copy_key, export, from_environment, lines_of, make_up_export, parsed, records,
+};
 
 #[tokio::test]
 async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
@@ -31,8 +18,8 @@ async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
     copy_key(&setup, "first");
     copy_key(&setup, "second");
     // The generated export must belong to this server's key.
-    let key = super::json(&export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
-    make_up(&setup.home().join("made-up.jsonl"), numbers, &key);
+    let key = parsed(&export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    make_up_export(&setup.home().join("made-up.jsonl"), numbers, &key);
 
     run(&setup, &["import", "made-up.jsonl", "--data-dir", "first"]).await;
     run(&setup, &["export", "--data-dir", "first", "--out", "first.jsonl"]).await;
@@ -54,47 +41,4 @@ async fn run(setup: &Setup, command: &[&str]) {
     let began = clock.now();
     setup.command(command.iter().copied()).await.exits(0);
     println!("{}: {:?}", command.join(" "), clock.now().since(began));
-}
-
-/// Writes an export of `numbers` numbers.
-pub fn make_up(path: &Path, numbers: u64, key: &str) {
-    let mut rng = StdRng::seed_from_u64(SEED);
-    let now = SystemClock::start().now();
-    let header = Header::new(now, key.to_owned());
-    let file = BufWriter::new(File::create(path).expect("a file"));
-    let mut writer = Writer::begin(file, &header).expect("written");
-    let kinds = for_tools();
-    for i in 0..numbers {
-        let number = PhoneNumber::from_u64(14_150_000_000 + i * 7).expect("a number");
-        let later =
-            |rng: &mut StdRng| now.plus(Duration::from_millis(rng.random_range(3_600_000..7_200_000)));
-        let end = later(&mut rng);
-        let state = if rng.random_range(0..10) == 0 {
-            NumberState::Locked { until: end }
-        } else {
-            let verification = Verification {
-                salt: Salt(rng.random()),
-                length: CodeLength::SIX,
-                expires: later(&mut rng),
-                sending: 0,
-                sending_until: later(&mut rng),
-                sent: true,
-                postponed: false,
-                held: None,
-                checking_until: Timestamp::EPOCH,
-                counted: None,
-            };
-            NumberState::Open(onceward::engine::OpenNumber {
-                failures: FailureCount { in_a_row: rng.random_range(0..5), ..FailureCount::NONE },
-                keep_until: end,
-                verification: Some(verification),
-            })
-        };
-        // The import assigns the slot.
-        let id = NumberKey::new(ServiceId::DEFAULT, number).id();
-        let key = Key { slot: 0, kind: NumberState::KIND, id };
-        let entry = CopiedRecord { key, expires: state.expires(), record: encode(&state) };
-        writer.write(&entry, &kinds).expect("written");
-    }
-    writer.finish().expect("written");
 }

@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use super::{export, files, import, json as parsed, lines_of, records, replace_data, serving};
+use super::serving;
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Says, Setup, V2, World, until, wrong};
+use crate::support::{
+    Says, Setup, V2, World, export, files, import, lines_of, parsed, records, replace_data, until, wrong,
+};
 
 #[tokio::test]
 async fn a_server_goes_on_where_the_export_was_made() {

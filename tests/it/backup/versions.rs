@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{closed, files};
-use crate::support::Says;
+use super::closed;
+use crate::support::{Says, files};
 
 #[tokio::test]
 async fn a_newer_format_names_the_version_that_it_needs() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Down, HOUR, Wrong};
-use crate::backup::{export, import, json, records, replace_data};
+use crate::support::{export, import, parsed, records, replace_data};
 
 #[tokio::test]
 async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
@@ -13,7 +13,7 @@ async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
     let checked = down.setup.command(["check-data", "--json"]).await;
     down.clock.by(0);
     assert!(records(&lines).iter().any(|line| line.contains(&down.locked)), "{lines:?}");
-    let counts = json(checked.output.trim());
+    let counts = parsed(checked.output.trim());
     assert_eq!((&counts["numbers"], &counts["sends"]), (&1.into(), &1.into()), "{counts}");
     down.moved("ahead.jsonl").await.start().await.is_locked_for(30).await;
 }

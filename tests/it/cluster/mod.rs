@@ -15,10 +15,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::storage_trouble::damage::files_in;
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{
-    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, let_pass, through, until, wrong,
+    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, files, let_pass, through, until, wrong,
 };
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -293,9 +292,8 @@ async fn etcd_holds_no_number_and_no_code() {
     let cluster = Cluster::new(1).await;
     let [a] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
-    let (directory, mut bytes) = (cluster.etcd.directory.path(), 0);
-    for file in files_in(directory) {
-        let contents = std::fs::read(directory.join(&file)).unwrap();
+    let mut bytes = 0;
+    for (file, contents) in files(cluster.etcd.directory.path()) {
         bytes += contents.len();
         for secret in [number.trim_start_matches('+'), &code] {
             let is_there = contents.windows(secret.len()).any(|window| window == secret.as_bytes());

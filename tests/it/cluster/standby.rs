@@ -4,10 +4,9 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
-use crate::service_manager::Manager;
 use crate::support::documented::verified;
 use crate::support::{
-    Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, soon, until,
+    Authority, Client, HttpResponse, Manager, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, soon, until,
 };
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {

@@ -8,8 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Expectation, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
-use crate::v2_operator::Receiver;
+use crate::support::{Expectation, HttpResponse, Receiver, Reply, Says, Setup, V2, sid, told, until, wrong};
 
 /// Concurrent requests.
 const CLIENTS: usize = 200;

@@ -4,9 +4,8 @@
 use serde_json::Value;
 
 use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
 use crate::support::documented::failed;
-use crate::support::{Numbers, Server, Setup, until};
+use crate::support::{Act, Numbers, Raw, Server, Setup, until};
 
 /// Log text for a message that may have been sent.
 const NO_ANSWER: &str = "no answer in time";

@@ -5,9 +5,8 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
 use crate::support::documented::{failed, sent};
-use crate::support::{Numbers, Server, Setup, from_environment, until};
+use crate::support::{Act, Numbers, Raw, Server, Setup, from_environment, until};
 
 const EASILY_PLEASED: [GatewayKind; 2] = [GatewayKind::TwilioMessages, GatewayKind::Http];
 

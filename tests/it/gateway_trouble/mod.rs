@@ -6,7 +6,6 @@ mod hung_resolver;
 mod keep_alive;
 mod kinds;
 mod out_of_reach;
-pub mod raw;
 mod tls;
 
 use serde_json::{Value, json};

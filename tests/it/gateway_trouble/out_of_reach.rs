@@ -5,10 +5,9 @@ use std::net::TcpListener as StdListener;
 use serde_json::json;
 
 use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
 use super::says;
 use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Numbers, Setup};
+use crate::support::{Act, Numbers, Raw, Setup};
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 

@@ -10,9 +10,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answers::{classes, failures};
 use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Authority, Numbers, Says, Server, Setup, until};
+use crate::support::{Act, Authority, Numbers, Raw, Says, Server, Setup, until};
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 

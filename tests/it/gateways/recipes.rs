@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::Visitor;
-use crate::metrics::scraped;
 use crate::support::documented::{sent, verified};
 use crate::support::{
-    Numbers, PUBLIC_URL, RecipeDouble, Reply, Running, Says, Server, Setup, V2, callback_in, text, until,
+    Numbers, PUBLIC_URL, RecipeDouble, Reply, Running, Says, Server, Setup, V2, Visitor, callback_in,
+    scraped, text, until,
 };
 
 /// The gateways in the order of the routing. Each name ends with its recipe's.

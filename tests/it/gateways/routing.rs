@@ -3,9 +3,8 @@
 use serde_json::json;
 
 use super::refused;
-use crate::inbox::{code_in, inbox};
 use crate::support::documented::verified;
-use crate::support::{Reply, Several};
+use crate::support::{Reply, Several, code_in, inbox};
 
 #[tokio::test]
 async fn a_gateway_with_prefixes_takes_the_numbers_that_begin_with_one_of_them() {

@@ -15,8 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::frames::{Frames, HEADERS};
 use super::numbers_with_codes;
 use crate::support::documented::verified;
-use crate::support::{Setup, V2, soon, until};
-use crate::tls::{encrypted, over_tls};
+use crate::support::{Setup, V2, encrypted, over_tls, soon, until};
 
 /// The status of each stream, read until there are `wanted` or the connection ends.
 async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {

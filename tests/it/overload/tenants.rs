@@ -8,8 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::gateway_trouble::raw::Raw;
-use crate::support::{HttpResponse, Reply, Setup, V2, World, authorization, sid, soon, until};
+use crate::support::{HttpResponse, Raw, Reply, Setup, V2, World, authorization, sid, soon, until};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {

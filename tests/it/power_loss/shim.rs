@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::storage_trouble::shim::compiled;
-use crate::support::Setup;
+use crate::support::{Setup, compiled};
 
 /// A temporary directory, in memory if there is room: the cuts are made in the model, and a real disk would only be
 /// slower.

@@ -18,8 +18,7 @@ use tokio::task::JoinSet;
 use super::promises::{Note, Notes, Version};
 use super::shim::Watched;
 use super::trace::Place;
-use crate::storage_trouble::driven::{commit, key_of, subject_of};
-use crate::support::HeldRecords;
+use crate::support::{HeldRecords, commit, key_of, subject_of};
 
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;

@@ -14,8 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::damage::{Damage, copy, files_in, is_segment, used_bytes};
 use super::driven::{Contents, StoreClient, contents_of};
-use super::shim::{Call, Trouble};
-use crate::support::from_environment;
+use crate::support::{Call, Trouble, from_environment};
 
 /// Memory that a start may use beyond the test's own: far less than a damaged length could request.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;

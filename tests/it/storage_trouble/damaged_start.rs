@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::damage::{Damage, copy, files_in, is_segment, used_bytes};
 use super::killed;
 use super::ledger::Facts;
-use crate::support::{Finished, Server, Setup, World, soon};
+use crate::support::{Finished, World};
 
 #[tokio::test]
 async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() {
@@ -32,29 +32,18 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
             std::fs::remove_dir_all(setup.data_dir()).expect("removed");
             copy(original.path(), &setup.data_dir());
             damage.does_to(&setup.data_dir().join(&file));
-            match started(&setup).await {
+            match setup.try_start().await {
                 Err(finished) => is_refused_plainly(&finished, &what),
                 // The documented exception.
                 Ok(_) if file == newest && matches!(damage, Damage::Empty | Damage::Cut(_)) => {}
                 Ok(server) => {
                     old.hold(&server.client).await;
                     new.hold(&server.client).await;
-                    server.kill();
-                    server.ended().await;
+                    server.killed().await;
                 }
             }
         }
     }
-}
-
-/// Starts the program; returns its end if it does not listen.
-pub async fn started(setup: &Setup) -> Result<Server, Finished> {
-    let server = setup.launch();
-    let listens = server.output().event(|event| event["message"] == "listening");
-    if soon("a start or its end", listens).await.is_none() {
-        return Err(server.ended().await);
-    }
-    Ok(server.with_client())
 }
 
 /// Asserts that a start ended with 70 and one plain message.

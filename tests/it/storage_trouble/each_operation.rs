@@ -7,8 +7,7 @@
 use rustix::io::Errno;
 
 use super::driven::StoreClient;
-use super::shim::{Call, Trouble};
-use crate::support::from_environment;
+use crate::support::{Call, Trouble, from_environment};
 
 /// The length of each record.
 const BYTES: usize = 200;

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use super::driven::{Patience, StoreClient};
 use super::ledger::locked_number;
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Trouble};
+use super::refusals::said;
 use super::{is_ready_again, unavailable};
 use crate::belief::Subject;
 use crate::support::documented::{sent, verified};
-use crate::support::{Setup, until};
+use crate::support::{Call, Setup, Trouble, World, until};
 
 #[tokio::test]
 async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
-    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     let mut guessed = Subject::with_code(&world).await;
     let mut given = Subject::with_code(&world).await;
     let locked = locked_number(&world).await;
@@ -42,7 +41,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
 
 #[tokio::test]
 async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
-    let (world, shim) = world_over_shim(Setup::new()).await;
+    let (world, shim) = World::over_shim(Setup::new()).await;
     let late = Duration::from_millis(200);
     shim.begin(&Trouble::slow(&[Call::Sync], late));
     let asked = Patience::begins();
@@ -54,7 +53,7 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 
 #[tokio::test]
 async fn a_hang_is_logged_without_any_request_for_health() {
-    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
     unavailable(&world.send(&world.number()).await);
     said(&world, "disk not responding", "ERROR", 1).await;
@@ -64,7 +63,7 @@ async fn a_hang_is_logged_without_any_request_for_health() {
 #[tokio::test]
 async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     let setup = Setup::new().config("commit-timeout", "500ms").config("graceful-stop", "2s");
-    let (world, shim) = world_over_shim(setup).await;
+    let (world, shim) = World::over_shim(setup).await;
     let mut guessed = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));

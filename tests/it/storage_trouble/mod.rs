@@ -4,35 +4,23 @@
 //! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others mount
 //! small file systems, damage files, or load a library into the program that makes calls fail.
 
-pub mod damage;
+mod damage;
 mod damaged_files;
-pub mod damaged_start;
-pub mod driven;
+mod damaged_start;
+mod driven;
 mod each_operation;
 mod hangs;
 mod ledger;
 mod mount;
-pub mod refusals;
-pub mod shim;
+mod refusals;
 mod snapshot_for_long;
 mod start_and_stop;
 mod system_limits;
 
-use std::net::{SocketAddr, TcpListener};
-
 use serde_json::Value;
 
-use self::shim::Shim;
-use crate::health::not_ready;
 use crate::support::documented::{incorrect, sent, verified};
 use crate::support::{Client, HttpResponse, Numbers, Says, Server, Setup, Twilio, V2, World, until, wrong};
-
-impl Shim {
-    /// Starts the program on this disk.
-    pub fn under(&self, setup: Setup) -> Setup {
-        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
-    }
-}
 
 #[tokio::test]
 async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
@@ -51,7 +39,7 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
         assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     }
     assert_eq!(held().await, before, "a refused send takes no place");
-    not_ready(&world.get("/readyz").await);
+    world.get("/readyz").await.expects_not_ready();
     assert_eq!(world.get("/healthz").await.status(), 200);
 
     world.server.let_writes_succeed();
@@ -100,11 +88,6 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     assert_eq!(status(&server).await, 401);
     let again = setup.command(["keys", "revoke", sid]).await;
     assert!(again.output.contains("was revoked before"), "{}", again.output);
-}
-
-/// An address that no program listens on.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 async fn is_ready_again(client: &Client) {

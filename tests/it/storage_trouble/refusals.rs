@@ -6,12 +6,10 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::ledger::locked_number;
-use super::shim::{Call, Shim, Trouble};
 use super::{is_ready_again, unavailable};
 use crate::belief::{NO_CODE, Subject};
-use crate::health::not_ready;
 use crate::support::documented::sent;
-use crate::support::{Says, Setup, World, soon, until};
+use crate::support::{Call, Says, Setup, Trouble, World, soon, until};
 
 /// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [
@@ -25,7 +23,7 @@ const CALLS: [&[Call]; 3] = [&[Call::Write], &[Call::Sync], &[Call::Write, Call:
 #[tokio::test]
 async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
     for torn in [false, true] {
-        let (world, shim) = world_over_shim(Setup::new()).await;
+        let (world, shim) = World::over_shim(Setup::new()).await;
         let locked = locked_number(&world).await;
         let mut all = Vec::new();
         let mut troubles = 0;
@@ -45,7 +43,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 unavailable(&given.submits_the_right_code(&world).await);
                 assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
-                not_ready(&readiness);
+                readiness.expects_not_ready();
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 // The file and the time, and no text of a programming language.
                 readiness.says(["/journal", "not been writable for "]);
@@ -80,7 +78,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
 
 #[tokio::test]
 async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() {
-    let (mut world, shim) = world_over_shim(Setup::new()).await;
+    let (mut world, shim) = World::over_shim(Setup::new()).await;
     for (error, _) in ERRORS {
         println!("{error:?}");
         let mut all = Vec::new();
@@ -110,7 +108,7 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
-    let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("log-level", "info")).await;
     let one = Subject::with_code(&world).await;
     let begun = world.server.output().events().len();
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
@@ -141,12 +139,6 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
     said(&world, "journal unavailable", "ERROR", 1).await;
-}
-
-pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
-    let shim = Shim::over(&setup.data_dir());
-    let world = World::of(shim.under(setup)).await;
-    (world, shim)
 }
 
 /// The log soon has this many lines that begin like this, and no more.

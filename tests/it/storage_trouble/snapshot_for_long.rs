@@ -10,13 +10,12 @@ use onceward::store::{EmbeddedStore, OpenOptions, Write, key_fingerprint_in};
 use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
-use super::driven::{Patience, StoreClient, commit};
+use super::driven::{Patience, StoreClient};
 use super::ledger::locked_number;
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Trouble};
+use super::refusals::said;
 use super::{is_ready_again, killed};
 use crate::belief::Subject;
-use crate::support::{HeldRecords, Setup, V2, World};
+use crate::support::{Call, HeldRecords, Setup, Trouble, V2, World, commit};
 
 /// Larger than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
@@ -74,7 +73,7 @@ fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
 async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
         let setup = V2::account(Setup::new().config("log-level", "info"));
-        let (world, shim) = world_over_shim(setup).await;
+        let (world, shim) = World::over_shim(setup).await;
         make_a_long_record(&V2::of(&world)).await;
         let locked = locked_number(&world).await;
         let (setup, twilio, numbers) = killed(world).await;

@@ -6,21 +6,20 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::damaged_start::{is_refused_plainly, started};
+use super::damaged_start::is_refused_plainly;
 use super::ledger::Facts;
 use super::mount::SmallDisk;
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Shim, Trouble};
-use super::{free_address, is_ready_again, killed};
+use super::refusals::said;
+use super::{is_ready_again, killed};
 use crate::belief::Subject;
-use crate::support::{Client, Finished, Says, Setup, World, soon, until};
+use crate::support::{Call, Client, Finished, Says, Setup, Shim, Trouble, World, free_address, soon, until};
 
 /// Why a start on a full disk is refused, and why the server is not ready.
 const NO_SEGMENT: &str = "cannot reserve a journal segment of 67108864 bytes";
 
 #[tokio::test]
 async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
-    let (world, shim) = world_over_shim(Setup::new()).await;
+    let (world, shim) = World::over_shim(Setup::new()).await;
     let old = Facts::made_in(&world).await;
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
@@ -46,7 +45,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         let what = format!("{calls:?} {part} {error:?}");
         println!("{what}");
         shim.begin(&Trouble::of(calls, error).on(part));
-        let Err(refused) = started(&setup).await else { panic!("{what}: it started") };
+        let Err(refused) = setup.try_start().await else { panic!("{what}: it started") };
         shim.end();
         is_refused_plainly(&refused, &what);
         says_what_to_do(&refused, &setup, advice);
@@ -54,8 +53,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         if calls == changes {
             let server = setup.start().await;
             assert_eq!(server.client.send(&old.locked).await.status(), 403, "{what}");
-            server.kill();
-            server.ended().await;
+            server.killed().await;
         }
     }
     let server = setup.start().await;
@@ -214,7 +212,7 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             (&[Call::Unlink], ".seg"),
         ] {
             println!("{calls:?} {part} {error:?}");
-            let (world, shim) = world_over_shim(Setup::new()).await;
+            let (world, shim) = World::over_shim(Setup::new()).await;
             let facts = Facts::made_in(&world).await;
             shim.begin(&Trouble::of(calls, error).on(part));
             world.server.signal(Signal::TERM);

@@ -11,12 +11,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::driven::StoreClient;
 use super::mount::SmallDisk;
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Trouble};
-use super::{free_address, unavailable};
+use super::refusals::said;
+use super::unavailable;
 use crate::belief::Subject;
-use crate::health::not_ready;
-use crate::support::{Client, Says, Setup, World, until, wrong};
+use crate::support::{Call, Client, Says, Setup, Trouble, World, free_address, until, wrong};
 
 #[tokio::test]
 async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
@@ -33,7 +31,7 @@ async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
         unavailable(&world.send(&unsent).await);
         assert!(world.twilio.received_for(&unsent).is_empty());
     }
-    not_ready(&world.get("/readyz").await);
+    world.get("/readyz").await.expects_not_ready();
 }
 
 #[tokio::test]
@@ -110,7 +108,7 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
 
 #[tokio::test]
 async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
-    let (world, shim) = world_over_shim(Setup::new()).await;
+    let (world, shim) = World::over_shim(Setup::new()).await;
     shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
     let mut guessed = Subject::with_code(&world).await;
     for _ in 0..2 {

@@ -2,24 +2,32 @@
 
 mod client;
 mod collector;
+mod dashboard;
 mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
+mod export;
 mod held_codes;
 mod held_records;
+mod inbox;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 mod link;
 mod load;
 mod mada;
+mod manager;
 mod numbers;
 mod output;
 mod private;
+mod raw;
 mod received;
+mod receiver;
 mod recipe;
 mod reply;
 mod response;
+mod scrape;
 mod server;
 mod several;
+mod shim;
 mod sinch;
 mod sms_gateway;
 mod tls;
@@ -30,23 +38,31 @@ mod xml;
 
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
+pub use dashboard::{OWNER, Visitor, between, default_service, sign_in, signed_in};
 pub use etcd_process::Etcd;
-pub use held_records::HeldRecords;
+pub use export::{copy_key, export, import, lines_of, make_up_export, parsed, records, replace_data};
+pub use held_records::{HeldRecords, commit, key_of, subject_of};
+pub use inbox::{code_in, inbox, until_text};
 pub use link::Link;
 pub use load::Load;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
+pub use manager::Manager;
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
 pub use private::Private;
+pub use raw::{Act, Raw};
 pub use received::{Received, basic, longest_digits};
+pub use receiver::Receiver;
 pub use recipe::{RecipeDouble, callback_in};
 pub use reply::Reply;
 pub use response::{Expectation, HttpResponse, documented};
-pub use server::{Finished, Server, Setup, Shifted};
+pub use scrape::{Scrape, scraped};
+pub use server::{Finished, Server, Setup, Shifted, free_address};
 pub use several::{Doubles, Running, Several};
+pub use shim::{Call, Shim, Trouble, compiled};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
 pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
-pub use tls::Authority;
+pub use tls::{Authority, encrypted, over_tls};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,

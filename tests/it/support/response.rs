@@ -127,6 +127,14 @@ impl HttpResponse {
         self.header(given).parse().expect("a number of seconds")
     }
 
+    /// Fails the test unless the answer of `/readyz` has a reason that a person can act on.
+    #[track_caller]
+    pub fn expects_not_ready(&self) -> &Self {
+        assert_eq!((self.status, &self.json()["code"]), (503, &json!(503)), "{}", self.text());
+        assert!(self.text().len() > 40, "a reason: {}", self.text());
+        self
+    }
+
     /// Fails the test unless the answer says when to try again.
     #[track_caller]
     pub fn expects_retry_after(&self) -> &Self {

@@ -3,22 +3,17 @@
 mod files;
 mod renewal;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Authority, HttpResponse, Server, Setup, World, soon, until};
+use crate::support::{Authority, HttpResponse, Server, Setup, encrypted, soon, until};
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
 /// suite, no compression, and its signature algorithms, which the server checks before the version.
@@ -137,20 +132,6 @@ async fn served() -> (Authority, Server) {
     let authority = Authority::new();
     let server = authority.issue().configure(Setup::new()).start().await;
     (authority, server)
-}
-
-/// A server with TLS and its client; both trust the returned authority.
-pub async fn over_tls(setup: Setup) -> (World, Authority) {
-    let authority = Authority::new();
-    let mut world = World::of(authority.issue().configure(setup)).await;
-    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
-    (world, authority)
-}
-
-pub async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let stream = server.client.connection().await;
-    soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
 }
 
 /// Sends a request on a connection that stays open.

@@ -9,9 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{ask, encrypted, served};
-use crate::control::ask as ask_control;
-use crate::support::{Authority, Says, Server, Setup, World};
+use super::{ask, served};
+use crate::support::{Authority, Says, Server, Setup, World, encrypted};
 
 #[tokio::test]
 async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
@@ -91,7 +90,7 @@ async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() 
         let authority = Authority::new();
         let setup = authority.issue_between(2019, until).configure(Setup::new());
         let _server = setup.start().await;
-        let (status, answer) = ask_control(&setup.data_dir(), "GET /readyz");
+        let (status, answer) = setup.ask_control_socket("GET /readyz");
         let tls = &answer["data"]["tls"];
         assert_eq!(status, 200, "{answer}");
         assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
