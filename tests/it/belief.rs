@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Client, HttpResponse, Twilio};
+use crate::support::{Client, HttpResponse, Twilio, World};
 
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -269,6 +269,68 @@ impl ObservedReply {
         });
         reply
     }
+}
+
+impl Subject {
+    /// A new number of this world, to which a code was sent.
+    pub async fn with_code(world: &World) -> Self {
+        let (number, code) = world.number_with_code().await;
+        Self::of_sent(&number, &code)
+    }
+
+    /// The server answered that it sent this code.
+    pub fn of_sent(number: &str, code: &str) -> Self {
+        let mut subject = Self::new(number.to_owned());
+        subject.learn(&[(Request::Send, Some(ObservedReply::Sent { trials: 5 }))], &[code.to_owned()]);
+        subject
+    }
+
+    pub async fn submits_a_wrong_code(&mut self, client: &Client) -> HttpResponse {
+        self.submits(client, NO_CODE.to_owned()).await
+    }
+
+    pub async fn submits_the_right_code(&mut self, client: &Client) -> HttpResponse {
+        let code = self.belief.codes().remove(0);
+        self.submits(client, code).await
+    }
+
+    async fn submits(&mut self, client: &Client, code: String) -> HttpResponse {
+        let answer = client.verify(&self.number, &code).await;
+        // Whether a check counts that was answered 503 is unknown.
+        let reply = (answer.status() != 503).then(|| ObservedReply::in_answer(&answer, &self.number));
+        self.learn(&[(Request::Check(code), reply)], &[]);
+        answer
+    }
+}
+
+/// Numbers with known states.
+pub struct Facts {
+    pub guessed: Subject,
+    used: Subject,
+    pub locked: String,
+}
+
+impl Facts {
+    pub async fn made_in(world: &World) -> Self {
+        let (mut guessed, mut used) = (Subject::with_code(world).await, Subject::with_code(world).await);
+        guessed.submits_a_wrong_code(world).await.expects_status(401);
+        used.submits_the_right_code(world).await.expects_status(200);
+        Self { guessed, used, locked: locked_number(world).await }
+    }
+
+    /// Checks against a healthy server.
+    pub async fn hold(&self, client: &Client) {
+        client.send(&self.locked).await.expects_status(403);
+        client.verify(&self.locked, NO_CODE).await.expects_status(403);
+        self.used.clone().still_holds(client).await;
+        self.guessed.clone().still_holds(client).await;
+    }
+}
+
+pub async fn locked_number(world: &World) -> String {
+    let (number, _) = world.locked_out().await;
+    world.send(&number).await.expects_status(403);
+    number
 }
 
 const CODE: &str = "1234567890";

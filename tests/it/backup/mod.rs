@@ -3,12 +3,10 @@
 mod check;
 mod frozen;
 mod load;
-mod lost_key;
 mod lost_parts;
 mod many;
 mod refusals;
 mod round_trip;
-mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

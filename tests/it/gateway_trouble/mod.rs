@@ -2,7 +2,6 @@
 
 mod answers;
 mod held_checks;
-mod hung_resolver;
 mod keep_alive;
 mod kinds;
 mod out_of_reach;

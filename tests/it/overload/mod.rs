@@ -2,7 +2,6 @@
 //! accepted. `docs/operate/sizing.md` says what it refuses when.
 
 mod connections;
-mod frames;
 mod numbers;
 mod sends;
 mod streams;

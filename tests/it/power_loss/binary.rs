@@ -10,8 +10,7 @@ use tokio::task::JoinSet;
 
 use super::cuts::{Cuts, places};
 use super::disk::Disk;
-use super::shim::Watched;
-use super::trace::{self, Place};
+use super::trace::{self, Place, Watched};
 use crate::belief::{Exchange, Subject};
 use crate::support::{Client, Load, Numbers, Setup, Twilio, through};
 

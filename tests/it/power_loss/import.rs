@@ -9,8 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::cuts::Cuts;
 use super::disk::Disk;
-use super::shim::Watched;
-use super::trace::{self, Event, Place};
+use super::trace::{self, Event, Place, Watched};
 use crate::support::{Says, Setup, World, export, lines_of, make_up_export, parsed, records};
 
 /// Enough for a second commit.

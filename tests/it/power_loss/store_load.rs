@@ -16,8 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::task::JoinSet;
 
 use super::promises::{Note, Notes, Version};
-use super::shim::Watched;
-use super::trace::Place;
+use super::trace::{Place, Watched};
 use crate::support::{HeldRecords, commit, key_of, subject_of};
 
 const WRITERS: u64 = 6;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::driven::{Patience, StoreClient};
-use super::ledger::locked_number;
 use super::refusals::said;
 use super::{is_ready_again, unavailable};
-use crate::belief::Subject;
+use crate::belief::{Subject, locked_number};
 use crate::support::documented::{sent, verified};
 use crate::support::{Call, Setup, Trouble, World, until};
 

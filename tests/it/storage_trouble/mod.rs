@@ -6,11 +6,9 @@
 
 mod damage;
 mod damaged_files;
-mod damaged_start;
 mod driven;
 mod each_operation;
 mod hangs;
-mod ledger;
 mod mount;
 mod refusals;
 mod snapshot_for_long;

@@ -5,9 +5,8 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::locked_number;
 use super::{is_ready_again, unavailable};
-use crate::belief::{NO_CODE, Subject};
+use crate::belief::{NO_CODE, Subject, locked_number};
 use crate::support::documented::sent;
 use crate::support::{Call, Says, Setup, Trouble, World, soon, until};
 

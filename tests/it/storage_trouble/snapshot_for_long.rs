@@ -11,10 +11,9 @@ use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
 use super::driven::{Patience, StoreClient};
-use super::ledger::locked_number;
 use super::refusals::said;
 use super::{is_ready_again, killed};
-use crate::belief::Subject;
+use crate::belief::{Subject, locked_number};
 use crate::support::{Call, HeldRecords, Setup, Trouble, V2, World, commit};
 
 /// Larger than a chunk of the snapshot, and than a segment.

@@ -6,12 +6,11 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::damaged_start::is_refused_plainly;
-use super::ledger::Facts;
+use super::damage::is_refused_plainly;
 use super::mount::SmallDisk;
 use super::refusals::said;
 use super::{is_ready_again, killed};
-use crate::belief::Subject;
+use crate::belief::{Facts, Subject};
 use crate::support::{Call, Client, Finished, Says, Setup, Shim, Trouble, World, free_address, soon, until};
 
 /// Why a start on a full disk is refused, and why the server is not ready.

@@ -2,14 +2,12 @@
 
 mod client;
 mod collector;
-mod dashboard;
 mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
 mod export;
 mod held_codes;
 mod held_records;
-mod inbox;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 mod link;
 mod load;
@@ -17,6 +15,7 @@ mod mada;
 mod manager;
 mod numbers;
 mod output;
+mod pages;
 mod private;
 mod raw;
 mod received;
@@ -38,17 +37,16 @@ mod xml;
 
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
-pub use dashboard::{OWNER, Visitor, between, default_service, sign_in, signed_in};
 pub use etcd_process::Etcd;
 pub use export::{copy_key, export, import, lines_of, make_up_export, parsed, records, replace_data};
 pub use held_records::{HeldRecords, commit, key_of, subject_of};
-pub use inbox::{code_in, inbox, until_text};
 pub use link::Link;
 pub use load::Load;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use manager::Manager;
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
+pub use pages::{OWNER, Visitor, between, code_in, default_service, inbox, sign_in, signed_in, until_text};
 pub use private::Private;
 pub use raw::{Act, Raw};
 pub use received::{Received, basic, longest_digits};
