@@ -1,5 +1,7 @@
 //! An operator's tasks beyond Twilio's API: unlock numbers, define test numbers, receive events by webhook.
 
+use serde_json::Value;
+
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{Receiver, Says, Setup, World, sid, text, wrong};
 
@@ -104,4 +106,23 @@ async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
     // The later verification's call has left; the deleted service's call would have been due before it.
     world.twilio.arrived_for(&lives, 2).await;
     assert_eq!(world.twilio.received_for(&deleted).len(), 1, "the text message, and no call");
+}
+
+#[tokio::test]
+async fn refused_requests_and_failing_webhooks_are_logged_with_their_service() {
+    let setup = Setup::new().config("webhook-private-addresses", true);
+    let (world, v2, service) = World::with_service(setup).await;
+    let name = service.trim_start_matches("/Services/");
+    v2.webhook(&service, "verification.created", "http://127.0.0.1:9/hook").await;
+    assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+    let logged = async |message: &str, service: &str| {
+        let is_it = |event: &Value| event["message"] == message && event["service"] == service;
+        world.server.event(message, is_it).await;
+    };
+    logged("webhook failing, events are retried", name).await;
+    world.server.let_writes_fail();
+    assert_eq!(v2.begins(&service, &world.number()).await.status(), 503);
+    assert_eq!(world.send(&world.number()).await.status(), 503);
+    logged("requests refused", name).await;
+    logged("requests refused", "default").await;
 }

@@ -2,12 +2,10 @@
 //! accepted. `docs/operate/sizing.md` says what it refuses when.
 
 mod connections;
-mod numbers;
-mod sends;
+mod limits;
 mod streams;
 mod tenants;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::{HttpResponse, World};
@@ -32,6 +30,5 @@ async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, Strin
 
 #[track_caller]
 fn refused(answer: &HttpResponse, message: &str) {
-    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
-    answer.expects_retry_after();
+    assert_eq!(answer.expects_refusal(503).json()["message"], message);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::driven::{Patience, StoreClient};
+use super::is_ready_again;
 use super::refusals::said;
-use super::{is_ready_again, unavailable};
 use crate::belief::{Subject, locked_number};
 use crate::support::documented::{sent, verified};
 use crate::support::{Call, Setup, Trouble, World, until};
@@ -17,9 +17,9 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     let locked = locked_number(&world).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    unavailable(&guessed.submits_a_wrong_code(&world).await);
-    unavailable(&world.send(&number).await);
-    unavailable(&given.submits_the_right_code(&world).await);
+    guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
+    world.send(&number).await.expects_refusal(503);
+    given.submits_the_right_code(&world).await.expects_refusal(503);
     assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     assert_eq!(world.get("/healthz").await.status(), 200);
     assert_eq!(world.send(&locked).await.status(), 403);
@@ -54,7 +54,7 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 async fn a_hang_is_logged_without_any_request_for_health() {
     let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
-    unavailable(&world.send(&world.number()).await);
+    world.send(&world.number()).await.expects_refusal(503);
     said(&world, "disk not responding", "ERROR", 1).await;
     shim.end();
 }
@@ -66,7 +66,7 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     let mut guessed = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));
-    unavailable(&guessed.submits_a_wrong_code(&world).await);
+    guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
     world.server.stop().await.exits(1);
     shim.end();
     let server = world.setup.start().await;

@@ -18,7 +18,7 @@ mod system_limits;
 use serde_json::Value;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, HttpResponse, Numbers, Says, Server, Setup, Twilio, V2, World, until, wrong};
+use crate::support::{Client, Numbers, Says, Server, Setup, Twilio, V2, World, until, wrong};
 
 #[tokio::test]
 async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
@@ -29,11 +29,11 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     world.server.let_writes_fail();
     let wrong = wrong(&code);
     for submitted in [&wrong, &code, &wrong] {
-        unavailable(&world.verify(&number, submitted).await);
+        world.verify(&number, submitted).await.expects_refusal(503);
     }
     let unsent = world.number();
     for number in (0..20).map(|_| world.number()).chain([unsent.clone()]) {
-        unavailable(&world.send(&number).await);
+        world.send(&number).await.expects_refusal(503);
         assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     }
     assert_eq!(held().await, before, "a refused send takes no place");
@@ -98,11 +98,4 @@ async fn killed(world: World) -> (Setup, Twilio, Numbers) {
     let World { setup, server, twilio, numbers } = world;
     server.ended().await;
     (setup, twilio, numbers)
-}
-
-#[track_caller]
-fn unavailable(answer: &HttpResponse) {
-    let body = answer.json();
-    assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
-    answer.expects_retry_after();
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::{is_ready_again, unavailable};
+use super::is_ready_again;
 use crate::belief::{NO_CODE, Subject, locked_number};
 use crate::support::documented::sent;
 use crate::support::{Call, Says, Setup, Trouble, World, soon, until};
@@ -37,9 +37,9 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 let trouble = Trouble::of(calls, error).on(".seg");
                 shim.begin(&if torn { trouble.torn() } else { trouble });
                 troubles += 1;
-                unavailable(&world.send(&unsent).await);
-                unavailable(&guessed.submits_a_wrong_code(&world).await);
-                unavailable(&given.submits_the_right_code(&world).await);
+                world.send(&unsent).await.expects_refusal(503);
+                guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
+                given.submits_the_right_code(&world).await.expects_refusal(503);
                 assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
                 readiness.expects_not_ready();
@@ -92,9 +92,9 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
         all.push(used);
         shim.begin(&Trouble::of(&Call::CHANGES, error).torn());
         for one in &mut all[..2] {
-            unavailable(&one.submits_a_wrong_code(&world).await);
+            one.submits_a_wrong_code(&world).await.expects_refusal(503);
         }
-        unavailable(&all[2].submits_the_right_code(&world).await);
+        all[2].submits_the_right_code(&world).await.expects_refusal(503);
         world.server.kill();
         shim.end();
         world = world.restart_after_kill().await;

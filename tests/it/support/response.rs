@@ -127,6 +127,15 @@ impl HttpResponse {
         self.header(given).parse().expect("a number of seconds")
     }
 
+    /// Fails the test unless a compatible route refuses with this status, says why, and when to try again.
+    #[track_caller]
+    pub fn expects_refusal(&self, status: u16) -> &Self {
+        let body = self.json();
+        assert_eq!((self.status, &body["code"]), (status, &json!(status)), "{body}");
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+        self.expects_retry_after()
+    }
+
     /// Fails the test unless the answer of `/readyz` has a reason that a person can act on.
     #[track_caller]
     pub fn expects_not_ready(&self) -> &Self {
