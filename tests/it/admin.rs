@@ -1,12 +1,8 @@
 //! The dashboard, as a browser without JavaScript uses it.
 
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{
-    OWN_ACCOUNT, OWN_TOKEN, OWNER, PUBLIC_URL, Reply, Says, Setup, Several, V2, Visitor, World, between,
-    default_service, masked, scraped, sid, sign_in, signed_in, text, until_text, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others() {

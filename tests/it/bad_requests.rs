@@ -1,11 +1,9 @@
 //! Nonsensical heads and bodies: the server gives the contract's answer, keeps the connection, never panics and sends no
 //! message.
 
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::documented::bad_request;
-use crate::support::{Reply, World, soon, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn every_400_of_the_compatible_routes_says_why_in_a_header() {

@@ -9,8 +9,7 @@ use std::io;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Client, HttpResponse, Twilio, World};
+use crate::support::prelude::*;
 
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -138,7 +137,6 @@ impl Subject {
 pub struct Belief(Vec<State>);
 
 impl Belief {
-    /// A number without requests.
     pub fn new() -> Self {
         Self(vec![State::Fresh])
     }
@@ -272,7 +270,6 @@ impl ObservedReply {
 }
 
 impl Subject {
-    /// A new number of this world, to which a code was sent.
     pub async fn with_code(world: &World) -> Self {
         let (number, code) = world.number_with_code().await;
         Self::of_sent(&number, &code)
@@ -318,7 +315,6 @@ impl Facts {
         Self { guessed, used, locked: locked_number(world).await }
     }
 
-    /// Checks against a healthy server.
     pub async fn hold(&self, client: &Client) {
         client.send(&self.locked).await.expects_status(403);
         client.verify(&self.locked, NO_CODE).await.expects_status(403);
@@ -335,7 +331,6 @@ pub async fn locked_number(world: &World) -> String {
 
 const CODE: &str = "1234567890";
 
-/// A number to which this code was sent.
 fn with_code() -> Belief {
     let mut belief = Belief::new();
     let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));

@@ -2,13 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{
-    Numbers, Server, Setup, Shifted, Twilio, World, export, import, parsed, records, replace_data, soon,
-    wrong, wrong as wrong_code,
-};
+use crate::support::prelude::*;
+use crate::support::wrong as wrong_code;
 
 const HOUR: i64 = 60 * 60;
 const YEAR: i64 = 365 * 24 * HOUR;
@@ -50,7 +45,6 @@ impl Wrong {
         Self::ahead_by(0).await
     }
 
-    /// Runs the server under a clock that is ahead by `seconds`.
     async fn ahead_by(seconds: i64) -> Self {
         let (clock, setup) = Shifted::over(Setup::new().config("otp-max-attempts", 2));
         clock.by(seconds);
@@ -59,7 +53,6 @@ impl Wrong {
         Self { clock, world, locked }
     }
 
-    /// Stops the server in order.
     async fn stopped(self) -> Down {
         let Self { clock, world: World { twilio, setup, server, numbers }, locked } = self;
         server.stop().await;
@@ -99,7 +92,6 @@ async fn lock_out(world: &World) -> String {
     number
 }
 
-/// The warnings about a clock.
 fn warnings(server: &Server) -> Vec<Value> {
     let of_clock = |event: &Value| {
         event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("clock"))

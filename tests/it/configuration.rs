@@ -3,15 +3,8 @@
 
 use std::fs::OpenOptions;
 use std::process::Command;
-use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{
-    ACCOUNT_SID, AUTH_TOKEN, Doubles, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Numbers, Reply, SENDER,
-    SINCH_APP_ID, SINCH_APP_SECRET, Says, Setup, Twilio, VERIFY_SID, World, soon, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn check_makes_no_data_directory() {

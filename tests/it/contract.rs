@@ -1,9 +1,6 @@
 //! The contract (`docs/reference/otp-api.md`) with the real engine. `src/http/tests/contract.rs` has each row as bytes.
 
-use serde_json::json;
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Expectation, SENDER, World, until, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_code_is_sent_and_verifies_once() {

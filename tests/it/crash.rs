@@ -10,18 +10,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::belief::{Request, Subject};
-use crate::support::{Client, Load, Numbers, Server, Setup, Twilio, World, from_environment, soon};
+use crate::support::prelude::*;
 
 const GUESTS: u64 = 10;
 const NEW_NUMBERS_PER_ROUND: usize = 4;
@@ -108,7 +106,6 @@ async fn kill_while_it_starts(setup: &Setup, rng: &mut StdRng) {
     server.killed().await;
 }
 
-/// The state that all guests share.
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,

@@ -1,11 +1,6 @@
 //! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
 
-use serde_json::json;
-
-use crate::support::{
-    HttpResponse, PUBLIC_URL, Receiver, Reply, Says, Setup, Several, V2, Visitor, World, between,
-    default_service, masked, sid, signed_in, until, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {

@@ -3,9 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::Value;
-
-use crate::support::{Finished, Reply, Says, Setup, Shifted, World};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn doctor_examines_a_running_and_a_stopped_server() {

@@ -4,12 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use serde_json::json;
-
-use crate::support::{
-    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, authorization, basic, text,
-    through, until,
-};
+use crate::support::prelude::*;
 
 const OPEN: &str = "routes open without a credential";
 const CLOSED: &str = "all routes require a credential";
@@ -334,7 +329,6 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).expect("a file").mode() & 0o777
 }
 
-/// Visits a directory and everything in it.
 fn each(path: &Path, visit: &mut dyn FnMut(&Path)) {
     visit(path);
     if path.is_dir() {

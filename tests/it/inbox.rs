@@ -1,14 +1,10 @@
 //! Simulator mode: no message leaves the machine, and a client can read them all.
 
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{
-    Client, Numbers, Says, Setup, V2, code_in, inbox, sid, soon, told, until, until_text, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -195,7 +191,6 @@ async fn an_undelivered_message_is_accepted_and_its_attempt_says_so() {
     assert!(inbox(&server.client, "+15005550013").await.is_empty());
 }
 
-/// A reader of the inbox's events.
 async fn events(client: &Client) -> TcpStream {
     let mut stream = client.connection().await;
     let request = b"GET /inbox/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";

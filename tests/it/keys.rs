@@ -1,8 +1,6 @@
 //! `onceward keys`, with a server and without; the account's credentials; services of config.json.
 
-use serde_json::{Value, json};
-
-use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, World, text, through};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_while_a_server_runs() {

@@ -1,12 +1,10 @@
 //! Start, readiness and stop, and what survives a restart.
 
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::belief::{Facts, ObservedReply, Request, Subject};
-use crate::support::documented::{failed, sent};
-use crate::support::{Client, Finished, Reply, Says, Setup, Several, World, text, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {

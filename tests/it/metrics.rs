@@ -5,12 +5,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
-use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Scrape, Server, Setup, V2, World, authorization,
-    basic, export, parsed, records, scraped, text, until, wrong,
-};
+use crate::support::prelude::*;
 
 const METRICS: &str = "/metrics";
 

@@ -1,9 +1,6 @@
 //! Commands that show an operator what became of numbers and messages.
 
-use serde_json::Value;
-
-use crate::support::documented::locked;
-use crate::support::{Says, Setup, Shifted, V2, World, sid, text, until, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn status_follows_a_number_from_its_first_code_to_its_approval() {

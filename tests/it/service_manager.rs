@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Call, Client, Manager, Setup, Shim, Trouble, World, free_address, until};
+use crate::support::prelude::*;
 
 /// The watchdog's period in microseconds.
 const PERIOD: u64 = 200_000;

@@ -1,12 +1,8 @@
 //! The form of the inbox, as a browser without JavaScript submits it, and the start page that leads to it.
 
 use hyper::Method;
-use serde_json::json;
 
-use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, World, authorization, basic, code_in,
-    inbox, until, wrong,
-};
+use crate::support::prelude::*;
 
 const NUMBER: &str = "+14155550123";
 

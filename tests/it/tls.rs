@@ -9,13 +9,12 @@ use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Authority, HttpResponse, Says, Server, Setup, World, encrypted, soon, until};
+use crate::support::prelude::*;
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
 /// suite, no compression, and its signature algorithms, which the server checks before the version.

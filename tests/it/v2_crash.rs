@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, Load, Numbers, Setup, Twilio, V2, World, from_environment, sid, told};
+use crate::support::prelude::*;
 
 const GUESTS: u64 = 8;
 /// Longer than any code here.
@@ -63,7 +62,6 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     assert!(sum(|guest| guest.approved) > 0 && sum(|guest| guest.limited) > 0);
 }
 
-/// The state that all guests share.
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,

@@ -1,9 +1,6 @@
 //! An operator's tasks beyond Twilio's API: unlock numbers, define test numbers, receive events by webhook.
 
-use serde_json::Value;
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Receiver, Says, Setup, World, sid, text, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn an_operator_unlocks_a_number_of_the_compatible_routes() {

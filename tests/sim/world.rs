@@ -123,7 +123,6 @@ pub struct HeldCode {
     pub used: bool,
 }
 
-/// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     pub event: u64,

@@ -2,10 +2,8 @@
 
 use std::fs;
 
-use serde_json::json;
-
 use super::{SEGMENT, check, closed, damage, first_segment, killed, only_snapshot, serving};
-use crate::support::{Says, files};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {

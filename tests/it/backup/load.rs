@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::documented::incorrect;
-use crate::support::{World, export, import, lines_of, parsed, records, until};
+use crate::support::prelude::*;
 
 /// No code has this form.
 const NO_CODE: &str = "0000-00000";

@@ -3,11 +3,8 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
-
 use super::{check, closed, copy_directory, damage, first_segment, killed, only_snapshot, serving};
-use crate::support::documented::{locked, sent, verified};
-use crate::support::{Says, Setup, World, copy_key, export, files, parsed};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {

@@ -5,9 +5,7 @@ use std::fs;
 
 use onceward::clock::{Clock as _, SystemClock};
 
-use crate::support::{
-    Setup, World, copy_key, export, from_environment, lines_of, make_up_export, parsed, records,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {

@@ -12,9 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
-use crate::support::{Setup, World, files, parsed};
+use crate::support::prelude::*;
 
 /// The beginning of a segment of the journal.
 const SEGMENT: &[u8] = b"owjournl";

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::serving;
-use crate::support::{Says, Setup, World, export, import, lines_of, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {

@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Cluster;
 use crate::belief::{ObservedReply, Request, Subject};
-use crate::support::{Client, HttpResponse, Numbers, Twilio};
+use crate::support::prelude::*;
 
 const CALLERS: u64 = 8;
 /// Numbers that a caller uses in turn.
@@ -30,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// After a request without an answer.
 const LONGER_PAUSE: Duration = Duration::from_millis(100);
 
-/// The outcomes that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// 503, or no answer. A refused connection may be retried at another node.

@@ -8,17 +8,12 @@ mod three_nodes;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::Method;
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{
-    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, files, let_pass, through, until, wrong,
-};
+use crate::support::prelude::*;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -42,7 +37,6 @@ impl Cluster {
         Self::with(members, 2, |_, setup| setup).await
     }
 
-    /// Three members and three nodes with these settings.
     async fn of_three<const N: usize>(settings: [(&str, Value); N]) -> Self {
         let configured = |setup: Setup, (key, value): &(&str, Value)| setup.config(key, value.clone());
         Self::with(3, 3, |_, setup| settings.iter().fold(setup, configured)).await
@@ -89,7 +83,6 @@ impl Cluster {
         nodes.try_into().unwrap_or_else(|_| unreachable!("N nodes"))
     }
 
-    /// Changes one of the node's settings of the cluster.
     fn set(&mut self, node: usize, key: &str, value: impl Into<Value>) {
         let mut settings = cluster_settings(&self.etcd, node, &self.addresses[node]);
         settings[key] = value.into();

@@ -1,13 +1,9 @@
 //! Metrics and log of a standby, and TLS between nodes.
 
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
-use crate::support::documented::verified;
-use crate::support::{
-    Authority, Client, HttpResponse, Manager, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, soon, until,
-};
+use crate::support::prelude::*;
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
     let authorization = basic(OWN_ACCOUNT, token);

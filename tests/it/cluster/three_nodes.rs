@@ -3,14 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
-use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Expectation, HttpResponse, Receiver, Reply, Says, Setup, V2, sid, told, until, wrong};
+use crate::support::prelude::*;
 
-/// Concurrent requests.
 const CLIENTS: usize = 200;
 /// Repetitions, to find a race that is rarely lost.
 const ROUNDS: usize = 3;

@@ -1,16 +1,12 @@
 //! Connections that the provider closes during or just before their next use.
 
-use std::time::Duration;
-
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::kinds::GatewayKind;
-use crate::support::documented::{failed, sent};
-use crate::support::{Act, Numbers, Raw, Server, Setup, from_environment, until};
+use crate::support::prelude::*;
 
 const EASILY_PLEASED: [GatewayKind; 2] = [GatewayKind::TwilioMessages, GatewayKind::Http];
 
-/// Sends of each round in the normal run.
 const SENDS: usize = 200;
 
 #[tokio::test]

@@ -1,9 +1,7 @@
 //! Gateways at an address that the test chooses. All send with one HTTP client: what happens to a connection is tested
 //! through one of them.
 
-use serde_json::json;
-
-use crate::support::{HTTP_TOKEN, SINCH_APP_ID, SINCH_APP_SECRET, Setup, VERIFY_SID, through};
+use crate::support::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayKind {

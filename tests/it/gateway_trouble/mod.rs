@@ -7,10 +7,7 @@ mod kinds;
 mod out_of_reach;
 mod tls;
 
-use serde_json::{Value, json};
-
-use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Reply, Server, World, soon, wrong};
+use crate::support::prelude::*;
 
 /// All troubles that say nothing about the number, and whether the message may have been sent.
 const TROUBLES: [(Reply, bool); 8] = [

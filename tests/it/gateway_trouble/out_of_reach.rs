@@ -4,13 +4,10 @@
 use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
 
-use serde_json::json;
-
 use super::answers::classes;
 use super::kinds::GatewayKind;
 use super::says;
-use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Act, Numbers, Raw, Server, Setup, Twilio, through, until};
+use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 

@@ -10,8 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answers::{classes, failures};
 use super::kinds::GatewayKind;
-use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Act, Authority, Numbers, Raw, Says, Server, Setup, until};
+use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 

@@ -1,8 +1,6 @@
 //! The server stops using a dead gateway until it may work again.
 
-use serde_json::{Value, json};
-
-use crate::support::{Reply, Several, V2, until};
+use crate::support::prelude::*;
 
 /// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";

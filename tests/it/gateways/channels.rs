@@ -1,12 +1,7 @@
 //! Calls, `WhatsApp` messages and texts: when each is sent, and what the person reads or hears.
 
-use serde_json::json;
-
 use super::refused;
-use crate::support::documented::{bad_request, sent, verified};
-use crate::support::{
-    MADA_SOURCE, PUBLIC_URL, Report, SENDER, Several, Twiml, V2, WHATSAPP_SENDER, one_by_one,
-};
+use crate::support::prelude::*;
 
 /// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];

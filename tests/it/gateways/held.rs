@@ -1,10 +1,7 @@
 //! Gateways that make and hold the code themselves: Twilio Verify and Sinch Verification.
 
-use serde_json::json;
-
 use super::refused;
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{HttpResponse, Reply, Several, wrong};
+use crate::support::prelude::*;
 
 const HOLDERS: [&str; 2] = ["TwilioVerify", "Sinch"];
 
@@ -175,7 +172,6 @@ async fn number_with_code(world: &Several) -> (String, String) {
     (number, code)
 }
 
-/// The code that the holder has for a number.
 fn code_for(world: &Several, number: &str) -> String {
     let of_sinch = || world.sinch().last_code_for(number);
     world.twilio().last_code_for(number).or_else(of_sinch).expect("a code")

@@ -12,10 +12,7 @@ mod tracker;
 mod unknown;
 mod workflow;
 
-use serde_json::{Value, json};
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Several, WHATSAPP_SENDER};
+use crate::support::prelude::*;
 
 /// An error of Twilio about this message.
 const fn refused(code: u32) -> Reply {
@@ -45,12 +42,10 @@ impl Several {
         number
     }
 
-    /// Asserts that a message to this number is accepted.
     async fn accepts(&self, number: &str) {
         self.send(number).await.expects(sent(number, 5));
     }
 
-    /// A new number, to which a message was sent.
     async fn number_with_message(&self) -> String {
         let number = self.number();
         self.accepts(&number).await;

@@ -1,12 +1,8 @@
 //! No code, no secret and no whole number in any output, and no code or secret in any file, whatever
 //! the gateways do: security.md section 2.
 
-use serde_json::json;
-
 use super::refused;
-use crate::support::{
-    Doubles, PUBLIC_URL, Private, Reply, Report, Setup, Several, V2, WHATSAPP_SENDER, text, until, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {

@@ -1,10 +1,8 @@
 //! Twilio's reports about messages and calls: `POST /callbacks/twilio/message` and
 //! `POST /callbacks/twilio/call`.
 
-use serde_json::{Value, json};
-
 use super::refused;
-use crate::support::{PUBLIC_URL, Report, Several, sid_of};
+use crate::support::prelude::*;
 
 /// Waits until the tracker shows this as the last receipt of a number.
 pub async fn until_receipt(world: &Several, number: &str, status: &str) {

@@ -1,10 +1,7 @@
 //! Retries in the background: `sms.retry`.
 
-use serde_json::{Value, json};
-
 use super::{is_sent, refused};
-use crate::support::documented::{failed, incorrect, verified};
-use crate::support::{Reply, Several, wrong};
+use crate::support::prelude::*;
 
 /// Twilio is the only gateway.
 async fn with_retry() -> Several {

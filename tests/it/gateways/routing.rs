@@ -1,11 +1,8 @@
 //! The gateway of a number's message (`otp-sms-provider`), and the next one after each class of error: security.md
 //! section 3.
 
-use serde_json::json;
-
 use super::refused;
-use crate::support::documented::{bad_request, failed, sent, verified};
-use crate::support::{Reply, Several, code_in, inbox};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_gateway_with_prefixes_takes_the_numbers_that_begin_with_one_of_them() {

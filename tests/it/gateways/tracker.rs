@@ -1,10 +1,7 @@
 //! `onceward tracker` lists the outcome of every send.
 
-use serde_json::{Value, json};
-
 use super::refused;
-use crate::support::documented::{bad_request, incorrect};
-use crate::support::{Reply, Says, Several, let_pass, text, until, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn each_gateway_that_was_asked_has_a_row() {

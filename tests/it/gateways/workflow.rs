@@ -1,10 +1,7 @@
 //! The next step when a message does not arrive: `workflow`.
 
-use serde_json::{Value, json};
-
 use super::receipts::until_receipt;
-use crate::support::documented::verified;
-use crate::support::{Received, Several};
+use crate::support::prelude::*;
 
 async fn with_workflow(steps: Value) -> Several {
     Several::reachable("Twilio", [("workflow", steps)]).await

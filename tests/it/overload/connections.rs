@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
-use crate::support::documented::verified;
-use crate::support::{Client, HttpResponse, World, soon, until};
+use crate::support::prelude::*;
 
 /// The server's default limit, and connections beyond it.
 const LIMIT: usize = 10_000;

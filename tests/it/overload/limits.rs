@@ -1,12 +1,10 @@
 //! More requests, new numbers and sends than the limits or the gateway can take (`docs/reference/configuration.md`): each
 //! refusal has a name.
 
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{numbers_with_codes, refused, send_to_many};
-use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Reply, World, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn too_many_commands_for_one_number_are_429_and_others_are_served() {

@@ -8,9 +8,8 @@ mod tenants;
 
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, World};
+use crate::support::prelude::*;
 
-/// Sends to so many new numbers, all at once.
 fn send_to_many(world: &World, numbers: usize) -> JoinSet<HttpResponse> {
     let mut sends = JoinSet::new();
     for _ in 0..numbers {

@@ -7,14 +7,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::numbers_with_codes;
-use crate::support::documented::verified;
-use crate::support::{Setup, V2, encrypted, over_tls, soon, until};
+use crate::support::prelude::*;
 
 /// The status of each stream, read until there are `wanted` or the connection ends.
 async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
@@ -133,7 +131,6 @@ async fn a_wrong_sign_in_is_answered_while_eight_pages_are_not_read() {
     assert_eq!(pages_with_the_user, [[true; 8].as_slice(), &[false]].concat());
 }
 
-/// Frames for one connection.
 pub struct Frames {
     bytes: Vec<u8>,
     next_stream: u32,

@@ -3,12 +3,11 @@
 use std::future::Future;
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, Raw, Reply, Setup, V2, World, authorization, sid, soon, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -211,7 +210,6 @@ async fn with_webhooks() -> (World, V2, String) {
     World::with_service(setup.config("log-level", "info")).await
 }
 
-/// Asserts that the log has this message about a service.
 async fn names_service(world: &World, message: &str, service: &str) {
     let event = world.server.line(message).await;
     assert_eq!(event["service"].as_str(), service.strip_prefix("/Services/"), "{event}");
@@ -230,7 +228,6 @@ async fn read_by_a_weak_key() -> (World, String, Value) {
     (world, service, key)
 }
 
-/// Begins so many verifications, a few at a time.
 async fn begin_many(world: &World, service: &str, times: usize) {
     let v2 = V2::of(world);
     let begin = || async { assert_eq!(v2.begins(service, &world.number()).await.status(), 201) };

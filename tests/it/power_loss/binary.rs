@@ -5,14 +5,13 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::cuts::{Cuts, places};
 use super::disk::Disk;
 use super::trace::{self, Place, Watched};
 use crate::belief::{Exchange, Subject};
-use crate::support::{Client, Load, Numbers, Setup, Twilio, through};
+use crate::support::prelude::*;
 
 const GUESTS: u64 = 8;
 const NUMBERS_PER_GUEST: usize = 6;

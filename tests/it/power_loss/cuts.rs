@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, mpsc};
-use std::time::Duration;
 
 use onceward::store::EmbeddedStore;
 use rand::rngs::StdRng;
@@ -14,7 +13,7 @@ use super::disk::{Disk, Named};
 use super::promises::{Possible, Promises};
 use super::store_load::{contents, open};
 use super::trace::{self, Event, Place, Watched, scratch};
-use crate::support::from_environment;
+use crate::support::prelude::*;
 
 /// Cuts that are examined in parallel. Opening a store waits more than it computes.
 const LOOKERS: usize = 4;
@@ -121,7 +120,6 @@ pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
     assert!(failures.is_empty(), "{} of {cuts} cuts:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Whether a process only lists what it finds.
 fn is_listing(event: &Event) -> bool {
     matches!(event, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
 }

@@ -133,7 +133,6 @@ struct Found {
 }
 
 impl Disk {
-    /// A disk that ignores syncs of files with such a name.
     pub fn without_syncs_of(named: Named) -> Self {
         Self { deaf_to: Some(named), ..Self::default() }
     }

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use super::cuts::Cuts;
 use super::disk::Disk;
 use super::trace::{self, Event, Place, Watched};
-use crate::support::{Says, Setup, World, export, lines_of, make_up_export, parsed, records};
+use crate::support::prelude::*;
 
 /// Enough for a second commit.
 const NUMBERS: u64 = 15_000;

@@ -24,7 +24,6 @@ pub enum Note {
     Shown { at: Place, versions: Vec<Version> },
 }
 
-/// Takes notes while a load runs.
 pub struct Notes(Mutex<File>);
 
 impl Notes {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
@@ -17,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::promises::{Note, Notes, Version};
 use super::trace::{Place, Watched};
-use crate::support::{HeldRecords, commit, key_of, subject_of};
+use crate::support::prelude::*;
 
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
@@ -32,7 +31,6 @@ const CHECKPOINT_BYTES: &str = "400000";
 /// Commits between two checkpoints that a process asks for.
 const COMMITS_PER_CHECKPOINT: u64 = 70;
 
-/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Closed,

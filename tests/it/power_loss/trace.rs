@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::support::{Setup, compiled};
+use crate::support::prelude::*;
 
 /// A temporary directory, in memory if there is room: the cuts are made in the model, and a real disk would only be
 /// slower.
@@ -59,7 +59,6 @@ impl Watched {
         environment.fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")))
     }
 
-    /// Keeps all files for later inspection.
     pub fn keep(self) -> PathBuf {
         self.place.keep()
     }
@@ -69,31 +68,74 @@ impl Watched {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A directory that existed when the process started. The root's parent is 0.
-    HasDir { parent: u64, ino: u64, name: String },
+    HasDir {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
     /// A file that existed when the process started, and its length.
-    HasFile { parent: u64, ino: u64, bytes: u64, name: String },
+    HasFile {
+        parent: u64,
+        ino: u64,
+        bytes: u64,
+        name: String,
+    },
     /// Part of its content.
-    HasData { ino: u64, at: u64, data: Vec<u8> },
+    HasData {
+        ino: u64,
+        at: u64,
+        data: Vec<u8>,
+    },
     /// The end of the list.
     HasAll,
-    /// A new, empty file.
-    Create { parent: u64, ino: u64, name: String },
-    /// A new directory.
-    MakeDir { parent: u64, ino: u64, name: String },
-    /// A name was removed.
-    Unlink { parent: u64, name: String },
+    Create {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
+    MakeDir {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
+    Unlink {
+        parent: u64,
+        name: String,
+    },
     /// A rename, which replaces any file with the new name.
-    Rename { from: u64, to: u64, old: String, new: String },
+    Rename {
+        from: u64,
+        to: u64,
+        old: String,
+        new: String,
+    },
     /// One more name for a file.
-    Link { parent: u64, ino: u64, name: String },
+    Link {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
     /// A write to a file whose length was `before`.
-    Write { ino: u64, at: u64, before: u64, data: Vec<u8> },
-    /// A change of a file's length.
-    Size { ino: u64, bytes: u64 },
+    Write {
+        ino: u64,
+        at: u64,
+        before: u64,
+        data: Vec<u8>,
+    },
+    Size {
+        ino: u64,
+        bytes: u64,
+    },
     /// A sync of a file of this length, or of a directory, began.
-    SyncBegin { ino: u64, token: u64, bytes: u64 },
-    /// The sync succeeded.
-    SyncEnd { ino: u64, token: u64 },
+    SyncBegin {
+        ino: u64,
+        token: u64,
+        bytes: u64,
+    },
+    SyncEnd {
+        ino: u64,
+        token: u64,
+    },
     /// `sync_file_range`, which is no sync.
     Nothing,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::killed;
 use crate::belief::Facts;
-use crate::support::{Finished, World};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() {

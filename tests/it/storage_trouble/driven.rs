@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use onceward::clock::SystemClock;
@@ -15,7 +15,7 @@ use onceward::domain::Timestamp;
 use onceward::store::{EmbeddedStore, Key, OpenOptions, Store, Write};
 use tempfile::TempDir;
 
-use crate::support::{HeldRecords, Shim, commit, key_of, subject_of};
+use crate::support::prelude::*;
 
 /// The directory of the store, for the process that runs it.
 const DIRECTORY: &str = "ONCEWARD_TEST_STORE";
@@ -240,14 +240,12 @@ impl StoreClient {
         answer
     }
 
-    /// Writes that must succeed.
     pub fn writes_durably(&mut self, subjects: impl IntoIterator<Item = u64>, bytes: usize) {
         for subject in subjects {
             assert_eq!(self.write(subject, bytes), "durable");
         }
     }
 
-    /// Repeats `step` until it returns true.
     pub fn until(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> bool) {
         let began = Patience::begins();
         while !step(self) {

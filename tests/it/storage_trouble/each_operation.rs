@@ -7,7 +7,7 @@
 use rustix::io::Errno;
 
 use super::driven::StoreClient;
-use crate::support::{Call, Trouble, from_environment};
+use crate::support::prelude::*;
 
 /// The length of each record.
 const BYTES: usize = 200;
@@ -121,7 +121,6 @@ impl StoreClient {
         format!("DISK_FROM={operation} {how:?}")
     }
 
-    /// Writes of which some may fail.
     fn try_to_write(&mut self, subjects: u64) {
         for subject in 0..subjects {
             self.write(subject, BYTES);

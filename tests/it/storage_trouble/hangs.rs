@@ -1,13 +1,10 @@
 //! A disk that does not answer: clients get 503 in time, and the server recovers when the disk answers again.
 
-use std::time::Duration;
-
 use super::driven::{Patience, StoreClient};
 use super::is_ready_again;
 use super::refusals::said;
 use crate::belief::{Subject, locked_number};
-use crate::support::documented::{sent, verified};
-use crate::support::{Call, Setup, Trouble, World, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {

@@ -15,10 +15,7 @@ mod snapshot_for_long;
 mod start_and_stop;
 mod system_limits;
 
-use serde_json::Value;
-
-use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Says, Server, Setup, Twilio, V2, World, until, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {

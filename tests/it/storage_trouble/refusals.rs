@@ -2,13 +2,11 @@
 //! without a restart.
 
 use rustix::io::Errno;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::is_ready_again;
 use crate::belief::{NO_CODE, Subject, locked_number};
-use crate::support::documented::sent;
-use crate::support::{Call, Says, Setup, Trouble, World, soon, until};
+use crate::support::prelude::*;
 
 /// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward::clock::SystemClock;
 use onceward::store::{EmbeddedStore, OpenOptions, Write, key_fingerprint_in};
@@ -14,7 +13,7 @@ use super::driven::{Patience, StoreClient};
 use super::refusals::said;
 use super::{is_ready_again, killed};
 use crate::belief::{Subject, locked_number};
-use crate::support::{Call, HeldRecords, Setup, Trouble, V2, World, commit};
+use crate::support::prelude::*;
 
 /// Larger than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;

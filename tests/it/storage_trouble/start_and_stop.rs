@@ -4,14 +4,13 @@ use std::fs;
 
 use rustix::io::Errno;
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::damage::is_refused_plainly;
 use super::mount::SmallDisk;
 use super::refusals::said;
 use super::{is_ready_again, killed};
 use crate::belief::{Facts, Subject};
-use crate::support::{Call, Client, Finished, Says, Setup, Shim, Trouble, World, free_address, soon, until};
+use crate::support::prelude::*;
 
 /// Why a start on a full disk is refused, and why the server is not ready.
 const NO_SEGMENT: &str = "cannot reserve a journal segment of 67108864 bytes";

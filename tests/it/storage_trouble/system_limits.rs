@@ -13,7 +13,7 @@ use super::driven::StoreClient;
 use super::mount::SmallDisk;
 use super::refusals::said;
 use crate::belief::Subject;
-use crate::support::{Call, Client, Says, Setup, Trouble, World, free_address, until, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {

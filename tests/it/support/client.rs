@@ -38,7 +38,6 @@ impl Client {
         Self { address: self.address, tls: Some(config), idle: Arc::default() }
     }
 
-    /// A client without a server.
     pub fn nowhere() -> Self {
         Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
     }
@@ -52,12 +51,10 @@ impl Client {
         self.try_send(number).await.expect("an answer")
     }
 
-    /// `POST /api/send-otp` that asks for a channel.
     pub async fn send_by(&self, number: &str, channel: &str) -> HttpResponse {
         self.send_with(number, "channel", channel).await
     }
 
-    /// `POST /api/send-otp` with another field.
     pub async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
         self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
     }

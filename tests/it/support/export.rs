@@ -57,7 +57,6 @@ pub fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Writes an export of `numbers` numbers.
 pub fn make_up_export(path: &Path, numbers: u64, key: &str) {
     let mut rng = StdRng::seed_from_u64(20_261_120);
     let now = SystemClock::start().now();

@@ -21,7 +21,6 @@ impl HeldRecords {
         Ok(held)
     }
 
-    /// All live records of a store.
     pub async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Arc::new(Self::default());
         let visited = held.clone();
@@ -33,7 +32,6 @@ impl HeldRecords {
         Ok(held)
     }
 
-    /// Adds durable writes.
     pub fn apply(&self, writes: impl IntoIterator<Item = Write>) {
         let mut records = self.0.lock().unwrap();
         for Write { key, put, expires } in writes {

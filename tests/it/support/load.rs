@@ -36,7 +36,6 @@ impl Load {
         self.is_over.store(false, Ordering::SeqCst);
     }
 
-    /// All answers until now.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
     }

@@ -32,7 +32,6 @@ impl Manager {
         .await
     }
 
-    /// The lines that have arrived.
     pub fn received(&self) -> Vec<String> {
         let (mut received, mut bytes) = (Vec::new(), vec![0; 4096]);
         while let Ok(length) = self.0.try_recv(&mut bytes) {

@@ -68,6 +68,16 @@ pub use twilio::{
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
 pub use world::{World, through};
 
+/// What nearly every test needs: this vocabulary, and JSON.
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use serde_json::{Value, json};
+
+    pub use super::documented::*;
+    pub use super::*;
+}
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -18,7 +18,6 @@ pub fn code_in(message: &Value) -> String {
     longest_digits(text).expect("a code")
 }
 
-/// Reads until this text has come.
 pub async fn until_text(reader: &mut TcpStream, wanted: &str) {
     let mut text = String::new();
     soon(wanted, async {

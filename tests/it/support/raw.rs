@@ -19,7 +19,6 @@ pub enum Act {
     Hang,
     /// Closes the connection before it reads anything.
     CloseAtOnce,
-    /// Reads the request and closes the connection.
     CloseAfterRequest,
     /// Reads the request and resets the connection.
     Reset,
@@ -108,7 +107,6 @@ impl Raw {
         self.state.texts.lock().unwrap().clone()
     }
 
-    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
@@ -207,7 +205,6 @@ async fn wait_for_the_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(
     Ok(())
 }
 
-/// Head and body of one request.
 async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     loop {

@@ -76,7 +76,6 @@ impl HttpResponse {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Fails the test unless the answer meets the expectation.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the borrow")]
     pub fn expects(&self, wanted: Expectation) -> &Self {
@@ -144,7 +143,6 @@ impl HttpResponse {
         self
     }
 
-    /// Fails the test unless the answer says when to try again.
     #[track_caller]
     pub fn expects_retry_after(&self) -> &Self {
         assert!(self.retry_after() > 0);
@@ -164,7 +162,6 @@ pub mod documented {
         Expectation::with_data(200, "OTP send successfully.", data)
     }
 
-    /// The code was right.
     pub fn verified(number: &str) -> Expectation {
         Expectation::with_data(200, "OTP verified successfully.", json!(number))
     }

@@ -25,13 +25,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Stops the server in order and starts it again.
     pub async fn restart(&self, server: Server) -> (Server, Finished) {
         let finished = server.stop().await;
         (self.start().await, finished)
     }
 
-    /// Kills the server and starts it again.
     pub async fn restart_after_kill(&self, server: Server) -> Server {
         server.killed().await;
         self.start().await
@@ -100,7 +98,6 @@ impl Setup {
         self.home.path()
     }
 
-    /// The default data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home().join("data")
     }
@@ -239,7 +236,6 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Fails the test unless the program ended with this exit code.
     #[track_caller]
     pub fn exits(self, code: impl Into<Option<i32>>) -> Self {
         assert_eq!(self.status.code(), code.into(), "{}", self.output);
@@ -287,7 +283,6 @@ impl Server {
         self.signal(Signal::KILL);
     }
 
-    /// Kills the program and waits for its end.
     pub async fn killed(self) -> Finished {
         self.kill();
         self.ended().await
@@ -308,7 +303,6 @@ impl Server {
         self.limit_file_size(None);
     }
 
-    /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> u64 {
         self.kib("VmRSS:") / 1024
     }

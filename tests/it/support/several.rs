@@ -115,7 +115,6 @@ impl<D> Running<D> {
         self.numbers.next()
     }
 
-    /// The tracker's rows of a number.
     pub async fn tracked(&self, number: &str) -> Vec<Value> {
         self.setup.tracked(&["--number", number]).await
     }

@@ -124,7 +124,6 @@ impl Shim {
         ]
     }
 
-    /// Starts the program on this disk.
     pub fn under(&self, setup: Setup) -> Setup {
         self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
     }
@@ -168,7 +167,6 @@ impl Shim {
 }
 
 impl World {
-    /// A server on a disk that fails on command.
     pub async fn over_shim(setup: Setup) -> (Self, Shim) {
         let shim = Shim::over(&setup.data_dir());
         (Self::of(shim.under(setup)).await, shim)

@@ -6,7 +6,6 @@ use super::double::{Double, Provider};
 use super::received::{About, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
-/// The expected bearer token.
 pub const HTTP_TOKEN: &str = "pl4in-gateway-t0ken-of-the-te5ts";
 
 /// It refuses with the code as text, in the member `status`.

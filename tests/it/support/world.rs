@@ -20,7 +20,6 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a server with the default settings.
     pub async fn new() -> Self {
         Self::of(Setup::new()).await
     }
@@ -56,14 +55,12 @@ impl World {
         self.numbers.next()
     }
 
-    /// A new number, to which a message was sent.
     pub async fn number_with_message(&self) -> String {
         let number = self.number();
         self.send(&number).await.expects(sent(&number, 5));
         number
     }
 
-    /// A new number, and the code that it received.
     pub async fn number_with_code(&self) -> (String, String) {
         let number = self.number();
         assert_eq!(self.send(&number).await.status(), 200);
@@ -78,7 +75,6 @@ impl World {
         number
     }
 
-    /// A number that is locked out, and its code.
     pub async fn locked_out(&self) -> (String, String) {
         let (number, code) = self.number_with_code().await;
         for _ in 0..5 {
@@ -87,7 +83,6 @@ impl World {
         (number, code)
     }
 
-    /// A client of `/v2` with a new key.
     pub async fn with_new_key(&self, options: &[&str]) -> V2 {
         V2::with_key_of(self, &self.setup.new_key(options).await)
     }
