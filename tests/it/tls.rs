@@ -102,7 +102,7 @@ async fn failed_handshakes_are_logged_at_debug_level_only() {
     let (_, server) = served().await;
     let mut stream = server.client.connection().await;
     stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
-    assert_eq!(said(&server, "DEBUG", "TLS handshakes failed").await["count"], 1);
+    assert_eq!(server.logs("DEBUG", "TLS handshakes failed").await["count"], 1);
 }
 
 #[tokio::test]
@@ -191,9 +191,9 @@ async fn a_key_of_another_certificate_stops_the_start_and_the_check() {
 #[tokio::test]
 async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
     let (_, server) = served().await;
-    let listening = said(&server, "INFO", "listening").await;
+    let listening = server.logs("INFO", "listening").await;
     assert!(listening["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{listening}");
-    let certificate = said(&server, "INFO", "certificate in use; the port speaks TLS only").await;
+    let certificate = server.logs("INFO", "certificate in use; the port speaks TLS only").await;
     assert_eq!(certificate["names"], "localhost, 127.0.0.1");
     assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
     let is_a_warning = |event: &Value| {
@@ -217,7 +217,7 @@ async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
 
     std::fs::write(setup.home().join("tls.crt"), &second.pem).expect("a file");
     server.signal(Signal::HUP);
-    let line = said(&server, "ERROR", "certificate not reloaded, the previous one stays").await;
+    let line = server.logs("ERROR", "certificate not reloaded, the previous one stays").await;
     line["error"].as_str().expect("a reason").says(["tls-key", "does not belong"]);
     for connection in [&old, &encrypted(&server, authority.client(&[])).await] {
         assert_eq!(shown(connection), first.der);
@@ -225,7 +225,7 @@ async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
 
     second.write(&setup);
     server.signal(Signal::HUP);
-    said(&server, "INFO", "certificate reloaded").await;
+    server.logs("INFO", "certificate reloaded").await;
     let mut new = encrypted(&server, client).await;
     assert_eq!(shown(&new), second.der);
     assert!(ask(&mut new).await.starts_with("HTTP/1.1 200 "));
@@ -236,7 +236,7 @@ async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
 async fn without_tls_sighup_is_noted_and_ends_nothing() {
     let world = World::new().await;
     world.server.signal(Signal::HUP);
-    said(&world.server, "INFO", "SIGHUP ignored").await;
+    world.server.logs("INFO", "SIGHUP ignored").await;
     world.number_with_message().await;
 }
 
@@ -249,7 +249,7 @@ async fn a_certificate_that_has_expired_is_served_with_a_warning() {
         let authority = Authority::new();
         let setup = authority.issue_between(from, from + 1).configure(Setup::new());
         let server = setup.start().await;
-        let line = said(&server, "WARN", event).await;
+        let line = server.logs("WARN", event).await;
         assert!(line["file"].as_str().expect("a path").contains("tls.crt"), "{line}");
         assert_eq!(line[field], date);
         let name = ServerName::try_from("localhost").expect("a name");
@@ -279,11 +279,4 @@ async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() 
 
 fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
-}
-
-pub async fn said(server: &Server, level: &str, beginning: &str) -> Value {
-    let wanted = |event: &Value| {
-        event["level"] == level && event["message"].as_str().is_some_and(|said| said.starts_with(beginning))
-    };
-    server.event(beginning, wanted).await
 }

@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
 
+use crate::belief::NO_CODE;
 use crate::support::prelude::*;
-
-/// No code has this form.
-const NO_CODE: &str = "0000-00000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_count_that_was_told_before_an_export_is_in_it() {

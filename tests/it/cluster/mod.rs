@@ -173,7 +173,7 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     let (other, code) = cluster.number_with_code(&b).await;
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
-    let ready = until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
+    let ready = b.is_ready_again().await;
     let of_b = json!({"cluster": {"node": "b", "state": "standby", "owner": "a"}});
     assert_eq!(ready.json(), json!({"code": 200, "message": "ready", "data": of_b}));
     let listens = cluster.setups[1]
@@ -262,13 +262,13 @@ async fn without_a_majority_of_etcd_nothing_is_answered_or_sent() {
     cluster.etcd.kill(0);
     cluster.etcd.kill(1);
     let silent = cluster.numbers.next();
-    let says = |reason: &'static str| {
+    let unready_because = |reason: &'static str| {
         move |answer: &HttpResponse| answer.status() == 503 && answer.text().contains(reason)
     };
     let (refused, (), ()) = tokio::join!(
         a.send(&silent),
-        a.shows("the owner", says("etcd does not prolong this node's lease")),
-        b.shows("the standby", says("this node stands by; etcd does not answer")),
+        a.shows("the owner", unready_because("etcd does not prolong this node's lease")),
+        b.shows("the standby", unready_because("this node stands by; etcd does not answer")),
     );
     refused.expects_status(503).expects_retry_after();
     // Meanwhile it may start again.

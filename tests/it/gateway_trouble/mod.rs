@@ -85,7 +85,7 @@ async fn a_client_that_hangs_up_does_not_cancel_its_send() {
 }
 
 /// Waits until the log has this reason for a failed send.
-async fn says(server: &Server, why: &str) {
+async fn logs_reason(server: &Server, why: &str) {
     let said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
     soon(why, server.output().event(said)).await.expect("the program runs");
 }

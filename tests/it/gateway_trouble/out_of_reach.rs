@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::answers::classes;
 use super::kinds::GatewayKind;
-use super::says;
+use super::logs_reason;
 use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
@@ -25,7 +25,7 @@ async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
         let number = Numbers::default().next();
         server.client.send(&number).await.expects(failed());
         server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
-        says(&server, why).await;
+        logs_reason(&server, why).await;
     }
     assert_eq!(without_tls.requests(), 0);
 }
@@ -126,7 +126,7 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
     hung.ends();
     // Waiting sends get an answer, and the threads become free.
     server.client.send(&numbers.next()).await.expects(failed());
-    says(&server, "its name could not be resolved").await;
+    logs_reason(&server, "its name could not be resolved").await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_hung_lookup_ends_with_the_connection_time_and_nothing_is_sent() {
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(failed());
     server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
-    says(&server, "no connection within 3 s").await;
+    logs_reason(&server, "no connection within 3 s").await;
 }
 
 struct Hung {

@@ -1,6 +1,6 @@
 //! Calls, `WhatsApp` messages and texts: when each is sent, and what the person reads or hears.
 
-use super::refused;
+use super::twilio_refuses;
 use crate::support::prelude::*;
 
 /// Twilio's codes for a number that text messages do not reach.
@@ -10,7 +10,7 @@ const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
 async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
     let world = Several::reachable("Twilio;Http", []).await;
     for code in LANDLINE {
-        let number = world.number_with([refused(code)]);
+        let number = world.number_with([twilio_refuses(code)]);
         world.accepts(&number).await;
         assert!(world.plain().received_for(&number).is_empty(), "{code}: a text would not arrive");
         let calls = world.twilio().calls_for(&number);
@@ -53,7 +53,7 @@ async fn a_call_has_the_configured_calling_number_and_ringing_time() {
 async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
     for setting in ["voice", "voice-fallback"] {
         let world = Several::reachable("Twilio;Http", [(setting, json!(false))]).await;
-        let number = world.number_with([refused(21_614)]);
+        let number = world.number_with([twilio_refuses(21_614)]);
         world.send(&number).await.expects(bad_request());
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{setting}");
     }
@@ -115,7 +115,7 @@ async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
         let heard = behind_the_gate(&world, &number).await;
         assert!(heard.contains(words) && !heard.contains("Default Brand"), "{words}: {heard}");
     }
-    let number = world.number_with([refused(21_614)]);
+    let number = world.number_with([twilio_refuses(21_614)]);
     assert_eq!(world.send_code(&number).await.status(), 200);
     let heard = behind_the_gate(&world, &number).await;
     assert!(heard.contains("Hello from Default Brand"), "the tutorial's text: {heard}");
@@ -141,7 +141,7 @@ async fn a_client_can_ask_for_a_call() {
 
 /// Calls a number that text messages do not reach.
 async fn called(world: &Several) -> String {
-    let number = world.number_with([refused(21_614)]);
+    let number = world.number_with([twilio_refuses(21_614)]);
     world.accepts(&number).await;
     assert_eq!(world.twilio().calls_for(&number).len(), 1);
     number
@@ -164,7 +164,7 @@ async fn a_whatsapp_message_goes_from_one_whatsapp_address_to_another() {
 async fn a_number_without_whatsapp_gets_a_text_message_if_it_takes_one() {
     let world = Several::reachable("Twilio", [("voice", json!(false))]).await;
     for (replies, is_sent) in [(vec![63_003], true), (vec![63_024], true), (vec![63_003, 21_614], false)] {
-        let number = world.number_with(replies.iter().copied().map(refused));
+        let number = world.number_with(replies.iter().copied().map(twilio_refuses));
         let answer = if is_sent { sent(&number, 5) } else { bad_request() };
         world.send_by(&number, "whatsapp").await.expects(answer);
         let messages = world.twilio().messages_for(&number);

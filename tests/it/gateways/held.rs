@@ -1,6 +1,6 @@
 //! Gateways that make and hold the code themselves: Twilio Verify and Sinch Verification.
 
-use super::refused;
+use super::twilio_refuses;
 use crate::support::prelude::*;
 
 const HOLDERS: [&str; 2] = ["TwilioVerify", "Sinch"];
@@ -217,7 +217,7 @@ async fn the_right_code_counts_and_fails_after_verifys_limit_of_checks() {
 #[tokio::test]
 async fn a_landline_is_called_by_verify_itself() {
     let world = Several::with("TwilioVerify", [("voice", json!(true))]).await;
-    let number = world.number_with([refused(60_205)]);
+    let number = world.number_with([twilio_refuses(60_205)]);
     world.accepts(&number).await;
     let received = world.twilio().received_for(&number);
     let channels: Vec<&str> = received.iter().map(|received| received.field("Channel")).collect();

@@ -15,7 +15,7 @@ mod workflow;
 use crate::support::prelude::*;
 
 /// An error of Twilio about this message.
-const fn refused(code: u32) -> Reply {
+const fn twilio_refuses(code: u32) -> Reply {
     Reply::Refuse { status: 400, code }
 }
 

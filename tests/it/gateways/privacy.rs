@@ -1,7 +1,7 @@
 //! No code, no secret and no whole number in any output, and no code or secret in any file, whatever
 //! the gateways do: security.md section 2.
 
-use super::refused;
+use super::twilio_refuses;
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -134,11 +134,11 @@ async fn everything_works(world: &Several, private: &mut Private) {
 
 async fn everything_fails(world: &Several, private: &mut Private) {
     let troubles = [
-        refused(21_211),
-        refused(21_610),
-        refused(21_614),
-        refused(99_999),
-        refused(30_450),
+        twilio_refuses(21_211),
+        twilio_refuses(21_610),
+        twilio_refuses(21_614),
+        twilio_refuses(99_999),
+        twilio_refuses(30_450),
         Reply::Refuse { status: 401, code: 20_003 },
         Reply::Refuse { status: 200, code: 99 },
         Reply::BusyFor(1),

@@ -1,7 +1,7 @@
 //! Twilio's reports about messages and calls: `POST /callbacks/twilio/message` and
 //! `POST /callbacks/twilio/call`.
 
-use super::refused;
+use super::twilio_refuses;
 use crate::support::prelude::*;
 
 /// Waits until the tracker shows this as the last receipt of a number.
@@ -13,7 +13,7 @@ pub async fn until_receipt(world: &Several, number: &str, status: &str) {
 #[tokio::test]
 async fn twilio_is_told_where_to_report_and_is_believed_when_it_signs() {
     let world = Several::reachable("Twilio;Http", []).await;
-    let (texted, called) = (world.number(), world.number_with([refused(21_614)]));
+    let (texted, called) = (world.number(), world.number_with([twilio_refuses(21_614)]));
     for (number, path, status) in [(texted, "message", "delivered"), (called, "call", "completed")] {
         world.accepts(&number).await;
         let sent = world.twilio().received_for(&number).pop().expect("a message or a call");

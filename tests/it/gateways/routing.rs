@@ -1,7 +1,7 @@
 //! The gateway of a number's message (`otp-sms-provider`), and the next one after each class of error: security.md
 //! section 3.
 
-use super::refused;
+use super::twilio_refuses;
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn when_a_gateway_with_prefixes_fails_the_list_without_prefixes_is_next() 
     let world = Several::routed("Twilio;Mada:+35987;Http").await;
     let number = world.numbers.beginning("+35987", 7);
     world.mada().plan(&number, [Reply::Refuse { status: 200, code: 20 }]);
-    world.twilio().plan(&number, [refused(21_408)]);
+    world.twilio().plan(&number, [twilio_refuses(21_408)]);
     world.accepts(&number).await;
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 1, 1]);
 }
@@ -48,11 +48,11 @@ async fn an_error_about_the_person_goes_to_no_other_gateway() {
     let world = Several::reachable("Twilio;Http", []).await;
     for (reply, answer) in [
         // The number does not exist.
-        (refused(21_211), bad_request()),
-        (refused(30_005), bad_request()),
+        (twilio_refuses(21_211), bad_request()),
+        (twilio_refuses(30_005), bad_request()),
         (Reply::FailedAtOnce(30_005), bad_request()),
         // Its owner sent STOP.
-        (refused(21_610), bad_request()),
+        (twilio_refuses(21_610), bad_request()),
         (Reply::FailedAtOnce(21_610), bad_request()),
         (Reply::FailedAtOnce(30_450), failed()),
     ] {
@@ -68,7 +68,7 @@ async fn a_refusal_for_fraud_stops_everything() {
     let world = Several::reachable("Twilio;Http", settings).await;
     let mut numbers = Vec::new();
     for code in [30_450, 60_410, 21_216, 13_225] {
-        let number = world.number_with([refused(code)]);
+        let number = world.number_with([twilio_refuses(code)]);
         world.send(&number).await.expects(failed());
         numbers.push(number);
     }
@@ -80,18 +80,44 @@ async fn a_refusal_for_fraud_stops_everything() {
     }
 }
 
+/// Twilio's codes of such errors, and what Twilio means.
+const NOT_ABOUT_THE_PERSON: [(u32, &str); 20] = [
+    (21_611, "the sender's queue is full"),
+    (30_001, "the queue is full"),
+    (21_408, "Messaging Geo Permissions exclude the country"),
+    (21_215, "Geo Permissions exclude the country of a call"),
+    (13_227, "Geo Permissions exclude the country of a call"),
+    (60_605, "Verify Geo Permissions exclude the country"),
+    (21_608, "a trial account, and the number is not one that it verified"),
+    (21_219, "a trial account, and the called number is not one that it verified"),
+    (21_212, "the sender is not valid"),
+    (21_603, "the sender is missing"),
+    (21_606, "the sender cannot send such messages"),
+    (21_701, "there is no such messaging service"),
+    (21_703, "the messaging service has no sender"),
+    (30_002, "the account is suspended"),
+    (30_018, "the country wants a registered sender"),
+    (30_024, "the sender is not provisioned for the country"),
+    (30_034, "the sender is not registered for A2P 10DLC"),
+    (30_035, "the sender's A2P 10DLC registration is not finished"),
+    (30_004, "the message is blocked"),
+    (30_007, "a filter stopped the message"),
+];
+
 #[tokio::test]
 async fn an_error_of_the_gateway_or_a_filter_leads_to_the_next_one_at_once() {
     let busy = [Reply::Busy, Reply::BusyFor(1), Reply::Refuse { status: 429, code: 14_107 }];
-    let codes = [
-        21_611, 30_001, 21_408, 21_215, 13_227, 60_605, 21_608, 21_219, 21_212, 21_603, 21_606, 21_701,
-        21_703, 30_002, 30_018, 30_024, 30_034, 30_035, 30_004, 30_007,
-    ];
     let credentials = Reply::Refuse { status: 401, code: 20_003 };
     let failed_at_once = [30_007, 30_008, 30_034, 0].map(Reply::FailedAtOnce);
-    let errors = [&busy[..], &codes.map(refused), &[credentials], &failed_at_once].concat();
+    let errors = [
+        &busy[..],
+        &NOT_ABOUT_THE_PERSON.map(|(code, _)| twilio_refuses(code)),
+        &[credentials],
+        &failed_at_once,
+    ]
+    .concat();
     // A long wait and a daily cap take the whole gateway out of service.
-    for last in [Reply::BusyFor(3_600), refused(63_038)] {
+    for last in [Reply::BusyFor(3_600), twilio_refuses(63_038)] {
         let world = Several::reachable("Twilio;Http", []).await;
         for reply in errors.iter().chain([&last]) {
             let number = world.number_with([*reply]);

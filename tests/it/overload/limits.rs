@@ -3,7 +3,7 @@
 
 use tokio::task::JoinSet;
 
-use super::{numbers_with_codes, refused, send_to_many};
+use super::{is_unavailable, numbers_with_codes, send_to_many};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     let world = World::with([("max-numbers", json!(20))]).await;
     let known = numbers_with_codes(&world, 20).await;
     for _ in 0..50 {
-        refused(&world.send(&world.number()).await, FULL);
+        is_unavailable(&world.send(&world.number()).await, FULL);
     }
     // The server answers a check of an unknown number without using room.
     assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
@@ -58,7 +58,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     world.verify(number, code).await.expects(verified(number));
     let new = world.number();
     world.send(&new).await.expects(sent(&new, 5));
-    refused(&world.send(number).await, FULL);
+    is_unavailable(&world.send(number).await, FULL);
 
     assert_eq!(world.server.lines("number capacity low").len(), 1);
     assert_eq!(world.server.lines("number capacity used up").len(), 1);
@@ -75,10 +75,10 @@ async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused()
     assert_eq!(numbers(&world).await, json!({"held": 10, "limit": 3}));
     let new = world.number();
     for (number, code) in &known[..7] {
-        refused(&world.send(&new).await, FULL);
+        is_unavailable(&world.send(&new).await, FULL);
         world.verify(number, code).await.expects(verified(number));
     }
-    refused(&world.send(&new).await, FULL);
+    is_unavailable(&world.send(&new).await, FULL);
     let (number, code) = &known[7];
     world.verify(number, code).await.expects(verified(number));
     world.send(&new).await.expects(sent(&new, 5));
@@ -112,7 +112,10 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
     let hanging = send_to_many(&world, 6);
     world.twilio.arrived(7).await;
 
-    refused(&world.send(&world.number()).await, "Too many requests are in progress. Try again shortly.");
+    is_unavailable(
+        &world.send(&world.number()).await,
+        "Too many requests are in progress. Try again shortly.",
+    );
     world.verify(&known, "none").await.expects(incorrect(&known, 4));
     world.verify(&known, &code).await.expects(verified(&known));
 
@@ -134,7 +137,7 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     // 12 sends are at the gateway or wait; the server refuses all others at once.
     for _ in 0..88 {
         let answer = crowd.join_next().await.expect("more answers").expect("an answer");
-        refused(&answer, "Too many messages are waiting to be sent. Try again shortly.");
+        is_unavailable(&answer, "Too many messages are waiting to be sent. Try again shortly.");
     }
     for (number, code) in &known {
         world.verify(number, code).await.expects(verified(number));
@@ -177,7 +180,7 @@ async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again()
     world.twilio.arrived(before + 12).await;
     world.twilio.release();
     assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
-    until("ready", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    world.is_ready_again().await;
 }
 
 /// A hanging request lasts until it is released, also on a slow machine.

@@ -28,6 +28,6 @@ async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, Strin
 }
 
 #[track_caller]
-fn refused(answer: &HttpResponse, message: &str) {
+fn is_unavailable(answer: &HttpResponse, message: &str) {
     assert_eq!(answer.expects_refusal(503).json()["message"], message);
 }

@@ -1,8 +1,6 @@
 //! A disk that does not answer: clients get 503 in time, and the server recovers when the disk answers again.
 
 use super::driven::{Patience, StoreClient};
-use super::is_ready_again;
-use super::refusals::said;
 use crate::belief::{Subject, locked_number};
 use crate::support::prelude::*;
 
@@ -24,10 +22,10 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
 
     shim.end();
-    is_ready_again(&world).await;
+    world.is_ready_again().await;
     world.send(&number).await.expects(sent(&number, 5));
-    said(&world, "disk not responding", "ERROR", 1).await;
-    said(&world, "disk responding again", "INFO", 1).await;
+    world.server.logs_times(1, "ERROR", "disk not responding").await;
+    world.server.logs_times(1, "INFO", "disk responding again").await;
     guessed.belief.everything_was_counted();
     guessed.still_holds(&world).await;
     let world = world.restart_after_kill().await;
@@ -52,7 +50,7 @@ async fn a_hang_is_logged_without_any_request_for_health() {
     let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
     world.send(&world.number()).await.expects_refusal(503);
-    said(&world, "disk not responding", "ERROR", 1).await;
+    world.server.logs_times(1, "ERROR", "disk not responding").await;
     shim.end();
 }
 

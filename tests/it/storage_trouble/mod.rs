@@ -43,18 +43,17 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     answer.expects(incorrect(&number, 4));
     world.verify(&number, &code).await.expects(verified(&number));
     world.send(&unsent).await.expects(sent(&unsent, 5));
-    is_ready_again(&world).await;
+    world.is_ready_again().await;
 }
 
 #[tokio::test]
 async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     let setup = Setup::new();
     let server = setup.start().await;
-    let made = setup.command(["keys", "create", "--scope", "admin", "--json"]).await;
-    let key: Value = serde_json::from_str(&made.output).expect("a key");
-    let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+    let key = setup.new_key(&["--scope", "admin"]).await;
+    let sid = text(&key, "sid");
     let status =
-        async |server: &Server| V2::with_key(&server.client, sid, secret).get("/Services").await.status();
+        async |server: &Server| V2::with_key_of(&server.client, &key).get("/Services").await.status();
     assert_eq!(status(&server).await, 200);
 
     server.let_writes_fail();
@@ -85,14 +84,9 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     assert!(again.output.contains("was revoked before"), "{}", again.output);
 }
 
-async fn is_ready_again(client: &Client) {
-    until("readiness", || client.get("/readyz"), |answer| answer.status() == 200).await;
-}
-
 /// Kills the server of a world, and returns the rest.
 async fn killed(world: World) -> (Setup, Twilio, Numbers) {
-    world.server.kill();
     let World { setup, server, twilio, numbers } = world;
-    server.ended().await;
+    server.killed().await;
     (setup, twilio, numbers)
 }

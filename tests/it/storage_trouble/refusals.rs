@@ -4,7 +4,6 @@
 use rustix::io::Errno;
 use tokio::task::JoinSet;
 
-use super::is_ready_again;
 use crate::belief::{NO_CODE, Subject, locked_number};
 use crate::support::prelude::*;
 
@@ -53,7 +52,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 assert_eq!(world.send(&locked).await.status(), 403);
 
                 shim.end();
-                is_ready_again(&world).await;
+                world.is_ready_again().await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio.received_for(&unsent).len(), 1);
                 guessed.still_holds(&world).await;
@@ -61,7 +60,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 all.push(given);
             }
         }
-        said(&world, "journal unavailable", "ERROR", troubles).await;
+        world.server.logs_times(troubles, "ERROR", "journal unavailable").await;
         // Readiness returns just before the log line.
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
@@ -135,16 +134,5 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     assert!(refused.count() <= 2 * (seconds.len() + 2), "a line a second and kind: {lines:#?}");
     let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
-    said(&world, "journal unavailable", "ERROR", 1).await;
-}
-
-/// The log soon has this many lines that begin like this, and no more.
-pub async fn said(world: &World, begins: &str, level: &str, times: usize) {
-    let lines = || async {
-        let mut lines = world.server.output().events();
-        lines.retain(|line| line["message"].as_str().is_some_and(|message| message.starts_with(begins)));
-        lines
-    };
-    let found = until(begins, lines, |found| found.len() >= times).await;
-    assert!(found.len() == times && found.iter().all(|line| line["level"] == level), "{found:#?}");
+    world.server.logs_times(1, "ERROR", "journal unavailable").await;
 }

@@ -10,8 +10,7 @@ use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
 use super::driven::{Patience, StoreClient};
-use super::refusals::said;
-use super::{is_ready_again, killed};
+use super::killed;
 use crate::belief::{Subject, locked_number};
 use crate::support::prelude::*;
 
@@ -97,9 +96,9 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert_eq!(world.get("/healthz").await.status(), 200);
-        said(&world, "checkpoint failed", "ERROR", 1).await;
+        world.server.logs_times(1, "ERROR", "checkpoint failed").await;
         shim.end();
-        is_ready_again(&world).await;
+        world.is_ready_again().await;
         let world = if error == Errno::IO {
             world.restart_after_kill().await
         } else {
@@ -120,11 +119,8 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
 
 /// A webhook with an address of 2,000 characters.
 async fn make_a_long_record(v2: &V2) {
-    let service = v2.post("/Services", &[("FriendlyName", "Acme")]).await.json();
-    let path = format!("/Services/{}/Webhooks", service["sid"].as_str().expect("a sid"));
-    let url = format!("https://shop.example/{}", "x".repeat(1_979));
-    let form = [("FriendlyName", "long"), ("EventTypes", "*"), ("WebhookUrl", url.as_str())];
-    assert_eq!(v2.post(&path, &form).await.status(), 201);
+    let service = v2.service(&[]).await;
+    v2.webhook(&service, "*", &format!("https://shop.example/{}", "x".repeat(1_979))).await;
 }
 
 /// Writes the longest record of this directory until the journal is as long as a checkpoint wants it. A start decodes

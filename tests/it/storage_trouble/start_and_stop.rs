@@ -6,9 +6,8 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::damage::is_refused_plainly;
+use super::killed;
 use super::mount::SmallDisk;
-use super::refusals::said;
-use super::{is_ready_again, killed};
 use crate::belief::{Facts, Subject};
 use crate::support::prelude::*;
 
@@ -75,7 +74,7 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
         assert!(answer.text().contains("The server is starting."), "{}", answer.text());
     }
     shim.end();
-    is_ready_again(&server.client).await;
+    server.client.is_ready_again().await;
 }
 
 #[tokio::test]
@@ -150,7 +149,7 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     }
 
     disk.resize_to_kib(500 * 1024);
-    is_ready_again(&server.client).await;
+    server.client.is_ready_again().await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
     facts.hold(&server.client).await;
 }
@@ -245,7 +244,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
     let world = World::of(setup).await;
     Subject::with_code(&world).await.submits_the_right_code(&world).await;
-    said(&world, "control socket not open", "WARN", 1).await;
+    world.server.logs_times(1, "WARN", "control socket not open").await;
     world.server.stop().await.exits(0);
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::{HttpResponse, soon};
+use super::{HttpResponse, soon, until};
 
 /// A client of one server. It keeps connections alive and reuses them, and opens as many as there are concurrent
 /// requests.
@@ -62,6 +62,11 @@ impl Client {
     /// `POST /api/verify-otp`.
     pub async fn verify(&self, number: &str, code: &str) -> HttpResponse {
         self.try_verify(number, code).await.expect("an answer")
+    }
+
+    /// Waits until the server is ready.
+    pub async fn is_ready_again(&self) -> HttpResponse {
+        until("readiness", || self.get("/readyz"), |answer| answer.status() == 200).await
     }
 
     /// Like [`Client::send`], but returns an error if no answer comes.

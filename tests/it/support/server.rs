@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Client, Output, compiled, soon};
+use super::{Client, Output, compiled, soon, until};
 
 /// How to start the program: its own directory, settings, environment, arguments.
 #[derive(Debug, Clone)]
@@ -268,6 +268,17 @@ impl Server {
     /// The first log line whose message begins like this, now or later.
     pub async fn line(&self, beginning: &str) -> Value {
         self.event(beginning, |event| begins(event, beginning)).await
+    }
+
+    /// The first log line of this level whose message begins like this, now or later.
+    pub async fn logs(&self, level: &str, beginning: &str) -> Value {
+        self.event(beginning, |event| event["level"] == level && begins(event, beginning)).await
+    }
+
+    /// The log soon has this many lines that begin like this, all of this level, and no more.
+    pub async fn logs_times(&self, times: usize, level: &str, beginning: &str) {
+        let found = until(beginning, async || self.lines(beginning), |found| found.len() >= times).await;
+        assert!(found.len() == times && found.iter().all(|line| line["level"] == level), "{found:#?}");
     }
 
     /// The log lines until now whose messages begin like this.
