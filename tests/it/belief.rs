@@ -37,7 +37,6 @@ pub enum ObservedReply {
     Locked,
 }
 
-/// A request, and the answer if there was one.
 pub type Exchange = (Request, Option<ObservedReply>);
 
 impl Request {
@@ -275,7 +274,6 @@ impl Subject {
         Self::of_sent(&number, &code)
     }
 
-    /// The server answered that it sent this code.
     pub fn of_sent(number: &str, code: &str) -> Self {
         let mut subject = Self::new(number.to_owned());
         subject.learn(&[(Request::Send, Some(ObservedReply::Sent { trials: 5 }))], &[code.to_owned()]);

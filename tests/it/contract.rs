@@ -3,11 +3,15 @@
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn a_code_is_sent_and_verifies_once() {
+async fn one_message_from_the_configured_sender_brings_a_code_that_verifies_once() {
     let world = World::new().await;
     let number = world.number_with_message().await;
+    let received = world.twilio.received();
+    let [message] = received.as_slice() else { panic!("one message, not {}", received.len()) };
+    assert_eq!(message.field("From"), SENDER);
     let code = world.twilio.code_for(&number);
     assert_eq!(code.len(), 6);
+    assert_eq!(message.field("Body"), format!("onceward: your code is {code}. It is valid for 10 min."));
     world.verify(&number, &code).await.expects(verified(&number));
     world.verify(&number, &code).await.expects(incorrect(&number, 5));
 }
@@ -26,16 +30,6 @@ async fn as_built_a_code_is_sent_and_verifies_once() {
 
     let expired = format!(r#"{{"code":401,"message":"OTP Expired, Try Again","data":{{{user}}}}}"#);
     world.verify(&number, &code).await.expects_exactly(500, &expired);
-}
-
-#[tokio::test]
-async fn one_message_with_the_code_leaves_the_configured_sender() {
-    let world = World::new().await;
-    let (_, code) = world.number_with_code().await;
-    let received = world.twilio.received();
-    let [message] = received.as_slice() else { panic!("one message, not {}", received.len()) };
-    assert_eq!(message.field("From"), SENDER);
-    assert_eq!(message.field("Body"), format!("onceward: your code is {code}. It is valid for 10 min."));
 }
 
 #[tokio::test]

@@ -260,7 +260,6 @@ async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
     world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
 }
 
-/// An API key of the service shop.
 async fn key(world: &World) -> Value {
     world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await
 }

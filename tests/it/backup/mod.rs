@@ -4,7 +4,6 @@ mod check;
 mod frozen;
 mod load;
 mod lost_parts;
-mod many;
 mod refusals;
 mod round_trip;
 
@@ -45,7 +44,6 @@ async fn check(setup: &Setup, code: i32) -> Value {
     parsed(&setup.command(["check-data", "--json", "--quiet"]).await.exits(code).output)
 }
 
-/// Copies a directory to a path that does not exist.
 fn copy_directory(from: &Path, to: &Path) {
     let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(to).status();
     assert!(copied.expect("cp").success());

@@ -142,7 +142,6 @@ impl Load {
         }
     }
 
-    /// Panics if a caller has panicked.
     pub fn goes_on(&mut self) {
         if let Some(ended) = self.callers.try_join_next() {
             let _ = ended.expect("a caller");

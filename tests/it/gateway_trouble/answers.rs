@@ -1,7 +1,7 @@
 //! Misbehaving providers: the client gets its answer within the budget, the log has one line,
 //! the server sends nothing twice, and its memory does not grow.
 
-use super::kinds::GatewayKind;
+use super::GatewayKind;
 use crate::support::prelude::*;
 
 /// Log text for a message that may have been sent.

@@ -1,6 +1,6 @@
 //! A provider that holds the code and never says whether a submitted one is right.
 
-use super::kinds::GatewayKind;
+use super::GatewayKind;
 use crate::support::prelude::*;
 
 /// The provider's behaviour, and whether it may have looked at the code: then the attempt counts.

@@ -5,8 +5,7 @@ use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
 
 use super::answers::classes;
-use super::kinds::GatewayKind;
-use super::logs_reason;
+use super::{GatewayKind, logs_reason};
 use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;

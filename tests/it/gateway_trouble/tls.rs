@@ -8,8 +8,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::GatewayKind;
 use super::answers::{classes, failures};
-use super::kinds::GatewayKind;
 use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;

@@ -10,7 +10,6 @@ mod retry;
 mod routing;
 mod tracker;
 mod unknown;
-mod workflow;
 
 use crate::support::prelude::*;
 

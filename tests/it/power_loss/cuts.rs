@@ -10,8 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::disk::{Disk, Named};
-use super::promises::{Possible, Promises};
-use super::store_load::{contents, open};
+use super::store_load::{Possible, Promises, contents, open};
 use super::trace::{self, Event, Place, Watched, scratch};
 use crate::support::prelude::*;
 
@@ -41,7 +40,6 @@ impl Cuts {
         Self { seed, count, again }
     }
 
-    /// Runs the load, makes the cuts, and checks each.
     pub fn run(self, load: impl FnOnce(u64) -> Watched) {
         println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
         if let Some((place, event, seed)) = &self.again {

@@ -8,11 +8,9 @@
 //! repeats it on the same trace.
 
 mod binary;
-mod content;
 mod cuts;
 mod disk;
 mod import;
-mod promises;
 mod store_load;
 mod trace;
 

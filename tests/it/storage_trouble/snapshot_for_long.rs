@@ -156,7 +156,6 @@ impl StoreClient {
         store
     }
 
-    /// Adds a record, or replaces an old one.
     fn put(&mut self, bytes: usize) -> String {
         let next = self.writes + 1;
         self.write(if next.is_multiple_of(5) { next / 2 } else { next }, bytes)

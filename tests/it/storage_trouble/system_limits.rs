@@ -49,7 +49,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
             .stderr(err)
             .spawn()
             .expect("a server");
-        let pipes = Some((server.stdout.take(), server.stderr.take())).filter(|_| what == "not read");
+        let unread = Some((server.stdout.take(), server.stderr.take())).filter(|_| what == "not read");
         let client = client_at(address).await;
         for turn in 0..300 {
             assert_eq!(client.send(&format!("+1415555{turn:04}")).await.status(), 200, "{what}");
@@ -58,7 +58,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
         for _ in 0..10_000 {
             client.get("/readyz").await.expects_status(200);
         }
-        drop(pipes);
+        drop(unread);
         rustix::process::kill_process(Pid::from_child(&server), rustix::process::Signal::TERM)
             .expect("a signal");
         assert_eq!(server.wait().expect("its end").code(), Some(0), "{what}");

@@ -64,7 +64,6 @@ impl Client {
         self.try_verify(number, code).await.expect("an answer")
     }
 
-    /// Waits until the server is ready.
     pub async fn is_ready_again(&self) -> HttpResponse {
         until("readiness", || self.get("/readyz"), |answer| answer.status() == 200).await
     }
@@ -105,7 +104,6 @@ impl Client {
         self.try_request_with(Method::POST, path, &[], body).await
     }
 
-    /// Any request without headers of its own.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> HttpResponse {
         self.request_with(method, path, &[], body).await
     }

@@ -20,12 +20,9 @@ mod private;
 mod raw;
 mod received;
 mod receiver;
-mod recipe;
 mod reply;
 mod response;
-mod scrape;
 mod server;
-mod several;
 mod shim;
 mod sinch;
 mod sms_gateway;
@@ -51,22 +48,19 @@ pub use private::Private;
 pub use raw::{Act, Raw};
 pub use received::{Received, basic, longest_digits};
 pub use receiver::Receiver;
-pub use recipe::{RecipeDouble, callback_in};
 pub use reply::Reply;
-pub use response::{Expectation, HttpResponse, documented};
-pub use scrape::{Scrape, scraped};
+pub use response::{Expectation, HttpResponse, Scrape, documented, scraped};
 pub use server::{Finished, Server, Setup, Shifted, free_address};
-pub use several::{Doubles, Running, Several};
 pub use shim::{Call, Shim, Trouble, compiled};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
-pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
+pub use sms_gateway::{HTTP_TOKEN, RecipeDouble, SmsGateway, callback_in};
 pub use tls::{Authority, encrypted, over_tls};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
-pub use world::{World, through};
+pub use world::{Doubles, Running, Several, World, through};
 
 /// What nearly every test needs: this vocabulary, and JSON.
 pub mod prelude {

@@ -38,7 +38,6 @@ pub async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse 
     client.post_form("/admin/sign-in", &[], &[("user", user), ("secret", secret)]).await
 }
 
-/// A person who is signed in.
 pub struct Visitor {
     client: Client,
     pub cookie: String,

@@ -97,7 +97,6 @@ impl Raw {
         *self.state.tls.lock().unwrap() = tls;
     }
 
-    /// The number of requests read.
     pub fn requests(&self) -> usize {
         self.state.texts.lock().unwrap().len()
     }
@@ -111,7 +110,6 @@ impl Raw {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }

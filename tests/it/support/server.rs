@@ -299,7 +299,6 @@ impl Server {
         self.ended().await
     }
 
-    /// Stops the program in order.
     pub async fn stop(self) -> Finished {
         self.signal(Signal::TERM);
         self.ended().await
@@ -328,7 +327,6 @@ impl Server {
         self.kib("VmHWM:") * 1024
     }
 
-    /// A size in the status of the process.
     fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program runs");

@@ -19,7 +19,6 @@ const FOREVER: i64 = i64::MAX / 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Call {
-    /// Opens a file to write, or makes a directory.
     Create,
     Open,
     Read,
