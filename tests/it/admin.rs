@@ -1,14 +1,8 @@
 //! The dashboard, as a browser without JavaScript uses it.
 
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::inbox::until_text;
-use crate::metrics::scraped;
-use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked,
-    sid, text, wrong,
-};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others() {
@@ -372,94 +366,12 @@ async fn the_overview_hears_of_changes_until_its_session_ends() {
     until_text(&mut stream, "0\r\n\r\n").await;
 }
 
-/// The account's credentials.
-const OWNER: [(&str, &str); 2] = [("user", OWN_ACCOUNT), ("secret", OWN_TOKEN)];
-
-async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse {
-    client.post_form("/admin/sign-in", &[], &[("user", user), ("secret", secret)]).await
-}
-
-/// A person who is signed in.
-pub struct Visitor {
-    client: Client,
-    cookie: String,
-    pub token: String,
-}
-
-impl Visitor {
-    pub async fn of(client: &Client) -> Self {
-        Self::with(client, OWN_ACCOUNT, OWN_TOKEN).await
-    }
-
-    /// Signs in with a new key. Returns the key's id too.
-    pub async fn with_new_key(world: &World, options: &[&str]) -> (Self, String) {
-        let key = world.setup.new_key(options).await;
-        let sid = text(&key, "sid").to_owned();
-        (Self::with(world, &sid, text(&key, "secret")).await, sid)
-    }
-
-    async fn with(client: &Client, user: &str, secret: &str) -> Self {
-        let answer = sign_in(client, user, secret).await.expects_status(303);
-        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
-        let visitor = Self { client: client.clone(), cookie, token: String::new() };
-        let page = visitor.get("/admin").await.text();
-        Self { token: between(&page, "name=\"token\" value=\"", "\"").to_owned(), ..visitor }
-    }
-
-    pub async fn get(&self, path: &str) -> HttpResponse {
-        self.get_with(path, &[]).await
-    }
-
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
-        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
-        self.client.get_with(path, &headers).await
-    }
-
-    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
-        self.post_with(path, &[], &self.token, form).await
-    }
-
-    pub async fn post_with(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        token: &str,
-        form: &[(&str, &str)],
-    ) -> HttpResponse {
-        let headers = [&[("cookie", self.cookie.as_str())], headers].concat();
-        self.client.post_form(path, &headers, &[form, &[("token", token)]].concat()).await
-    }
-
-    /// The path of a number's page.
-    pub async fn look_up(&self, number: &str) -> String {
-        let found = self.post("/admin/lookup", &[("number", number)]).await.expects_status(303);
-        found.header("location").to_owned()
-    }
-}
-
 /// A server behind a proxy with TLS.
 async fn world_behind_proxy() -> World {
     let setup = Setup::new()
         .config("trusted-proxies", json!(["127.0.0.1"]))
         .config("client-address-header", "X-Forwarded-For");
     World::of(V2::account(setup)).await
-}
-
-/// A server, and the account's owner at its dashboard.
-pub async fn signed_in(setup: Setup) -> (World, Visitor) {
-    let world = World::of(V2::account(setup)).await;
-    let visitor = Visitor::of(&world).await;
-    (world, visitor)
-}
-
-pub async fn default_service(world: &World) -> String {
-    V2::of(world).default_service().await["/Services/".len()..].to_owned()
-}
-
-#[track_caller]
-pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
-    rest.split_once(after).expect("an end").0
 }
 
 #[tokio::test]

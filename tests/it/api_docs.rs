@@ -12,9 +12,8 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
-use serde_json::Value;
 
-use crate::support::{HttpResponse, Server, Setup};
+use crate::support::prelude::*;
 
 const COMPATIBLE: Document =
     Document { path: "docs/reference/otp-api.md", text: include_str!("../../docs/reference/otp-api.md") };

@@ -1,8 +1,6 @@
 //! The audit log: who changed what, by the API and by the command line.
 
-use serde_json::Value;
-
-use crate::support::{OWN_ACCOUNT, Says, Setup, Shifted, V2, World, masked, sid, text, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn changes_by_the_api_are_listed_with_their_author_and_request() {

@@ -4,8 +4,12 @@
 //! either order. The belief keeps every possible state until an answer excludes it. An answer that fits no state is a
 //! broken promise.
 
-use crate::support::HttpResponse;
-use crate::support::documented::{incorrect, locked, sent, verified};
+use std::io;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::support::prelude::*;
 
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -33,17 +37,118 @@ pub enum ObservedReply {
     Locked,
 }
 
-/// A request, and the answer if there was one.
 pub type Exchange = (Request, Option<ObservedReply>);
+
+impl Request {
+    /// Sends it; returns an error if no answer comes.
+    pub async fn ask(&self, client: &Client, number: &str) -> io::Result<HttpResponse> {
+        match self {
+            Self::Send => client.try_send(number).await,
+            Self::Check(guess) => client.try_verify(number, guess).await,
+        }
+    }
+}
+
+/// A number, and what its client knows about it.
+#[derive(Clone)]
+pub struct Subject {
+    pub number: String,
+    pub belief: Belief,
+    /// The codes that were approved.
+    pub used: Vec<String>,
+}
+
+impl Subject {
+    pub fn new(number: String) -> Self {
+        Self { number, belief: Belief::new(), used: Vec::new() }
+    }
+
+    /// A send, or a check of a right, wrong or used code.
+    pub fn any_request(&self, rng: &mut StdRng) -> Request {
+        let outstanding = self.belief.codes().into_iter().next();
+        match (rng.random_range(0..10), outstanding) {
+            (0..3, Some(code)) => Request::Check(code),
+            (3..6, Some(_)) => Request::Check(NO_CODE.to_owned()),
+            (6, _) => Request::Check(self.used.last().cloned().unwrap_or_else(|| NO_CODE.to_owned())),
+            _ => Request::Send,
+        }
+    }
+
+    /// One request, or two checks for the same moment. A send has no company: it takes a while, and its answer has the
+    /// count at its end.
+    pub fn one_or_two_requests(&self, rng: &mut StdRng) -> Vec<Request> {
+        let (first, second) = (self.any_request(rng), self.any_request(rng));
+        let are_checks = ![&first, &second].contains(&&Request::Send);
+        if are_checks && rng.random_bool(0.5) { vec![first, second] } else { vec![first] }
+    }
+
+    /// Checks that tell the possible states apart: of a wrong code, a used one, and each that may be right.
+    pub fn questions(&self) -> Vec<Request> {
+        let uncertain = if self.belief.is_certain() { Vec::new() } else { self.belief.codes() };
+        let codes = [NO_CODE.to_owned()].into_iter().chain(self.used.last().cloned()).chain(uncertain);
+        codes.map(Request::Check).collect()
+    }
+
+    /// Takes in the answers to concurrent requests. `before` is the last code that had arrived when they were sent. Returns
+    /// the exchanges, and the code that came with them. Fails the test if they fit no possible state.
+    pub fn take_in(
+        &mut self,
+        requests: Vec<Request>,
+        answers: impl IntoIterator<Item = Option<HttpResponse>>,
+        before: Option<&String>,
+        twilio: &Twilio,
+    ) -> (Vec<Exchange>, Vec<String>) {
+        let reply = |answer: HttpResponse| ObservedReply::in_answer(&answer, &self.number);
+        let replies = answers.into_iter().map(|answer| answer.map(reply));
+        let exchanges: Vec<Exchange> = requests.into_iter().zip(replies).collect();
+        let is_answered = exchanges.iter().any(|(_, reply)| reply.is_some());
+        // After a send without an answer, the code may be the previous one.
+        let is_new = |code: &String| is_answered || before != Some(code);
+        let codes: Vec<String> = twilio.last_code_for(&self.number).filter(is_new).into_iter().collect();
+        self.learn(&exchanges, &codes);
+        (exchanges, codes)
+    }
+
+    /// Asserts that the answers until now hold at this server: it counts on, and each code that is certain works.
+    pub async fn still_holds(mut self, client: &Client) {
+        let mut questions = self.questions();
+        questions.extend(self.belief.codes().into_iter().map(Request::Check));
+        for question in questions {
+            let answer = question.ask(client, &self.number).await.expect("an answer");
+            let reply = ObservedReply::in_answer(&answer, &self.number);
+            self.learn(&[(question, Some(reply))], &[]);
+        }
+    }
+
+    /// Takes in concurrent exchanges, and the code of a send among them. Fails the test if they fit no possible state.
+    pub fn learn(&mut self, exchanges: &[Exchange], codes: &[String]) {
+        for exchange in exchanges {
+            if let (Request::Check(guess), Some(ObservedReply::Verified)) = exchange {
+                self.used.push(guess.clone());
+            }
+        }
+        self.belief.take_in(exchanges, codes).unwrap_or_else(|why| panic!("{}: {why}", self.number));
+    }
+}
 
 /// All states that are possible.
 #[derive(Debug, Clone)]
 pub struct Belief(Vec<State>);
 
 impl Belief {
-    /// A number without requests.
     pub fn new() -> Self {
         Self(vec![State::Fresh])
+    }
+
+    /// Excludes that a check without an answer was not counted.
+    pub fn everything_was_counted(&mut self) {
+        let wrong = |state: &State| match state {
+            State::Fresh => 0,
+            State::Open { wrong, .. } => *wrong,
+            State::Locked => MAX_ATTEMPTS,
+        };
+        let most = self.0.iter().map(wrong).max();
+        self.0.retain(|state| Some(wrong(state)) == most);
     }
 
     pub fn is_certain(&self) -> bool {
@@ -72,13 +177,6 @@ impl Belief {
         }
         self.0 = possible;
         Ok(())
-    }
-
-    /// Codes that tell the possible states apart: a wrong one, a used one, and each that may be right.
-    pub fn questions(&self, used: &[String]) -> Vec<Request> {
-        let uncertain = if self.is_certain() { Vec::new() } else { self.codes() };
-        let codes = [NO_CODE.to_owned()].into_iter().chain(used.last().cloned()).chain(uncertain);
-        codes.map(Request::Check).collect()
     }
 }
 
@@ -170,9 +268,67 @@ impl ObservedReply {
     }
 }
 
+impl Subject {
+    pub async fn with_code(world: &World) -> Self {
+        let (number, code) = world.number_with_code().await;
+        Self::of_sent(&number, &code)
+    }
+
+    pub fn of_sent(number: &str, code: &str) -> Self {
+        let mut subject = Self::new(number.to_owned());
+        subject.learn(&[(Request::Send, Some(ObservedReply::Sent { trials: 5 }))], &[code.to_owned()]);
+        subject
+    }
+
+    pub async fn submits_a_wrong_code(&mut self, client: &Client) -> HttpResponse {
+        self.submits(client, NO_CODE.to_owned()).await
+    }
+
+    pub async fn submits_the_right_code(&mut self, client: &Client) -> HttpResponse {
+        let code = self.belief.codes().remove(0);
+        self.submits(client, code).await
+    }
+
+    async fn submits(&mut self, client: &Client, code: String) -> HttpResponse {
+        let answer = client.verify(&self.number, &code).await;
+        // Whether a check counts that was answered 503 is unknown.
+        let reply = (answer.status() != 503).then(|| ObservedReply::in_answer(&answer, &self.number));
+        self.learn(&[(Request::Check(code), reply)], &[]);
+        answer
+    }
+}
+
+/// Numbers with known states.
+pub struct Facts {
+    pub guessed: Subject,
+    used: Subject,
+    pub locked: String,
+}
+
+impl Facts {
+    pub async fn made_in(world: &World) -> Self {
+        let (mut guessed, mut used) = (Subject::with_code(world).await, Subject::with_code(world).await);
+        guessed.submits_a_wrong_code(world).await.expects_status(401);
+        used.submits_the_right_code(world).await.expects_status(200);
+        Self { guessed, used, locked: locked_number(world).await }
+    }
+
+    pub async fn hold(&self, client: &Client) {
+        client.send(&self.locked).await.expects_status(403);
+        client.verify(&self.locked, NO_CODE).await.expects_status(403);
+        self.used.clone().still_holds(client).await;
+        self.guessed.clone().still_holds(client).await;
+    }
+}
+
+pub async fn locked_number(world: &World) -> String {
+    let (number, _) = world.locked_out().await;
+    world.send(&number).await.expects_status(403);
+    number
+}
+
 const CODE: &str = "1234567890";
 
-/// A number to which this code was sent.
 fn with_code() -> Belief {
     let mut belief = Belief::new();
     let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));

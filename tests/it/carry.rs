@@ -1,11 +1,8 @@
 //! Codes that another system makes and checks: one message each, its repetition, its successor, and its outcome.
 
-use std::time::Duration;
-
-use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{HttpResponse, Reply, Says, Setup, V2, World, sid, text, told};
+use crate::support::prelude::*;
 
 const TO: &str = "+14155550100";
 

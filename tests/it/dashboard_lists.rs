@@ -1,12 +1,6 @@
 //! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
 
-use serde_json::json;
-
-use crate::admin::{Visitor, between, default_service, signed_in};
-use crate::support::{
-    HttpResponse, PUBLIC_URL, Reply, Says, Setup, Several, V2, World, masked, sid, until, wrong,
-};
-use crate::v2_operator::Receiver;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {

@@ -3,9 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::Value;
-
-use crate::support::{Finished, Reply, Says, Setup, Shifted, World};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn doctor_examines_a_running_and_a_stopped_server() {
@@ -25,18 +23,18 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
         ("standards, code length", "otp-length: 6 (NIST"),
         ("standards, code lifetime", "otp-timeout: 10m (NIST"),
     ] {
-        says(&checks, "ok", check, words);
+        finds(&checks, "ok", check, words);
     }
-    says(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio.base_url());
+    finds(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio.base_url());
     // The compatible routes have a fixed lockout by contract.
-    says(&checks, "note", "standards, lockout", "can lock its owner out for 30m");
-    says(&checks, "note", "standards, wrong codes in a row", "starts again with each lockout");
+    finds(&checks, "note", "standards, lockout", "can lock its owner out for 30m");
+    finds(&checks, "note", "standards, wrong codes in a row", "starts again with each lockout");
     assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
 
     world.server.stop().await;
     let checks = report(&world.setup, 0).await;
-    says(&checks, "ok", "server", "none runs on the data directory");
-    says(&checks, "ok", "clock", "not behind the last write");
+    finds(&checks, "ok", "server", "none runs on the data directory");
+    finds(&checks, "ok", "clock", "not behind the last write");
     let text = world.setup.command(["doctor"]).await.exits(0);
     text.says([
         "ok    gateway TwilioMessages, credentials: the credentials are right",
@@ -50,8 +48,8 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
     let world = World::of(Setup::new()).await;
     let setup = world.setup.clone().env("TWILIO_PHONE_NUMBER", "+15005550999");
     let checks = report(&setup, 70).await;
-    says(&checks, "ok", "gateway TwilioMessages, credentials", "right");
-    says(&checks, "fail", "gateway TwilioMessages, sender", "check TWILIO_PHONE_NUMBER");
+    finds(&checks, "ok", "gateway TwilioMessages, credentials", "right");
+    finds(&checks, "fail", "gateway TwilioMessages, sender", "check TWILIO_PHONE_NUMBER");
 
     let setup = world.setup.clone().env("TWILIO_AUTH_TOKEN", "another-t0ken-than-the-accounts");
     let text = setup.command(["doctor"]).await.exits(70).output;
@@ -64,7 +62,7 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
     let setup = world.setup.clone().env("TWILIO_BASE_URL", "http://127.0.0.1:9");
     let checks = report(&setup, 70).await;
     for words in ["was not reached", "(http://127.0.0.1:9)"] {
-        says(&checks, "fail", "gateway TwilioMessages, credentials", words);
+        finds(&checks, "fail", "gateway TwilioMessages, credentials", words);
     }
     assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
 }
@@ -74,26 +72,26 @@ async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
     let world = World::of(Setup::new()).await;
     world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
     let checks = report(&world.setup, 70).await;
-    says(&checks, "fail", "server", "runs, but is not ready: ");
-    says(&checks, "warn", "access", "open without a credential");
+    finds(&checks, "fail", "server", "runs, but is not ready: ");
+    finds(&checks, "warn", "access", "open without a credential");
 }
 
 #[tokio::test]
 async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     let setup = Setup::bare().config("otp-length", 3).config("otp_timeout", 5);
     let checks = report(&setup, 70).await;
-    says(&checks, "fail", "configuration", "otp-length = 3");
-    says(&checks, "warn", "configuration", "did you mean \"otp-timeout\"?");
-    says(&checks, "ok", "data directory", "the first start creates it");
+    finds(&checks, "fail", "configuration", "otp-length = 3");
+    finds(&checks, "warn", "configuration", "did you mean \"otp-timeout\"?");
+    finds(&checks, "ok", "data directory", "the first start creates it");
     assert!(!setup.data_dir().exists());
 
     let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "verification"}});
     let setup = Setup::bare().config("otp-timeout", "30m").config("services", services);
     let checks = report(&setup, 0).await;
-    says(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
-    says(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
-    says(&checks, "ok", "standards, lockout", "services.shop.lockout: ends the verification only");
-    says(&checks, "ok", "gateway Simulator", "sends no message");
+    finds(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
+    finds(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
+    finds(&checks, "ok", "standards, lockout", "services.shop.lockout: ends the verification only");
+    finds(&checks, "ok", "gateway Simulator", "sends no message");
 }
 
 #[tokio::test]
@@ -101,10 +99,10 @@ async fn doctor_tries_to_write_where_the_first_start_will() {
     let setup = Setup::bare().config("data-dir", "/proc/onceward/data");
     let checks = report(&setup, 70).await;
     let words = "/proc/onceward/data does not exist, and /proc cannot be written to";
-    says(&checks, "fail", "data directory", words);
+    finds(&checks, "fail", "data directory", words);
     let setup = Setup::bare().config("data-dir", "new/data");
     let checks = report(&setup, 0).await;
-    says(&checks, "ok", "data directory", "the first start creates it");
+    finds(&checks, "ok", "data directory", "the first start creates it");
     let left = fs::read_dir(setup.home()).expect("a directory").map(|entry| entry.expect("an entry"));
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["config.json"], "it leaves nothing");
@@ -122,17 +120,17 @@ async fn doctor_looks_at_the_data_directory_and_the_clock() {
     fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
     clock.by(-2 * 60 * 60);
     let checks = report(&setup, 0).await;
-    says(&checks, "warn", "data directory", "other users of this machine can enter");
-    says(&checks, "warn", "server key", "every user of this machine can read");
-    says(&checks, "warn", "clock", "behind the last write into the data directory");
+    finds(&checks, "warn", "data directory", "other users of this machine can enter");
+    finds(&checks, "warn", "server key", "every user of this machine can read");
+    finds(&checks, "warn", "clock", "behind the last write into the data directory");
     clock.by(0);
 
     fs::write(&key, "0f".repeat(32)).expect("another key");
     let checks = report(&setup, 70).await;
-    says(&checks, "fail", "server key", "is not the key that the data was written with");
+    finds(&checks, "fail", "server key", "is not the key that the data was written with");
     fs::remove_file(&key).expect("removed");
     let checks = report(&setup, 70).await;
-    says(&checks, "fail", "server key", "is missing, and there is data");
+    finds(&checks, "fail", "server key", "is missing, and there is data");
 }
 
 #[tokio::test]
@@ -148,11 +146,11 @@ async fn doctor_warns_of_a_clock_that_no_time_service_keeps() {
         let program = setup.home().join("timedatectl");
         fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
         let checks = report(&setup, 0).await;
-        says(&checks, verdict, "clock", words);
+        finds(&checks, verdict, "clock", words);
         fs::remove_file(&program).expect("removed");
     }
     let checks = report(&setup, 0).await;
-    says(&checks, "ok", "clock", "synchronization not examined");
+    finds(&checks, "ok", "clock", "synchronization not examined");
 }
 
 #[tokio::test]
@@ -161,12 +159,12 @@ async fn doctor_asks_the_public_address_only_if_told_so() {
     let address = format!("http://{}", world.server.client.address());
     let setup = world.setup.clone().env("ONCEWARD_PUBLIC_URL", &address);
     let checks = report(&setup, 0).await;
-    says(&checks, "warn", "callbacks", "leads to this machine");
+    finds(&checks, "warn", "callbacks", "leads to this machine");
     let checks = checks_in(&setup.command(["doctor", "--online", "--json"]).await.exits(0));
-    says(&checks, "ok", "callbacks", "/healthz answers as onceward does");
+    finds(&checks, "ok", "callbacks", "/healthz answers as onceward does");
     let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio.base_url());
     let checks = checks_in(&elsewhere.command(["doctor", "--online", "--json"]).await.exits(70));
-    says(&checks, "fail", "callbacks", "and not as onceward does");
+    finds(&checks, "fail", "callbacks", "and not as onceward does");
 }
 
 /// The checks of a report that ends with this code.
@@ -181,7 +179,7 @@ fn checks_in(finished: &Finished) -> Vec<Value> {
 }
 
 #[track_caller]
-fn says(checks: &[Value], verdict: &str, check: &str, words: &str) {
+fn finds(checks: &[Value], verdict: &str, check: &str, words: &str) {
     let found = checks.iter().any(|found| {
         let detail = found["detail"].as_str().unwrap_or_default();
         let advised = verdict == "ok" || found["remedy"].is_string();

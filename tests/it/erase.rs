@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use crate::backup::files;
-use crate::support::documented::locked;
-use crate::support::{Says, Setup, World, masked, sid, text, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {

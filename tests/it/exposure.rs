@@ -1,15 +1,10 @@
-//! What a server shows to whom: open routes, the simulator's inbox, the account's token, webhooks, files.
+//! What a server shows to whom: open routes, the simulator's inbox, the account's token, webhooks, files, the control socket.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use serde_json::json;
-
-use crate::support::{
-    Client, Finished, OWN_ACCOUNT, OWN_TOKEN, Says, Server, Setup, V2, World, authorization, basic, text,
-    through, until,
-};
+use crate::support::prelude::*;
 
 const OPEN: &str = "routes open without a credential";
 const CLOSED: &str = "all routes require a credential";
@@ -161,7 +156,7 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
 async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
     let setup = Setup::new().args(["--log-level", "trace"]);
     let server = setup.start().await;
-    let (sid, token) = account(&setup);
+    let (sid, token) = setup.created_account();
     assert!(sid.starts_with("AC") && sid.len() == 34 && token.len() == 32);
     assert_eq!(mode(&file(&setup)), 0o600);
     assert_eq!(status(&server, &sid, &token).await, 200);
@@ -170,7 +165,7 @@ async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
 
     let (server, first) = setup.restart(server).await;
     assert_eq!(status(&server, &sid, &token).await, 200, "a restart keeps the token");
-    assert_eq!(account(&setup), (sid.clone(), token.clone()));
+    assert_eq!(setup.created_account(), (sid.clone(), token.clone()));
     fs::remove_file(file(&setup)).expect("removed");
     let (server, second) = setup.restart(server).await;
     assert_eq!(status(&server, &sid, &token).await, 200, "without the file too");
@@ -210,15 +205,15 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
 async fn a_new_token_is_in_the_file_with_and_without_a_server() {
     let setup = Setup::new();
     let server = setup.start().await;
-    let first = account(&setup);
+    let first = setup.created_account();
     setup.command(["keys", "root", "--new"]).await.exits(0);
-    let second = account(&setup);
+    let second = setup.created_account();
     assert_eq!((&first.0, first.1 == second.1), (&second.0, false), "the account stays, the token does not");
     assert_eq!(status(&server, &second.0, &second.1).await, 200);
     assert_eq!(status(&server, &first.0, &first.1).await, 401);
     server.stop().await;
     let shown = setup.command(["keys", "root", "--new"]).await;
-    let third = account(&setup);
+    let third = setup.created_account();
     shown.says([&third.1, "account.env"]);
     assert_eq!(mode(&file(&setup)), 0o600);
     let server = setup.start().await;
@@ -330,18 +325,10 @@ fn write_account(setup: &Setup, text: &str) {
     fs::write(file(setup), text).expect("written");
 }
 
-/// The account's sid and auth token, as a shell reads them.
-pub fn account(setup: &Setup) -> (String, String) {
-    let text = fs::read_to_string(file(setup)).expect("the file");
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-    (value("ONCEWARD_ACCOUNT_SID=").to_owned(), value("ONCEWARD_AUTH_TOKEN=").to_owned())
-}
-
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).expect("a file").mode() & 0o777
 }
 
-/// Visits a directory and everything in it.
 fn each(path: &Path, visit: &mut dyn FnMut(&Path)) {
     visit(path);
     if path.is_dir() {
@@ -349,4 +336,28 @@ fn each(path: &Path, visit: &mut dyn FnMut(&Path)) {
             each(&entry.expect("an entry").path(), visit);
         }
     }
+}
+
+#[tokio::test]
+async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
+    let (world, _, _) = World::with_service(Setup::new()).await;
+    let ask = |request: &str| world.setup.ask_control_socket(request);
+    let (status, services) = ask("GET /v2/Services");
+    assert_eq!((status, &services["services"][0]["friendly_name"]), (200, &json!("Owl Bank")), "{services}");
+    assert_eq!(ask("GET /readyz").0, 200);
+    let (_, server) = ask("GET /local/Server");
+    assert_eq!(server["version"], env!("CARGO_PKG_VERSION"), "{server}");
+    let (status, webhooks) = ask("GET /local/Webhooks");
+    assert_eq!((status, webhooks), (200, json!({"webhooks": []})));
+    let (status, unknown) = ask("GET /local/Services/unknown");
+    assert!(status == 400 && text(&unknown, "message").contains("no service"), "{unknown}");
+
+    for path in ["/local/Server", "/local/Keys", "/local/Messages", "/local/Copy"] {
+        assert_eq!(world.get(path).await.status(), 404, "{path}");
+    }
+    // Not with the account's credentials either.
+    let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
+    world.get_with("/local/Keys", &account).await.expects_status(404);
+    let described = world.get("/openapi.json").await.text();
+    assert!(!described.contains("/local/"), "no description has them");
 }

@@ -1,8 +1,6 @@
 //! The pumping guard refuses messages that an attacker earns money with.
 
-use serde_json::json;
-
-use crate::support::{Expectation, Finished, Says, Setup, World, text};
+use crate::support::prelude::*;
 
 const PREMIUM: &str = "+19002341234";
 const LANDLINE: &str = "+493012345678";
@@ -48,7 +46,6 @@ async fn answers_as_built_have_the_data_of_a_lockout_too() {
     assert_eq!((refused.status(), &refused.json()["data"]), (403, &data));
 }
 
-/// `onceward guard` with these arguments.
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
 }

@@ -2,11 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use serde_json::json;
-
-use crate::support::documented::locked;
-use crate::support::{Says, Setup, Shifted, V2, World, sid, text, until, wrong};
-use crate::v2_operator::Receiver;
+use crate::support::prelude::*;
 
 const DAY: i64 = 24 * 3_600;
 /// Longer than any code here, so that chance does not help.

@@ -1,15 +1,14 @@
 //! Hooks of identity systems: payloads as each system sends them, and forged ones. The comment above each payload names the
 //! file of the system's public sources that it was made from.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{HttpResponse, Reply, Says, Setup, Shifted, V2, World, authorization, basic, text};
+use crate::support::prelude::*;
 
 const TO: &str = "+14155550100";
 /// The secrets of two Supabase projects, the second one with its old one.
@@ -261,7 +260,6 @@ async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
     world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
 }
 
-/// An API key of the service shop.
 async fn key(world: &World) -> Value {
     world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await
 }

@@ -1,11 +1,8 @@
 //! The hosted page, as a browser without JavaScript uses it, and what attackers try with it.
 
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::admin::between;
-use crate::inbox::{code_in, inbox};
-use crate::support::{Client, HttpResponse, Says, Server, Setup, Twilio, V2, masked, sid, through, wrong};
+use crate::support::prelude::*;
 
 const RETURN: &str = "https://app.example/verified?from=onceward";
 const NUMBER: &str = "+14155550123";
@@ -474,7 +471,6 @@ impl Site {
         site
     }
 
-    /// A person with a new session.
     async fn person(&self) -> Person {
         self.session(&[]).await.open(self).await
     }

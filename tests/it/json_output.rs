@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
-use serde_json::Value;
-
-use crate::support::{Setup, World, text, until};
+use crate::support::prelude::*;
 
 const MANUAL: &str = include_str!("../../docs/reference/cli.md");
 

@@ -1,9 +1,6 @@
 //! `onceward keys`, with a server and without; the account's credentials; services of config.json.
 
-use serde_json::{Value, json};
-
-use crate::exposure::account;
-use crate::support::{OWN_TOKEN, Says, Server, Setup, V2, World, text, through};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
@@ -86,14 +83,14 @@ async fn the_example_request_of_a_start_has_credentials_where_they_are_required(
 async fn a_start_removes_the_rest_of_an_interrupted_new_token() {
     let setup = Setup::new();
     setup.start().await.stop().await;
-    let kept = account(&setup);
+    let kept = setup.created_account();
     // The file as it is between its writing and its renaming.
     let unfinished = setup.data_dir().join("account.new");
     std::fs::write(&unfinished, format!("ONCEWARD_ACCOUNT_SID={}\nONCEWARD_AUTH_TOKEN=unfinish", kept.0))
         .expect("a file");
     setup.start().await.stop().await;
     assert!(!unfinished.exists());
-    assert_eq!(account(&setup), kept);
+    assert_eq!(setup.created_account(), kept);
 }
 
 #[tokio::test]

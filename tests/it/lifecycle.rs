@@ -1,10 +1,10 @@
-//! Start and stop.
+//! Start, readiness and stop, and what survives a restart.
 
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 
-use crate::support::documented::sent;
-use crate::support::{Client, Finished, Says, Setup, World, until};
+use crate::belief::{Facts, ObservedReply, Request, Subject};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -82,4 +82,71 @@ async fn a_second_server_on_a_data_directory_is_refused_and_the_first_goes_on() 
 async fn refuses_connections(world: &World) {
     let refused = until("no new connections", || TcpStream::connect(world.address()), Result::is_err);
     assert!(refused.await.is_err());
+}
+
+#[tokio::test]
+async fn refused_credentials_make_it_not_ready_but_alive() {
+    let world = World::new().await;
+    // The second has no code of Twilio's.
+    for refusal in [Reply::Refuse { status: 401, code: 20003 }, Reply::ServerError(401)] {
+        let number = world.number_with([refusal]);
+        world.send(&number).await.expects(failed());
+
+        world.get("/readyz").await.expects_not_ready();
+        assert_eq!(world.get("/healthz").await.status(), 200);
+
+        // The operator repaired the account at Twilio: the next send that works shows it.
+        assert_eq!(world.send(&number).await.status(), 200);
+        assert_eq!(world.get("/readyz").await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_sends_nothing_is_not_shown() {
+    for (gateways, shown) in [("Twilio", vec!["TwilioMessages"]), ("Http;Sinch", vec!["Http", "Sinch"])] {
+        // All of them are configured; the others could only check codes that they hold.
+        let body = Several::routed(gateways).await.get("/readyz").await.json();
+        let listed = body["data"]["gateways"].as_array().expect("a list");
+        let mut names: Vec<_> = listed.iter().map(|gateway| text(gateway, "name")).collect();
+        names.sort_unstable();
+        assert_eq!(names, shown, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
+    let world = World::with([("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))]).await;
+    world.twilio.otherwise(Reply::ServerError(503));
+    world.send(&world.number()).await;
+    let answer = world.get("/readyz").await;
+    answer.expects_not_ready();
+    let reason = answer.json()["data"]["reasons"][0].clone();
+    for part in ["TwilioMessages has not worked for ", " s: ", "503", "; it is tried again in "] {
+        assert!(reason.as_str().is_some_and(|reason| reason.contains(part)), "no {part:?} in {reason}");
+    }
+}
+
+#[tokio::test]
+async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
+    // 1024 is the most.
+    for (shards, is_killed) in [(None, false), (None, true), (Some(1024), false)] {
+        println!("shards {shards:?}, killed: {is_killed}");
+        let setup = shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("shards", shards));
+        let world = World::of(setup).await;
+        let (mut facts, waiting) = (Facts::made_in(&world).await, Subject::with_code(&world).await);
+        let world = if is_killed {
+            world.restart_after_kill().await
+        } else {
+            let (world, finished) = world.restart().await;
+            finished.exits(0);
+            world
+        };
+        waiting.still_holds(&world).await;
+        // The count goes on with a new code.
+        let number = facts.guessed.number.clone();
+        world.send(&number).await.expects(sent(&number, 4));
+        let resent = (Request::Send, Some(ObservedReply::Sent { trials: 4 }));
+        facts.guessed.learn(&[resent], &[world.twilio.code_for(&number)]);
+        facts.hold(&world).await;
+    }
 }

@@ -5,8 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::admin::between;
-use crate::support::{Authority, Says, Setup};
+use crate::support::prelude::*;
 
 /// Where the package installs the program.
 const PROGRAM: &str = "/usr/bin/onceward";

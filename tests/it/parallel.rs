@@ -1,9 +1,7 @@
 //! Many requests for one number at the same time.
 
-use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{HttpResponse, Setup, World, wrong};
+use crate::support::prelude::*;
 
-/// Concurrent requests.
 const CLIENTS: usize = 200;
 
 /// Repetitions of each test, to find a race that is rarely lost.

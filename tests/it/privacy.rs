@@ -2,10 +2,7 @@
 //!
 //! The scenario runs at trace level. Then the test searches the output and every file of the data directory.
 
-use serde_json::json;
-
-use crate::inbox::{code_in, inbox};
-use crate::support::{AUTH_TOKEN, Numbers, OWN_ACCOUNT, OWN_TOKEN, Private, Setup, World, basic, wrong};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn the_scenario_through_twilio_leaks_nothing_private() {

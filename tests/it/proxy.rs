@@ -5,15 +5,11 @@ use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use hyper::Method;
-use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::admin::{Visitor, between};
-use crate::gateway_trouble::raw::{Act, Raw};
-use crate::support::{Authority, Client, Setup, V2, World, loopback, sid, soon};
+use crate::support::prelude::*;
 
 const ANSWER: Act = Act::SayAndStay("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 

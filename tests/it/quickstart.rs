@@ -5,7 +5,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::Setup;
+use crate::support::prelude::*;
 
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
@@ -88,7 +88,6 @@ async fn run(blocks: &[&str]) -> Option<String> {
     Some(stdout.into_owned())
 }
 
-/// The blocks that this test runs.
 fn runnable(document: &str) -> impl Iterator<Item = &str> {
     blocks(document).filter(|block| !LEFT_OUT.iter().any(|word| block.contains(word)))
 }

@@ -1,20 +1,15 @@
-//! Messages to the service manager, such as systemd: its socket is a datagram socket of the test.
+//! Messages to the service manager, such as systemd.
 
 use rustix::process::Signal;
-use tokio::net::UnixDatagram;
 
-use crate::storage_trouble::refusals::world_over_shim;
-use crate::storage_trouble::shim::{Call, Shim, Trouble};
-use crate::support::{Client, Setup, World, soon, until};
+use crate::support::prelude::*;
 
 /// The watchdog's period in microseconds.
 const PERIOD: u64 = 200_000;
 
 #[tokio::test]
 async fn readiness_is_announced_when_requests_are_served_and_not_before() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    drop(listener);
+    let address = free_address();
     let (manager, setup) = Manager::of(Setup::new());
     let shim = Shim::over(&setup.data_dir());
     let setup = shim.under(setup).args(["--listen", &address.to_string()]);
@@ -80,7 +75,7 @@ async fn the_watchdog_hears_from_a_server_whose_disk_refuses_writes() {
 async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
     let setup = Setup::new().config("commit-timeout", "500ms").env("WATCHDOG_USEC", PERIOD.to_string());
     let (manager, setup) = Manager::of(setup);
-    let (world, shim) = world_over_shim(setup).await;
+    let (world, shim) = World::over_shim(setup).await;
     manager.until("WATCHDOG=1").await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
     assert_eq!(world.send(&world.number()).await.status(), 503);
@@ -92,47 +87,4 @@ async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
 
     shim.end();
     manager.until("WATCHDOG=1").await;
-}
-
-/// The manager's end of the socket.
-pub struct Manager(UnixDatagram);
-
-impl Manager {
-    /// The setup's program has this manager.
-    pub fn of(setup: Setup) -> (Self, Setup) {
-        let path = setup.home().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("a datagram socket");
-        let setup = setup.env("NOTIFY_SOCKET", path.to_str().expect("a path in UTF-8"));
-        (Self(socket), setup)
-    }
-
-    /// Waits for a message with a line that begins like this. Returns the lines before that message, and its own.
-    pub async fn until(&self, line: &str) -> (Vec<String>, Vec<String>) {
-        let mut before = Vec::new();
-        soon(line, async {
-            loop {
-                let mut bytes = vec![0; 4096];
-                let length = self.0.recv(&mut bytes).await.expect("a message");
-                let message = lines(&bytes[..length]);
-                if message.iter().any(|found| found.starts_with(line)) {
-                    return (before, message);
-                }
-                before.extend(message);
-            }
-        })
-        .await
-    }
-
-    /// The lines that have arrived.
-    fn received(&self) -> Vec<String> {
-        let (mut received, mut bytes) = (Vec::new(), vec![0; 4096]);
-        while let Ok(length) = self.0.try_recv(&mut bytes) {
-            received.extend(lines(&bytes[..length]));
-        }
-        received
-    }
-}
-
-fn lines(message: &[u8]) -> Vec<String> {
-    String::from_utf8_lossy(message).lines().map(str::to_owned).collect()
 }

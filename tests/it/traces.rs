@@ -1,12 +1,10 @@
 //! Spans for OpenTelemetry: what a collector gets, and what happens without one.
 
-use std::time::Duration;
-
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::support::{Collector, RecordedSpan, Reply, Setup, World, until};
+use crate::support::prelude::*;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";

@@ -8,16 +8,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::crash::{Load, from_environment};
-use crate::support::{HttpResponse, Numbers, Setup, Twilio, V2, World, sid, told};
-use crate::v2_belief::{Known, Over};
+use crate::support::prelude::*;
 
 const GUESTS: u64 = 8;
 /// Longer than any code here.
@@ -49,7 +45,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
         guests = load.join_all().await;
         server.ended().await;
         server = setup.start().await;
-        shared.load.killed.store(false, Ordering::SeqCst);
+        shared.load.server_is_back();
         let v2 = V2::of(&server.client);
         for guest in &mut guests {
             guest.ask_again(&v2).await;
@@ -58,7 +54,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     let sum = |count: fn(&Guest) -> u64| guests.iter().map(count).sum::<u64>();
     println!(
         "{} answers, {} approved, {} refused by the limit, {} keys cut off",
-        shared.load.answers.load(Ordering::SeqCst),
+        shared.load.answers(),
         sum(|guest| guest.approved),
         sum(|guest| guest.limited),
         sum(|guest| guest.cut_off),
@@ -66,7 +62,6 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     assert!(sum(|guest| guest.approved) > 0 && sum(|guest| guest.limited) > 0);
 }
 
-/// The state that all guests share.
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,
@@ -113,7 +108,7 @@ impl Guest {
     }
 
     async fn act_until_the_kill(mut self, v2: V2) -> Self {
-        while !self.shared.load.killed.load(Ordering::SeqCst) {
+        while !self.shared.load.is_over() {
             if self.known.is_empty() {
                 self.begins(&v2).await;
                 continue;
@@ -231,7 +226,7 @@ impl Guest {
             Some(key) => v2.try_post_with(&path, ("idempotency-key", key), &form).await,
             None => v2.try_post(&path, &form).await,
         };
-        self.shared.load.heard(answer)
+        self.shared.load.count(answer)
     }
 
     /// Checks right or wrong codes, all at once.
@@ -245,12 +240,12 @@ impl Guest {
             async move { v2.try_post(&path, &[("VerificationSid", &named), ("Code", &code)]).await }
         });
         let answers = futures_util::future::join_all(asks).await;
-        let heard: Vec<_> = answers.into_iter().map(|answer| self.shared.load.heard(answer)).collect();
+        let answers: Vec<_> = answers.into_iter().map(|answer| self.shared.load.count(answer)).collect();
         let known = &mut self.known[chosen];
         // The order of these checks is unknown: any of them may have been first.
         let before = known.over;
         known.touched = true;
-        for (right, answer) in rights.iter().zip(&heard) {
+        for (right, answer) in rights.iter().zip(&answers) {
             match (right, answer) {
                 (true, None) if known.over == Over::No => known.over = Over::Perhaps,
                 (false, None) => known.perhaps_wrong += 1,
@@ -266,10 +261,10 @@ impl Guest {
     async fn cancels(&mut self, v2: &V2, chosen: usize) {
         let path = format!("{}/Verifications/{}", self.shared.service, self.known[chosen].sid);
         let answer = v2.try_post(&path, &[("Status", "canceled")]).await;
-        let heard = self.shared.load.heard(answer);
+        let answer = self.shared.load.count(answer);
         let known = &mut self.known[chosen];
         known.touched = true;
-        match heard.as_ref().map(told) {
+        match answer.as_ref().map(told) {
             None if known.over == Over::No => known.over = Over::Perhaps,
             None => {}
             Some((200, status)) if status == "canceled" => {
@@ -286,4 +281,73 @@ impl Guest {
 fn lasting(answer: &HttpResponse) -> Value {
     let shown = answer.json();
     ["sid", "to", "channel", "status", "date_created"].map(|name| shown[name].clone()).into()
+}
+
+/// Wrong codes that one verification allows.
+const CHECKS: u32 = 5;
+
+/// A verification, and what the server told its guest.
+pub struct Known {
+    pub sid: String,
+    pub number: String,
+    pub code: String,
+    /// Wrong codes, checked by id, that the server answered as wrong; then those without an answer.
+    pub wrong: u32,
+    pub perhaps_wrong: u32,
+    pub over: Over,
+    pub touched: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    No,
+    /// A right code or a cancellation got no answer.
+    Perhaps,
+    Approved,
+    Canceled,
+}
+
+impl Known {
+    /// Fails the test if the server said that it is over.
+    pub fn may_be_live(&self, what: &str) {
+        let is_over = matches!(self.over, Over::Approved | Over::Canceled);
+        assert!(!is_over, "{} {what} after it was {:?}", self.number, self.over);
+    }
+
+    /// Takes in the answer to a check; returns whether it approves. `before` is the state when the check was sent.
+    pub fn takes_in(&mut self, before: Over, right: bool, at_once: bool, told: &(u16, String)) -> bool {
+        let number = &self.number;
+        let was_over = matches!(before, Over::Approved | Over::Canceled);
+        match (told.0, told.1.as_str()) {
+            (200, "approved") => {
+                assert!(right, "{number}: a wrong code was approved");
+                self.may_be_live("approved");
+                assert!(self.wrong < CHECKS, "{number}: approved after {} wrong codes", self.wrong);
+                self.over = Over::Approved;
+                return true;
+            }
+            (200, status @ ("pending" | "max_attempts_reached")) => {
+                assert!(!right, "{number}: a right code is {status}");
+                assert!(!was_over, "{number}: live after {before:?}");
+                self.wrong += 1;
+                assert!(self.wrong <= CHECKS, "{number}: {} guesses", self.wrong);
+                let (least, most) = (self.wrong, self.wrong + self.perhaps_wrong);
+                let is_possible = if status == "pending" { least < CHECKS } else { most >= CHECKS };
+                assert!(is_possible, "{number}: {status} at {least}");
+            }
+            (429, "60202") => {
+                let most = self.wrong + self.perhaps_wrong;
+                assert!(most >= CHECKS, "{number}: refused after {most} wrong codes");
+                assert!(!was_over, "{number}: refused after {before:?}");
+            }
+            (404, _) => {
+                assert!(self.over != Over::No || at_once, "{number}: gone, and no client was told so");
+                if self.over == Over::No {
+                    self.over = Over::Perhaps;
+                }
+            }
+            other => panic!("{number}: a check got {other:?}"),
+        }
+        false
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
-use crate::support::{HttpResponse, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, text, wrong};
+use crate::support::prelude::*;
 
 /// Codes that say what is wrong with a request or a number. Those below are HTTP statuses in Twilio's spelling.
 const FIRST: u64 = 60_000;

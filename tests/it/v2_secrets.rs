@@ -4,12 +4,8 @@
 //! Two kinds of secret are exceptions: the files have them and the API shows them. They are the signing secrets of
 //! webhooks and the code of test numbers, which no message carries.
 
-use serde_json::json;
-
 use crate::sdk::tools::in_half_a_year;
-use crate::support::{
-    OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, text, until, wrong,
-};
+use crate::support::prelude::*;
 
 const VALUE: &str = "the-address-of-a-client-203.0.113.77";
 const KEY: &str = "idempotency-5f0c2a7e91d84b36";

@@ -1,10 +1,8 @@
 //! What programs written for Twilio rely on, beyond error codes.
 
 use hyper::Method;
-use serde_json::{Value, json};
 
-use crate::backup::files;
-use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Says, Setup, Several, V2, World, basic, sid, text, told};
+use crate::support::prelude::*;
 
 const ORIGIN: &str = "https://app.example.com";
 

@@ -56,7 +56,6 @@ pub struct NumberModel {
     checks_before_send: BTreeSet<u64>,
 }
 
-/// A send whose client waits for an answer.
 struct Sending {
     since: u64,
     /// The codes for which clients meanwhile got the result of a send.

@@ -3,7 +3,6 @@
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
-/// One command of one client.
 pub type CommandId = u64;
 
 /// An error says which promise is broken.
@@ -44,14 +43,20 @@ impl Fact {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// A client sent a command.
     Asked(CommandId, Intent),
-    /// A client got an answer.
     Answered(CommandId, Stage, Outcome),
     /// Delivery got a message.
-    Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
+    Dispatched {
+        command: CommandId,
+        salt: Salted,
+        code: String,
+        expires: u64,
+        planned: bool,
+    },
     /// A gateway that holds a code got a submitted one.
-    Consulted { until: u64 },
+    Consulted {
+        until: u64,
+    },
     /// A decision may have become durable without an answer to its client.
     Uncertain(CommandId, Stage),
     /// A commit that may contain this command's decision is durable. A message does not leave if a later command of the
@@ -61,20 +66,27 @@ pub enum What {
     /// The shard, or the next owner of the number, has read it from the store.
     Reloaded,
     /// Delivery, or an answered call, asked whether a code is still usable.
-    Usable { salt: Salted, said: bool },
+    Usable {
+        salt: Salted,
+        said: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
     /// Requests a code with this life.
-    Send { life: u64 },
-    /// Submits a code.
-    Check { code: Option<String> },
+    Send {
+        life: u64,
+    },
+    Check {
+        code: Option<String>,
+    },
     /// Repeats a code as planned.
-    Resume { salt: Salted },
+    Resume {
+        salt: Salted,
+    },
 }
 
-/// The progress of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
     /// No gateway has been asked yet.
@@ -92,7 +104,6 @@ pub enum End {
     Ours,
     /// A gateway that holds the code accepted a message.
     Held,
-    /// Postponed.
     Postponed,
     /// Surely nothing was sent.
     Nothing,

@@ -21,7 +21,6 @@ mod remember;
 mod runs;
 mod setup;
 mod shard;
-mod tally;
 mod trouble;
 mod verifications;
 mod world;

@@ -18,9 +18,9 @@ use rand::rngs::StdRng;
 
 use crate::disk::Disk;
 use crate::facts::{Checked, CommandId, Fact, Intent, Salted, Stage, What};
+use crate::runs::Tally;
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
-use crate::tally::Tally;
 
 pub struct World {
     pub setup: Setup,
@@ -123,7 +123,6 @@ pub struct HeldCode {
     pub used: bool,
 }
 
-/// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     pub event: u64,

@@ -17,28 +17,41 @@ mod v2;
 /// A target panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
-pub const ALL: [(&str, Target); 20] = [
-    ("numbers", numbers::numbers),
-    ("locales", numbers::locales),
-    ("routing", numbers::routing),
-    ("codes", numbers::codes),
-    ("states", records::states),
-    ("logs", records::logs),
-    ("frames", journal::frames),
-    ("journal", journal::journal),
-    ("snapshot", snapshot::snapshot),
-    ("config_file", settings::config_file),
-    ("dotenv", settings::dotenv),
-    ("variables", settings::variables),
-    ("templates", templates::templates),
-    ("callbacks", callbacks::callbacks),
-    ("providers", providers::providers),
-    ("http_gateway", providers::http_gateway),
-    ("requests", http::requests),
-    ("connections", http::connections),
-    ("sids", ids::sids),
-    ("v2", v2::v2),
-];
+/// Gives the targets to a macro: the module and the name of each, which is also the name of its corpus.
+macro_rules! with_targets {
+    ($then:ident) => {
+        $then! {
+            numbers::numbers,
+            numbers::locales,
+            numbers::routing,
+            numbers::codes,
+            records::states,
+            records::logs,
+            journal::frames,
+            journal::journal,
+            snapshot::snapshot,
+            settings::config_file,
+            settings::dotenv,
+            settings::variables,
+            templates::templates,
+            callbacks::callbacks,
+            providers::providers,
+            providers::http_gateway,
+            http::requests,
+            http::connections,
+            ids::sids,
+            v2::v2,
+        }
+    };
+}
+
+macro_rules! table {
+    ($($module:ident::$name:ident,)*) => {
+        pub const ALL: &[(&str, Target)] = &[$((stringify!($name), $module::$name)),*];
+    };
+}
+
+with_targets!(table);
 
 pub fn find(name: &str) -> Option<Target> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)

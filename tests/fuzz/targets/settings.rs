@@ -13,7 +13,6 @@ use super::support::text;
 /// Members of config.json that hold secrets.
 const SECRET_MEMBERS: [&str; 3] = ["/sms/twilio/token", "/sms/sinch/app_secret", "/sms/mada/password"];
 
-/// Variables that hold secrets.
 const SECRET_VARIABLES: [&str; 5] =
     ["TWILIO_AUTH_TOKEN", "SINCH_APP_SECRET", "MADA_PASSWORD", "HTTP_GATEWAY_TOKEN", "HTTP_GATEWAY_PASSWORD"];
 

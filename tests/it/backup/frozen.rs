@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use onceward::clock::{Clock as _, SystemClock};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{copy_directory, export, import, json as parsed, lines_of, records};
-use crate::support::documented::{incorrect, verified};
-use crate::support::{Says, Setup, Shifted, V2, World, sid, wrong};
+use super::copy_directory;
+use crate::support::prelude::*;
 
 /// The clock of every fixture's program, in seconds since 1970.
 const AT: i64 = 1_700_000_000;

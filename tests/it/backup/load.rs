@@ -1,17 +1,15 @@
-//! Exports while the server has a lot to do, and kills of either side.
+//! Exports of many numbers, exports while the server has a lot to do, and kills of either side. `BACKUP_NUMBERS=1000000`
+//! tries the promised million, with the release build; that test prints times and sizes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use onceward::clock::{Clock as _, SystemClock};
 use tokio::task::JoinSet;
 
-use super::{export, import, json as parsed, lines_of, records};
-use crate::support::documented::incorrect;
-use crate::support::{World, until};
-
-/// No code has this form.
-const NO_CODE: &str = "0000-00000";
+use crate::belief::NO_CODE;
+use crate::support::prelude::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_count_that_was_told_before_an_export_is_in_it() {
@@ -83,4 +81,38 @@ async fn when_the_server_is_killed_an_export_is_whole_or_not_there() {
             assert!(!world.setup.home().join(&name).exists(), "{}", finished.output);
         }
     }
+}
+
+#[tokio::test]
+async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
+    let numbers = from_environment("BACKUP_NUMBERS", 3_000);
+    println!("BACKUP_NUMBERS={numbers}");
+    let world = World::new().await;
+    let setup = world.setup.clone();
+    copy_key(&setup, "first");
+    copy_key(&setup, "second");
+    // The generated export must belong to this server's key.
+    let key = parsed(&export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    make_up_export(&setup.home().join("made-up.jsonl"), numbers, &key);
+
+    run(&setup, &["import", "made-up.jsonl", "--data-dir", "first"]).await;
+    run(&setup, &["export", "--data-dir", "first", "--out", "first.jsonl"]).await;
+    run(&setup, &["import", "first.jsonl", "--data-dir", "second"]).await;
+    run(&setup, &["export", "--data-dir", "second", "--out", "second.jsonl"]).await;
+    run(&setup, &["check-data", "--data-dir", "second"]).await;
+    let [made_up, first, second] =
+        ["made-up.jsonl", "first.jsonl", "second.jsonl"].map(|name| lines_of(&setup.home().join(name)));
+    assert_eq!(records(&first).len() as u64, numbers);
+    assert!(records(&first) == records(&made_up), "the first export is not what was imported");
+    assert!(records(&second) == records(&first), "the second export is not the first");
+    let size = fs::metadata(setup.home().join("first.jsonl")).expect("it is there").len();
+    println!("the export has {size} bytes");
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what the long run is for")]
+async fn run(setup: &Setup, command: &[&str]) {
+    let clock = SystemClock::start();
+    let began = clock.now();
+    setup.command(command.iter().copied()).await.exits(0);
+    println!("{}: {:?}", command.join(" "), clock.now().since(began));
 }

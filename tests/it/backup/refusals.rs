@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{export, import, lines_of, serving};
-use crate::support::{Says, Setup, World, until};
+use super::serving;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {

@@ -3,11 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::json;
-
-use super::{export, files, import, json as parsed, lines_of, records, replace_data, serving};
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Says, Setup, V2, World, until, wrong};
+use super::serving;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_server_goes_on_where_the_export_was_made() {

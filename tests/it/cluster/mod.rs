@@ -8,19 +8,12 @@ mod three_nodes;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::Method;
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::storage_trouble::damage::files_in;
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{
-    Client, Etcd, HttpResponse, Numbers, Says, Server, Setup, Twilio, let_pass, loopback, through, until,
-    wrong,
-};
+use crate::support::prelude::*;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -44,7 +37,6 @@ impl Cluster {
         Self::with(members, 2, |_, setup| setup).await
     }
 
-    /// Three members and three nodes with these settings.
     async fn of_three<const N: usize>(settings: [(&str, Value); N]) -> Self {
         let configured = |setup: Setup, (key, value): &(&str, Value)| setup.config(key, value.clone());
         Self::with(3, 3, |_, setup| settings.iter().fold(setup, configured)).await
@@ -91,7 +83,6 @@ impl Cluster {
         nodes.try_into().unwrap_or_else(|_| unreachable!("N nodes"))
     }
 
-    /// Changes one of the node's settings of the cluster.
     fn set(&mut self, node: usize, key: &str, value: impl Into<Value>) {
         let mut settings = cluster_settings(&self.etcd, node, &self.addresses[node]);
         settings[key] = value.into();
@@ -182,7 +173,7 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     let (other, code) = cluster.number_with_code(&b).await;
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
-    let ready = until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
+    let ready = b.is_ready_again().await;
     let of_b = json!({"cluster": {"node": "b", "state": "standby", "owner": "a"}});
     assert_eq!(ready.json(), json!({"code": 200, "message": "ready", "data": of_b}));
     let listens = cluster.setups[1]
@@ -271,14 +262,14 @@ async fn without_a_majority_of_etcd_nothing_is_answered_or_sent() {
     cluster.etcd.kill(0);
     cluster.etcd.kill(1);
     let silent = cluster.numbers.next();
-    let says = |reason: &'static str| {
+    let unready_because = |reason: &'static str| {
         move |answer: &HttpResponse| answer.status() == 503 && answer.text().contains(reason)
     };
     let (refused, (), ()) = tokio::join!(
         a.send(&silent),
         // Its lease is not prolonged; soon afterwards it stands by.
-        a.shows("the owner", says("etcd does not")),
-        b.shows("the standby", says("this node stands by; etcd does not answer")),
+        a.shows("the owner", unready_because("etcd does not")),
+        b.shows("the standby", unready_because("this node stands by; etcd does not answer")),
     );
     refused.expects_status(503).expects_retry_after();
     // Meanwhile it may start again.
@@ -295,9 +286,8 @@ async fn etcd_holds_no_number_and_no_code() {
     let cluster = Cluster::new(1).await;
     let [a] = cluster.start_all().await;
     let (number, code) = cluster.number_with_code(&a).await;
-    let (directory, mut bytes) = (cluster.etcd.directory.path(), 0);
-    for file in files_in(directory) {
-        let contents = std::fs::read(directory.join(&file)).unwrap();
+    let mut bytes = 0;
+    for (file, contents) in files(cluster.etcd.directory.path()) {
         bytes += contents.len();
         for secret in [number.trim_start_matches('+'), &code] {
             let is_there = contents.windows(secret.len()).any(|window| window == secret.as_bytes());

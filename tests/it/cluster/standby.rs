@@ -1,14 +1,9 @@
 //! Metrics and log of a standby, and TLS between nodes.
 
 use hyper::Method;
-use serde_json::{Value, json};
 
 use super::{Cluster, KEY, NAMES, Node, is_ready_owner, owner};
-use crate::service_manager::Manager;
-use crate::support::documented::verified;
-use crate::support::{
-    Authority, Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Says, Setup, V2, basic, loopback, soon, until,
-};
+use crate::support::prelude::*;
 
 async fn metrics(node: &Node, token: &str) -> HttpResponse {
     let authorization = basic(OWN_ACCOUNT, token);
@@ -94,7 +89,7 @@ async fn the_status_of_a_standby_names_the_owner() {
 async fn a_standby_is_not_ready_while_the_owner_is_silent() {
     let cluster = Cluster::new(1).await;
     let [a, b] = cluster.start_all().await;
-    until("readiness", || b.get("/readyz"), |answer| answer.status() == 200).await;
+    b.is_ready_again().await;
     a.stops().await;
     // Before its lease ends.
     b.get("/readyz").await.expects_status(503).says(["it does not answer within a second"]);

@@ -3,15 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{Cluster, Node, owner};
-use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Expectation, HttpResponse, Reply, Says, Setup, V2, sid, told, until, wrong};
-use crate::v2_operator::Receiver;
+use crate::support::prelude::*;
 
-/// Concurrent requests.
 const CLIENTS: usize = 200;
 /// Repetitions, to find a race that is rarely lost.
 const ROUNDS: usize = 3;
@@ -95,23 +91,16 @@ async fn a_key_cut_off_with_its_owner_sends_nothing_after_its_code_was_right() {
 async fn a_revoked_key_is_refused_by_all_nodes() {
     let cluster = with_account().await;
     let nodes: [Node; 3] = cluster.start_all().await;
-    let keys = async |arguments: &[&str]| {
-        let arguments = ["keys"].iter().chain(arguments).chain(&["--json"]).copied();
-        let finished = cluster.setups[0].command(arguments).await.exits(0);
-        let mut lines = finished.output.lines();
-        lines.find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key")
-    };
-    let key = keys(&["create", "--scope", "admin"]).await;
-    let text = |field: &str| key[field].as_str().expect("a text").to_owned();
+    let key = cluster.setups[0].new_key(&["--scope", "admin"]).await;
     let statuses = async || {
         let mut statuses = Vec::new();
         for node in &nodes {
-            statuses.push(V2::with_key(node, &text("sid"), &text("secret")).get("/Services").await.status());
+            statuses.push(V2::with_key_of(node, &key).get("/Services").await.status());
         }
         statuses
     };
     assert_eq!(statuses().await, [200; 3]);
-    keys(&["revoke", &text("sid")]).await;
+    cluster.setups[0].command(["keys", "revoke", text(&key, "sid")]).await.exits(0);
     until("the refusal", statuses, |all| *all == [401; 3]).await;
 }
 
@@ -122,9 +111,8 @@ async fn events_of_requests_at_any_node_are_delivered_once() {
     let v2 = V2::of(&b);
     let service = v2.service(&[]).await;
     let receiver = Receiver::start();
-    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", receiver.url.as_str())];
-    let hook = v2.post(&format!("{service}/Webhooks"), &form).await.json();
-    let secret = hook["secret"].as_str().expect("shown when it is made");
+    let hook = v2.webhook(&service, "*", &receiver.url).await;
+    let secret = text(&hook, "secret");
     let life = ["verification.created", "verification.sent", "verification.approved"];
     // An owner that got no processor in time answered 503 to these.
     let unavailable = RefCell::new(Vec::new());

@@ -1,12 +1,8 @@
 //! Misbehaving providers: the client gets its answer within the budget, the log has one line,
 //! the server sends nothing twice, and its memory does not grow.
 
-use serde_json::Value;
-
-use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
-use crate::support::documented::failed;
-use crate::support::{Numbers, Server, Setup, until};
+use super::GatewayKind;
+use crate::support::prelude::*;
 
 /// Log text for a message that may have been sent.
 const NO_ANSWER: &str = "no answer in time";

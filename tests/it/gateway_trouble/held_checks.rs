@@ -1,9 +1,7 @@
 //! A provider that holds the code and never says whether a submitted one is right.
 
-use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
-use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Numbers, Setup, until};
+use super::GatewayKind;
+use crate::support::prelude::*;
 
 /// The provider's behaviour, and whether it may have looked at the code: then the attempt counts.
 const TROUBLES: [(Act, bool); 16] = [

@@ -1,17 +1,12 @@
 //! Connections that the provider closes during or just before their next use.
 
-use std::time::Duration;
-
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
-use crate::support::documented::{failed, sent};
-use crate::support::{Numbers, Server, Setup, until};
+use super::GatewayKind;
+use crate::support::prelude::*;
 
 const EASILY_PLEASED: [GatewayKind; 2] = [GatewayKind::TwilioMessages, GatewayKind::Http];
 
-/// Sends of each round in the normal run.
 const SENDS: usize = 200;
 
 #[tokio::test]
@@ -58,9 +53,8 @@ async fn a_request_is_not_repeated_when_its_kept_connection_ends_unanswered() {
 /// No message arrives twice, and each that the server calls sent has arrived.
 #[tokio::test]
 async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
-    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed: u64 = variable("KEEP_ALIVE_SEED").unwrap_or_else(|| std::process::id().into());
-    let sends = variable("KEEP_ALIVE_SENDS").map_or(SENDS, |sends| usize::try_from(sends).expect("a number"));
+    let seed = from_environment("KEEP_ALIVE_SEED", std::process::id().into());
+    let sends = from_environment("KEEP_ALIVE_SENDS", SENDS);
     println!("KEEP_ALIVE_SEED={seed} KEEP_ALIVE_SENDS={sends}");
     let mut random = StdRng::seed_from_u64(seed);
     for kind in EASILY_PLEASED {

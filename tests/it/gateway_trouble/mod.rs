@@ -2,17 +2,11 @@
 
 mod answers;
 mod held_checks;
-mod hung_resolver;
 mod keep_alive;
-mod kinds;
 mod out_of_reach;
-pub mod raw;
 mod tls;
 
-use serde_json::{Value, json};
-
-use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Reply, Server, World, soon, wrong};
+use crate::support::prelude::*;
 
 /// All troubles that say nothing about the number, and whether the message may have been sent.
 const TROUBLES: [(Reply, bool); 8] = [
@@ -90,7 +84,58 @@ async fn a_client_that_hangs_up_does_not_cancel_its_send() {
 }
 
 /// Waits until the log has this reason for a failed send.
-async fn says(server: &Server, why: &str) {
+async fn logs_reason(server: &Server, why: &str) {
     let said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
     soon(why, server.output().event(said)).await.expect("the program runs");
+}
+
+/// A gateway at an address that the test chooses. All send with one HTTP client: what happens to a connection is tested
+/// through one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GatewayKind {
+    TwilioMessages,
+    TwilioVerify,
+    Sinch,
+    Http,
+}
+
+impl GatewayKind {
+    /// Makes the server send through this gateway only, at this address: scheme and authority.
+    fn at(self, base: &str, setup: Setup) -> Setup {
+        match self {
+            Self::TwilioMessages => through(base, setup),
+            Self::TwilioVerify => through(base, setup)
+                .env("TWILIO_SERVICES_ID", VERIFY_SID)
+                .config("otp-sms-provider", "TwilioVerify"),
+            Self::Sinch => setup
+                .env("SINCH_APP_ID", SINCH_APP_ID)
+                .env("SINCH_APP_SECRET", SINCH_APP_SECRET)
+                .env("SINCH_VERIFICATION_URL", format!("{base}/verification/v1/verifications"))
+                .config("otp-sms-provider", "Sinch"),
+            Self::Http => setup
+                .env("HTTP_GATEWAY_TOKEN", HTTP_TOKEN)
+                .config(
+                    "http-gateway",
+                    json!({
+                        "method": "POST",
+                        "url": format!("{base}/json"),
+                        "headers": {"Authorization": "Bearer {token}"},
+                        "json": {"to": "{to}", "text": "{text}"},
+                        "success": {"statuses": [200], "contains": "OK"},
+                    }),
+                )
+                .config("otp-sms-provider", "Http"),
+        }
+    }
+
+    /// A raw answer by which it accepts a message. Only for gateways that accept every message with the same answer.
+    fn accepts(self) -> &'static str {
+        match self {
+            Self::TwilioMessages => {
+                "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 62\r\n\r\n\
+                 {\"sid\":\"SM00000000000000000000000000000001\",\"status\":\"queued\"}"
+            }
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        }
+    }
 }

@@ -1,14 +1,12 @@
-//! Gateways that the server cannot reach, or not safely: it sends nothing and loses no time.
+//! Gateways that the server cannot reach, or not safely, or whose names are not resolved: it sends nothing and loses no
+//! time.
 
 use std::net::TcpListener as StdListener;
+use std::path::PathBuf;
 
-use serde_json::json;
-
-use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
-use super::says;
-use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Numbers, Setup};
+use super::answers::classes;
+use super::{GatewayKind, logs_reason};
+use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 
@@ -26,7 +24,7 @@ async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
         let number = Numbers::default().next();
         server.client.send(&number).await.expects(failed());
         server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
-        says(&server, why).await;
+        logs_reason(&server, why).await;
     }
     assert_eq!(without_tls.requests(), 0);
 }
@@ -80,4 +78,90 @@ async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
 
 fn quick() -> Setup {
     Setup::new().config("send-budget", "1s")
+}
+
+const HANGS: &str = "provider.example";
+
+/// Many more than the server looks up at once.
+const SENDS: usize = 200;
+
+/// `LOOK_UPS` in `src/gateway/egress.rs`.
+const AT_ONCE: u64 = 32;
+
+#[tokio::test]
+async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked() {
+    let twilio = Twilio::start().await;
+    let setup = Setup::new().config("send-budget", "1s").config("breaker-failures", 1000);
+    let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
+    // Numbers of one prefix use another gateway, which needs no lookup.
+    let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));
+    let server = setup.start().await;
+    let (number, numbers) = ("+359881234567", Numbers::default());
+    server.client.send(number).await.expects(sent(number, 5));
+    let code = twilio.code_for(number);
+    let threads_before = threads(&server);
+
+    let sends: Vec<_> = (0..SENDS)
+        .map(|_| {
+            let (client, to) = (server.client.clone(), numbers.next());
+            tokio::spawn(async move { client.send(&to).await })
+        })
+        .collect();
+    until("as many look-ups as there may be", || async { hung.look_ups() }, |n| *n == AT_ONCE).await;
+    for trials in (1..=4).rev() {
+        server.client.verify(number, "no code").await.expects(incorrect(number, trials));
+    }
+    server.client.verify(number, &code).await.expects(verified(number));
+    for send in sends {
+        send.await.expect("an answer").expects(failed());
+    }
+    assert_eq!(hung.look_ups(), AT_ONCE, "the others never began");
+    // The other gateway and the store still work.
+    server.client.send(number).await.expects(sent(number, 5));
+    let more = threads(&server).saturating_sub(threads_before);
+    assert!(more <= usize::try_from(AT_ONCE).unwrap() + 8, "{more} threads more");
+    let lines = until("a line for each", || async { classes(&server) }, |said| said.len() >= SENDS).await;
+    assert_eq!(lines.len(), SENDS);
+    hung.ends();
+    // Waiting sends get an answer, and the threads become free.
+    server.client.send(&numbers.next()).await.expects(failed());
+    logs_reason(&server, "its name could not be resolved").await;
+}
+
+#[tokio::test]
+async fn a_hung_lookup_ends_with_the_connection_time_and_nothing_is_sent() {
+    let setup = Setup::new().config("send-budget", "20s");
+    let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), setup));
+    let server = setup.start().await;
+    let number = Numbers::default().next();
+    server.client.send(&number).await.expects(failed());
+    server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
+    logs_reason(&server, "no connection within 3 s").await;
+}
+
+struct Hung {
+    file: PathBuf,
+}
+
+impl Hung {
+    fn over(setup: Setup) -> (Self, Setup) {
+        let file = setup.home().join("look_ups");
+        std::fs::write(&file, "").expect("write a file for the test");
+        let path = file.to_str().expect("a path in UTF-8").to_owned();
+        (Self { file }, setup.preload("resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
+    }
+
+    /// The number of lookups that have begun to hang.
+    fn look_ups(&self) -> u64 {
+        std::fs::metadata(&self.file).expect("the file of the test").len()
+    }
+
+    fn ends(&self) {
+        std::fs::remove_file(&self.file).expect("remove a file of the test");
+    }
+}
+
+fn threads(server: &Server) -> usize {
+    let tasks = format!("/proc/{}/task", server.pid().as_raw_nonzero());
+    std::fs::read_dir(tasks).expect("the program runs").count()
 }

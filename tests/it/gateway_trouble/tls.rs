@@ -8,11 +8,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::GatewayKind;
 use super::answers::{classes, failures};
-use super::kinds::GatewayKind;
-use super::raw::{Act, Raw};
-use crate::support::documented::{failed, incorrect, sent};
-use crate::support::{Authority, Numbers, Says, Server, Setup, until};
+use crate::support::prelude::*;
 
 const KIND: GatewayKind = GatewayKind::TwilioMessages;
 

@@ -1,8 +1,6 @@
 //! The server stops using a dead gateway until it may work again.
 
-use serde_json::{Value, json};
-
-use crate::support::{Reply, Several, V2, until};
+use crate::support::prelude::*;
 
 /// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";
@@ -25,18 +23,14 @@ async fn circuit(world: &Several, gateway: &str) -> String {
 const OUT_OF_SERVICE: &str = "gateway unavailable";
 const WORKS_AGAIN: &str = "gateway available again";
 
-fn says(event: &Value, words: &str) -> bool {
-    let is_for_operators = event["level"] == "WARN" || event["level"] == "INFO";
-    let message = event["message"].as_str().unwrap_or_default();
-    event["gateway"] == TWILIO && is_for_operators && message.contains(words)
+async fn logs(world: &Several, level: &str, words: &str) -> Value {
+    let line = world.server.logs(level, words).await;
+    assert_eq!(line["gateway"], TWILIO, "{line}");
+    line
 }
 
-fn times_said(world: &Several, words: &str) -> usize {
-    world.server.output().events().iter().filter(|event| says(event, words)).count()
-}
-
-async fn said(world: &Several, words: &str) -> Value {
-    world.server.event(words, |event| says(event, words)).await
+fn times_logged(world: &Several, words: &str) -> usize {
+    world.server.lines(words).len()
 }
 
 /// Sends to a new number; the plain gateway takes the message after Twilio was asked this often.
@@ -58,8 +52,8 @@ async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
         send_through_http(&world, 0).await;
     }
     assert_eq!(circuit(&world, "Http").await, "closed");
-    said(&world, OUT_OF_SERVICE).await;
-    assert_eq!(times_said(&world, OUT_OF_SERVICE), 1, "one line for each change");
+    logs(&world, "WARN", OUT_OF_SERVICE).await;
+    assert_eq!(times_logged(&world, OUT_OF_SERVICE), 1, "one line for each change");
 }
 
 #[tokio::test]
@@ -75,8 +69,8 @@ async fn a_gateway_that_is_alive_again_is_used_again() {
     assert_eq!(circuit(&world, TWILIO).await, "closed");
     let number = world.number_with_message().await;
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
-    said(&world, WORKS_AGAIN).await;
-    assert_eq!((times_said(&world, OUT_OF_SERVICE), times_said(&world, WORKS_AGAIN)), (1, 1));
+    logs(&world, "INFO", WORKS_AGAIN).await;
+    assert_eq!((times_logged(&world, OUT_OF_SERVICE), times_logged(&world, WORKS_AGAIN)), (1, 1));
 }
 
 #[tokio::test]
@@ -84,9 +78,9 @@ async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
     const DAY: Reply = Reply::BusyFor(86_400);
     let world = Several::routed("Twilio;Http").await;
     world.accepts(&world.number_with([DAY])).await;
-    let line = said(&world, "message not sent").await;
+    let line = logs(&world, "WARN", "message not sent").await;
     assert_eq!((&line["class"], &line["retry_after"]), (&json!("Retry"), &json!(120)), "{line}");
-    assert_eq!(said(&world, OUT_OF_SERVICE).await["seconds"], 120);
+    assert_eq!(logs(&world, "WARN", OUT_OF_SERVICE).await["seconds"], 120);
 
     let short = [("breaker-open-for", json!("200ms")), ("breaker-longest", json!("400ms"))];
     let world = Several::with("Twilio;Http", short).await;

@@ -1,9 +1,7 @@
-//! The common behaviour of gateways that hold the code themselves.
+//! Gateways that make and hold the code themselves: Twilio Verify and Sinch Verification.
 
-use serde_json::json;
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{HttpResponse, Reply, Several, wrong};
+use super::twilio_refuses;
+use crate::support::prelude::*;
 
 const HOLDERS: [&str; 2] = ["TwilioVerify", "Sinch"];
 
@@ -174,7 +172,6 @@ async fn number_with_code(world: &Several) -> (String, String) {
     (number, code)
 }
 
-/// The code that the holder has for a number.
 fn code_for(world: &Several, number: &str) -> String {
     let of_sinch = || world.sinch().last_code_for(number);
     world.twilio().last_code_for(number).or_else(of_sinch).expect("a code")
@@ -202,4 +199,51 @@ async fn is_asked_about(world: &Several, number: &str, checks: usize) {
 
 async fn crowd(world: &Several, number: &str, code: &str) -> Vec<HttpResponse> {
     world.verify_at_once(number, (0..CROWD).map(|_| code.to_owned())).await
+}
+
+#[tokio::test]
+async fn the_right_code_counts_and_fails_after_verifys_limit_of_checks() {
+    let world = Several::with("TwilioVerify", [("otp-max-attempts", json!(10))]).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 10));
+    let code = world.twilio().code_for(&number);
+    for trials in [9, 8, 7, 6, 5] {
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
+    }
+    // Verify looks at five codes of a verification.
+    world.verify(&number, &code).await.expects(incorrect(&number, 4));
+}
+
+#[tokio::test]
+async fn a_landline_is_called_by_verify_itself() {
+    let world = Several::with("TwilioVerify", [("voice", json!(true))]).await;
+    let number = world.number_with([twilio_refuses(60_205)]);
+    world.accepts(&number).await;
+    let received = world.twilio().received_for(&number);
+    let channels: Vec<&str> = received.iter().map(|received| received.field("Channel")).collect();
+    assert_eq!(channels, ["sms", "call"]);
+    world.verifies_by_twilio(&number).await;
+}
+
+#[tokio::test]
+async fn the_tutorials_routes_go_through_verify_too() {
+    let world = Several::routed("TwilioVerify").await;
+    let number = world.number();
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let code = world.twilio().code_for(&number);
+    world.verify_code(&number, &code).await.expects_message(200, "This is a valid match!");
+}
+
+#[tokio::test]
+async fn a_text_is_asked_for_as_sms_and_a_call_as_callout() {
+    let world = Several::with("Sinch", [("voice", json!(true))]).await;
+    let number = world.number_with_message().await;
+    assert_eq!(world.sinch().method_for(&number).as_deref(), Some("sms"));
+
+    let number = world.number();
+    world.send_by(&number, "call").await.expects(sent(&number, 5));
+    assert_eq!(world.sinch().method_for(&number).as_deref(), Some("callout"));
+    // The double accepts the code only with the method that sent it.
+    let code = world.sinch().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
 }

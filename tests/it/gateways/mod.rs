@@ -1,31 +1,20 @@
 //! Several gateways, each a double on loopback: contract sections 3 and 4, security.md section 3.
 
 mod breaker;
-mod carried_over;
-mod classes;
+mod channels;
 mod held;
-mod mada;
 mod privacy;
 mod receipts;
 mod recipes;
 mod retry;
 mod routing;
-mod sinch;
-mod templates;
 mod tracker;
 mod unknown;
-mod verify;
-mod voice;
-mod whatsapp;
-mod workflow;
 
-use serde_json::{Value, json};
-
-use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Several, WHATSAPP_SENDER};
+use crate::support::prelude::*;
 
 /// An error of Twilio about this message.
-const fn refused(code: u32) -> Reply {
+const fn twilio_refuses(code: u32) -> Reply {
     Reply::Refuse { status: 400, code }
 }
 
@@ -52,12 +41,10 @@ impl Several {
         number
     }
 
-    /// Asserts that a message to this number is accepted.
     async fn accepts(&self, number: &str) {
         self.send(number).await.expects(sent(number, 5));
     }
 
-    /// A new number, to which a message was sent.
     async fn number_with_message(&self) -> String {
         let number = self.number();
         self.accepts(&number).await;

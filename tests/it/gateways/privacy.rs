@@ -1,12 +1,8 @@
 //! No code, no secret and no whole number in any output, and no code or secret in any file, whatever
 //! the gateways do: security.md section 2.
 
-use serde_json::json;
-
-use super::refused;
-use crate::support::{
-    Doubles, PUBLIC_URL, Private, Reply, Report, Setup, Several, V2, WHATSAPP_SENDER, text, until, wrong,
-};
+use super::twilio_refuses;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
@@ -138,11 +134,11 @@ async fn everything_works(world: &Several, private: &mut Private) {
 
 async fn everything_fails(world: &Several, private: &mut Private) {
     let troubles = [
-        refused(21_211),
-        refused(21_610),
-        refused(21_614),
-        refused(99_999),
-        refused(30_450),
+        twilio_refuses(21_211),
+        twilio_refuses(21_610),
+        twilio_refuses(21_614),
+        twilio_refuses(99_999),
+        twilio_refuses(30_450),
         Reply::Refuse { status: 401, code: 20_003 },
         Reply::Refuse { status: 200, code: 99 },
         Reply::BusyFor(1),

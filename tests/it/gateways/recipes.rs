@@ -1,13 +1,6 @@
 //! Gateways of `gateways`: recipes with names of their own.
 
-use serde_json::{Value, json};
-
-use crate::admin::Visitor;
-use crate::metrics::scraped;
-use crate::support::documented::{sent, verified};
-use crate::support::{
-    Numbers, PUBLIC_URL, RecipeDouble, Reply, Running, Says, Server, Setup, V2, callback_in, text, until,
-};
+use crate::support::prelude::*;
 
 /// The gateways in the order of the routing. Each name ends with its recipe's.
 const GATEWAYS: [&str; 5] = ["acme-vonage", "acme-plivo", "acme-telnyx", "acme-infobip", "acme-bird"];

@@ -1,10 +1,7 @@
 //! Retries in the background: `sms.retry`.
 
-use serde_json::{Value, json};
-
-use super::{is_sent, refused};
-use crate::support::documented::{failed, incorrect, verified};
-use crate::support::{Reply, Several, wrong};
+use super::{is_sent, twilio_refuses};
+use crate::support::prelude::*;
 
 /// Twilio is the only gateway.
 async fn with_retry() -> Several {
@@ -120,7 +117,7 @@ async fn a_retry_that_would_come_too_late_is_not_promised() {
 #[tokio::test]
 async fn an_answer_after_which_nothing_helps_ends_the_retries() {
     let world = with_retry().await;
-    let number = world.number_with([Reply::Busy, refused(21_211)]);
+    let number = world.number_with([Reply::Busy, twilio_refuses(21_211)]);
     world.accepts(&number).await;
     world.twilio().arrived_for(&number, 2).await;
     is_sent_nothing_more(&world, &number).await;

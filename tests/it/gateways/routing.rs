@@ -1,11 +1,8 @@
-//! `otp-sms-provider`: the gateway of a number's message, and the next one.
+//! The gateway of a number's message (`otp-sms-provider`), and the next one after each class of error: security.md
+//! section 3.
 
-use serde_json::json;
-
-use super::refused;
-use crate::inbox::{code_in, inbox};
-use crate::support::documented::verified;
-use crate::support::{Reply, Several};
+use super::twilio_refuses;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_gateway_with_prefixes_takes_the_numbers_that_begin_with_one_of_them() {
@@ -28,7 +25,7 @@ async fn when_a_gateway_with_prefixes_fails_the_list_without_prefixes_is_next() 
     let world = Several::routed("Twilio;Mada:+35987;Http").await;
     let number = world.numbers.beginning("+35987", 7);
     world.mada().plan(&number, [Reply::Refuse { status: 200, code: 20 }]);
-    world.twilio().plan(&number, [refused(21_408)]);
+    world.twilio().plan(&number, [twilio_refuses(21_408)]);
     world.accepts(&number).await;
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 1, 1]);
 }
@@ -41,4 +38,116 @@ async fn the_simulator_can_be_one_of_several() {
     assert_eq!(world.doubles.sends_to(&number), [0; 4]);
     let code = code_in(&inbox(&world, &number).await[0]);
     world.verify(&number, &code).await.expects(verified(&number));
+}
+
+/// Twilio alone was asked, once.
+const ONLY_TWILIO: [usize; 4] = [1, 0, 0, 0];
+
+#[tokio::test]
+async fn an_error_about_the_person_goes_to_no_other_gateway() {
+    let world = Several::reachable("Twilio;Http", []).await;
+    for (reply, answer) in [
+        // The number does not exist.
+        (twilio_refuses(21_211), bad_request()),
+        (twilio_refuses(30_005), bad_request()),
+        (Reply::FailedAtOnce(30_005), bad_request()),
+        // Its owner sent STOP.
+        (twilio_refuses(21_610), bad_request()),
+        (Reply::FailedAtOnce(21_610), bad_request()),
+        (Reply::FailedAtOnce(30_450), failed()),
+    ] {
+        let number = world.number_with([reply]);
+        world.send(&number).await.expects(answer);
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_fraud_stops_everything() {
+    let settings = [("workflow", json!(["sms:1s", "call"])), ("sms", json!({"retry": true}))];
+    let world = Several::reachable("Twilio;Http", settings).await;
+    let mut numbers = Vec::new();
+    for code in [30_450, 60_410, 21_216, 13_225] {
+        let number = world.number_with([twilio_refuses(code)]);
+        world.send(&number).await.expects(failed());
+        numbers.push(number);
+    }
+    // Another number's second step is due after theirs would be.
+    let other = world.number_with_message().await;
+    world.twilio().arrived_for(&other, 2).await;
+    for number in numbers {
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO);
+    }
+}
+
+/// Twilio's codes of such errors, and what Twilio means.
+const NOT_ABOUT_THE_PERSON: [(u32, &str); 20] = [
+    (21_611, "the sender's queue is full"),
+    (30_001, "the queue is full"),
+    (21_408, "Messaging Geo Permissions exclude the country"),
+    (21_215, "Geo Permissions exclude the country of a call"),
+    (13_227, "Geo Permissions exclude the country of a call"),
+    (60_605, "Verify Geo Permissions exclude the country"),
+    (21_608, "a trial account, and the number is not one that it verified"),
+    (21_219, "a trial account, and the called number is not one that it verified"),
+    (21_212, "the sender is not valid"),
+    (21_603, "the sender is missing"),
+    (21_606, "the sender cannot send such messages"),
+    (21_701, "there is no such messaging service"),
+    (21_703, "the messaging service has no sender"),
+    (30_002, "the account is suspended"),
+    (30_018, "the country wants a registered sender"),
+    (30_024, "the sender is not provisioned for the country"),
+    (30_034, "the sender is not registered for A2P 10DLC"),
+    (30_035, "the sender's A2P 10DLC registration is not finished"),
+    (30_004, "the message is blocked"),
+    (30_007, "a filter stopped the message"),
+];
+
+#[tokio::test]
+async fn an_error_of_the_gateway_or_a_filter_leads_to_the_next_one_at_once() {
+    let busy = [Reply::Busy, Reply::BusyFor(1), Reply::Refuse { status: 429, code: 14_107 }];
+    let credentials = Reply::Refuse { status: 401, code: 20_003 };
+    let failed_at_once = [30_007, 30_008, 30_034, 0].map(Reply::FailedAtOnce);
+    let errors = [
+        &busy[..],
+        &NOT_ABOUT_THE_PERSON.map(|(code, _)| twilio_refuses(code)),
+        &[credentials],
+        &failed_at_once,
+    ]
+    .concat();
+    // A long wait and a daily cap take the whole gateway out of service.
+    for last in [Reply::BusyFor(3_600), twilio_refuses(63_038)] {
+        let world = Several::reachable("Twilio;Http", []).await;
+        for reply in errors.iter().chain([&last]) {
+            let number = world.number_with([*reply]);
+            world.accepts(&number).await;
+            assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{reply:?}");
+            world.verifies_by_plain(&number).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_gateway_is_asked_again_unless_it_wants_more_than_the_budget() {
+    let world = Several::routed("Twilio").await;
+    for (busy, times) in [(Reply::Busy, 2), (Reply::BusyFor(1), 2), (Reply::BusyFor(3_600), 1)] {
+        let number = world.number_with([busy]);
+        let answer = if times == 2 { sent(&number, 5) } else { failed() };
+        world.send(&number).await.expects(answer);
+        assert_eq!(world.doubles.sends_to(&number), [times, 0, 0, 0], "{busy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_and_a_verification_can_fail_in_a_success_of_http_too() {
+    let world = Several::reachable("Twilio;Http", []).await;
+    let number = world.number_with([Reply::FailedAtOnce(0)]);
+    world.send_by(&number, "call").await.expects(failed());
+    assert_eq!(world.twilio().calls_for(&number).len(), 1);
+
+    let world = Several::routed("TwilioVerify;Http").await;
+    let number = world.number_with([Reply::FailedAtOnce(0)]);
+    world.accepts(&number).await;
+    world.verifies_by_plain(&number).await;
 }

@@ -1,15 +1,12 @@
 //! `onceward tracker` lists the outcome of every send.
 
-use serde_json::{Value, json};
-
-use super::refused;
-use crate::support::documented::{bad_request, incorrect};
-use crate::support::{Reply, Says, Several, let_pass, text, until, wrong};
+use super::twilio_refuses;
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn each_gateway_that_was_asked_has_a_row() {
     let world = Several::routed("Twilio;Mada;Http").await;
-    let number = world.number_with([refused(21_408)]);
+    let number = world.number_with([twilio_refuses(21_408)]);
     world.mada().plan(&number, [Reply::Refuse { status: 200, code: 88 }]);
     world.accepts(&number).await;
     let rows = world.until_tracked(&number, "three rows", |rows| rows.len() == 3).await;
@@ -84,7 +81,7 @@ async fn rows_are_listed_after_a_stop_and_after_kill_9() {
 #[tokio::test]
 async fn rows_are_chosen_by_number_by_status_and_by_how_many() {
     let world = Several::routed("Twilio").await;
-    let (good, bad) = (world.number_with_message().await, world.number_with([refused(21_211)]));
+    let (good, bad) = (world.number_with_message().await, world.number_with([twilio_refuses(21_211)]));
     world.send(&bad).await.expects(bad_request());
     world.until_tracked(&bad, "both rows", |rows| rows.len() == 1).await;
     for (arguments, numbers) in [

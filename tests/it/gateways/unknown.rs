@@ -1,11 +1,8 @@
 //! A gateway that does not say whether it took the message: contract section 3.
 
-use serde_json::{Value, json};
-
 use super::is_sent;
 use super::receipts::until_receipt;
-use crate::support::documented::{failed, incorrect, verified};
-use crate::support::{HttpResponse, PUBLIC_URL, Reply, Several, V2, sid, text, told};
+use crate::support::prelude::*;
 
 /// Everything after which it is unknown whether the message was sent.
 const TROUBLES: [Reply; 8] = [

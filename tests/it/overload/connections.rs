@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use futures_util::{StreamExt as _, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::numbers_with_codes;
-use crate::support::documented::verified;
-use crate::support::{Client, HttpResponse, World, soon, until};
+use crate::support::prelude::*;
 
 /// The server's default limit, and connections beyond it.
 const LIMIT: usize = 10_000;
@@ -71,7 +69,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     for (number, code) in known {
         others.verify(&number, &code).await.expects(verified(&number));
     }
-    until("ready", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    world.is_ready_again().await;
     println!("{limit} connections: {before} MiB before, {with_all} MiB with them");
     drop(slow);
 }

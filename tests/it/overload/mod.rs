@@ -2,18 +2,14 @@
 //! accepted. `docs/operate/sizing.md` says what it refuses when.
 
 mod connections;
-mod frames;
-mod numbers;
-mod sends;
+mod limits;
 mod streams;
 mod tenants;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{HttpResponse, World};
+use crate::support::prelude::*;
 
-/// Sends to so many new numbers, all at once.
 fn send_to_many(world: &World, numbers: usize) -> JoinSet<HttpResponse> {
     let mut sends = JoinSet::new();
     for _ in 0..numbers {
@@ -32,7 +28,6 @@ async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, Strin
 }
 
 #[track_caller]
-fn refused(answer: &HttpResponse, message: &str) {
-    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
-    answer.expects_retry_after();
+fn is_unavailable(answer: &HttpResponse, message: &str) {
+    assert_eq!(answer.expects_refusal(503).json()["message"], message);
 }

@@ -3,13 +3,11 @@
 use std::future::Future;
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::gateway_trouble::raw::Raw;
-use crate::support::{HttpResponse, Reply, Setup, V2, World, authorization, sid, soon, until};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -72,8 +70,8 @@ async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     let other = v2.service(&[]).await;
     let mut hooks = Vec::new();
     for service in [&flooded; DEAD].into_iter().chain([&other]) {
-        let made = v2.made(&format!("{service}/Webhooks"), &webhook(DEAD_URL)).await;
-        hooks.push(format!("{service}/Webhooks/{made}/Deliveries"));
+        let made = v2.webhook(service, "*", DEAD_URL).await;
+        hooks.push(format!("{service}/Webhooks/{}/Deliveries", text(&made, "sid")));
     }
     // More than 100,000 deliveries.
     let enough = 100_000 / (3 * DEAD) + 200;
@@ -150,9 +148,9 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
 async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
     let (world, v2, read) = with_webhooks().await;
     let other = v2.service(&[]).await;
-    let hook = v2.made(&format!("{read}/Webhooks"), &webhook(DEAD_URL)).await;
+    let hook = v2.webhook(&read, "*", DEAD_URL).await;
     begin_many(&world, &read, 500).await;
-    let path = format!("{read}/Webhooks/{hook}/Deliveries?PageSize=1000");
+    let path = format!("{read}/Webhooks/{}/Deliveries?PageSize=1000", text(&hook, "sid"));
     assert_eq!(v2.get(&path).await.json()["deliveries"].as_array().map(Vec::len), Some(1_000));
     let (pages, mut read) = watch::channel(0_usize);
     let mut flood = JoinSet::new();
@@ -195,8 +193,7 @@ async fn receivers_of_three_services_that_hang_do_not_delay_a_fourth() {
     for receiver in [&hanging, &hanging, &hanging, &other] {
         let service = v2.service(&[]).await;
         for _ in 0..HOOKS {
-            let url = format!("http://{}/", receiver.address);
-            v2.made(&format!("{service}/Webhooks"), &webhook(&url)).await;
+            v2.webhook(&service, "*", &format!("http://{}/", receiver.address)).await;
         }
         for _ in 0..8 {
             assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
@@ -212,15 +209,9 @@ async fn with_webhooks() -> (World, V2, String) {
     World::with_service(setup.config("log-level", "info")).await
 }
 
-/// Asserts that the log has this message about a service.
 async fn names_service(world: &World, message: &str, service: &str) {
     let event = world.server.line(message).await;
     assert_eq!(event["service"].as_str(), service.strip_prefix("/Services/"), "{event}");
-}
-
-/// The parameters of a webhook for all events.
-const fn webhook(url: &str) -> [(&'static str, &str); 3] {
-    [("FriendlyName", "x"), ("EventTypes", "*"), ("WebhookUrl", url)]
 }
 
 /// A service with many attempts, and a key that may only verify.
@@ -231,7 +222,6 @@ async fn read_by_a_weak_key() -> (World, String, Value) {
     (world, service, key)
 }
 
-/// Begins so many verifications, a few at a time.
 async fn begin_many(world: &World, service: &str, times: usize) {
     let v2 = V2::of(world);
     let begin = || async { assert_eq!(v2.begins(service, &world.number()).await.status(), 201) };

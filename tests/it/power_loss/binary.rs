@@ -1,20 +1,17 @@
 //! The same with the real program: every answer over HTTP holds when the program starts on a disk after a power cut.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::cuts::{Cuts, places};
 use super::disk::Disk;
-use super::shim::Watched;
-use super::trace::{self, Place};
-use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
-use crate::support::{Client, Numbers, Setup, Twilio, through};
+use super::trace::{self, Place, Watched};
+use crate::belief::{Exchange, Subject};
+use crate::support::prelude::*;
 
 const GUESTS: u64 = 8;
 const NUMBERS_PER_GUEST: usize = 6;
@@ -31,28 +28,21 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     let numbers = Numbers::default();
     let mut guests: Vec<Guest> =
         (0..GUESTS).map(|guest| Guest::new(cuts.seed ^ (guest + 1), &numbers)).collect();
-    let shared = Arc::new(Shared {
-        twilio,
-        traces: traces.clone(),
-        answers: AtomicU64::new(0),
-        over: AtomicBool::new(false),
-    });
-    for (answers, killed) in [(150, true), (120, false), (100, true), (100, false)] {
+    let shared = Arc::new(Shared { twilio, traces: traces.clone(), load: Load::default() });
+    for (answers, is_killed) in [(150, true), (120, false), (100, true), (100, false)] {
         let server = loaded.start().await;
-        shared.over.store(false, Ordering::SeqCst);
-        let until = shared.answers.load(Ordering::SeqCst) + answers;
+        shared.load.server_is_back();
+        shared.load.begin(answers);
         let mut load = JoinSet::new();
         for guest in guests.drain(..) {
-            load.spawn(guest.act(server.client.clone(), shared.clone(), until, killed));
+            load.spawn(guest.act(server.client.clone(), shared.clone()));
         }
-        if killed {
-            let answers = async || shared.answers.load(Ordering::SeqCst);
-            crate::support::until("the load", answers, |answers| *answers >= until).await;
-            shared.over.store(true, Ordering::SeqCst);
+        shared.load.is_enough().await;
+        if is_killed {
             server.kill();
-            guests = load.join_all().await;
-        } else {
-            guests = load.join_all().await;
+        }
+        guests = load.join_all().await;
+        if !is_killed {
             server.signal(Signal::TERM);
         }
         server.ended().await;
@@ -70,8 +60,8 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");
         let server = again.start().await;
-        for subject in guests.iter().flat_map(|guest| &guest.subjects) {
-            subject.still_holds(cut, &server.client).await;
+        for history in guests.iter().flat_map(|guest| &guest.histories) {
+            history.still_holds(cut, &server.client).await;
         }
     }
 }
@@ -84,101 +74,70 @@ fn settings() -> Setup {
 struct Shared {
     twilio: Twilio,
     traces: std::path::PathBuf,
-    answers: AtomicU64,
-    over: AtomicBool,
+    load: Load,
 }
 
 struct Guest {
     rng: StdRng,
-    subjects: Vec<Subject>,
+    histories: Vec<History>,
 }
 
-struct Subject {
-    number: String,
-    belief: Belief,
-    history: Vec<Asked>,
+struct History {
+    subject: Subject,
+    asked: Vec<Asked>,
 }
 
+/// An exchange, where the trace was before and after it, and the code that came with it.
 struct Asked {
-    at: Place,
-    request: Request,
-    heard: Option<(Place, ObservedReply)>,
+    began: Place,
+    ended: Place,
+    exchange: Exchange,
     codes: Vec<String>,
 }
 
 impl Guest {
     fn new(seed: u64, numbers: &Numbers) -> Self {
-        let subject = |_| {
-            let number = numbers.next();
-            Subject { number, belief: Belief::new(), history: Vec::new() }
-        };
-        let subjects = (0..NUMBERS_PER_GUEST).map(subject).collect();
-        Self { rng: StdRng::seed_from_u64(seed), subjects }
+        let history = |_| History { subject: Subject::new(numbers.next()), asked: Vec::new() };
+        let histories = (0..NUMBERS_PER_GUEST).map(history).collect();
+        Self { rng: StdRng::seed_from_u64(seed), histories }
     }
 
-    async fn act(mut self, client: Client, shared: Arc<Shared>, until: u64, killed: bool) -> Self {
-        while !shared.over.load(Ordering::SeqCst) && (killed || shared.answers.load(Ordering::SeqCst) < until)
-        {
-            let chosen = self.rng.random_range(0..self.subjects.len());
-            let request = self.subjects[chosen].something_to_ask(&mut self.rng);
-            self.subjects[chosen].ask(request, &client, &shared).await;
+    async fn act(mut self, client: Client, shared: Arc<Shared>) -> Self {
+        while !shared.load.is_over() {
+            let chosen = self.rng.random_range(0..self.histories.len());
+            self.histories[chosen].goes_on(&mut self.rng, &client, &shared).await;
         }
         self
     }
 }
 
-impl Subject {
-    fn something_to_ask(&self, rng: &mut StdRng) -> Request {
-        match (rng.random_range(0..10), self.belief.codes().into_iter().next()) {
-            (0..3, Some(code)) => Request::Check(code),
-            (3..7, Some(_)) => Request::Check(NO_CODE.to_owned()),
-            _ => Request::Send,
-        }
-    }
-
-    async fn ask(&mut self, request: Request, client: &Client, shared: &Shared) {
-        let before = shared.twilio.last_code_for(&self.number);
-        let at = Place::now(&shared.traces);
-        let answer = match &request {
-            Request::Send => client.try_send(&self.number).await,
-            Request::Check(guess) => client.try_verify(&self.number, guess).await,
-        };
-        let answered = Place::now(&shared.traces);
-        let heard = match answer {
-            Ok(answer) => {
-                shared.answers.fetch_add(1, Ordering::SeqCst);
-                Some(ObservedReply::in_answer(&answer, &self.number))
-            }
-            Err(error) => {
-                assert!(shared.over.load(Ordering::SeqCst), "an answer before the kill, not {error}");
-                None
-            }
-        };
-        let new = |code: &String| heard.is_some() || before.as_ref() != Some(code);
-        let codes: Vec<String> = shared.twilio.last_code_for(&self.number).filter(new).into_iter().collect();
-        self.belief.take_in(&[(request.clone(), heard.clone())], &codes).expect("an answer that fits");
-        self.history.push(Asked { at, request, heard: heard.map(|heard| (answered, heard)), codes });
+impl History {
+    async fn goes_on(&mut self, rng: &mut StdRng, client: &Client, shared: &Shared) {
+        let Self { subject, asked } = self;
+        let request = subject.any_request(rng);
+        let before = shared.twilio.last_code_for(&subject.number);
+        let began = Place::now(&shared.traces);
+        let answer = request.ask(client, &subject.number).await;
+        let ended = Place::now(&shared.traces);
+        let answers = [shared.load.count(answer)];
+        let (exchanges, codes) = subject.take_in(vec![request], answers, before.as_ref(), &shared.twilio);
+        asked.extend(exchanges.into_iter().map(|exchange| Asked {
+            began,
+            ended,
+            exchange,
+            codes: codes.clone(),
+        }));
     }
 
     /// Asserts that every answer before the cut still holds.
     async fn still_holds(&self, cut: Place, client: &Client) {
-        let (mut belief, mut used) = (Belief::new(), Vec::new());
-        for asked in self.history.iter().filter(|asked| asked.at <= cut) {
-            let heard = asked.heard.clone().filter(|(at, _)| *at <= cut).map(|(_, heard)| heard);
-            if let (Some(ObservedReply::Verified), Request::Check(guess)) = (&heard, &asked.request) {
-                used.push(guess.clone());
-            }
-            let exchange = (asked.request.clone(), heard);
-            belief.take_in(&[exchange], &asked.codes).expect("as it was heard");
+        let mut subject = Subject::new(self.subject.number.clone());
+        for Asked { ended, exchange: (request, reply), codes, .. } in
+            self.asked.iter().filter(|asked| asked.began <= cut)
+        {
+            let reply = reply.clone().filter(|_| *ended <= cut);
+            subject.learn(&[(request.clone(), reply)], codes);
         }
-        // Each code that is certain must still work.
-        let mut questions = belief.questions(&used);
-        questions.extend(belief.codes().into_iter().map(Request::Check));
-        for question in questions {
-            let Request::Check(code) = &question else { continue };
-            let answer = client.try_verify(&self.number, code).await.expect("an answer");
-            let heard = ObservedReply::in_answer(&answer, &self.number);
-            belief.take_in(&[(question, Some(heard))], &[]).expect(&self.number);
-        }
+        subject.still_holds(client).await;
     }
 }

@@ -9,11 +9,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::cuts::Cuts;
 use super::disk::Disk;
-use super::shim::Watched;
-use super::trace::{self, Event, Place};
-use crate::backup::{export, json, lines_of, many, records};
-use crate::storage_trouble::damaged_start::started;
-use crate::support::{Says, Setup, World};
+use super::trace::{self, Event, Place, Watched};
+use crate::support::prelude::*;
 
 /// Enough for a second commit.
 const NUMBERS: u64 = 15_000;
@@ -28,11 +25,12 @@ const SELDOM: usize = 8;
 async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     let cuts = Cuts::from_environment(10);
     let world = World::new().await;
-    let key = json(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    let key =
+        parsed(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     let watched = Watched::new();
     let importing = watched.setup(Setup::new());
     let made_up = importing.home().join("made-up.jsonl");
-    many::make_up(&made_up, NUMBERS, &key);
+    make_up_export(&made_up, NUMBERS, &key);
     std::fs::copy(world.setup.data_dir().join("server.key"), importing.home().join("right.key"))
         .expect("a key");
 
@@ -41,8 +39,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     while !has_written(&importing.data_dir().join("journal/0000000001.seg")) {
         tokio::task::yield_now().await;
     }
-    killed.kill();
-    killed.ended().await;
+    killed.killed().await;
     importing.command(IMPORT).await.exits(0);
 
     let events = trace::read(&watched.traces());
@@ -146,12 +143,11 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     } else {
         Outcome::Interrupted
     };
-    let refused = match started(setup).await {
+    let refused = match setup.try_start().await {
         Err(refused) => refused,
         Ok(server) => {
             assert_ne!(outcome, Outcome::Interrupted, "{what}: a start on what cannot be exported");
-            server.kill();
-            server.ended().await;
+            server.killed().await;
             return outcome;
         }
     };
@@ -159,7 +155,7 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     assert_eq!(refused.status.code(), Some(70), "{what}: {}", refused.output);
     refused.says(["an import into", "was interrupted"]);
     let checked = setup.command(["check-data", "--json", "--quiet"]).await.exits(65);
-    assert_eq!(json(&checked.output)["verdict"], "fail", "{what}: {}", checked.output);
+    assert_eq!(parsed(&checked.output)["verdict"], "fail", "{what}: {}", checked.output);
     outcome
 }
 

@@ -8,20 +8,16 @@
 //! repeats it on the same trace.
 
 mod binary;
-mod checkpoints;
-mod content;
 mod cuts;
 mod disk;
 mod import;
-mod promises;
-mod shim;
 mod store_load;
 mod trace;
 
 use self::cuts::{Cuts, everywhere, notices_without_syncs_of};
 use self::disk::Named;
-use self::shim::Watched;
 use self::store_load::{End, Load};
+use self::trace::Watched;
 
 #[test]
 fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {

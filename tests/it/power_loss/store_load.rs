@@ -1,10 +1,13 @@
-//! A load on a store in its own process, which the shim watches.
+//! A load on a store in its own process, which the shim watches; the store's answers, and the content that it may
+//! therefore have after a power cut.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
@@ -13,13 +16,11 @@ use onceward::store::{EmbeddedStore, Key, OpenError, OpenOptions, Store as _, Wr
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use super::promises::{Note, Notes, Version};
-use super::shim::Watched;
-use super::trace::Place;
-use crate::storage_trouble::driven::{commit, key_of, subject_of};
-use crate::support::HeldRecords;
+use super::trace::{Place, Watched};
+use crate::support::prelude::*;
 
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
@@ -34,7 +35,6 @@ const CHECKPOINT_BYTES: &str = "400000";
 /// Commits between two checkpoints that a process asks for.
 const COMMITS_PER_CHECKPOINT: u64 = 70;
 
-/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Closed,
@@ -205,5 +205,105 @@ impl Writer {
                 _ => Timestamp::from_millis(u64::MAX / 2),
             },
         }
+    }
+}
+
+/// A key and its version; `None` if it was removed.
+pub type Version = (u64, Option<u64>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Note {
+    /// The load gives these to the store.
+    Asked { write: u64, at: Place, versions: Vec<Version> },
+    /// The store said that they are durable.
+    Answered { write: u64, at: Place },
+    /// A store showed these when it opened, and nothing else.
+    Shown { at: Place, versions: Vec<Version> },
+}
+
+pub struct Notes(Mutex<File>);
+
+impl Notes {
+    pub fn append_to(path: &Path) -> Self {
+        Self(Mutex::new(File::options().create(true).append(true).open(path).expect("notes")))
+    }
+
+    /// The note is in the file before the load continues.
+    pub fn add(&self, note: &Note) {
+        let line = serde_json::to_string(note).expect("text") + "\n";
+        self.0.lock().unwrap().write_all(line.as_bytes()).expect("noted");
+    }
+}
+
+#[derive(Debug)]
+pub struct Promises {
+    notes: Vec<Note>,
+    /// When the writes were answered, by the index of the note about the write.
+    answered: HashMap<usize, Place>,
+}
+
+impl Promises {
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("notes");
+        // A kill may cut the last line short.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let notes: Vec<Note> = lines.map(|line| serde_json::from_str(line).expect("a note")).collect();
+        let (mut asked, mut answered) = (HashMap::new(), HashMap::new());
+        for (index, note) in notes.iter().enumerate() {
+            match note {
+                // A process may use the numbers of one that was killed before.
+                Note::Asked { write, .. } => drop(asked.insert(write, index)),
+                Note::Answered { write, at } => drop(answered.insert(asked[write], *at)),
+                Note::Shown { .. } => {}
+            }
+        }
+        Self { notes, answered }
+    }
+
+    /// The content that may exist after a cut at this place.
+    pub fn at(&self, cut: Place) -> Possible {
+        let mut possible = BTreeMap::<u64, Vec<Option<u64>>>::new();
+        for (index, note) in self.notes.iter().enumerate() {
+            match note {
+                Note::Asked { at, versions, .. } if *at <= cut => {
+                    let sure = self.answered.get(&index).is_some_and(|at| *at <= cut);
+                    for (key, version) in versions {
+                        let of_key = possible.entry(*key).or_insert_with(|| vec![None]);
+                        if sure {
+                            of_key.clear();
+                        }
+                        of_key.push(*version);
+                    }
+                }
+                Note::Shown { at, versions } if *at <= cut => {
+                    Possible(possible).allows(versions).expect("what a store shows when it opens");
+                    possible = versions.iter().map(|(key, version)| (*key, vec![*version])).collect();
+                }
+                _ => {}
+            }
+        }
+        Possible(possible)
+    }
+}
+
+/// The possible versions of each key; other keys have none. A version that ends may be gone, but an earlier one may not
+/// come back.
+#[derive(Debug, Default, Clone)]
+pub struct Possible(BTreeMap<u64, Vec<Option<u64>>>);
+
+impl Possible {
+    /// Checks that these are possible; the error says what is wrong.
+    pub fn allows(&self, found: &[Version]) -> Result<(), String> {
+        let found: BTreeMap<u64, Option<u64>> = found.iter().copied().collect();
+        let wrong = |key: &u64, version: Option<u64>| {
+            let allowed = self.0.get(key).cloned().unwrap_or_else(|| vec![None]);
+            let ended = version.is_none() && allowed.iter().flatten().any(|version| ends(*key, *version));
+            (!ended && !allowed.contains(&version))
+                .then(|| format!("key {key}: {version:?} is there, not one of {allowed:?}"))
+        };
+        let of_found = found.iter().filter_map(|(key, version)| wrong(key, *version));
+        let missing = self.0.keys().filter(|key| !found.contains_key(key)).filter_map(|key| wrong(key, None));
+        let all: Vec<String> = of_found.chain(missing).collect();
+        if all.is_empty() { Ok(()) } else { Err(format!("{} wrong, such as {}", all.len(), all[0])) }
     }
 }

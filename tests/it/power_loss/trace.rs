@@ -1,39 +1,141 @@
-//! Reads the shim's trace.
+//! The shim that traces a program's changes to its files, and what it noted.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::support::prelude::*;
+
+/// A temporary directory, in memory if there is room: the cuts are made in the model, and a real disk would only be
+/// slower.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+    let in_memory = (free >= ROOM).then(|| tempfile::tempdir_in(memory)).and_then(Result::ok);
+    in_memory.unwrap_or_else(|| tempfile::tempdir().expect("make a directory for the test"))
+}
+
+/// The size of the largest data directory of these tests, with a reserve.
+const ROOM: u64 = 64 * 1024 * 1024;
+
+/// A program's home, which the shim watches, and next to it the traces.
+pub struct Watched {
+    place: TempDir,
+    shim: PathBuf,
+}
+
+impl Watched {
+    pub fn new() -> Self {
+        let place = tempfile::tempdir().expect("make a directory for the test");
+        for name in ["home", "traces"] {
+            std::fs::create_dir(place.path().join(name)).expect("make a directory");
+        }
+        Self { place, shim: compiled("power-shim", include_str!("shim.c")) }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.place.path().join("home")
+    }
+
+    pub fn traces(&self) -> PathBuf {
+        self.place.path().join("traces")
+    }
+
+    pub fn promises(&self) -> PathBuf {
+        self.place.path().join("promises")
+    }
+
+    /// The environment that makes the shim trace a program.
+    pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
+    }
+
+    /// The shim traces this setup's program.
+    pub fn setup(&self, setup: Setup) -> Setup {
+        let home = setup.home().to_owned();
+        let environment = self.environment().into_iter().chain([("POWER_ROOT", home)]);
+        environment.fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")))
+    }
+
+    pub fn keep(self) -> PathBuf {
+        self.place.keep()
+    }
+}
 
 /// A change that a program made to its files. An inode number identifies a file until it is used again.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A directory that existed when the process started. The root's parent is 0.
-    HasDir { parent: u64, ino: u64, name: String },
+    HasDir {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
     /// A file that existed when the process started, and its length.
-    HasFile { parent: u64, ino: u64, bytes: u64, name: String },
+    HasFile {
+        parent: u64,
+        ino: u64,
+        bytes: u64,
+        name: String,
+    },
     /// Part of its content.
-    HasData { ino: u64, at: u64, data: Vec<u8> },
+    HasData {
+        ino: u64,
+        at: u64,
+        data: Vec<u8>,
+    },
     /// The end of the list.
     HasAll,
-    /// A new, empty file.
-    Create { parent: u64, ino: u64, name: String },
-    /// A new directory.
-    MakeDir { parent: u64, ino: u64, name: String },
-    /// A name was removed.
-    Unlink { parent: u64, name: String },
+    Create {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
+    MakeDir {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
+    Unlink {
+        parent: u64,
+        name: String,
+    },
     /// A rename, which replaces any file with the new name.
-    Rename { from: u64, to: u64, old: String, new: String },
+    Rename {
+        from: u64,
+        to: u64,
+        old: String,
+        new: String,
+    },
     /// One more name for a file.
-    Link { parent: u64, ino: u64, name: String },
+    Link {
+        parent: u64,
+        ino: u64,
+        name: String,
+    },
     /// A write to a file whose length was `before`.
-    Write { ino: u64, at: u64, before: u64, data: Vec<u8> },
-    /// A change of a file's length.
-    Size { ino: u64, bytes: u64 },
+    Write {
+        ino: u64,
+        at: u64,
+        before: u64,
+        data: Vec<u8>,
+    },
+    Size {
+        ino: u64,
+        bytes: u64,
+    },
     /// A sync of a file of this length, or of a directory, began.
-    SyncBegin { ino: u64, token: u64, bytes: u64 },
-    /// The sync succeeded.
-    SyncEnd { ino: u64, token: u64 },
+    SyncBegin {
+        ino: u64,
+        token: u64,
+        bytes: u64,
+    },
+    SyncEnd {
+        ino: u64,
+        token: u64,
+    },
     /// `sync_file_range`, which is no sync.
     Nothing,
 }

@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -14,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::damage::{Damage, copy, files_in, is_segment, used_bytes};
 use super::driven::{Contents, StoreClient, contents_of};
-use super::shim::{Call, Trouble};
+use crate::support::prelude::*;
 
 /// Memory that a start may use beyond the test's own: far less than a damaged length could request.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
@@ -136,9 +135,7 @@ impl Left {
 
     #[expect(clippy::print_stdout, reason = "the seed and the figures")]
     fn is_judged(&self) {
-        let number =
-            |name, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"));
-        let (seed, places) = (number("DAMAGE_SEED", 20_261_120), number("DAMAGES", 4));
+        let (seed, places) = (from_environment("DAMAGE_SEED", 20_261_120), from_environment("DAMAGES", 4));
         println!("DAMAGE_SEED={seed} DAMAGES={places}");
         bound_memory();
         let mut rng = StdRng::seed_from_u64(seed);
@@ -238,7 +235,6 @@ fn snapshot_in(directory: &Path) -> Vec<PathBuf> {
     files_in(directory).into_iter().filter(|file| is_in_snapshot(file)).collect()
 }
 
-/// Whether a path is in a sealed snapshot.
 fn is_in_snapshot(path: &Path) -> bool {
     let path = path.to_str().expect("text");
     let number = path.strip_prefix("snapshot/").and_then(|rest| rest.split('/').next());

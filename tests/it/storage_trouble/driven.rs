@@ -7,17 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use onceward::clock::SystemClock;
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, OpenOptions, Store, StoreError, Write};
+use onceward::store::{EmbeddedStore, Key, OpenOptions, Store, Write};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
-use super::shim::Shim;
-use crate::support::HeldRecords;
+use crate::support::prelude::*;
 
 /// The directory of the store, for the process that runs it.
 const DIRECTORY: &str = "ONCEWARD_TEST_STORE";
@@ -79,24 +77,6 @@ async fn checkpoints(store: Arc<EmbeddedStore>) {
     }
 }
 
-/// Writes, and remembers what was written. Returns the answer of the store.
-pub fn commit(
-    store: &EmbeddedStore,
-    held: &Arc<HeldRecords>,
-    writes: Vec<Write>,
-) -> oneshot::Receiver<Result<(), StoreError>> {
-    let (to, answer) = oneshot::channel();
-    let (held, durable) = (held.clone(), writes.clone());
-    let done = move |result: Result<(), StoreError>| {
-        if result.is_ok() {
-            held.apply(durable);
-        }
-        let _ = to.send(result);
-    };
-    store.commit(writes, Box::new(done));
-    answer
-}
-
 async fn put(store: &EmbeddedStore, held: &Arc<HeldRecords>, subject: &str, text: Option<&str>) -> String {
     let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
     let key = key_of(subject.parse().expect("a number"));
@@ -107,16 +87,6 @@ async fn put(store: &EmbeddedStore, held: &Arc<HeldRecords>, subject: &str, text
         Ok(Err(_)) => "the store never said".to_owned(),
         Err(_) => format!("the store did not answer within {ANSWERS_WITHIN:?}"),
     }
-}
-
-pub fn key_of(subject: u64) -> Key {
-    let mut id = [0; 12];
-    id[4..].copy_from_slice(&subject.to_be_bytes());
-    Key { slot: subject.to_be_bytes()[7], kind: 1, id }
-}
-
-pub fn subject_of(key: &Key) -> u64 {
-    u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"))
 }
 
 fn options(directory: &Path) -> OpenOptions {
@@ -270,14 +240,12 @@ impl StoreClient {
         answer
     }
 
-    /// Writes that must succeed.
     pub fn writes_durably(&mut self, subjects: impl IntoIterator<Item = u64>, bytes: usize) {
         for subject in subjects {
             assert_eq!(self.write(subject, bytes), "durable");
         }
     }
 
-    /// Repeats `step` until it returns true.
     pub fn until(&mut self, what: &str, mut step: impl FnMut(&mut Self) -> bool) {
         let began = Patience::begins();
         while !step(self) {

@@ -7,7 +7,7 @@
 use rustix::io::Errno;
 
 use super::driven::StoreClient;
-use super::shim::{Call, Trouble};
+use crate::support::prelude::*;
 
 /// The length of each record.
 const BYTES: usize = 200;
@@ -95,10 +95,8 @@ fn whichever_operation_fails_at_the_end_it_is_said_and_nothing_is_lost() {
 }
 
 fn points(last: u32, usual_step: usize) -> impl Iterator<Item = u32> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let step = number("DISK_OPERATIONS").map_or(usual_step, |step: usize| step.max(1));
-    let from = number("DISK_FROM").unwrap_or(0);
-    (0..last).skip(from).step_by(step)
+    let step = from_environment("DISK_OPERATIONS", usual_step).max(1);
+    (0..last).skip(from_environment("DISK_FROM", 0)).step_by(step)
 }
 
 /// Every kind occurs, whatever the step.
@@ -123,7 +121,6 @@ impl StoreClient {
         format!("DISK_FROM={operation} {how:?}")
     }
 
-    /// Writes of which some may fail.
     fn try_to_write(&mut self, subjects: u64) {
         for subject in 0..subjects {
             self.write(subject, BYTES);

@@ -1,26 +1,20 @@
 //! A disk that does not answer: clients get 503 in time, and the server recovers when the disk answers again.
 
-use std::time::Duration;
-
 use super::driven::{Patience, StoreClient};
-use super::ledger::{locked_number, number_with_code};
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Trouble};
-use super::{is_ready_again, unavailable};
-use crate::support::documented::{sent, verified};
-use crate::support::{Setup, until};
+use crate::belief::{Subject, locked_number};
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
-    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
-    let mut guessed = number_with_code(&world).await;
-    let mut given = number_with_code(&world).await;
+    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let mut guessed = Subject::with_code(&world).await;
+    let mut given = Subject::with_code(&world).await;
     let locked = locked_number(&world).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    unavailable(&guessed.guess(&world).await);
-    unavailable(&world.send(&number).await);
-    unavailable(&given.give(&world).await);
+    guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
+    world.send(&number).await.expects_refusal(503);
+    given.submits_the_right_code(&world).await.expects_refusal(503);
     assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     assert_eq!(world.get("/healthz").await.status(), 200);
     assert_eq!(world.send(&locked).await.status(), 403);
@@ -28,19 +22,20 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
 
     shim.end();
-    is_ready_again(&world).await;
+    world.is_ready_again().await;
     world.send(&number).await.expects(sent(&number, 5));
-    said(&world, "disk not responding", "ERROR", 1).await;
-    said(&world, "disk responding again", "INFO", 1).await;
-    guessed.clone().still_holds(&world, true).await;
+    world.server.logs_times(1, "ERROR", "disk not responding").await;
+    world.server.logs_times(1, "INFO", "disk responding again").await;
+    guessed.belief.everything_was_counted();
+    guessed.still_holds(&world).await;
     let world = world.restart_after_kill().await;
-    given.still_holds(&world, false).await;
+    given.still_holds(&world).await;
     assert_eq!(world.send(&locked).await.status(), 403);
 }
 
 #[tokio::test]
 async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
-    let (world, shim) = world_over_shim(Setup::new()).await;
+    let (world, shim) = World::over_shim(Setup::new()).await;
     let late = Duration::from_millis(200);
     shim.begin(&Trouble::slow(&[Call::Sync], late));
     let asked = Patience::begins();
@@ -52,25 +47,25 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 
 #[tokio::test]
 async fn a_hang_is_logged_without_any_request_for_health() {
-    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let (world, shim) = World::over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
-    unavailable(&world.send(&world.number()).await);
-    said(&world, "disk not responding", "ERROR", 1).await;
+    world.send(&world.number()).await.expects_refusal(503);
+    world.server.logs_times(1, "ERROR", "disk not responding").await;
     shim.end();
 }
 
 #[tokio::test]
 async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     let setup = Setup::new().config("commit-timeout", "500ms").config("graceful-stop", "2s");
-    let (world, shim) = world_over_shim(setup).await;
-    let mut guessed = number_with_code(&world).await;
-    guessed.guess(&world).await;
+    let (world, shim) = World::over_shim(setup).await;
+    let mut guessed = Subject::with_code(&world).await;
+    guessed.submits_a_wrong_code(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));
-    unavailable(&guessed.guess(&world).await);
+    guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
     world.server.stop().await.exits(1);
     shim.end();
     let server = world.setup.start().await;
-    guessed.still_holds(&server.client, false).await;
+    guessed.still_holds(&server.client).await;
 }
 
 /// Each call hangs on its own thread of the store, and none is a write of the journal.

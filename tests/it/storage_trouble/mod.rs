@@ -4,35 +4,18 @@
 //! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others mount
 //! small file systems, damage files, or load a library into the program that makes calls fail.
 
-pub mod damage;
+mod damage;
 mod damaged_files;
-pub mod damaged_start;
-pub mod driven;
+mod driven;
 mod each_operation;
 mod hangs;
-mod ledger;
 mod mount;
-pub mod refusals;
-pub mod shim;
+mod refusals;
 mod snapshot_for_long;
 mod start_and_stop;
 mod system_limits;
 
-use std::net::{SocketAddr, TcpListener};
-
-use serde_json::Value;
-
-use self::shim::Shim;
-use crate::health::not_ready;
-use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, HttpResponse, Numbers, Says, Server, Setup, Twilio, V2, World, until, wrong};
-
-impl Shim {
-    /// Starts the program on this disk.
-    pub fn under(&self, setup: Setup) -> Setup {
-        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
-    }
-}
+use crate::support::prelude::*;
 
 #[tokio::test]
 async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
@@ -43,15 +26,15 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     world.server.let_writes_fail();
     let wrong = wrong(&code);
     for submitted in [&wrong, &code, &wrong] {
-        unavailable(&world.verify(&number, submitted).await);
+        world.verify(&number, submitted).await.expects_refusal(503);
     }
     let unsent = world.number();
     for number in (0..20).map(|_| world.number()).chain([unsent.clone()]) {
-        unavailable(&world.send(&number).await);
+        world.send(&number).await.expects_refusal(503);
         assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     }
     assert_eq!(held().await, before, "a refused send takes no place");
-    not_ready(&world.get("/readyz").await);
+    world.get("/readyz").await.expects_not_ready();
     assert_eq!(world.get("/healthz").await.status(), 200);
 
     world.server.let_writes_succeed();
@@ -60,18 +43,17 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     answer.expects(incorrect(&number, 4));
     world.verify(&number, &code).await.expects(verified(&number));
     world.send(&unsent).await.expects(sent(&unsent, 5));
-    is_ready_again(&world).await;
+    world.is_ready_again().await;
 }
 
 #[tokio::test]
 async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     let setup = Setup::new();
     let server = setup.start().await;
-    let made = setup.command(["keys", "create", "--scope", "admin", "--json"]).await;
-    let key: Value = serde_json::from_str(&made.output).expect("a key");
-    let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+    let key = setup.new_key(&["--scope", "admin"]).await;
+    let sid = text(&key, "sid");
     let status =
-        async |server: &Server| V2::with_key(&server.client, sid, secret).get("/Services").await.status();
+        async |server: &Server| V2::with_key_of(&server.client, &key).get("/Services").await.status();
     assert_eq!(status(&server).await, 200);
 
     server.let_writes_fail();
@@ -102,26 +84,9 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
     assert!(again.output.contains("was revoked before"), "{}", again.output);
 }
 
-/// An address that no program listens on.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
-}
-
-async fn is_ready_again(client: &Client) {
-    until("readiness", || client.get("/readyz"), |answer| answer.status() == 200).await;
-}
-
 /// Kills the server of a world, and returns the rest.
 async fn killed(world: World) -> (Setup, Twilio, Numbers) {
-    world.server.kill();
     let World { setup, server, twilio, numbers } = world;
-    server.ended().await;
+    server.killed().await;
     (setup, twilio, numbers)
-}
-
-#[track_caller]
-fn unavailable(answer: &HttpResponse) {
-    let body = answer.json();
-    assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
-    answer.expects_retry_after();
 }

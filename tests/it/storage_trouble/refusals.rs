@@ -2,15 +2,10 @@
 //! without a restart.
 
 use rustix::io::Errno;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::{ClientLedger, locked_number, number_with_code};
-use super::shim::{Call, Shim, Trouble};
-use super::{is_ready_again, unavailable};
-use crate::health::not_ready;
-use crate::support::documented::sent;
-use crate::support::{Says, Setup, World, soon, until, wrong};
+use crate::belief::{NO_CODE, Subject, locked_number};
+use crate::support::prelude::*;
 
 /// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [
@@ -24,27 +19,27 @@ const CALLS: [&[Call]; 3] = [&[Call::Write], &[Call::Sync], &[Call::Write, Call:
 #[tokio::test]
 async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
     for torn in [false, true] {
-        let (world, shim) = world_over_shim(Setup::new()).await;
+        let (world, shim) = World::over_shim(Setup::new()).await;
         let locked = locked_number(&world).await;
         let mut all = Vec::new();
         let mut troubles = 0;
         for (error, says) in ERRORS {
             for calls in CALLS {
                 println!("{calls:?} {error:?}, torn: {torn}");
-                let mut guessed = number_with_code(&world).await;
-                let mut given = number_with_code(&world).await;
-                guessed.guess(&world).await;
+                let mut guessed = Subject::with_code(&world).await;
+                let mut given = Subject::with_code(&world).await;
+                guessed.submits_a_wrong_code(&world).await;
                 let unsent = world.number();
 
                 let trouble = Trouble::of(calls, error).on(".seg");
                 shim.begin(&if torn { trouble.torn() } else { trouble });
                 troubles += 1;
-                unavailable(&world.send(&unsent).await);
-                unavailable(&guessed.guess(&world).await);
-                unavailable(&given.give(&world).await);
+                world.send(&unsent).await.expects_refusal(503);
+                guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
+                given.submits_the_right_code(&world).await.expects_refusal(503);
                 assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
-                not_ready(&readiness);
+                readiness.expects_not_ready();
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 // The file and the time, and no text of a programming language.
                 readiness.says(["/journal", "not been writable for "]);
@@ -57,21 +52,21 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 assert_eq!(world.send(&locked).await.status(), 403);
 
                 shim.end();
-                is_ready_again(&world).await;
+                world.is_ready_again().await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio.received_for(&unsent).len(), 1);
-                guessed.clone().still_holds(&world, false).await;
-                all.push(ClientLedger::sent(&unsent, &world.twilio.code_for(&unsent)));
+                guessed.still_holds(&world).await;
+                all.push(Subject::of_sent(&unsent, &world.twilio.code_for(&unsent)));
                 all.push(given);
             }
         }
-        said(&world, "journal unavailable", "ERROR", troubles).await;
+        world.server.logs_times(troubles, "ERROR", "journal unavailable").await;
         // Readiness returns just before the log line.
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
@@ -79,29 +74,29 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
 
 #[tokio::test]
 async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() {
-    let (mut world, shim) = world_over_shim(Setup::new()).await;
+    let (mut world, shim) = World::over_shim(Setup::new()).await;
     for (error, _) in ERRORS {
         println!("{error:?}");
         let mut all = Vec::new();
         for _ in 0..3 {
-            let mut one = number_with_code(&world).await;
-            one.guess(&world).await;
+            let mut one = Subject::with_code(&world).await;
+            one.submits_a_wrong_code(&world).await;
             all.push(one);
         }
         let locked = locked_number(&world).await;
-        let mut used = number_with_code(&world).await;
-        assert_eq!(used.give(&world).await.status(), 200);
+        let mut used = Subject::with_code(&world).await;
+        assert_eq!(used.submits_the_right_code(&world).await.status(), 200);
         all.push(used);
         shim.begin(&Trouble::of(&Call::CHANGES, error).torn());
         for one in &mut all[..2] {
-            unavailable(&one.guess(&world).await);
+            one.submits_a_wrong_code(&world).await.expects_refusal(503);
         }
-        unavailable(&all[2].give(&world).await);
+        all[2].submits_the_right_code(&world).await.expects_refusal(503);
         world.server.kill();
         shim.end();
         world = world.restart_after_kill().await;
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     }
@@ -109,13 +104,13 @@ async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
-    let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
-    let one = number_with_code(&world).await;
+    let (world, shim) = World::over_shim(Setup::new().config("log-level", "info")).await;
+    let one = Subject::with_code(&world).await;
     let begun = world.server.output().events().len();
     shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
     let mut load = JoinSet::new();
     for _ in 0..20 {
-        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), wrong(&one.code));
+        let (client, number, guess) = (world.server.client.clone(), one.number.clone(), NO_CODE.to_owned());
         load.spawn(async move {
             for _ in 0..100 {
                 // A locked number's further refusals need no write, and get an answer.
@@ -139,22 +134,5 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     assert!(refused.count() <= 2 * (seconds.len() + 2), "a line a second and kind: {lines:#?}");
     let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
-    said(&world, "journal unavailable", "ERROR", 1).await;
-}
-
-pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
-    let shim = Shim::over(&setup.data_dir());
-    let world = World::of(shim.under(setup)).await;
-    (world, shim)
-}
-
-/// The log soon has this many lines that begin like this, and no more.
-pub async fn said(world: &World, begins: &str, level: &str, times: usize) {
-    let lines = || async {
-        let mut lines = world.server.output().events();
-        lines.retain(|line| line["message"].as_str().is_some_and(|message| message.starts_with(begins)));
-        lines
-    };
-    let found = until(begins, lines, |found| found.len() >= times).await;
-    assert!(found.len() == times && found.iter().all(|line| line["level"] == level), "{found:#?}");
+    world.server.logs_times(1, "ERROR", "journal unavailable").await;
 }

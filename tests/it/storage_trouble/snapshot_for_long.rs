@@ -3,19 +3,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward::clock::SystemClock;
 use onceward::store::{EmbeddedStore, OpenOptions, Write, key_fingerprint_in};
 use rustix::io::Errno;
 
 use super::damage::{files_in, is_segment};
-use super::driven::{Patience, StoreClient, commit};
-use super::ledger::{locked_number, number_with_code};
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Trouble};
-use super::{is_ready_again, killed};
-use crate::support::{HeldRecords, Setup, V2, World};
+use super::driven::{Patience, StoreClient};
+use super::killed;
+use crate::belief::{Subject, locked_number};
+use crate::support::prelude::*;
 
 /// Larger than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
@@ -73,7 +70,7 @@ fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
 async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
         let setup = V2::account(Setup::new().config("log-level", "info"));
-        let (world, shim) = world_over_shim(setup).await;
+        let (world, shim) = World::over_shim(setup).await;
         make_a_long_record(&V2::of(&world)).await;
         let locked = locked_number(&world).await;
         let (setup, twilio, numbers) = killed(world).await;
@@ -83,8 +80,12 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         let world = World { server: setup.start().await, setup, twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
         loop {
-            let mut one = number_with_code(&world).await;
-            assert_eq!(one.guess(&world).await.status(), 401, "{calls:?}: the journal goes on");
+            let mut one = Subject::with_code(&world).await;
+            assert_eq!(
+                one.submits_a_wrong_code(&world).await.status(),
+                401,
+                "{calls:?}: the journal goes on"
+            );
             all.push(one);
             let readiness = world.get("/readyz").await;
             if readiness.status() == 503 {
@@ -95,9 +96,9 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert_eq!(world.get("/healthz").await.status(), 200);
-        said(&world, "checkpoint failed", "ERROR", 1).await;
+        world.server.logs_times(1, "ERROR", "checkpoint failed").await;
         shim.end();
-        is_ready_again(&world).await;
+        world.is_ready_again().await;
         let world = if error == Errno::IO {
             world.restart_after_kill().await
         } else {
@@ -105,8 +106,8 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
             finished.exits(0);
             world
         };
-        for one in &all {
-            one.still_holds(&world, false).await;
+        for one in all {
+            one.still_holds(&world).await;
         }
         assert_eq!(world.send(&locked).await.status(), 403);
     };
@@ -118,11 +119,8 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
 
 /// A webhook with an address of 2,000 characters.
 async fn make_a_long_record(v2: &V2) {
-    let service = v2.post("/Services", &[("FriendlyName", "Acme")]).await.json();
-    let path = format!("/Services/{}/Webhooks", service["sid"].as_str().expect("a sid"));
-    let url = format!("https://shop.example/{}", "x".repeat(1_979));
-    let form = [("FriendlyName", "long"), ("EventTypes", "*"), ("WebhookUrl", url.as_str())];
-    assert_eq!(v2.post(&path, &form).await.status(), 201);
+    let service = v2.service(&[]).await;
+    v2.webhook(&service, "*", &format!("https://shop.example/{}", "x".repeat(1_979))).await;
 }
 
 /// Writes the longest record of this directory until the journal is as long as a checkpoint wants it. A start decodes
@@ -158,7 +156,6 @@ impl StoreClient {
         store
     }
 
-    /// Adds a record, or replaces an old one.
     fn put(&mut self, bytes: usize) -> String {
         let next = self.writes + 1;
         self.write(if next.is_multiple_of(5) { next / 2 } else { next }, bytes)

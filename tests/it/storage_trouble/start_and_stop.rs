@@ -4,22 +4,19 @@ use std::fs;
 
 use rustix::io::Errno;
 use rustix::process::Signal;
-use serde_json::Value;
 
-use super::damaged_start::{is_refused_plainly, started};
-use super::ledger::{Facts, number_with_code};
+use super::damage::is_refused_plainly;
+use super::killed;
 use super::mount::SmallDisk;
-use super::refusals::{said, world_over_shim};
-use super::shim::{Call, Shim, Trouble};
-use super::{free_address, is_ready_again, killed};
-use crate::support::{Client, Finished, Says, Setup, World, soon, until};
+use crate::belief::{Facts, Subject};
+use crate::support::prelude::*;
 
 /// Why a start on a full disk is refused, and why the server is not ready.
 const NO_SEGMENT: &str = "cannot reserve a journal segment of 67108864 bytes";
 
 #[tokio::test]
 async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
-    let (world, shim) = world_over_shim(Setup::new()).await;
+    let (world, shim) = World::over_shim(Setup::new()).await;
     let old = Facts::made_in(&world).await;
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
@@ -45,7 +42,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         let what = format!("{calls:?} {part} {error:?}");
         println!("{what}");
         shim.begin(&Trouble::of(calls, error).on(part));
-        let Err(refused) = started(&setup).await else { panic!("{what}: it started") };
+        let Err(refused) = setup.try_start().await else { panic!("{what}: it started") };
         shim.end();
         is_refused_plainly(&refused, &what);
         says_what_to_do(&refused, &setup, advice);
@@ -53,8 +50,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         if calls == changes {
             let server = setup.start().await;
             assert_eq!(server.client.send(&old.locked).await.status(), 403, "{what}");
-            server.kill();
-            server.ended().await;
+            server.killed().await;
         }
     }
     let server = setup.start().await;
@@ -78,7 +74,7 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
         assert!(answer.text().contains("The server is starting."), "{}", answer.text());
     }
     shim.end();
-    is_ready_again(&server.client).await;
+    server.client.is_ready_again().await;
 }
 
 #[tokio::test]
@@ -153,7 +149,7 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     }
 
     disk.resize_to_kib(500 * 1024);
-    is_ready_again(&server.client).await;
+    server.client.is_ready_again().await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
     facts.hold(&server.client).await;
 }
@@ -213,7 +209,7 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             (&[Call::Unlink], ".seg"),
         ] {
             println!("{calls:?} {part} {error:?}");
-            let (world, shim) = world_over_shim(Setup::new()).await;
+            let (world, shim) = World::over_shim(Setup::new()).await;
             let facts = Facts::made_in(&world).await;
             shim.begin(&Trouble::of(calls, error).on(part));
             world.server.signal(Signal::TERM);
@@ -247,8 +243,8 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
     let world = World::of(setup).await;
-    number_with_code(&world).await.give(&world).await;
-    said(&world, "control socket not open", "WARN", 1).await;
+    Subject::with_code(&world).await.submits_the_right_code(&world).await;
+    world.server.logs_times(1, "WARN", "control socket not open").await;
     world.server.stop().await.exits(0);
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::{HttpResponse, soon};
+use super::{HttpResponse, soon, until};
 
 /// A client of one server. It keeps connections alive and reuses them, and opens as many as there are concurrent
 /// requests.
@@ -38,7 +38,6 @@ impl Client {
         Self { address: self.address, tls: Some(config), idle: Arc::default() }
     }
 
-    /// A client without a server.
     pub fn nowhere() -> Self {
         Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
     }
@@ -52,12 +51,10 @@ impl Client {
         self.try_send(number).await.expect("an answer")
     }
 
-    /// `POST /api/send-otp` that asks for a channel.
     pub async fn send_by(&self, number: &str, channel: &str) -> HttpResponse {
         self.send_with(number, "channel", channel).await
     }
 
-    /// `POST /api/send-otp` with another field.
     pub async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
         self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
     }
@@ -65,6 +62,10 @@ impl Client {
     /// `POST /api/verify-otp`.
     pub async fn verify(&self, number: &str, code: &str) -> HttpResponse {
         self.try_verify(number, code).await.expect("an answer")
+    }
+
+    pub async fn is_ready_again(&self) -> HttpResponse {
+        until("readiness", || self.get("/readyz"), |answer| answer.status() == 200).await
     }
 
     /// Like [`Client::send`], but returns an error if no answer comes.
@@ -103,7 +104,6 @@ impl Client {
         self.try_request_with(Method::POST, path, &[], body).await
     }
 
-    /// Any request without headers of its own.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> HttpResponse {
         self.request_with(method, path, &[], body).await
     }

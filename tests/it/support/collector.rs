@@ -35,7 +35,6 @@ pub struct RecordedSpan {
 }
 
 impl Collector {
-    /// The requests that carry spans.
     pub fn exports(&self) -> Vec<Received> {
         self.received().into_iter().filter(|received| received.target == "POST /v1/traces").collect()
     }

@@ -20,7 +20,6 @@ use super::soon;
 pub trait Provider: Default + Send + Sync + 'static {
     /// The subject of a request, or the answer that says what is wrong with it.
     fn read(&self, received: &Received) -> Result<About, Said>;
-    /// Executes a request.
     fn accept(&self, received: &Received) -> Said;
     /// The provider's wording of an error about the request's number.
     fn refuse(&self, status: u16, code: u32, received: &Received) -> Said;
@@ -128,7 +127,6 @@ impl<P: Provider> Double<P> {
         self.received_about(number, RequestPurpose::Check)
     }
 
-    /// The largest number of concurrent checks of this number.
     pub fn most_checks_at_once(&self, number: &str) -> isize {
         self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
     }
@@ -148,7 +146,6 @@ impl<P: Provider> Double<P> {
         self.received_for(number).last().and_then(|received| self.state.code_in(received))
     }
 
-    /// Waits until this many requests have arrived.
     pub async fn arrived(&self, requests: usize) {
         self.wait_until(&format!("{requests} requests at a double"), |received| received.len() >= requests)
             .await;

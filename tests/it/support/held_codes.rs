@@ -13,7 +13,6 @@ pub struct HeldCodes {
 #[derive(Default)]
 pub struct HeldCode {
     pub code: String,
-    /// How it was sent.
     pub method: String,
     pub wrong: u32,
     /// Approved: from then on it is unknown.

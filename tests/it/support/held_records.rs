@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, Write};
+use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use tokio::sync::oneshot;
 
 /// The restored records of a store, and the commits since.
 #[derive(Default)]
@@ -20,7 +21,6 @@ impl HeldRecords {
         Ok(held)
     }
 
-    /// All live records of a store.
     pub async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Arc::new(Self::default());
         let visited = held.clone();
@@ -32,7 +32,6 @@ impl HeldRecords {
         Ok(held)
     }
 
-    /// Adds durable writes.
     pub fn apply(&self, writes: impl IntoIterator<Item = Write>) {
         let mut records = self.0.lock().unwrap();
         for Write { key, put, expires } in writes {
@@ -63,4 +62,32 @@ impl Owner for HeldRecords {
         // If no thread starts, the stream is dropped and the checkpoint fails.
         let _ = std::thread::Builder::new().spawn(give);
     }
+}
+
+/// Writes, and remembers what was written. Returns the answer of the store.
+pub fn commit(
+    store: &EmbeddedStore,
+    held: &Arc<HeldRecords>,
+    writes: Vec<Write>,
+) -> oneshot::Receiver<Result<(), StoreError>> {
+    let (to, answer) = oneshot::channel();
+    let (held, durable) = (held.clone(), writes.clone());
+    let done = move |result: Result<(), StoreError>| {
+        if result.is_ok() {
+            held.apply(durable);
+        }
+        let _ = to.send(result);
+    };
+    store.commit(writes, Box::new(done));
+    answer
+}
+
+pub fn key_of(subject: u64) -> Key {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    Key { slot: subject.to_be_bytes()[7], kind: 1, id }
+}
+
+pub fn subject_of(key: &Key) -> u64 {
+    u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"))
 }

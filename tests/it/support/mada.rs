@@ -30,7 +30,6 @@ pub struct MadaApi {
     answers: AtomicUsize,
 }
 
-/// A submitted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
     pub source: String,

@@ -5,20 +5,25 @@ mod collector;
 mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
+mod export;
 mod held_codes;
 mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 mod link;
+mod load;
 mod mada;
+mod manager;
 mod numbers;
 mod output;
+mod pages;
 mod private;
+mod raw;
 mod received;
-mod recipe;
+mod receiver;
 mod reply;
 mod response;
 mod server;
-mod several;
+mod shim;
 mod sinch;
 mod sms_gateway;
 mod tls;
@@ -30,34 +35,56 @@ mod xml;
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
 pub use etcd_process::{Etcd, loopback};
-pub use held_records::HeldRecords;
+pub use export::{copy_key, export, import, lines_of, make_up_export, parsed, records, replace_data};
+pub use held_records::{HeldRecords, commit, key_of, subject_of};
 pub use link::Link;
+pub use load::Load;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
+pub use manager::Manager;
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
+pub use pages::{OWNER, Visitor, between, code_in, default_service, inbox, sign_in, signed_in, until_text};
 pub use private::Private;
+pub use raw::{Act, Raw};
 pub use received::{Received, basic, longest_digits};
-pub use recipe::{RecipeDouble, callback_in};
+pub use receiver::Receiver;
 pub use reply::Reply;
-pub use response::{Expectation, HttpResponse, documented};
-pub use server::{Finished, Server, Setup, Shifted};
-pub use several::{Doubles, Running, Several};
+pub use response::{Expectation, HttpResponse, Scrape, documented, scraped};
+pub use server::{Finished, Server, Setup, Shifted, free_address};
+pub use shim::{Call, Shim, Trouble, compiled};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
-pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
-pub use tls::Authority;
+pub use sms_gateway::{HTTP_TOKEN, RecipeDouble, SmsGateway, callback_in};
+pub use tls::{Authority, encrypted, over_tls};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
 pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
-pub use world::{World, through};
+pub use world::{Doubles, Running, Several, World, through};
+
+/// What nearly every test needs: this vocabulary, and JSON.
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use serde_json::{Value, json};
+
+    pub use super::documented::*;
+    pub use super::*;
+}
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest time that a test waits for a required event. Only a broken server needs it.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A number from a variable of the environment, such as a seed.
+pub fn from_environment<N: FromStr>(name: &str, otherwise: N) -> N {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"));
+    std::env::var(name).map_or(otherwise, number)
+}
 
 /// Waits for `what` to happen, or fails the test.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

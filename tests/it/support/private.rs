@@ -23,7 +23,6 @@ const SECRETS: [(&str, &str); 5] = [
 
 #[derive(Default)]
 pub struct Private {
-    /// Every generated code.
     pub codes: Vec<String>,
     /// All other values that no output and no file may contain.
     pub secrets: Vec<String>,
@@ -43,7 +42,6 @@ impl Private {
         self.server_key = Some(key.trim().to_owned());
     }
 
-    /// Asserts that the output has none of the values.
     pub fn is_not_in_output(&self, output: &str) {
         assert!(output.lines().count() > 20, "the scenario logs something");
         let search = self.search(true);

@@ -33,7 +33,6 @@ pub struct Received {
     pub authorization: String,
     pub content_type: String,
     pub body: Bytes,
-    /// The fields, if the body is a form.
     pub form: BTreeMap<String, String>,
     pub about: About,
 }

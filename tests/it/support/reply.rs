@@ -17,10 +17,12 @@ pub const TOO_MANY_REQUESTS: u32 = 20_429;
 /// How a double reacts to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// Executes the request.
     Accept,
     /// An error in the provider's wording, with the recipient's whole number in the text if the provider includes it.
-    Refuse { status: u16, code: u32 },
+    Refuse {
+        status: u16,
+        code: u32,
+    },
     /// A success with a message that has failed already, for the reason of this code.
     FailedAtOnce(u32),
     /// An error whose code is the code of the message.
@@ -104,7 +106,6 @@ impl Said {
         Self { body: "{\"sid\": <queued>".to_owned(), ..self }
     }
 
-    /// Sends half of the answer, and then ends the connection.
     pub fn cut_short(self) -> Reaction {
         let half = Bytes::copy_from_slice(&self.body.as_bytes()[..self.body.len() / 2]);
         let frames = [Ok(Frame::data(half)), Err(io::ErrorKind::ConnectionReset.into())];

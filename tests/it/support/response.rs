@@ -1,11 +1,13 @@
 //! Answers of the server, and expectations of them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::told;
+use super::{OWN_ACCOUNT, OWN_TOKEN, Server, basic, told};
 
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
@@ -76,7 +78,6 @@ impl HttpResponse {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Fails the test unless the answer meets the expectation.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the borrow")]
     pub fn expects(&self, wanted: Expectation) -> &Self {
@@ -127,7 +128,23 @@ impl HttpResponse {
         self.header(given).parse().expect("a number of seconds")
     }
 
-    /// Fails the test unless the answer says when to try again.
+    /// Fails the test unless a compatible route refuses with this status, says why, and when to try again.
+    #[track_caller]
+    pub fn expects_refusal(&self, status: u16) -> &Self {
+        let body = self.json();
+        assert_eq!((self.status, &body["code"]), (status, &json!(status)), "{body}");
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+        self.expects_retry_after()
+    }
+
+    /// Fails the test unless the answer of `/readyz` has a reason that a person can act on.
+    #[track_caller]
+    pub fn expects_not_ready(&self) -> &Self {
+        assert_eq!((self.status, &self.json()["code"]), (503, &json!(503)), "{}", self.text());
+        assert!(self.text().len() > 40, "a reason: {}", self.text());
+        self
+    }
+
     #[track_caller]
     pub fn expects_retry_after(&self) -> &Self {
         assert!(self.retry_after() > 0);
@@ -147,7 +164,6 @@ pub mod documented {
         Expectation::with_data(200, "OTP send successfully.", data)
     }
 
-    /// The code was right.
     pub fn verified(number: &str) -> Expectation {
         Expectation::with_data(200, "OTP verified successfully.", json!(number))
     }
@@ -173,4 +189,25 @@ pub mod documented {
     pub fn failed() -> Expectation {
         Expectation::plain(500, "Internal server error occurred.")
     }
+}
+
+pub struct Scrape(pub String);
+
+impl Scrape {
+    /// The names of its families, also of those without a sample.
+    pub fn names(&self) -> BTreeSet<String> {
+        let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types.filter_map(|rest| Some(rest.split_once(' ')?.0.to_owned())).collect()
+    }
+
+    pub fn value(&self, sample: &str) -> Option<f64> {
+        self.0.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+}
+
+/// A scrape with the account's credentials.
+pub async fn scraped(server: &Server) -> Scrape {
+    let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);
+    let answer = server.client.get_with("/metrics", &[("authorization", &authorization)]).await;
+    Scrape(answer.expects_status(200).text())
 }

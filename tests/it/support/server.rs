@@ -1,7 +1,9 @@
 //! The program as a child process.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Client, Output, soon};
+use super::{Client, Output, compiled, soon, until};
 
 /// How to start the program: its own directory, settings, environment, arguments.
 #[derive(Debug, Clone)]
@@ -23,13 +25,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Stops the server in order and starts it again.
     pub async fn restart(&self, server: Server) -> (Server, Finished) {
         let finished = server.stop().await;
         (self.start().await, finished)
     }
 
-    /// Kills the server and starts it again.
     pub async fn restart_after_kill(&self, server: Server) -> Server {
         server.killed().await;
         self.start().await
@@ -86,15 +86,10 @@ impl Setup {
         self
     }
 
-    /// Preloads one of `tests/it/support/shims`: a library between the program and the system, built with the C
-    /// compiler that Rust links with.
+    /// Preloads one of `tests/it/support/shims`: a library between the program and the system.
     pub fn preload(self, shim: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims").join(shim);
-        let library = self.home().join(shim).with_extension("so");
-        let built =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
-        let built = built.expect("run cc, the C compiler, which Rust needs for linking");
-        assert!(built.status.success(), "cc: {}", String::from_utf8_lossy(&built.stderr));
+        let library = compiled(shim, &std::fs::read_to_string(source).expect("a shim"));
         self.env("LD_PRELOAD", library.to_str().expect("a path in UTF-8"))
     }
 
@@ -103,25 +98,29 @@ impl Setup {
         self.home.path()
     }
 
-    /// The default data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home().join("data")
     }
 
     /// Starts the program and waits until its JSON log says that it listens.
     pub async fn start(&self) -> Server {
-        let (mut server, listening) = self.launch_until("listening").await;
+        self.try_start().await.unwrap_or_else(|finished| panic!("it does not listen:\n{}", finished.output))
+    }
+
+    /// The same; returns its end if it does not listen.
+    pub async fn try_start(&self) -> Result<Server, Finished> {
+        let (mut server, listening) = self.launch_until("listening").await?;
         server.client = Client::new(address_in(&listening));
-        server
+        Ok(server)
     }
 
     /// Starts the program and waits until its JSON log has a line with this message.
-    async fn launch_until(&self, message: &str) -> (Server, Value) {
+    async fn launch_until(&self, message: &str) -> Result<(Server, Value), Finished> {
         let server = self.launch();
-        let line = soon(message, server.output.event(|event| event["message"] == message)).await;
-        let line =
-            line.unwrap_or_else(|| panic!("the program ended before {message}:\n{}", server.output.text()));
-        (server, line)
+        match soon(message, server.output.event(|event| event["message"] == message)).await {
+            Some(line) => Ok((server, line)),
+            None => Err(server.ended().await),
+        }
     }
 
     /// Runs the program until it ends.
@@ -151,6 +150,30 @@ impl Setup {
         lines
     }
 
+    /// The status and the answer to a request on the control socket, such as `GET /readyz`.
+    pub fn ask_control_socket(&self, request: &str) -> (u16, Value) {
+        let mut stream = UnixStream::connect(self.data_dir().join("control.sock")).expect("a connection");
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (
+            status.expect("a status"),
+            serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")),
+        )
+    }
+
+    /// The account that the first start created: its sid and auth token, as a shell reads them.
+    pub fn created_account(&self) -> (String, String) {
+        let text = std::fs::read_to_string(self.data_dir().join("account.env")).expect("the file");
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        (value("ONCEWARD_ACCOUNT_SID=").to_owned(), value("ONCEWARD_AUTH_TOKEN=").to_owned())
+    }
+
     /// Starts another command of the program in the same directory, without waiting.
     pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
         let arguments = arguments.into_iter().map(Into::into).collect();
@@ -159,7 +182,8 @@ impl Setup {
 
     /// Starts the program as a node of a cluster and waits until it stands by.
     pub async fn stand_by(&self) -> Server {
-        let (mut server, standing_by) = self.launch_until("standing by").await;
+        let launched = self.launch_until("standing by").await;
+        let (mut server, standing_by) = launched.expect("it stands by");
         let address = standing_by["address"].as_str().and_then(|address| address.parse().ok());
         server.client = Client::new(address.expect("the line `standing by` has an address"));
         server
@@ -212,7 +236,6 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Fails the test unless the program ended with this exit code.
     #[track_caller]
     pub fn exits(self, code: impl Into<Option<i32>>) -> Self {
         assert_eq!(self.status.code(), code.into(), "{}", self.output);
@@ -247,16 +270,20 @@ impl Server {
         self.event(beginning, |event| begins(event, beginning)).await
     }
 
+    /// The first log line of this level whose message begins like this, now or later.
+    pub async fn logs(&self, level: &str, beginning: &str) -> Value {
+        self.event(beginning, |event| event["level"] == level && begins(event, beginning)).await
+    }
+
+    /// The log soon has this many lines that begin like this, all of this level, and no more.
+    pub async fn logs_times(&self, times: usize, level: &str, beginning: &str) {
+        let found = until(beginning, async || self.lines(beginning), |found| found.len() >= times).await;
+        assert!(found.len() == times && found.iter().all(|line| line["level"] == level), "{found:#?}");
+    }
+
     /// The log lines until now whose messages begin like this.
     pub fn lines(&self, beginning: &str) -> Vec<Value> {
         self.output.events().into_iter().filter(|event| begins(event, beginning)).collect()
-    }
-
-    /// Adds the client, after the log says that the server listens.
-    pub fn with_client(mut self) -> Self {
-        let listening = self.output.events().into_iter().find(|event| event["message"] == "listening");
-        self.client = Client::new(address_in(&listening.expect("it listens")));
-        self
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -267,13 +294,11 @@ impl Server {
         self.signal(Signal::KILL);
     }
 
-    /// Kills the program and waits for its end.
     pub async fn killed(self) -> Finished {
         self.kill();
         self.ended().await
     }
 
-    /// Stops the program in order.
     pub async fn stop(self) -> Finished {
         self.signal(Signal::TERM);
         self.ended().await
@@ -288,7 +313,6 @@ impl Server {
         self.limit_file_size(None);
     }
 
-    /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> u64 {
         self.kib("VmRSS:") / 1024
     }
@@ -303,7 +327,6 @@ impl Server {
         self.kib("VmHWM:") * 1024
     }
 
-    /// A size in the status of the process.
     fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program runs");
@@ -374,6 +397,11 @@ impl Shifted {
 
 fn begins(event: &Value, beginning: &str) -> bool {
     event["message"].as_str().is_some_and(|message| message.starts_with(beginning))
+}
+
+/// An address that no program listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// The address in the log line. Tests reach every name and address of this machine through loopback.

@@ -1,12 +1,13 @@
-//! A double of a plain SMS gateway, such as Mobica, that the setting `http-gateway` describes.
+//! Doubles of gateways that settings describe: a plain SMS gateway, such as Mobica, that `http-gateway` describes; and
+//! providers that recipes describe, where the path says which of them is meant.
 
 use serde_json::{Value, json};
 
+use super::PUBLIC_URL;
 use super::double::{Double, Provider};
 use super::received::{About, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
-/// The expected bearer token.
 pub const HTTP_TOKEN: &str = "pl4in-gateway-t0ken-of-the-te5ts";
 
 /// It refuses with the code as text, in the member `status`.
@@ -64,4 +65,71 @@ fn message_in(received: &Received) -> Option<(String, String)> {
     let body: Value = serde_json::from_slice(&received.body).ok()?;
     let message = &body["messages"][0];
     Some((message["to"].as_str()?.to_owned(), message["text"].as_str()?.to_owned()))
+}
+
+pub type RecipeDouble = Double<RecipeApi>;
+
+#[derive(Default)]
+pub struct RecipeApi;
+
+const TELEGRAM: &str = "POST /sendVerificationMessage";
+
+/// The address of a message's receipts: the path and the query.
+pub fn callback_in(received: &Received) -> String {
+    let fields: String = received.form.values().flat_map(|value| [value.as_str(), "\""]).collect();
+    let text = fields + &String::from_utf8_lossy(&received.body);
+    let behind = text.split(PUBLIC_URL).nth(1).and_then(|behind| behind.split('"').next());
+    behind.expect("an address for receipts").to_owned()
+}
+
+impl Provider for RecipeApi {
+    fn read(&self, received: &Received) -> Result<About, Said> {
+        let message = recipe_message_in(received).filter(|_| !received.authorization.is_empty());
+        let (number, _) = message.ok_or_else(|| Said::text(401, "no recipe of the tests sends this"))?;
+        Ok(About { number, purpose: RequestPurpose::Send })
+    }
+
+    fn accept(&self, received: &Received) -> Said {
+        let id = format!("m-{}", received.id);
+        let (status, body) = match received.target.as_str() {
+            "POST /sms/json" => (200, json!({"messages": [{"status": "0", "message-id": id}]})),
+            "POST /v1/Account/MA1/Message/" => (202, json!({"message_uuid": [id]})),
+            "POST /v2/messages" => (200, json!({"data": {"id": id}})),
+            "POST /sms/3/messages" => {
+                (200, json!({"messages": [{"messageId": id, "status": {"groupName": "PENDING"}}]}))
+            }
+            TELEGRAM => (200, json!({"ok": true, "result": {"request_id": id}})),
+            _ => (201, json!({"id": id})),
+        };
+        Said::json(status, &body)
+    }
+
+    fn refuse(&self, status: u16, _: u32, received: &Received) -> Said {
+        if received.target == TELEGRAM {
+            return Said::json(status, &json!({"ok": false, "error": "PHONE_NUMBER_NOT_AVAILABLE"}));
+        }
+        Said::text(status, "")
+    }
+
+    fn code_in(&self, received: &Received) -> Option<String> {
+        recipe_message_in(received).and_then(|(_, text)| longest_digits(&text))
+    }
+}
+
+/// The same of a request that a recipe describes.
+fn recipe_message_in(received: &Received) -> Option<(String, String)> {
+    let json: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+    let (to, text) = match received.target.as_str() {
+        "POST /sms/json" => (received.field("to"), received.field("text")),
+        "POST /v1/Account/MA1/Message/" => (json["dst"].as_str()?, json["text"].as_str()?),
+        "POST /v2/messages" => (json["to"].as_str()?, json["text"].as_str()?),
+        "POST /sms/3/messages" => {
+            let message = &json["messages"][0];
+            (message["destinations"][0]["to"].as_str()?, message["content"]["text"].as_str()?)
+        }
+        TELEGRAM => (received.field("phone_number"), received.field("code")),
+        "POST /messages" => (json["recipients"][0].as_str()?, json["body"].as_str()?),
+        _ => return None,
+    };
+    Some((format!("+{}", to.trim_start_matches('+')), text.to_owned()))
 }

@@ -7,10 +7,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::Setup;
+use super::{Server, Setup, World, soon};
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -95,4 +98,18 @@ impl Issued {
         write("tls.crt", &self.pem);
         write("tls.key", &self.key);
     }
+}
+
+/// A server with TLS and its client; both trust the returned authority.
+pub async fn over_tls(setup: Setup) -> (World, Authority) {
+    let authority = Authority::new();
+    let mut world = World::of(authority.issue().configure(setup)).await;
+    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
+    (world, authority)
+}
+
+pub async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = server.client.connection().await;
+    soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
 }

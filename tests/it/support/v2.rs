@@ -174,7 +174,6 @@ pub fn authorization(key: &Value) -> String {
     basic(text(key, "sid"), text(key, "secret"))
 }
 
-/// A text in an object.
 #[track_caller]
 pub fn text<'a>(object: &'a Value, name: &str) -> &'a str {
     object[name].as_str().unwrap_or_else(|| panic!("no {name} in {object}"))

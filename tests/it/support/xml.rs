@@ -83,7 +83,6 @@ impl Element {
         self.children.push(Node::Text(text.to_owned()));
     }
 
-    /// The child elements.
     pub fn elements(&self) -> impl Iterator<Item = &Self> {
         self.children.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),
@@ -109,7 +108,6 @@ impl Element {
         parts.collect()
     }
 
-    /// The number in the element.
     pub fn number<T: std::str::FromStr>(&self) -> Result<T, String> {
         str::parse::<T>(self.text().trim()).map_err(|_| format!("{} is not a number", self.name))
     }

@@ -22,7 +22,6 @@ use tokio::runtime::Runtime;
 /// Longer than all time limits of the server.
 const HANG: Duration = Duration::from_secs(60);
 
-/// A call of the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub is_check: bool,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use onceward::store::Key;
 
-/// One frame with at most a few records.
 #[derive(Debug, Clone, Default)]
 pub struct FrameSpec {
     pub sequence: u64,

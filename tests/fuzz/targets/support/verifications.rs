@@ -1,10 +1,12 @@
-//! The front end with real services and a double that records verifications.
+//! The front end with real services on shards over a store in memory, and a double that records verifications.
 
 use std::sync::Arc;
 
 use onceward::attempts::{ListedAttempt, VerifyStatus};
 use onceward::audit::Author;
-use onceward::config::services::{AccountSettings, RegistrySettings};
+use onceward::clock::ManualClock;
+use onceward::config::Bounds;
+use onceward::config::services::AccountSettings;
 use onceward::delivery::{Attempt, SendStatus};
 use onceward::domain::{
     ApiSecret, AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid,
@@ -12,16 +14,53 @@ use onceward::domain::{
 };
 use onceward::engine::LockoutState;
 use onceward::gateway::BoxFuture;
+use onceward::guard::VerifiedNumbers;
 use onceward::http::{Base, V2};
+use onceward::node::kinds;
+use onceward::numbers::NumberCapacity;
+use onceward::registry::{Registry, RegistryDeps, RegistrySettings, ServiceSettings};
+use onceward::shard::{ShardDeps, Shards};
 use onceward::store::MemoryStore;
+use onceward::template::Templates;
 use onceward::verify::{
     AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Ending, Erasure, Refused,
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
 use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::front_end::{FrontEnd, Notes, Reply};
-use super::registry::{registry, shards};
+
+/// One shard whose clock stands still.
+async fn shards() -> Shards {
+    let bounds = Bounds::default();
+    Shards::start(ShardDeps {
+        store: Arc::new(MemoryStore::default()),
+        clock: Arc::new(ManualClock::starting_at(NOW)),
+        kinds: kinds::all(&NumberCapacity::new(bounds.numbers), &VerifiedNumbers::new(1_000)),
+        shards: 1,
+        settings: kinds::shard_settings(&bounds),
+        rng: StdRng::seed_from_u64(1),
+        metrics: Arc::default(),
+    })
+    .await
+    .expect("shards")
+}
+
+async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
+    let default = ServiceSettings { friendly_name: "Acme".to_owned(), ..ServiceSettings::default() };
+    Registry::open(RegistryDeps {
+        shards,
+        settings,
+        default,
+        templates: Templates::new("{code}", "{code}"),
+        gateways: vec![GatewayName::Simulator],
+        twilio_messaging_service: None,
+    })
+    .await
+    .expect("an empty store")
+}
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -142,7 +181,7 @@ impl V2FrontEnd {
         let notes = Notes::<Call>::default();
         let front_end = FrontEnd::start();
         let (registry, outbox, service) = front_end.block_on(async {
-            let shards = shards(&Arc::new(MemoryStore::default()), NOW).await;
+            let shards = shards().await;
             let account = AccountSettings {
                 sid: Sid::new(SidKind::Account, [0xac; 16]),
                 token: ApiSecret::new(TOKEN.to_owned()),

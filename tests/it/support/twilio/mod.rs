@@ -2,8 +2,6 @@
 //! and fails as Twilio, a proxy or a network can.
 
 mod report;
-mod twiml;
-mod verify;
 
 use serde_json::{Value, json};
 
@@ -11,9 +9,9 @@ use super::double::{Double, Provider};
 use super::held_codes::HeldCodes;
 use super::received::{About, Received, RequestPurpose, basic, longest_digits};
 use super::reply::Said;
+use super::xml::Element;
 
 pub use report::{PUBLIC_URL, Report};
-pub use twiml::{Twiml, one_by_one};
 
 /// The account in the tests' configuration.
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -27,6 +25,8 @@ const MESSAGES: &str = "/Messages.json";
 const CALLS: &str = "/Calls.json";
 const LONGEST_TWIML: usize = 4_000;
 const LONGEST_BODY: usize = 1_600;
+/// Wrong codes that Verify checks before it gives up on a verification.
+const WRONG_CODES_ALLOWED: u32 = 5;
 
 pub type Twilio = Double<TwilioApi>;
 
@@ -199,4 +199,106 @@ fn error(status: u16, code: u32, words: &str) -> Value {
         "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
         "status": status,
     })
+}
+
+/// Verify, whose codes it holds.
+impl TwilioApi {
+    /// Sends the code of an open verification again, or begins a new one.
+    fn start_verification(&self, received: &Received) -> Said {
+        let number = &received.about.number;
+        if self.verify.look(number, |held| held.is_none()) {
+            self.verify.make(number, "");
+        }
+        Said::json(201, &resource(received, "pending"))
+    }
+
+    fn check_verification(&self, received: &Received) -> Said {
+        self.verify.look(&received.about.number, |held| match held {
+            None => Said::json(404, &error(404, 20_404, "The requested resource was not found")),
+            Some(held) if held.wrong >= WRONG_CODES_ALLOWED => {
+                Said::json(429, &error(429, 60_202, "Max check attempts reached"))
+            }
+            Some(held) if held.code == received.field("Code") => {
+                held.used = true;
+                Said::json(200, &resource(received, "approved"))
+            }
+            Some(held) => {
+                held.wrong += 1;
+                Said::json(200, &resource(received, "pending"))
+            }
+        })
+    }
+}
+
+fn resource(received: &Received, status: &str) -> Value {
+    json!({
+        "sid": format!("VE{:032x}", received.id),
+        "service_sid": VERIFY_SID,
+        "account_sid": ACCOUNT_SID,
+        "to": received.about.number,
+        "channel": received.form.get("Channel").map_or("sms", String::as_str),
+        "status": status,
+        "valid": status == "approved",
+    })
+}
+
+/// The instructions of a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Twiml {
+    /// Every text that is read out before a key is pressed, in order; a repeated text is listed twice.
+    pub spoken: Vec<String>,
+    /// The URL that receives a pressed key.
+    pub on_key: Option<String>,
+}
+
+impl Twiml {
+    /// Parses instructions. The error says what is wrong.
+    pub fn parse(document: &str) -> Result<Self, String> {
+        let root = Element::parse(document)?;
+        if root.name != "Response" || !root.namespace.is_empty() {
+            return Err(format!("the root is {} and not Response", root.name));
+        }
+        let mut twiml = Self::default();
+        twiml.follow(&root)?;
+        Ok(twiml)
+    }
+
+    fn follow(&mut self, element: &Element) -> Result<(), String> {
+        for verb in element.elements() {
+            match verb.name.as_str() {
+                "Say" => {
+                    let times =
+                        verb.attribute("loop").unwrap_or("1").parse().map_err(|_| "loop is a number")?;
+                    self.spoken.extend(std::iter::repeat_n(verb.text(), times));
+                }
+                "Gather" => {
+                    if verb.attribute("numDigits") != Some("1") {
+                        return Err("one key is to be pressed".to_owned());
+                    }
+                    self.on_key = verb.attribute("action").map(str::to_owned);
+                    self.follow(verb)?;
+                }
+                "Pause" | "Hangup" | "Redirect" => {}
+                other => return Err(format!("{other} is not expected in such a call")),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn speech(&self) -> String {
+        self.spoken.join(" ")
+    }
+
+    /// The spoken code, if any: digits with only full stops, commas and spaces between them.
+    pub fn code(&self) -> Option<String> {
+        let speech = self.speech();
+        let runs = speech.split(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | ' ')));
+        let digits = runs.map(|run| run.chars().filter(char::is_ascii_digit).collect::<String>());
+        digits.into_iter().find(|run| run.len() >= 4)
+    }
+}
+
+/// A code as it is read out, digit by digit.
+pub fn one_by_one(code: &str) -> String {
+    code.chars().map(String::from).collect::<Vec<_>>().join(". ")
 }

@@ -1,10 +1,7 @@
-//! Calls: when the server calls a number, and the text that the person hears.
+//! Calls, `WhatsApp` messages and texts: when each is sent, and what the person reads or hears.
 
-use serde_json::json;
-
-use super::refused;
-use crate::support::documented::{bad_request, sent, verified};
-use crate::support::{PUBLIC_URL, Report, SENDER, Several, Twiml, V2, one_by_one};
+use super::twilio_refuses;
+use crate::support::prelude::*;
 
 /// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
@@ -13,7 +10,7 @@ const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
 async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
     let world = Several::reachable("Twilio;Http", []).await;
     for code in LANDLINE {
-        let number = world.number_with([refused(code)]);
+        let number = world.number_with([twilio_refuses(code)]);
         world.accepts(&number).await;
         assert!(world.plain().received_for(&number).is_empty(), "{code}: a text would not arrive");
         let calls = world.twilio().calls_for(&number);
@@ -56,7 +53,7 @@ async fn a_call_has_the_configured_calling_number_and_ringing_time() {
 async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
     for setting in ["voice", "voice-fallback"] {
         let world = Several::reachable("Twilio;Http", [(setting, json!(false))]).await;
-        let number = world.number_with([refused(21_614)]);
+        let number = world.number_with([twilio_refuses(21_614)]);
         world.send(&number).await.expects(bad_request());
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{setting}");
     }
@@ -118,7 +115,7 @@ async fn behind_the_gate_a_call_speaks_the_text_of_its_send() {
         let heard = behind_the_gate(&world, &number).await;
         assert!(heard.contains(words) && !heard.contains("Default Brand"), "{words}: {heard}");
     }
-    let number = world.number_with([refused(21_614)]);
+    let number = world.number_with([twilio_refuses(21_614)]);
     assert_eq!(world.send_code(&number).await.status(), 200);
     let heard = behind_the_gate(&world, &number).await;
     assert!(heard.contains("Hello from Default Brand"), "the tutorial's text: {heard}");
@@ -144,8 +141,105 @@ async fn a_client_can_ask_for_a_call() {
 
 /// Calls a number that text messages do not reach.
 async fn called(world: &Several) -> String {
-    let number = world.number_with([refused(21_614)]);
+    let number = world.number_with([twilio_refuses(21_614)]);
     world.accepts(&number).await;
     assert_eq!(world.twilio().calls_for(&number).len(), 1);
     number
+}
+
+#[tokio::test]
+async fn a_whatsapp_message_goes_from_one_whatsapp_address_to_another() {
+    let world = Several::reachable("Twilio", []).await;
+    let number = world.number();
+    world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
+    let messages = world.twilio().messages_for(&number);
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].field("To"), format!("whatsapp:{number}"));
+    assert_eq!(messages[0].field("From"), format!("whatsapp:{WHATSAPP_SENDER}"));
+    assert!(messages[0].field("Body").contains(&world.twilio().code_for(&number)));
+    world.verifies_by_twilio(&number).await;
+}
+
+#[tokio::test]
+async fn a_number_without_whatsapp_gets_a_text_message_if_it_takes_one() {
+    let world = Several::reachable("Twilio", [("voice", json!(false))]).await;
+    for (replies, is_sent) in [(vec![63_003], true), (vec![63_024], true), (vec![63_003, 21_614], false)] {
+        let number = world.number_with(replies.iter().copied().map(twilio_refuses));
+        let answer = if is_sent { sent(&number, 5) } else { bad_request() };
+        world.send_by(&number, "whatsapp").await.expects(answer);
+        let messages = world.twilio().messages_for(&number);
+        let addresses: Vec<&str> = messages.iter().map(|message| message.field("To")).collect();
+        assert_eq!(addresses, [&format!("whatsapp:{number}"), &number], "{replies:?}");
+        if is_sent {
+            world.verifies_by_twilio(&number).await;
+        }
+    }
+}
+
+fn text_and_code(world: &Several, number: &str) -> (String, String) {
+    let message = world.twilio().messages_for(number).pop().expect("a message");
+    (message.field("Body").to_owned(), world.twilio().code_for(number))
+}
+
+#[tokio::test]
+async fn a_text_is_that_of_its_channel_and_of_the_readers_language() {
+    let of_texts = json!({
+        "en": "{code} is your code for {brand}",
+        "de": "{code} ist dein Code für {brand}",
+        "fr": "{code} est votre code pour {brand}",
+    });
+    let texts = json!({"sms": of_texts, "any": "Anyhow: your code is {code}"});
+    let world = Several::reachable("Twilio", [("otp-messages", texts), ("brand", json!("Ada"))]).await;
+    for (prefix, digits, asked, words) in [
+        ("+49151", 8, None, "ist dein Code für Ada"),
+        ("+336", 8, None, "est votre code pour Ada"),
+        ("+1415", 7, None, "is your code for Ada"),
+        ("+1415", 7, Some("de-AT"), "ist dein Code für Ada"),
+    ] {
+        let number = world.numbers.beginning(prefix, digits);
+        let answer = match asked {
+            Some(language) => world.send_with(&number, "locale", language).await,
+            None => world.send(&number).await,
+        };
+        answer.expects(sent(&number, 5));
+        let (text, code) = text_and_code(&world, &number);
+        assert_eq!(text, format!("{code} {words}"));
+    }
+    let number = world.number();
+    world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
+    assert!(text_and_code(&world, &number).0.starts_with("Anyhow: "));
+    world.send_by(&number, "call").await.expects(sent(&number, 5));
+    assert!(world.twilio().calls_for(&number)[0].1.speech().starts_with("Anyhow: "));
+}
+
+#[tokio::test]
+async fn the_last_line_is_for_the_browser_or_for_the_app_that_asks() {
+    let world = Several::reachable("Twilio", [("webotp-domain", json!("example.com"))]).await;
+    let number = world.number_with_message().await;
+    let (text, code) = text_and_code(&world, &number);
+    assert_eq!(text.lines().last(), Some(format!("@example.com #{code}").as_str()), "{text}");
+    assert!(text.lines().count() > 1 && text.lines().next().unwrap().contains(&code), "{text}");
+    world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
+    assert!(!text_and_code(&world, &number).0.contains("@example.com"), "only text messages have it");
+
+    world.send_with(&number, "appHash", "FA+9qCX9VSu").await.expects(sent(&number, 5));
+    let (text, code) = text_and_code(&world, &number);
+    assert!(text.ends_with("FA+9qCX9VSu") && !text.contains("@example.com"), "{text}");
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn a_message_is_submitted_as_mada_wants_it_and_its_code_verifies() {
+    let text = json!("<A> & \"B\": {code} ist dein Code, größer > 1");
+    let world = Several::with("Mada", [("otp-message", text)]).await;
+    // The double uses another prefix in each answer.
+    for _ in 0..4 {
+        let number = world.number_with_message().await;
+        let submitted = world.mada().submitted_for(&number);
+        let code = world.mada().code_for(&number);
+        assert_eq!(submitted.len(), 1);
+        assert_eq!(submitted[0].source, MADA_SOURCE);
+        assert_eq!(submitted[0].text, format!("<A> & \"B\": {code} ist dein Code, größer > 1"));
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
 }

@@ -1,8 +1,5 @@
 //! The server's own TLS: `docs/operate/tls.md`.
 
-mod files;
-mod renewal;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,14 +8,13 @@ use hyper::client::conn::http2;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Authority, HttpResponse, Server, Setup, World, soon, until};
+use crate::support::prelude::*;
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
 /// suite, no compression, and its signature algorithms, which the server checks before the version.
@@ -106,7 +102,7 @@ async fn failed_handshakes_are_logged_at_debug_level_only() {
     let (_, server) = served().await;
     let mut stream = server.client.connection().await;
     stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
-    assert_eq!(renewal::said(&server, "DEBUG", "TLS handshakes failed").await["count"], 1);
+    assert_eq!(server.logs("DEBUG", "TLS handshakes failed").await["count"], 1);
 }
 
 #[tokio::test]
@@ -137,20 +133,6 @@ async fn served() -> (Authority, Server) {
     let authority = Authority::new();
     let server = authority.issue().configure(Setup::new()).start().await;
     (authority, server)
-}
-
-/// A server with TLS and its client; both trust the returned authority.
-pub async fn over_tls(setup: Setup) -> (World, Authority) {
-    let authority = Authority::new();
-    let mut world = World::of(authority.issue().configure(setup)).await;
-    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
-    (world, authority)
-}
-
-pub async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let stream = server.client.connection().await;
-    soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
 }
 
 /// Sends a request on a connection that stays open.
@@ -186,4 +168,115 @@ async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut rest)).await;
     String::from_utf8(rest).expect("text")
+}
+
+#[tokio::test]
+async fn half_of_the_settings_is_an_error_that_names_the_other_half() {
+    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
+        let finished = Setup::bare().config(given, "file.pem").args(["--check"]).run().await;
+        finished.exits(64).says([given, missing, "missing", "config.json"]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_stops_the_start_and_the_check() {
+    let setup = Authority::new().issue().configure(Setup::new());
+    std::fs::write(setup.home().join("tls.key"), Authority::new().issue().key).expect("a file");
+    for setup in [setup.clone(), setup.args(["--check"])] {
+        setup.run().await.exits(64).says(["tls-key", "tls.crt"]);
+        assert!(!setup.data_dir().exists());
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
+    let (_, server) = served().await;
+    let listening = server.logs("INFO", "listening").await;
+    assert!(listening["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{listening}");
+    let certificate = server.logs("INFO", "certificate in use; the port speaks TLS only").await;
+    assert_eq!(certificate["names"], "localhost, 127.0.0.1");
+    assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
+    let is_a_warning = |event: &Value| {
+        let message = event["message"].as_str().unwrap_or_default();
+        event["level"] == "WARN" && message.contains("certificate")
+    };
+    let output = server.output();
+    assert!(!output.events().iter().any(is_a_warning), "{}", output.text());
+}
+
+#[tokio::test]
+async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
+    let authority = Authority::new();
+    let (first, second) = (authority.issue(), authority.issue());
+    let setup = first.configure(Setup::new());
+    let server = setup.start().await;
+    let client = authority.client(&[]);
+    let mut old = encrypted(&server, Arc::clone(&client)).await;
+    // The session ticket in this answer could resume the session, with the old certificate.
+    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "));
+
+    std::fs::write(setup.home().join("tls.crt"), &second.pem).expect("a file");
+    server.signal(Signal::HUP);
+    let line = server.logs("ERROR", "certificate not reloaded, the previous one stays").await;
+    line["error"].as_str().expect("a reason").says(["tls-key", "does not belong"]);
+    for connection in [&old, &encrypted(&server, authority.client(&[])).await] {
+        assert_eq!(shown(connection), first.der);
+    }
+
+    second.write(&setup);
+    server.signal(Signal::HUP);
+    server.logs("INFO", "certificate reloaded").await;
+    let mut new = encrypted(&server, client).await;
+    assert_eq!(shown(&new), second.der);
+    assert!(ask(&mut new).await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "), "the old connection lives on");
+}
+
+#[tokio::test]
+async fn without_tls_sighup_is_noted_and_ends_nothing() {
+    let world = World::new().await;
+    world.server.signal(Signal::HUP);
+    world.server.logs("INFO", "SIGHUP ignored").await;
+    world.number_with_message().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_served_with_a_warning() {
+    for (from, event, field, date, word) in [
+        (2019, "certificate expired", "expires", "2020-01-01T00:00:00Z", "expired at 2020-01-01"),
+        (2089, "certificate not valid yet", "begins", "2089-01-01T00:00:00Z", "not valid before 2089-01-01"),
+    ] {
+        let authority = Authority::new();
+        let setup = authority.issue_between(from, from + 1).configure(Setup::new());
+        let server = setup.start().await;
+        let line = server.logs("WARN", event).await;
+        assert!(line["file"].as_str().expect("a path").contains("tls.crt"), "{line}");
+        assert_eq!(line[field], date);
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = server.client.connection().await;
+        let connector = TlsConnector::from(authority.client(&[]));
+        assert!(connector.connect(name, stream).await.is_err(), "clients refuse it");
+        setup.command(["--check"]).await.exits(0).says([word]);
+    }
+}
+
+#[tokio::test]
+async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() {
+    for (until, problem) in [(2090, None), (2020, Some("expired"))] {
+        let authority = Authority::new();
+        let setup = authority.issue_between(2019, until).configure(Setup::new());
+        let _server = setup.start().await;
+        let (status, answer) = setup.ask_control_socket("GET /readyz");
+        let tls = &answer["data"]["tls"];
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
+        match problem {
+            None => assert_eq!(tls.get("problem"), None),
+            Some(word) => assert!(tls["problem"].as_str().is_some_and(|said| said.contains(word)), "{tls}"),
+        }
+    }
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
 }

@@ -1,4 +1,4 @@
-//! A disk that fails on command: the library `shim.c`, loaded into the program, and its controls.
+//! A disk that fails on command: the library `shims/disk.c`, loaded into the program, and its controls.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -9,15 +9,16 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::{Setup, World};
+
 const CONTROL_BYTES: u64 = 4096;
 
 const FOREVER: i64 = i64::MAX / 2;
 
-/// Calls of the C library, in the order of the list in `shim.c`.
+/// Calls of the C library, in the order of the list in `shims/disk.c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Call {
-    /// Opens a file to write, or makes a directory.
     Create,
     Open,
     Read,
@@ -109,7 +110,7 @@ impl Shim {
         let control = OpenOptions::new().read(true).write(true).create_new(true).open(path);
         let control = control.expect("a control file");
         control.set_len(CONTROL_BYTES).expect("its length");
-        let library = compiled("storage-shim", include_str!("shim.c"));
+        let library = compiled("storage-shim", include_str!("shims/disk.c"));
         Self { library, directory: directory.to_owned(), control, home }
     }
 
@@ -120,6 +121,10 @@ impl Shim {
             ("SHIM_DIRECTORY", text(&self.directory)),
             ("SHIM_CONTROL", text(&self.home.path().join("control"))),
         ]
+    }
+
+    pub fn under(&self, setup: Setup) -> Setup {
+        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
     }
 
     pub fn begin(&self, trouble: &Trouble) {
@@ -157,6 +162,13 @@ impl Shim {
 
     fn set(&self, field: u64, value: i64) {
         self.control.write_all_at(&value.to_ne_bytes(), field * 8).expect("a control file");
+    }
+}
+
+impl World {
+    pub async fn over_shim(setup: Setup) -> (Self, Shim) {
+        let shim = Shim::over(&setup.data_dir());
+        (Self::of(shim.under(setup)).await, shim)
     }
 }
 

@@ -19,7 +19,6 @@ pub enum Act {
     Hang,
     /// Closes the connection before it reads anything.
     CloseAtOnce,
-    /// Reads the request and closes the connection.
     CloseAfterRequest,
     /// Reads the request and resets the connection.
     Reset,
@@ -98,7 +97,6 @@ impl Raw {
         *self.state.tls.lock().unwrap() = tls;
     }
 
-    /// The number of requests read.
     pub fn requests(&self) -> usize {
         self.state.texts.lock().unwrap().len()
     }
@@ -108,12 +106,10 @@ impl Raw {
         self.state.texts.lock().unwrap().clone()
     }
 
-    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
@@ -134,7 +130,7 @@ impl RawState {
     async fn accept(&self, mut stream: TcpStream) -> io::Result<()> {
         let (act, tls) = (*self.act.lock().unwrap(), self.tls.lock().unwrap().clone());
         match (act, tls) {
-            (_, Some(tls)) => self.serve(&mut tls.accept(stream).await?).await,
+            (_, Some(tls)) => self.serve(&mut tls.accept(stream).await?).await.map(drop),
             (Act::Greet(bytes) | Act::GreetAndClose(bytes), None) => {
                 let _ = stream.read(&mut [0; 4096]).await?;
                 stream.write_all(bytes).await?;
@@ -143,35 +139,38 @@ impl RawState {
                     _ => wait_for_the_end(&mut stream).await,
                 }
             }
-            (_, None) => {
-                self.serve(&mut stream).await?;
-                if *self.act.lock().unwrap() == Act::Reset { stream.set_zero_linger() } else { Ok(()) }
-            }
+            (_, None) => match self.serve(&mut stream).await? {
+                Act::Reset => stream.set_zero_linger(),
+                _ => Ok(()),
+            },
         }
     }
 
-    async fn serve(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Handles requests; returns the act that ended the connection.
+    async fn serve(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Act> {
         loop {
             if *self.act.lock().unwrap() == Act::CloseAtOnce {
-                return Ok(());
+                return Ok(Act::CloseAtOnce);
             }
             let request = read_request(stream).await?;
             self.texts.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
             let act = *self.act.lock().unwrap();
             match act {
-                Act::CloseAtOnce | Act::CloseAfterRequest => return stream.shutdown().await,
-                Act::Reset => return Ok(()),
+                Act::SayAndStay(text) => {
+                    self.say(stream, text).await?;
+                    continue;
+                }
                 Act::Say(text) => {
                     self.say(stream, text).await?;
-                    return stream.shutdown().await;
+                    stream.shutdown().await?;
                 }
                 Act::SayThenClose(text, after) => {
                     self.say(stream, text).await?;
                     tokio::time::sleep(after).await;
-                    return Ok(());
                 }
-                Act::SayAndStay(text) => self.say(stream, text).await?,
-                Act::Hang | Act::Greet(_) | Act::GreetAndClose(_) => return wait_for_the_end(stream).await,
+                Act::CloseAtOnce | Act::CloseAfterRequest => stream.shutdown().await?,
+                Act::Reset => {}
+                Act::Hang | Act::Greet(_) | Act::GreetAndClose(_) => wait_for_the_end(stream).await?,
                 Act::Drip(first, again) => {
                     self.say(stream, first).await?;
                     loop {
@@ -187,6 +186,7 @@ impl RawState {
                     }
                 }
             }
+            return Ok(act);
         }
     }
 
@@ -203,7 +203,6 @@ async fn wait_for_the_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(
     Ok(())
 }
 
-/// Head and body of one request.
 async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     loop {

@@ -1,0 +1,177 @@
+//! Settings from the command line, the environment, `.env` and `config.json`, the messages about wrong ones, and files of
+//! other programs, which start unchanged.
+
+use std::fs::OpenOptions;
+use std::process::Command;
+
+use crate::support::prelude::*;
+
+#[tokio::test]
+async fn check_makes_no_data_directory() {
+    let setup = Setup::bare();
+    setup.command(["--check"]).await.exits(0);
+    assert!(!setup.data_dir().exists());
+}
+
+#[tokio::test]
+async fn a_command_whose_output_cannot_be_written_fails() {
+    let said = fails_to_print(&Setup::bare(), &["--print-config"]);
+    assert!(said.contains("could not be written"), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_whose_secret_could_not_be_written_is_named_to_be_revoked() {
+    let setup = Setup::bare();
+    let said = fails_to_print(&setup, &["keys", "create"]);
+    let revoke = said.split('`').nth(1).and_then(|command| command.strip_prefix("onceward "));
+    let revoke = revoke.expect("a command").split(' ').map(str::to_owned);
+    setup.command(revoke).await.says(["is refused since"]);
+    let said = fails_to_print(&setup, &["keys", "root", "--new"]);
+    assert!(said.contains("the new one is in"), "{said}");
+}
+
+/// The error of a command that cannot write its output.
+fn fails_to_print(setup: &Setup, arguments: &[&str]) -> String {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
+    command.args(arguments).current_dir(setup.home()).env_clear().stdout(full);
+    let ran = command.output().expect("the program");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(70), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn an_export_removes_no_file_of_others_from_the_data_directory() {
+    let (world, _) = World::of(Setup::new()).await.restart().await;
+    let theirs = world.setup.data_dir().join("copy.tmp");
+    std::fs::write(&theirs, "theirs").expect("a file");
+    world.setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
+    assert_eq!(std::fs::read_to_string(&theirs).expect("the file is still there"), "theirs");
+}
+
+#[tokio::test]
+async fn settings_come_from_command_line_environment_file_default_in_that_order() {
+    let setup =
+        Setup::new().config("otp-length", 7).config("otp-max-attempts", 7).env("ONCEWARD_OTP_LENGTH", "8");
+    let world = World::of(setup.clone()).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 7));
+    assert_eq!(world.twilio.code_for(&number).len(), 8);
+
+    // The default arguments say `--log-format json`; the environment does not change that.
+    let server = Setup::new().env("ONCEWARD_LOG_FORMAT", "text").start().await;
+    assert!(!server.output().events().is_empty());
+}
+
+/// Spelled as the Redis version spells it: every value is a string. Only the port differs, because tests share a
+/// machine.
+const CONFIG: &str = r#"{
+  "production": "false",
+  "test-hostname": "localhost",
+  "test-port": "0",
+  "prod-domain": "",
+  "service_name": "otp-service",
+  "log-level": "debug",
+  "redis-db-address": "localhost:6379",
+  "REDIS_DB_PASSWORD": "the-password-of-Redis",
+  "otp-timeout": "30",
+  "otp-max-attempts": "3",
+  "otp-lock-timeout": "30"
+}
+"#;
+
+#[tokio::test]
+async fn a_config_json_and_a_dot_env_of_the_redis_version_start_unchanged() {
+    let twilio = Twilio::start().await;
+    let variables = format!(
+        "TWILIO_ACCOUNT_SID={ACCOUNT_SID}\nTWILIO_AUTHTOKEN={AUTH_TOKEN}\nTWILIO_PHONE_NUMBER={SENDER}\n\
+         TWILIO_SERVICES_ID=VA0123456789abcdef0123456789abcdef\nREDIS_DB_PASSWORD=another-password-of-Redis\n"
+    );
+    let server = Setup::bare()
+        .file("config.json", CONFIG)
+        .file(".env", variables)
+        .env("TWILIO_BASE_URL", twilio.base_url())
+        .args(["--log-format", "json"])
+        .start()
+        .await;
+
+    let number = Numbers::default().next();
+    server.client.send(&number).await.expects(sent(&number, 3));
+    let code = twilio.code_for(&number);
+    let received = twilio.received_for(&number);
+    assert_eq!(received[0].field("Body"), format!("OTP message is {code}"));
+    let seconds: u64 = received[0].field("ValidityPeriod").parse().expect("seconds");
+    assert!(Duration::from_secs(seconds) <= Duration::from_secs(30));
+
+    server.client.verify(&number, &code).await.expects(verified(&number));
+    server.client.send(&number).await.expects(sent(&number, 3));
+    let code = twilio.code_for(&number);
+    for trials in [2, 1] {
+        server.client.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
+    }
+    server.client.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+
+    let about_redis = server.output().event(|event| event.to_string().to_lowercase().contains("redis"));
+    soon("a line about what is ignored", about_redis).await.expect("one line");
+    assert!(!server.output().text().contains("password-of-Redis"));
+}
+
+#[tokio::test]
+async fn a_config_json_of_the_go_framework_works_and_its_secrets_are_not_shown() {
+    let doubles = Doubles::start().await;
+    let config = json!({
+        "otp-sms-provider": "Twilio;Mada:+35987,+35988;Sinch",
+        "sms": {
+            "retry": true,
+            "max_retries": 20,
+            "twilio": {"sid": ACCOUNT_SID, "token": AUTH_TOKEN, "verify_sid": VERIFY_SID},
+            "sinch": {
+                "app_id": SINCH_APP_ID,
+                "app_secret": SINCH_APP_SECRET,
+                "verification_url": doubles.sinch.verification_url(),
+            },
+            "mada": {
+                "username": MADA_USERNAME,
+                "password": MADA_PASSWORD,
+                "url": doubles.mada.url(),
+                "source_name": MADA_SOURCE,
+            },
+        },
+        "authentication": {"otp_length": 5},
+    });
+    let setup = Setup::bare()
+        .file("config.json", config.to_string())
+        .env("TWILIO_BASE_URL", doubles.twilio.base_url())
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
+    let printed = setup.clone().args(["--print-config"]).run().await.exits(0).output;
+    assert!(printed.contains("Twilio;Mada:+35987,+35988;Sinch"), "{printed}");
+    let server = setup.start().await;
+    let (client, numbers) = (&server.client, Numbers::default());
+
+    // There, Twilio means its Verify service.
+    let number = numbers.next();
+    client.send(&number).await.expects(sent(&number, 5));
+    assert!(doubles.twilio.received_for(&number)[0].is_for("/Verifications"));
+    client.verify(&number, &doubles.twilio.code_for(&number)).await.expects(verified(&number));
+
+    let number = numbers.beginning("+35987", 7);
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(doubles.sends_to(&number), [0, 0, 1, 0]);
+    let code = doubles.mada.code_for(&number);
+    assert_eq!(code.len(), 5);
+    client.verify(&number, &code).await.expects(verified(&number));
+
+    let number = numbers.next();
+    doubles.twilio.plan(&number, [Reply::Busy]);
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(doubles.sends_to(&number), [1, 1, 0, 0]);
+    client.verify(&number, &doubles.sinch.code_for(&number)).await.expects(verified(&number));
+
+    let output = server.output();
+    let warning = |event: &Value| event["level"] == "WARN" && event.to_string().contains("config.json");
+    server.event("a warning about secrets in the file", warning).await;
+    for secret in [AUTH_TOKEN, SINCH_APP_SECRET, MADA_PASSWORD] {
+        assert!(!output.text().contains(secret) && !printed.contains(secret));
+    }
+}

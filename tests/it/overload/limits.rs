@@ -1,0 +1,189 @@
+//! More requests, new numbers and sends than the limits or the gateway can take (`docs/reference/configuration.md`): each
+//! refusal has a name.
+
+use tokio::task::JoinSet;
+
+use super::{is_unavailable, numbers_with_codes, send_to_many};
+use crate::support::prelude::*;
+
+#[tokio::test]
+async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
+    let world = World::with([("max-commands-per-number", json!(1))]).await;
+    let busy = world.number();
+    let (number, code) = world.number_with_code().await;
+    let hanging = world.hang_at_the_gateway(&busy).await;
+
+    world.send(&busy).await.expects_refusal(429);
+    // A gateway that hangs holds up sends only.
+    world.verify(&busy, "none").await.expects(incorrect(&busy, 4));
+    world.verify(&number, &code).await.expects(verified(&number));
+
+    world.twilio.release();
+    hanging.await.expect("an answer").expects(sent(&busy, 4));
+    world.send(&busy).await.expects(sent(&busy, 4));
+}
+
+#[tokio::test]
+async fn too_many_commands_are_503() {
+    let world = World::with([("max-commands", json!(1)), ("max-commands-per-number", json!(1))]).await;
+    let slow = world.number();
+    let hanging = world.hang_at_the_gateway(&slow).await;
+
+    let number = world.number();
+    world.verify(&number, "123456").await.expects_refusal(503);
+    world.send(&number).await.expects_refusal(503);
+
+    world.twilio.release();
+    hanging.await.expect("an answer").expects(sent(&slow, 5));
+    world.send(&number).await.expects(sent(&number, 5));
+}
+
+const FULL: &str = "Too many numbers are being verified. Try again shortly.";
+
+#[tokio::test]
+async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
+    let world = World::with([("max-numbers", json!(20))]).await;
+    let known = numbers_with_codes(&world, 20).await;
+    for _ in 0..50 {
+        is_unavailable(&world.send(&world.number()).await, FULL);
+    }
+    // The server answers a check of an unknown number without using room.
+    assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
+    let (first, _) = &known[0];
+    world.send(first).await.expects(sent(first, 5));
+    assert_eq!(numbers(&world).await, json!({"held": 20, "limit": 20}));
+    assert_eq!(world.twilio.received().len(), 21, "nothing was sent to those who were refused");
+
+    let (number, code) = &known[1];
+    world.verify(number, code).await.expects(verified(number));
+    let new = world.number();
+    world.send(&new).await.expects(sent(&new, 5));
+    is_unavailable(&world.send(number).await, FULL);
+
+    assert_eq!(world.server.lines("number capacity low").len(), 1);
+    assert_eq!(world.server.lines("number capacity used up").len(), 1);
+    let told: u64 = world.server.lines("requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
+    assert!(told >= 1, "the refusals are counted in the log");
+}
+
+#[tokio::test]
+async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused() {
+    let mut world = World::new().await;
+    let known = numbers_with_codes(&world, 10).await;
+    world.setup = world.setup.config("max-numbers", 3);
+    let world = world.restart_after_kill().await;
+    assert_eq!(numbers(&world).await, json!({"held": 10, "limit": 3}));
+    let new = world.number();
+    for (number, code) in &known[..7] {
+        is_unavailable(&world.send(&new).await, FULL);
+        world.verify(number, code).await.expects(verified(number));
+    }
+    is_unavailable(&world.send(&new).await, FULL);
+    let (number, code) = &known[7];
+    world.verify(number, code).await.expects(verified(number));
+    world.send(&new).await.expects(sent(&new, 5));
+}
+
+#[tokio::test]
+async fn after_a_flood_the_room_comes_back_by_itself() {
+    let settings =
+        [("max-numbers", json!(30)), ("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("5s"))];
+    let world = World::with(settings).await;
+    for _ in 0..100 {
+        world.send(&world.number()).await;
+    }
+    let empty = |data: &Value| data["held"] == 0;
+    until("every number forgotten", || numbers(&world), empty).await;
+    world.server.line("number capacity available again").await;
+    world.number_with_message().await;
+}
+
+/// The numbers in `/readyz`; the server is always ready.
+async fn numbers(world: &World) -> Value {
+    let answer = world.get("/readyz").await.expects_status(200);
+    answer.json()["data"]["numbers"].clone()
+}
+
+#[tokio::test]
+async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
+    let world = World::with([("max-commands", json!(8)), patient()]).await;
+    let (known, code) = world.number_with_code().await;
+    world.twilio.otherwise(Reply::Hang);
+    let hanging = send_to_many(&world, 6);
+    world.twilio.arrived(7).await;
+
+    is_unavailable(
+        &world.send(&world.number()).await,
+        "Too many requests are in progress. Try again shortly.",
+    );
+    world.verify(&known, "none").await.expects(incorrect(&known, 4));
+    world.verify(&known, &code).await.expects(verified(&known));
+
+    world.twilio.release();
+    for answer in hanging.join_all().await {
+        assert_eq!(answer.status(), 200);
+    }
+    world.number_with_message().await;
+}
+
+#[tokio::test]
+async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
+    let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
+    let world = World::with(settings).await;
+    let known = numbers_with_codes(&world, 5).await;
+    world.twilio.otherwise(Reply::Hang);
+    let mut crowd = send_to_many(&world, 100);
+    world.twilio.arrived(9).await;
+    // 12 sends are at the gateway or wait; the server refuses all others at once.
+    for _ in 0..88 {
+        let answer = crowd.join_next().await.expect("more answers").expect("an answer");
+        is_unavailable(&answer, "Too many messages are waiting to be sent. Try again shortly.");
+    }
+    for (number, code) in &known {
+        world.verify(number, code).await.expects(verified(number));
+    }
+    assert_eq!(world.twilio.received().len(), 9, "no more are at the gateway than there are places");
+
+    world.twilio.release();
+    let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
+    assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
+    assert_eq!(world.server.lines("gateway overloaded").len(), 1, "once, not for each message");
+    assert_eq!(world.get("/readyz").await.status(), 200);
+    world.number_with_message().await;
+}
+
+#[tokio::test]
+async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again() {
+    let world = World::with([("max-commands", json!(16)), patient()]).await;
+    let mut crowd = JoinSet::new();
+    for _ in 0..160 {
+        let (client, number) = (world.server.client.clone(), world.number());
+        crowd.spawn(async move {
+            let sent = client.send(&number).await;
+            let checked = client.verify(&number, "none").await;
+            (sent, checked)
+        });
+    }
+    for (sent, checked) in crowd.join_all().await {
+        assert!(matches!(sent.status(), 200 | 503), "{}", sent.text());
+        assert!(matches!(checked.status(), 401 | 503), "{}", checked.text());
+        for answer in [sent, checked] {
+            if answer.status() == 503 {
+                answer.expects_retry_after();
+            }
+        }
+    }
+    // Every place is free again: the gateway gets as many concurrent sends as allowed.
+    world.twilio.otherwise(Reply::Hang);
+    let before = world.twilio.received().len();
+    let all = send_to_many(&world, 12);
+    world.twilio.arrived(before + 12).await;
+    world.twilio.release();
+    assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
+    world.is_ready_again().await;
+}
+
+/// A hanging request lasts until it is released, also on a slow machine.
+fn patient() -> (&'static str, Value) {
+    ("send-budget", json!("60s"))
+}
