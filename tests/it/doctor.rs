@@ -157,7 +157,6 @@ async fn doctor_finds_a_damaged_journal_of_a_stopped_server() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
 async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
     const USER: u32 = 4242;
     if !rustix::process::geteuid().is_root() {

@@ -56,7 +56,9 @@ pub(super) fn examine(
         findings.fail("permissions", detail, &remedy);
     }
     let mut refused = Vec::new();
-    WRITTEN.iter().for_each(|name| user.refused_below(&data_dir.join(name), &mut refused));
+    for name in WRITTEN {
+        user.refused_below(&data_dir.join(name), &mut refused);
+    }
     if let [first, ..] = refused.as_slice() {
         is_fine = false;
         let (user, group, shown) = (user.uid, user.gid, data_dir.display());
@@ -95,8 +97,9 @@ impl ServerUser {
         if !self.may(path, needed) {
             refused.push(path.to_owned());
         }
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.for_each(|entry| self.refused_below(&entry.path(), refused));
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            self.refused_below(&entry.path(), refused);
+        }
     }
 
     /// A file that does not exist refuses nobody. Further groups of the user and access lists are not known here: they are
