@@ -1,13 +1,14 @@
 //! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways, the certificate and the
 //! cluster, and says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
+mod access;
 mod carried;
 mod cluster;
 mod data;
 mod gateways;
 mod standards;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client::Client;
@@ -47,6 +48,8 @@ pub fn run(online: bool, json: bool, sources: &Sources, colors: bool) -> Result<
     if let Ok(storage) = config::load_storage(sources) {
         data::examine(&storage, is_clustered, &clock, &mut findings);
         carried::examine(&storage.data_dir, &mut findings);
+        let tls = loaded.as_ref().ok().and_then(|loaded| loaded.settings.tls.as_ref());
+        access::examine(&storage, tls, &config_file(sources), &mut findings);
         if let Ok(Loaded { settings, .. }) = &loaded {
             open_routes(settings, &storage.data_dir, &mut findings);
         }
@@ -129,14 +132,17 @@ fn open_routes(settings: &Settings, data_dir: &Path, findings: &mut Findings) {
 
 /// Says which directory was searched if it has no config.json, which no option named.
 fn valid(sources: &Sources) -> String {
-    let file = sources.working_dir.join("config.json");
+    let file = absolute(&config_file(sources));
     if sources.config_file.is_some() || file.exists() {
         return "valid".to_owned();
     }
-    let file = absolute(&file);
     let directory = file.parent().unwrap_or(&file).display();
     format!(
         "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \
          it with --config"
     )
+}
+
+fn config_file(sources: &Sources) -> PathBuf {
+    sources.config_file.clone().unwrap_or_else(|| sources.working_dir.join("config.json"))
 }

@@ -284,7 +284,7 @@ enum Command {
     /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
     /// changes nothing. Exits with 70 if a check failed.
     Doctor {
-        /// Also ask the public address (public-url) for /healthz, as a provider would reach it.
+        /// Also ask the public address (public-url), as a provider would reach it.
         #[arg(long)]
         online: bool,
     },

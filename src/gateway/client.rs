@@ -104,6 +104,16 @@ impl GatewayResponse {
         self.status.is_success() && body.is_some_and(|body| body["message"] == "alive")
     }
 
+    /// Whether it is the answer of onceward to a path where it serves nothing.
+    #[cfg(feature = "server")]
+    pub(crate) fn says_not_found(&self) -> bool {
+        let body = self.json::<serde_json::Value>();
+        let is_ours = |body: serde_json::Value| {
+            body["code"] == 404 && body["message"].as_str().is_some_and(|said| said.starts_with("Not found."))
+        };
+        self.status == StatusCode::NOT_FOUND && body.is_some_and(is_ours)
+    }
+
     /// The body, if it is JSON of that form.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_slice(self.body.as_deref()?).ok()

@@ -1,8 +1,11 @@
 //! `onceward doctor`: what it finds, what it advises, and that it changes nothing and sends nothing.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::process::Command;
 
+use crate::storage_trouble::damage::{Damage, is_segment, used_bytes};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -134,6 +137,70 @@ async fn doctor_looks_at_the_data_directory_and_the_clock() {
 }
 
 #[tokio::test]
+async fn doctor_finds_a_damaged_journal_of_a_stopped_server() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        world.number_with_code().await;
+    }
+    let (setup, data_dir) = (world.setup.clone(), world.setup.data_dir());
+    world.server.killed().await;
+    let checks = report(&setup, 0).await;
+    finds(&checks, "ok", "server", "the journal is whole");
+    let used = |file: &PathBuf| used_bytes(&data_dir.join(file));
+    let segment = files_in(&data_dir).into_iter().find(|file| is_segment(file) && used(file) > 0);
+    let segment = segment.expect("a segment");
+    Damage::Flip(used(&segment) / 4, 0).does_to(&data_dir.join(&segment));
+    let checks = report(&setup, 70).await;
+    finds(&checks, "fail", "server", segment.to_str().expect("a path"));
+}
+
+#[tokio::test]
+async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
+    const USER: u32 = 4242;
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can give files away");
+        return;
+    }
+    let setup = Authority::new().issue().configure(Setup::new());
+    setup.start().await.stop().await.exits(0);
+    let home = setup.home().to_owned();
+    let mode =
+        |file: &str, mode| fs::set_permissions(home.join(file), Permissions::from_mode(mode)).expect(file);
+    let owner = |file: &str, user, group| chown(home.join(file), Some(user), Some(group)).expect(file);
+    mode("", 0o755);
+    for file in ["tls.crt", "tls.key"] {
+        owner(file, USER, USER);
+    }
+    let given =
+        Command::new("chown").args(["-R", "4242:4242"]).arg(setup.data_dir()).status().expect("chown");
+    assert!(given.success());
+    let found = async || {
+        let checks = checks_in(&setup.command(["doctor", "--json"]).await);
+        let checks = checks.into_iter().filter(|found| found["check"] == "permissions");
+        checks.map(|found| format!("{} {}", found["verdict"], found["detail"])).collect::<Vec<_>>().join("\n")
+    };
+    found().await.says(["\"ok\"", "(4242) may use the certificate, its key and the data"]);
+
+    for (file, words) in [
+        ("config.json", "may not read "),
+        ("tls.key", "may not read "),
+        ("data/server.key", "may not read "),
+        ("data/FORMAT", "may not read and write "),
+        ("data/journal", "may not read and write "),
+    ] {
+        owner(file, 0, 0);
+        mode(file, 0o640);
+        found().await.says(["\"fail\"", words, file]);
+        // The group suffices to read, and the owner to write.
+        owner(file, if words.contains("write") { USER } else { 0 }, USER);
+        mode(file, if file == "data/journal" { 0o700 } else { 0o640 });
+        found().await.says(["\"ok\""]);
+    }
+    mode("", 0o700);
+    found().await.says(["\"fail\"", "may not enter ", "to read ", "tls.key"]);
+}
+
+#[tokio::test]
 async fn doctor_warns_of_a_clock_that_no_time_service_keeps() {
     let setup = Setup::new();
     let setup = setup.clone().env("PATH", setup.home().to_str().expect("a path in UTF-8"));
@@ -161,7 +228,7 @@ async fn doctor_asks_the_public_address_only_if_told_so() {
     let checks = report(&setup, 0).await;
     finds(&checks, "warn", "callbacks", "leads to this machine");
     let checks = checks_in(&setup.command(["doctor", "--online", "--json"]).await.exits(0));
-    finds(&checks, "ok", "callbacks", "/healthz answers as onceward does");
+    finds(&checks, "ok", "callbacks", "/callbacks/ answers as onceward does");
     let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio.base_url());
     let checks = checks_in(&elsewhere.command(["doctor", "--online", "--json"]).await.exits(70));
     finds(&checks, "fail", "callbacks", "and not as onceward does");

@@ -146,6 +146,14 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let configured = package.dpkg(&["--configure", "onceward"]);
     assert!(configured.status.success(), "{configured:?}");
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
+
+    // A setting that the new version refuses.
+    fs::write(settings.join("config.json"), r#"{ "otp-length": 99 }"#).expect("a file");
+    refused(&package.install("4.0.0")).says(["otp-length", "the server was not restarted", "configuration"]);
+    assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
+    fs::write(settings.join("config.json"), "{}").expect("a file");
+    let configured = package.dpkg(&["--configure", "onceward"]);
+    assert!(configured.status.success(), "{configured:?}");
 }
 
 /// What an installation says that must fail.
@@ -181,6 +189,8 @@ impl Package {
             .expect("a file");
         // The package's user does not exist here.
         program(&package.home.path().join("bin/runuser"), "#!/bin/sh\nshift 3\nexec \"$@\"\n");
+        // The server that runs is said to be the script that asks.
+        program(&package.home.path().join("bin/systemctl"), "#!/bin/sh\necho $PPID\n");
         let installed = package.install("1.0.0");
         assert!(installed.status.success(), "{installed:?}");
         let copied = Command::new("cp").arg("-a").arg(data).arg(package.data()).status().expect("cp");

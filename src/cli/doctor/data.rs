@@ -111,7 +111,7 @@ fn room(data_dir: &Path, findings: &mut Findings) {
     let detail =
         format!("{} MiB are free, and a checkpoint needs up to {} MiB", free / MIB, needed.div_ceil(MIB));
     if free < needed {
-        let remedy = "free space, or move the data directory to a larger disk: docs/operate/sizing.md";
+        let remedy = "free space, or use a larger disk: docs/operate/data-directory.md";
         findings.fail("disk space", detail, remedy);
     } else {
         findings.ok("disk space", detail);
@@ -212,13 +212,20 @@ fn server(settings: &StorageSettings, is_clustered: bool, findings: &mut Finding
 const NOT_READY: &str = "remove the cause: docs/operate/troubleshooting.md and the server's log say how";
 
 fn stopped(settings: &StorageSettings, findings: &mut Findings) {
-    let error = match open(settings) {
-        Ok(_) => {
-            let detail =
-                "none runs on the data directory; its records were not read: run onceward check-data";
+    let verified = open(settings).and_then(|directory| {
+        let is_new = directory.is_new()?;
+        if !is_new {
+            directory.verify_journal()?;
+        }
+        Ok(is_new)
+    });
+    let error = match verified {
+        Ok(false) => {
+            let detail = "none runs on the data directory; the journal is whole, and the snapshot was not read: run \
+                          onceward check-data";
             return findings.ok("server", detail);
         }
-        Err(CommandError::NoData(_)) => {
+        Ok(true) | Err(CommandError::NoData(_)) => {
             return findings.ok("server", "none runs; the data directory is empty");
         }
         Err(error) => error,

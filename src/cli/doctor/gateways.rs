@@ -104,13 +104,14 @@ fn not_asked(public_url: &str, findings: &mut Findings) {
             "name the address under which the internet reaches this server",
         );
     } else {
-        findings.ok("callbacks", format!("{public_url}; not asked: --online asks it for /healthz"));
+        findings.ok("callbacks", format!("{public_url}; not asked: --online asks it"));
     }
 }
 
-/// Asks the public address as a provider would, but from this machine.
+/// Asks the public address as a provider would, but from this machine. A proxy passes what is below /callbacks/ from
+/// everywhere; there is nothing at this path itself, and the server says so.
 async fn callbacks(public_url: &str, findings: &mut Findings) {
-    let address = format!("{}/healthz", public_url.trim_end_matches('/'));
+    let address = format!("{}/callbacks/", public_url.trim_end_matches('/'));
     let Ok(url) = Url::parse(&address) else { return };
     let answer = match timeout(WITHIN, fetch(url)).await {
         Ok(answer) => answer,
@@ -119,7 +120,7 @@ async fn callbacks(public_url: &str, findings: &mut Findings) {
     let remedy =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
     match answer {
-        Ok(answer) if answer.says_alive() => {
+        Ok(answer) if answer.says_not_found() => {
             findings.ok("callbacks", format!("{address} answers as onceward does"));
         }
         Ok(answer) => {

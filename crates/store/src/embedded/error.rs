@@ -155,7 +155,10 @@ const REFUSALS: [(&str, &str); 6] = [
         "Permission denied",
         "; let the user that the server runs as own, read and write it (chown -R, chmod -R u+rwX) and start again",
     ),
-    ("Read-only file system", "; mount it writable, or choose another data directory"),
+    (
+        "Read-only file system",
+        "; mount it writable, name it in ReadWritePaths of the unit, or choose another data directory",
+    ),
     ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
     (
         "Input/output error",

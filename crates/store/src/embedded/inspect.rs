@@ -18,8 +18,8 @@ use super::directory::{Directory, DirectoryState, FormatFile};
 use super::error::OpenError;
 use super::live::{Files, LiveRecords};
 use super::open::{Copies, StoreSettings};
-use super::replay::{JournalSummary, OnDamage};
-use super::snapshot::OpenCopy;
+use super::replay::{self, JournalSummary, OnDamage};
+use super::snapshot::{Listing, OpenCopy, Snapshot};
 use crate::{CopiedRecord, RecordCounts, Slots};
 
 /// A data directory that no server uses.
@@ -82,6 +82,21 @@ impl ReadOnly {
             self.files.copies.open_newest(&self.directory).and_then(|copy| self.find(Some(copy), &mut Err));
         self.undisturbed()?;
         Ok(OfflineRecords { found: found?, directory: self })
+    }
+
+    /// Verifies the journal after the newest snapshot. Of the snapshot only the manifest is read.
+    ///
+    /// # Errors
+    /// [`OpenError`], as a start would be refused.
+    pub fn verify_journal(&self) -> Result<(), OpenError> {
+        let Directory { snapshot, journal, .. } = &self.directory;
+        let newest = Listing::of(snapshot).ok().and_then(|listing| listing.sealed.last().copied());
+        let newest = Snapshot::load(snapshot, newest.unwrap_or_default())
+            .map_err(|error| OpenError::snapshot(snapshot, error))?;
+        let covered = Some(newest.manifest.covered);
+        let read = replay::read(journal, covered, None, &mut |_, _| Ok(()), &mut Err);
+        self.undisturbed()?;
+        read.map(drop)
     }
 
     fn find(&self, copy: Option<OpenCopy>, on_damage: OnDamage<'_>) -> Result<LiveRecords, OpenError> {

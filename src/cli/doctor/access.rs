@@ -1,0 +1,127 @@
+//! The files that the server's user may not use. Root may read every file, and would not notice.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::super::absolute;
+use super::Findings;
+use crate::config::{StorageSettings, TlsFiles};
+use crate::node::server_key;
+
+/// Bits of a mode.
+const READ: u32 = 0o4;
+const WRITE: u32 = 0o2;
+const ENTER: u32 = 0o1;
+
+/// The files of the data directory that a start reads and writes.
+const WRITTEN: [&str; 4] = ["FORMAT", "journal", "lock", "snapshot"];
+
+/// Only as root: another user is the server's, and has failed where it may not read.
+pub(super) fn examine(
+    storage: &StorageSettings,
+    tls: Option<&TlsFiles>,
+    config_file: &Path,
+    findings: &mut Findings,
+) {
+    let data_dir = &storage.data_dir;
+    let Ok(found) = fs::metadata(data_dir) else { return };
+    if !rustix::process::geteuid().is_root() || found.uid() == 0 {
+        return;
+    }
+    let user = ServerUser { uid: found.uid(), gid: found.gid() };
+    let server_key = server_key::place(data_dir, storage.server_key_file.as_deref());
+    let read = [absolute(config_file), server_key, data_dir.join("account.env")];
+    let of_tls = tls.into_iter().flat_map(|files| [files.certificate.clone(), files.key.clone()]);
+    let mut is_fine = true;
+    for file in read.into_iter().chain(of_tls) {
+        let Some(part) = user.refused_part(&file) else { continue };
+        is_fine = false;
+        let detail = if part == file {
+            format!("the server's user ({}) may not read {}", user.uid, file.display())
+        } else {
+            format!(
+                "the server's user ({}) may not enter {} to read {}",
+                user.uid,
+                part.display(),
+                file.display()
+            )
+        };
+        let (part, group) = (part.display(), user.gid);
+        let remedy = if file.starts_with(data_dir) {
+            format!("run chown {}:{group} {part}", user.uid)
+        } else {
+            format!("run chgrp {group} {part} && chmod g+rX {part}, or keep the file elsewhere")
+        };
+        findings.fail("permissions", detail, &remedy);
+    }
+    let mut refused = Vec::new();
+    for name in WRITTEN {
+        user.refused_below(&data_dir.join(name), &mut refused);
+    }
+    if let [first, ..] = refused.as_slice() {
+        is_fine = false;
+        let (user, group, shown) = (user.uid, user.gid, data_dir.display());
+        let more =
+            if refused.len() == 1 { String::new() } else { format!(" and {} more", refused.len() - 1) };
+        let detail = format!("the server's user ({user}) may not read and write {}{more}", first.display());
+        findings.fail("permissions", detail, &format!("run chown -R {user}:{group} {shown}"));
+    }
+    if is_fine {
+        let detail =
+            format!("the server's user ({}) may use the certificate, its key and the data", user.uid);
+        findings.ok("permissions", detail);
+    }
+}
+
+/// The owner of the data directory.
+struct ServerUser {
+    uid: u32,
+    gid: u32,
+}
+
+impl ServerUser {
+    /// The file if the user may not read it, or the directory on the way to it that the user may not enter. Follows links.
+    fn refused_part(&self, file: &Path) -> Option<PathBuf> {
+        let named = absolute(file);
+        let real = fs::canonicalize(file).ok()?;
+        let directories = named.ancestors().skip(1).chain(real.ancestors().skip(1));
+        let refused = directories.filter(|directory| !self.may(directory, ENTER)).last();
+        refused.map(Path::to_owned).or_else(|| (!self.may(file, READ)).then(|| file.to_owned()))
+    }
+
+    /// Adds the files and directories at `path` and below it that the user may not read and write.
+    fn refused_below(&self, path: &Path, refused: &mut Vec<PathBuf>) {
+        let Ok(found) = fs::symlink_metadata(path) else { return };
+        let needed = if found.is_dir() { READ | WRITE | ENTER } else { READ | WRITE };
+        if !self.may(path, needed) {
+            refused.push(path.to_owned());
+        }
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            self.refused_below(&entry.path(), refused);
+        }
+    }
+
+    /// A file that does not exist refuses nobody. Further groups of the user and access lists are not known here: they are
+    /// taken to permit what the group's bits do.
+    fn may(&self, path: &Path, needed: u32) -> bool {
+        let Ok(found) = fs::metadata(path) else { return true };
+        let (mode, has_list) = (found.mode(), has_access_list(path));
+        let permitted = if found.uid() == self.uid {
+            mode >> 6
+        } else if found.gid() == self.gid {
+            mode >> 3
+        } else if found.gid() != 0 || has_list {
+            mode >> 3 | mode
+        } else {
+            mode
+        };
+        permitted & needed == needed
+    }
+}
+
+/// Whether an access control list permits more than owner, group and mode.
+fn has_access_list(path: &Path) -> bool {
+    let mut none: [u8; 0] = [];
+    rustix::fs::getxattr(path, "system.posix_acl_access", &mut none).is_ok_and(|bytes| bytes > 0)
+}
