@@ -1,4 +1,4 @@
-//! The effects of each error class: security.md section 3.
+//! The effects of each error class.
 
 use serde_json::json;
 
