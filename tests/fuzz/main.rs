@@ -43,6 +43,7 @@ tests!(
     variables,
     templates,
     callbacks,
+    receipts,
     providers,
     http_gateway,
     requests,

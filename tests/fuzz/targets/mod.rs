@@ -8,6 +8,7 @@ mod ids;
 mod journal;
 mod numbers;
 mod providers;
+mod receipts;
 mod records;
 mod settings;
 mod snapshot;
@@ -17,7 +18,7 @@ mod v2;
 /// A target panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
-pub const ALL: [(&str, Target); 20] = [
+pub const ALL: [(&str, Target); 21] = [
     ("numbers", numbers::numbers),
     ("locales", numbers::locales),
     ("routing", numbers::routing),
@@ -32,6 +33,7 @@ pub const ALL: [(&str, Target); 20] = [
     ("variables", settings::variables),
     ("templates", templates::templates),
     ("callbacks", callbacks::callbacks),
+    ("receipts", receipts::receipts),
     ("providers", providers::providers),
     ("http_gateway", providers::http_gateway),
     ("requests", http::requests),
