@@ -1,21 +1,31 @@
 //! The command line's arguments.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{ArgGroup, Parser};
 
 use super::Command;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Overrides;
+use crate::config::{Overrides, variable_prefixes};
 use crate::domain::Timestamp;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
-pub const MORE: &str = "\
+pub static MORE: LazyLock<String> = LazyLock::new(|| {
+    let prefixes: Vec<String> = variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
+    let lines: Vec<String> = prefixes.chunks(4).map(|line| line.join(", ")).collect();
+    BEFORE_PREFIXES.to_owned() + &lines.join(",\n     ") + AFTER_PREFIXES
+});
+
+const BEFORE_PREFIXES: &str = "\
 Settings come from these places. The first one that has a value wins:
   1. the options above
   2. environment variables: any key, for example ONCEWARD_OTP_LENGTH for
-     otp-length; TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers;
-     HOST and PORT; after the environment, the same variables in a .env file
+     otp-length; HOST and PORT; of the providers
+     ";
+
+const AFTER_PREFIXES: &str = ";
+     after the environment, the same variables in a .env file
   3. config.json in the working directory, or the file that --config names
   4. the defaults
 Put credentials into the environment, into .env, or into a file that <NAME>_FILE
@@ -53,7 +63,7 @@ Examples:
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
 #[derive(Debug, Parser)]
-#[command(name = "onceward", version, after_help = MORE, term_width = 80, args_override_self = true)]
+#[command(name = "onceward", version, after_help = MORE.as_str(), term_width = 80, args_override_self = true)]
 pub struct Args {
     /// Read this file instead of config.json in the working directory.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]

@@ -48,6 +48,12 @@ pub static PREFIXES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The prefixes of gateways' variables.
+#[cfg(feature = "server")]
+pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
+    PREFIXES.iter().map(|(prefix, _)| prefix.as_str())
+}
+
 /// The gateways that have variables and nothing else, each with the schema of its settings.
 pub fn declared() -> Vec<(GatewayName, Value)> {
     struct Schemas(Vec<(GatewayName, Value)>);
@@ -362,11 +368,16 @@ fn warn_of_exposed_urls(schema: &Value, c: &mut Context) {
     }
 }
 
-/// Warns of addresses for trials that codes and credentials go to in production.
+/// Warns of addresses for trials that codes and credentials go to in production: on another domain than the default.
 pub fn warn_of_stand_ins(c: &mut Context) {
-    for (variable, provider) in [(BASE_URL, "twilio.com"), ("SINCH_VERIFICATION_URL", "sinch.com")] {
+    let declared = declared();
+    let defaults = declared.iter().filter_map(|(_, schema)| schema["properties"].as_object()).flatten();
+    let defaults =
+        defaults.filter_map(|(variable, schema)| Some((variable.as_str(), schema["default"].as_str()?)));
+    for (variable, default) in defaults.chain([(BASE_URL, API_URL)]) {
+        let Some(provider) = domain_of(default) else { continue };
         let url = c.raw.values.get(variable).and_then(Value::as_str);
-        if let Some(url) = url.filter(|url| !is_host_of(provider, url)) {
+        if let Some(url) = url.filter(|url| !is_host_of(&provider, url)) {
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
             c.report.warn(format!(
                 "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
@@ -375,6 +386,14 @@ pub fn warn_of_stand_ins(c: &mut Context) {
             ));
         }
     }
+}
+
+/// The last two labels of the host of a URL.
+fn domain_of(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let mut labels = url.host_str()?.rsplit('.');
+    let (top, domain) = (labels.next()?, labels.next()?);
+    Some(format!("{domain}.{top}"))
 }
 
 /// Whether a gateway is configured: anything of it is given. Notes which of its needs are missing then; any variable of a

@@ -29,7 +29,7 @@ pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
 #[cfg(feature = "server")]
-pub use gateways::built_in_gateways;
+pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
 pub use load::{
     KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records,

@@ -1,6 +1,6 @@
-//! The settings. A field with a kind is a key of config.json, and a variable of the same name: its doc comment is the
-//! key's description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a
-//! key.
+//! The settings. A field with a kind is a key of config.json and a variable: `"name" pub field: Type as "kind" = default`.
+//! Its doc comment describes the key, its kind says what is accepted. Without a name in front the key has the field's,
+//! without a default that of the type. `ARCHITECTURE.md` has the further steps.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -93,7 +93,7 @@ pub struct HttpGatewaySettings {
     pub values: BTreeMap<String, SecretString>,
 }
 
-/// Whose description it is: the names in messages.
+/// Which gateway a description is of, and how errors and logs name its settings.
 #[derive(Clone)]
 pub struct Owner {
     pub gateway: GatewayName,

@@ -123,8 +123,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub attempt: AttemptId,
-    /// The gateway whose provider reports: the receipt changes only an attempt that this gateway made. `None` if the proof of the
-    /// report covers the attempt, as Twilio's signature does.
+    /// The gateway whose provider reports: the receipt changes only an attempt that this gateway made. `None` for Twilio: its
+    /// signature covers the address, and with it the attempt.
     pub gateway: Option<GatewayName>,
     pub message_id: String,
     pub status: ReceiptStatus,

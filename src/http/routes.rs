@@ -566,7 +566,7 @@ static CALLBACKS: ApiGroup = ApiGroup {
                 waits!(service::callback, None), ok(Content::Text("text/plain; charset=utf-8")))
                 .about("A report gets 204, and a provider that verifies the address the text of hub.challenge.")
                 .others(&[403, 404, 503]),
-            Route::new(Post, "/callbacks/gateways/{Name}", ("Gateway", "Report the delivery of a message of a gateway of gateways"),
+            Route::new(Post, "/callbacks/gateways/{Name}", ("Gateway", "Report the delivery of a message of a gateway with a recipe"),
                 waits!(service::callback, None), TAKEN)
                 .others(&[404, 503]),
             Route::new(Post, CallbackKind::Message.path(), ("TwilioMessage", "Report the delivery of a message"),

@@ -19,10 +19,10 @@ use crate::gateway::{
 use crate::log_limit::OncePerSecond;
 use crate::template::MessageStyle;
 
-/// Takes the reports of Twilio and of described gateways.
+/// Takes the reports of Twilio, and of the providers of gateways with a recipe.
 pub struct ReportReceiver {
     twilio: Option<TwilioCallbacks>,
-    described: Option<RecipeCallbacks>,
+    recipes: Option<RecipeCallbacks>,
     /// The path of the public address, which begins with a slash and ends with none, or nothing.
     path_prefix: String,
     /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
@@ -40,7 +40,7 @@ struct Refused {
 impl Refused {
     fn answer(&self, error: CallbackError) -> CallbackAnswer {
         let (kind, answer) = match error {
-            CallbackError::Signature | CallbackError::Unproven => {
+            CallbackError::NotFromTwilio | CallbackError::NotFromProvider => {
                 (&self.unsigned, CallbackAnswer::BadSignature)
             }
             CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
@@ -60,16 +60,15 @@ impl ReportReceiver {
         let path = public_url.split_once("://").map_or(&*public_url, |(_, rest)| rest).trim_end_matches('/');
         let path_prefix = path.find('/').map_or("", |at| &path[at..]).to_owned();
         let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), public_url));
-        let described =
-            RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
-                ProviderSettings::Http(described) => Some(described),
-                _ => None,
-            }));
-        if twilio.is_none() && described.is_none() {
+        let recipes = RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
+            ProviderSettings::Http(settings) => Some(settings),
+            _ => None,
+        }));
+        if twilio.is_none() && recipes.is_none() {
             return None;
         }
         let gated = voice.is_some_and(|voice| voice.gate);
-        Some(Self { twilio, described, path_prefix, gated, refused: Refused::default() })
+        Some(Self { twilio, recipes, path_prefix, gated, refused: Refused::default() })
     }
 
     /// The path of the public address, which a proxy may leave in front of the paths of reports.
@@ -81,10 +80,10 @@ impl ReportReceiver {
     pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
         let CallbackRequest { kind, path_and_query, content_type, signature, body, .. } = request;
         let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
-        let Some(kind) = kind else { return self.record_described(request, running).await };
+        let Some(kind) = kind else { return self.record_for_recipe(request, running).await };
         let read = match &self.twilio {
             Some(twilio) => twilio.read(*kind, path_and_query, content_type, signature, body),
-            None => Err(CallbackError::Signature),
+            None => Err(CallbackError::NotFromTwilio),
         };
         let report = match read {
             Ok(report) => report,
@@ -103,15 +102,18 @@ impl ReportReceiver {
         }
     }
 
-    async fn record_described(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
+    async fn record_for_recipe(
+        &self,
+        request: &CallbackRequest,
+        running: Option<&Running>,
+    ) -> CallbackAnswer {
         let CallbackRequest { path_and_query, headers, body, .. } = request;
-        if let Some(text) = self.described.as_ref().and_then(|described| described.challenge(path_and_query))
-        {
+        if let Some(text) = self.recipes.as_ref().and_then(|recipes| recipes.challenge(path_and_query)) {
             return CallbackAnswer::Challenge(text);
         }
-        let read = match &self.described {
-            Some(described) => described.read(path_and_query, headers, body),
-            None => Err(CallbackError::Unproven),
+        let read = match &self.recipes {
+            Some(recipes) => recipes.read(path_and_query, headers, body),
+            None => Err(CallbackError::NotFromProvider),
         };
         let receipts = match read {
             Ok(receipts) => receipts,
@@ -139,7 +141,7 @@ impl ReportReceiver {
 
 /// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
 pub struct CallbackRequest {
-    /// Which path of Twilio's it came to; `None` for that of a gateway of `gateways`.
+    /// Which path of Twilio's it came to; `None` for `/callbacks/gateways/{name}`, the path of gateways with a recipe.
     pub kind: Option<CallbackKind>,
     /// The path and the query as sent, still percent-encoded.
     pub path_and_query: String,

@@ -53,8 +53,9 @@ impl Otp {
     ///
     /// `path_and_query` is what was asked for, still percent-encoded and unchanged: the signature covers it.
     /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names
-    /// in any case with their values, such as those of the `http` crate's `HeaderMap`; all but `Content-Type` and
-    /// `X-Twilio-Signature` are ignored. The body may have at most `max-body-bytes`.
+    /// in any case with their values, such as those of the `http` crate's `HeaderMap`; pass
+    /// all of them: `Content-Type` and `X-Twilio-Signature` are Twilio's, and a recipe names the headers of its provider's
+    /// signature. The body may have at most `max-body-bytes`.
     ///
     /// Any client may call this path. The engine ignores a report until its signature was checked.
     ///

@@ -1,4 +1,4 @@
-//! No code, no secret and no whole number is in any output or file: security.md section 2.
+//! No code, no secret and no whole number is in any output or file.
 //!
 //! The scenario runs at trace level. Then the test searches the output and every file of the data directory.
 

@@ -2,6 +2,7 @@
 //! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use onceward_core::guard::{GuardRules, Mode};
 use serde_json::{Map, Value};
@@ -12,8 +13,10 @@ use crate::config::json_schema;
 use crate::config::kind::{ACCEPTED, UNIT};
 use crate::config::schema::{ALIASES, Names, default_of};
 
-const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
-const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
+/// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
+static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json", |_| json_schema()));
+static MANUAL: LazyLock<String> = LazyLock::new(|| current("configuration.md", manual));
+
 /// Documents whose JSON blocks are configurations.
 const GUIDES: [&str; 10] = [
     include_str!("../../../docs/concepts/guard.md"),
@@ -36,33 +39,31 @@ const CUSTOM_GATEWAY: &str = include_str!("../../../docs/guides/custom-gateway.m
 
 #[test]
 fn the_committed_schema_is_current() {
-    const FILE: &str = "config.schema.json";
-    let made = json_schema();
-    assert_eq!(parsed(&committed(FILE, &made)), parsed(&made), "{FILE} is stale: {UPDATE}");
+    assert_eq!(parsed(&SCHEMA), parsed(&json_schema()), "config.schema.json is stale: {UPDATE}");
 }
 
 #[test]
 fn configuration_md_says_what_the_settings_say() {
-    const FILE: &str = "configuration.md";
-    let made = manual(MANUAL);
-    assert!(committed(FILE, &made) == made, "{FILE} is stale: {UPDATE}");
+    assert!(*MANUAL == manual(&MANUAL), "configuration.md is stale: {UPDATE}");
 }
 
 const UPDATE: &str =
     "run `UPDATE_DOCS=1 cargo test --lib config::tests::documents` and review the difference";
 
-/// A file of docs/reference, rewritten first if `UPDATE_DOCS` is set.
-fn committed(file: &str, made: &str) -> String {
+/// A file of docs/reference.
+fn current(file: &str, make: impl Fn(&str) -> String) -> String {
     let path = format!("{}/docs/reference/{file}", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(&path).expect("the document");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, made).expect("write the document");
+        text = make(&text);
+        std::fs::write(&path, &text).expect("write the document");
     }
-    std::fs::read_to_string(&path).unwrap_or_default()
+    text
 }
 
 #[test]
 fn the_schema_knows_every_default_and_describes_every_key() {
-    let schema = parsed(SCHEMA);
+    let schema = parsed(&SCHEMA);
     for (key, default) in &defaults() {
         let place = format!("/properties/{}/default", key.replace('.', "/properties/"));
         assert_eq!(schema.pointer(&place), Some(default), "{key}");
@@ -219,7 +220,7 @@ fn parsed(text: &str) -> Value {
 
 /// The fenced blocks of a language in the manual.
 fn blocks(language: &'static str) -> impl Iterator<Item = &'static str> {
-    blocks_of(MANUAL, language)
+    blocks_of(&MANUAL, language)
 }
 
 fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item = &'static str> {
@@ -249,7 +250,7 @@ fn manual(document: &str) -> String {
         }
         let mut list = String::new();
         match MEMBER_TABLES.iter().find(|table| table.1 == title) {
-            Some((key, _, pointer)) => members(&mut list, &names.keys[*key], title, pointer),
+            Some(table) => members(&mut list, &names.keys[table.0], *table, document),
             None if title == "Credentials" => credentials(&mut list, &names),
             None if title == "Other names" => ALIASES.iter().for_each(|(alias, name)| {
                 let _ = writeln!(list, "* `{alias}`: `{name}`");
@@ -352,14 +353,14 @@ const RULES_OF_A_SERVICE: [&str; 21] = [
     "workflow",
 ];
 
-fn members(text: &mut String, schema: &Value, title: &str, pointer: &str) {
+fn members(text: &mut String, schema: &Value, (_, title, pointer): (&str, &str, &str), document: &str) {
     let properties = schema.pointer(pointer).and_then(Value::as_object);
     let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
     properties.sort_by_key(|(name, _)| *name);
     let is_of_service = title == "Members of a service";
     for (name, schema) in properties {
         if description(schema).starts_with(NO_EFFECT) {
-            assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not named");
+            assert!(document.contains(&format!("`{name}`")), "{name} is not named");
         } else if !is_of_service || !RULES_OF_A_SERVICE.contains(&name.as_str()) {
             let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
             row(text, name, &value(&default, schema), schema);

@@ -102,6 +102,18 @@ fn sinch_needs_an_id_and_a_secret() {
 }
 
 #[test]
+fn in_production_an_address_that_is_not_the_providers_is_a_warning() {
+    let config = r#"{"production": true, "prod-domain": ":443", "otp-sms-provider": "Twilio;Sinch"}"#;
+    for (variable, domain) in [("TWILIO_BASE_URL", "twilio.com"), ("SINCH_VERIFICATION_URL", "sinch.com")] {
+        let world = || World::with_twilio().and_sinch().file("config.json", config);
+        let warnings = |url: &str| world().variable(variable, url).warnings().concat();
+        let problem = format!("{variable} leads to https://trial.example and not to {domain}");
+        says(&warnings("https://trial.example/v1"), &[&problem, "codes and credentials go there"]);
+        assert!(!warnings(&format!("https://eu.{domain}/v1")).contains("leads to"), "{variable}");
+    }
+}
+
+#[test]
 fn mada_needs_four_things() {
     let mada = World::empty().and_mada().through("Mada").settings().gateways.mada().cloned().expect("Mada");
     assert_eq!((mada.username.as_str(), mada.password.expose_secret()), ("me", TOKEN));

@@ -253,6 +253,16 @@ fn receipts_that_could_not_arrive_or_be_proved_are_refused() {
             "acme-sms.receipts.attempt: it needs {attempt} in the request",
         ),
         (
+            |gateway| {
+                gateway["recipe"]["receipts"]["signature"] = json!({"header": "X-Sign", "key": "{key}"});
+            },
+            "acme-sms.receipts.attempt: it is missing: with a signature it must say where a report repeats {attempt}",
+        ),
+        (
+            |gateway| gateway["recipe"]["receipts"]["attempt"] = "/ref".into(),
+            "acme-sms.receipts.attempt: it belongs to a signature",
+        ),
+        (
             |gateway| gateway["recipe"]["receipts"]["verify_token"] = "hunter2".into(),
             "receipts.verify_token: it must be one credential",
         ),

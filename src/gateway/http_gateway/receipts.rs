@@ -1,4 +1,4 @@
-//! What the provider of a described gateway reports to `/callbacks/gateways/{name}`.
+//! What the provider of a gateway with a recipe reports to `/callbacks/gateways/{name}`.
 //!
 //! A report is used only if it is the provider's: it comes to an address that only the provider was told, whose `key` is a
 //! digest of the attempt under the gateway's credentials, or the provider signs its body. Carrying one out twice does no
@@ -75,9 +75,13 @@ impl HttpReceipts {
         if let Some(token) = &self.verify_token {
             let _ = reader.credential_of(token, "receipts.verify_token");
         }
+        let is_signed = self.signature.is_some();
         let (placeholder, member) =
-            if self.signature.is_some() { ("attempt", "receipts.attempt") } else { ("callback", "receipts") };
-        if self.signature.is_some() != self.attempt.is_some() {
+            if is_signed { ("attempt", "receipts.attempt") } else { ("callback", "receipts") };
+        if is_signed && self.attempt.is_none() {
+            let words = "is missing: with a signature it must say where a report repeats {attempt}";
+            reader.wrong("receipts.attempt", words);
+        } else if !is_signed && self.attempt.is_some() {
             let words = "belongs to a signature: without one the address of {callback} proves the report and names the attempt";
             reader.wrong("receipts.attempt", words);
         } else if !reader.is_unclear && !reader.used.contains(&placeholder) {
@@ -115,7 +119,7 @@ fn address_key(settings: &HttpGatewaySettings, attempt: AttemptId) -> Option<Str
     mac.finalize().into_bytes().get(..16).map(base16ct::lower::encode_string)
 }
 
-/// Reads the reports of described gateways.
+/// Reads the reports of the providers of gateways with a recipe.
 pub struct RecipeCallbacks(Vec<HttpGatewaySettings>);
 
 impl RecipeCallbacks {
@@ -128,14 +132,15 @@ impl RecipeCallbacks {
     /// Checks that the report is the provider's, then reads it: perhaps several receipts, or none that matters here.
     ///
     /// # Errors
-    /// [`CallbackError::Unproven`] also for a gateway that is not known.
+    /// [`CallbackError::NotFromProvider`] also for a gateway that is not known.
     pub fn read(
         &self,
         path_and_query: &str,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Vec<Receipt>, CallbackError> {
-        let (settings, receipts, query) = self.addressed(path_and_query).ok_or(CallbackError::Unproven)?;
+        let (settings, receipts, query) =
+            self.addressed(path_and_query).ok_or(CallbackError::NotFromProvider)?;
         let mut attempt = member(query, "attempt").and_then(|attempt| AttemptId::parse(&attempt));
         let (given, expected) = match &receipts.signature {
             Some(signature) => {
@@ -155,7 +160,7 @@ impl RecipeCallbacks {
         };
         let is_genuine = given.zip(expected).is_some_and(|(a, b)| a.as_bytes().ct_eq(b.as_bytes()).into());
         if !is_genuine {
-            return Err(CallbackError::Unproven);
+            return Err(CallbackError::NotFromProvider);
         }
         // A signature covers the body only.
         let body = if body.is_empty() && receipts.signature.is_none() { query.as_bytes() } else { body };

@@ -268,7 +268,11 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
 
             let refused = |callbacks: &RecipeCallbacks, address: &str, headers: &HeaderMap, body: &str| {
                 let read = callbacks.read(address, headers, body.as_bytes());
-                assert!(matches!(read, Err(CallbackError::Unproven)), "{}: {address} {read:?}", case.name);
+                assert!(
+                    matches!(read, Err(CallbackError::NotFromProvider)),
+                    "{}: {address} {read:?}",
+                    case.name
+                );
             };
             // With other credentials, at another gateway, for another attempt, without a proof, with another body.
             refused(&callbacks, &address, &HeaderMap::new(), &body);

@@ -71,20 +71,20 @@ pub enum TwilioReport {
 /// Why a request is not a valid report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
-    /// It may not be Twilio's.
+    /// It came to a path of Twilio's, and may not be Twilio's.
     #[error(
         "X-Twilio-Signature is missing or does not fit: the request is not from Twilio, or TWILIO_AUTH_TOKEN \
          is not the account's, or public-url is not the address that Twilio asked for"
     )]
-    Signature,
-    /// It may not be the provider's of a described gateway.
+    NotFromTwilio,
+    /// It came to the path of a gateway with a recipe, and may not be its provider's.
     #[error(
-        "the key of its address, or its signature, is missing or does not fit: it is not from the provider of the gateway \
-         that its path names, or the gateway's settings have changed since the message"
+        "the key in the address, or the signature, is missing or does not fit: the request is not from the provider of the \
+         gateway that its path names, or the gateway's settings have changed since the message"
     )]
-    Unproven,
-    /// It is Twilio's, and makes no sense.
-    #[error("Twilio's report cannot be read: {0}")]
+    NotFromProvider,
+    /// It is Twilio's, and makes no sense. What a recipe cannot read is ignored.
+    #[error("the report is Twilio's and cannot be read: {0}")]
     Unreadable(&'static str),
 }
 
@@ -118,11 +118,11 @@ impl TwilioCallbacks {
         signature: Option<&str>,
         body: &[u8],
     ) -> Result<TwilioReport, CallbackError> {
-        let signature = signature.ok_or(CallbackError::Signature)?;
+        let signature = signature.ok_or(CallbackError::NotFromTwilio)?;
         let form = content_type.is_some_and(is_form).then(|| Fields::of_form(body));
         let request = CallbackRequest { path_and_query, form: form.as_ref(), body };
         if !is_genuine(&self.auth_token, &self.public_url, &request, signature) {
-            return Err(CallbackError::Signature);
+            return Err(CallbackError::NotFromTwilio);
         }
         let attempt = in_query(path_and_query, "attempt").and_then(|id| AttemptId::parse(&id));
         let attempt = attempt.ok_or(CallbackError::Unreadable("its address names no attempt"))?;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::support::{first_line, text};
+use super::support::{first_line, hex, text};
 
 const TOKEN: &str = "fuzz-token";
 const PUBLIC_URL: &str = "https://otp.example.com/base";
@@ -42,24 +42,27 @@ pub fn callbacks(input: &[u8]) {
     if signature != "signed" {
         let given = Some(signature).filter(|signature| !signature.is_empty());
         if STANDARD.decode(signature).ok() != STANDARD.decode(&signed).ok() {
-            assert_eq!(read(TOKEN, &path, given, body), Err(CallbackError::Signature));
+            assert_eq!(read(TOKEN, &path, given, body), Err(CallbackError::NotFromTwilio));
         }
         return;
     }
     let report = read(TOKEN, &path, Some(&signed), body);
     let hashed = url::form_urlencoded::parse(path.split_once('?').map_or("", |(_, query)| query).as_bytes())
         .any(|(name, value)| name == "bodySHA256" && value.eq_ignore_ascii_case(&sha));
-    assert_eq!(report == Err(CallbackError::Signature), !is_form && !hashed, "{report:?}");
+    assert_eq!(report == Err(CallbackError::NotFromTwilio), !is_form && !hashed, "{report:?}");
     assert_eq!(read(TOKEN, &path, Some(&signed), body), report, "the same again");
     for (token, path, signature) in [
         ("another", path.as_str(), Some(signed.as_str())),
         (TOKEN, &format!("{path}x"), Some(signed.as_str())),
         (TOKEN, &path, None),
     ] {
-        assert_eq!(read(token, path, signature, body), Err(CallbackError::Signature));
+        assert_eq!(read(token, path, signature, body), Err(CallbackError::NotFromTwilio));
     }
     // One more field makes it another request.
-    assert_eq!(read(TOKEN, &path, Some(&signed), &format!("{body}&fuzz=1")), Err(CallbackError::Signature));
+    assert_eq!(
+        read(TOKEN, &path, Some(&signed), &format!("{body}&fuzz=1")),
+        Err(CallbackError::NotFromTwilio)
+    );
     if let Ok(report) = report {
         understood(kind, &path, &report);
     }
@@ -83,11 +86,6 @@ fn understood(kind: CallbackKind, path: &str, report: &TwilioReport) {
     let mut query = url::form_urlencoded::parse(path.split_once('?').expect("a query").1.as_bytes());
     let first = query.find(|(name, _)| name == "attempt").expect("an attempt").1;
     assert_eq!(first, attempt.to_string());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// As Twilio documents it: the URL, followed by the sorted fields of a form, each pair once.

@@ -8,6 +8,7 @@ mod ids;
 mod journal;
 mod numbers;
 mod providers;
+mod receipts;
 mod records;
 mod settings;
 mod snapshot;
@@ -35,6 +36,7 @@ macro_rules! with_targets {
             settings::variables,
             templates::templates,
             callbacks::callbacks,
+            receipts::receipts,
             providers::providers,
             providers::http_gateway,
             http::requests,

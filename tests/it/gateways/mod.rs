@@ -1,4 +1,4 @@
-//! Several gateways, each a double on loopback: contract sections 3 and 4, security.md section 3.
+//! Several gateways, each a double on loopback.
 
 mod breaker;
 mod channels;

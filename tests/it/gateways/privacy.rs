@@ -1,5 +1,5 @@
 //! No code, no secret and no whole number in any output, and no code or secret in any file, whatever
-//! the gateways do: security.md section 2.
+//! the gateways do.
 
 use super::twilio_refuses;
 use crate::support::prelude::*;

@@ -1,4 +1,4 @@
-//! A gateway that does not say whether it took the message: contract section 3.
+//! A gateway that does not say whether it took the message.
 
 use super::is_sent;
 use super::receipts::until_receipt;

@@ -79,12 +79,14 @@ impl Callbacks for TwilioReader {
         let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
         let report = match request.kind {
             Some(kind) => self.0.read(kind, &request.path_and_query, content_type, signature, &request.body),
-            None => Err(CallbackError::Unproven),
+            None => Err(CallbackError::NotFromProvider),
         };
         Box::pin(async move {
             match report {
                 Ok(_) => CallbackAnswer::NoContent,
-                Err(CallbackError::Signature | CallbackError::Unproven) => CallbackAnswer::BadSignature,
+                Err(CallbackError::NotFromTwilio | CallbackError::NotFromProvider) => {
+                    CallbackAnswer::BadSignature
+                }
                 Err(CallbackError::Unreadable(_)) => CallbackAnswer::Unreadable,
             }
         })

@@ -1,4 +1,4 @@
-//! Twilio's reports about messages and calls, signed as in security.md section 3. This file computes the signature from
+//! Twilio's reports about messages and calls with their signatures. This file computes the signature from
 //! the documentation and not with the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
