@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::storage_trouble::damage::{Damage, is_segment, used_bytes};
+use crate::storage_trouble::damage::{Damage, files_in, is_segment, used_bytes};
 use crate::support::prelude::*;
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others mount
 //! small file systems, damage files, or load a library into the program that makes calls fail.
 
-mod damage;
+pub mod damage;
 mod damaged_files;
 mod driven;
 mod each_operation;

@@ -491,7 +491,7 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let explain = |to| explained(&world, Dimension::Number(phone(to)));
     let germany = explain(DE);
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
-    assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD spent. "), "{germany:?}");
+    assert!(germany.reasons[0].contains(": 0.0090 of 0.04 USD spent. "), "{germany:?}");
     assert!(!explain(US).refused, "0.03 dollars are enough");
 }
 
