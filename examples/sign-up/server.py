@@ -129,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/check":
             session["error"] = check_code(session, form.get("code", "").replace(" ", ""))
         elif self.path == "/change":
-            # A typing error need not wait.
+            # A code for another number may be sent at once.
             for known in ("number", "verification", "sent"):
                 session.pop(known, None)
         self.respond(303, key, location="/")

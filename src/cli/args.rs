@@ -21,7 +21,7 @@ const BEFORE_PREFIXES: &str = "\
 Settings come from these places. The first one that has a value wins:
   1. the options above
   2. environment variables: any key, for example ONCEWARD_OTP_LENGTH for
-     otp-length; HOST and PORT; of the providers
+     otp-length; HOST and PORT; the providers' variables:
      ";
 
 const AFTER_PREFIXES: &str = ";

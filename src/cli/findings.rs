@@ -12,7 +12,7 @@ use crate::store::Finding;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// No setting changes it. Does not count.
+    /// For information: it does not change the overall verdict.
     Note,
     #[default]
     Ok,

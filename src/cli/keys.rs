@@ -227,7 +227,7 @@ fn replaced(token: &Value) -> String {
 
 fn created(key: &Value) -> String {
     let whose = match (key["service_sid"].as_str(), key["service_name"].as_str()) {
-        // A name of several services has its id already.
+        // The title of a name that several services share contains the id.
         (Some(sid), Some(name)) if name.contains(sid) => format!("service {name}"),
         (Some(sid), Some(name)) => format!("service {name} ({sid})"),
         (Some(sid), None) => sid.to_owned(),

@@ -88,8 +88,8 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
 /// A longer lockout is probably one that was meant in seconds.
 const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Warns of a budget of money that counts what others pay.
-pub fn warn_of_foreign_prices<'a>(
+/// Warns of `money-per-day` without `prices`.
+pub fn warn_of_built_in_prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings>,
     pricing: &Pricing,
     c: &mut Context,

@@ -193,7 +193,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     settings.registry = registry(inputs, &variables, &settings.templates, c);
     variables.check_hooks(&settings.registry.services, c);
     let rules = settings.registry.services.iter().map(|service| &service.guard);
-    checks::warn_of_foreign_prices(rules.chain([&settings.guard]), &settings.history, c);
+    checks::warn_of_built_in_prices(rules.chain([&settings.guard]), &settings.history, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     settings.registry.audit_retention = settings.audit_retention;
     settings.registry.numbers = numbers;

@@ -20,7 +20,7 @@ const OTHERS: &str = "*";
 
 /// Telesign's list prices of a text message in US dollars, of 17 June 2026
 /// (<https://github.com/WebDev-Telesign/api>, `4907979-tlsgn-pricing.json`). Telesign has none for the countries that are
-/// missing here, and numbering plans none for Diego Garcia. The list writes CD for CG and nothing for RE.
+/// missing here, and numbering plans none for Diego Garcia. Two codes of the list are corrected: CD for the Republic of the Congo is CG, and Réunion without a code is RE.
 const TEXT_MESSAGES: &str = "AC 0.2858 AD 0.1493 AG 0.2421 AI 0.1932 AL 0.1393 AM 0.3175 AO 0.19 AR 0.1148 AS 0.784 AT 0.0588 AW 0.1495 \
      AZ 0.4445 BA 0.2826 BB 0.2799 BE 0.0912 BF 0.2414 BG 0.1936 BH 0.0454 BI 0.5166 BM 0.289 BN 0.2858 BO 0.4423 \
      BQ 0.3113 BS 0.2858 BT 0.5345 BW 0.0871 BZ 0.3083 CA 0.0158 CD 0.2077 CF 0.5718 CG 0.4086 CH 0.0609 CK 0.1819 \
@@ -38,12 +38,12 @@ const TEXT_MESSAGES: &str = "AC 0.2858 AD 0.1493 AG 0.2421 AI 0.1932 AL 0.1393 A
      TK 0.2858 TM 0.2539 TN 0.6941 TO 0.1776 TT 0.3638 TV 0.2858 US 0.009 UY 0.1275 VA 0.2858 VC 0.2935 VE 0.1826 \
      VG 0.2613 VI 0.2858 VU 0.18 WF 0.1819 WS 0.2345 XK 0.3172 YT 0.595 ZM 0.6093 ZW 0.3293";
 
-/// What a code costs in every country, in millionths of a US dollar. A call is missing, for want of a source.
+/// What a code costs in every country, in millionths of a US dollar. Calls have no sourced price, and get the highest.
 ///
 /// * WhatsApp: Meta's highest rate for a code that was found, to Indonesia from abroad, of 1 June 2024
 ///   (<https://www.alibabacloud.com/help/en/chatapp/product-overview/announcement-about-whatsapp-message-introducing-authentication-international-rates>)
 /// * Telegram: Telegram's price, of 14 October 2024 (<https://core.telegram.org/gateway>)
-const ELSEWHERE: [(Channel, u64); 2] = [(Channel::WhatsApp, 136_000), (Channel::Telegram, 10_000)];
+const OTHER_CHANNELS: [(Channel, u64); 2] = [(Channel::WhatsApp, 136_000), (Channel::Telegram, 10_000)];
 
 impl Default for Prices {
     fn default() -> Self {
@@ -52,8 +52,8 @@ impl Default for Prices {
             let country = Region::parse(pair[0])?;
             Some(((Some(country), Channel::Sms), micros(pair[1])?))
         });
-        let elsewhere = ELSEWHERE.map(|(channel, price)| ((None, channel), price));
-        Self(of_country.chain(elsewhere).collect())
+        let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel), price));
+        Self(of_country.chain(other_channels).collect())
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn every_price_of_the_built_in_table_is_read_and_the_rest_is_bounded() {
         let prices = Prices::default();
-        assert_eq!(prices.0.len(), 174 + ELSEWHERE.len(), "each country is known and named once");
+        assert_eq!(prices.0.len(), 174 + OTHER_CHANNELS.len(), "each country is known and named once");
         let price = |country, channel| prices.of(Region::parse(country), channel);
         assert_eq!(price("DE", Channel::Sms), 93_600);
         let dearest = price("MW", Channel::Sms);

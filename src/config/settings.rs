@@ -531,7 +531,7 @@ settings! {
     pub struct Pricing {
         /// Price of a message by country (`*` for all others) and channel.
         ///
-        /// Without it, list prices of others in US dollars, or the highest of them.
+        /// Without it, list prices in US dollars; a country or channel without one has the highest.
         #[schemars(with = "Prices", extend("x-accepted" = "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \
         \"*\": {\"sms\": 0.1}}"))]
         pub prices: Option<Prices>,

@@ -60,7 +60,7 @@ pub use sinch::SinchSettings;
 pub use twilio::{
     CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSender,
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, WhatsAppSender,
-    error_meaning as twilio_error_meaning, twiml,
+    describe_code as describe_twilio_code, twiml,
 };
 
 /// All that a gateway needs. Adding one adds it here.

@@ -29,7 +29,7 @@ use super::settings::{base_url, basic_auth, below};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
-pub use self::codes::error_meaning;
+pub use self::codes::describe_code;
 pub use self::messages::TwilioMessages;
 pub use self::verify::{CHANNELS as VERIFY_CHANNELS, TwilioVerify};
 pub use self::voice::TwilioVoice;

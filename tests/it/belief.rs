@@ -74,7 +74,7 @@ impl Subject {
         }
     }
 
-    /// One request, or two checks for the same moment. A send has no company: it takes a while, and its answer has the
+    /// One request, or two checks for the same moment. A send is never concurrent: it takes a while, and its answer has the
     /// count at its end.
     pub fn one_or_two_requests(&self, rng: &mut StdRng) -> Vec<Request> {
         let (first, second) = (self.any_request(rng), self.any_request(rng));
@@ -140,7 +140,7 @@ impl Belief {
         Self(vec![State::Fresh])
     }
 
-    /// Excludes that a check without an answer was not counted.
+    /// Assumes that checks without an answer were counted.
     pub fn everything_was_counted(&mut self) {
         let wrong = |state: &State| match state {
             State::Fresh => 0,

@@ -179,7 +179,7 @@ async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
         let checks = checks.into_iter().filter(|found| found["check"] == "permissions");
         checks.map(|found| format!("{} {}", found["verdict"], found["detail"])).collect::<Vec<_>>().join("\n")
     };
-    found().await.says(["\"ok\"", "(4242) may use the certificate, its key and the data"]);
+    found().await.says(["\"ok\"", "(4242) can read its files and write the data directory"]);
 
     for (file, words) in [
         ("config.json", "may not read "),

@@ -17,7 +17,7 @@ fn the_example_runs_to_its_end() {
     embed::main().expect("every step of the example");
 }
 
-/// The last recorded figure: on the thread that serves, in the programs of the tests, where our own code is not
+/// The last recorded figure: on the thread that serves, in the programs of the tests, where most of our code is not
 /// optimised. Another compiler counts otherwise.
 const RECORDED: u64 = 800_000;
 const COMPILER: &str = "rustc 1.95.0";

@@ -189,7 +189,7 @@ impl Package {
             .expect("a file");
         // The package's user does not exist here.
         program(&package.home.path().join("bin/runuser"), "#!/bin/sh\nshift 3\nexec \"$@\"\n");
-        // The server that runs is said to be the script that asks.
+        // The script that asks takes the place of the server's process.
         program(&package.home.path().join("bin/systemctl"), "#!/bin/sh\necho $PPID\n");
         let installed = package.install("1.0.0");
         assert!(installed.status.success(), "{installed:?}");

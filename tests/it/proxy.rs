@@ -187,7 +187,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that is free at `::1`; at [`loopback`] all are. Without IPv6 0, which no proxy is started with.
+/// A port that is free at `::1`; at [`loopback`] all are. 0 if the machine has no IPv6: the test is skipped then.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
     listener.and_then(|listener| listener.local_addr()).map_or(0, |address| address.port())

@@ -93,14 +93,18 @@ impl Finished {
     }
 }
 
-/// Returns a server's only window, after asserting that every answer was as promised. A slow machine may not come to the
-/// last kinds within a second.
+/// Returns a server's only window, after asserting that every answer was as promised. Of many kinds a slow machine may
+/// not come to the last within a second.
 #[track_caller]
 fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     let window = &results["servers"][server]["windows"][0];
     let (all, of_window) = window["kinds"].as_array().expect("kinds").split_first().expect("all answers");
     let names: Vec<&str> = of_window.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
-    assert!(names.first() == kinds.first() && names.iter().all(|name| kinds.contains(name)), "{names:?}");
+    let may_miss = usize::from(kinds.len() > 3);
+    assert!(
+        names.len() + may_miss >= kinds.len() && names.iter().all(|name| kinds.contains(name)),
+        "{names:?}"
+    );
     for kind in of_window {
         let figures = &kind["figures"];
         assert_eq!((&figures["unexpected"], &figures["refused"]), (&0.0.into(), &0.0.into()), "{kind}");

@@ -1,4 +1,4 @@
-//! The files that the server's user may not use. Root may read every file, and would not notice.
+//! The files that the server's user may not use. `doctor` runs as root, which can read every file.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,7 +17,7 @@ const ENTER: u32 = 0o1;
 /// The files of the data directory that a start reads and writes.
 const WRITTEN: [&str; 4] = ["FORMAT", "journal", "lock", "snapshot"];
 
-/// Only as root: another user is the server's, and has failed where it may not read.
+/// Does nothing unless run as root: any other user gets the error itself.
 pub(super) fn examine(
     storage: &StorageSettings,
     tls: Option<&TlsFiles>,
@@ -47,8 +47,9 @@ pub(super) fn examine(
                 file.display()
             )
         };
+        let is_data = part.starts_with(data_dir);
         let (part, group) = (part.display(), user.gid);
-        let remedy = if file.starts_with(data_dir) {
+        let remedy = if is_data {
             format!("run chown {}:{group} {part}", user.uid)
         } else {
             format!("run chgrp {group} {part} && chmod g+rX {part}, or keep the file elsewhere")
@@ -69,7 +70,7 @@ pub(super) fn examine(
     }
     if is_fine {
         let detail =
-            format!("the server's user ({}) may use the certificate, its key and the data", user.uid);
+            format!("the server's user ({}) can read its files and write the data directory", user.uid);
         findings.ok("permissions", detail);
     }
 }
@@ -102,8 +103,8 @@ impl ServerUser {
         }
     }
 
-    /// A file that does not exist refuses nobody. Further groups of the user and access lists are not known here: they are
-    /// taken to permit what the group's bits do.
+    /// A missing file counts as accessible. Further groups of the user and access lists are not read: a file with a list,
+    /// or of a group other than root's, counts as accessible if its group may use it.
     fn may(&self, path: &Path, needed: u32) -> bool {
         let Ok(found) = fs::metadata(path) else { return true };
         let (mode, has_list) = (found.mode(), has_access_list(path));
@@ -120,7 +121,7 @@ impl ServerUser {
     }
 }
 
-/// Whether an access control list permits more than owner, group and mode.
+/// Whether the file has an access control list.
 fn has_access_list(path: &Path) -> bool {
     let mut none: [u8; 0] = [];
     rustix::fs::getxattr(path, "system.posix_acl_access", &mut none).is_ok_and(|bytes| bytes > 0)

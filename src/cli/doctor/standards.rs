@@ -14,11 +14,11 @@ struct Rule {
     settings: [&'static str; 2],
     check: fn(&Policy) -> (bool, String),
     remedy: &'static str,
-    /// Whether the contract of the older routes breaks it, whatever the settings are.
-    is_fixed: bool,
+    /// Whether the contract of the older routes requires another value.
+    set_by_contract: bool,
 }
 
-const OLDER_ROUTES: &str = "the contract of the older routes fixes it; use a service of /v2 with the lockout `verification`: \
+const OLDER_ROUTES: &str = "the contract of the older routes requires this; use a service of /v2 with the lockout `verification`: \
                             docs/concepts/lockouts.md";
 
 const RULES: [Rule; 4] = [
@@ -28,7 +28,7 @@ const RULES: [Rule; 4] = [
         settings: ["otp-length", "code-length"],
         check: |policy| (policy.code.length >= CodeLength::SIX, policy.code.length.get().to_string()),
         remedy: "set it to 6 or more",
-        is_fixed: false,
+        set_by_contract: false,
     },
     Rule {
         name: "code lifetime",
@@ -36,7 +36,7 @@ const RULES: [Rule; 4] = [
         settings: ["otp-timeout", "code-life"],
         check: |policy| (policy.code.life <= SendOptions::DEFAULT.life, shown(policy.code.life)),
         remedy: "set it to 10m or less",
-        is_fixed: false,
+        set_by_contract: false,
     },
     Rule {
         name: "wrong codes in a row",
@@ -56,7 +56,7 @@ const RULES: [Rule; 4] = [
             ),
         },
         remedy: "use the lockout `verification`: docs/concepts/lockouts.md",
-        is_fixed: true,
+        set_by_contract: true,
     },
     Rule {
         name: "lockout",
@@ -71,7 +71,7 @@ const RULES: [Rule; 4] = [
             }
         },
         remedy: "use the lockout `verification`: docs/concepts/lockouts.md",
-        is_fixed: true,
+        set_by_contract: true,
     },
 ];
 
@@ -89,7 +89,7 @@ pub(super) fn compare(settings: &Settings, findings: &mut Findings) {
             let check = format!("standards, {}", rule.name);
             if holds {
                 findings.ok(check, detail);
-            } else if rule.is_fixed && key == rule.settings[0] {
+            } else if rule.set_by_contract && key == rule.settings[0] {
                 findings.note(check, detail, OLDER_ROUTES);
             } else {
                 findings.warn(check, detail, rule.remedy);

@@ -240,8 +240,8 @@ pub(super) fn class_of_report(code: u32) -> ErrorClass {
     known_code(CODES, code).map_or(ErrorClass::Refused, |(classification, _)| classification.class)
 }
 
-/// What an error code says of a message that was not sent, in words of ours.
-pub fn error_meaning(code: u32) -> Option<(ErrorClass, &'static str)> {
+/// The class and the description of an error code.
+pub fn describe_code(code: u32) -> Option<(ErrorClass, &'static str)> {
     known_code(CODES, code).map(|(classification, words)| (classification.class, words))
 }
 

@@ -4,7 +4,7 @@ use super::moment;
 use crate::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{ErrorClass, ReceiptStatus, twilio_error_meaning};
+use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
 use crate::guard::Rule;
 use crate::guard::operator::Refusals;
 use crate::verify::{NumberStatus, Status};
@@ -64,8 +64,8 @@ impl Answer {
         let row = &last.attempt;
         let (gateway, time) = (row.gateway.as_str(), moment(row.at));
         let message = format!("the last message, {} at {time}", row.channel.as_str());
-        let meaning = error_meaning(row);
-        let words = meaning.map(|(_, words)| format!(": {words}")).unwrap_or_default();
+        let known = described_error(row);
+        let words = known.map(|(_, words)| format!(": {words}")).unwrap_or_default();
         let error = row.error_code.map(|code| format!(" (error {code}{words})")).unwrap_or_default();
         let is_verified = last.verify_status == VerifyStatus::Success;
         let checked = last.checked_at.filter(|checked| is_verified || *checked >= row.at).map(moment);
@@ -93,12 +93,12 @@ impl Answer {
             (None, SendStatus::New, _) => (
                 "problem",
                 format!("No gateway has taken {message} so far."),
-                "See the gateways on the overview. onceward sends the message when one works again.",
+                "See the gateways on the overview. onceward tries again while the code is valid and retries are left.",
             ),
             (None, SendStatus::GatewayError | SendStatus::Unsendable, _) => (
                 "problem",
-                format!("{gateway} did not take {message}{error}{}.", fate(meaning)),
-                after_error(meaning.map(|(class, _)| class)),
+                format!("{gateway} did not take {message}{error}{}.", fate(known)),
+                after_error(known.map(|(class, _)| class)),
             ),
         };
         let answer = Self { at: row.at, class, what, help: help.to_owned(), was_refused: false };
@@ -138,8 +138,8 @@ const ASK_AGAIN: &str = "Let the person ask for a new code.";
 const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
      the person ask again, if possible by another channel.";
 
-/// The class of the error, and the provider's reason.
-fn error_meaning(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
+/// The class and the description of the error, if they are known.
+fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
     let is_of_twilio = matches!(
         row.gateway,
         // The numbers with faults have Twilio's codes.
@@ -148,11 +148,11 @@ fn error_meaning(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
             | GatewayName::TwilioVoice
             | GatewayName::TwilioVerify
     );
-    row.error_code.filter(|_| is_of_twilio).and_then(twilio_error_meaning)
+    row.error_code.filter(|_| is_of_twilio).and_then(describe_twilio_code)
 }
 
-const fn fate(meaning: Option<(ErrorClass, &str)>) -> &'static str {
-    match meaning {
+const fn fate(known: Option<(ErrorClass, &str)>) -> &'static str {
+    match known {
         Some((class, _)) if !class.may_have_been_sent() => "",
         _ => ": it was not sent, or its fate is unknown",
     }
@@ -306,7 +306,7 @@ mod tests {
             status(|listed| (listed.attempt.status, listed.attempt.error_code) = (send_status, error_code))
         };
         let what = format!("No gateway has taken {message} so far. {CODE}");
-        says(&failed(SendStatus::New, None), "problem", &what, "when one works again");
+        says(&failed(SendStatus::New, None), "problem", &what, "tries again while the code is valid");
         let what =
             format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
         says(&failed(SendStatus::GatewayError, None), "problem", &what, "gateways on the overview");

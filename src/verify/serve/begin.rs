@@ -130,7 +130,7 @@ impl VerifyingInner {
         }
     }
 
-    /// Numbers on the safe list are not checked for fraud.
+    /// Marks a number of the safe list.
     pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
         let is_safe = client.is_safe || self.registry.safe_number(number).is_ok();
         ClientSignals { is_trusted: client.is_trusted || is_safe, is_safe, ..client }

@@ -1,5 +1,4 @@
-//! The gateway of a number's message (`otp-sms-provider`), and the next one after each class of error: security.md
-//! section 3.
+//! The gateway of a number's message (`otp-sms-provider`), and the next one after each class of error.
 
 use super::twilio_refuses;
 use crate::support::prelude::*;

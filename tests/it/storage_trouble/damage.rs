@@ -34,7 +34,7 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
             damage.does_to(&setup.data_dir().join(&file));
             match setup.try_start().await {
                 Err(finished) => is_refused_plainly(&finished, &what),
-                // The documented exception.
+                // The end of the newest segment may be torn: docs/operate/data-directory.md.
                 Ok(_) if file == newest && matches!(damage, Damage::Empty | Damage::Cut(_)) => {}
                 Ok(server) => {
                     old.hold(&server.client).await;

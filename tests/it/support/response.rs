@@ -137,7 +137,7 @@ impl HttpResponse {
         self.expects_retry_after()
     }
 
-    /// Fails the test unless the answer of `/readyz` has a reason that a person can act on.
+    /// Fails the test unless the answer of `/readyz` has a reason.
     #[track_caller]
     pub fn expects_not_ready(&self) -> &Self {
         assert_eq!((self.status, &self.json()["code"]), (503, &json!(503)), "{}", self.text());

@@ -19,7 +19,7 @@ pub struct Signals {
     pub channel: Channel,
     /// The client's address, if the caller passes one. Without it no rule about addresses applies.
     pub address: Option<ClientNet>,
-    /// The request says `RiskCheck=disable`, or the number is on the safe list: it needs no allowance.
+    /// The request says `RiskCheck=disable`, the number is on the safe list, or the operator sends: it needs no allowance.
     pub is_trusted: bool,
     /// The number is on the safe list, or the operator sends: it may be of any type.
     pub is_safe: bool,

@@ -508,7 +508,7 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
 }
 
 #[test]
-fn a_trusted_message_needs_no_allowance_and_one_to_a_safe_number_no_type() {
+fn a_trusted_message_needs_no_allowance_and_a_safe_number_may_be_of_any_type() {
     let mut world = World::new();
     world.send_while(|n| TJ + n);
     let trusted = Signals { is_trusted: true, ..World::signals(TJ) };

@@ -76,7 +76,7 @@ impl ReadOnly {
     /// Finds the records that are alive at the newest time in the directory, as a start would.
     ///
     /// # Errors
-    /// [`OpenError`], as a start would be refused.
+    /// [`OpenError`], if a start would be refused.
     pub fn records(self) -> Result<OfflineRecords, OpenError> {
         let found =
             self.files.copies.open_newest(&self.directory).and_then(|copy| self.find(Some(copy), &mut Err));

@@ -341,7 +341,11 @@ impl Opened {
         let disk = snapshots.disk.clone();
         // On a full disk the store serves reads and refuses commits. The thread that reserves segments tries again.
         let reserve = |number| {
-            let action = "reserve space for the journal (a first start needs 128 MiB) in";
+            let action = if is_new {
+                "reserve space for the journal (a first start needs 128 MiB) in"
+            } else {
+                "reserve space for the journal in"
+            };
             match Segment::create(&*disk, &directory.journal, number, settings.segment_bytes) {
                 Ok(segment) => Ok(Some(segment)),
                 Err(error) if !is_new && lacks_space(&error) => {

@@ -422,7 +422,7 @@ async fn an_unlocked_number_gets_messages_again() {
 }
 
 #[tokio::test]
-async fn only_a_safe_number_may_be_of_any_type_and_all_need_a_budget() {
+async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
     assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
