@@ -122,9 +122,7 @@ impl Answer {
                 let state = "Its code was canceled, by an unlock too, or another system checks it.";
                 (self.class, state.to_owned(), ASK_AGAIN.to_owned())
             }
-            Status::Expired if self.class == "problem" => {
-                (self.class, "Its code has expired, or was voided.".to_owned(), self.help)
-            }
+            Status::Expired if self.class == "problem" => return self,
             Status::Expired => {
                 (self.class, "Its code has expired, or was voided.".to_owned(), ASK_AGAIN.to_owned())
             }

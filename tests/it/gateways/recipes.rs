@@ -237,7 +237,7 @@ async fn meta_examines_the_address_with_the_token_of_the_recipe() {
         assert_eq!(refused.status(), 403, "{query}");
         assert!(!refused.text().contains("1158201444"), "{}", refused.text());
     }
-    assert!(server.output().text().contains("callbacks refused"));
+    until("the log", async || server.output().text(), |log| log.contains("callbacks refused")).await;
     let without = meta("").start().await;
     let query = "/callbacks/gateways/chat?hub.mode=subscribe&hub.verify_token=&hub.challenge=1";
     assert_eq!(without.client.get(query).await.status(), 403, "an empty token proves nothing");
