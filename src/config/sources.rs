@@ -505,12 +505,14 @@ impl<'a> Source<'a> {
                 // Members of an object by name have no variables of their own: ONCEWARD_SERVICES_SHOP_LOCKOUT.
                 let outer = || known.iter().find(|known| name.starts_with(&format!("{known}_"))).cloned();
                 inner.or_else(|| near().map(|near| format!("{PREFIX}{near}"))).or_else(outer)
-            } else {
+            } else if is_shared(name) {
                 // Other programs have variables of these gateways too: only a likely slip is worth a word.
                 let Some(slip) = nearest(name, gateways.iter()).filter(|known| is_slip(name, known)) else {
                     continue;
                 };
                 Some(slip.clone())
+            } else {
+                continue;
             };
             self.report.unknown(self.origin(name), &suggestion(meant));
         }
@@ -521,10 +523,13 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Whether a variable may be of a gateway. The last character of its prefix may be a slip.
+fn is_shared(name: &str) -> bool {
+    shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')))
+}
+
 fn is_slip(name: &str, known: &str) -> bool {
-    // The last character may be the slip.
-    let ours = shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
-    ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
+    (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
 /// Whether a key of config.json is a variable of a gateway, or of the account, in any spelling.
