@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use onceward::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId};
-use onceward_core::guard::{ClientNet, Guard, GuardRules, MOST_ALLOWANCES, Signals};
+use onceward_core::guard::{ClientNet, Exemption, Guard, GuardRules, MOST_ALLOWANCES, Signals};
 
 use crate::samples::NOW;
 
@@ -27,8 +27,7 @@ pub fn benches(criterion: &mut Criterion) {
                 number_type: NumberType::Other,
                 channel: Channel::Sms,
                 address: Some(ClientNet::from(std::net::IpAddr::from([10, 0, 0, 7]))),
-                is_trusted: false,
-                is_safe: false,
+                exemption: Exemption::None,
                 only_number: false,
                 has_proof: false,
             };

@@ -36,7 +36,7 @@ use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
 use self::findings::Findings;
 pub use self::verified::{VerifiedNumbers, VerifiedRecord};
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode,
+    ClientNet, Dimension, Effect, Entry, EntryAction, Exemption, Figures, Finding, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, replay,
 };
 use onceward_core::guard::{Guard, GuardRow, MOST_ALLOWANCES, RowName, VerifiedNumber};
@@ -71,14 +71,10 @@ impl Record for GuardRecord {
 
 /// What a request says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct ClientSignals {
     /// The address of the person's device; `None` if it is not known.
     pub address: Option<IpAddr>,
-    /// [`Signals::is_trusted`].
-    pub is_trusted: bool,
-    /// [`Signals::is_safe`].
-    pub is_safe: bool,
+    pub exemption: Exemption,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
     /// [`Signals::only_number`].
@@ -91,20 +87,9 @@ impl ClientSignals {
     /// With the country and the type of the number, which cost some microseconds.
     pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
         let (country, number_type) = number.region_and_type();
-        let Self { is_trusted, is_safe, only_number, has_proof, .. } = self;
+        let Self { exemption, only_number, has_proof, .. } = self;
         let address = self.address.map(ClientNet::from);
-        Signals {
-            service,
-            number,
-            country,
-            number_type,
-            channel,
-            address,
-            is_trusted,
-            is_safe,
-            only_number,
-            has_proof,
-        }
+        Signals { service, number, country, number_type, channel, address, exemption, only_number, has_proof }
     }
 }
 
@@ -245,9 +230,10 @@ impl PumpingGuard {
 
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
-        let Signals { service, country, number_type, channel, is_safe, .. } = *signals;
+        let Signals { service, country, number_type, channel, exemption, .. } = *signals;
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
-        !is_safe && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+        exemption != Exemption::AllowancesAndTypes
+            && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
     }
 
     /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.

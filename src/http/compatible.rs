@@ -23,7 +23,7 @@ use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
 };
-use crate::guard::{ClientSignals, GuardRefusal, Rule};
+use crate::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Failure, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest,
 };
@@ -257,8 +257,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 impl Call<'_> {
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;
-        let is_trusted = request.client.is_trusted || self.is_trusted;
-        let client = ClientSignals { address: self.client, is_trusted, ..request.client };
+        let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
+        let client = ClientSignals { address: self.client, exemption, ..request.client };
         let request = SendRequest { client, request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.send(request).await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {

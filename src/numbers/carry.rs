@@ -17,7 +17,7 @@ use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance, Trial};
 use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
 use crate::engine::{Salt, SendResult};
-use crate::guard::{ClientSignals, Ticket};
+use crate::guard::{ClientSignals, Exemption, Ticket};
 use crate::limit::RequestKey;
 use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
@@ -161,8 +161,10 @@ impl Verifier {
                 return Ok((Reply::new(outcome, self.now(), None), None));
             }
         };
-        let allowance =
-            if client.is_trusted { TakenAllowance::Exempt } else { TakenAllowance::Refundable(ticket) };
+        let allowance = match client.exemption {
+            Exemption::None => TakenAllowance::Refundable(ticket),
+            Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
+        };
         let begun = self.begin_carry(key).await;
         let (salt, log, first_attempt) = begun.inspect_err(|_| self.not_sent(key, &ticket))?;
         let purpose = Purpose::Request { allowance };

@@ -27,7 +27,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::guard::{ClientSignals, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
+use crate::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
 use crate::metrics::{DeliveredFacts, Recipient};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
 use crate::template::MessageStyle;
@@ -235,10 +235,9 @@ impl Verifier {
                 channel,
                 style,
                 verification,
-                allowance: if client.is_trusted {
-                    TakenAllowance::Exempt
-                } else {
-                    TakenAllowance::Refundable(ticket)
+                allowance: match client.exemption {
+                    Exemption::None => TakenAllowance::Refundable(ticket),
+                    Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
                 },
                 request_id,
                 responder,

@@ -20,8 +20,8 @@ use crate::attempts::{Attempts, ListedAttempt, SendQuery, StatusFilter};
 use crate::delivery::Trial;
 use crate::domain::{Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::guard::ClientSignals;
 use crate::guard::operator::{masked, refusals_in_words};
+use crate::guard::{ClientSignals, Exemption};
 use crate::node::{AccountFile, Running};
 use crate::registry::{RegistryError, Service};
 use crate::store::Store;
@@ -127,7 +127,7 @@ pub async fn try_gateway(request: &Request<'_>) -> Result<Response, Error> {
     let carry = CarryCode {
         channel,
         trial: Some(trial.clone()),
-        client: ClientSignals { is_trusted: true, is_safe: true, ..ClientSignals::default() },
+        client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
         request_id: Some(request.call.traced_id()),
         ..CarryCode::new(to, code)
     };

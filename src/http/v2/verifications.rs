@@ -15,7 +15,7 @@ use super::params::{
     VerificationSid, matching, parameters, view, word_views,
 };
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
-use crate::guard::ClientSignals;
+use crate::guard::{ClientSignals, Exemption};
 use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
@@ -275,7 +275,10 @@ fn read(request: &Request<'_>, begin: Begin) -> Result<verify::BeginRequest, Err
         send_digits: begin.send_digits,
         client: ClientSignals {
             address: begin.device_ip,
-            is_trusted: begin.risk_check == Some(false),
+            exemption: match begin.risk_check {
+                Some(false) => Exemption::Allowances,
+                Some(true) | None => Exemption::None,
+            },
             ..ClientSignals::default()
         },
         idempotency_key: key,

@@ -6,7 +6,7 @@ use super::VerifyingInner;
 use crate::attempts::VerifyStatus;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::fingerprint_with_code;
-use crate::guard::{ClientSignals, Rule};
+use crate::guard::{ClientSignals, Exemption, Rule};
 use crate::limit::{
     BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RequestKey,
 };
@@ -132,8 +132,9 @@ impl VerifyingInner {
 
     /// Marks a number of the safe list.
     pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
-        let is_safe = client.is_safe || self.registry.safe_number(number).is_ok();
-        ClientSignals { is_trusted: client.is_trusted || is_safe, is_safe, ..client }
+        let is_safe = self.registry.safe_number(number).is_ok();
+        let exemption = if is_safe { Exemption::AllowancesAndTypes } else { client.exemption };
+        ClientSignals { exemption, ..client }
     }
 
     /// The code that the caller supplies, if the service accepts it.

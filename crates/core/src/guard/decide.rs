@@ -9,7 +9,7 @@ use super::allowance::{
     Allowance, KNOWN_COST, NO_USERS, NumberState, Refusals, Row, Ticket, VerifiedNumber, seconds, slot, whole,
 };
 use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Limit, Mode, Refused, Rule};
-use super::signals::{ClientNet, Dimension, Key, Signals};
+use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
 use super::table::Table;
 use crate::budget::Period;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
@@ -112,15 +112,12 @@ const fn allowance_at(at: usize, subjects: &Subjects) -> Option<Dimension> {
 }
 
 /// What is known of a message before the decision.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct SendContext<'a> {
     pub(super) service: ServiceId,
     /// The index of the service in the table.
     service_index: Option<usize>,
     pub(super) subjects: Subjects,
-    pub(super) is_trusted: bool,
-    /// [`Signals::is_safe`].
-    is_safe: bool,
+    exemption: Exemption,
     /// [`Signals::only_number`].
     only_number: bool,
     /// Whether the application passes no address: clients cannot be told apart.
@@ -259,10 +256,9 @@ impl Guard {
         now: Timestamp,
     ) -> Assessment {
         let Signals { service, number, country, number_type, channel, address, .. } = *signals;
-        let Signals { is_trusted, is_safe, only_number, has_proof, .. } = *signals;
+        let Signals { exemption, only_number, has_proof, .. } = *signals;
         let context = SendContext {
-            is_trusted,
-            is_safe,
+            exemption,
             only_number,
             lacks_address: address.is_none(),
             is_known: verified.is_some(),
@@ -593,7 +589,7 @@ impl Guard {
         broken: impl Iterator<Item = (Rule, Effect)>,
         allowances: &mut Allowances,
     ) -> (Vec<Finding>, Option<Key>) {
-        let SendContext { service, subjects, is_trusted, is_known, rules, now, .. } = *context;
+        let SendContext { service, subjects, exemption, is_known, rules, now, .. } = *context;
         let entry = self
             .entries_about(context, &subjects)
             .find(|(_, entry)| !matches!(entry.action, EntryAction::Expect(_)));
@@ -604,13 +600,13 @@ impl Guard {
         for (rule, effect) in broken {
             let of = match rule {
                 Rule::CountryList => subjects[slot::COUNTRY],
-                _ if context.is_safe => None,
+                _ if exemption == Exemption::AllowancesAndTypes => None,
                 _ => subjects[slot::NUMBER].or(subjects[slot::COUNTRY]),
             };
             findings.extend(of.map(|of| Finding::new(rule, Key::new(Some(service), of), effect)));
         }
         let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
-        if is_refused || is_trusted || entry.is_some() || rules.mode == Mode::Off {
+        if is_refused || exemption != Exemption::None || entry.is_some() || rules.mode == Mode::Off {
             return (findings, None);
         }
         self.read(context, false, allowances);
@@ -664,16 +660,14 @@ impl Guard {
         now: Timestamp,
     ) -> SendContext<'a> {
         let service_index = self.rows.service_index(service);
-        let [is_trusted, is_safe, only_number, lacks_address, is_known] = [false; 5];
         SendContext {
             service,
             service_index,
             subjects,
-            is_trusted,
-            is_safe,
-            only_number,
-            lacks_address,
-            is_known,
+            exemption: Exemption::None,
+            only_number: false,
+            lacks_address: false,
+            is_known: false,
             rules,
             now,
         }

@@ -22,5 +22,5 @@ pub use decide::{
     TooManyEntries,
 };
 pub use rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Refused, Rule};
-pub use signals::{ClientNet, Dimension, Key, Signals};
+pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::{Page, PageStart, Table};

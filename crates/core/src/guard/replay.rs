@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::allowance::{Ticket, VerifiedNumber};
 use super::decide::Guard;
 use super::rules::{GuardRules, Refused};
-use super::signals::Signals;
+use super::signals::{Exemption, Signals};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
 
 /// A guard, and the numbers that were verified.
@@ -85,18 +85,16 @@ pub fn replay(messages: &[Recorded], rules: &GuardRules, seed: u64) -> Outcome {
     for (at, is_verified, message) in events {
         let Recorded { service, number, channel, price, .. } = *message;
         let (country, number_type) = number.region_and_type();
-        let (address, [is_trusted, is_safe, only_number, has_proof]) = (None, [false; 4]);
         let signals = Signals {
             service,
             number,
             country,
             number_type,
             channel,
-            address,
-            is_trusted,
-            is_safe,
-            only_number,
-            has_proof,
+            address: None,
+            exemption: Exemption::None,
+            only_number: false,
+            has_proof: false,
         };
         if is_verified {
             if reached.remove(&user(message)) {

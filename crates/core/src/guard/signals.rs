@@ -9,7 +9,6 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId};
 
 /// The facts about a send.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Signals {
     pub service: ServiceId,
     pub number: PhoneNumber,
@@ -19,15 +18,23 @@ pub struct Signals {
     pub channel: Channel,
     /// The client's address, if the caller passes one. Without it no rule about addresses applies.
     pub address: Option<ClientNet>,
-    /// The request says `RiskCheck=disable`, the number is on the safe list, or the operator sends: it needs no allowance.
-    pub is_trusted: bool,
-    /// The number is on the safe list, or the operator sends: it may be of any type.
-    pub is_safe: bool,
+    pub exemption: Exemption,
     /// Nothing tells which messages of the service led to a verified number: only the limit of the number counts.
     pub only_number: bool,
     /// The client did a proof of work: the message takes the allowances of proofs in place of those of the client and the
     /// country.
     pub has_proof: bool,
+}
+
+/// The rules that a message is exempt from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exemption {
+    #[default]
+    None,
+    /// The request says `RiskCheck=disable`: the message needs no allowance.
+    Allowances,
+    /// The number is on the safe list, or the operator sends: the number may also be of any type.
+    AllowancesAndTypes,
 }
 
 /// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.

@@ -511,11 +511,11 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
 fn a_trusted_message_needs_no_allowance_and_a_safe_number_may_be_of_any_type() {
     let mut world = World::new();
     world.send_while(|n| TJ + n);
-    let trusted = Signals { is_trusted: true, ..World::signals(TJ) };
+    let trusted = Signals { exemption: Exemption::Allowances, ..World::signals(TJ) };
     assert_eq!(world.assess(&trusted), Ok(()));
     let premium = Signals { number_type: NumberType::Special, ..trusted };
     assert_eq!(world.assess(&premium), Err(Rule::NumberType));
-    let safe = Signals { is_safe: true, ..premium };
+    let safe = Signals { exemption: Exemption::AllowancesAndTypes, ..premium };
     assert_eq!(world.assess(&safe), Ok(()));
     world.rules.blocked_countries = [region("TJ")].into();
     assert_eq!(world.assess(&safe), Err(Rule::CountryList));
@@ -526,7 +526,8 @@ fn the_verification_of_a_trusted_message_pays_no_earlier_client() {
     let mut world = World::new();
     let level = |world: &World, address| world.level(Dimension::Address(net(address)));
     world.send_from(TJ, "192.0.2.7").expect("sent");
-    let other = Signals { address: Some(net("203.0.113.9")), is_trusted: true, ..World::signals(TJ) };
+    let other =
+        Signals { address: Some(net("203.0.113.9")), exemption: Exemption::Allowances, ..World::signals(TJ) };
     let same = Signals { address: Some(net("192.0.2.7")), ..other };
     let mut own = world.clone();
     world.assess(&other).expect("sent");
@@ -786,8 +787,7 @@ impl World {
             number_type: NumberType::Other,
             channel: Channel::Sms,
             address: None,
-            is_trusted: false,
-            is_safe: false,
+            exemption: Exemption::None,
             only_number: false,
             has_proof: false,
         }

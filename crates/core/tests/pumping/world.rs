@@ -6,7 +6,8 @@ use std::time::Duration;
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::replay::Replay;
 use onceward_core::guard::{
-    ClientNet, Dimension, EntryAction, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused, Signals, Ticket,
+    ClientNet, Dimension, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused, Signals,
+    Ticket,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -294,8 +295,7 @@ impl World {
             number_type: NumberType::Other,
             channel: Channel::Sms,
             address: address.filter(|_| self.honest.has_addresses),
-            is_trusted: false,
-            is_safe: false,
+            exemption: Exemption::None,
             only_number: false,
             has_proof: false,
         }

@@ -14,7 +14,8 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timesta
 use crate::gateway::ErrorClass;
 use crate::guard::operator::{Item, ServiceExplanation, exact};
 use crate::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, GuardRefusal, Key, Mode, PumpingGuard, Signals,
+    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, Key, Mode, PumpingGuard,
+    Signals,
 };
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
 use crate::shard::tests::StoreFault;
@@ -313,7 +314,7 @@ async fn a_step_after_a_request_without_a_check_needs_no_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;
     assert_eq!(passed(&world, (0..10).map(|n| asking(phone(TJ + n)))).await, 10);
-    let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
+    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
     world.begins(BeginRequest { client, ..asking(phone(TJ + 50)) }).await.expect("sent");
     world.advance(Duration::from_secs(31));
     world.provider.arrived(12).await;
@@ -426,7 +427,7 @@ async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
     assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { asks_proof: false }));
-    let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
+    let client = ClientSignals { exemption: Exemption::Allowances, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
     assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { asks_proof: false }));
     world.begins(trusting(TJ)).await.expect("sent");
