@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hyper::StatusCode;
 use onceward_cluster::{
     CampaignError, ClientError, Cluster, ClusterOptions, ClusterView, EtcdStore, EtcdTls, ImportError,
     JoinError, MemberStatus, Owner,
@@ -306,7 +307,7 @@ async fn is_alive(client: &HttpClient, is_tls: bool, address: &str) -> Result<()
     let url = peer_url(is_tls, address).and_then(|url| url.join("/healthz").ok());
     let url = url.ok_or_else(|| "it is no address".to_owned())?;
     let answer = client.get(url).await.map_err(NoResponse::into_reason)?;
-    if answer.says_alive() {
+    if answer.says(StatusCode::OK, http::ALIVE) {
         return Ok(());
     }
     Err(format!("it answers HTTP {}, and not as onceward does", answer.status.as_u16()))

@@ -97,21 +97,11 @@ impl NoResponse {
 }
 
 impl GatewayResponse {
-    /// Whether it is the answer of onceward's `/healthz`.
+    /// Whether it is onceward's answer with this status and this message.
     #[cfg(feature = "server")]
-    pub(crate) fn says_alive(&self) -> bool {
+    pub(crate) fn says(&self, status: StatusCode, message: &str) -> bool {
         let body = self.json::<serde_json::Value>();
-        self.status.is_success() && body.is_some_and(|body| body["message"] == "alive")
-    }
-
-    /// Whether it is the answer of onceward to a path where it serves nothing.
-    #[cfg(feature = "server")]
-    pub(crate) fn says_not_found(&self) -> bool {
-        let body = self.json::<serde_json::Value>();
-        let is_ours = |body: serde_json::Value| {
-            body["code"] == 404 && body["message"].as_str().is_some_and(|said| said.starts_with("Not found."))
-        };
-        self.status == StatusCode::NOT_FOUND && body.is_some_and(is_ours)
+        self.status == status && body.is_some_and(|body| body["message"] == message)
     }
 
     /// The body, if it is JSON of that form.

@@ -55,6 +55,7 @@ pub use local::{CopyNews, Keys, Local};
 pub use openapi::text as openapi_json;
 pub use places::LongAnswers;
 pub use proof::Proofs;
+pub use response::{ALIVE, NOT_FOUND};
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
     serve, serve_local,

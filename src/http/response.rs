@@ -33,6 +33,12 @@ const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-r
 /// Says on the compatible routes what is wrong with a request.
 const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
 
+/// The message of `/healthz`, by which a node recognizes another one.
+pub const ALIVE: &str = "alive";
+
+/// The message where nothing is served, by which `doctor` recognizes a server.
+pub const NOT_FOUND: &str = "Not found. GET / names what is served here.";
+
 /// The longest part of a body that is handed over at once. A connection buffers one for each of its 128 streams: half a
 /// MiB. An answer is long if it has more than one piece.
 pub const PIECE: usize = 4 * 1024;
@@ -300,7 +306,7 @@ impl Problem {
         const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         let (status, message) = match self {
             Self::BadBody(_) => (StatusCode::BAD_REQUEST, "Invalid request body"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "Not found. GET / names what is served here."),
+            Self::NotFound => (StatusCode::NOT_FOUND, NOT_FOUND),
             Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
                 "Authenticate with the account's sid and auth token, or with an API key's sid and secret.",

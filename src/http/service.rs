@@ -34,7 +34,9 @@ use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder, Nod
 use super::places::{LongAnswerPermit, limited_address};
 use super::proof::Sender;
 use super::request::{self, BodyRoom, LocalUser, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response};
+use super::response::{
+    ALIVE, BadBody, ErrorFormat, Fixed, NotServed, PIECE, Problem, REFUSED_SECONDS, Response,
+};
 use super::route::{Access, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -588,7 +590,7 @@ struct Details {
 
 /// `GET /healthz`: the process lives.
 pub fn alive(_: &Call<'_>) -> Response {
-    Response::plain(StatusCode::OK, "alive")
+    Response::plain(StatusCode::OK, ALIVE)
 }
 
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hyper::StatusCode;
 use tokio::time::timeout;
 use url::Url;
 
@@ -15,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{AccountFinding, ErrorClass, fetch};
+use crate::http;
 use crate::net::is_loopback_host;
 use crate::node::build_gateways;
 
@@ -120,7 +122,7 @@ async fn callbacks(public_url: &str, findings: &mut Findings) {
     let remedy =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
     match answer {
-        Ok(answer) if answer.says_not_found() => {
+        Ok(answer) if answer.says(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
             findings.ok("callbacks", format!("{address} answers as onceward does"));
         }
         Ok(answer) => {
