@@ -214,27 +214,30 @@ const NOT_READY: &str = "remove the cause: docs/operate/troubleshooting.md and t
 fn stopped(settings: &StorageSettings, findings: &mut Findings) {
     let verified = open(settings).and_then(|directory| {
         let is_new = directory.is_new()?;
-        if !is_new {
-            directory.verify_journal()?;
-        }
-        Ok(is_new)
+        Ok((is_new, if is_new { None } else { directory.verify_journal()? }))
     });
-    let error = match verified {
-        Ok(false) => {
+    match verified {
+        Ok((true, _)) | Err(CommandError::NoData(_)) => {
+            findings.ok("server", "none runs; the data directory is empty");
+        }
+        Ok((false, None)) => {
             let detail = "none runs on the data directory; the journal is whole, and the snapshot was not read: run \
                           onceward check-data";
-            return findings.ok("server", detail);
+            findings.ok("server", detail);
         }
-        Ok(true) | Err(CommandError::NoData(_)) => {
-            return findings.ok("server", "none runs; the data directory is empty");
+        Ok((false, Some(reason))) => {
+            let detail = format!(
+                "none runs on the data directory; a start uses the older snapshot and the journal, and loses nothing, \
+                 because the newest snapshot cannot be used: {reason}"
+            );
+            findings.warn("server", detail, "start the server, export the data, then check the disk");
         }
-        Err(error) => error,
-    };
-    findings.fail(
-        "server",
-        error.to_string(),
-        "see \"When a start is refused\" in docs/operate/data-directory.md",
-    );
+        Err(error) => findings.fail(
+            "server",
+            error.to_string(),
+            "see \"When a start is refused\" in docs/operate/data-directory.md",
+        ),
+    }
 }
 
 /// The clock, compared with the time of the server, or else with that of the last write.

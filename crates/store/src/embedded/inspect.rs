@@ -19,7 +19,7 @@ use super::error::OpenError;
 use super::live::{Files, LiveRecords};
 use super::open::{Copies, StoreSettings};
 use super::replay::{self, JournalSummary, OnDamage};
-use super::snapshot::{Listing, OpenCopy, Snapshot};
+use super::snapshot::{OpenCopy, Snapshot};
 use crate::{CopiedRecord, RecordCounts, Slots};
 
 /// A data directory that no server uses.
@@ -84,19 +84,21 @@ impl ReadOnly {
         Ok(OfflineRecords { found: found?, directory: self })
     }
 
-    /// Verifies the journal after the newest snapshot. Of the snapshot only the manifest is read.
+    /// Verifies the journal after the snapshot that a start would use. Of the snapshot only the manifest is read. Returns
+    /// why the newest snapshot cannot be used, if a start would use an older one.
     ///
     /// # Errors
     /// [`OpenError`], as a start would be refused.
-    pub fn verify_journal(&self) -> Result<(), OpenError> {
+    pub fn verify_journal(&self) -> Result<Option<String>, OpenError> {
         let Directory { snapshot, journal, .. } = &self.directory;
-        let newest = Listing::of(snapshot).ok().and_then(|listing| listing.sealed.last().copied());
-        let newest = Snapshot::load(snapshot, newest.unwrap_or_default())
-            .map_err(|error| OpenError::snapshot(snapshot, error))?;
-        let covered = Some(newest.manifest.covered);
-        let read = replay::read(journal, covered, None, &mut |_, _| Ok(()), &mut Err);
+        let load = |segment| Snapshot::load(snapshot, segment);
+        let verified = self.files.copies.newest_usable(&self.directory, load).and_then(|(used, unusable)| {
+            let covered = Some(used.manifest.covered);
+            replay::read(journal, covered, None, &mut |_, _| Ok(()), &mut Err)?;
+            Ok(unusable.map(|error| error.to_string()))
+        });
         self.undisturbed()?;
-        read.map(drop)
+        verified
     }
 
     fn find(&self, copy: Option<OpenCopy>, on_damage: OnDamage<'_>) -> Result<LiveRecords, OpenError> {

@@ -223,13 +223,23 @@ impl Copies {
         snapshot.open_copy(&self.backend, &places, self.deadline)
     }
 
-    fn try_to_open(&self, segment: u64) -> Result<OpenCopy, SnapshotError> {
-        self.open(&Arc::new(Snapshot::load(&self.directory, segment)?))
+    /// Opens a copy of the snapshot that a start uses.
+    pub(super) fn open_newest(&self, directory: &Directory) -> Result<OpenCopy, OpenError> {
+        let try_to_open = |segment| self.open(&Arc::new(Snapshot::load(&self.directory, segment)?));
+        let (copy, unusable) = self.newest_usable(directory, try_to_open)?;
+        if let Some(reason) = unusable {
+            tracing::warn!(%reason, "newest snapshot unusable, using the older snapshot and the journal");
+        }
+        Ok(copy)
     }
 
-    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. Opens an older one only if the
-    /// journal has every segment after it.
-    pub(super) fn open_newest(&self, directory: &Directory) -> Result<OpenCopy, OpenError> {
+    /// Finds the newest snapshot, in a second attempt if the first one fails. Finds an older one only if the journal has
+    /// every segment after it; then it also returns why the newest cannot be used.
+    pub(super) fn newest_usable<T>(
+        &self,
+        directory: &Directory,
+        try_to_open: impl Fn(u64) -> Result<T, SnapshotError>,
+    ) -> Result<(T, Option<SnapshotError>), OpenError> {
         let missing =
             |detail: &str| OpenError::SnapshotDamaged { path: self.directory.clone(), detail: detail.into() };
         let listing = Listing::of(&self.directory).map_err(|error| match error.kind() {
@@ -238,12 +248,12 @@ impl Copies {
         })?;
         let (newest, older) =
             listing.sealed.split_last().ok_or_else(|| missing("there is no snapshot in it"))?;
-        let opened = self.try_to_open(*newest).or_else(|error| match error {
+        let opened = try_to_open(*newest).or_else(|error| match error {
             SnapshotError::NoRoom { .. } => Err(error),
-            _ => self.try_to_open(*newest),
+            _ => try_to_open(*newest),
         });
         let error = match opened {
-            Ok(copy) => return Ok(copy),
+            Ok(found) => return Ok((found, None)),
             Err(error @ SnapshotError::NoRoom { .. }) => {
                 return Err(OpenError::snapshot(&self.directory, error));
             }
@@ -252,12 +262,8 @@ impl Copies {
         let segments = replay::numbers(&directory.journal).unwrap_or_default();
         for segment in older.iter().rev() {
             let is_whole = (segment + 1..=*newest).all(|number| segments.binary_search(&number).is_ok());
-            if let Some(copy) = is_whole.then(|| self.try_to_open(*segment).ok()).flatten() {
-                tracing::warn!(
-                    reason = ?error,
-                    "newest snapshot unusable, using the older snapshot and the journal"
-                );
-                return Ok(copy);
+            if let Some(found) = is_whole.then(|| try_to_open(*segment).ok()).flatten() {
+                return Ok((found, Some(error)));
             }
         }
         Err(OpenError::snapshot(&self.directory, error))

@@ -37,13 +37,16 @@ const COPY: &str = "copy";
 pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Why a snapshot cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SnapshotError {
     /// The content differs from what was written.
+    #[error("{}: {detail}", path.display())]
     Damaged { path: PathBuf, detail: String },
     /// The system refused something; the snapshot may be undamaged.
+    #[error("{0}")]
     Failed(String),
     /// No directory has room for the copy, which takes `bytes` bytes. `refused` has each directory with the reason.
+    #[error("no room for a copy of {bytes} bytes")]
     NoRoom { bytes: u64, refused: Vec<(PathBuf, String)> },
 }
 

@@ -361,6 +361,40 @@ fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
 
 #[test]
 fn an_older_snapshot_is_used_only_with_all_later_segments() {
+    let (world, crash) = crashed_with_two_snapshots();
+    let dir = crash.path().join("data");
+    let both = snapshots(&dir);
+    assert_eq!(both.len(), 2);
+    fs::write(dir.join("snapshot").join(&both[1]).join("db/db"), "damaged").unwrap();
+    let without_segment = copy_of(&dir);
+    assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected);
+    fs::remove_file(&segments(&without_segment.path().join("data"))[0]).unwrap();
+    let refused = world.contents_after_crash(&without_segment);
+    let Err(OpenError::SnapshotDamaged { path, .. }) = refused else { panic!("{refused:?}") };
+    assert!(path.ends_with(format!("{}/db/db", both[1])), "{}", path.display());
+}
+
+#[test]
+fn the_journal_is_verified_after_the_snapshot_that_a_start_uses() {
+    let (_world, crash) = crashed_with_two_snapshots();
+    let dir = crash.path().join("data");
+    let verified = || crate::ReadOnly::open(&dir, None).unwrap().verify_journal();
+    assert_eq!(verified().unwrap(), None);
+    let manifest = dir.join("snapshot").join(&snapshots(&dir)[1]).join("MANIFEST");
+    fs::write(&manifest, "damaged").unwrap();
+    let reason = verified().unwrap().unwrap();
+    assert!(reason.starts_with(manifest.to_str().unwrap()), "{reason}");
+    fs::remove_file(&segments(&dir)[0]).unwrap();
+    let refused = verified();
+    assert!(matches!(refused, Err(OpenError::SnapshotDamaged { .. })), "{refused:?}");
+    fs::remove_dir_all(dir.join("snapshot")).unwrap();
+    fs::write(dir.join("snapshot"), "a file").unwrap();
+    let refused = verified();
+    assert!(matches!(refused, Err(OpenError::Io { action: "read", .. })), "{refused:?}");
+}
+
+/// A copy of the directory between the sealing of the second snapshot and the removal of the first.
+fn crashed_with_two_snapshots() -> (World, TempDir) {
     use crate::embedded::disk::CheckpointStep;
     let mut world = with_one_record();
     world.checkpoint().unwrap();
@@ -374,16 +408,7 @@ fn an_older_snapshot_is_used_only_with_all_later_segments() {
     });
     world.checkpoint().unwrap();
     let crash = crash.lock().unwrap().take().unwrap();
-    let dir = crash.path().join("data");
-    let both = snapshots(&dir);
-    assert_eq!(both.len(), 2);
-    fs::write(dir.join("snapshot").join(&both[1]).join("db/db"), "damaged").unwrap();
-    let without_segment = copy_of(&dir);
-    assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected);
-    fs::remove_file(&segments(&without_segment.path().join("data"))[0]).unwrap();
-    let refused = world.contents_after_crash(&without_segment);
-    let Err(OpenError::SnapshotDamaged { path, .. }) = refused else { panic!("{refused:?}") };
-    assert!(path.ends_with(format!("{}/db/db", both[1])), "{}", path.display());
+    (world, crash)
 }
 
 #[test]
