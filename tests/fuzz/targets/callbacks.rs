@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::support::{first_line, hex, text};
+use super::support::{first_line, text};
 
 const TOKEN: &str = "fuzz-token";
 const PUBLIC_URL: &str = "https://otp.example.com/base";
@@ -27,7 +27,7 @@ pub fn callbacks(input: &[u8]) {
         "gate" => CallbackKind::Gate,
         _ => CallbackKind::Message,
     };
-    let sha = hex(&Sha256::digest(body.as_bytes()));
+    let sha = base16ct::lower::encode_string(&Sha256::digest(body.as_bytes()));
     let path = path.replace("{sha}", &sha);
     let content_type = (!content_type.is_empty()).then_some(content_type);
     let is_form = content_type.is_some_and(|content_type| {

@@ -8,7 +8,7 @@ use onceward::gateway::{CallbackError, Receipt, ReceiptStatus, Recipe, RecipeCal
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 
-use super::support::{first_line, hex, text};
+use super::support::{first_line, text};
 
 const KEY: &str = "fuzz-key";
 const VERIFY_TOKEN: &str = "fuzz-verify-token";
@@ -115,5 +115,5 @@ fn understood(receipt: &Receipt, body: &str) {
 
 fn sign(text: &str) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("any length");
-    hex(&mac.chain_update(text.as_bytes()).finalize().into_bytes())
+    base16ct::lower::encode_string(&mac.chain_update(text.as_bytes()).finalize().into_bytes())
 }

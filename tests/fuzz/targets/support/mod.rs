@@ -14,8 +14,3 @@ pub fn text(input: &[u8]) -> Option<&str> {
 pub fn first_line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or(("", text))
 }
-
-pub fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
