@@ -21,8 +21,10 @@ macro_rules! tests {
 with_targets!(tests);
 
 #[test]
-fn every_target_has_a_corpus() {
+fn every_target_has_a_corpus_and_every_corpus_a_target() {
     for (name, _) in targets::ALL {
         assert!(!engine::corpus(name).is_empty(), "tests/fuzz/corpus/{name}.tar.gz is empty");
     }
+    let corpora = std::fs::read_dir(engine::root().join("tests/fuzz/corpus")).expect("the corpora");
+    assert_eq!(corpora.count(), targets::ALL.len());
 }
