@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_message_stands_in_for_whatsapp_and_telegram_and_a_call_for_a_text_message() {
+    fn a_text_stands_in_for_whatsapp_and_telegram_and_a_call_for_a_text() {
         for (channel, voice, expected) in [
             (Channel::WhatsApp, false, Some(Channel::Sms)),
             (Channel::WhatsApp, true, Some(Channel::Sms)),

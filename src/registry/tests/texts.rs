@@ -100,7 +100,7 @@ async fn a_template_is_in_the_requested_language_or_the_nearest() {
 }
 
 #[tokio::test]
-async fn without_a_template_the_message_is_in_the_language_of_request_or_service() {
+async fn without_a_template_a_message_has_the_language_of_request_or_service() {
     let registry = World::new().open().await;
     let fields = given(json!({ "friendly-name": "Shop", "locale": "pt-BR", "do-not-share-warning": true }));
     let shop = registry.create_service(fields).await.expect("a service");

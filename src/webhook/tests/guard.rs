@@ -5,7 +5,7 @@ use crate::config::GuardSettings;
 use crate::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers};
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_allowance_and_a_spent_budget_are_announced_once_to_the_service() {
+async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let world = World::new().await;
     let settings = GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() };
     let (config, key) = (GuardConfig { settings, ..GuardConfig::default() }, ServerKey::from_bytes([7; 32]));

@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_north_america_is_read_and_has_the_region_as_the_library_has_it() {
+    fn a_number_of_north_america_is_read_and_placed_as_the_library_does() {
         for area in 0..1_000 {
             for rest in [2_000_000, 2_345_678, 3_101_234, 5_550_123, 9_999_999, 310_000] {
                 let number = PhoneNumber(10_000_000_000 + area * 10_000_000 + rest);
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_north_america_only_a_number_that_was_accepted_is_read_without_its_plan() {
+    fn outside_north_america_only_an_accepted_number_is_read_without_its_plan() {
         // No other test reads these numbers.
         let (number, short) = ("+491711239871", "+49171");
         assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible));

@@ -271,7 +271,7 @@ fn an_explanation_without_an_address_is_that_of_a_place_without_users() {
 
 /// One address that sends to known numbers: the first message of each passes, and further ones as to other numbers.
 #[test]
-fn a_client_sends_known_numbers_one_message_and_further_ones_of_its_allowance() {
+fn a_client_sends_each_known_number_one_message_beyond_its_allowance() {
     let mut world = World::new();
     world.rules = GuardRules { country: 1_000, unproven: 1_000, ..GuardRules::default() };
     let known = |n: u64| elsewhere(n);
@@ -420,7 +420,7 @@ fn a_known_number_gets_ten_verified_messages_a_day_without_an_allowance() {
 }
 
 #[test]
-fn a_known_number_gets_eight_further_messages_a_day_however_often_verified() {
+fn a_known_number_gets_eight_more_messages_a_day_however_often_verified() {
     let mut world = World::new();
     world.rules.prefix = 1_000;
     world.send(TJ).expect("sent");
@@ -508,7 +508,7 @@ fn off_keeps_nothing_of_a_number_but_that_it_was_verified() {
 }
 
 #[test]
-fn a_trusted_message_needs_no_allowance_and_a_safe_number_may_be_of_any_type() {
+fn an_exempt_message_needs_no_allowance_and_a_safe_one_is_of_any_type() {
     let mut world = World::new();
     world.send_while(|n| TJ + n);
     let trusted = Signals { exemption: Exemption::Allowances, ..World::signals(TJ) };
@@ -522,7 +522,7 @@ fn a_trusted_message_needs_no_allowance_and_a_safe_number_may_be_of_any_type() {
 }
 
 #[test]
-fn the_verification_of_a_trusted_message_pays_no_earlier_client() {
+fn the_verification_of_an_exempt_message_pays_no_earlier_client() {
     let mut world = World::new();
     let level = |world: &World, address| world.level(Dimension::Address(net(address)));
     world.send_from(TJ, "192.0.2.7").expect("sent");

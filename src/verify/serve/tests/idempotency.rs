@@ -17,7 +17,7 @@ use crate::verify::{
 };
 
 #[tokio::test]
-async fn the_same_request_with_the_same_key_sends_once_and_shows_the_verification() {
+async fn a_repeated_request_with_its_key_sends_once_and_shows_the_verification() {
     let world = World::new().await;
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
@@ -252,7 +252,7 @@ async fn a_request_about_a_test_number_is_carried_out_once() {
 }
 
 #[tokio::test]
-async fn a_key_is_durable_before_its_message_leaves_and_forgotten_if_it_was_not_sent() {
+async fn a_key_is_durable_before_its_message_leaves_and_forgotten_if_none_does() {
     let world = World::new().await;
     world.provider.hangs(true);
     let begun = beginning(&world);

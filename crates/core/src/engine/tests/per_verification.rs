@@ -238,7 +238,7 @@ fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
 }
 
 #[test]
-fn a_check_that_no_gateway_compared_adds_to_no_count_under_a_fixed_lockout() {
+fn a_check_that_no_gateway_compared_is_not_counted_under_a_fixed_lockout() {
     let mut number = Number::of_a_new_service();
     let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
     number.settles(&permit, GatewayResult::Held(HOLDER));
