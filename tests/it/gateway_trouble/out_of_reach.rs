@@ -1,7 +1,6 @@
 //! Gateways that the server cannot reach, or not safely, or whose names are not resolved: it sends nothing and loses no
 //! time.
 
-use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
 
 use super::answers::classes;
@@ -12,7 +11,7 @@ const KIND: GatewayKind = GatewayKind::TwilioMessages;
 
 #[tokio::test]
 async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
-    let address = StdListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let address = free_address();
     let without_tls = Raw::start().await;
     without_tls.act(Act::CloseAtOnce);
     for (base, why) in [
