@@ -162,7 +162,7 @@ impl World {
         answer
     }
 
-    async fn told(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
+    async fn reply_to(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
         self.ask(subject, action).await.expect("an answer")
     }
 
@@ -214,13 +214,13 @@ async fn what_a_command_writes_is_durable_before_its_answer() {
 #[tokio::test]
 async fn a_record_is_there_again_after_a_restart() {
     let world = World::new().await;
-    assert_eq!(world.told(ONE, VoucherAction::Issue(10)).await, Ok(Some(10)));
-    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
-    assert_eq!(world.told(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Issue(10)).await, Ok(Some(10)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
     let world = world.restarted().await;
     assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(7), Some(1)), (Some(20), None)));
-    assert_eq!(world.told(ONE, VoucherAction::Spend(8)).await, Ok(None), "more than is left");
-    assert_eq!(world.told(ONE, VoucherAction::Spend(7)).await, Ok(Some(0)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(8)).await, Ok(None), "more than is left");
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(7)).await, Ok(Some(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,12 +236,12 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
     let world = World::new().await;
     let (to, mut gone) = unbounded_channel();
     world.shards.follow::<Voucher>(Arc::new(move |_| Box::new(Gone(to.clone()))));
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
-    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
     assert_eq!(world.seen(ONE).await, (Some(10), None));
     world.clock.set(START.plus(LIFE));
-    assert_eq!(world.told(ONE, VoucherAction::Show).await, Ok(Some(0)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Show).await, Ok(Some(0)));
     let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
     assert_eq!(Subject { slot, id }, ONE);
     let count = |tables: &Tables, _| tables.len_of(Voucher::KIND);
@@ -252,14 +252,14 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
 #[tokio::test]
 async fn a_shard_that_fails_restores_the_records_of_its_slots() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
     assert!(world.ask(ONE, VoucherAction::Panic).await.is_err(), "it answered");
     while !matches!(world.ask(ONE, VoucherAction::Spend(0)).await, Ok(Ok(Some(10)))) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)));
-    assert_eq!(world.told(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)));
+    assert_eq!(world.reply_to(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
 }
 
 #[tokio::test]
@@ -272,26 +272,26 @@ async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
         (StoreFault::Torn(1), Some(1)),
     ] {
         let world = World::new().await;
-        world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+        world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);
-        let refused = world.told(ONE, VoucherAction::Spend(3)).await;
+        let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
         assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
         assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
         world.clock.advance(SECOND);
         world.shards.flush().await;
         assert_eq!(world.durable(ONE), (Some(10), uses), "{fault:?}");
-        assert_eq!(world.told(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+        assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.told(ONE, VoucherAction::Show).await.expect("shown");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
     // Changes the same count, durably.
     world.store.fail_next([StoreFault::Unavailable]);
-    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
     assert_eq!((world.seen(ONE).await, world.durable(ONE)), ((Some(10), Some(1)), (Some(10), None)));
     world.clock.advance(SECOND);
     world.shards.flush().await;
@@ -301,7 +301,7 @@ async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
 #[tokio::test]
 async fn what_rests_on_a_refused_change_is_refused_with_it() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.hold();
     let other = world.ask(TWO, VoucherAction::Issue(1));
     world.store.waiting(1).await;
@@ -401,7 +401,7 @@ fn a_command_after_many_failed_commits_reads_no_other_record() {
 #[tokio::test]
 async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.hold();
     let answer = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
@@ -409,16 +409,16 @@ async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
     assert!(answer.await.is_err(), "an answer although the program died");
     assert_eq!(world.seen(ONE).await, (Some(10), None));
     let before = world.store.commits();
-    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
     assert_eq!((world.durable(ONE), world.store.commits()), ((Some(7), Some(1)), before + 1));
 }
 
 #[tokio::test]
 async fn a_checkpoint_has_every_record_that_is_alive() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.advance(LIFE);
-    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
+    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
     world.store.checkpoint().await.expect("a checkpoint");
     let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
@@ -427,13 +427,13 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 #[tokio::test]
 async fn a_full_stores_checkpoint_gets_lazy_changes_while_commands_are_refused() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.fill();
     // Changes a count without a commit of its own.
-    world.told(ONE, VoucherAction::Show).await.expect("shown");
+    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
     let commands = async {
         loop {
-            assert_eq!(world.told(TWO, VoucherAction::Issue(1)).await, Err(Refusal::StoreUnavailable));
+            assert_eq!(world.reply_to(TWO, VoucherAction::Issue(1)).await, Err(Refusal::StoreUnavailable));
         }
     };
     tokio::select! {
@@ -530,21 +530,21 @@ fn in_an_export_a_record_is_its_own_json() {
 #[tokio::test]
 async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     let world = World::new().await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.hold();
     let in_flight = world.ask(ONE, VoucherAction::Spend(1));
     world.store.waiting(1).await;
     let behind_it = world.ask(ONE, VoucherAction::Show);
     world.store.set_owns_records(false);
     let refused = Err(Refusal::StoreUnavailable);
-    assert_eq!(world.told(TWO, VoucherAction::Show).await, refused);
+    assert_eq!(world.reply_to(TWO, VoucherAction::Show).await, refused);
     world.store.release();
     assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
     assert_eq!(behind_it.await, Ok(refused));
     let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
     assert_eq!(read, Err(Refusal::Stopping));
     world.store.set_owns_records(true);
-    assert_eq!(world.told(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
 }
 
 #[tokio::test]
@@ -573,7 +573,7 @@ async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
     let store = FaultyStore::new();
     store.limit(StoreLimits { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: true });
     let world = World::over(store).await;
-    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE));
     while world.durable(ONE).0.is_some() {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -180,12 +180,12 @@ async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
     ] {
         let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
         let world = Setup::routing(routing).build().and(name, [script]);
-        let told = match world.requests_by(Call).await.result {
+        let held = match world.requests_by(Call).await.result {
             SendResult::Failed { may_have_been_sent } => may_have_been_sent.and_then(|sent| sent.held),
             SendResult::NumberRefused => None,
             other => panic!("{other:?}"),
         };
-        assert_eq!(told, expected);
+        assert_eq!(held, expected);
     }
     let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
     let may_have_been_sent = Some(PossiblySent { held: None });

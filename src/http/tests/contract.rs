@@ -227,18 +227,18 @@ async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
         let problem = Some("the token was refused".to_owned());
         vec![well, GatewayHealth { name: "Mada", circuit: "open", next_try_in_seconds: Some(9), problem }]
     };
-    let told = concat!(
+    let shown = concat!(
         r#""gateways":[{"name":"TwilioMessages","circuit":"closed"},"#,
         r#"{"name":"Mada","circuit":"open","next_try_in_seconds":9,"problem":"the token was refused"}]"#
     );
     let mut ready = deps(Script::panics());
     ready.gateways = Arc::new(gateways);
-    let body = format!(r#"{{"code":200,"message":"ready","data":{{{told}}}}}"#);
+    let body = format!(r#"{{"code":200,"message":"ready","data":{{{shown}}}}}"#);
     World::with(ready).await.get("/readyz").await.is(200, &body);
     let mut not_ready = deps(Script::panics());
     not_ready.gateways = Arc::new(gateways);
     not_ready.readiness = Arc::new(|| Err(vec!["r".to_owned()]));
-    let body = format!(r#"{{"code":503,"message":"not ready","data":{{"reasons":["r"],{told}}}}}"#);
+    let body = format!(r#"{{"code":503,"message":"not ready","data":{{"reasons":["r"],{shown}}}}}"#);
     World::with(not_ready).await.get("/readyz").await.is(503, &body);
 }
 

@@ -165,9 +165,9 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
         assert_eq!(reply.status, 400, "{body}");
         let id = reply.header("x-request-id").expect("an id");
         let lines = log.text();
-        let mut told = lines.lines().filter(|line| line.contains(REFUSED) && line.contains(id));
-        assert!(told.next().is_some_and(|line| line.contains(reason)), "{reason:?} not in:\n{lines}");
-        assert!(told.next().is_none(), "{lines}");
+        let mut refusals = lines.lines().filter(|line| line.contains(REFUSED) && line.contains(id));
+        assert!(refusals.next().is_some_and(|line| line.contains(reason)), "{reason:?} not in:\n{lines}");
+        assert!(refusals.next().is_none(), "{lines}");
         for private in ["739104", "4155552672"] {
             assert!(!lines.contains(private), "{lines}");
         }

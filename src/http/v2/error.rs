@@ -407,15 +407,15 @@ mod tests {
         };
         assert_eq!(message("/v2/Services/VA1"), "The requested resource /Services/VA1 was not found");
         for number in ["+14155552671", "%2B14155552671", "14155552671", "%2B1%20%28415%29%20555-2671"] {
-            let told = message(&format!("/v2/Services/VA1/Numbers/{number}/More"));
+            let said = message(&format!("/v2/Services/VA1/Numbers/{number}/More"));
             let masked = "The requested resource /Services/VA1/Numbers/+1415*****71/More was not found";
-            assert_eq!(told, masked, "{number}");
+            assert_eq!(said, masked, "{number}");
         }
         for unreadable in
             ["+1415555267x", "tel.14155552671", "+14155552****", "%D9%A1%D9%A4%D9%A1%D9%A5%D9%A5%D9%A5%D9%A5"]
         {
-            let told = message(&format!("/v2/Guard/Explanations/{unreadable}"));
-            assert_eq!(told, "The requested resource /Guard/Explanations/*** was not found", "{unreadable}");
+            let said = message(&format!("/v2/Guard/Explanations/{unreadable}"));
+            assert_eq!(said, "The requested resource /Guard/Explanations/*** was not found", "{unreadable}");
         }
         let of_a_channel = "The requested resource /whatsapp:+1415*****71 was not found";
         assert_eq!(message("/v2/whatsapp%3A%2B14155552671"), of_a_channel);

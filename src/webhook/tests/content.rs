@@ -17,7 +17,7 @@ async fn events_describe_the_verification_and_never_the_code() {
     let asked = world.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].url, hook(1).url);
-    let told = json!({
+    let body = json!({
         "type": "verification.approved",
         "timestamp": "2023-11-14T22:13:20.000Z",
         "data": {
@@ -30,7 +30,7 @@ async fn events_describe_the_verification_and_never_the_code() {
             "tags": {"order": "17"},
         },
     });
-    assert_eq!(asked[0].body, told);
+    assert_eq!(asked[0].body, body);
     assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
 }
 
@@ -104,13 +104,13 @@ async fn only_enabled_subscribed_webhooks_receive_events() {
         world.settle().await;
     }
     let asked = world.asked();
-    let told = |webhook| {
+    let types_at = |webhook| {
         let of_it: Vec<_> = asked.iter().filter(|a| a.url == hook(webhook).url).cloned().collect();
         kinds(&of_it).join(" ")
     };
-    assert_eq!(told(1), EventType::ALL.map(EventType::as_str).join(" "));
-    assert_eq!(told(2), "verification.approved message.failed");
-    assert_eq!(told(3), "");
+    assert_eq!(types_at(1), EventType::ALL.map(EventType::as_str).join(" "));
+    assert_eq!(types_at(2), "verification.approved message.failed");
+    assert_eq!(types_at(3), "");
     let elsewhere = Event {
         kind: EventType::Approved,
         service: ServiceId::new(9),

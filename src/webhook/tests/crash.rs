@@ -8,7 +8,7 @@ async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
     let mut world = World::new().await;
     world.emit(1, EventType::Created);
     world.settle().await;
-    let told = world.asked().remove(0).id;
+    let delivered = world.asked().remove(0).id;
     world.receivers.play(1, [Behaviour::Refuse]);
     world.emit(1, EventType::Sent);
     world.emit(1, EventType::Approved);
@@ -19,7 +19,7 @@ async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
     let asked = world.asked();
     assert_eq!(kinds(&asked), ["verification.sent", "verification.approved"]);
     assert_eq!(asked[0].id, refused, "the same id as before the crash");
-    assert!(asked.iter().all(|a| a.id != told));
+    assert!(asked.iter().all(|a| a.id != delivered));
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 3]);
 }
 
@@ -78,7 +78,7 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
     for seed in 0..3_u64 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
-        let mut told: Vec<ReceivedPost> = Vec::new();
+        let mut posts: Vec<ReceivedPost> = Vec::new();
         let order = [EventType::Created, EventType::Sent, EventType::MessageDelivered, EventType::Approved];
         let does = [Behaviour::Answer(200), Behaviour::Answer(500), Behaviour::Hang(3), Behaviour::Refuse];
         for kind in order {
@@ -90,22 +90,22 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
             // The disk has what was emitted, but maybe not the results.
             world.pass(Duration::from_millis(100)).await;
             world.pass(Duration::from_millis(rng.random_range(0..9_000))).await;
-            told.extend(world.asked());
+            posts.extend(world.asked());
             if rng.random_range(0..2) == 0 {
                 world.crash().await;
             }
         }
         // Six failures of one event take up to five hours.
         world.pass(24 * HOUR).await;
-        told.extend(world.asked());
+        posts.extend(world.asked());
         for verification in 0..5 {
             let of_it: Vec<_> =
-                told.iter().filter(|a| a.verification == ve(verification).to_string()).collect();
+                posts.iter().filter(|a| a.verification == ve(verification).to_string()).collect();
             let place =
                 |a: &ReceivedPost| order.iter().position(|kind| kind.as_str() == a.kind).expect("known");
             let places: Vec<_> = of_it.iter().map(|a| place(a)).collect();
             assert!(places.is_sorted(), "seed {seed}: {places:?}");
-            assert_eq!(places.last(), Some(&3), "seed {seed}: all were told");
+            assert_eq!(places.last(), Some(&3), "seed {seed}: all were posted");
         }
         assert_eq!(world.outbox.counts().pending, 0, "seed {seed}");
     }

@@ -43,13 +43,13 @@ async fn other_verifications_and_other_webhooks_do_not_wait() {
     world.emit(1, EventType::Sent);
     world.settle().await;
     let asked = world.asked();
-    let told = |webhook: u8, verification: u8| {
+    let posts = |webhook: u8, verification: u8| {
         let is =
             |a: &&ReceivedPost| a.url == hook(webhook).url && a.verification == ve(verification).to_string();
         asked.iter().filter(is).count()
     };
-    assert_eq!((told(1, 1), told(1, 2)), (1, 1));
-    assert_eq!((told(2, 1), told(2, 2)), (2, 1));
+    assert_eq!((posts(1, 1), posts(1, 2)), (1, 1));
+    assert_eq!((posts(2, 1), posts(2, 2)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,8 +85,9 @@ async fn a_failing_event_delays_no_other_verification_of_its_lane() {
     world.emit(9, EventType::Created);
     world.emit(1, EventType::Sent);
     world.pass(2 * SECOND).await;
-    let told = |asked: Vec<ReceivedPost>| asked.into_iter().map(|a| a.verification).collect::<Vec<_>>();
-    assert_eq!(told(world.asked()), [ve(1).to_string(), ve(9).to_string()]);
+    let verifications =
+        |asked: Vec<ReceivedPost>| asked.into_iter().map(|a| a.verification).collect::<Vec<_>>();
+    assert_eq!(verifications(world.asked()), [ve(1).to_string(), ve(9).to_string()]);
     world.pass(10 * SECOND).await;
     assert_eq!(kinds(&world.asked()), ["verification.created", "verification.sent"]);
 }

@@ -8,7 +8,7 @@ use crate::domain::Channel;
 use crate::webhook::{About, Detail, Event, EventType};
 
 /// Creates a webhook for all events, and one delivered event. Returns the path of the webhook.
-async fn told() -> (V2World, String) {
+async fn with_delivery() -> (V2World, String) {
     let world = V2World::new().await;
     let form =
         [("FriendlyName", "billing"), ("EventTypes", "*"), ("WebhookUrl", "https://shop.example/hooks")];
@@ -30,7 +30,7 @@ async fn told() -> (V2World, String) {
 
 #[tokio::test]
 async fn deliveries_are_listed_and_chosen() {
-    let (world, hook) = told().await;
+    let (world, hook) = with_delivery().await;
     let list = json(&world.get(&format!("{hook}/Deliveries")).await);
     let delivery = &list["deliveries"][0];
     assert_eq!((&list["meta"]["key"], &delivery["status"]), (&json!("deliveries"), &json!("pending")));
@@ -57,7 +57,7 @@ async fn deliveries_are_listed_and_chosen() {
 
 #[tokio::test]
 async fn an_event_is_delivered_again() {
-    let (world, hook) = told().await;
+    let (world, hook) = with_delivery().await;
     let list = json(&world.get(&format!("{hook}/Deliveries")).await);
     let id = list["deliveries"][0]["event_id"].as_str().expect("an id");
     let replay = format!("{hook}/Replay");

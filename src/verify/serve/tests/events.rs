@@ -26,7 +26,7 @@ async fn a_verification_tells_its_life_in_order_and_everything_once() {
     assert!(world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.is_err());
     let expected =
         ["verification.created", "verification.sent", "verification.sent", "verification.approved"];
-    assert_eq!(world.told(5).await, expected);
+    assert_eq!(world.posted(5).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,16 +35,16 @@ async fn ends_of_every_kind_are_told() {
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
     world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
-    assert_eq!(world.told(3).await[2..], ["verification.canceled"]);
+    assert_eq!(world.posted(3).await[2..], ["verification.canceled"]);
     let begun = world.begun(number(2)).await;
     for _ in 0..5 {
         world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");
     }
     assert!(world.checks(VerificationTarget::Sid(begun.sid), None).await.is_err());
-    assert_eq!(world.told(6).await[5..], ["verification.max_attempts_reached"]);
+    assert_eq!(world.posted(6).await[5..], ["verification.max_attempts_reached"]);
     world.provider.fails_with(ErrorClass::BadNumber);
     assert!(world.begins(asking(number(3))).await.is_err());
-    assert_eq!(world.told(8).await[6..], ["verification.failed"]);
+    assert_eq!(world.posted(8).await[6..], ["verification.failed"]);
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn an_approval_before_the_gateways_answer_is_told_in_order_without_expiry(
     world.provider.hangs(false);
     begins.await.expect("no panic").expect("begun");
     let life = ["verification.created", "verification.sent", "verification.approved"];
-    assert_eq!(world.told(3).await, life);
+    assert_eq!(world.posted(3).await, life);
     assert_eq!(world.expected_ends(), 0, "it is over");
 }
 
@@ -79,7 +79,7 @@ async fn of_two_messages_at_the_same_time_the_beginning_is_told_once() {
     for begun in begins {
         begun.await.expect("no panic").expect("begun");
     }
-    assert_eq!(world.told(3).await, ["verification.created", "verification.sent", "verification.sent"]);
+    assert_eq!(world.posted(3).await, ["verification.created", "verification.sent", "verification.sent"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,15 +90,15 @@ async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     let approved = world.begun(number(2)).await;
     let code = world.provider.code_for(number(2));
     world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
-    assert_eq!(world.told(5).await.len(), 5);
+    assert_eq!(world.posted(5).await.len(), 5);
     assert_eq!(world.expected_ends(), 1);
     let world = world.crashes().await;
     world.advance(world.service.settings.code_life + Duration::from_secs(9));
     tokio::time::sleep(Duration::from_secs(15)).await;
-    assert_eq!(world.told(5).await.len(), 5, "nothing is told twice, and the end not too early");
+    assert_eq!(world.posted(5).await.len(), 5, "nothing is told twice, and the end not too early");
     world.advance(Duration::from_secs(2));
     tokio::time::sleep(Duration::from_secs(15)).await;
-    assert_eq!(world.told(6).await[5..], ["verification.expired"]);
+    assert_eq!(world.posted(6).await[5..], ["verification.expired"]);
     assert_eq!(world.expected_ends(), 0);
 }
 
@@ -110,7 +110,7 @@ async fn the_tags_of_a_beginning_come_with_each_event_to_its_end() {
     let begun = world.begins(BeginRequest { tags, ..asking(number(1)) }).await.expect("begun");
     world.begun(number(1)).await;
     world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
-    assert_eq!(world.told(4).await.len(), 4);
+    assert_eq!(world.posted(4).await.len(), 4);
     assert_eq!(world.orders(), ["17"; 4]);
 }
 
@@ -139,7 +139,7 @@ async fn two_equal_reports_at_once_are_told_once() {
     let both =
         tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
     assert_eq!(both, (Ok(()), Ok(())));
-    assert_eq!(world.told(4).await[2..], ["message.delivered"]);
+    assert_eq!(world.posted(4).await[2..], ["message.delivered"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,5 +160,5 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     world.provider.hangs(false);
     begins.await.expect("no panic").expect("begun");
     assert_eq!(reported.await.expect("no panic"), Ok(()));
-    assert_eq!(world.told(4).await[2..], ["verification.sent", "message.delivered"]);
+    assert_eq!(world.posted(4).await[2..], ["verification.sent", "message.delivered"]);
 }

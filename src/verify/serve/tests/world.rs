@@ -245,19 +245,19 @@ impl World {
     }
 
     /// The webhook's first `events` events.
-    pub async fn told(&self, events: usize) -> Vec<String> {
-        let told = || {
-            let told = self.deps.hook.0.lock().expect("the record");
-            told.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
+    pub async fn posted(&self, events: usize) -> Vec<String> {
+        let types = || {
+            let posted = self.deps.hook.0.lock().expect("the record");
+            posted.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
         };
         // Tokio's time, which does not stand still here, passes while all tasks wait.
         for _ in 0..10_000 {
-            if told().len() >= events {
+            if types().len() >= events {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        told()
+        types()
     }
 
     /// The attempt that an id (`VL`) names.
