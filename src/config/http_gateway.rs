@@ -1,4 +1,4 @@
-//! The gateway that the configuration describes: its credentials, which are variables and not written out. What a request
+//! The custom gateway: its credentials, which are variables and not written out. What a request
 //! or an answer can be is checked by the gateway itself.
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::gateway::HttpGatewaySettings;
 
 const KEY: &str = "http-gateway";
 
-/// The settings, if the gateway is described. `None` after an error, too.
+/// The settings, if there is a custom gateway. `None` after an error, too.
 pub fn read(
     settings: Option<HttpGatewaySettings>,
     variables: &Variables,

@@ -1,4 +1,4 @@
-//! A gateway that is described in the configuration: how a request looks, and how its success is recognized.
+//! A custom gateway, or one with a recipe: how a request looks, and how its success is recognized.
 
 mod receipts;
 mod request;
@@ -37,7 +37,7 @@ const NAME: GatewayName = GatewayName::Http;
 /// The most characters of a provider's text that are shown.
 const LONGEST_SHOWN: usize = 64;
 
-/// A gateway that is described in the configuration, or by a recipe. In URL, header values and body values these are replaced: `{to}`
+/// A custom gateway, or one with a recipe. In URL, header values and body values these are replaced: `{to}`
 /// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
 /// `{validity_minutes}`, `{locale}`, `{attempt}`, `{callback}`, the credentials (`{username}`, `{password}`, `{token}`,
 /// or those of the recipe), and `{basic}`, which is `base64(username:password)`. A brace itself is written twice: `{{`
@@ -372,9 +372,9 @@ impl HttpGatewaySettings {
     }
 }
 
-pub type HttpGateway = HttpProvider<DescribedApi>;
+pub type HttpGateway = HttpProvider<HttpGatewayApi>;
 
-pub struct DescribedApi {
+pub struct HttpGatewayApi {
     settings: HttpGatewaySettings,
     request: RequestTemplate,
     checks: Vec<(Channel, RequestTemplate)>,
@@ -397,14 +397,14 @@ impl HttpGateway {
         let own_ids = OwnIds::new(settings.owner.gateway, &*clock);
         let settings = settings.clone();
         Self::of(
-            DescribedApi { settings, request, checks, account, own_ids, clock: Arc::clone(&clock) },
+            HttpGatewayApi { settings, request, checks, account, own_ids, clock: Arc::clone(&clock) },
             &address,
             clock,
         )
     }
 }
 
-impl Provider for DescribedApi {
+impl Provider for HttpGatewayApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = "http-gateway.url";
 
@@ -563,7 +563,7 @@ impl Provider for DescribedApi {
     }
 }
 
-impl DescribedApi {
+impl HttpGatewayApi {
     /// A success without what belongs to it. One that is not even JSON does not come from the provider, or comes from a
     /// provider in trouble.
     fn not_understood(&self, response: &GatewayResponse) -> GatewayError {

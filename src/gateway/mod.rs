@@ -96,7 +96,7 @@ impl ProviderSettings {
             Self::TwilioVerify(_) => GatewayName::TwilioVerify,
             Self::Sinch(_) => GatewayName::Sinch,
             Self::Mada(_) => GatewayName::Mada,
-            Self::Http(described) => described.owner.gateway,
+            Self::Http(settings) => settings.owner.gateway,
         }
     }
 
@@ -109,7 +109,7 @@ impl ProviderSettings {
             Self::TwilioVoice(_) => &[Channel::Call],
             Self::TwilioVerify(_) => twilio::VERIFY_CHANNELS,
             Self::Sinch(_) => &[Channel::Sms, Channel::Call],
-            Self::Http(described) => &described.channels,
+            Self::Http(settings) => &settings.channels,
         }
     }
 
@@ -122,7 +122,7 @@ impl ProviderSettings {
             Self::TwilioMessages(settings) => Arc::new(TwilioMessages::new(settings, clock)?),
             Self::TwilioVoice(settings) => Arc::new(TwilioVoice::new(settings, clock)?),
             Self::TwilioVerify(settings) => Arc::new(TwilioVerify::new(settings, clock)?),
-            Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.described(), clock)?),
+            Self::Sinch(settings) => Arc::new(HttpGateway::new(&settings.filled_in(), clock)?),
             Self::Mada(settings) => Arc::new(Mada::new(settings, clock)?),
             Self::Http(settings) => Arc::new(HttpGateway::new(settings, clock)?),
         })

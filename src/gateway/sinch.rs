@@ -32,7 +32,7 @@ fn default_url() -> Arc<str> {
 
 impl SinchSettings {
     /// The recipe with these settings.
-    pub fn described(&self) -> HttpGatewaySettings {
+    pub fn filled_in(&self) -> HttpGatewaySettings {
         let values = [
             ("app_id", self.app_id.as_str()),
             ("app_secret", self.app_secret.expose_secret()),
@@ -40,10 +40,10 @@ impl SinchSettings {
         ];
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let recipe = Recipe::named("sinch").cloned().unwrap_or_default();
-        let mut described = recipe.filled_in(GatewayName::Sinch, "SINCH_", BTreeMap::from(values));
-        "sms.sinch".clone_into(&mut described.owner.path);
-        described.owner.url = Some("sms.sinch.verification_url (SINCH_VERIFICATION_URL)".to_owned());
-        described
+        let mut settings = recipe.filled_in(GatewayName::Sinch, "SINCH_", BTreeMap::from(values));
+        "sms.sinch".clone_into(&mut settings.owner.path);
+        settings.owner.url = Some("sms.sinch.verification_url (SINCH_VERIFICATION_URL)".to_owned());
+        settings
     }
 }
 

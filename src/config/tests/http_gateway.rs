@@ -10,7 +10,7 @@ use crate::gateway::{HttpGatewaySettings, HttpSuccess};
 
 #[test]
 fn every_member_is_read() {
-    let world = described(&json!({
+    let world = custom(&json!({
         "method": "put",
         "url": "https://sms.example.com/send?to={to}",
         "headers": {"Authorization": "Bearer {token}", "X-Try": 1},
@@ -45,11 +45,11 @@ fn every_member_is_read() {
 
 #[test]
 fn the_url_alone_is_enough() {
-    let http = gateway(&described(&json!({"url": "https://sms.example.com/{to}/{text}"})));
+    let http = gateway(&custom(&json!({"url": "https://sms.example.com/{to}/{text}"})));
     assert_eq!((http.method.as_str(), http.json, http.form), ("GET", None, None));
     assert_eq!(http.channels, [Channel::Sms]);
     assert_eq!(http.success, HttpSuccess::default());
-    let form = gateway(&described(
+    let form = gateway(&custom(
         &json!({"url": "https://sms.example.com", "form": {"to": "{to}", "text": "{text}", "n": 1}}),
     ));
     let fields = [("n", "1"), ("text", "{text}"), ("to", "{to}")]
@@ -108,7 +108,7 @@ fn every_mistake_is_named_by_its_path() {
         (json!({"url": url, "success": {"equals": 0}}), "success.equals", "there is no \"json\""),
         (json!({"url": url, "success": {"retry": 0}}), "success.retry", "needs success.json"),
     ] {
-        let error = described(&object).error();
+        let error = custom(&object).error();
         says(&error, &[&format!("http-gateway.{subject}"), problem, "key \"http-gateway\""]);
         assert!(!error.contains("hunter2"), "{error}");
     }
@@ -116,7 +116,7 @@ fn every_mistake_is_named_by_its_path() {
 
 #[test]
 fn a_message_has_one_body() {
-    let error = described(&json!({"url": "https://x.example", "json": {}, "form": {}})).error();
+    let error = custom(&json!({"url": "https://x.example", "json": {}, "form": {}})).error();
     says(&error, &["http-gateway.form: it is given beside json", "remove one of them"]);
 }
 
@@ -124,17 +124,17 @@ fn a_message_has_one_body() {
 fn a_credential_is_known_by_the_name_of_its_field_wherever_it_is() {
     let url = "https://sms.example.com/{to}/{text}";
     for name in ["Authorization", "X-Api-Key", "api_key", "auth-token", "userPassword", "pwd", "Cookie"] {
-        let error = described(&json!({"url": url, "headers": {name: "hunter2"}})).error();
+        let error = custom(&json!({"url": url, "headers": {name: "hunter2"}})).error();
         says(&error, &[&format!("http-gateway.headers.{name}: this looks like a credential")]);
-        let nested = described(&json!({"url": url, "json": {"a": [{name: 5}]}})).error();
+        let nested = custom(&json!({"url": url, "json": {"a": [{name: 5}]}})).error();
         says(&nested, &[&format!("http-gateway.json.a.{name}: this looks like a credential")]);
-        assert!(gateway(&described(&json!({"url": url, "headers": {name: "{to}"}}))).headers.len() == 1);
-        assert!(gateway(&described(&json!({"url": url, "headers": {name: ""}}))).headers.len() == 1);
+        assert!(gateway(&custom(&json!({"url": url, "headers": {name: "{to}"}}))).headers.len() == 1);
+        assert!(gateway(&custom(&json!({"url": url, "headers": {name: ""}}))).headers.len() == 1);
     }
     for name in ["Accept", "to", "text", "user", "X-Keyboard"] {
-        assert!(gateway(&described(&json!({"url": url, "headers": {name: "hunter2"}}))).headers.len() == 1);
+        assert!(gateway(&custom(&json!({"url": url, "headers": {name: "hunter2"}}))).headers.len() == 1);
     }
-    says(&described(&json!({"url": "https://me@x/{to}/{text}"})).error(), &["a user name or password"]);
+    says(&custom(&json!({"url": "https://me@x/{to}/{text}"})).error(), &["a user name or password"]);
 }
 
 #[test]
@@ -182,25 +182,24 @@ fn errors_of_the_gateway_appear_with_all_others_and_with_their_origin() {
 fn a_placeholder_or_basic_uses_a_credential_and_doubled_braces_do_not() {
     let basic = json!({"url": "https://x.example", "headers": {"Authorization": "Basic {basic}"},
         "form": {"to": "{to}", "text": "{text}"}});
-    let world = described(&basic)
-        .variable("HTTP_GATEWAY_USERNAME", "me")
-        .variable("HTTP_GATEWAY_PASSWORD", "hunter2");
+    let world =
+        custom(&basic).variable("HTTP_GATEWAY_USERNAME", "me").variable("HTTP_GATEWAY_PASSWORD", "hunter2");
     assert_eq!(world.warnings(), Vec::<String>::new());
     assert!(gateway(&world).values.contains_key("password"));
-    let missing = described(&basic).errors();
+    let missing = custom(&basic).errors();
     assert_eq!(missing.len(), 2, "{missing:#?}");
     says(
         &missing.concat(),
         &["{basic}, which has no value: set HTTP_GATEWAY_USERNAME", "set HTTP_GATEWAY_PASSWORD"],
     );
     let doubled = json!({"url": "https://x.example", "form": {"to": "{to}", "text": "{text} {{token}}"}});
-    assert!(gateway(&described(&doubled)).values.is_empty());
+    assert!(gateway(&custom(&doubled)).values.is_empty());
 }
 
 #[test]
 fn unknown_members_get_a_warning_with_the_nearest_known_one() {
     let world =
-        described(&json!({"url": "https://x.example/{to}/{text}", "header": {}, "success": {"status": 1}}));
+        custom(&json!({"url": "https://x.example/{to}/{text}", "header": {}, "success": {"status": 1}}));
     let warnings = world.warnings().join("\n");
     says(&warnings, &["\"http-gateway.header\" is unknown", "did you mean \"http-gateway.headers\"?"]);
     says(&warnings, &["\"http-gateway.success.status\" is unknown", "\"http-gateway.success.statuses\"?"]);
@@ -208,32 +207,30 @@ fn unknown_members_get_a_warning_with_the_nearest_known_one() {
 
 #[test]
 fn a_wanted_credential_is_required_and_an_unused_one_gets_a_warning() {
-    let world =
-        described(&json!({"url": "https://x.example/{to}/{text}", "form": {"password": "{password}"}}));
+    let world = custom(&json!({"url": "https://x.example/{to}/{text}", "form": {"password": "{password}"}}));
     says(
         &world.error(),
         &["http-gateway.form.password", "{password}, which has no value: set HTTP_GATEWAY_PASSWORD"],
     );
     let missing = world.variable("HTTP_GATEWAY_PASSWORD_FILE", "absent");
     says(&missing.error(), &["HTTP_GATEWAY_PASSWORD_FILE", "there is no file"]);
-    let idle =
-        described(&json!({"url": "https://x.example/{to}/{text}"})).variable("HTTP_GATEWAY_TOKEN", TOKEN);
+    let idle = custom(&json!({"url": "https://x.example/{to}/{text}"})).variable("HTTP_GATEWAY_TOKEN", TOKEN);
     says(&idle.warnings().concat(), &["HTTP_GATEWAY_TOKEN is not used", "{token}"]);
     let alone = World::empty().variable("HTTP_GATEWAY_TOKEN", TOKEN);
     says(&alone.error(), &["HTTP_GATEWAY_TOKEN", "\"http-gateway\" describes", "the environment"]);
-    let json = described(&json!({"url": "http://127.0.0.1:1/{to}/{text}", "json": {"a": ["{username}"]}}))
+    let json = custom(&json!({"url": "http://127.0.0.1:1/{to}/{text}", "json": {"a": ["{username}"]}}))
         .variable("HTTP_GATEWAY_USERNAME", "me");
     assert_eq!(gateway(&json).values["username"].expose_secret(), "me");
 }
 
 #[test]
 fn a_plain_address_beyond_this_machine_gets_a_word() {
-    let world = described(&json!({"url": "http://sms.example.com/{to}/{text}"}));
+    let world = custom(&json!({"url": "http://sms.example.com/{to}/{text}"}));
     says(&world.warnings().concat(), &["http-gateway.url", "unencrypted", "key \"http-gateway\""]);
-    assert_eq!(described(&json!({"url": "http://127.0.0.1:1/{to}/{text}"})).warnings(), Vec::<String>::new());
+    assert_eq!(custom(&json!({"url": "http://127.0.0.1:1/{to}/{text}"})).warnings(), Vec::<String>::new());
 }
 
-fn described(object: &Value) -> World {
+fn custom(object: &Value) -> World {
     World::with_config(&json!({"otp-sms-provider": "Http", "http-gateway": object}).to_string())
 }
 

@@ -124,8 +124,8 @@ pub struct RecipeCallbacks(Vec<HttpGatewaySettings>);
 
 impl RecipeCallbacks {
     /// `None` if none of the gateways reports.
-    pub fn new<'a>(described: impl Iterator<Item = &'a HttpGatewaySettings>) -> Option<Self> {
-        let reporting: Vec<_> = described.filter(|settings| settings.receipts.is_some()).cloned().collect();
+    pub fn new<'a>(gateways: impl Iterator<Item = &'a HttpGatewaySettings>) -> Option<Self> {
+        let reporting: Vec<_> = gateways.filter(|settings| settings.receipts.is_some()).cloned().collect();
         (!reporting.is_empty()).then_some(Self(reporting))
     }
 

@@ -295,7 +295,7 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
         (
             "sinch",
             Channel::Sms,
-            Box::new(HttpGateway::new(&sinch.described(), clock()).expect("good settings")),
+            Box::new(HttpGateway::new(&sinch.filled_in(), clock()).expect("good settings")),
         ),
         ("mada", Channel::Sms, Box::new(Mada::new(&mada, clock()).expect("good settings"))),
         ("http", Channel::Sms, Box::new(HttpGateway::new(&http, clock()).expect("good settings"))),

@@ -9,7 +9,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/guides/custom-gateway.md")
 #[tokio::test]
 async fn the_example_with_a_form_sends_what_it_says() {
     let mut double = Double::playing([Reply::json(200, "OK 4711")]).await;
-    let settings = described("form", &double.base_url());
+    let settings = example("form", &double.base_url());
     gateway(&settings).send(&message("Hello")).await.expect("accepted");
     let request = double.request().await;
     assert_eq!(request.request_line, "POST /send HTTP/1.1");
@@ -23,7 +23,7 @@ async fn the_example_with_a_form_sends_what_it_says() {
 }
 
 /// The description in the block after `<!-- example: name -->`, with a double as the provider.
-fn described(name: &str, base_url: &str) -> HttpGatewaySettings {
+fn example(name: &str, base_url: &str) -> HttpGatewaySettings {
     let (_, behind) = DOCUMENT.split_once(&format!("<!-- example: {name} -->")).expect("the example");
     let block = behind.split_once("```json").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
     let config: Value = serde_json::from_str(block).expect("JSON");
