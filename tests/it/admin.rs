@@ -211,7 +211,7 @@ async fn a_spent_budget_is_no_failure_of_a_gateway() {
     for _ in 0..2 {
         v2.begins(&service, &world.number()).await.tells(429, "20429");
     }
-    assert_eq!(world.twilio.received().len(), 2);
+    assert_eq!(world.twilio().received().len(), 2);
 
     let scrape = scraped(&world.server).await;
     let default = r#"service="default",channel="sms""#;
@@ -318,7 +318,7 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     let service = v2.service(&[]).await;
     let (number, service_sid) = (world.number(), &service["/Services/".len()..]);
     let begun = v2.begins(&service, &number).await;
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     v2.checks(&service, &sid(&begun), &wrong(&code)).await;
     let path = visitor.look_up(&format!(" {} {} ", &number[..5], &number[5..])).await;
     let page = visitor.get(&path).await.text();
@@ -393,7 +393,7 @@ async fn the_page_of_a_number_says_why_no_code_came() {
     v2.webhook(&service, "*", "http://192.0.2.1/").await;
     let number = world.number();
     let begun = sid(&v2.begins(&service, &number).await);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     let sent = ["TwilioMessages took the last message, sms at ", "event verification.sent", ">webhook "];
     let page = shows(&number, &sent).await;
     assert!(!page.contains("check of a code"), "{page}");

@@ -62,7 +62,7 @@ async fn an_admins_work_on_a_number_is_listed_and_verify_traffic_is_not() {
     let as_key = world.with_new_key(&["--service", "Owl Bank"]).await;
     let before = v2.audit("").await.len();
     let begun = as_key.begins(&service, &number).await;
-    as_key.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
+    as_key.checks(&service, &sid(&begun), &wrong(&world.twilio().code_for(&number))).await;
     let verification = format!("{service}/Verifications/{}", sid(&begun));
     assert_eq!(as_key.post(&verification, &[("Status", "canceled")]).await.status(), 200);
     assert_eq!(v2.audit("").await.len(), before, "a key with the scope verify");

@@ -31,7 +31,7 @@ async fn every_400_of_the_compatible_routes_says_why_in_a_header() {
             assert!(reason == NOT_A_NUMBER || !reason.contains("4155552671"), "{reason:?}");
         }
     }
-    assert!(world.twilio.received().is_empty(), "no message for a senseless request");
+    assert!(world.twilio().received().is_empty(), "no message for a senseless request");
     for (code, words) in [(21_211, "does not exist"), (21_610, "no messages"), (21_614, "cannot be reached")]
     {
         let number = world.number_with([Reply::Refuse { status: 400, code }; 2]);
@@ -132,7 +132,7 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
     let post = format!("POST /api/send-otp HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let answer = answer_to(&world, &post).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("x-onceward-reason: "), "{answer}");
-    assert!(world.twilio.received().is_empty());
+    assert!(world.twilio().received().is_empty());
     // A query does not change the route.
     world.post("/api/send-otp?source=app", body).await.expects_status(200);
 }

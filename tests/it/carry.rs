@@ -16,7 +16,7 @@ async fn a_carried_code_is_one_message_and_no_verification() {
     let sent = carries(&v2, &service, &[("To", TO), ("Code", "A1b2C3"), ("Ttl", "300")])
         .await
         .tells(201, "accepted");
-    let received = world.twilio.messages_for(TO);
+    let received = world.twilio().messages_for(TO);
     assert_eq!(received.len(), 1);
     assert!(received[0].field("Body").contains("A1b2C3"));
     assert!(["300", "299"].contains(&received[0].field("ValidityPeriod")), "the life of the code");
@@ -30,7 +30,7 @@ async fn a_carried_code_is_one_message_and_no_verification() {
 async fn only_a_text_with_one_code_is_carried() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     carries(&v2, &service, &[("To", TO), ("Text", "Buy owls! Code 271828.")]).await.expects_status(201);
-    let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
+    let body = world.twilio().messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("271828") && !body.contains("owls"), "{body}");
     let refused: [&[(&str, &str)]; 5] = [
         &[("To", TO), ("Text", "Buy owls!")],
@@ -42,14 +42,14 @@ async fn only_a_text_with_one_code_is_carried() {
     for form in refused {
         assert_eq!(told(&carries(&v2, &service, form).await), (400, "60200".to_owned()), "{form:?}");
     }
-    assert_eq!(world.twilio.received().len(), 1);
+    assert_eq!(world.twilio().received().len(), 1);
 }
 
 #[tokio::test]
 async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
     let (world, v2, service) = World::with_service(Setup::new()).await;
     let form = [("To", TO), ("Code", "123456"), ("Ttl", "600")];
-    world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
+    world.twilio().plan(TO, [Reply::Refuse { status: 400, code: 30_007 }]);
     let refused = carries(&v2, &service, &form).await;
     assert_eq!(refused.status(), 502, "a message that was refused is no repetition");
     let first = carries(&v2, &service, &form).await.tells(201, "accepted");
@@ -59,7 +59,7 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
     let world = world.restart_after_kill().await;
     let v2 = V2::of(&world);
     carries(&v2, &service, &form).await.tells(201, "repeated");
-    assert_eq!(world.twilio.received().len(), 2);
+    assert_eq!(world.twilio().received().len(), 2);
     for other in [[("To", TO), ("Code", "654321")], [("To", "+14155550101"), ("Code", "123456")]] {
         carries(&v2, &service, &other).await.tells(201, "accepted");
     }
@@ -70,30 +70,30 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
 #[tokio::test]
 async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
     let (world, v2, service) = World::with_service(Setup::new().config("send-budget", "3s")).await;
-    world.twilio.plan(TO, [Reply::Hang]);
+    world.twilio().plan(TO, [Reply::Hang]);
     let first = [("To", TO), ("Code", "111111")];
     let second = async {
-        world.twilio.arrived_for(TO, 1).await;
+        world.twilio().arrived_for(TO, 1).await;
         // The same code is on its way.
         carries(&v2, &service, &first).await.tells(429, "60212");
         carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await.tells(201, "accepted");
-        world.twilio.release();
+        world.twilio().release();
     };
     let (first, ()) = tokio::join!(carries(&v2, &service, &first), second);
     assert!(matches!(first.status(), 201 | 409 | 502), "{}", first.text());
-    assert_eq!(world.twilio.code_for(TO), "222222", "the newest message has the newest code");
+    assert_eq!(world.twilio().code_for(TO), "222222", "the newest message has the newest code");
 }
 
 #[tokio::test]
 async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
     let (world, v2) = World::with_account(Setup::new().config("send-budget", "1m")).await;
     let service = v2.service(&[("SendBudget", "1")]).await;
-    world.twilio.plan(TO, [Reply::Hang]);
+    world.twilio().plan(TO, [Reply::Hang]);
     let form = [("To", TO), ("Code", "123456")];
     let silent = timeout(Duration::from_secs(50), carries(&v2, &service, &form)).await;
     let silent = silent.expect("before the server's budget of a minute");
     assert_eq!(silent.status(), 502);
-    world.twilio.release();
+    world.twilio().release();
     carries(&v2, &service, &form).await.tells(201, "accepted");
 }
 

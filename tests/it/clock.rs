@@ -54,7 +54,8 @@ impl Wrong {
     }
 
     async fn stopped(self) -> Down {
-        let Self { clock, world: World { twilio, setup, server, numbers }, locked } = self;
+        let Self { clock, world, locked } = self;
+        let World { doubles: twilio, setup, server, numbers } = world;
         server.stop().await;
         Down { clock, twilio, setup, numbers, locked }
     }
@@ -79,7 +80,7 @@ impl Down {
     async fn start(self) -> Wrong {
         let Self { clock, twilio, setup, numbers, locked } = self;
         let server = setup.start().await;
-        Wrong { clock, world: World { twilio, setup, server, numbers }, locked }
+        Wrong { clock, world: World { doubles: twilio, setup, server, numbers }, locked }
     }
 }
 
@@ -150,8 +151,7 @@ async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
     for (hours, is_killed) in [(5, true), (100, false), (200, false), (500, true), (400_000, true)] {
         println!("{hours} hours back, killed: {is_killed}");
         wrong.clock.by(-hours * HOUR);
-        wrong.world =
-            if is_killed { wrong.world.restart_after_kill().await } else { wrong.world.restart().await.0 };
+        wrong.world = wrong.world.restart_by(is_killed).await;
         let said = warnings(&wrong.world.server);
         assert!(said.len() == 1 && said[0]["message"].as_str().unwrap().contains("clock behind"), "{said:?}");
         wrong.is_locked_for(30).await;

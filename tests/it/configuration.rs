@@ -57,7 +57,7 @@ async fn settings_come_from_command_line_environment_file_default_in_that_order(
     let world = World::of(setup.clone()).await;
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 7));
-    assert_eq!(world.twilio.code_for(&number).len(), 8);
+    assert_eq!(world.twilio().code_for(&number).len(), 8);
 
     // The default arguments say `--log-format json`; the environment does not change that.
     let server = Setup::new().env("ONCEWARD_LOG_FORMAT", "text").start().await;

@@ -6,10 +6,10 @@ use crate::support::prelude::*;
 async fn one_message_from_the_configured_sender_brings_a_code_that_verifies_once() {
     let world = World::new().await;
     let number = world.number_with_message().await;
-    let received = world.twilio.received();
+    let received = world.twilio().received();
     let [message] = received.as_slice() else { panic!("one message, not {}", received.len()) };
     assert_eq!(message.field("From"), SENDER);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     assert_eq!(code.len(), 6);
     assert_eq!(message.field("Body"), format!("onceward: your code is {code}. It is valid for 10 min."));
     world.verify(&number, &code).await.expects(verified(&number));
@@ -24,7 +24,7 @@ async fn as_built_a_code_is_sent_and_verifies_once() {
     let sent = format!(r#"{{"code":200,"message":"Successfully send OTP message","data":{{{user}}}}}"#);
     world.send(&number).await.expects_exactly(200, &sent);
 
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     let verified = format!(r#"{{"code":200,"message":"Successfully verified user","data":"{number}"}}"#);
     world.verify(&number, &code).await.expects_exactly(200, &verified);
 
@@ -42,7 +42,7 @@ async fn wrong_codes_lock_a_number_that_then_gets_and_verifies_no_code() {
     world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
     world.send(&number).await.expects(locked(&number, 30));
     world.verify(&number, &code).await.expects(locked(&number, 30));
-    assert_eq!(world.twilio.received().len(), 1, "a locked number is not sent a message");
+    assert_eq!(world.twilio().received().len(), 1, "a locked number is not sent a message");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_resend_keeps_the_count_of_wrong_codes_and_a_right_code_clears_it() {
     world.verify(&number, &wrong(&first)).await.expects(incorrect(&number, 3));
 
     world.send(&number).await.expects(sent(&number, 3));
-    let second = world.twilio.code_for(&number);
+    let second = world.twilio().code_for(&number);
     // Once in a million the new code equals the old one, and there is nothing to test.
     if first != second {
         world.verify(&number, &first).await.expects(incorrect(&number, 2));
@@ -102,7 +102,7 @@ async fn unknown_fields_are_ignored_and_no_content_type_is_needed() {
     world.post("/api/send-otp", body.to_string()).await.expects(sent(&number, 5));
 
     let user = json!({"phoneNumber": number, "name": "Ada"});
-    let body = json!({"user": user, "code": world.twilio.code_for(&number), "remember": true});
+    let body = json!({"user": user, "code": world.twilio().code_for(&number), "remember": true});
     world.post("/api/verify-otp", body.to_string()).await.expects(verified(&number));
 }
 
@@ -111,11 +111,11 @@ async fn every_spelling_of_a_number_shares_its_code_and_its_count() {
     let world = World::with([("default-region", json!("DE"))]).await;
     let number = "+491711234567";
     world.send("0171 1234567").await.expects(sent(number, 5));
-    let code = world.twilio.code_for(number);
+    let code = world.twilio().code_for(number);
     world.verify("+49 (171) 123-4567", &wrong(&code)).await.expects(incorrect(number, 4));
     world.verify("+49-171-1234567", &wrong(&code)).await.expects(incorrect(number, 3));
     world.send(" +491711234567 ").await.expects(sent(number, 3));
-    world.verify("+49.171.1234567", &world.twilio.code_for(number)).await.expects(verified(number));
+    world.verify("+49.171.1234567", &world.twilio().code_for(number)).await.expects(verified(number));
     world.send("+14155552671").await.expects(sent("+14155552671", 5));
 }
 
@@ -130,8 +130,8 @@ async fn the_tutorials_code_is_sent_with_a_message_id_and_verifies_once() {
     let id = format!("SM{:032x}", 1);
     world.send_code(&number).await.expects_message(200, &format!("Message sent with id: {id}"));
 
-    let received = &world.twilio.received_for(&number)[0];
-    let code = world.twilio.code_for(&number);
+    let received = &world.twilio().received_for(&number)[0];
+    let code = world.twilio().code_for(&number);
     assert_eq!(code.len(), 6);
     let text = format!("Hello from Analytical Engines! Your verification code is: {code}");
     assert_eq!(received.field("Body"), text);
@@ -147,11 +147,11 @@ async fn both_apis_count_the_same_number_together_and_lock_it() {
     let world = World::new().await;
     let number = world.number();
     assert_eq!(world.send_code(&number).await.status(), 200);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     world.verify_code(&number, &wrong(&code)).await.expects_message(400, NO_MATCH);
     world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
     world.send(&number).await.expects(sent(&number, 3));
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     for _ in 0..2 {
         world.verify_code(&number, &wrong(&code)).await.expects_message(400, NO_MATCH);
     }

@@ -52,7 +52,7 @@ struct Totals {
 async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut Totals) {
     // Two codes of ten digits are never equal by chance.
     let world = World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h"))]).await;
-    let World { twilio, setup, mut server, numbers } = world;
+    let World { doubles: twilio, setup, mut server, numbers } = world;
     let shared = Arc::new(Shared { twilio, numbers, load: Load::default() });
     let mut rng = StdRng::seed_from_u64(seed);
     let mut guests: Vec<Guest> =

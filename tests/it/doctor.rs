@@ -28,11 +28,11 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
     ] {
         finds(&checks, "ok", check, words);
     }
-    finds(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio.base_url());
+    finds(&checks, "ok", "gateway TwilioMessages, credentials", &world.twilio().base_url());
     // The compatible routes have a fixed lockout by contract.
     finds(&checks, "note", "standards, lockout", "can lock its owner out for 30m");
     finds(&checks, "note", "standards, wrong codes in a row", "starts again with each lockout");
-    assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
+    assert!(world.twilio().received().iter().all(|received| received.target.starts_with("GET ")));
 
     world.server.stop().await;
     let checks = report(&world.setup, 0).await;
@@ -67,7 +67,7 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
     for words in ["was not reached", "(http://127.0.0.1:9)"] {
         finds(&checks, "fail", "gateway TwilioMessages, credentials", words);
     }
-    assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
+    assert!(world.twilio().received().iter().all(|received| received.target.starts_with("GET ")));
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn doctor_asks_the_public_address_only_if_told_so() {
     finds(&checks, "warn", "callbacks", "leads to this machine");
     let checks = checks_in(&setup.command(["doctor", "--online", "--json"]).await.exits(0));
     finds(&checks, "ok", "callbacks", "/callbacks/ answers as onceward does");
-    let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio.base_url());
+    let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio().base_url());
     let checks = checks_in(&elsewhere.command(["doctor", "--online", "--json"]).await.exits(70));
     finds(&checks, "fail", "callbacks", "and not as onceward does");
 }

@@ -14,7 +14,7 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
         let form = [("To", number.as_str()), ("Channel", "sms")];
         let key = ("idempotency-key", number.trim_start_matches('+'));
         let begun = v2.post_with(&format!("{service}/Verifications"), key, &form).await;
-        v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(number))).await;
+        v2.checks(&service, &sid(&begun), &wrong(&world.twilio().code_for(number))).await;
         assert_eq!(v2.post("/SafeList/Numbers", &[("PhoneNumber", number)]).await.status(), 201);
     }
     let answers = async || {

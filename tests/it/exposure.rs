@@ -11,7 +11,7 @@ const CLOSED: &str = "all routes require a credential";
 
 #[tokio::test]
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
-    let World { twilio, setup, server, numbers } = World::new().await;
+    let World { doubles: twilio, setup, server, numbers } = World::new().await;
     assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
     let key = setup.new_key(&["--service", "default"]).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
@@ -38,7 +38,7 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 
 #[tokio::test]
 async fn a_start_warns_of_open_routes_that_send_real_messages() {
-    let World { setup, server, twilio, .. } = World::new().await;
+    let World { setup, server, doubles: twilio, .. } = World::new().await;
     let line = server.line(OPEN).await;
     assert_eq!(line["level"], "WARN", "{line}");
     for (field, part) in [("risk", "at your cost"), ("remedy", "onceward keys create --service default")] {

@@ -18,7 +18,7 @@ async fn premium_numbers_get_no_message_by_any_route() {
     refused.expects_message(403, message);
     assert!(refused.header("x-onceward-reason").ends_with("by its rule number_type"));
     v2.begins_with(&service, PREMIUM, &[("RiskCheck", "disable")]).await.tells(403, "60410");
-    assert_eq!(world.twilio.received().len(), 0);
+    assert_eq!(world.twilio().received().len(), 0);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_prefix_gets_ten_messages_and_the_operator_sees_why_no_more() {
     for number in &numbers {
         sent += usize::from(world.send(number).await.status() == 200);
     }
-    assert_eq!((sent, world.twilio.received().len()), (10, 10));
+    assert_eq!((sent, world.twilio().received().len()), (10, 10));
     let how = "onceward guard allow '+99290000****'";
     let explained = guard(&world, &["explain", &numbers[29]]).await;
     explained.says(["messages: refused", "1 message was refused on ", how]);
@@ -164,7 +164,7 @@ async fn a_landline_gets_no_text_message() {
     assert_eq!(v2.begins(&service, LANDLINE).await.json()["code"], 60_205);
     let refused = world.send(LANDLINE).await.expects_status(400);
     assert!(refused.header("x-onceward-reason").contains("landline"));
-    assert_eq!(world.twilio.received().len(), 0);
+    assert_eq!(world.twilio().received().len(), 0);
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn a_budget_holds_across_kills_and_restarts() {
             assert_eq!(world.send(&world.number()).await.status(), 200);
             sent += 1;
         }
-        world = if restart % 2 == 0 { world.restart_after_kill().await } else { world.restart().await.0 };
+        world = world.restart_by(restart % 2 == 0).await;
     }
     let refused = loop {
         let answer = world.send(&world.number()).await;
@@ -288,7 +288,7 @@ async fn a_budget_holds_across_kills_and_restarts() {
     refused.expects_retry_after();
     // A share has two messages: each stop loses at most one.
     assert!((124..=128).contains(&sent), "{sent}");
-    assert_eq!(world.twilio.received().len(), sent);
+    assert_eq!(world.twilio().received().len(), sent);
     let explained = guard(&world, &["explain", "US"]).await;
     explained.says(["messages: refused", "The budget messages-per-day of all services has too little left"]);
     let world = world.restart_after_kill().await;

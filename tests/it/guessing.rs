@@ -95,7 +95,7 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
     for service in [&of_contract, &v2.service(&[("Lockout", "1800")]).await] {
         let number = world.number();
         let owners = sid(&v2.begins(service, &number).await);
-        let code = world.twilio.code_for(&number);
+        let code = world.twilio().code_for(&number);
         for _ in 0..4 {
             v2.checks_number(service, &number, &wrong(&code)).await.tells(200, "pending");
         }
@@ -120,7 +120,7 @@ async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
     let fetched = v2.get(&path).await.tells(200, "canceled");
     assert_eq!(fetched.json()["send_code_attempts"], canceled.json()["send_code_attempts"]);
     // For everything else it is over.
-    let code = days.world.twilio.code_for(&number);
+    let code = days.world.twilio().code_for(&number);
     assert_eq!(v2.checks(&service, &begun, &code).await.status(), 404);
     assert_eq!(v2.post(&path, &[("Status", "approved")]).await.status(), 404);
     assert_eq!(v2.get(&format!("{service}/Verifications/{number}")).await.status(), 404);
@@ -156,7 +156,7 @@ async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     }
     assert_eq!(v2.get(&path).await.status(), 404);
     v2.begins(&service, &number).await.tells(201, "pending");
-    v2.checks_number(&service, &number, &world.twilio.code_for(&number)).await.tells(200, "approved");
+    v2.checks_number(&service, &number, &world.twilio().code_for(&number)).await.tells(200, "approved");
 }
 
 #[tokio::test]

@@ -91,15 +91,15 @@ async fn supabase_has_its_codes_sent() {
     let sent = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
     assert_eq!((sent.status(), sent.json()), (200, json!({})), "{}", sent.text());
     assert_eq!(sent.header("content-type"), "application/json");
-    assert_eq!(world.twilio.code_for(TO), "123456");
+    assert_eq!(world.twilio().code_for(TO), "123456");
     let again = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
-    let sends = world.twilio.received().len();
+    let sends = world.twilio().received().len();
     assert_eq!((again.status(), sends), (200, 1), "a retry with another id sends nothing");
 
     // A number that is to be the user's, and a project that changes its secret.
     let body = of_supabase(&TO[1..], "14155550101", "654321");
     supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
-    let message = &world.twilio.messages_for("+14155550101")[0];
+    let message = &world.twilio().messages_for("+14155550101")[0];
     assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
     assert!(["300", "299"].contains(&message.field("ValidityPeriod")), "the service of the secret");
 }
@@ -107,7 +107,7 @@ async fn supabase_has_its_codes_sent() {
 #[tokio::test]
 async fn supabase_learns_of_a_failure_in_its_own_form() {
     let world = world().await;
-    world.twilio.plan(TO, [Reply::Refuse { status: 400, code: 21_610 }]);
+    world.twilio().plan(TO, [Reply::Refuse { status: 400, code: 21_610 }]);
     let body = of_supabase(&TO[1..], "", "123456");
     let refused = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
     // supabase/auth@ffe356d internal/hooks/hookserrors/hookserrors.go: read from a body with the status 200.
@@ -139,7 +139,7 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
     ] {
         assert_eq!(refused.status(), 401, "{}", refused.text());
     }
-    assert!(world.twilio.received().is_empty());
+    assert!(world.twilio().received().is_empty());
     let output = world.server.stop().await.output;
     output.says(["hook refused", "no key has made the signature", "supabase"]);
     for secret in SUPABASE.iter().chain(&[ZITADEL, LOGTO]) {
@@ -158,7 +158,7 @@ async fn a_replayed_hook_sends_nothing_while_its_signature_is_valid() {
     let (world, _) = world.restart().await;
     let replayed = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
     assert_eq!((replayed.status(), replayed.json()), (200, json!({})), "{}", replayed.text());
-    assert_eq!(world.twilio.received_for(TO).len(), 1);
+    assert_eq!(world.twilio().received_for(TO).len(), 1);
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse
 async fn zitadel_has_its_codes_sent() {
     let world = world().await;
     zitadel(&world, ZITADEL, &ago(0), &of_zitadel()).await.expects_status(200);
-    assert!(world.twilio.messages_for(TO)[0].field("Body").contains("PGZQTD"));
+    assert!(world.twilio().messages_for(TO)[0].field("Body").contains("PGZQTD"));
     let body =
         json!({ "contextInfo": { "recipientPhoneNumber": "12" }, "args": { "code": "PGZQTD" } }).to_string();
     assert_eq!(zitadel(&world, ZITADEL, &ago(0), &body).await.status(), 400);
@@ -274,7 +274,7 @@ async fn shop(world: &World) -> String {
 async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
     let world = world().await;
     logto(&world, &of_logto()).await.expects_status(200);
-    let body = world.twilio.messages_for(TO)[0].field("Body").to_owned();
+    let body = world.twilio().messages_for(TO)[0].field("Body").to_owned();
     assert!(body.contains("123456") && body.contains("Acme Shop"), "{body}");
 
     let now = UNIX_EPOCH + Duration::from_secs(ago(0).parse().expect("seconds"));
@@ -317,7 +317,7 @@ async fn okta_has_its_codes_sent() {
     assert_eq!(sent.status(), 200, "{}", sent.text());
     assert_eq!(command["type"], "com.okta.telephony.action");
     assert_eq!(command["value"][0]["status"], "SUCCESSFUL");
-    assert!(world.twilio.messages_for(TO)[0].field("Body").contains("11111"));
+    assert!(world.twilio().messages_for(TO)[0].field("Body").contains("11111"));
     let refused = okta(&world, &authorization, "VOICE CALL").await;
     assert_eq!(refused.status(), 400, "no gateway calls: {}", refused.text());
     assert!(refused.json()["error"]["errorCauses"][0]["errorSummary"].is_string());
@@ -346,6 +346,6 @@ async fn kratos_authentik_and_keycloak_use_the_api_itself() {
     assert_eq!(v2.post(&format!("{service}/Messages"), &keycloak).await.status(), 201);
     for (number, code) in [("+14155550110", "111111"), ("+14155550111", "222222"), ("+14155550112", "333333")]
     {
-        assert_eq!(world.twilio.code_for(number), code);
+        assert_eq!(world.twilio().code_for(number), code);
     }
 }

@@ -304,7 +304,7 @@ async fn with_a_real_gateway_no_page_has_a_form_and_nothing_is_sent() {
     for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155550123"] {
         assert_eq!(world.get(path).await.status(), 404, "{path}");
     }
-    assert!(world.twilio.received().is_empty());
+    assert!(world.twilio().received().is_empty());
 
     let mada = json!({"username": "u", "password": "p", "url": "127.0.0.1:9", "source_name": "s"});
     let mixed = Setup::new().config("otp-sms-provider", "Mada:+49;Simulator");

@@ -130,7 +130,7 @@ async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
 
 #[tokio::test]
 async fn in_production_a_key_is_required_on_loopback_too() {
-    let twilio = World::new().await.twilio;
+    let twilio = World::new().await.doubles;
     let setup = through(&twilio.base_url(), Setup::bare().args(["--log-format", "json"]))
         .config("production", true)
         .config("prod-domain", "127.0.0.1:0");

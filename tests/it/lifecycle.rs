@@ -16,7 +16,7 @@ async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
     refuses_connections(&world).await;
     assert!(!hanging.is_finished(), "the send waits for the gateway");
 
-    world.twilio.release();
+    world.twilio().release();
     hanging.await.expect("an answer").expects(sent(&number, 5));
     world.server.ended().await.exits(0);
 }
@@ -116,7 +116,7 @@ async fn a_gateway_that_sends_nothing_is_not_shown() {
 #[tokio::test]
 async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
     let world = World::with([("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))]).await;
-    world.twilio.otherwise(Reply::ServerError(503));
+    world.twilio().otherwise(Reply::ServerError(503));
     world.send(&world.number()).await;
     let answer = world.get("/readyz").await;
     answer.expects_not_ready();
@@ -134,19 +134,13 @@ async fn after_an_orderly_stop_or_a_kill_everything_is_as_it_was() {
         let setup = shards.into_iter().fold(Setup::new(), |setup, shards| setup.config("shards", shards));
         let world = World::of(setup).await;
         let (mut facts, waiting) = (Facts::made_in(&world).await, Subject::with_code(&world).await);
-        let world = if is_killed {
-            world.restart_after_kill().await
-        } else {
-            let (world, finished) = world.restart().await;
-            finished.exits(0);
-            world
-        };
+        let world = world.restart_by(is_killed).await;
         waiting.still_holds(&world).await;
         // The count goes on with a new code.
         let number = facts.guessed.number.clone();
         world.send(&number).await.expects(sent(&number, 4));
         let resent = (Request::Send, Some(ObservedReply::Sent { trials: 4 }));
-        facts.guessed.learn(&[resent], &[world.twilio.code_for(&number)]);
+        facts.guessed.learn(&[resent], &[world.twilio().code_for(&number)]);
         facts.hold(&world).await;
     }
 }

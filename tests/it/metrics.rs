@@ -133,7 +133,7 @@ async fn metrics_at_an_address_of_their_own_are_served_during_a_stop() {
     let hanging = world.hang_at_the_gateway(&world.number()).await;
     world.server.signal(Signal::TERM);
     until("the stop", &ready, |ready| *ready == Some(0.0)).await;
-    world.twilio.release();
+    world.twilio().release();
     assert_eq!(hanging.await.expect("an answer").status(), 200);
     assert_eq!(world.server.ended().await.status.code(), Some(0));
 }

@@ -13,7 +13,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     unknown.says(["is unknown in the service default"]);
 
     world.send(&number).await;
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     world.verify(&number, &wrong(&code)).await;
     let pending = until("the message", &status, |status| status["messages"][0].is_object()).await;
     let verification = &pending["verification"];
@@ -34,13 +34,13 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     assert_eq!(unlocked["was"], "locked");
 
     world.send(&number).await;
-    world.verify(&number, &world.twilio.code_for(&number)).await;
+    world.verify(&number, &world.twilio().code_for(&number)).await;
     let approved =
         until("the approval", &status, |status| status["verification"]["status"] == "approved").await;
     assert_eq!((&approved["wrong_codes_in_a_row"], &approved["locked_until"]), (&0.into(), &Value::Null));
     let shown = world.setup.command(["status", &number]).await;
     shown.says([number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"]);
-    assert!(!shown.output.contains(&world.twilio.code_for(&number)), "{}", shown.output);
+    assert!(!shown.output.contains(&world.twilio().code_for(&number)), "{}", shown.output);
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     let (world, v2) = World::with_account(Setup::new()).await;
     let (service, number) = (v2.service(&[("MaxChecks", "3")]).await, world.number());
     let begun = v2.begins(&service, &number).await;
-    v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
+    v2.checks(&service, &sid(&begun), &wrong(&world.twilio().code_for(&number))).await;
     let arguments = ["status", &number, "--service", "Owl Bank", "--json"];
     let status = world.setup.command(arguments).await.exits(0).object();
     assert_eq!(status["verification"]["sid"], sid(&begun), "{status}");
@@ -120,7 +120,7 @@ async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
     world.setup.command(["unlock", &number]).await.says(["is unknown in the service default"]);
     world.verify(&number, &code).await.expects(incorrect(&number, 5));
     world.send(&number).await.expects(sent(&number, 5));
-    world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
+    world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
     world.send(&number).await.expects(sent(&number, 5));
     world.setup.command(["unlock", &number]).await.says(["was not locked in the service default"]);
     world.setup.command(["unlock", "hello"]).await.exits(64).says(["hello"]);
@@ -134,7 +134,7 @@ async fn an_operator_unlocks_a_number_of_one_service_by_the_services_name() {
     let service = v2.service(&[("MaxChecks", "1")]).await;
     let number = world.number();
     let owners = sid(&v2.begins(&service, &number).await);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     v2.checks(&service, &owners, &wrong(&code)).await;
     v2.begins(&service, &number).await.tells(429, "60202");
     world.setup.command(["unlock", &number, "--service", "Owl Bank"]).await.exits(0);
@@ -155,7 +155,7 @@ async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
         v2.checks_number(&service, number, "000000").await.tells(200, "pending");
     }
     v2.checks_number(&service, number, "4711").await.tells(200, "approved");
-    assert!(world.twilio.received_for(number).is_empty(), "no message was sent");
+    assert!(world.twilio().received_for(number).is_empty(), "no message was sent");
 
     v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711")]).await.tells(400, "60200");
     let forced = [("Pattern", "+1415555267x"), ("Code", "4711"), ("Force", "true")];
@@ -175,7 +175,7 @@ async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
         assert_eq!(v2.delete(path).await.status(), status);
     }
     v2.begins(&service, number).await;
-    assert_eq!(world.twilio.received_for(number).len(), 1, "an ordinary number again");
+    assert_eq!(world.twilio().received_for(number).len(), 1, "an ordinary number again");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn webhooks_and_test_numbers_of_default_hold_for_the_compatible_routes() {
     world.send(number).await.expects(sent(number, 5));
     world.verify(number, "000000").await.expects(incorrect(number, 4));
     world.verify(number, "471100").await.expects(verified(number));
-    assert!(world.twilio.received_for(number).is_empty(), "no message was sent");
+    assert!(world.twilio().received_for(number).is_empty(), "no message was sent");
 }
 
 #[tokio::test]
@@ -210,8 +210,8 @@ async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
     assert_eq!(v2.delete(&service).await.status(), 204);
     v2.begins(&other, &lives).await;
     // The later verification's call has left; the deleted service's call would have been due before it.
-    world.twilio.arrived_for(&lives, 2).await;
-    assert_eq!(world.twilio.received_for(&deleted).len(), 1, "the text message, and no call");
+    world.twilio().arrived_for(&lives, 2).await;
+    assert_eq!(world.twilio().received_for(&deleted).len(), 1, "the text message, and no call");
 }
 
 #[tokio::test]

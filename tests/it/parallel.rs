@@ -110,7 +110,7 @@ async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
     let answers = futures_util::future::join_all((0..16).map(|_| world.send(&number))).await;
     assert!(answers.iter().all(|answer| answer.status() == 200));
     // Messages in flight together carry the same code; a later one replaces it.
-    let mut codes = world.twilio.codes();
+    let mut codes = world.twilio().codes();
     codes.dedup();
     let last = codes.pop().expect("a code");
     world.verify(&number, &last).await.expects(verified(&number));

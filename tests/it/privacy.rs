@@ -18,7 +18,7 @@ async fn the_scenario_through_twilio_leaks_nothing_private() {
     output += &finished.output;
     output += &world.server.output().text();
 
-    private.codes.extend(world.twilio.codes());
+    private.codes.extend(world.twilio().codes());
     assert!(private.codes.len() >= 8, "the scenario sends codes");
     private.server_key(&world.setup.data_dir());
     private.is_not_in_output(&output);
@@ -72,9 +72,9 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
     // Sent, resent, wrong, right, again.
     let number = private.number(world.number());
     world.send(&number).await;
-    let first = world.twilio.code_for(&number);
+    let first = world.twilio().code_for(&number);
     let answer = world.send(&number).await;
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     assert!(!answer.text().contains(&code), "an answer must not contain the code");
     world.verify(&number, &wrong(&code)).await;
     world.verify(&number, &first).await;
@@ -83,7 +83,7 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
     // Locked.
     let number = private.number(world.number());
     world.send(&number).await;
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     for _ in 0..6 {
         world.verify(&number, &wrong(&code)).await;
     }
@@ -92,7 +92,7 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
     // The tutorial's routes.
     let number = private.number(world.number());
     world.send_code(&number).await;
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     world.verify_code(&number, &wrong(&code)).await;
     world.verify_code(&number, &code).await;
     // Numbers and codes in wrong places, and malformed bodies.

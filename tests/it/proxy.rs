@@ -22,15 +22,15 @@ async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
     for proxy in Proxy::each(world.address()).await {
         let (v2, number) = (V2::of(&proxy.inside), world.number());
         let begun = sid(&v2.begins(&service, &number).await);
-        assert_eq!(world.twilio.report(&number, "delivered").send(&proxy.outside).await.status(), 204);
-        let checked = v2.checks(&service, &begun, &world.twilio.code_for(&number)).await;
+        assert_eq!(world.twilio().report(&number, "delivered").send(&proxy.outside).await.status(), 204);
+        let checked = v2.checks(&service, &begun, &world.twilio().code_for(&number)).await;
         assert_eq!(checked.json()["status"], "approved", "{}", proxy.name);
         Visitor::of(&proxy.inside).await.get("/admin").await.expects_status(200);
 
         let other = world.number();
         let refused = V2::of(&proxy.outside).begins(&service, &other).await;
         assert!(proxy.refuses(refused.status()), "{}", refused.text());
-        assert!(world.twilio.received_for(&other).is_empty());
+        assert!(world.twilio().received_for(&other).is_empty());
     }
 }
 

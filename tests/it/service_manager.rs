@@ -41,7 +41,7 @@ async fn a_stop_is_announced_before_requests_in_progress_are_finished() {
     let (_, stopping) = manager.until("STOPPING=1").await;
     assert!(stopping.iter().any(|line| line.starts_with("STATUS=stopping")), "{stopping:?}");
     assert!(!sending.is_finished(), "the send waits for the gateway");
-    world.twilio.release();
+    world.twilio().release();
     assert_eq!(sending.await.expect("an answer").status(), 200);
     assert_eq!(world.server.ended().await.status.code(), Some(0));
 }

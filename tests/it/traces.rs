@@ -27,7 +27,7 @@ async fn a_sends_spans_are_in_its_callers_trace_without_number_or_code() {
     let send = [("To", number.as_str()), ("Channel", "sms")];
     let parent = format!("00-{TRACE}-{CALLER}-01");
     assert_eq!(v2.post_with(&path, ("traceparent", &parent), &send).await.status(), 201);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     let delivered = async || collector.received().iter().any(|received| received.target == "POST /hook");
     until("the webhook", delivered, |delivered| *delivered).await;
     assert!(world.server.stop().await.status.success());

@@ -27,7 +27,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
     let seed = from_environment("V2_CRASH_SEED", 20_261_121);
     println!("V2_CRASH_SEED={seed} V2_CRASH_ROUNDS={rounds}");
     let (world, root) = World::with_account(Setup::new()).await;
-    let World { twilio, setup, mut server, numbers } = world;
+    let World { doubles: twilio, setup, mut server, numbers } = world;
     let service = root.service(&[("CodeLife", "600")]).await;
     root.rate_limit(&service, "device", &PASSES.to_string(), "86400").await;
 

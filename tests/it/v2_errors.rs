@@ -66,7 +66,7 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
     let once = v2.service(&[("MaxChecks", "1"), ("MaxSends", "1")]).await;
     let begun = sid(&v2.begins(&once, &number).await);
     let again = v2.begins(&once, &number).await;
-    v2.checks(&once, &begun, &wrong(&world.twilio.code_for(&number))).await;
+    v2.checks(&once, &begun, &wrong(&world.twilio().code_for(&number))).await;
     let late = v2.checks(&once, &begun, "123456").await;
 
     let no_landlines = v2.service(&[("SkipSmsToLandlines", "true")]).await;
@@ -99,9 +99,9 @@ async fn refused_by_the_provider(world: &World, v2: &V2) -> Vec<Trigger> {
     // The first request is in progress until its gateway answers.
     let busy = world.number_with([Reply::Hang]);
     let second = async {
-        world.twilio.arrived_for(&busy, 1).await;
+        world.twilio().arrived_for(&busy, 1).await;
         let second = v2.begins(&service, &busy).await;
-        world.twilio.release();
+        world.twilio().release();
         second
     };
     let (first, second) = tokio::join!(v2.begins(&service, &busy), second);

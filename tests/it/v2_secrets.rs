@@ -49,7 +49,7 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
         assert!(private.codes.iter().all(|code| !event.contains(code)), "an event contains a code: {event}");
     }
 
-    private.codes.extend(world.twilio.codes());
+    private.codes.extend(world.twilio().codes());
     let World { setup, server, .. } = world;
     setup.command(["export", "--out", "while-it-runs.jsonl"]).await.exits(0);
     let (server, first) = setup.restart(server).await;
@@ -75,13 +75,13 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", &tags)];
     for _ in 0..2 {
         let begun = v2.post_with(&create, ("idempotency-key", KEY), &form).await.expects_status(201);
-        let code = world.twilio.code_for(&number);
+        let code = world.twilio().code_for(&number);
         assert!(!begun.text().contains(&code) && !begun.text().contains(VALUE));
     }
-    assert_eq!(world.twilio.messages_for(&number).len(), 1);
+    assert_eq!(world.twilio().messages_for(&number).len(), 1);
     let other = [("To", number.as_str()), ("Channel", "sms"), ("Locale", "de")];
     assert_eq!(v2.post_with(&create, ("idempotency-key", KEY), &other).await.status(), 422);
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     assert_eq!(v2.checks_number(service, &number, &wrong(&code)).await.status(), 200);
     v2.checks_number(service, &number, &code).await.tells(200, "approved");
     assert_eq!(v2.checks_number(service, &number, &code).await.status(), 404);
@@ -90,7 +90,7 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     let body =
         json!({"To": number, "Channel": "sms", "CustomCode": CUSTOM, "RateLimits": {"address": VALUE}});
     let named = sid(&v2.post_json(&create, &body).await.expects_status(201));
-    assert_eq!(world.twilio.code_for(&number), CUSTOM);
+    assert_eq!(world.twilio().code_for(&number), CUSTOM);
     private.codes.push(CUSTOM.to_owned());
     let check = json!({"VerificationSid": named, "Code": wrong(CUSTOM)});
     for _ in 0..6 {

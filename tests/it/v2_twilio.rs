@@ -36,7 +36,7 @@ async fn a_number_that_no_plan_has_is_60200_and_costs_nothing() {
     for number in ["+11234567890", "+15555550100"] {
         v2.begins(&service, number).await.tells(400, "60200").says(["`To`"]);
     }
-    assert!(world.twilio.received().is_empty(), "no gateway was asked");
+    assert!(world.twilio().received().is_empty(), "no gateway was asked");
     assert_eq!(v2.begins(&service, "+15555555555").await.status(), 201, "a test number");
     let compatible = world.send("+11234567890").await;
     assert_eq!(compatible.status(), 200, "the compatible routes send to possible numbers");
@@ -112,7 +112,7 @@ async fn a_language_is_served_or_refused_and_never_ignored() {
         let mut form = vec![("Locale", locale)];
         form.extend(template.map(|sid| ("TemplateSid", sid)));
         let answer = v2.begins_with(&service, &number, &form).await;
-        let sent = world.twilio.messages_for(&number);
+        let sent = world.twilio().messages_for(&number);
         (told(&answer), sent.first().map(|message| message.field("Body").to_owned()), answer.json())
     };
     let (refused, sent, body) = begins("eo", None).await;
@@ -148,7 +148,7 @@ async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
     for code in ["K7m2Pq", "abcd", "ZZZZzzzz99", "0042"] {
         let number = world.number();
         let begun = sid(&asks(&number, code).await.expects_status(201));
-        let body = world.twilio.messages_for(&number)[0].field("Body").to_owned();
+        let body = world.twilio().messages_for(&number)[0].field("Body").to_owned();
         assert!(body.contains(code), "{body}");
         let other: String = code.chars().rev().collect();
         v2.checks(&service, &begun, &other).await.tells(200, "pending");

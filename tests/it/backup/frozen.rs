@@ -129,7 +129,7 @@ async fn make(into: &Path) {
     let known = json!({
         "waiting": waiting, "waiting_code": waiting_code, "counted": counted, "counted_code": counted_code,
         "locked": locked, "service": service, "key": key["sid"], "secret": key["secret"],
-        "verification": sid(&begun), "code": world.twilio.code_for(&number), "RateLimits": limit, "Webhooks": webhook["sid"],
+        "verification": sid(&begun), "code": world.twilio().code_for(&number), "RateLimits": limit, "Webhooks": webhook["sid"],
     });
     world.server.killed().await;
     export(&world.setup, "export.jsonl").await;

@@ -263,7 +263,7 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     server.client.verify(&locked_number, &of_locked).await.expects(locked(&locked_number, 30));
     assert_ne!(server.client.verify(&number, &code).await.status(), 200, "the code is lost");
     server.client.send(&number).await.expects(sent(&number, 5));
-    let new_code = world.twilio.code_for(&number);
+    let new_code = world.doubles.code_for(&number);
     server.client.verify(&number, &new_code).await.expects(verified(&number));
     let listed = setup.command(["keys", "list", "--json"]).await;
     assert_eq!(listed.output.lines().filter(|line| line.contains("\"SK")).count(), 1, "{}", listed.output);

@@ -26,14 +26,14 @@ async fn in_trouble_the_count_stays_and_a_code_that_may_have_arrived_is_good() {
     for (trouble, may_have_been_sent) in TROUBLES {
         let (number, code) = world.number_with_code().await;
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
-        world.twilio.plan(&number, [trouble; 64]);
+        world.twilio().plan(&number, [trouble; 64]);
         world.send(&number).await.expects(failed());
         world.verify(&number, "no code").await.expects(incorrect(&number, 3));
         if may_have_been_sent {
             let number = world.number();
-            world.twilio.plan(&number, [trouble; 64]);
+            world.twilio().plan(&number, [trouble; 64]);
             world.send(&number).await.expects(failed());
-            world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
+            world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
         }
     }
 }
@@ -44,14 +44,10 @@ async fn while_many_sends_hang_codes_are_checked() {
     let world = World::new().await;
     let (number, code) = world.number_with_code().await;
     let slow = world.number();
-    world.twilio.otherwise(Reply::Hang);
-    let send = |number: String| {
-        let client = world.server.client.clone();
-        tokio::spawn(async move { client.send(&number).await })
-    };
-    let slowest = send(slow.clone());
-    let sends: Vec<_> = (1..HANGING).map(|_| send(world.number())).collect();
-    world.twilio.arrived(1 + HANGING).await;
+    world.twilio().otherwise(Reply::Hang);
+    let slowest = world.begin_send(&slow);
+    let sends: Vec<_> = (1..HANGING).map(|_| world.begin_send(&world.number())).collect();
+    world.twilio().arrived(1 + HANGING).await;
     for trials in (1..=4).rev() {
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
     }
@@ -60,7 +56,7 @@ async fn while_many_sends_hang_codes_are_checked() {
     assert!(sends.iter().all(|send| !send.is_finished()), "every send still waits for the gateway");
     assert!(!slowest.is_finished());
 
-    world.twilio.release();
+    world.twilio().release();
     slowest.await.expect("an answer").expects(sent(&slow, 4));
     for send in sends {
         assert_eq!(send.await.expect("an answer").status(), 200);
@@ -71,15 +67,15 @@ async fn while_many_sends_hang_codes_are_checked() {
 async fn a_client_that_hangs_up_does_not_cancel_its_send() {
     let world = World::new().await;
     let number = world.number();
-    world.twilio.plan(&number, [Reply::Hang]);
+    world.twilio().plan(&number, [Reply::Hang]);
     let (client, to) = (world.server.client.clone(), number.clone());
     let impatient = tokio::spawn(async move { client.try_send(&to).await });
-    world.twilio.arrived(1).await;
+    world.twilio().arrived(1).await;
     impatient.abort();
     let _ = impatient.await;
-    world.twilio.release();
+    world.twilio().release();
 
-    let code = world.twilio.code_for(&number);
+    let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }
 

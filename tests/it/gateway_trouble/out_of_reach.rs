@@ -100,12 +100,7 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
     let code = twilio.code_for(number);
     let threads_before = threads(&server);
 
-    let sends: Vec<_> = (0..SENDS)
-        .map(|_| {
-            let (client, to) = (server.client.clone(), numbers.next());
-            tokio::spawn(async move { client.send(&to).await })
-        })
-        .collect();
+    let sends: Vec<_> = (0..SENDS).map(|_| server.client.begin_send(&numbers.next())).collect();
     until("as many look-ups as there may be", || async { hung.look_ups() }, |n| *n == AT_ONCE).await;
     for trials in (1..=4).rev() {
         server.client.verify(number, "no code").await.expects(incorrect(number, trials));

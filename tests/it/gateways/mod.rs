@@ -45,12 +45,6 @@ impl Several {
         self.send(number).await.expects(sent(number, 5));
     }
 
-    async fn number_with_message(&self) -> String {
-        let number = self.number();
-        self.accepts(&number).await;
-        number
-    }
-
     /// Asserts that the last code that Twilio was given for this number is right.
     async fn verifies_by_twilio(&self, number: &str) {
         self.verify(number, &self.twilio().code_for(number)).await.expects(verified(number));

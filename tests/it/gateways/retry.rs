@@ -155,7 +155,7 @@ async fn a_retry_goes_on_after_a_stop_and_after_kill_9_and_its_code_works() {
         let mut world = with_retry().await;
         world.twilio().otherwise(Reply::Busy);
         let number = world.number_with_message().await;
-        world = if is_killed { world.restart_after_kill().await } else { world.restart().await.0 };
+        world = world.restart_by(is_killed).await;
         world.twilio().reset();
         world.until_tracked(&number, "it is sent", is_sent).await;
         world.verifies_by_twilio(&number).await;

@@ -18,7 +18,7 @@ async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
     world.verify(&busy, "none").await.expects(incorrect(&busy, 4));
     world.verify(&number, &code).await.expects(verified(&number));
 
-    world.twilio.release();
+    world.twilio().release();
     hanging.await.expect("an answer").expects(sent(&busy, 4));
     world.send(&busy).await.expects(sent(&busy, 4));
 }
@@ -33,7 +33,7 @@ async fn too_many_commands_are_503() {
     world.verify(&number, "123456").await.expects_refusal(503);
     world.send(&number).await.expects_refusal(503);
 
-    world.twilio.release();
+    world.twilio().release();
     hanging.await.expect("an answer").expects(sent(&slow, 5));
     world.send(&number).await.expects(sent(&number, 5));
 }
@@ -52,7 +52,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     let (first, _) = &known[0];
     world.send(first).await.expects(sent(first, 5));
     assert_eq!(numbers(&world).await, json!({"held": 20, "limit": 20}));
-    assert_eq!(world.twilio.received().len(), 21, "nothing was sent to those who were refused");
+    assert_eq!(world.twilio().received().len(), 21, "nothing was sent to those who were refused");
 
     let (number, code) = &known[1];
     world.verify(number, code).await.expects(verified(number));
@@ -108,9 +108,9 @@ async fn numbers(world: &World) -> Value {
 async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
     let world = World::with([("max-commands", json!(8)), patient()]).await;
     let (known, code) = world.number_with_code().await;
-    world.twilio.otherwise(Reply::Hang);
+    world.twilio().otherwise(Reply::Hang);
     let hanging = send_to_many(&world, 6);
-    world.twilio.arrived(7).await;
+    world.twilio().arrived(7).await;
 
     is_unavailable(
         &world.send(&world.number()).await,
@@ -119,7 +119,7 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
     world.verify(&known, "none").await.expects(incorrect(&known, 4));
     world.verify(&known, &code).await.expects(verified(&known));
 
-    world.twilio.release();
+    world.twilio().release();
     for answer in hanging.join_all().await {
         assert_eq!(answer.status(), 200);
     }
@@ -131,9 +131,9 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
     let world = World::with(settings).await;
     let known = numbers_with_codes(&world, 5).await;
-    world.twilio.otherwise(Reply::Hang);
+    world.twilio().otherwise(Reply::Hang);
     let mut crowd = send_to_many(&world, 100);
-    world.twilio.arrived(9).await;
+    world.twilio().arrived(9).await;
     // 12 sends are at the gateway or wait; the server refuses all others at once.
     for _ in 0..88 {
         let answer = crowd.join_next().await.expect("more answers").expect("an answer");
@@ -142,9 +142,9 @@ async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     for (number, code) in &known {
         world.verify(number, code).await.expects(verified(number));
     }
-    assert_eq!(world.twilio.received().len(), 9, "no more are at the gateway than there are places");
+    assert_eq!(world.twilio().received().len(), 9, "no more are at the gateway than there are places");
 
-    world.twilio.release();
+    world.twilio().release();
     let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
     assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
     assert_eq!(world.server.lines("gateway overloaded").len(), 1, "once, not for each message");
@@ -174,11 +174,11 @@ async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again()
         }
     }
     // Every place is free again: the gateway gets as many concurrent sends as allowed.
-    world.twilio.otherwise(Reply::Hang);
-    let before = world.twilio.received().len();
+    world.twilio().otherwise(Reply::Hang);
+    let before = world.twilio().received().len();
     let all = send_to_many(&world, 12);
-    world.twilio.arrived(before + 12).await;
-    world.twilio.release();
+    world.twilio().arrived(before + 12).await;
+    world.twilio().release();
     assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
     world.is_ready_again().await;
 }

@@ -44,7 +44,7 @@ async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     for _ in 0..8 {
         flood.join_next().await.expect("more answers").expect("an answer").tells(503, "20503");
     }
-    world.twilio.arrived(4).await;
+    world.twilio().arrived(4).await;
     for _ in 0..10 {
         v2.begins(&other, &world.number()).await.expects_status(201);
     }
@@ -52,7 +52,7 @@ async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
     names_service(&world, "gateway overloaded", &flooded).await;
 
-    world.twilio.release();
+    world.twilio().release();
     let served = flood.join_all().await.iter().filter(|answer| answer.status() == 201).count();
     assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 that wait");
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 201);

@@ -15,7 +15,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
     world.send(&number).await.expects_refusal(503);
     given.submits_the_right_code(&world).await.expects_refusal(503);
-    assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
+    assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
     assert_eq!(world.get("/healthz").await.status(), 200);
     assert_eq!(world.send(&locked).await.status(), 403);
     let readiness = until("unreadiness", || world.get("/readyz"), |answer| answer.status() == 503).await;

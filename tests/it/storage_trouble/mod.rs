@@ -31,7 +31,7 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     let unsent = world.number();
     for number in (0..20).map(|_| world.number()).chain([unsent.clone()]) {
         world.send(&number).await.expects_refusal(503);
-        assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
+        assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
     }
     assert_eq!(held().await, before, "a refused send takes no place");
     world.get("/readyz").await.expects_not_ready();
@@ -86,7 +86,7 @@ async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
 
 /// Kills the server of a world, and returns the rest.
 async fn killed(world: World) -> (Setup, Twilio, Numbers) {
-    let World { setup, server, twilio, numbers } = world;
+    let World { setup, server, doubles: twilio, numbers } = world;
     server.killed().await;
     (setup, twilio, numbers)
 }

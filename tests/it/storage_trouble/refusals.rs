@@ -37,7 +37,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 world.send(&unsent).await.expects_refusal(503);
                 guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
                 given.submits_the_right_code(&world).await.expects_refusal(503);
-                assert!(world.twilio.received_for(&unsent).is_empty(), "no message without a decision");
+                assert!(world.twilio().received_for(&unsent).is_empty(), "no message without a decision");
                 let readiness = world.get("/readyz").await;
                 readiness.expects_not_ready();
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
@@ -54,9 +54,9 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 shim.end();
                 world.is_ready_again().await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
-                assert_eq!(world.twilio.received_for(&unsent).len(), 1);
+                assert_eq!(world.twilio().received_for(&unsent).len(), 1);
                 guessed.still_holds(&world).await;
-                all.push(Subject::of_sent(&unsent, &world.twilio.code_for(&unsent)));
+                all.push(Subject::of_sent(&unsent, &world.twilio().code_for(&unsent)));
                 all.push(given);
             }
         }

@@ -77,7 +77,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         lengthen_journal(setup.data_dir()).await;
         // Checkpoints write there.
         shim.begin(&Trouble::of(calls, error).on(".new"));
-        let world = World { server: setup.start().await, setup, twilio, numbers };
+        let world = World { server: setup.start().await, setup, doubles: twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
         loop {
             let mut one = Subject::with_code(&world).await;
@@ -99,13 +99,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         world.server.logs_times(1, "ERROR", "checkpoint failed").await;
         shim.end();
         world.is_ready_again().await;
-        let world = if error == Errno::IO {
-            world.restart_after_kill().await
-        } else {
-            let (world, finished) = world.restart().await;
-            finished.exits(0);
-            world
-        };
+        let world = world.restart_by(error == Errno::IO).await;
         for one in all {
             one.still_holds(&world).await;
         }

@@ -27,7 +27,7 @@ async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
         world.verify(&number, &code).await.expects_refusal(503);
         let unsent = world.number();
         world.send(&unsent).await.expects_refusal(503);
-        assert!(world.twilio.received_for(&unsent).is_empty());
+        assert!(world.twilio().received_for(&unsent).is_empty());
     }
     world.get("/readyz").await.expects_not_ready();
 }

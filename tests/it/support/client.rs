@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsConnector;
 
 use super::{HttpResponse, soon, until};
@@ -49,6 +49,12 @@ impl Client {
     /// `POST /api/send-otp`.
     pub async fn send(&self, number: &str) -> HttpResponse {
         self.try_send(number).await.expect("an answer")
+    }
+
+    /// The same in the background.
+    pub fn begin_send(&self, number: &str) -> JoinHandle<HttpResponse> {
+        let (client, number) = (self.clone(), number.to_owned());
+        tokio::spawn(async move { client.send(&number).await })
     }
 
     pub async fn send_by(&self, number: &str, channel: &str) -> HttpResponse {

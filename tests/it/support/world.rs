@@ -12,13 +12,17 @@ use super::{
     SmsGateway, Twilio, V2, VERIFY_SID, until, wrong,
 };
 
-/// A server, its settings, and its gateway's double. Dereferences to its client.
-pub struct World {
-    pub twilio: Twilio,
+/// A server, its settings, and the doubles of its gateways. Dereferences to its client.
+pub struct Running<D> {
+    pub doubles: D,
     pub setup: Setup,
     pub server: Server,
     pub numbers: Numbers,
 }
+
+pub type World = Running<Twilio>;
+
+pub type Several = Running<Doubles>;
 
 impl World {
     pub async fn new() -> Self {
@@ -49,30 +53,24 @@ impl World {
         let twilio = Twilio::start().await;
         let setup = through(&twilio.base_url(), setup);
         let server = setup.start().await;
-        Self { twilio, setup, server, numbers: Numbers::default() }
+        Self { doubles: twilio, setup, server, numbers: Numbers::default() }
     }
 
-    pub fn number(&self) -> String {
-        self.numbers.next()
-    }
-
-    pub async fn number_with_message(&self) -> String {
-        let number = self.number();
-        self.send(&number).await.expects(sent(&number, 5));
-        number
+    pub fn twilio(&self) -> &Twilio {
+        &self.doubles
     }
 
     pub async fn number_with_code(&self) -> (String, String) {
         let number = self.number();
         assert_eq!(self.send(&number).await.status(), 200);
-        let code = self.twilio.code_for(&number);
+        let code = self.twilio().code_for(&number);
         (number, code)
     }
 
     /// A new number for whose next messages the gateway has these replies.
     pub fn number_with(&self, replies: impl IntoIterator<Item = Reply>) -> String {
         let number = self.number();
-        self.twilio.plan(&number, replies);
+        self.twilio().plan(&number, replies);
         number
     }
 
@@ -90,29 +88,10 @@ impl World {
 
     /// Starts a send that the gateway does not answer until it is released, and waits until the gateway has it.
     pub async fn hang_at_the_gateway(&self, number: &str) -> JoinHandle<HttpResponse> {
-        self.twilio.plan(number, [Reply::Hang]);
-        let (client, sent) = (self.server.client.clone(), number.to_owned());
-        let hanging = tokio::spawn(async move { client.send(&sent).await });
-        self.twilio.arrived_for(number, 1).await;
+        self.twilio().plan(number, [Reply::Hang]);
+        let hanging = self.begin_send(number);
+        self.twilio().arrived_for(number, 1).await;
         hanging
-    }
-
-    pub async fn restart(self) -> (Self, Finished) {
-        let (server, finished) = self.setup.restart(self.server).await;
-        (Self { server, ..self }, finished)
-    }
-
-    pub async fn restart_after_kill(self) -> Self {
-        let server = self.setup.restart_after_kill(self.server).await;
-        Self { server, ..self }
-    }
-}
-
-impl Deref for World {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.server.client
     }
 }
 
@@ -133,16 +112,6 @@ pub struct Doubles {
     /// The gateway that the configuration describes.
     pub plain: SmsGateway,
 }
-
-/// A server, its settings, and its gateways' doubles. Dereferences to its client.
-pub struct Running<D> {
-    pub doubles: D,
-    pub setup: Setup,
-    pub server: Server,
-    pub numbers: Numbers,
-}
-
-pub type Several = Running<Doubles>;
 
 impl Doubles {
     pub async fn start() -> Self {
@@ -231,6 +200,12 @@ impl<D> Running<D> {
         self.numbers.next()
     }
 
+    pub async fn number_with_message(&self) -> String {
+        let number = self.number();
+        self.send(&number).await.expects(sent(&number, 5));
+        number
+    }
+
     pub async fn tracked(&self, number: &str) -> Vec<Value> {
         self.setup.tracked(&["--number", number]).await
     }
@@ -248,6 +223,16 @@ impl<D> Running<D> {
     pub async fn restart_after_kill(self) -> Self {
         let server = self.setup.restart_after_kill(self.server).await;
         Self { server, ..self }
+    }
+
+    /// Kills it or stops it in order, and starts it again.
+    pub async fn restart_by(self, is_killed: bool) -> Self {
+        if is_killed {
+            return self.restart_after_kill().await;
+        }
+        let (world, finished) = self.restart().await;
+        finished.exits(0);
+        world
     }
 }
 
