@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::belief::locked_number;
 use crate::support::prelude::*;
 use crate::support::wrong as wrong_code;
 
@@ -49,7 +50,7 @@ impl Wrong {
         let (clock, setup) = Shifted::over(Setup::new().config("otp-max-attempts", 2));
         clock.by(seconds);
         let world = World::of(setup).await;
-        let locked = lock_out(&world).await;
+        let locked = locked_number(&world).await;
         Self { clock, world, locked }
     }
 
@@ -82,15 +83,6 @@ impl Down {
         let server = setup.start().await;
         Wrong { clock, world: World { doubles: twilio, setup, server, numbers }, locked }
     }
-}
-
-async fn lock_out(world: &World) -> String {
-    let (number, code) = world.number_with_code().await;
-    for _ in 0..2 {
-        world.verify(&number, &wrong(&code)).await;
-    }
-    world.send(&number).await.expects(locked(&number, 30));
-    number
 }
 
 fn warnings(server: &Server) -> Vec<Value> {
@@ -158,46 +150,4 @@ async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
     }
     wrong.world.verify(&number, &code).await.expects(verified(&number));
     wrong.world.verify(&other, &wrong_code(&its_code)).await.expects(locked(&other, 30));
-}
-
-#[tokio::test]
-async fn a_clock_set_forwards_ends_lockouts_earlier_by_no_more_than_its_jump() {
-    let mut wrong = Wrong::new().await;
-    wrong.clock.by(10 * 60);
-    wrong.world = wrong.world.restart_after_kill().await;
-    wrong.is_locked_for(20).await;
-    wrong.clock.by(31 * 60);
-    wrong.world = wrong.world.restart_after_kill().await;
-    wrong.world.send(&wrong.locked).await.expects(sent(&wrong.locked, 2));
-}
-
-#[tokio::test]
-async fn when_a_clock_that_was_ahead_is_put_right_nothing_is_locked_for_longer() {
-    let mut wrong = Wrong::new().await;
-    // Linux refuses to set a clock beyond the year 2232.
-    for ahead in [9 * HOUR, 200 * YEAR] {
-        wrong.clock.by(ahead);
-        (wrong.world, _) = wrong.world.restart().await;
-        wrong.locked = lock_out(&wrong.world).await;
-        let (number, code) = wrong.world.number_with_code().await;
-        wrong.clock.by(0);
-        (wrong.world, _) = wrong.world.restart().await;
-        wrong.is_locked_for(30).await;
-        wrong.world.verify(&number, &code).await.expects(verified(&number));
-    }
-}
-
-#[tokio::test]
-async fn a_clock_at_its_beginning_neither_unlocks_nor_locks_for_ever() {
-    let mut wrong = Wrong::new().await;
-    // A machine without a battery starts like this.
-    for shift in [-56 * YEAR, -55 * YEAR] {
-        wrong.clock.by(shift);
-        wrong.world = wrong.world.restart_after_kill().await;
-        wrong.is_locked_for(30).await;
-        lock_out(&wrong.world).await;
-    }
-    wrong.clock.by(31 * 60);
-    (wrong.world, _) = wrong.world.restart().await;
-    wrong.world.send(&wrong.locked).await.expects(sent(&wrong.locked, 2));
 }
