@@ -6,38 +6,6 @@ use tokio::task::JoinSet;
 use super::{is_unavailable, numbers_with_codes, send_to_many};
 use crate::support::prelude::*;
 
-#[tokio::test]
-async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
-    let world = World::with([("max-commands-per-number", json!(1))]).await;
-    let busy = world.number();
-    let (number, code) = world.number_with_code().await;
-    let hanging = world.hang_at_the_gateway(&busy).await;
-
-    world.send(&busy).await.expects_refusal(429);
-    // A gateway that hangs holds up sends only.
-    world.verify(&busy, "none").await.expects(incorrect(&busy, 4));
-    world.verify(&number, &code).await.expects(verified(&number));
-
-    world.twilio().release();
-    hanging.await.expect("an answer").expects(sent(&busy, 4));
-    world.send(&busy).await.expects(sent(&busy, 4));
-}
-
-#[tokio::test]
-async fn too_many_commands_are_503() {
-    let world = World::with([("max-commands", json!(1)), ("max-commands-per-number", json!(1))]).await;
-    let slow = world.number();
-    let hanging = world.hang_at_the_gateway(&slow).await;
-
-    let number = world.number();
-    world.verify(&number, "123456").await.expects_refusal(503);
-    world.send(&number).await.expects_refusal(503);
-
-    world.twilio().release();
-    hanging.await.expect("an answer").expects(sent(&slow, 5));
-    world.send(&number).await.expects(sent(&number, 5));
-}
-
 const FULL: &str = "Too many numbers are being verified. Try again shortly.";
 
 #[tokio::test]
