@@ -81,14 +81,6 @@ async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
     let line = logs(&world, "WARN", "message not sent").await;
     assert_eq!((&line["class"], &line["retry_after"]), (&json!("Retry"), &json!(120)), "{line}");
     assert_eq!(logs(&world, "WARN", OUT_OF_SERVICE).await["seconds"], 120);
-
-    let short = [("breaker-open-for", json!("200ms")), ("breaker-longest", json!("400ms"))];
-    let world = Several::with("Twilio;Http", short).await;
-    let number = world.number_with([DAY]);
-    world.accepts(&number).await;
-    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
-    arrives_through_twilio(&world).await;
-    assert_eq!(circuit(&world, TWILIO).await, "closed");
 }
 
 #[tokio::test]
@@ -125,21 +117,6 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
     // One for the send that opened the circuits, one at once, and one a second.
     let lines = events.iter().filter(is_skipped).count();
     assert!((2..30).contains(&lines), "{lines} lines about 64 requests");
-}
-
-#[tokio::test]
-async fn a_service_whose_messages_fail_opens_no_circuit_beside_one_that_sends() {
-    let settings = [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))];
-    let world = Several::with_account("Twilio", settings).await;
-    let v2 = V2::of(&world);
-    let (failing, other) = (v2.service(&[]).await, v2.service(&[]).await);
-    for failure in [Reply::ServerError(503), Reply::Busy] {
-        for _ in 0..9 {
-            v2.begins(&failing, &world.number_with([failure])).await;
-            assert_eq!(v2.begins(&other, &world.number()).await.status(), 201, "{failure:?}");
-        }
-        assert_eq!(circuit(&world, TWILIO).await, "closed", "{failure:?}");
-    }
 }
 
 /// Sends to further numbers until the circuit lets a message through to Twilio.

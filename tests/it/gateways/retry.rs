@@ -1,19 +1,15 @@
 //! Retries in the background: `sms.retry`.
 
-use super::{is_sent, twilio_refuses};
+use super::is_sent;
 use crate::support::prelude::*;
 
 /// Twilio is the only gateway.
 async fn with_retry() -> Several {
-    with_settings("Twilio", []).await
+    with_settings(json!({"retry": true})).await
 }
 
-async fn with_settings<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Several {
-    Several::of(gateways, |_, setup| {
-        let setup = setup.config("sms", json!({"retry": true})).config("breaker-failures", 100);
-        settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
-    })
-    .await
+async fn with_settings(sms: Value) -> Several {
+    Several::with("Twilio", [("sms", sms), ("breaker-failures", json!(100))]).await
 }
 
 /// A refusal that asks for a pause, which is long enough for other steps of a test.
@@ -51,17 +47,6 @@ async fn a_request_is_accepted_after_a_failed_try_and_the_code_arrives_later() {
     world.verify(&number, &codes[0]).await.expects(verified(&number));
     let rows = world.until_tracked(&number, "it is sent", is_sent).await;
     assert_eq!(rows.iter().map(|row| row["retry_count"].as_u64()).max(), Some(Some(2)), "{rows:?}");
-}
-
-#[tokio::test]
-async fn a_retry_tries_every_gateway_again() {
-    let world = with_settings("Twilio;Http", []).await;
-    let number = world.number_with([Reply::Busy; 2]);
-    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 8 }]);
-    world.accepts(&number).await;
-    world.plain().arrived_for(&number, 2).await;
-    assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 2]);
-    world.verifies_by_plain(&number).await;
 }
 
 #[tokio::test]
@@ -107,37 +92,8 @@ async fn a_locked_number_is_not_sent_anything_again() {
 }
 
 #[tokio::test]
-async fn a_retry_that_would_come_too_late_is_not_promised() {
-    let world = with_settings("Twilio", [("otp-timeout", json!("2s"))]).await;
-    let number = world.number_with([Reply::BusyFor(5)]);
-    world.send(&number).await.expects(failed());
-    assert_eq!(world.twilio().received_for(&number).len(), 1);
-}
-
-#[tokio::test]
-async fn an_answer_after_which_nothing_helps_ends_the_retries() {
-    let world = with_retry().await;
-    let number = world.number_with([Reply::Busy, twilio_refuses(21_211)]);
-    world.accepts(&number).await;
-    world.twilio().arrived_for(&number, 2).await;
-    is_sent_nothing_more(&world, &number).await;
-}
-
-#[tokio::test]
-async fn what_a_retry_may_have_sent_is_sent_again_with_the_same_code() {
-    let world = with_retry().await;
-    let number = world.number_with([Reply::Busy, Reply::CutShort, Reply::ServerError(500)]);
-    world.accepts(&number).await;
-    world.until_tracked(&number, "it is sent", is_sent).await;
-    assert_eq!(world.twilio().received_for(&number).len(), 4);
-    let codes = world.twilio().codes();
-    assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?}");
-    world.verifies_by_twilio(&number).await;
-}
-
-#[tokio::test]
 async fn after_as_many_retries_as_allowed_it_is_unsendable() {
-    let world = with_settings("Twilio", [("sms", json!({"retry": true, "max_retries": 2}))]).await;
+    let world = with_settings(json!({"retry": true, "max_retries": 2})).await;
     let number = world.number_with([Reply::Busy; 64]);
     world.accepts(&number).await;
     let is_given_up = |row: &&Value| row["send_status"] == "unsendable";

@@ -68,17 +68,6 @@ async fn a_gateway_that_could_not_be_asked_about_its_code_is_told() {
 }
 
 #[tokio::test]
-async fn rows_are_listed_after_a_stop_and_after_kill_9() {
-    let world = Several::routed("Twilio").await;
-    let number = world.number_with_message().await;
-    let rows = world.until_tracked(&number, "one row", |rows| rows.len() == 1).await;
-    let (world, _) = world.restart().await;
-    assert_eq!(world.tracked(&number).await, rows);
-    let world = world.restart_after_kill().await;
-    assert_eq!(world.tracked(&number).await, rows);
-}
-
-#[tokio::test]
 async fn rows_are_chosen_by_number_by_status_and_by_how_many() {
     let world = Several::routed("Twilio").await;
     let (good, bad) = (world.number_with_message().await, world.number_with([twilio_refuses(21_211)]));
