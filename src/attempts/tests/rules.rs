@@ -102,16 +102,23 @@ fn a_record_does_not_grow_beyond_its_bound() {
 fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
     let mut log = sent(1, START);
     for (at, (status, is_news)) in (1..).zip([
+        (ReceiptStatus::Queued, true),
         (ReceiptStatus::Sent, true),
         (ReceiptStatus::Sent, false),
+        (ReceiptStatus::Sending, false),
+        (ReceiptStatus::Failed, true),
         (ReceiptStatus::Delivered, true),
+        (ReceiptStatus::Sent, false),
         (ReceiptStatus::Failed, false),
+        (ReceiptStatus::Queued, false),
+        (ReceiptStatus::Read, true),
+        (ReceiptStatus::Delivered, false),
     ]) {
         let outcome = log.receive(&receipt(0, status, None), second(at));
         assert_eq!(matches!(outcome, ReceiptOutcome::Recorded(_)), is_news, "{status:?}");
     }
     let row = &log.rows[0];
-    assert_eq!((row.receipt, row.receipt_at), (Some(ReceiptStatus::Delivered), Some(second(3))));
+    assert_eq!((row.receipt, row.receipt_at), (Some(ReceiptStatus::Read), Some(second(10))));
 }
 
 #[test]

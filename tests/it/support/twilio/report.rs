@@ -77,12 +77,6 @@ impl Report {
         Self { signature: None, ..self }
     }
 
-    /// Changes the path and signs again.
-    pub fn redirected(mut self, path: &str) -> Self {
-        self.url = format!("{PUBLIC_URL}{path}");
-        self.signed_with(AUTH_TOKEN)
-    }
-
     pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
