@@ -38,18 +38,6 @@ async fn a_number_that_its_plan_lists_as_a_landline_is_called_at_once() {
 }
 
 #[tokio::test]
-async fn a_call_has_the_configured_calling_number_and_ringing_time() {
-    let world = Several::of("Twilio", |_, setup| {
-        setup.config("voice", true).config("voice-ring-for", "40s").env("TWILIO_VOICE_NUMBER", "+15005550008")
-    })
-    .await;
-    let number = called(&world).await;
-    let (call, _) = &world.twilio().calls_for(&number)[0];
-    assert_eq!(call.field("From"), "+15005550008");
-    assert_eq!(call.field("Timeout"), "40");
-}
-
-#[tokio::test]
 async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
     for setting in ["voice", "voice-fallback"] {
         let world = Several::reachable("Twilio;Http", [(setting, json!(false))]).await;
@@ -62,7 +50,8 @@ async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
 #[tokio::test]
 async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
     let world = Several::reachable("Twilio;Http", [("voice-gate", json!(true))]).await;
-    let number = called(&world).await;
+    let number = world.number_with([twilio_refuses(21_614)]);
+    world.accepts(&number).await;
     let (call, twiml) = &world.twilio().calls_for(&number)[0];
     assert_eq!(twiml.code(), None, "an answering machine would record it: {}", twiml.speech());
     let on_key = twiml.on_key.as_deref().expect("a key is asked for");
@@ -137,27 +126,6 @@ async fn a_client_can_ask_for_a_call() {
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
     let code = world.twilio().calls_for(&number)[0].1.code().expect("a code is read out");
     world.verify(&number, &code).await.expects(verified(&number));
-}
-
-/// Calls a number that text messages do not reach.
-async fn called(world: &Several) -> String {
-    let number = world.number_with([twilio_refuses(21_614)]);
-    world.accepts(&number).await;
-    assert_eq!(world.twilio().calls_for(&number).len(), 1);
-    number
-}
-
-#[tokio::test]
-async fn a_whatsapp_message_goes_from_one_whatsapp_address_to_another() {
-    let world = Several::reachable("Twilio", []).await;
-    let number = world.number();
-    world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
-    let messages = world.twilio().messages_for(&number);
-    assert_eq!(messages.len(), 1);
-    assert_eq!(messages[0].field("To"), format!("whatsapp:{number}"));
-    assert_eq!(messages[0].field("From"), format!("whatsapp:{WHATSAPP_SENDER}"));
-    assert!(messages[0].field("Body").contains(&world.twilio().code_for(&number)));
-    world.verifies_by_twilio(&number).await;
 }
 
 #[tokio::test]
