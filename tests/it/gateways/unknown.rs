@@ -93,70 +93,37 @@ async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
 }
 
 #[tokio::test]
-async fn a_gateway_with_codes_of_its_own_takes_over_from_a_silent_one() {
-    let world = routed("Http;Sinch", "2s").await;
-    for trouble in [Reply::ServerError(500), Reply::CutShort, Reply::Hang] {
-        let number = world.number();
-        world.plain().plan(&number, [trouble]);
-        world.accepts(&number).await;
-        let (replaced, code) = (world.plain().code_for(&number), world.sinch().code_for(&number));
-        world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
-        world.verify(&number, &code).await.expects(verified(&number));
-    }
-}
-
-#[tokio::test]
-async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
-    let world = routed("Sinch;Http", "2s").await;
-    let number = world.number();
-    world.sinch().plan(&number, [Reply::NotJson]);
-    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 99 }]);
-    world.send(&number).await.expects(failed());
-    let code = world.sinch().code_for(&number);
-    world.verify(&number, &code).await.expects(verified(&number));
-}
-
-#[tokio::test]
 async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
     let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
     for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await.tells(201, "pending");
+        let replaced = world.sinch().code_for(&number);
         world.sinch().plan(&number, [trouble]);
         let again = v2.begins(&service, &number).await;
         assert_eq!((told(&again), sid(&again)), ((201, "pending".to_owned()), sid(&begun)), "{trouble:?}");
         assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
-        v2.checks(&service, &sid(&begun), &world.plain().code_for(&number)).await.tells(200, "approved");
+        let checks = async |code: &str| v2.checks(&service, &sid(&begun), code).await;
+        checks(&replaced).await.tells(200, "pending");
+        assert_eq!(world.sinch().checks_for(&number).len(), 0, "its code is over");
+        checks(&world.plain().code_for(&number)).await.tells(200, "approved");
     }
 }
 
 #[tokio::test]
-async fn only_the_code_of_the_last_accepted_message_is_right() {
+async fn a_holder_that_sends_after_another_gateway_has_the_right_code() {
     let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
-    let pending = (201, "pending".to_owned());
-    // The holder of the code fails, and a gateway that carries our code takes over.
-    let number = world.number();
-    assert_eq!(told(&v2.begins(&service, &number).await), pending);
-    let replaced = world.sinch().code_for(&number);
-    world.sinch().plan(&number, [Reply::Busy]);
-    let begun = v2.begins(&service, &number).await;
-    assert_eq!(told(&begun), pending);
-    let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
-    assert_eq!(checks(&replaced).await, (200, "pending".to_owned()));
-    assert_eq!(world.sinch().checks_for(&number).len(), 0, "its code is over");
-    assert_eq!(checks(&world.plain().code_for(&number)).await, (200, "approved".to_owned()));
-    // The other way round, and across a crash.
     let number = world.number();
     world.sinch().plan(&number, [Reply::Busy]);
-    assert_eq!(told(&v2.begins(&service, &number).await), pending);
+    v2.begins(&service, &number).await.tells(201, "pending");
     let replaced = world.plain().code_for(&number);
-    let begun = v2.begins(&service, &number).await;
-    assert_eq!((told(&begun), world.doubles.sends_to(&number)), (pending, [0, 2, 0, 1]));
+    let begun = v2.begins(&service, &number).await.tells(201, "pending");
+    assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
     let world = world.restart_after_kill().await;
     let v2 = V2::of(&world);
-    let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
-    assert_eq!(checks(&replaced).await, (200, "pending".to_owned()));
-    assert_eq!(checks(&world.sinch().code_for(&number)).await, (200, "approved".to_owned()));
+    let checks = async |code: &str| v2.checks(&service, &sid(&begun), code).await;
+    checks(&replaced).await.tells(200, "pending");
+    checks(&world.sinch().code_for(&number)).await.tells(200, "approved");
 }
 
 #[tokio::test]
