@@ -67,32 +67,9 @@ async fn bad_bodies_are_logged_at_info_with_their_reason_once_a_second() {
 const NOT_A_NUMBER: &str =
     "phoneNumber cannot be used: not a phone number in E.164 form, such as +14155552671";
 
+/// `src/http/tests/bad_bodies.rs` has many more.
 fn senseless() -> Vec<Vec<u8>> {
-    let texts = [
-        "",
-        " ",
-        "{",
-        "}",
-        "{}",
-        "[]",
-        "null",
-        "true",
-        "0",
-        "1e999",
-        "\"+14155552671\"",
-        "NaN",
-        "{\"phoneNumber\"}",
-        "{\"phoneNumber\":}",
-        "{'phoneNumber':'+14155552671'}",
-        "{\"phoneNumber\":\"+14155552671\"",
-        "{\"phoneNumber\":\"+14155552671\"}}",
-        "{\"phoneNumber\":\"+14155552671\"} and more",
-        "{\"phoneNumber\":\"+1415\\ud800\"}",
-        "{\"phoneNumber\":\"\\u0000\"}",
-        "phoneNumber=%2B14155552671",
-        "<phoneNumber>+14155552671</phoneNumber>",
-        "\u{feff}{}",
-    ];
+    let texts = ["", "{}", "null", "{\"phoneNumber\":\"+14155552671\"", "phoneNumber=%2B14155552671"];
     // Deep nesting must not overflow the program's stack.
     let deep = ["[".repeat(16_000), "{\"user\":".repeat(2_000), "[".repeat(8_000) + &"]".repeat(8_000)];
     let no_text = [b"{\"phoneNumber\":\"\xff\xfe\"}".to_vec(), vec![0; 1_000], (0..=255).collect()];
@@ -106,20 +83,11 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
     for (version, hosts, status) in [
         ("1.1", "", 400),
         ("1.1", "Host: a\r\nHost: a\r\n", 400),
-        ("1.1", "Host: a\r\nHost: b\r\n", 400),
-        ("1.1", "Host: a\r\n", 200),
         ("1.1", "Host:\r\n", 200),
-        ("1.0", "", 200),
-        ("1.0", "Host: a\r\n", 200),
-        ("1.0", "Host: a\r\nHost: b\r\n", 400),
         ("1.1", "Host: codes.example:8080\r\n", 200),
-        ("1.1", "Host: [::1]:3000\r\n", 200),
-        ("1.1", "Host: a b\r\n", 400),
-        ("1.1", "Host: a/b\r\n", 400),
-        ("1.1", "Host: user@a\r\n", 400),
-        ("1.1", "Host: a:port\r\n", 400),
-        ("1.1", "Host: [::1\r\n", 400),
         ("1.1", "Host: <script>\r\n", 400),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
         ("1.0", "Host: a b\r\n", 400),
     ] {
         for path in ["/healthz", "/hello-world"] {

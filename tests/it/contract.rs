@@ -95,18 +95,6 @@ async fn hello_world_answers_as_it_always_did() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_ignored_and_no_content_type_is_needed() {
-    let world = World::new().await;
-    let number = world.number();
-    let body = json!({"phoneNumber": number, "language": {"locale": ["de"]}, "retry": null});
-    world.post("/api/send-otp", body.to_string()).await.expects(sent(&number, 5));
-
-    let user = json!({"phoneNumber": number, "name": "Ada"});
-    let body = json!({"user": user, "code": world.twilio().code_for(&number), "remember": true});
-    world.post("/api/verify-otp", body.to_string()).await.expects(verified(&number));
-}
-
-#[tokio::test]
 async fn every_spelling_of_a_number_shares_its_code_and_its_count() {
     let world = World::with([("default-region", json!("DE"))]).await;
     let number = "+491711234567";

@@ -1,5 +1,6 @@
 //! Accepted and refused bodies.
 
+use super::client::Reply;
 use super::script::{Call, Script};
 use super::world::{NUMBER, World};
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -14,7 +15,11 @@ async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
         "",
         " ",
         "null",
+        "true",
         "5",
+        "1e999",
+        "NaN",
+        "}",
         r#""+14155552671""#,
         "[]",
         r#"["+14155552671"]"#,
@@ -25,6 +30,7 @@ async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
         r#"{"phoneNumber":}"#,
         r#"{"phoneNumber":"+14155552671""#,
         r#"{"phoneNumber":"+14155552671",}"#,
+        r#"{"phoneNumber":"+14155552671"}}"#,
         r#"{"phoneNumber":"+14155552671"} x"#,
         r#"{"phoneNumber":"+14155552671"}{}"#,
         r"{'phoneNumber':'+14155552671'}",
@@ -38,15 +44,15 @@ async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
         r#"{"phoneNumber":"hello"}"#,
         r#"{"phoneNumber":"+1 415 CALL NOW"}"#,
         r#"{"phoneNumber":"\ud800"}"#,
+        r#"{"phoneNumber":"\u0000"}"#,
         r#"{"phone_number":"+14155552671"}"#,
         r#"{"phoneNumber":"+14155552671","phoneNumber":"+14155552672"}"#,
         "phoneNumber=%2B14155552671",
+        "<phoneNumber>+14155552671</phoneNumber>",
         "\u{feff}{\"phoneNumber\":\"+14155552671\"}",
     ] {
-        let reply = world.post("/api/send-otp", body).await;
-        assert_eq!((reply.status, reply.body.as_str()), (400, ENVELOPE), "{body:?}");
-        let reply = world.post("/send-code", body).await;
-        assert_eq!((reply.status, reply.body.as_str()), (400, MESSAGE), "{body:?}");
+        is_refused(&world.post("/api/send-otp", body).await, ENVELOPE, body);
+        is_refused(&world.post("/send-code", body).await, MESSAGE, body);
     }
 }
 
@@ -71,8 +77,7 @@ async fn what_is_not_a_user_and_a_code_is_a_bad_body_of_a_check() {
         r#"{"phoneNumber":"+14155552671","code":"123456"}"#,
         r#"[{"phoneNumber":"+14155552671"},"123456"]"#,
     ] {
-        let reply = world.post("/api/verify-otp", body).await;
-        assert_eq!((reply.status, reply.body.as_str()), (400, ENVELOPE), "{body:?}");
+        is_refused(&world.post("/api/verify-otp", body).await, ENVELOPE, body);
     }
 }
 
@@ -88,9 +93,18 @@ async fn what_is_not_a_number_and_a_code_is_a_bad_body_of_a_tutorial_check() {
         r#"{"phoneNumber":"+14155552671","code":"123456"}"#,
         r#"["+14155552671","123456"]"#,
     ] {
-        let reply = world.post("/verify-code", body).await;
-        assert_eq!((reply.status, reply.body.as_str()), (400, MESSAGE), "{body:?}");
+        is_refused(&world.post("/verify-code", body).await, MESSAGE, body);
     }
+}
+
+/// Asserts that the answer says why in its header, without the number.
+#[track_caller]
+fn is_refused(reply: &Reply, expected: &str, body: &str) {
+    assert_eq!((reply.status, reply.body.as_str()), (400, expected), "{body:?}");
+    let reason = reply.header("x-onceward-reason").unwrap_or_default();
+    assert!((10..=120).contains(&reason.len()) && reason.is_ascii(), "{body:?}: {reason:?}");
+    let sample = "such as +14155552671";
+    assert!(!reason.replace(sample, "").contains("4155552671"), "{body:?}: {reason:?}");
 }
 
 #[tokio::test]
@@ -125,7 +139,7 @@ async fn deep_nesting_is_a_bad_body_if_it_is_read_and_harmless_if_not() {
 
 #[tokio::test]
 async fn unknown_fields_spaces_and_escapes_do_not_matter() {
-    let script = Script::sends(SendOutcome::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused).or_checks(CheckOutcome::Approved);
     let world = World::scripted(script.clone()).await;
     for body in [
         r#"{"phoneNumber":"+14155552671","code":5,"user":[],"smsCode":null}"#,
@@ -135,6 +149,8 @@ async fn unknown_fields_spaces_and_escapes_do_not_matter() {
     ] {
         world.post("/api/send-otp", body).await;
     }
+    let check = r#"{"user":{"phoneNumber":"+14155552671","name":"Ada"},"code":"123456","remember":true}"#;
+    world.post("/api/verify-otp", check).await;
     let numbers: Vec<_> = script
         .asked()
         .into_iter()
@@ -142,7 +158,7 @@ async fn unknown_fields_spaces_and_escapes_do_not_matter() {
             Call::Send { number, .. } | Call::Check { number, .. } => number,
         })
         .collect();
-    assert_eq!(numbers, [NUMBER; 4]);
+    assert_eq!(numbers, [NUMBER; 5]);
 }
 
 #[tokio::test]
