@@ -241,9 +241,11 @@ async fn with_a_copy_of_the_key_live_codes_work_again() {
 
 #[tokio::test]
 async fn without_any_copy_of_the_key_only_codes_are_lost() {
-    let world = World::new().await;
+    let world = World::of(V2::account(Setup::new())).await;
     world.setup.new_key(&["--service", "default", "--scope", "admin"]).await;
-    let (number, code) = world.number_with_code().await;
+    let (waiting, code) = world.number_with_code().await;
+    let (counted, counted_code) = world.number_with_code().await;
+    world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
     let (locked_number, of_locked) = world.locked_out().await;
     let setup = world.setup.clone();
     world.server.stop().await;
@@ -252,19 +254,33 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     // As docs/operate/backup.md says.
     setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
     fs::rename(setup.data_dir(), setup.home().join("old")).expect("moved away");
-    let plain = setup.command(["import", "all.jsonl"]).await;
-    assert_ne!(plain.status.code(), Some(0), "codes without their key are refused: {}", plain.output);
+    setup.command(["import", "all.jsonl"]).await.exits(70).says(["there is no server key"]);
+    let setup = setup.file("other.key", "ab".repeat(32));
+    let other = ["import", "all.jsonl", "--key-file", "other.key"];
+    setup.command(other).await.exits(70).says(["another server key"]);
+    assert!(!setup.data_dir().join("FORMAT").exists(), "nothing was begun");
     let imported = setup.command(["import", "all.jsonl", "--drop-codes", "--json"]).await.exits(0);
-    assert!(imported.output.contains("created a new server key, /"), "{}", imported.output);
-    let line = imported.output.lines().find(|line| line.starts_with('{')).expect("a summary");
-    assert_eq!(parsed(line)["codes_dropped"], 1, "{line}");
+    imported.says(["created a new server key, /"]);
+    let summary = imported.object();
+    assert_eq!((&summary["numbers"], &summary["codes_dropped"]), (&json!(2), &json!(2)), "{summary}");
 
     let server = setup.start().await;
+    // The list has the sends, and its ids find their verifications.
+    let v2 = V2::of(&server.client);
+    let listed = v2.get("/Attempts").await.json();
+    let attempts = listed["attempts"].as_array().expect("a list");
+    assert_eq!(attempts.len(), 3, "{listed}");
+    for attempt in attempts {
+        let verification = text(attempt, "verification_sid");
+        let found = v2.get(&format!("/Attempts?VerificationSid={verification}")).await.json();
+        assert_eq!(found["attempts"], json!([attempt]), "{found}");
+    }
+    server.client.verify(&waiting, &code).await.expects(incorrect(&waiting, 5));
+    server.client.verify(&counted, &counted_code).await.expects(incorrect(&counted, 3));
     server.client.verify(&locked_number, &of_locked).await.expects(locked(&locked_number, 30));
-    assert_ne!(server.client.verify(&number, &code).await.status(), 200, "the code is lost");
-    server.client.send(&number).await.expects(sent(&number, 5));
-    let new_code = world.doubles.code_for(&number);
-    server.client.verify(&number, &new_code).await.expects(verified(&number));
+    server.client.send(&waiting).await.expects(sent(&waiting, 5));
+    let new_code = world.doubles.code_for(&waiting);
+    server.client.verify(&waiting, &new_code).await.expects(verified(&waiting));
     let listed = setup.command(["keys", "list", "--json"]).await;
     assert_eq!(listed.output.lines().filter(|line| line.contains("\"SK")).count(), 1, "{}", listed.output);
 }

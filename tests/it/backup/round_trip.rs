@@ -75,40 +75,6 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
 }
 
 #[tokio::test]
-async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (waiting, code) = world.number_with_code().await;
-    let (counted, counted_code) = world.number_with_code().await;
-    world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
-    export(&world.setup, "backup.jsonl").await;
-    world.server.stop().await;
-    fs::remove_dir_all(world.setup.data_dir()).expect("lost");
-
-    world.setup.command(["import", "backup.jsonl"]).await.exits(70).says(["there is no server key"]);
-    world.setup.clone().file("other.key", "ab".repeat(32));
-    let other = ["import", "backup.jsonl", "--key-file", "other.key"];
-    world.setup.command(other).await.exits(70).says(["another server key"]);
-    assert!(!world.setup.data_dir().join("FORMAT").exists(), "nothing was begun");
-
-    let finished = world.setup.command(["import", "backup.jsonl", "--drop-codes", "--json"]).await.exits(0);
-    let said = parsed(finished.output.lines().find(|line| line.starts_with('{')).expect("a line"));
-    assert_eq!((&said["numbers"], &said["codes_dropped"]), (&json!(1), &json!(2)), "{said}");
-    let server = world.setup.start().await;
-    // The list has the sends, and its ids find their verifications.
-    let v2 = V2::of(&server.client);
-    let listed = v2.get("/Attempts").await.json();
-    let attempts = listed["attempts"].as_array().expect("a list");
-    assert_eq!(attempts.len(), 2, "{listed}");
-    for attempt in attempts {
-        let verification = attempt["verification_sid"].as_str().expect("an id");
-        let found = v2.get(&format!("/Attempts?VerificationSid={verification}")).await.json();
-        assert_eq!(found["attempts"], json!([attempt]), "{found}");
-    }
-    server.client.verify(&waiting, &code).await.expects(incorrect(&waiting, 5));
-    server.client.verify(&counted, &counted_code).await.expects(incorrect(&counted, 3));
-}
-
-#[tokio::test]
 async fn what_has_ended_since_is_left_out() {
     let world = World::with([("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("5s"))]).await;
     world.number_with_code().await;
