@@ -9,7 +9,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::load::{Expect, Load, Seen, now};
 use super::{Cluster, Node, owner};
-use crate::support::{Client, Etcd, Link, Shifted, until, wrong};
+use crate::support::{Client, Etcd, Link, Shifted, from_environment, until, wrong};
 
 /// Time between two kills, and until the killed node starts again.
 const KILL_EVERY: Duration = Duration::from_secs(5);
@@ -286,8 +286,4 @@ impl Load {
         let seen = self.end().await;
         assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
     }
-}
-
-fn from_environment(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
