@@ -7,13 +7,13 @@ use std::time::Duration;
 use onceward::clock::{Clock, ManualClock};
 use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
 use onceward::gateway::{
-    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada, MadaSettings,
-    OutgoingMessage, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings,
-    TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
+    ErrorClass, Gateway, GatewayError, HttpGateway, HttpGatewaySettings, HttpSuccess, MadaSettings,
+    OutgoingMessage, ProviderSettings, SinchSettings, TwilioAccount, TwilioSender, TwilioSettings,
+    TwilioVerifySettings, TwilioVoiceSettings, Verdict,
 };
 use onceward::template::Wording;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::support::provider::Provider;
@@ -151,8 +151,11 @@ struct World {
     runtime: Runtime,
     provider: Provider,
     clock: Arc<dyn Clock>,
-    gateways: Vec<(&'static str, Channel, Box<dyn Gateway>)>,
+    gateways: Vec<NamedGateway>,
 }
+
+/// A gateway with its name in the corpus and a channel.
+type NamedGateway = (&'static str, Channel, Arc<dyn Gateway>);
 
 fn with_world(run: impl FnOnce(&World)) {
     thread_local! {
@@ -171,7 +174,7 @@ impl World {
         Self { runtime, provider, clock, gateways }
     }
 
-    fn gateway(&self, which: &str) -> &(&'static str, Channel, Box<dyn Gateway>) {
+    fn gateway(&self, which: &str) -> &NamedGateway {
         self.gateways.iter().find(|(name, ..)| *name == which).unwrap_or(&self.gateways[0])
     }
 
@@ -242,7 +245,7 @@ fn refused(gateway: &dyn Gateway, error: &GatewayError, status: u16, body: &str)
     }
 }
 
-fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Box<dyn Gateway>)> {
+fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<NamedGateway> {
     let secret = || SecretString::from(SECRET.to_owned());
     let account = || TwilioAccount {
         account_sid: format!("AC{}", "0".repeat(32)),
@@ -269,35 +272,25 @@ fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Bo
         url: format!("{url}/mada"),
         source_name: "Fuzz".to_owned(),
     };
-    let http = HttpGatewaySettings {
-        method: "POST".to_owned(),
-        url: format!("{url}/send"),
-        headers: Vec::new(),
-        json: Some(serde_json::json!({"to": "{to}", "text": "{text}"})),
-        form: None,
-        success: HttpSuccess {
-            statuses: Vec::new(),
-            json: Some("/result/0/status".to_owned()),
-            equals: vec!["0".to_owned(), "ok".to_owned()],
-            contains: None,
-            message_id: Some("/result/0/id".to_owned()),
-            bad_number: vec!["7".to_owned()],
-            retry: vec!["8".to_owned()],
+    let http = json!({
+        "method": "POST",
+        "url": format!("{url}/send"),
+        "json": {"to": "{to}", "text": "{text}"},
+        "success": {
+            "json": "/result/0/status", "equals": ["0", "ok"], "message_id": "/result/0/id",
+            "bad_number": ["7"], "retry": ["8"],
         },
-        channels: vec![Channel::Sms],
-        ..HttpGatewaySettings::default()
-    };
-    let clock = || Arc::clone(clock);
-    vec![
-        ("twilio", Channel::Sms, Box::new(TwilioMessages::new(&messages, clock()).expect("good settings"))),
-        ("voice", Channel::Call, Box::new(TwilioVoice::new(&voice, clock()).expect("good settings"))),
-        ("verify", Channel::Sms, Box::new(TwilioVerify::new(&verify, clock()).expect("good settings"))),
-        (
-            "sinch",
-            Channel::Sms,
-            Box::new(HttpGateway::new(&sinch.filled_in(), clock()).expect("good settings")),
-        ),
-        ("mada", Channel::Sms, Box::new(Mada::new(&mada, clock()).expect("good settings"))),
-        ("http", Channel::Sms, Box::new(HttpGateway::new(&http, clock()).expect("good settings"))),
-    ]
+        "channels": ["sms"],
+    });
+    let http = serde_json::from_value(http).expect("a description");
+    let providers = [
+        ("twilio", Channel::Sms, ProviderSettings::TwilioMessages(messages)),
+        ("voice", Channel::Call, ProviderSettings::TwilioVoice(voice)),
+        ("verify", Channel::Sms, ProviderSettings::TwilioVerify(verify)),
+        ("sinch", Channel::Sms, ProviderSettings::Sinch(sinch)),
+        ("mada", Channel::Sms, ProviderSettings::Mada(mada)),
+        ("http", Channel::Sms, ProviderSettings::Http(http)),
+    ];
+    let built = |settings: &ProviderSettings| settings.build(Arc::clone(clock)).expect("good settings");
+    providers.iter().map(|(name, channel, settings)| (*name, *channel, built(settings))).collect()
 }
