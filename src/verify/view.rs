@@ -46,8 +46,10 @@ pub enum Status {
     Canceled,
     /// No check is left.
     MaxAttemptsReached,
-    /// Its code has expired, or was voided. The API has no such verification: it is not found.
+    /// Its code has expired, or was voided. The API does not find such a verification.
     Expired,
+    /// No gateway accepted its first message. Not found either.
+    Failed,
 }
 
 impl Status {
@@ -62,6 +64,7 @@ impl Status {
             Self::Canceled => "canceled",
             Self::MaxAttemptsReached => "max_attempts_reached",
             Self::Expired => "expired",
+            Self::Failed => "failed",
         }
     }
 

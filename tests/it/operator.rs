@@ -64,6 +64,43 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
 }
 
 #[tokio::test]
+async fn a_verification_whose_message_no_gateway_accepted_has_failed_everywhere() {
+    let (world, visitor) = signed_in(Setup::new().config("webhook-private-addresses", true)).await;
+    let v2 = V2::of(&world);
+    let (service, receiver) = (v2.service(&[]).await, Receiver::start());
+    let hook = v2.webhook(&service, "*", &receiver.url).await;
+    let number = world.number_with([Reply::Refuse { status: 400, code: 21_408 }]);
+    v2.begins(&service, &number).await.tells(403, "60605");
+    let event = receiver.next(text(&hook, "secret"));
+    assert_eq!((text(&event, "type"), text(&event["data"], "status")), ("verification.failed", "failed"));
+
+    let status = async || {
+        world.setup.command(["status", &number, "--service", "Owl Bank", "--json"]).await.exits(0).object()
+    };
+    let failed = until("the message", &status, |status| status["messages"][0].is_object()).await;
+    let verification = &failed["verification"];
+    assert_eq!(verification["status"], "failed", "{failed}");
+    assert_eq!(verification["sid"], event["data"]["verification_sid"], "{failed}");
+    let page = visitor.get(&visitor.look_up(&number).await).await.text();
+    page.says(["<dd>failed", "TwilioMessages did not take the last message"]);
+    let fetched = v2.get(&format!("{service}/Verifications/{}", text(verification, "sid"))).await;
+    assert_eq!(fetched.status(), 404);
+}
+
+#[tokio::test]
+async fn a_verification_whose_retries_were_used_up_has_expired_as_in_its_events() {
+    let retries = json!({ "retry": true, "max_retries": 1 });
+    let world = World::of(Setup::new().config("sms", retries)).await;
+    let number = world.number_with([Reply::Busy, Reply::Busy]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
+    let has_ended = |status: &Value| status["verification"]["status"] != "pending";
+    let ended = until("the last retry", &status, has_ended).await;
+    assert_eq!(ended["verification"]["status"], "expired", "{ended}");
+    assert_eq!(ended["messages"][0]["send_status"], "unsendable", "{ended}");
+}
+
+#[tokio::test]
 async fn status_says_that_the_guard_refused_messages() {
     let (world, premium) = (World::new().await, "+19002341234");
     assert_eq!(world.send(premium).await.status(), 403);

@@ -109,7 +109,7 @@ impl Answer {
     fn with_state(self, status: &NumberStatus) -> Self {
         let Some(verification) = &status.verification else { return self };
         let (class, state, help) = match verification.status {
-            Status::Approved => return self,
+            Status::Approved | Status::Failed => return self,
             Status::Pending => {
                 let ends = verification.ends.map(|ends| format!("Its code works until {}.", moment(ends)));
                 (self.class, ends.unwrap_or_default(), self.help)

@@ -539,7 +539,7 @@ impl OpenSession<'_> {
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         let (status, words) = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
-            Ok(Status::Pending | Status::Canceled | Status::Expired) | Err(Refused::NotFound) => {
+            Ok(Status::Pending | Status::Canceled | Status::Expired | Status::Failed) | Err(Refused::NotFound) => {
                 (StatusCode::BAD_REQUEST, texts.wrong_code())
             }
             Ok(Status::MaxAttemptsReached) | Err(Refused::NoChecksLeft { .. }) => {

@@ -2,7 +2,7 @@
 
 use super::{Verifying, VerifyingInner};
 use crate::attempts::{AttemptScope, ListedAttempt, VerifyStatus};
-use crate::delivery::SendStatus;
+use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::numbers::{Refusal, VerificationSummary};
 use crate::registry::Service;
@@ -38,7 +38,9 @@ impl Verifying {
         let lockout = lockout.unwrap_or_default();
         let verification = verification.map(|verification| match verification.status {
             // A fixed lockout leaves nothing of its verification.
-            Status::Canceled | Status::Expired if summary.is_none() && lockout.until.is_some() => {
+            Status::Canceled | Status::Expired | Status::Failed
+                if summary.is_none() && lockout.until.is_some() =>
+            {
                 VerificationStatus { status: Status::MaxAttemptsReached, ..verification }
             }
             _ => verification,
@@ -71,7 +73,7 @@ impl VerifyingInner {
     }
 
     /// A verification whose messages are all that is left of it. One whose code has not expired was canceled, or voided by
-    /// an operator.
+    /// an operator. As for its events, a message counts as accepted while the server retries it in the background.
     fn ended(
         &self,
         service: &Service,
@@ -83,13 +85,16 @@ impl VerifyingInner {
         let of_it = || messages.iter().filter(|listed| listed.id.key.verification == id);
         let approved = last.verify_status == VerifyStatus::Success;
         let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
+        let is_retried = |row: &Attempt| row.retries > 0 || row.status == SendStatus::New;
+        let has_begun = was_sent || of_it().any(|listed| is_retried(&listed.attempt));
         let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
         VerificationStatus {
             sid: self.sid_of(service.id, number, id),
             status: match approved {
                 true => Status::Approved,
                 false if was_sent && could_live => Status::Canceled,
-                false => Status::Expired,
+                false if has_begun => Status::Expired,
+                false => Status::Failed,
             },
             begun: of_it().map(|listed| listed.attempt.at).min().unwrap_or(last.attempt.at),
             ends: approved.then(|| of_it().map(ListedAttempt::updated).max()).flatten(),
