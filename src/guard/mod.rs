@@ -23,7 +23,7 @@ use crate::budgets::Budgets;
 pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp, record_id};
+use crate::domain::{Channel, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
@@ -234,6 +234,11 @@ impl PumpingGuard {
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel);
         exemption != Exemption::AllowancesAndTypes
             && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+    }
+
+    /// Whether the lists of countries permit messages of the service to this country.
+    pub fn permits(&self, service: ServiceId, country: Region) -> bool {
+        self.inner.rules(service).permits(Some(country))
     }
 
     /// Whether a message of the service needs a budget and nothing else: no rule holds, and there is no manual entry.

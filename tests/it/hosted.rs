@@ -352,6 +352,34 @@ async fn a_page_is_small_strict_and_in_every_direction_of_writing() {
 }
 
 #[tokio::test]
+async fn the_form_offers_the_countries_that_get_messages() {
+    let guard = json!({ "allowed-countries": "DE,AT,FR", "blocked-countries": "FR" });
+    let shop = json!({ "return-urls": RETURN, "guard": { "allowed-countries": "CH" } });
+    let setup = Setup::new().config("guard", guard).config("default-region", "DE");
+    let site = Site::with(setup.config("services", json!({ "shop": shop }))).await;
+    let person = site.person().await;
+    let (at, de) = (r#"<option value="AT">AT +43"#, r#"<option value="DE">DE +49"#);
+    for (language, preselected) in [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("", "DE")] {
+        let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
+        let offered =
+            between(&browser.get("/verify").await.text(), "<select id=\"country\"", "</select>").to_owned();
+        let is_selected = format!("value=\"{preselected}\" selected>");
+        assert!(offered.contains(&is_selected), "{language}: {offered}");
+        let offered = offered.replace(" selected>", ">");
+        assert!(offered.contains(at) && offered.contains(de), "{offered}");
+        assert_eq!(offered.matches("<option").count(), 2, "{offered}");
+    }
+
+    let listed = site.v2.get("/Services").await.json();
+    let services = listed["services"].as_array().expect("services");
+    let shop = services.iter().find(|service| service["friendly_name"] == "shop").expect("the shop");
+    let site = Site { service: format!("/Services/{}", text(shop, "sid")), ..site };
+    let page = site.person().await.get("/verify").await.text();
+    assert_eq!(page.matches("<option").count(), 1, "a service has its own rules: {page}");
+    page.says(["<option value=\"CH\">CH +41"]);
+}
+
+#[tokio::test]
 async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let setup = Setup::new()
         .config("trusted-proxies", json!(["127.0.0.1"]))

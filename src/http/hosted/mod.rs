@@ -61,8 +61,8 @@ enum View {
     Number {
         fixed: Option<String>,
         hint: String,
-        region: String,
-        countries: &'static [(String, i32)],
+        region: Option<Region>,
+        countries: Vec<(Region, i32)>,
     },
     Code {
         number: String,
@@ -177,8 +177,8 @@ struct PageContext<'a> {
     sessions: &'a HostedSessions,
     transport: Transport,
     texts: &'static Texts,
-    /// The country that the form preselects.
-    region: Option<Region>,
+    /// The countries that the form may preselect: that of the browser's language, and the server's.
+    regions: [Option<Region>; 2],
     /// Channels that this server has.
     channels: &'a [Channel],
 }
@@ -188,9 +188,14 @@ impl<'a> PageContext<'a> {
         let v2 = call.deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
         let sessions = v2.hosted.as_ref().ok_or(Problem::Refused(Refusal::Starting))?;
         let tag = accepted(call).next().and_then(|tag| tag.rsplit_once('-'));
-        let region = tag.and_then(|(_, region)| Region::parse(region)).or(call.deps.default_region);
+        let regions = [tag.and_then(|(_, region)| Region::parse(region)), call.deps.default_region];
         let (transport, texts) = (Transport::of(call, call.head), Texts::choose(languages(call)));
-        Ok(Self { v2, sessions, transport, texts, region, channels: &call.deps.channels })
+        Ok(Self { v2, sessions, transport, texts, regions, channels: &call.deps.channels })
+    }
+
+    /// The country of a number without one.
+    fn region(&self) -> Option<Region> {
+        self.regions.into_iter().flatten().next()
     }
 
     /// A name with the prefix `__Host-` is kept only over TLS.
@@ -415,9 +420,14 @@ impl OpenSession<'_> {
     fn number_view(&self, hint: String) -> View {
         let request = &self.session.request;
         let fixed = request.to.filter(|_| !request.may_change).map(|number| number.to_string());
-        let region = self.session.number.and_then(PhoneNumber::region).or(self.context.region);
-        let region = region.map_or_else(|| "US".to_owned(), |region| region.to_string());
-        View::Number { fixed, hint, region, countries: &COUNTRIES }
+        let guard = self.context.v2.verifications.guard();
+        let is_offered =
+            |region: Region| guard.as_ref().is_none_or(|guard| guard.permits(self.service.id, region));
+        let countries = COUNTRIES.iter().copied().filter(|(region, _)| is_offered(*region)).collect();
+        let of_number = self.session.number.and_then(PhoneNumber::region);
+        let known = [of_number].into_iter().chain(self.context.regions).flatten();
+        let region = known.chain(Region::parse("US")).find(|region| is_offered(*region));
+        View::Number { fixed, hint, region, countries }
     }
 
     /// Redirects to the page as it is now, or shows the problem on the page as it was.
@@ -448,7 +458,7 @@ impl OpenSession<'_> {
         let context = self.context;
         let (sessions, texts) = (context.sessions, context.texts);
         let (text, region) =
-            (field(form, "number"), Region::parse(&field(form, "country")).or(context.region));
+            (field(form, "number"), Region::parse(&field(form, "country")).or(context.region()));
         let number =
             if text.is_empty() { self.session.number } else { PhoneNumber::parse(&text, region).ok() };
         let Some(number) = number else {
@@ -539,9 +549,8 @@ impl OpenSession<'_> {
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
         let (status, words) = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
-            Ok(Status::Pending | Status::Canceled | Status::Expired | Status::Failed) | Err(Refused::NotFound) => {
-                (StatusCode::BAD_REQUEST, texts.wrong_code())
-            }
+            Ok(Status::Pending | Status::Canceled | Status::Expired | Status::Failed)
+            | Err(Refused::NotFound) => (StatusCode::BAD_REQUEST, texts.wrong_code()),
             Ok(Status::MaxAttemptsReached) | Err(Refused::NoChecksLeft { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, texts.none_left())
             }
@@ -673,11 +682,11 @@ fn languages<'a>(call: &Call<'a>) -> impl Iterator<Item = Locale> + use<'a> {
 }
 
 /// Every country with its calling code, by its two letters.
-static COUNTRIES: LazyLock<Vec<(String, i32)>> = LazyLock::new(|| {
+static COUNTRIES: LazyLock<Vec<(Region, i32)>> = LazyLock::new(|| {
     let letters = || b'A'..=b'Z';
     let codes = letters().flat_map(|first| letters().map(move |second| [first, second]));
     let codes = codes.filter_map(|code| Region::parse(std::str::from_utf8(&code).ok()?));
-    codes.filter_map(|region| Some((region.to_string(), region.calling_code()?))).collect()
+    codes.filter_map(|region| Some((region, region.calling_code()?))).collect()
 });
 
 fn rendered(page: &HostedPage<'_>, policy: &str) -> Response {
@@ -761,6 +770,9 @@ mod tests {
     #[test]
     fn the_page_lists_countries_with_their_calling_codes() {
         assert!(COUNTRIES.len() > 200, "{}", COUNTRIES.len());
-        assert!(COUNTRIES.contains(&("DE".to_owned(), 49)) && COUNTRIES.contains(&("US".to_owned(), 1)));
+        let has = |code, calling| {
+            COUNTRIES.iter().any(|(region, known)| Region::parse(code) == Some(*region) && *known == calling)
+        };
+        assert!(has("DE", 49) && has("US", 1));
     }
 }

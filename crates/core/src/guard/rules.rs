@@ -130,6 +130,12 @@ impl GuardRules {
         lists_no_country && modes.iter().all(|mode| *mode == Mode::Off)
     }
 
+    /// Whether the lists of countries permit messages to this country.
+    pub fn permits(&self, country: Option<Region>) -> bool {
+        let is_in = |list: &BTreeSet<Region>| country.is_some_and(|country| list.contains(&country));
+        !is_in(&self.blocked_countries) && self.allowed_countries.as_ref().is_none_or(is_in)
+    }
+
     /// The lists and types that a message breaks.
     pub fn fixed(
         &self,
@@ -137,12 +143,9 @@ impl GuardRules {
         number_type: NumberType,
         channel: Channel,
     ) -> impl Iterator<Item = (Rule, Effect)> {
-        let is_in = |list: &BTreeSet<Region>| country.is_some_and(|country| list.contains(&country));
-        let is_outside = is_in(&self.blocked_countries)
-            || self.allowed_countries.as_ref().is_some_and(|allowed| !is_in(allowed));
         let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
         let rules = [
-            (Rule::CountryList, Mode::Block, is_outside),
+            (Rule::CountryList, Mode::Block, !self.permits(country)),
             (Rule::NumberType, self.number_types, number_type == NumberType::Special),
             (Rule::Landline, self.landlines, is_text_to_landline),
         ];
