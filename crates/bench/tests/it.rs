@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -93,18 +93,14 @@ impl Finished {
     }
 }
 
-/// Returns a server's only window, after asserting that every answer was as promised. Of many kinds a slow machine may
-/// not come to the last within a second.
+/// Returns a server's only window, after asserting that every answer was as promised. Every client begins with a send. A
+/// busy machine may not come to the other kinds within a second.
 #[track_caller]
 fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     let window = &results["servers"][server]["windows"][0];
     let (all, of_window) = window["kinds"].as_array().expect("kinds").split_first().expect("all answers");
     let names: Vec<&str> = of_window.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
-    let may_miss = usize::from(kinds.len() > 3);
-    assert!(
-        names.len() + may_miss >= kinds.len() && names.iter().all(|name| kinds.contains(name)),
-        "{names:?}"
-    );
+    assert!(names.contains(&"send") && names.iter().all(|name| kinds.contains(name)), "{names:?}");
     for kind in of_window {
         let figures = &kind["figures"];
         assert_eq!((&figures["unexpected"], &figures["refused"]), (&0.0.into(), &0.0.into()), "{kind}");
@@ -168,14 +164,15 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
 
 #[test]
 fn an_open_loop_asks_as_often_as_it_was_told() {
-    let more = ["--rate", "100", "--beside", "none", "--connections=20"];
+    // With a client for each request, none has to wait for an answer.
+    let more = ["--rate", "10", "--beside", "none", "--connections=10"];
     let short = ["--seconds", "1", "--rounds", "1", "--json", "results.json"];
     let world = World::new();
-    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 100 requests/s"]);
+    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 10 requests/s"]);
     let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
     let window = sound(&results, 0, &["send", "check, right code"]);
-    assert_eq!(window["kinds"][0]["figures"]["answers"], 100.0);
+    assert_eq!(window["kinds"][0]["figures"]["answers"], 10.0);
 }
 
 #[test]
@@ -198,12 +195,12 @@ fn limits_that_are_not_kept_fail_with_a_sentence() {
 
 #[test]
 fn a_slow_gateway_delays_sends_and_no_checks() {
-    let more = ["--gateway-delay", "200ms", "--beside", "none"];
+    let more = ["--gateway-delay", "500ms", "--beside", "none"];
     let (results, finished) = World::new().bench(&more);
-    finished.expect(0, &["provider answers after 200ms"]);
+    finished.expect(0, &["provider answers after 500ms"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
-    let median = |kind: usize| kinds[kind]["figures"]["p50_us"].as_f64().unwrap();
-    assert!(median(1) >= 200_000.0 && median(2) < 200_000.0, "{kinds}");
+    let median = |kind: usize| kinds[kind]["figures"]["p50_us"].as_f64();
+    assert!(median(1).unwrap() >= 500_000.0 && median(2).is_none_or(|us| us < 500_000.0), "{kinds}");
 }
 
 #[test]
@@ -223,15 +220,15 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 
 #[test]
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
-    // The mock takes the last number in the text for the code: every check is wrong.
-    let world = World::new().with("ONCEWARD_OTP_MESSAGE", "{code}, and not 0000123");
-    let (results, finished) = world.bench(&["--beside", "none"]);
+    // The guard permits one message. The warm-up sends it.
+    let guard = r#"{"unproven": 2, "number-types": "off", "landlines": "off"}"#;
+    let world = World::new().with("ONCEWARD_GUARD", guard);
+    let (results, finished) = world.bench(&["--workload", "send", "--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
-    let count = |kind: usize, name: &str| kinds[kind]["figures"][name].as_f64().unwrap();
-    assert!(count(1, "answers") > 0.0 && count(1, "unexpected") == 0.0, "{kinds}");
-    assert!(count(2, "answers") == 0.0 && count(2, "unexpected") > 0.0, "{kinds}");
-    assert!(results["warnings"].to_string().contains("check, right code: 401 Incorrect OTP"));
+    let count = |name: &str| kinds[1]["figures"][name].as_f64().unwrap();
+    assert!(count("answers") == 0.0 && count("unexpected") > 0.0, "{kinds}");
+    assert!(results["warnings"].to_string().contains("send: 403 Sending a code"), "{}", results["warnings"]);
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }
 
@@ -285,14 +282,17 @@ fn a_signal_ends_the_servers_and_keeps_the_finished_rounds() {
         let world = World::new();
         let files = ["--connections", "2", "--json", "r.json"];
         let mut command = world.command(&[&["--rounds", "100", "--seconds", seconds], &files[..]].concat());
-        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until(|| servers(&world).len() == 2);
-        if seconds == "1" {
-            // Both warm-ups and at least one round.
-            std::thread::sleep(Duration::from_secs(6));
+        let mut progress = BufReader::new(running.stderr.take().unwrap());
+        let mut said = String::new();
+        while seconds == "1" && !said.contains("round 2 of 100") {
+            assert!(progress.read_line(&mut said).unwrap() > 0, "{said}");
         }
         send_signal(&running, signal);
-        let finished = Finished::new(running.wait_with_output().unwrap());
+        progress.read_to_string(&mut said).unwrap();
+        let output = running.wait_with_output().unwrap();
+        let finished = Finished::new(Output { stderr: said.into_bytes(), ..output });
         finished.expect(130, &[printed]);
         assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
         if let Ok(json) = fs::read_to_string(world.home.path().join("r.json")) {
