@@ -201,6 +201,36 @@ async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
 }
 
 #[tokio::test]
+async fn doctor_as_root_examines_files_of_root_for_the_user_of_the_unit() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: root owns no files");
+        return;
+    }
+    let setup = Setup::new();
+    setup.start().await.stop().await.exits(0);
+    let home = setup.home().to_owned();
+    fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
+    let setup = setup.env("PATH", format!("{}:/usr/bin:/bin", home.display()));
+    let unit_has = |user: &str, config: &str| {
+        let (program, config) = (home.join("systemctl"), home.join(config));
+        let start =
+            format!("path=/usr/bin/onceward ; argv[]=/usr/bin/onceward --config {} ;", config.display());
+        fs::write(&program, format!("#!/bin/sh\necho 'User={user}'\necho 'ExecStart={{ {start} }}'\n"))
+            .expect("a program");
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
+    };
+    for (user, config) in [("nobody", "other.json"), ("", "config.json"), ("root", "config.json")] {
+        unit_has(user, config);
+        let checks = checks_in(&setup.command(["doctor", "--json"]).await);
+        finds(&checks, "ok", "permissions", "not examined: root owns the data directory");
+    }
+    unit_has("nobody", "config.json");
+    let checks = report(&setup, 70).await;
+    finds(&checks, "fail", "permissions", "may not enter");
+    finds(&checks, "fail", "permissions", "may not read and write");
+}
+
+#[tokio::test]
 async fn doctor_warns_of_a_clock_that_no_time_service_keeps() {
     let setup = Setup::new();
     let setup = setup.clone().env("PATH", setup.home().to_str().expect("a path in UTF-8"));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::super::absolute;
 use super::Findings;
@@ -26,10 +27,17 @@ pub(super) fn examine(
 ) {
     let data_dir = &storage.data_dir;
     let Ok(found) = fs::metadata(data_dir) else { return };
-    if !rustix::process::geteuid().is_root() || found.uid() == 0 {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
-    let user = ServerUser { uid: found.uid(), gid: found.gid() };
+    let owner = ServerUser { uid: found.uid(), gid: found.gid() };
+    let user = ServerUser::of_unit(config_file).unwrap_or(owner);
+    if user.uid == 0 {
+        let detail = "not examined: root owns the data directory, and no unit `onceward` with this configuration names \
+                      another user";
+        findings.ok("permissions", detail);
+        return;
+    }
     let server_key = server_key::place(data_dir, storage.server_key_file.as_deref());
     let read = [absolute(config_file), server_key, data_dir.join("account.env")];
     let of_tls = tls.into_iter().flat_map(|files| [files.certificate.clone(), files.key.clone()]);
@@ -75,13 +83,24 @@ pub(super) fn examine(
     }
 }
 
-/// The owner of the data directory.
+/// The user of the unit, or the owner of the data directory.
 struct ServerUser {
     uid: u32,
     gid: u32,
 }
 
 impl ServerUser {
+    /// The user that systemd runs the server as, if the unit `onceward` has this configuration.
+    fn of_unit(config_file: &Path) -> Option<Self> {
+        let unit = answer_of("systemctl", &["show", "--property=User", "--property=ExecStart", "onceward"])?;
+        let property = |name| unit.lines().find_map(|line| line.strip_prefix(name));
+        let named = format!(" --config {} ", absolute(config_file).display());
+        let user = property("User=").filter(|user| !user.is_empty())?;
+        let id = |option| answer_of("id", &[option, user])?.trim().parse().ok();
+        property("ExecStart=")?.contains(&named).then_some(())?;
+        Some(Self { uid: id("-u")?, gid: id("-g")? })
+    }
+
     /// The file if the user may not read it, or the directory on the way to it that the user may not enter. Follows links.
     fn refused_part(&self, file: &Path) -> Option<PathBuf> {
         let named = absolute(file);
@@ -119,6 +138,11 @@ impl ServerUser {
         };
         permitted & needed == needed
     }
+}
+
+fn answer_of(program: &str, arguments: &[&str]) -> Option<String> {
+    let asked = Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8_lossy(&asked.stdout).into_owned())
 }
 
 /// Whether the file has an access control list.
