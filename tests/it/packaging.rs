@@ -100,16 +100,17 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
     asked.command(["health"]).await.exits(70).says(["not ready: the journal has not been writable"]);
 }
 
-/// Only dpkg and the program are real: no unit is installed, and `#DEBHELPER#` notes a restart.
+/// Only dpkg, the program and another user are real: no unit is installed, and `#DEBHELPER#` notes a restart.
 #[tokio::test]
 async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let setup = Setup::new();
     setup.start().await.stop().await.exits(0);
-    let Some(package) = Package::install_over(&setup.data_dir()) else { return };
+    let Some(package) = Package::install() else { return };
+    package.take_data(&setup.data_dir());
     let started = || fs::read_to_string(package.home.path().join("started")).unwrap_or_default();
     assert_eq!(started(), "install\n");
 
-    let upgraded = package.install("2.0.0");
+    let upgraded = package.upgrade("2.0.0");
     assert!(upgraded.status.success(), "{upgraded:?}");
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");
 
@@ -119,7 +120,7 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     fs::write(&format, right.replace("format = 1", "format = 2").replace("program = ", "program = 9."))
         .expect("newer");
     let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
-    refused(&package.install("1.5.0")).says(["has format 2", &needs, "Nothing was changed."]);
+    refused(&package.upgrade("1.5.0")).says(["has format 2", &needs, "Nothing was changed."]);
     let settings = package.root().join("etc/onceward");
     for (config, variables) in [
         ("{ \"data-dir\"\n:\n  \"/srv/onceward\" }", ""),
@@ -128,9 +129,9 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     ] {
         fs::write(settings.join("config.json"), config).expect("a file");
         fs::write(settings.join(".env"), variables).expect("a file");
-        refused(&package.install("1.5.0")).says(["Nothing was changed."]);
+        refused(&package.upgrade("1.5.0")).says(["Nothing was changed."]);
     }
-    fs::remove_file(settings.join(".env")).expect("removed");
+    fs::write(settings.join(".env"), "").expect("a file");
     let installed = package.dpkg(&["-s", "onceward"]).stdout;
     String::from_utf8_lossy(&installed).says(["\nVersion: 2.0.0\n"]);
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n", "its server is not restarted");
@@ -140,7 +141,7 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     let key = fs::read(package.data().join("server.key")).expect("the key");
     fs::write(package.data().join("server.key"), "00".repeat(32)).expect("another key");
     let key_is_wrong = "the key here is not the one this data was written with";
-    refused(&package.install("3.0.0")).says(["the server was not restarted", key_is_wrong]);
+    refused(&package.upgrade("3.0.0")).says(["the server was not restarted", key_is_wrong]);
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");
     fs::write(package.data().join("server.key"), key).expect("put back");
     let configured = package.dpkg(&["--configure", "onceward"]);
@@ -148,12 +149,37 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
 
     // A setting that the new version refuses.
-    fs::write(settings.join("config.json"), r#"{ "otp-length": 99 }"#).expect("a file");
-    refused(&package.install("4.0.0")).says(["otp-length", "the server was not restarted", "configuration"]);
+    let length = r#"{ "otp-length": 99 }"#;
+    for (config, variables, environment) in
+        [(length, "", ""), ("{}", "ONCEWARD_OTP_LENGTH=99\n", ""), ("{}", "", "ONCEWARD_OTP_LENGTH=99\0")]
+    {
+        fs::write(settings.join("config.json"), config).expect("a file");
+        fs::write(settings.join(".env"), variables).expect("a file");
+        package.server_has(environment);
+        let said = refused(&package.upgrade("4.0.0"));
+        said.says(["99", "otp", "the server was not restarted", "configuration"]);
+    }
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
-    fs::write(settings.join("config.json"), "{}").expect("a file");
+    package.server_has("");
     let configured = package.dpkg(&["--configure", "onceward"]);
     assert!(configured.status.success(), "{configured:?}");
+}
+
+#[test]
+fn an_upgrade_runs_nothing_of_the_servers_environment_as_root() {
+    let Some(package) = Package::install() else { return };
+    let [intruder, ran] = ["bin/intruder", "ran"].map(|name| package.home.path().join(name));
+    program(&intruder, &format!("#!/bin/sh\nid -u >>{}\n", ran.display()));
+    let intruder = intruder.display();
+    for environment in [format!("A=b\0{intruder}\0"), format!("--split-string={intruder}\0")] {
+        fs::write(&ran, "").expect("a file");
+        fs::set_permissions(&ran, fs::Permissions::from_mode(0o666)).expect("a file for all");
+        package.server_has(&environment);
+        let upgraded = package.upgrade("2.0.0");
+        assert!(upgraded.status.success(), "{upgraded:?}");
+        let users = fs::read_to_string(&ran).expect("the users");
+        assert_eq!(users.trim(), SERVER_USER.to_string(), "{environment:?}");
+    }
 }
 
 /// What an installation says that must fail.
@@ -163,16 +189,18 @@ fn refused(installed: &Output) -> String {
     said
 }
 
+/// A user without rights, in the place of the package's.
+const SERVER_USER: u32 = 65_534;
+
 /// Packages of this program with the scripts of `dist/debian`, installed below a directory of their own.
 struct Package {
     home: tempfile::TempDir,
 }
 
 impl Package {
-    /// Installs version 1.0.0 and puts a copy of `data` in the place of its data. `None` without dpkg, or if this user may not
-    /// install; in CI both must be.
+    /// Installs version 1.0.0. `None` without dpkg, or if this user may not install; in CI both must be.
     #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
-    fn install_over(data: &Path) -> Option<Self> {
+    fn install() -> Option<Self> {
         let is_root = rustix::process::geteuid().is_root();
         if !is_root || Command::new("dpkg").arg("--version").output().is_err() {
             assert!(std::env::var_os("CI").is_none() || !is_root, "CI must have dpkg");
@@ -187,15 +215,33 @@ impl Package {
         fs::write(root.join("var/lib/dpkg/status"), "").expect("a file");
         fs::write(root.join("etc/onceward/config.json"), r#"{ "data-dir": "/srv/onceward" }"#)
             .expect("a file");
-        // The package's user does not exist here.
-        program(&package.home.path().join("bin/runuser"), "#!/bin/sh\nshift 3\nexec \"$@\"\n");
-        // The script that asks takes the place of the server's process.
-        program(&package.home.path().join("bin/systemctl"), "#!/bin/sh\necho $PPID\n");
-        let installed = package.install("1.0.0");
+        let variables = root.join("etc/onceward/.env");
+        fs::write(&variables, "").expect("a file");
+        fs::set_permissions(&variables, fs::Permissions::from_mode(0o600)).expect("as the package has it");
+        // The package's user does not exist here, and its substitute may not enter the directories of the build.
+        let bin = package.home.path().join("bin");
+        let user = format!("--reuid={SERVER_USER} --regid={SERVER_USER} --clear-groups");
+        program(&bin.join("runuser"), &format!("#!/bin/sh\nshift 3\nexec setpriv {user} \"$@\"\n"));
+        program(&bin.join("systemctl"), "#!/bin/sh\necho 1\n");
+        fs::copy(env!("CARGO_BIN_EXE_onceward"), bin.join("onceward")).expect("a copy");
+        fs::set_permissions(&package.home, fs::Permissions::from_mode(0o755)).expect("a directory for all");
+        package.server_has("");
+        let installed = package.upgrade("1.0.0");
         assert!(installed.status.success(), "{installed:?}");
-        let copied = Command::new("cp").arg("-a").arg(data).arg(package.data()).status().expect("cp");
-        assert!(copied.success());
         Some(package)
+    }
+
+    /// Puts a copy of `data` in the place of its data.
+    fn take_data(&self, data: &Path) {
+        let copied = Command::new("cp").arg("-a").arg(data).arg(self.data()).status().expect("cp");
+        let of_server = format!("{SERVER_USER}:{SERVER_USER}");
+        let given = Command::new("chown").args(["-R", &of_server]).arg(self.data()).status().expect("chown");
+        assert!(copied.success() && given.success());
+    }
+
+    /// The environment of the running server, as /proc shows it.
+    fn server_has(&self, environment: &str) {
+        fs::write(self.home.path().join("environ"), environment).expect("a file");
     }
 
     fn root(&self) -> PathBuf {
@@ -208,12 +254,12 @@ impl Package {
     }
 
     /// Builds a version and installs it.
-    fn install(&self, version: &str) -> Output {
+    fn upgrade(&self, version: &str) -> Output {
         let tree = self.home.path().join(format!("tree-{version}"));
         let debian = tree.join("DEBIAN");
         // The program does not know the other root.
-        let (real, data) = (env!("CARGO_BIN_EXE_onceward"), self.data());
-        let wrapper = format!("#!/bin/sh\nexec {real} \"$@\" --data-dir {}\n", data.display());
+        let (real, data) = (self.home.path().join("bin/onceward"), self.data());
+        let wrapper = format!("#!/bin/sh\nexec {} \"$@\" --data-dir {}\n", real.display(), data.display());
         program(&tree.join("usr/bin/onceward"), &wrapper);
         let control = format!(
             "Package: onceward\nVersion: {version}\nArchitecture: all\nMaintainer: none <none@onceward.invalid>\n\
@@ -229,6 +275,8 @@ impl Package {
         for (script, part) in [("preinst", ""), ("postinst", started.as_str())] {
             let text = fs::read_to_string(dist("debian").join(script)).expect("a script");
             assert!(text.contains("\n#DEBHELPER#\n"), "{script} has no place for parts that cargo deb adds");
+            let environment = self.home.path().join("environ");
+            let text = text.replace("/proc/$pid/environ", environment.to_str().expect("a path"));
             program(&debian.join(script), &text.replace("#DEBHELPER#", part));
         }
         let file = self.home.path().join(format!("{version}.deb"));
