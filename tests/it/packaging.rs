@@ -76,6 +76,19 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
 }
 
 #[tokio::test]
+async fn the_container_gets_a_key_and_a_configuration_as_documented() {
+    let guide = include_str!("../../docs/operate/deploy.md");
+    let command = between(guide, "docker compose exec onceward onceward ", "\n");
+    let setup = Setup::new();
+    let _server = setup.start().await;
+    setup.command(command.split(' ')).await.exits(0).says(["SK", "secret"]);
+
+    let compose = include_str!("../../compose.yaml");
+    assert!(compose.contains("# - ./config.json:/etc/onceward/config.json:ro\n"), "{compose}");
+    assert!(include_str!("../../Dockerfile").contains("\nWORKDIR /etc/onceward\n"));
+}
+
+#[tokio::test]
 async fn health_asks_the_address_that_is_configured() {
     let authority = Authority::new();
     for setup in [Setup::new(), authority.issue().configure(Setup::new())] {
