@@ -40,7 +40,11 @@ async fn only_a_text_with_one_code_is_carried() {
         &[("To", TO), ("Code", "12 34")],
     ];
     for form in refused {
-        assert_eq!(told(&carries(&v2, &service, form).await), (400, "60200".to_owned()), "{form:?}");
+        assert_eq!(
+            status_and_code(&carries(&v2, &service, form).await),
+            (400, "60200".to_owned()),
+            "{form:?}"
+        );
     }
     assert_eq!(world.twilio().received().len(), 1);
 }
@@ -140,7 +144,7 @@ async fn without_outcomes_the_guard_limits_each_number_and_no_place() {
 async fn an_outcome_pays_the_guard_back_once_for_each_message() {
     let (_world, v2, service) =
         World::with_service(Setup::new().config("guard", json!({ "sends-per-number": 2 }))).await;
-    let outcome = async || told(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
+    let outcome = async || status_and_code(&v2.post(&format!("{service}/Outcomes"), &[("To", TO)]).await);
     assert_eq!(outcome().await, (200, "unknown".to_owned()), "no message, no outcome");
     for code in ["111111", "222222"] {
         assert_eq!(carries(&v2, &service, &[("To", TO), ("Code", code)]).await.status(), 201);

@@ -3,7 +3,7 @@
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn one_message_from_the_configured_sender_brings_a_code_that_verifies_once() {
+async fn one_message_from_the_configured_sender_has_a_code_that_verifies_once() {
     let world = World::new().await;
     let number = world.number_with_message().await;
     let received = world.twilio().received();

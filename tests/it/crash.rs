@@ -64,7 +64,7 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
         for guest in guests.drain(..) {
             load.spawn(guest.act_until_the_kill(server.client.clone()));
         }
-        shared.load.is_enough().await;
+        shared.load.until_kill().await;
         if rng.random_bool(0.4) {
             server.signal(Signal::TERM);
             // The kill may come at any moment.
@@ -127,7 +127,7 @@ impl Guest {
 
     async fn act_until_the_kill(mut self, client: Client) -> Self {
         self.subjects.extend((0..NEW_NUMBERS_PER_ROUND).map(|_| Subject::new(self.shared.numbers.next())));
-        while !self.shared.load.is_over() {
+        while !self.shared.load.is_killed() {
             // Chooses older numbers too: their state must still hold.
             let chosen = self.rng.random_range(0..self.subjects.len());
             let requests = self.subjects[chosen].one_or_two_requests(&mut self.rng);

@@ -160,7 +160,7 @@ async fn numbers_with_faults_fail_as_the_documentation_says() {
         let answer = client.send(number).await;
         assert_eq!(answer.status(), status, "{number}: {}", answer.text());
         assert!(answer.header("x-onceward-reason").contains(reason), "{number}: {answer:?}");
-        let (status, code) = told(&v2.begins(&service, number).await);
+        let (status, code) = status_and_code(&v2.begins(&service, number).await);
         assert_eq!((status, code.as_str()), on_v2, "{number}");
         assert!(inbox(client, number).await.is_empty(), "{number}");
     }

@@ -40,7 +40,7 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
         for guest in guests.drain(..) {
             load.spawn(guest.act_until_the_kill(V2::of(&server.client)));
         }
-        shared.load.is_enough().await;
+        shared.load.until_kill().await;
         server.kill();
         guests = load.join_all().await;
         server.ended().await;
@@ -108,7 +108,7 @@ impl Guest {
     }
 
     async fn act_until_the_kill(mut self, v2: V2) -> Self {
-        while !self.shared.load.is_over() {
+        while !self.shared.load.is_killed() {
             if self.known.is_empty() {
                 self.begins(&v2).await;
                 continue;
@@ -160,7 +160,7 @@ impl Guest {
     /// Counts the answer to a creation with this value.
     fn was_counted(&mut self, value: &str, answer: &HttpResponse) {
         let passed = self.passed.entry(value.to_owned()).or_default();
-        if told(answer) == (429, "20429".to_owned()) {
+        if status_and_code(answer) == (429, "20429".to_owned()) {
             self.limited += 1;
             return;
         }
@@ -252,7 +252,8 @@ impl Guest {
                 (_, None) => {}
                 (_, Some(answer)) => {
                     let at_once = rights.len() > 1;
-                    self.approved += u64::from(known.takes_in(before, *right, at_once, &told(answer)));
+                    self.approved +=
+                        u64::from(known.takes_in(before, *right, at_once, &status_and_code(answer)));
                 }
             }
         }
@@ -264,7 +265,7 @@ impl Guest {
         let answer = self.shared.load.count(answer);
         let known = &mut self.known[chosen];
         known.touched = true;
-        match answer.as_ref().map(told) {
+        match answer.as_ref().map(status_and_code) {
             None if known.over == Over::No => known.over = Over::Perhaps,
             None => {}
             Some((200, status)) if status == "canceled" => {
@@ -310,8 +311,8 @@ pub enum Over {
 impl Known {
     /// Fails the test if the server said that it is over.
     pub fn may_be_live(&self, what: &str) {
-        let is_over = matches!(self.over, Over::Approved | Over::Canceled);
-        assert!(!is_over, "{} {what} after it was {:?}", self.number, self.over);
+        let is_killed = matches!(self.over, Over::Approved | Over::Canceled);
+        assert!(!is_killed, "{} {what} after it was {:?}", self.number, self.over);
     }
 
     /// Takes in the answer to a check; returns whether it approves. `before` is the state when the check was sent.

@@ -113,7 +113,11 @@ async fn a_language_is_served_or_refused_and_never_ignored() {
         form.extend(template.map(|sid| ("TemplateSid", sid)));
         let answer = v2.begins_with(&service, &number, &form).await;
         let sent = world.twilio().messages_for(&number);
-        (told(&answer), sent.first().map(|message| message.field("Body").to_owned()), answer.json())
+        (
+            status_and_code(&answer),
+            sent.first().map(|message| message.field("Body").to_owned()),
+            answer.json(),
+        )
     };
     let (refused, sent, body) = begins("eo", None).await;
     assert_eq!((refused, sent), ((400, "60200".to_owned()), None));

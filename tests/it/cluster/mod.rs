@@ -173,7 +173,7 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     let (other, code) = cluster.number_with_code(&b).await;
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
-    let ready = b.is_ready_again().await;
+    let ready = b.until_ready().await;
     let of_b = json!({"cluster": {"node": "b", "state": "standby", "owner": "a"}});
     assert_eq!(ready.json(), json!({"code": 200, "message": "ready", "data": of_b}));
     let listens = cluster.setups[1]

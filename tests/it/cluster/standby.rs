@@ -91,7 +91,7 @@ async fn the_status_of_a_standby_names_the_owner() {
 async fn a_standby_is_not_ready_while_the_owner_is_silent() {
     let cluster = Cluster::new(1).await;
     let [a, b] = cluster.start_all().await;
-    b.is_ready_again().await;
+    b.until_ready().await;
     a.stops().await;
     // Before its lease ends.
     b.get("/readyz").await.expects_status(503).says(["it does not answer within a second"]);

@@ -80,9 +80,9 @@ async fn a_key_cut_off_with_its_owner_sends_nothing_after_its_code_was_right() {
     assert_ne!(owner(&cluster.clients()).await, 0);
     let code = cluster.twilio.code_for(&number);
     let checked = V2::of(&b).checks_number(&service, &number, &code).await;
-    assert_eq!(told(&checked), (200, "approved".to_owned()));
+    assert_eq!(status_and_code(&checked), (200, "approved".to_owned()));
     for node in [&b, &c] {
-        assert_eq!(told(&begins(node).await.expect("an answer")), (201, "approved".to_owned()));
+        assert_eq!(status_and_code(&begins(node).await.expect("an answer")), (201, "approved".to_owned()));
     }
     assert_eq!(cluster.twilio.received_for(&number).len(), 1);
 }
@@ -158,7 +158,7 @@ async fn attempts_and_lockouts_are_the_same_at_every_node() {
         let begun = sid(&v2.begins(&service, &number).await);
         let code = cluster.twilio.code_for(&number);
         v2.checks(&service, &begun, &wrong(&code)).await;
-        assert_eq!(told(&next.begins(&service, &number).await), (429, "60202".to_owned()));
+        assert_eq!(status_and_code(&next.begins(&service, &number).await), (429, "60202".to_owned()));
         listed.insert(0, begun);
         for node in &nodes {
             let attempts = V2::of(node).get("/Attempts").await.json();

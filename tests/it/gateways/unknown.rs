@@ -101,7 +101,11 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
         let replaced = world.sinch().code_for(&number);
         world.sinch().plan(&number, [trouble]);
         let again = v2.begins(&service, &number).await;
-        assert_eq!((told(&again), sid(&again)), ((201, "pending".to_owned()), sid(&begun)), "{trouble:?}");
+        assert_eq!(
+            (status_and_code(&again), sid(&again)),
+            ((201, "pending".to_owned()), sid(&begun)),
+            "{trouble:?}"
+        );
         assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
         let checks = async |code: &str| v2.checks(&service, &sid(&begun), code).await;
         checks(&replaced).await.tells(200, "pending");
@@ -137,7 +141,7 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
     world.sinch().plan(&number, [Reply::Hang]);
     let guess = async {
         world.sinch().arrived_for(&number, 3).await;
-        let told = told(&v2.checks(&service, &sid(&begun), &replaced).await);
+        let told = status_and_code(&v2.checks(&service, &sid(&begun), &replaced).await);
         world.sinch().release();
         told
     };
@@ -155,7 +159,7 @@ async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
         world.plain().plan(&number, [trouble; 2]);
         let failed = v2.begins(&service, &number).await;
         assert!(failed.status() >= 500, "{}", failed.text());
-        let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
+        let checks = async |code: &str| status_and_code(&v2.checks(&service, &sid(&begun), code).await);
         let doubtful = world.plain().code_for(&number);
         assert_eq!(checks(&doubtful).await, (200, "pending".to_owned()), "{trouble:?}");
         assert_eq!(checks(&world.sinch().code_for(&number)).await, (200, "approved".to_owned()));

@@ -69,7 +69,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     for (number, code) in known {
         others.verify(&number, &code).await.expects(verified(&number));
     }
-    world.is_ready_again().await;
+    world.until_ready().await;
     println!("{limit} connections: {before} MiB before, {with_all} MiB with them");
     drop(slow);
 }

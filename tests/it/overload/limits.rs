@@ -30,8 +30,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
 
     assert_eq!(world.server.lines("number capacity low").len(), 1);
     assert_eq!(world.server.lines("number capacity used up").len(), 1);
-    let told: u64 = world.server.lines("requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
-    assert!(told >= 1, "the refusals are counted in the log");
+    assert!(world.server.lines("requests refused")[0]["count"].as_u64() >= Some(1));
 }
 
 #[tokio::test]
@@ -148,7 +147,7 @@ async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again()
     world.twilio().arrived(before + 12).await;
     world.twilio().release();
     assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
-    world.is_ready_again().await;
+    world.until_ready().await;
 }
 
 /// A hanging request lasts until it is released, also on a slow machine.

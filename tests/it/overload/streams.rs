@@ -75,7 +75,7 @@ async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
     }
     let (number, code) = known.pop().expect("a known number");
     world.verify(&number, &code).await.expects(verified(&number));
-    world.is_ready_again().await;
+    world.until_ready().await;
     let after = world.server.resident_mib();
     assert!(after < before + 200, "{before} MiB became {after} MiB");
     for attacker in attackers {

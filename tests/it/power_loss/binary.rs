@@ -37,7 +37,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
         for guest in guests.drain(..) {
             load.spawn(guest.act(server.client.clone(), shared.clone()));
         }
-        shared.load.is_enough().await;
+        shared.load.until_kill().await;
         if is_killed {
             server.kill();
         }
@@ -103,7 +103,7 @@ impl Guest {
     }
 
     async fn act(mut self, client: Client, shared: Arc<Shared>) -> Self {
-        while !shared.load.is_over() {
+        while !shared.load.is_killed() {
             let chosen = self.rng.random_range(0..self.histories.len());
             self.histories[chosen].goes_on(&mut self.rng, &client, &shared).await;
         }

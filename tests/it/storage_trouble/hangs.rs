@@ -22,7 +22,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
 
     shim.end();
-    world.is_ready_again().await;
+    world.until_ready().await;
     world.send(&number).await.expects(sent(&number, 5));
     world.server.logs_times(1, "ERROR", "disk not responding").await;
     world.server.logs_times(1, "INFO", "disk responding again").await;

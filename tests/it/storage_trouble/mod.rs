@@ -43,7 +43,7 @@ async fn what_met_a_full_disk_has_no_effect_and_the_server_recovers() {
     answer.expects(incorrect(&number, 4));
     world.verify(&number, &code).await.expects(verified(&number));
     world.send(&unsent).await.expects(sent(&unsent, 5));
-    world.is_ready_again().await;
+    world.until_ready().await;
 }
 
 #[tokio::test]

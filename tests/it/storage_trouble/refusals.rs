@@ -52,7 +52,7 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 assert_eq!(world.send(&locked).await.status(), 403);
 
                 shim.end();
-                world.is_ready_again().await;
+                world.until_ready().await;
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio().received_for(&unsent).len(), 1);
                 guessed.still_holds(&world).await;

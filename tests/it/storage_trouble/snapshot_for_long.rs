@@ -98,7 +98,7 @@ async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
         assert_eq!(world.get("/healthz").await.status(), 200);
         world.server.logs_times(1, "ERROR", "checkpoint failed").await;
         shim.end();
-        world.is_ready_again().await;
+        world.until_ready().await;
         let world = world.restart_by(error == Errno::IO).await;
         for one in all {
             one.still_holds(&world).await;

@@ -74,7 +74,7 @@ async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
         assert!(answer.text().contains("The server is starting."), "{}", answer.text());
     }
     shim.end();
-    server.client.is_ready_again().await;
+    server.client.until_ready().await;
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     }
 
     disk.resize_to_kib(500 * 1024);
-    server.client.is_ready_again().await;
+    server.client.until_ready().await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
     facts.hold(&server.client).await;
 }

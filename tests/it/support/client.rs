@@ -70,7 +70,7 @@ impl Client {
         self.try_verify(number, code).await.expect("an answer")
     }
 
-    pub async fn is_ready_again(&self) -> HttpResponse {
+    pub async fn until_ready(&self) -> HttpResponse {
         until("readiness", || self.get("/readyz"), |answer| answer.status() == 200).await
     }
 

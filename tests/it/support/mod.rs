@@ -59,7 +59,7 @@ pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
-pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, text, told};
+pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, authorization, sid, status_and_code, text};
 pub use world::{Doubles, Running, Several, World, through};
 
 /// What nearly every test needs: this vocabulary, and JSON.

@@ -7,7 +7,7 @@ use hyper::header::HeaderMap;
 use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{OWN_ACCOUNT, OWN_TOKEN, Server, basic, told};
+use super::{OWN_ACCOUNT, OWN_TOKEN, Server, basic, status_and_code};
 
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
@@ -94,7 +94,7 @@ impl HttpResponse {
     /// Fails the test unless the answer has this status, and this `status` of a resource or code of an error.
     #[track_caller]
     pub fn tells(self, status: u16, wanted: &str) -> Self {
-        assert_eq!(told(&self), (status, wanted.to_owned()), "{}", self.text());
+        assert_eq!(status_and_code(&self), (status, wanted.to_owned()), "{}", self.text());
         self
     }
 

@@ -158,7 +158,7 @@ impl V2 {
             self.checks_number(service, number, code).await,
             self.begins(service, number).await,
         ] {
-            assert_eq!(told(&answer), (429, "60202".to_owned()), "{}", answer.text());
+            assert_eq!(status_and_code(&answer), (429, "60202".to_owned()), "{}", answer.text());
             answer.expects_retry_after();
         }
     }
@@ -185,8 +185,8 @@ pub fn sid(answer: &HttpResponse) -> String {
 }
 
 /// The HTTP status, and the resource's `status` or the error's code.
-pub fn told(answer: &HttpResponse) -> (u16, String) {
+pub fn status_and_code(answer: &HttpResponse) -> (u16, String) {
     let body = answer.json();
-    let told = if body["code"].is_null() { &body["status"] } else { &body["code"] };
-    (answer.status(), told.as_str().map_or_else(|| told.to_string(), str::to_owned))
+    let value = if body["code"].is_null() { &body["status"] } else { &body["code"] };
+    (answer.status(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
