@@ -11,16 +11,9 @@ use std::process::{Command, Stdio};
 const MODULES: &str = "clock net log_limit trace setting gateway config telemetry metrics shard history audit registry \
     limit budgets guard delivery attempts numbers webhook verify hosted node otp http app cli";
 
-/// Marks of unfinished work, in two parts, because this file must pass its own rule.
-const UNFINISHED: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-    concat!("todo", "!("),
-    concat!("unimplemented", "!("),
-    concat!("dbg", "!("),
-    concat!("#[ig", "nore"),
-];
+/// Marks of unfinished work that clippy does not find, in two parts, because this file must pass its own rule.
+const UNFINISHED: &[&str] =
+    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("#[ig", "nore")];
 
 /// Home directories.
 const HOMES: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
@@ -173,14 +166,6 @@ fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
     assert!(lines > 10, "{lines} lines of the log in the document");
 }
 
-#[test]
-fn ci_runs_what_a_developer_runs() {
-    for script in ["scripts/test", ".ci/run"] {
-        assert!(read(script).contains("set -euo pipefail"), "{script} goes on after a failure");
-    }
-    assert!(read(".ci/run").contains("scripts/test"), "scripts/test is the one list of what must pass");
-}
-
 /// The places of bad lines.
 fn lines_with(files: impl Iterator<Item = TextFile>, is_bad: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
@@ -299,12 +284,4 @@ fn anchors(text: &str) -> Vec<String> {
     };
     let headings = prose(text).filter(|(_, line)| line.starts_with('#'));
     headings.map(|(_, line)| anchor(line)).collect()
-}
-
-#[test]
-fn links_and_anchors_are_read_as_a_code_host_reads_them() {
-    let text = "# A `b`, c!\n[x](y.md#z) and `[not](this)`\n```\n# no heading\n[no](link)\n```\n[w](#a-b-c)";
-    let targets: Vec<String> = links(text).into_iter().map(|(_, target)| target).collect();
-    assert_eq!(targets, ["y.md#z", "#a-b-c"]);
-    assert_eq!(anchors(text), ["a-b-c"]);
 }

@@ -62,37 +62,6 @@ async fn a_report_that_comes_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_status_never_moves_backwards() {
-    let world = Several::reachable("Twilio;Http", []).await;
-    let number = world.number_with_message().await;
-    for (reported, known) in [
-        ("sent", "sent"),
-        ("sending", "sent"),
-        ("undelivered", "failed"),
-        ("delivered", "delivered"),
-        ("failed", "delivered"),
-        ("read", "read"),
-    ] {
-        world.twilio().report(&number, reported).send(&world).await.expects_status(204);
-        // When the other number's receipt is known, the server has handled this one.
-        let other = world.number_with_message().await;
-        world.twilio().report(&other, "delivered").send(&world).await;
-        until_receipt(&world, &other, "delivered").await;
-        assert_eq!(world.tracked(&number).await[0]["receipt_status"], known, "after {reported}");
-    }
-}
-
-#[tokio::test]
-async fn a_report_survives_kill_9_or_comes_again() {
-    let world = Several::reachable("Twilio;Http", []).await;
-    let number = world.number_with_message().await;
-    world.until_tracked(&number, "the send", |rows| !rows.is_empty()).await;
-    let world = world.restart_after_kill().await;
-    world.twilio().report(&number, "delivered").send(&world).await.expects_status(204);
-    world.verifies_by_twilio(&number).await;
-}
-
-#[tokio::test]
 async fn twilio_learns_which_message_verified_a_number_when_that_is_wanted() {
     for wanted in [true, false] {
         let world = Several::with("Twilio", [("conversion-feedback", json!(wanted))]).await;
@@ -134,19 +103,6 @@ async fn while_others_get(world: &Several, messages: usize) {
         let other = world.number_with_message().await;
         world.twilio().arrived_for(&other, messages).await;
     }
-}
-
-#[tokio::test]
-async fn by_the_timer_each_step_follows_with_the_same_code() {
-    let world = with_workflow(json!(["sms:1s", "call:1s", "whatsapp"])).await;
-    let number = world.number_with_message().await;
-    let first = world.twilio().code_for(&number);
-    for messages in [2, 3] {
-        world.twilio().arrived_for(&number, messages).await;
-        assert_eq!(world.twilio().code_for(&number), first);
-    }
-    assert_eq!(channels(&world, &number), ["sms", "call", "whatsapp"]);
-    world.verify(&number, &first).await.expects(verified(&number));
 }
 
 #[tokio::test]

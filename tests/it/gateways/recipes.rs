@@ -194,18 +194,17 @@ async fn a_receipt_of_another_gateway_changes_nothing() {
 #[tokio::test]
 async fn a_receipt_by_get_has_its_fields_in_the_query() {
     let world = World::new().await;
-    for (place, id, status) in [(0, "messageId", "status"), (4, "id", "status")] {
+    for (place, id) in [(0, "messageId"), (4, "id")] {
         let number = world.number_through(place).await;
         let message = world.doubles[place].received_for(&number)[0].clone();
         let address = callback_in(&message);
         for (address, answer) in [(&with_another_key(&address), 403), (&address, 204)] {
-            let query = format!("{address}&{id}=m-{}&{status}=delivered", message.id);
+            let query = format!("{address}&{id}=m-{}&status=delivered", message.id);
             assert_eq!(world.get(&query).await.status(), answer, "{query}");
             assert_eq!(world.has_arrived(&number).await, answer == 204, "{query}");
         }
     }
-    let refused = world.server.output().text().matches("callbacks refused").count();
-    assert!(refused >= 1, "a wrong key is logged");
+    assert!(world.server.output().text().contains("callbacks refused"), "a wrong key is logged");
 }
 
 #[tokio::test]
