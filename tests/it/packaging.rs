@@ -76,16 +76,12 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
 }
 
 #[tokio::test]
-async fn the_container_gets_a_key_and_a_configuration_as_documented() {
+async fn the_container_gets_a_key_as_documented() {
     let guide = include_str!("../../docs/operate/deploy.md");
     let command = between(guide, "docker compose exec onceward onceward ", "\n");
     let setup = Setup::new();
     let _server = setup.start().await;
     setup.command(command.split(' ')).await.exits(0).says(["SK", "secret"]);
-
-    let compose = include_str!("../../compose.yaml");
-    assert!(compose.contains("# - ./config.json:/etc/onceward/config.json:ro\n"), "{compose}");
-    assert!(include_str!("../../Dockerfile").contains("\nWORKDIR /etc/onceward\n"));
 }
 
 #[tokio::test]
@@ -163,36 +159,21 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
 
     // A setting that the new version refuses.
     let length = r#"{ "otp-length": 99 }"#;
-    for (config, variables, environment) in
-        [(length, "", ""), ("{}", "ONCEWARD_OTP_LENGTH=99\n", ""), ("{}", "", "ONCEWARD_OTP_LENGTH=99\0")]
+    for (config, variables, of_unit) in
+        [(length, "", ""), ("{}", "ONCEWARD_OTP_LENGTH=99\n", ""), ("{}", "", "ONCEWARD_OTP_LENGTH=99")]
     {
         fs::write(settings.join("config.json"), config).expect("a file");
         fs::write(settings.join(".env"), variables).expect("a file");
-        package.server_has(environment);
+        package.unit_sets(of_unit);
         let said = refused(&package.upgrade("4.0.0"));
         said.says(["99", "otp", "the server was not restarted", "configuration"]);
     }
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n3.0.0 over 2.0.0\n");
-    package.server_has("");
+    package.unit_sets("");
     let configured = package.dpkg(&["--configure", "onceward"]);
     assert!(configured.status.success(), "{configured:?}");
-}
-
-#[test]
-fn an_upgrade_runs_nothing_of_the_servers_environment_as_root() {
-    let Some(package) = Package::install() else { return };
-    let [intruder, ran] = ["bin/intruder", "ran"].map(|name| package.home.path().join(name));
-    program(&intruder, &format!("#!/bin/sh\nid -u >>{}\n", ran.display()));
-    let intruder = intruder.display();
-    for environment in [format!("A=b\0{intruder}\0"), format!("--split-string={intruder}\0")] {
-        fs::write(&ran, "").expect("a file");
-        fs::set_permissions(&ran, fs::Permissions::from_mode(0o666)).expect("a file for all");
-        package.server_has(&environment);
-        let upgraded = package.upgrade("2.0.0");
-        assert!(upgraded.status.success(), "{upgraded:?}");
-        let users = fs::read_to_string(&ran).expect("the users");
-        assert_eq!(users.trim(), SERVER_USER.to_string(), "{environment:?}");
-    }
+    let users = fs::read_to_string(package.home.path().join("users")).expect("the users of the program");
+    assert!(users.lines().all(|user| user == SERVER_USER.to_string()), "{users}");
 }
 
 /// What an installation says that must fail.
@@ -204,6 +185,22 @@ fn refused(installed: &Output) -> String {
 
 /// A user without rights, in the place of the package's.
 const SERVER_USER: u32 = 65_534;
+
+/// Does with its properties what systemd does.
+const SYSTEMD_RUN: &str = r#"#!/bin/sh
+user= variables=
+for argument; do
+  case $argument in
+    --property=User=onceward) user='$user' ;;
+    --property=LoadCredential=.env:*) install -m 644 "${argument#*.env:}" "$HOME/credentials/.env" || exit 243 ;;
+    --property=Environment=*) variables=${argument#*Environment=} ;;
+    --*) ;;
+    *) break ;;
+  esac
+  shift
+done
+exec setpriv $user env -i PATH="$PATH" CREDENTIALS_DIRECTORY="$HOME/credentials" $variables "$@"
+"#;
 
 /// Packages of this program with the scripts of `dist/debian`, installed below a directory of their own.
 struct Package {
@@ -231,14 +228,19 @@ impl Package {
         let variables = root.join("etc/onceward/.env");
         fs::write(&variables, "").expect("a file");
         fs::set_permissions(&variables, fs::Permissions::from_mode(0o600)).expect("as the package has it");
-        // The package's user does not exist here, and its substitute may not enter the directories of the build.
+        // systemd does not run here, and the package's user does not exist. Its substitute may not enter the directories
+        // of the build.
         let bin = package.home.path().join("bin");
-        let user = format!("--reuid={SERVER_USER} --regid={SERVER_USER} --clear-groups");
-        program(&bin.join("runuser"), &format!("#!/bin/sh\nshift 3\nexec setpriv {user} \"$@\"\n"));
-        program(&bin.join("systemctl"), "#!/bin/sh\necho 1\n");
+        program(&bin.join("systemctl"), "#!/bin/sh\ncase $* in *Environment*) cat \"$HOME/unit\" ;; esac\n");
+        let of_user = format!("--reuid={SERVER_USER} --regid={SERVER_USER} --clear-groups");
+        program(&bin.join("systemd-run"), &SYSTEMD_RUN.replace("$user", &of_user));
         fs::copy(env!("CARGO_BIN_EXE_onceward"), bin.join("onceward")).expect("a copy");
         fs::set_permissions(&package.home, fs::Permissions::from_mode(0o755)).expect("a directory for all");
-        package.server_has("");
+        fs::create_dir(package.home.path().join("credentials")).expect("a directory");
+        program(&package.home.path().join("users"), "");
+        fs::set_permissions(package.home.path().join("users"), fs::Permissions::from_mode(0o666))
+            .expect("a file for all");
+        package.unit_sets("");
         let installed = package.upgrade("1.0.0");
         assert!(installed.status.success(), "{installed:?}");
         Some(package)
@@ -252,9 +254,9 @@ impl Package {
         assert!(copied.success() && given.success());
     }
 
-    /// The environment of the running server, as /proc shows it.
-    fn server_has(&self, environment: &str) {
-        fs::write(self.home.path().join("environ"), environment).expect("a file");
+    /// The variables that the unit and its overrides set.
+    fn unit_sets(&self, variables: &str) {
+        fs::write(self.home.path().join("unit"), variables).expect("a file");
     }
 
     fn root(&self) -> PathBuf {
@@ -272,7 +274,13 @@ impl Package {
         let debian = tree.join("DEBIAN");
         // The program does not know the other root.
         let (real, data) = (self.home.path().join("bin/onceward"), self.data());
-        let wrapper = format!("#!/bin/sh\nexec {} \"$@\" --data-dir {}\n", real.display(), data.display());
+        let users = self.home.path().join("users");
+        let wrapper = format!(
+            "#!/bin/sh\nid -u >>{}\nexec {} \"$@\" --data-dir {}\n",
+            users.display(),
+            real.display(),
+            data.display()
+        );
         program(&tree.join("usr/bin/onceward"), &wrapper);
         let control = format!(
             "Package: onceward\nVersion: {version}\nArchitecture: all\nMaintainer: none <none@onceward.invalid>\n\
@@ -288,8 +296,6 @@ impl Package {
         for (script, part) in [("preinst", ""), ("postinst", started.as_str())] {
             let text = fs::read_to_string(dist("debian").join(script)).expect("a script");
             assert!(text.contains("\n#DEBHELPER#\n"), "{script} has no place for parts that cargo deb adds");
-            let environment = self.home.path().join("environ");
-            let text = text.replace("/proc/$pid/environ", environment.to_str().expect("a path"));
             program(&debian.join(script), &text.replace("#DEBHELPER#", part));
         }
         let file = self.home.path().join(format!("{version}.deb"));
@@ -306,7 +312,8 @@ impl Package {
         dpkg.arg(format!("--root={}", self.root().display()))
             .args(["--force-script-chrootless", "--force-downgrade", "--log=/dev/null"])
             .args(arguments)
-            .env("PATH", path);
+            .env("PATH", path)
+            .env("HOME", self.home.path());
         dpkg.output().expect("dpkg")
     }
 }
