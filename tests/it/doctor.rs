@@ -1,7 +1,7 @@
 //! `onceward doctor`: what it finds, what it advises, and that it changes nothing and sends nothing.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -222,12 +222,19 @@ async fn doctor_as_root_examines_files_of_root_for_the_user_of_the_unit() {
     for (user, config) in [("nobody", "other.json"), ("", "config.json"), ("root", "config.json")] {
         unit_has(user, config);
         let checks = checks_in(&setup.command(["doctor", "--json"]).await);
-        finds(&checks, "ok", "permissions", "not examined: root owns the data directory");
+        finds(&checks, "note", "permissions", "not examined: root owns the data directory");
     }
     unit_has("nobody", "config.json");
     let checks = report(&setup, 70).await;
     finds(&checks, "fail", "permissions", "may not enter");
     finds(&checks, "fail", "permissions", "may not read and write");
+
+    // The server's user could name any file of root so.
+    let key = setup.data_dir().join("server.key");
+    fs::rename(&key, home.join("key")).expect("moved");
+    symlink(home.join("key"), &key).expect("a link");
+    symlink(".", setup.data_dir().join("journal/again")).expect("a link");
+    finds(&report(&setup, 70).await, "fail", "permissions", "is a link, and doctor follows none");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The files that the server's user may not use. `doctor` runs as root, which can read every file.
+//! The files that the server's user may not use. `doctor` runs as root, which can read every file. The server's user can
+//! write the data directory: its links are not followed, and no remedy changes what they lead to.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -35,7 +36,7 @@ pub(super) fn examine(
     if user.uid == 0 {
         let detail = "not examined: root owns the data directory, and no unit `onceward` with this configuration names \
                       another user";
-        findings.ok("permissions", detail);
+        findings.note("permissions", detail, "run doctor as the user that runs the server");
         return;
     }
     let server_key = server_key::place(data_dir, storage.server_key_file.as_deref());
@@ -43,6 +44,12 @@ pub(super) fn examine(
     let of_tls = tls.into_iter().flat_map(|files| [files.certificate.clone(), files.key.clone()]);
     let mut is_fine = true;
     for file in read.into_iter().chain(of_tls) {
+        if file.starts_with(data_dir) && is_link(&file) {
+            is_fine = false;
+            let detail = format!("{file:?} is a link, and doctor follows none in the data directory");
+            findings.fail("permissions", detail, "replace it by a file of the server's user");
+            continue;
+        }
         let Some(part) = user.refused_part(&file) else { continue };
         is_fine = false;
         let detail = if part == file {
@@ -58,7 +65,7 @@ pub(super) fn examine(
         let is_data = part.starts_with(data_dir);
         let (part, group) = (part.display(), user.gid);
         let remedy = if is_data {
-            format!("run chown {}:{group} {part}", user.uid)
+            format!("run chown -h {}:{group} {part}", user.uid)
         } else {
             format!("run chgrp {group} {part} && chmod g+rX {part}, or keep the file elsewhere")
         };
@@ -73,7 +80,7 @@ pub(super) fn examine(
         let (user, group, shown) = (user.uid, user.gid, data_dir.display());
         let more =
             if refused.len() == 1 { String::new() } else { format!(" and {} more", refused.len() - 1) };
-        let detail = format!("the server's user ({user}) may not read and write {}{more}", first.display());
+        let detail = format!("the server's user ({user}) may not read and write {first:?}{more}");
         findings.fail("permissions", detail, &format!("run chown -R {user}:{group} {shown}"));
     }
     if is_fine {
@@ -110,10 +117,13 @@ impl ServerUser {
         refused.map(Path::to_owned).or_else(|| (!self.may(file, READ)).then(|| file.to_owned()))
     }
 
-    /// Adds the files and directories at `path` and below it that the user may not read and write.
+    /// Adds the files and directories at `path` and below it that the user may not read and write, and the links.
     fn refused_below(&self, path: &Path, refused: &mut Vec<PathBuf>) {
         let Ok(found) = fs::symlink_metadata(path) else { return };
         let needed = if found.is_dir() { READ | WRITE | ENTER } else { READ | WRITE };
+        if found.is_symlink() {
+            return refused.push(path.to_owned());
+        }
         if !self.may(path, needed) {
             refused.push(path.to_owned());
         }
@@ -138,6 +148,10 @@ impl ServerUser {
         };
         permitted & needed == needed
     }
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
 fn answer_of(program: &str, arguments: &[&str]) -> Option<String> {
