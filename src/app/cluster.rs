@@ -307,7 +307,7 @@ async fn is_alive(client: &HttpClient, is_tls: bool, address: &str) -> Result<()
     let url = peer_url(is_tls, address).and_then(|url| url.join("/healthz").ok());
     let url = url.ok_or_else(|| "it is no address".to_owned())?;
     let answer = client.get(url).await.map_err(NoResponse::into_reason)?;
-    if answer.says(StatusCode::OK, http::ALIVE) {
+    if answer.is_answer(StatusCode::OK, http::ALIVE) {
         return Ok(());
     }
     Err(format!("it answers HTTP {}, and not as onceward does", answer.status.as_u16()))

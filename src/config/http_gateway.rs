@@ -1,5 +1,5 @@
-//! The custom gateway: its credentials, which are variables and not written out. What a request
-//! or an answer can be is checked by the gateway itself.
+//! Settings and credentials of the custom gateway. The credentials are variables. The gateway itself checks its requests and
+//! answers.
 
 use serde_json::Value;
 use url::form_urlencoded;

@@ -505,7 +505,7 @@ impl<'a> Source<'a> {
                 // Members of an object by name have no variables of their own: ONCEWARD_SERVICES_SHOP_LOCKOUT.
                 let outer = || known.iter().find(|known| name.starts_with(&format!("{known}_"))).cloned();
                 inner.or_else(|| near().map(|near| format!("{PREFIX}{near}"))).or_else(outer)
-            } else if is_shared(name) {
+            } else if may_be_of_gateway(name) {
                 // Other programs have variables of these gateways too: only a likely slip is worth a word.
                 let Some(slip) = nearest(name, gateways.iter()).filter(|known| is_slip(name, known)) else {
                     continue;
@@ -524,7 +524,7 @@ impl<'a> Source<'a> {
 }
 
 /// Whether a variable may be of a gateway. The last character of its prefix may be a slip.
-fn is_shared(name: &str) -> bool {
+fn may_be_of_gateway(name: &str) -> bool {
     shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')))
 }
 

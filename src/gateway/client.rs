@@ -99,7 +99,7 @@ impl NoResponse {
 impl GatewayResponse {
     /// Whether it is onceward's answer with this status and this message.
     #[cfg(feature = "server")]
-    pub(crate) fn says(&self, status: StatusCode, message: &str) -> bool {
+    pub(crate) fn is_answer(&self, status: StatusCode, message: &str) -> bool {
         let body = self.json::<serde_json::Value>();
         self.status == status && body.is_some_and(|body| body["message"] == message)
     }

@@ -48,7 +48,7 @@ pub enum Status {
     MaxAttemptsReached,
     /// Its code has expired, or was voided. The API does not find such a verification.
     Expired,
-    /// No gateway accepted its first message. Not found either.
+    /// No gateway accepted its first message. The API does not find such a verification either.
     Failed,
 }
 

@@ -127,7 +127,7 @@ impl Guest {
 
     async fn act_until_the_kill(mut self, client: Client) -> Self {
         self.subjects.extend((0..NEW_NUMBERS_PER_ROUND).map(|_| Subject::new(self.shared.numbers.next())));
-        while !self.shared.load.is_killed() {
+        while !self.shared.load.may_fail() {
             // Chooses older numbers too: their state must still hold.
             let chosen = self.rng.random_range(0..self.subjects.len());
             let requests = self.subjects[chosen].one_or_two_requests(&mut self.rng);

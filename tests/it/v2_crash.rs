@@ -108,7 +108,7 @@ impl Guest {
     }
 
     async fn act_until_the_kill(mut self, v2: V2) -> Self {
-        while !self.shared.load.is_killed() {
+        while !self.shared.load.may_fail() {
             if self.known.is_empty() {
                 self.begins(&v2).await;
                 continue;
@@ -311,8 +311,8 @@ pub enum Over {
 impl Known {
     /// Fails the test if the server said that it is over.
     pub fn may_be_live(&self, what: &str) {
-        let is_killed = matches!(self.over, Over::Approved | Over::Canceled);
-        assert!(!is_killed, "{} {what} after it was {:?}", self.number, self.over);
+        let is_over = matches!(self.over, Over::Approved | Over::Canceled);
+        assert!(!is_over, "{} {what} after it was {:?}", self.number, self.over);
     }
 
     /// Takes in the answer to a check; returns whether it approves. `before` is the state when the check was sent.

@@ -227,8 +227,8 @@ fn stopped(settings: &StorageSettings, findings: &mut Findings) {
         }
         Ok((false, Some(reason))) => {
             let detail = format!(
-                "none runs on the data directory; a start uses the older snapshot and the journal, and loses nothing, \
-                 because the newest snapshot cannot be used: {reason}"
+                "none runs on the data directory; the newest snapshot cannot be used ({reason}); a start uses the older \
+                 one and the journal"
             );
             findings.warn("server", detail, "start the server, export the data, then check the disk");
         }

@@ -122,7 +122,7 @@ async fn callbacks(public_url: &str, findings: &mut Findings) {
     let remedy =
         "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
     match answer {
-        Ok(answer) if answer.says(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
+        Ok(answer) if answer.is_answer(StatusCode::NOT_FOUND, http::NOT_FOUND) => {
             findings.ok("callbacks", format!("{address} answers as onceward does"));
         }
         Ok(answer) => {

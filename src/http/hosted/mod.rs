@@ -193,8 +193,8 @@ impl<'a> PageContext<'a> {
         Ok(Self { v2, sessions, transport, texts, regions, channels: &call.deps.channels })
     }
 
-    /// The country of a number without one.
-    fn region(&self) -> Option<Region> {
+    /// The country of a number in national form.
+    fn default_region(&self) -> Option<Region> {
         self.regions.into_iter().flatten().next()
     }
 
@@ -458,7 +458,7 @@ impl OpenSession<'_> {
         let context = self.context;
         let (sessions, texts) = (context.sessions, context.texts);
         let (text, region) =
-            (field(form, "number"), Region::parse(&field(form, "country")).or(context.region()));
+            (field(form, "number"), Region::parse(&field(form, "country")).or(context.default_region()));
         let number =
             if text.is_empty() { self.session.number } else { PhoneNumber::parse(&text, region).ok() };
         let Some(number) = number else {

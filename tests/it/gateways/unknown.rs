@@ -141,12 +141,12 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
     world.sinch().plan(&number, [Reply::Hang]);
     let guess = async {
         world.sinch().arrived_for(&number, 3).await;
-        let told = status_and_code(&v2.checks(&service, &sid(&begun), &replaced).await);
+        let answer = status_and_code(&v2.checks(&service, &sid(&begun), &replaced).await);
         world.sinch().release();
-        told
+        answer
     };
-    let (_, told) = tokio::join!(v2.begins(&service, &number), guess);
-    assert_eq!(told, (200, "pending".to_owned()));
+    let (_, answer) = tokio::join!(v2.begins(&service, &number), guess);
+    assert_eq!(answer, (200, "pending".to_owned()));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub struct Load {
     answers: AtomicU64,
     kill_at: AtomicU64,
     enough: Notify,
-    is_killed: AtomicBool,
+    may_fail: AtomicBool,
 }
 
 impl Load {
@@ -24,16 +24,16 @@ impl Load {
     /// Waits for as many answers. From then on, until [`Load::server_is_back`], a request may get none.
     pub async fn until_kill(&self) {
         soon("the load", self.enough.notified()).await;
-        self.is_killed.store(true, Ordering::SeqCst);
+        self.may_fail.store(true, Ordering::SeqCst);
     }
 
-    pub fn is_killed(&self) -> bool {
-        self.is_killed.load(Ordering::SeqCst)
+    pub fn may_fail(&self) -> bool {
+        self.may_fail.load(Ordering::SeqCst)
     }
 
     /// Later requests must be answered again.
     pub fn server_is_back(&self) {
-        self.is_killed.store(false, Ordering::SeqCst);
+        self.may_fail.store(false, Ordering::SeqCst);
     }
 
     pub fn answers(&self) -> u64 {
@@ -43,7 +43,7 @@ impl Load {
     /// Counts an answer and returns it; `None` if the kill came first.
     pub fn count(&self, answer: io::Result<HttpResponse>) -> Option<HttpResponse> {
         match answer {
-            Ok(answer) if answer.status() == 503 && self.is_killed() => None,
+            Ok(answer) if answer.status() == 503 && self.may_fail() => None,
             Ok(answer) => {
                 if self.answers.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at.load(Ordering::SeqCst) {
                     self.enough.notify_one();
@@ -51,7 +51,7 @@ impl Load {
                 Some(answer)
             }
             Err(error) => {
-                assert!(self.is_killed(), "an answer before the kill, not {error}");
+                assert!(self.may_fail(), "an answer before the kill, not {error}");
                 None
             }
         }
