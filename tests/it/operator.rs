@@ -88,6 +88,19 @@ async fn a_verification_whose_message_no_gateway_accepted_has_failed_everywhere(
 }
 
 #[tokio::test]
+async fn a_verification_whose_retries_were_used_up_has_expired_as_in_its_events() {
+    let retries = json!({ "retry": true, "max_retries": 1 });
+    let world = World::of(Setup::new().config("sms", retries)).await;
+    let number = world.number_with([Reply::Busy, Reply::Busy]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
+    let has_ended = |status: &Value| status["verification"]["status"] != "pending";
+    let ended = until("the last retry", &status, has_ended).await;
+    assert_eq!(ended["verification"]["status"], "expired", "{ended}");
+    assert_eq!(ended["messages"][0]["send_status"], "unsendable", "{ended}");
+}
+
+#[tokio::test]
 async fn status_says_that_the_guard_refused_messages() {
     let (world, premium) = (World::new().await, "+19002341234");
     assert_eq!(world.send(premium).await.status(), 403);
