@@ -33,7 +33,7 @@ export function CodeForm({ onVerified }) {
     >
       <label>
         Code
-        <input name="code" inputMode="numeric" autoComplete="one-time-code" maxLength={6} required autoFocus />
+        <input name="code" inputMode="numeric" autoComplete="one-time-code" maxLength={10} required autoFocus />
       </label>
       {error && <p role="alert">{error}</p>}
       <button>Verify</button>
