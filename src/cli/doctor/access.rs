@@ -46,7 +46,8 @@ pub(super) fn examine(
     for file in read.into_iter().chain(of_tls) {
         if file.starts_with(data_dir) && is_link(&file) {
             is_fine = false;
-            let detail = format!("{file:?} is a link, and doctor follows none in the data directory");
+            let detail =
+                format!("{} is a link, and doctor follows none in the data directory", file.display());
             findings.fail("permissions", detail, "replace it by a file of the server's user");
             continue;
         }
@@ -80,7 +81,10 @@ pub(super) fn examine(
         let (user, group, shown) = (user.uid, user.gid, data_dir.display());
         let more =
             if refused.len() == 1 { String::new() } else { format!(" and {} more", refused.len() - 1) };
-        let detail = format!("the server's user ({user}) may not read and write {first:?}{more}");
+        // The server's user chose the name.
+        let first = first.to_string_lossy();
+        let detail =
+            format!("the server's user ({user}) may not read and write {}{more}", first.escape_debug());
         findings.fail("permissions", detail, &format!("run chown -R {user}:{group} {shown}"));
     }
     if is_fine {
