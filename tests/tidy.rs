@@ -128,16 +128,6 @@ fn no_file_names_a_path_of_one_machine() {
 }
 
 #[test]
-fn the_documents_ask_for_the_rust_version_of_the_manifest() {
-    let manifest = read("Cargo.toml");
-    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'));
-    let wanted = format!("Rust {}", version.expect("Cargo.toml has rust-version"));
-    for path in ["README.md", "CONTRIBUTING.md"] {
-        assert!(read(path).contains(&wanted), "{path} does not say {wanted}");
-    }
-}
-
-#[test]
 fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
     let sources =
         ["src", "crates/cluster/src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));

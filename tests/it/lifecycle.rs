@@ -34,25 +34,19 @@ async fn idle_connections_do_not_hold_up_a_stop() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_and_the_exit_code_tells() {
-    let world = World::with([("graceful-stop", "10m".into()), ("send-budget", "1m".into())]).await;
-    let hanging = world.hang_at_the_gateway(&world.number()).await;
-    world.server.signal(Signal::TERM);
-    refuses_connections(&world).await;
-    ended_hard(&world.server.stop().await);
-    hanging.abort();
-}
-
-#[tokio::test]
-async fn a_stop_that_takes_too_long_ends_hard_and_the_exit_code_tells() {
-    let world = World::with([("graceful-stop", "300ms".into()), ("send-budget", "1m".into())]).await;
-    let hanging = world.hang_at_the_gateway(&world.number()).await;
-    ended_hard(&world.server.stop().await);
-    hanging.abort();
-}
-
-fn ended_hard(finished: &Finished) {
-    assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
+async fn a_stop_that_takes_too_long_or_a_second_signal_ends_it_with_an_error() {
+    for graceful_stop in ["300ms", "10m"] {
+        let settings = [("graceful-stop", graceful_stop.into()), ("send-budget", "1m".into())];
+        let world = World::with(settings).await;
+        let hanging = world.hang_at_the_gateway(&world.number()).await;
+        if graceful_stop == "10m" {
+            world.server.signal(Signal::TERM);
+            refuses_connections(&world).await;
+        }
+        let finished = world.server.stop().await;
+        assert!(finished.status.code().is_some_and(|code| code != 0), "{:?}", finished.status);
+        hanging.abort();
+    }
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     let mut guests: Vec<Guest> =
         (0..GUESTS).map(|guest| Guest::new(cuts.seed ^ (guest + 1), &numbers)).collect();
     let shared = Arc::new(Shared { twilio, traces: traces.clone(), load: Load::default() });
-    for (answers, may_fail) in [(150, true), (120, false), (100, true), (100, false)] {
+    for (answers, is_killed) in [(150, true), (120, false), (100, true), (100, false)] {
         let server = loaded.start().await;
         shared.load.server_is_back();
         shared.load.begin(answers);
@@ -38,11 +38,11 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
             load.spawn(guest.act(server.client.clone(), shared.clone()));
         }
         shared.load.until_kill().await;
-        if may_fail {
+        if is_killed {
             server.kill();
         }
         guests = load.join_all().await;
-        if !may_fail {
+        if !is_killed {
             server.signal(Signal::TERM);
         }
         server.ended().await;
