@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::belief::locked_number;
 use crate::support::prelude::*;
-use crate::support::wrong as wrong_code;
 
 const HOUR: i64 = 60 * 60;
 const YEAR: i64 = 365 * 24 * HOUR;
@@ -135,7 +134,7 @@ async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
     let mut shifted = ShiftedWorld::ahead_by(0).await;
     let (number, code) = shifted.world.number_with_code().await;
     let (other, its_code) = shifted.world.number_with_code().await;
-    shifted.world.verify(&other, &wrong_code(&its_code)).await.expects(incorrect(&other, 1));
+    shifted.world.verify(&other, &wrong(&its_code)).await.expects(incorrect(&other, 1));
     for (hours, is_killed) in [(5, true), (100, false), (200, false), (500, true), (400_000, true)] {
         println!("{hours} hours back, killed: {is_killed}");
         shifted.clock.by(-hours * HOUR);
@@ -145,5 +144,5 @@ async fn everything_goes_on_after_kills_and_stops_with_clocks_set_back() {
         shifted.is_locked_for(30).await;
     }
     shifted.world.verify(&number, &code).await.expects(verified(&number));
-    shifted.world.verify(&other, &wrong_code(&its_code)).await.expects(locked(&other, 30));
+    shifted.world.verify(&other, &wrong(&its_code)).await.expects(locked(&other, 30));
 }

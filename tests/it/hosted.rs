@@ -363,8 +363,7 @@ async fn the_form_offers_the_countries_that_get_messages() {
         let browser = Person { headers: vec![("accept-language", language)], ..person.clone() };
         let offered =
             between(&browser.get("/verify").await.text(), "<select id=\"country\"", "</select>").to_owned();
-        let is_selected = format!("value=\"{preselected}\" selected>");
-        assert!(offered.contains(&is_selected), "{language}: {offered}");
+        assert!(offered.contains(&format!("value=\"{preselected}\" selected>")), "{language}: {offered}");
         let offered = offered.replace(" selected>", ">");
         assert!(offered.contains(at) && offered.contains(de), "{offered}");
         assert_eq!(offered.matches("<option").count(), 2, "{offered}");

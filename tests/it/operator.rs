@@ -94,8 +94,8 @@ async fn a_verification_whose_retries_were_used_up_has_expired_as_in_its_events(
     let number = world.number_with([Reply::Busy, Reply::Busy]);
     world.send(&number).await.expects(sent(&number, 5));
     let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
-    let has_ended = |status: &Value| status["verification"]["status"] != "pending";
-    let ended = until("the last retry", &status, has_ended).await;
+    let ended =
+        until("the last retry", &status, |status| status["verification"]["status"] != "pending").await;
     assert_eq!(ended["verification"]["status"], "expired", "{ended}");
     assert_eq!(ended["messages"][0]["send_status"], "unsendable", "{ended}");
 }

@@ -61,7 +61,7 @@ async fn http2_without_a_word_of_it_in_the_handshake_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
+async fn tls_1_1_is_refused_with_an_alert_and_logged_at_debug_level_only() {
     let (authority, server) = served().await;
     let mut stream = server.client.connection().await;
     stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
@@ -69,6 +69,7 @@ async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
     let _ = soon("the end", stream.read_to_end(&mut alert)).await;
     // RFC 5246, section 7.2: an alert, fatal, protocol_version.
     assert_eq!((alert.first(), alert.get(5..)), (Some(&0x15), Some(&[2, 70][..])), "{alert:?}");
+    assert_eq!(server.logs("DEBUG", "TLS handshakes failed").await["count"], 1);
     assert!(ask(&mut encrypted(&server, authority.client(&[])).await).await.starts_with("HTTP/1.1 200 "));
 }
 
@@ -95,14 +96,6 @@ async fn handshakes_count_as_connections_and_one_too_many_is_503() {
     let is_answer =
         |answer: &Result<HttpResponse, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
     until("a place", ask, is_answer).await.expect("an answer");
-}
-
-#[tokio::test]
-async fn failed_handshakes_are_logged_at_debug_level_only() {
-    let (_, server) = served().await;
-    let mut stream = server.client.connection().await;
-    stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
-    assert_eq!(server.logs("DEBUG", "TLS handshakes failed").await["count"], 1);
 }
 
 #[tokio::test]
