@@ -33,7 +33,7 @@ pub const MOST_MESSAGES: u32 = 1_000_000;
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
-     digits), a country (TJ), a client address (192.0.2.7) or a network (192.0.2.0/24, 2001:db8::/48)";
+     digits), a country (TJ), a client address (192.0.2.7) or a network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48)";
 
 /// Allowances that are read under one lock: some 5 us.
 const ALLOWANCES_AT_ONCE: usize = 256;

@@ -172,7 +172,10 @@ pub enum ImportError {
          import it with that version or a later one"
     )]
     NewerFormat { found: u32, program: String },
-    #[error("line {line}: {what}; use another copy of the file, or export again")]
+    #[error(
+        "line {line}: {what}; use another copy of the file, or export again; if a later version of onceward wrote it, \
+         import it with that version"
+    )]
     Damaged { line: u64, what: String },
     #[error(
         "the export ends behind line {lines}, without its last line: it was cut off, or is still being written; use \

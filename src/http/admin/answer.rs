@@ -88,7 +88,8 @@ impl Answer {
             (None, SendStatus::Sent, _) => (
                 "",
                 format!("{gateway} took {message}, and has not reported that it arrived."),
-                "Let the person wait a minute, then ask for another message, if possible by another channel.",
+                "Let the person wait a minute, then ask for another message, if possible by another channel. If none is \
+                 left to the verification, cancel it below.",
             ),
             (None, SendStatus::New, _) => (
                 "problem",
