@@ -190,9 +190,14 @@ impl HostedSession {
         self.approved.is_some()
     }
 
-    /// Whether another message may be sent, now or later.
+    /// Whether another code may be checked.
+    pub const fn has_checks(&self) -> bool {
+        self.checks < MOST_CHECKS
+    }
+
+    /// Whether another message may be sent, now or later. Without a check its code would be of no use.
     pub const fn has_sends(&self) -> bool {
-        self.sends < MOST_SENDS
+        self.has_checks() && self.sends < MOST_SENDS
     }
 
     /// Whether the person may enter another number.
@@ -226,7 +231,8 @@ impl HostedSession {
     /// that it is for was counted when it was refused.
     fn begin_proven(&mut self, number: PhoneNumber, answer: Option<u32>, now: Timestamp) -> bool {
         let challenge = self.challenge.take().filter(|challenge| Some(challenge.answer) == answer);
-        let has_proof = challenge.is_some() && self.number == Some(number) && !self.is_approved();
+        let is_sendable = self.number == Some(number) && self.has_checks() && !self.is_approved();
+        let has_proof = challenge.is_some() && is_sendable;
         if has_proof {
             self.next_send = now.plus(self.wait());
         }
@@ -257,7 +263,7 @@ impl HostedSession {
     /// Counts a check before the code is compared. Returns the verification.
     fn begin_check(&mut self) -> Result<Sid, Denied> {
         let verification = self.verification.ok_or(Denied::NotSent)?;
-        if self.checks >= MOST_CHECKS {
+        if !self.has_checks() {
             return Err(Denied::NoneLeft);
         }
         self.checks += 1;
@@ -478,9 +484,9 @@ impl HostedSessions {
         .await
     }
 
-    /// Counts a check before the code is compared. Returns the verification.
-    pub async fn begin_check(&self, cookie: &SessionSecret) -> Result<Sid, Denied> {
-        self.change(cookie, true, |session, _| session.begin_check()).await
+    /// Counts a check before the code is compared. Returns the verification, and the session after it.
+    pub async fn begin_check(&self, cookie: &SessionSecret) -> Result<(Sid, HostedSession), Denied> {
+        self.change(cookie, true, |session, _| Ok((session.begin_check()?, session.clone()))).await
     }
 
     /// Makes the page ask for another number.
@@ -687,6 +693,11 @@ mod tests {
             }
         }
         assert_eq!(session.begin_check(), Err(Denied::NoneLeft));
+        assert_eq!(
+            session.begin_send(two, after(60)),
+            Err(Denied::NoneLeft),
+            "its code could not be checked"
+        );
     }
 
     #[test]
@@ -716,7 +727,7 @@ mod tests {
         let (to, sid) = (number("+14155552671"), Sid::new(SidKind::Verification, [1; 16]));
         sessions.begin_send(&cookie, to, None).await.expect("a message");
         sessions.sent(&cookie, to, sid, Channel::Sms).await.expect("sent");
-        let sid = sessions.begin_check(&cookie).await.expect("a check");
+        let (sid, _) = sessions.begin_check(&cookie).await.expect("a check");
         let code = sessions.approve(&cookie, Some(sid)).await.expect("a code");
         (cookie, code)
     }

@@ -21,7 +21,8 @@ use super::pages::{csp_hash, redirect};
 use super::request;
 use super::response::{NotServed, Problem, REFUSED_SECONDS, Response};
 use super::service::Call;
-use super::v2::V2;
+use super::v2::verifications::log_check;
+use super::v2::{Error, V2};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, seconds_up};
 use crate::guard::ClientSignals;
 use crate::hosted::{
@@ -80,6 +81,8 @@ enum View {
         may_change: bool,
     },
     Verified,
+    /// Every check is used: the person can only go back.
+    NoneLeft,
     Message {
         text: &'static str,
     },
@@ -87,7 +90,7 @@ enum View {
 
 impl View {
     const fn may_cancel(&self) -> bool {
-        matches!(self, Self::Number { .. } | Self::Code { .. } | Self::Proof { .. })
+        matches!(self, Self::Number { .. } | Self::Code { .. } | Self::Proof { .. } | Self::NoneLeft)
     }
 }
 
@@ -385,7 +388,7 @@ struct OpenSession<'a> {
 }
 
 impl OpenSession<'_> {
-    /// The page of the session as it was before the request.
+    /// The page of the session.
     fn page(&self, status: StatusCode, problem: Option<&str>) -> Response {
         let view = self.view();
         self.show(status, view, problem)
@@ -400,6 +403,7 @@ impl OpenSession<'_> {
         let session = &self.session;
         match (session.number, &session.challenge) {
             _ if session.is_approved() => View::Verified,
+            _ if !session.has_checks() => View::NoneLeft,
             (Some(number), Some(challenge)) => View::Proof {
                 number: number.to_string(),
                 challenge: challenge.clone(),
@@ -515,7 +519,8 @@ impl OpenSession<'_> {
             Refused::GatewayFailed => (StatusCode::BAD_GATEWAY, texts.failed()),
             // A client that tries numbers out must not learn why one is refused.
             refused => {
-                info!(request_id = call.request_id, %number, reason = ?refused, "hosted page: no code sent");
+                let (_, reason) = Error::from(refused).status_and_message((context.v2.now)());
+                info!(request_id = call.request_id, %number, %reason, "hosted page: no code sent");
                 (StatusCode::FORBIDDEN, texts.cannot_send())
             }
         };
@@ -534,24 +539,34 @@ impl OpenSession<'_> {
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
-    async fn check(&self, call: &Call<'_>, code: &str) -> Result<Response, Problem> {
+    async fn check(mut self, call: &Call<'_>, code: &str) -> Result<Response, Problem> {
         let (sessions, texts) = (self.context.sessions, self.context.texts);
         if self.session.is_approved() {
             return self.approve(None).await;
         }
         let sid = match sessions.begin_check(self.cookie).await {
-            Ok(sid) => sid,
+            Ok((sid, counted)) => {
+                self.session = counted;
+                sid
+            }
             Err(denied) => return self.denied(denied),
         };
         let code: Zeroizing<String> = Zeroizing::new(code.split_whitespace().collect());
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
         let check = CheckCode { target, code: Code::parse(&code), request_id };
         let outcome = self.context.v2.verifications.check(self.service.id, check).await;
+        if let Ok(verification) = &outcome {
+            log_check(call, verification);
+        }
         let (status, words) = match outcome.map(|verification| verification.status) {
             Ok(Status::Approved) => return self.approve(Some(sid)).await,
             Ok(Status::Pending | Status::Canceled | Status::Expired | Status::Failed)
-            | Err(Refused::NotFound) => (StatusCode::BAD_REQUEST, texts.wrong_code()),
-            Ok(Status::MaxAttemptsReached) | Err(Refused::NoChecksLeft { .. }) => {
+            | Err(Refused::NotFound)
+                if self.session.has_checks() =>
+            {
+                (StatusCode::BAD_REQUEST, texts.wrong_code())
+            }
+            Ok(_) | Err(Refused::NotFound | Refused::NoChecksLeft { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, texts.none_left())
             }
             Err(Refused::Unavailable(refusal)) => return Err(Problem::Refused(refusal)),

@@ -17,6 +17,7 @@ use super::params::{
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
 use crate::guard::{ClientSignals, Exemption};
 use crate::http::response::Response;
+use crate::http::service::Call;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
 use crate::verify::{
@@ -49,7 +50,7 @@ parameters! {
         "SendDigits" = "www12" => send_digits: Option<SendDigits>,
         /// The IP address of the person's device, for the pumping guard.
         "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
-        /// disable exempts this request from the pumping guard's allowances and its rules for number types and landlines.
+        /// disable exempts this request from the pumping guard's allowances. Its fixed rules, budgets and blocks still apply.
         "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
     } checked {
         /// Only false: silent network authentication is not served.
@@ -203,13 +204,17 @@ pub async fn check(request: &Request<'_>, Check { code, to, sid }: Check) -> Res
     let target = checked(request, service.id, to, sid).await?;
     let check = CheckCode { target, code, request_id: Some(request.call.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
-    let (number, status) = (verification.to, verification.status);
-    if status == Status::MaxAttemptsReached {
-        info!(request_id = request.call.request_id, %number, outcome = status.as_str(), "no checks left");
-    } else {
-        debug!(request_id = request.call.request_id, %number, outcome = status.as_str(), "code checked");
-    }
+    log_check(request.call, &verification);
     Ok(Response::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
+}
+
+pub fn log_check(call: &Call<'_>, verification: &Verification) {
+    let (request_id, number, outcome) = (call.request_id, verification.to, verification.status.as_str());
+    if verification.status == Status::MaxAttemptsReached {
+        info!(request_id, %number, outcome, "no checks left");
+    } else {
+        debug!(request_id, %number, outcome, "code checked");
+    }
 }
 
 /// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
