@@ -42,8 +42,9 @@ Exit codes:
       or by a failed write; every answer that was sent is in the journal, or in
       etcd
   64  the command line or the configuration is wrong; every error is printed
-  65  check-data found damage, or a server key that is missing or not the right
-      one; export met damage; the file to import is damaged
+  65  check-data found damage, files that a running server cannot read, or a
+      server key that is missing or not the right one; export met damage; the
+      file to import is damaged
   70  the configuration is right, but the server could not start (also because
       the data is damaged), the server stopped after an error, the command
       failed, or a check of doctor failed

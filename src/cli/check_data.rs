@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::backup::{check, name};
+use super::client::ClientError;
 use super::findings::{Findings, Verdict};
 use super::source::{self, Progress, Source};
 use super::{CommandError, CommandOutput, EXIT_DAMAGED, absolute, in_three};
@@ -19,6 +20,9 @@ use crate::store::{CopiedRecord, Examined, Finding, JournalSummary, RecordCounts
 
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
                         start is refused\" in docs/operate/data-directory.md";
+
+const MEMORY_IS_INTACT: &str = "the server's memory is intact: restore no backup, and do not stop it before you have read \
+                                \"Check\" in docs/operate/backup.md";
 
 /// The state of the server key at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,6 +65,10 @@ fn check_data(
     let looked = match Source::of_server(&settings.data_dir, progress) {
         Ok(source) => through_server(source, settings, findings, progress),
         Err(CommandError::Client(error)) if error.has_no_socket() => directory(settings, findings),
+        Err(CommandError::Client(error @ ClientError::NoCopy { .. })) => {
+            findings.fail("data", error.to_string(), MEMORY_IS_INTACT);
+            Ok(())
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = looked {

@@ -47,6 +47,8 @@ pub enum ClientError {
     NoServer(PathBuf),
     #[error("the server at {} says: {why}", socket.display())]
     Refused { socket: PathBuf, status: StatusCode, why: String },
+    #[error("the server at {} cannot copy its records: {why}", socket.display())]
+    NoCopy { socket: PathBuf, why: String },
     #[error("the answer of the server at {} is not complete: {why}; ask again, or see its log", socket.display())]
     Incomplete { socket: PathBuf, why: String },
 }
@@ -135,9 +137,7 @@ impl Client {
             match news {
                 CopyNews::Copied(_) => {}
                 CopyNews::Complete { .. } => return Ok(copy),
-                CopyNews::Failed(why) => {
-                    return Err(client.refused(status, &serde_json::json!({"message": why})));
-                }
+                CopyNews::Failed(why) => return Err(ClientError::NoCopy { socket: client.shown(), why }),
             }
         }
     }
@@ -278,7 +278,10 @@ mod tests {
     fn a_copy_that_breaks_off_or_fails_is_an_error() {
         for (answer, part) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"copied\":1}\n", "EOF"),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"failed\":\"disk full\"}\n", "says: disk full"),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"failed\":\"disk full\"}\n",
+                "cannot copy its records: disk full",
+            ),
             ("HTTP/1.1 409 Conflict\r\ncontent-length: 21\r\n\r\n{\"message\":\"another\"}", "says: another"),
         ] {
             let text = answers(answer, |client| client.copy(|_| {}).map(drop).expect_err("no copy"));
