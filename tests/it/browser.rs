@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::sdk::tools::{Tool, Tools, target};
 use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Twilio, V2, through};
 
-const LONGEST: Duration = Duration::from_secs(10 * 60);
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 #[tokio::test]
 async fn the_pages_work_on_a_phone_and_at_a_desk() {

@@ -34,9 +34,8 @@ fn a_send_and_its_check_take_about_as_many_instructions_as_recorded() {
     if env::var_os(COUNTED).is_some() {
         return serve();
     }
-    let compiler =
-        Command::new("rustc").arg("--version").output().map(|said| said.stdout).unwrap_or_default();
-    let compiler = String::from_utf8_lossy(&compiler);
+    let said = Command::new("rustc").arg("--version").output().map(|said| said.stdout);
+    let compiler = String::from_utf8(said.unwrap_or_default()).unwrap();
     if !compiler.starts_with(COMPILER) || cfg!(not(all(debug_assertions, target_arch = "x86_64"))) {
         return println!(
             "SKIPPED: recorded with {COMPILER} on x86_64 without optimisation, this is {compiler}"
@@ -49,7 +48,7 @@ fn a_send_and_its_check_take_about_as_many_instructions_as_recorded() {
         return println!("SKIPPED: valgrind is not installed");
     };
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.success(), "{said}");
+    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stdout));
     let count = said.lines().find_map(|line| line.split_once("Collected : ")).expect(&said).1;
     let now = count.parse::<u64>().unwrap() / NUMBERS;
     println!("{now} instructions");
@@ -63,7 +62,7 @@ fn a_send_and_its_check_take_about_as_many_instructions_as_recorded() {
 fn serve() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let otp = runtime.block_on(Otp::builder(directory.path()).start()).unwrap();
+    let otp = runtime.block_on(Otp::builder(directory.path()).set("commit-timeout", "1m").start()).unwrap();
     // Tables are built at the first use.
     ask(&runtime, &otp, 0..1);
     send_and_check(&runtime, &otp);
