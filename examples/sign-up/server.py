@@ -72,9 +72,10 @@ def check_code(session, code):
         return None
     if (status == 200 and answer["status"] == "pending") or answer.get("code") == 60200:
         return "This code is wrong."
-    if status in (200, 404, 429):
+    if status in (200, 404) or answer.get("code") == 60202:
         # Otherwise the next message of this verification would be refused.
         onceward(f"Verifications/{session.pop('verification')}", Status="canceled")
+        session.pop("sent", None)
         return "This code can no longer be used. Please ask for a new one."
     return "We could not check the code. Please try again."
 

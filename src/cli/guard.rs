@@ -218,7 +218,10 @@ fn explained(subject: &str, explanation: &Value) -> String {
     let all = |field: &str| explanation[field].as_array().cloned().unwrap_or_default();
     let mut lines = vec![
         format!("{subject} in the service {}", text(explanation, "service")),
-        format!("messages: {}", if explanation["refused"] == true { "refused" } else { "pass" }),
+        format!(
+            "messages: {}",
+            if explanation["refused"] == true { "refused by the guard" } else { "pass the guard" }
+        ),
     ];
     if let Some(client) = explanation["client"].as_str() {
         lines.push(format!("assumed client: {client}"));

@@ -85,7 +85,7 @@ async fn the_container_gets_a_key_as_documented() {
 }
 
 #[tokio::test]
-async fn health_asks_the_address_that_is_configured() {
+async fn health_asks_the_configured_address_and_shows_why_a_server_is_not_ready() {
     let authority = Authority::new();
     for setup in [Setup::new(), authority.issue().configure(Setup::new())] {
         let server = setup.start().await;
@@ -94,14 +94,9 @@ async fn health_asks_the_address_that_is_configured() {
         let setup = setup.env("PORT", &port);
         let ready = setup.command(["health"]).await;
         assert_eq!((ready.status.code(), ready.output.as_str()), (Some(0), "ready"));
-
         server.killed().await;
         setup.command(["health"]).await.exits(70).says(["does not answer", &port]);
     }
-}
-
-#[tokio::test]
-async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
     let server = Setup::new().start().await;
     server.let_writes_fail();
     assert_eq!(server.client.send("+14155550123").await.status(), 503);
@@ -118,7 +113,6 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     package.take_data(&setup.data_dir());
     let started = || fs::read_to_string(package.home.path().join("started")).unwrap_or_default();
     assert_eq!(started(), "install\n");
-
     let upgraded = package.upgrade("2.0.0");
     assert!(upgraded.status.success(), "{upgraded:?}");
     assert_eq!(started(), "install\n2.0.0 over 1.0.0\n");

@@ -303,7 +303,7 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
         tracing::warn!(
             file = %path.display(),
             byte,
-            "torn end of the journal truncated; its write was never acknowledged"
+            "end of the journal truncated; it was torn, and never acknowledged, or damaged"
         );
     }
     if let Some((path, length)) = &replayed.end {
