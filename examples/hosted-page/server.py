@@ -1,6 +1,6 @@
 """A page that verifies a telephone number on the hosted page: docs/guides/hosted-page.md. Python 3.9, no packages."""
 
-import base64, http.server, json, os, secrets, sys, urllib.parse, urllib.request
+import base64, http.server, json, os, secrets, sys, urllib.error, urllib.parse, urllib.request
 
 API, SERVICE = os.environ["API"], os.environ["SERVICE"]
 PORT = int(sys.argv[1]) if sys.argv[1:] else 8000
@@ -39,7 +39,10 @@ class Site(http.server.BaseHTTPRequestHandler):
         sid = sessions.pop(state, None) if is_own else None
         if sid is None or "code" not in query:
             return self.answer(400, "Your number is not verified.")
-        result = call(f"HostedSessions/{sid}/Result", Code=query["code"])
+        try:
+            result = call(f"HostedSessions/{sid}/Result", Code=query["code"])
+        except urllib.error.HTTPError:  # 404: another code, or this one is used or older than a minute.
+            return self.answer(400, "Your number is not verified.")
         self.answer(200, f"Your number {result['to']} is verified.")
 
 

@@ -53,9 +53,10 @@ def send_code(session, number, address):
         # In E.164 form, however the person typed it.
         session.update(number=answer["to"], verification=answer["sid"])
         return None
-    # The codes say more than a stranger should learn; log them and show one of three sentences.
-    print("send refused", status, answer.get("code"), file=sys.stderr)
-    if answer.get("code") in (60200, 60205, 60605):
+    # The answer says more than a stranger should learn: log it, and show one of two sentences.
+    code, message = answer.get("code"), answer.get("message", "")
+    print("send refused", status, code, message, file=sys.stderr)
+    if code in (60205, 60605) or (code == 60200 and "To" in message):
         session.pop("sent")
         return "We cannot send a message to this number."
     return "We could not send a code. Please try again later."
@@ -73,8 +74,10 @@ def check_code(session, code):
     if (status == 200 and answer["status"] == "pending") or answer.get("code") == 60200:
         return "This code is wrong."
     if status in (200, 404) or answer.get("code") == 60202:
-        # Otherwise the next message of this verification would be refused.
-        onceward(f"Verifications/{session.pop('verification')}", Status="canceled")
+        verification = session.pop("verification")
+        if status != 404:
+            # Its checks are used up. Until it ends, no other one can begin.
+            onceward(f"Verifications/{verification}", Status="canceled")
         session.pop("sent", None)
         return "This code can no longer be used. Please ask for a new one."
     return "We could not check the code. Please try again."

@@ -315,7 +315,7 @@ impl Problem {
             Self::CrossSite => (StatusCode::FORBIDDEN, "Web pages of other sites may not call this."),
             Self::BadSignature => (
                 StatusCode::FORBIDDEN,
-                "The signature does not match. Is public-url what the provider was told?",
+                "The signature or the key does not match. Is public-url what the provider was told?",
             ),
             Self::CallbackUnavailable => (REFUSED, "The report could not be taken. Try again shortly."),
             Self::NoNode => (REFUSED, "No node of the cluster answers. Try again shortly."),

@@ -104,6 +104,7 @@ async function walk(width, height, scheme) {
   );
   await page.type("#code", await text(".messages .code"));
   await press("button[value='check']");
+  await says("the number is verified");
   await says("used");
   await page.type("#code", "000000");
   await press("button[value='check']");

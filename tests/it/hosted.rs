@@ -197,7 +197,7 @@ async fn a_session_ends_when_its_return_address_is_removed() {
         assert!(!page.text().contains("<form"), "{}", page.text());
     }
     assert_eq!(site.client.get(&unopened.path).await.status(), 403);
-    assert!(site.output().contains("hosted session ended"), "{}", site.output());
+    until("the log", async || site.output(), |log| log.contains("hosted session ended")).await;
     let back = [("ReturnUrls", RETURN), ("EmbedOrigins", "https://b.example")];
     assert_eq!(site.v2.post(&site.service, &back).await.status(), 200);
     for person in [&verifying, &idle, &framed] {

@@ -49,6 +49,8 @@ struct InboxPage<'a> {
     /// What the form shows.
     number: String,
     problem: Option<&'a str>,
+    /// Whether the form has just checked a right code.
+    is_verified: bool,
     query: &'a str,
     messages: Vec<MessageJson>,
     now_ms: u64,
@@ -94,11 +96,11 @@ pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
     }
     let body = call.read_body().await?;
     let field = |name| request::form_field(&body, name).unwrap_or_default();
-    let text = field("number");
+    let (text, is_check) = (field("number"), field("action") == "check");
     let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
     let answer = match PhoneNumber::parse(&text, deps.default_region) {
         Err(error) => Response::message(StatusCode::BAD_REQUEST, &words_for_number(error)),
-        Ok(number) if field("action") == "check" => {
+        Ok(number) if is_check => {
             let code: String = field("code").split_whitespace().collect();
             let key = NumberKey::new(ServiceId::DEFAULT, number);
             let check = CheckRequest { key, code: Code::parse(&code), named: None, request_id: None };
@@ -110,7 +112,7 @@ pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
         }
     };
     if answer.status.is_success() {
-        return Ok(redirect("/inbox"));
+        return Ok(redirect(if is_check { "/inbox?verified=yes" } else { "/inbox" }));
     }
     let Words { message } = serde_json::from_slice(&answer.body).unwrap_or_default();
     let page = shown(call, |view| view.page(None, Some((&text, &message))))?;
@@ -166,6 +168,7 @@ fn field(query: Option<&str>, name: &str) -> Option<String> {
 impl InboxView<'_> {
     /// The page with the messages that the query asks for, or with the form of a number that had a problem.
     pub fn page(&self, query: Option<&str>, failed: Option<(&str, &str)>) -> Response {
+        let is_verified = field(query, "verified").is_some();
         let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
         let (query, now) = (query.trim(), self.simulator.now());
         let search = Search::of(query);
@@ -181,6 +184,7 @@ impl InboxView<'_> {
             view: self,
             number: failed_number.unwrap_or_else(newest),
             problem: failed.map(|(_, problem)| problem),
+            is_verified,
             query,
             messages,
             now_ms: now.as_millis(),

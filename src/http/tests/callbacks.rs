@@ -109,7 +109,7 @@ async fn what_cannot_be_taken_is_an_envelope() {
         (
             CallbackAnswer::BadSignature,
             403,
-            r#"{"code":403,"message":"The signature does not match. Is public-url what the provider was told?"}"#,
+            r#"{"code":403,"message":"The signature or the key does not match. Is public-url what the provider was told?"}"#,
             None,
         ),
         (CallbackAnswer::Unreadable, 400, r#"{"code":400,"message":"Invalid request body"}"#, None),

@@ -67,8 +67,8 @@ async fn nodes_that_cannot_own_the_records_name_the_alarm_of_etcd() {
     b.0.ended().await;
     let a = cluster.start(0).await;
     until("the reason of a node that starts", || a.get("/readyz"), names_it).await;
-    let log = a.0.output().text();
-    assert!(log.contains("(alarm NOSPACE)") && !log.contains("majority"), "{log}");
+    let log = until("the log", async || a.0.output().text(), |log| log.contains("(alarm NOSPACE)")).await;
+    assert!(!log.contains("majority"), "{log}");
     let doctor = || cluster.setups[0].command(["doctor"]);
     let says = "fail  owner: no node owns the records, and none can while etcd is full";
     until("the finding", doctor, |finished| finished.output.contains(says)).await;

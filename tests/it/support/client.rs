@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
@@ -80,16 +81,14 @@ impl Client {
     }
 
     pub async fn try_verify(&self, number: &str, code: &str) -> Result<HttpResponse, io::Error> {
-        let body = json!({"user": {"phoneNumber": number}, "code": code});
-        self.try_post("/api/verify-otp", body.to_string()).await
+        self.try_post("/api/verify-otp", json!({"user": {"phoneNumber": number}, "code": code}).to_string())
+            .await
     }
 
-    /// `POST /send-code` of the tutorial.
     pub async fn send_code(&self, number: &str) -> HttpResponse {
         self.post("/send-code", json!({"phoneNumber": number}).to_string()).await
     }
 
-    /// `POST /verify-code` of the tutorial.
     pub async fn verify_code(&self, number: &str, code: &str) -> HttpResponse {
         self.post("/verify-code", json!({"phoneNumber": number, "smsCode": code}).to_string()).await
     }
@@ -196,12 +195,14 @@ impl Client {
             Some(connection) => connection,
             None => self.open().await?,
         };
-        if connection.ready().await.is_err() {
-            // The server closed it while it was idle; nothing of this request was sent.
+        drop(connection.ready().await);
+        let mut response = connection.try_send_request(request).await;
+        // If the server has closed the connection, nothing of the request was sent.
+        if let Some(request) = response.as_mut().err().and_then(TrySendError::take_message) {
             connection = self.open().await?;
+            response = connection.try_send_request(request).await;
         }
-        let response = connection.send_request(request).await.map_err(io::Error::other)?;
-        let (head, body) = response.into_parts();
+        let (head, body) = response.map_err(TrySendError::into_error).map_err(io::Error::other)?.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         self.idle.lock().unwrap().push(connection);
         Ok(HttpResponse::new(head.status, head.headers, body))
@@ -226,9 +227,8 @@ impl Client {
 async fn shaken(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<SendRequest<Full<Bytes>>, io::Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // The request reports the connection's end as an error.
     tokio::spawn(async move { drop(connection.await) });
-    sender.ready().await.map_err(io::Error::other)?;
     Ok(sender)
 }
