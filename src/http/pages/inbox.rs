@@ -49,7 +49,7 @@ struct InboxPage<'a> {
     /// What the form shows.
     number: String,
     problem: Option<&'a str>,
-    /// Whether the form has just checked a right code.
+    /// The query has `verified`: the form has checked a right code.
     is_verified: bool,
     query: &'a str,
     messages: Vec<MessageJson>,

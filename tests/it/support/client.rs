@@ -195,14 +195,15 @@ impl Client {
             Some(connection) => connection,
             None => self.open().await?,
         };
+        // A connection takes a request once it has read the answer before to its end.
         drop(connection.ready().await);
-        let mut response = connection.try_send_request(request).await;
+        let mut result = connection.try_send_request(request).await;
         // If the server has closed the connection, nothing of the request was sent.
-        if let Some(request) = response.as_mut().err().and_then(TrySendError::take_message) {
+        if let Some(request) = result.as_mut().err().and_then(TrySendError::take_message) {
             connection = self.open().await?;
-            response = connection.try_send_request(request).await;
+            result = connection.try_send_request(request).await;
         }
-        let (head, body) = response.map_err(TrySendError::into_error).map_err(io::Error::other)?.into_parts();
+        let (head, body) = result.map_err(TrySendError::into_error).map_err(io::Error::other)?.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         self.idle.lock().unwrap().push(connection);
         Ok(HttpResponse::new(head.status, head.headers, body))

@@ -16,8 +16,9 @@ const FAULTS: [SledFault; 10] = [
     SledFault::FailRead,
 ];
 
-/// A deadline that sled reaches only if it hangs, and one that it reaches soon.
+/// Even on a busy machine sled is silent for so long only if it hangs.
 const PATIENT: Duration = Duration::from_secs(120);
+/// A test can wait for this one.
 const IMPATIENT: Duration = Duration::from_millis(500);
 
 /// A store that treats sled as hanging after `deadline`.
@@ -75,7 +76,7 @@ fn attempts_that_hang_are_bounded() {
     world.put(1, "one");
     world.sled.set(Some(SledFault::HangInFlush));
     let errors = std::iter::repeat_with(|| world.checkpoint().unwrap_err().to_string());
-    // Beside other work an attempt may be given up before it hangs.
+    // On a busy machine an attempt may time out before it hangs.
     let given_up = errors.take(100).take_while(|error| error.contains("sled did nothing for 500ms")).count();
     let error = world.checkpoint().unwrap_err().to_string();
     assert!(error.contains("3 earlier attempts hang in sled; restart the server"), "{given_up}: {error}");
