@@ -41,7 +41,10 @@ class Site(http.server.BaseHTTPRequestHandler):
             return self.answer(400, "Your number is not verified.")
         try:
             result = call(f"HostedSessions/{sid}/Result", Code=query["code"])
-        except urllib.error.HTTPError:  # 404: another code, or this one is used or older than a minute.
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            # Another code, or this one is used or older than a minute.
             return self.answer(400, "Your number is not verified.")
         self.answer(200, f"Your number {result['to']} is verified.")
 
