@@ -31,7 +31,7 @@ const LONGER_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// 503, or no answer. A refused connection may be retried at another node.
+    /// 503, or no answer; for a send also 500. A refused connection may be retried at another node.
     Trouble,
     /// Only an answer, which counts as none if it is 503. A refused connection may be retried at another node.
     Answers,
@@ -288,6 +288,10 @@ impl Shared {
     async fn answer(&self, mut node: usize, number: &str, request: &Request) -> Result<HttpResponse, String> {
         loop {
             match (request.ask(&self.nodes[node], number).await, self.expect) {
+                // An owner that was stopped for longer than a send may take does not know whether the message was sent.
+                (Ok(answer), Expect::Trouble) if *request == Request::Send && answer.status() == 500 => {
+                    return Err(format!("node {node}: {}", answer.text()));
+                }
                 (Ok(answer), _) => {
                     if answer.status() == 503 {
                         answer.expects_retry_after();
