@@ -145,7 +145,7 @@ async fn a_reader_that_takes_no_events_delays_no_other_reader() {
 
 #[tokio::test]
 async fn numbers_with_faults_fail_as_the_documentation_says() {
-    let setup = V2::account(Setup::new().config("send-budget", "1s"));
+    let setup = V2::account(Setup::new().config("send-budget", "2s"));
     let server = setup.start().await;
     let (client, v2) = (&server.client, V2::of(&server.client));
     let service = v2.service(&[]).await;

@@ -57,7 +57,11 @@ impl World {
     }
 
     fn bench(&self, more: &[&str]) -> (Value, Finished) {
-        let short = ["--seconds", "1", "--rounds", "1", "--connections", "4", "--json", "results.json"];
+        self.bench_for("1", more)
+    }
+
+    fn bench_for(&self, seconds: &str, more: &[&str]) -> (Value, Finished) {
+        let short = ["--seconds", seconds, "--rounds", "1", "--connections", "4", "--json", "results.json"];
         let finished = self.run(&[&short, more].concat());
         let text = fs::read_to_string(self.home.path().join("results.json"));
         let text = text.unwrap_or_else(|error| panic!("{error}: {}", finished.output));
@@ -195,12 +199,13 @@ fn limits_that_are_not_kept_fail_with_a_sentence() {
 
 #[test]
 fn a_slow_gateway_delays_sends_and_no_checks() {
-    let more = ["--gateway-delay", "500ms", "--beside", "none"];
-    let (results, finished) = World::new().bench(&more);
-    finished.expect(0, &["provider answers after 500ms"]);
+    // On a busy machine a check can take more than half a second, too.
+    let more = ["--gateway-delay", "3s", "--beside", "none"];
+    let (results, finished) = World::new().bench_for("4", &more);
+    finished.expect(0, &["provider answers after 3s"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
     let median = |kind: usize| kinds[kind]["figures"]["p50_us"].as_f64();
-    assert!(median(1).unwrap() >= 500_000.0 && median(2).is_none_or(|us| us < 500_000.0), "{kinds}");
+    assert!(median(1).unwrap() >= 3e6 && median(2).is_none_or(|us| us < 3e6), "{kinds}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_is_alive_again_is_used_again() {
-    let world = with_breaker("1s").await;
+    let world = with_breaker("4s").await;
     world.twilio().otherwise(Reply::Busy);
     for _ in 0..3 {
         send_through_http(&world, 1).await;

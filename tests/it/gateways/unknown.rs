@@ -23,7 +23,7 @@ async fn routed(gateways: &str, budget: &str) -> Several {
 
 #[tokio::test]
 async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
-    let world = routed("Twilio;Http", "2s").await;
+    let world = routed("Twilio;Http", "4s").await;
     for trouble in TROUBLES {
         let number = world.number_with([trouble]);
         world.accepts(&number).await;
@@ -40,7 +40,7 @@ async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
 #[tokio::test]
 async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
     let settings =
-        [("gateway-silent", json!("stop")), ("send-budget", json!("1s")), ("sms", json!({"retry": true}))];
+        [("gateway-silent", json!("stop")), ("send-budget", json!("3s")), ("sms", json!({"retry": true}))];
     let world = Several::reachable("Twilio;Http;Mada", settings).await;
     let mut unknown = Vec::new();
     for trouble in TROUBLES {
@@ -63,7 +63,7 @@ async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
 
 #[tokio::test]
 async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
-    let settings = [("sms", json!({"retry": true})), ("send-budget", json!("1s"))];
+    let settings = [("sms", json!({"retry": true})), ("send-budget", json!("3s"))];
     let world = Several::reachable("Twilio;Http", settings).await;
     for trouble in TROUBLES {
         let number = world.number_with([trouble]);
@@ -78,7 +78,7 @@ async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
 #[tokio::test]
 async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
     for gateways in ["TwilioVerify;Http", "Sinch;Http"] {
-        let world = routed(gateways, "2s").await;
+        let world = routed(gateways, "4s").await;
         for trouble in [Reply::NotJson, Reply::CutShort, Reply::Hang] {
             let number = world.number_with([trouble]);
             world.sinch().plan(&number, [trouble]);
@@ -94,7 +94,7 @@ async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
 
 #[tokio::test]
 async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
-    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
+    let (world, v2, service) = sinch_then_http("send-budget", "4s").await;
     for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await.tells(201, "pending");
@@ -116,7 +116,7 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
 
 #[tokio::test]
 async fn a_holder_that_sends_after_another_gateway_has_the_right_code() {
-    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
+    let (world, v2, service) = sinch_then_http("send-budget", "4s").await;
     let number = world.number();
     world.sinch().plan(&number, [Reply::Busy]);
     v2.begins(&service, &number).await.tells(201, "pending");
@@ -151,7 +151,7 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
 
 #[tokio::test]
 async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
-    let (world, v2, service) = sinch_then_http("send-budget", "2s").await;
+    let (world, v2, service) = sinch_then_http("send-budget", "4s").await;
     for trouble in [Reply::CutShort, Reply::Hang] {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -168,7 +168,7 @@ async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
 
 #[tokio::test]
 async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
-    let settings = [("public-url", json!(PUBLIC_URL)), ("send-budget", json!("1s"))];
+    let settings = [("public-url", json!(PUBLIC_URL)), ("send-budget", json!("3s"))];
     let world = Several::with("Twilio;Http", settings).await;
     let number = world.number_with([Reply::Hang]);
     world.accepts(&number).await;
@@ -202,7 +202,7 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
 #[tokio::test]
 async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
     for gateway in ["TwilioVerify", "Sinch"] {
-        let settings = [("breaker-failures", json!(100)), ("send-budget", json!("1s"))];
+        let settings = [("breaker-failures", json!(100)), ("send-budget", json!("3s"))];
         let world = Several::with_account(gateway, settings).await;
         let v2 = V2::of(&world);
         let service = v2.service(&[]).await;

@@ -54,7 +54,7 @@ async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused()
 #[tokio::test]
 async fn after_a_flood_the_room_comes_back_by_itself() {
     let settings =
-        [("max-numbers", json!(30)), ("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("5s"))];
+        [("max-numbers", json!(30)), ("otp-timeout", json!("3s")), ("otp-lock-timeout", json!("5s"))];
     let world = World::with(settings).await;
     for _ in 0..100 {
         world.send(&world.number()).await;

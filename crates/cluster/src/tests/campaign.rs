@@ -38,9 +38,11 @@ async fn a_view_names_the_owner_and_each_node_that_runs() {
     assert_eq!(look().await, ClusterView::default());
     let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
     let _owned = a.campaign().await.unwrap();
-    let _ = timeout(Duration::from_secs(1), b.campaign()).await;
+    let waiting = tokio::spawn(async move { b.campaign().await.map(drop) });
+    eventually(async || look().await.nodes.len() == 2).await;
     let [of_a, of_b] = ["a", "b"].map(|node| (node.to_owned(), format!("{node}.example:3000")));
     let seen = look().await;
+    waiting.abort();
     assert_eq!((seen.owner, seen.nodes, seen.is_importing), (Some(of_a.clone()), vec![of_a, of_b], false));
     assert_eq!(seen.key_fingerprint.map(|fingerprint| fingerprint.len()), Some(16));
 }
