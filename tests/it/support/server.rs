@@ -41,7 +41,8 @@ impl Setup {
         Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
     }
 
-    /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes that outlive the test.
+    /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes and stops with time on a busy
+    /// machine.
     pub fn new() -> Self {
         Self::listening_on("127.0.0.1:0")
     }
@@ -52,6 +53,7 @@ impl Setup {
             .args(["--listen", address, "--log-format", "json", "--data-dir", "data"])
             .config("log-level", "debug")
             .config("otp-timeout", "10m")
+            .config("graceful-stop", "10m")
             // Most tests send more unverified messages than an honest service.
             .config("guard", json!({ "mode": "record" }))
     }

@@ -84,7 +84,7 @@ pub(super) struct CheckpointControl {
     waiting: AtomicU32,
     /// Set once the checkpoint is not needed.
     stopped: AtomicBool,
-    /// Commits wait for the checkpoint; therefore there are no more pauses.
+    /// Commits or a stop wait for the checkpoint: it makes no more pauses, and keeps its priority if it begins then.
     hurried: AtomicBool,
 }
 
@@ -95,6 +95,10 @@ impl CheckpointControl {
 
     pub(super) fn hurry(&self) {
         self.hurried.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
     }
 
     fn is_stopped(&self) -> bool {
@@ -108,7 +112,7 @@ impl CheckpointControl {
     }
 
     fn pause(&self, pause: Duration) -> Result<(), String> {
-        if !self.hurried.load(Ordering::Relaxed) && !pause.is_zero() {
+        if !self.is_hurried() && !pause.is_zero() {
             thread::sleep(pause);
         }
         self.progressed()
@@ -116,7 +120,7 @@ impl CheckpointControl {
 }
 
 /// The thread of an attempt whose result is known. It may hang also after a result, when it closes a database that
-/// failed; but its priority is the lowest, and on a busy machine it only ends late.
+/// failed; but its priority may be the lowest, and on a busy machine it only ends late.
 struct Abandoned {
     thread: JoinHandle<()>,
     /// Whether it outlived the deadline.
@@ -220,7 +224,9 @@ impl Snapshots {
         };
         let ((to, proved), deadline) = (mpsc::sync_channel(1), self.deadline);
         let run = move || {
-            yield_to_other_threads();
+            if !attempt.control.is_hurried() {
+                yield_to_other_threads();
+            }
             let mut writer = None;
             let result = attempt.run(&mut writer, &checkpoint, deadline);
             // Owners that have not finished need not continue.
