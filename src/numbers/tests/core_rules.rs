@@ -364,20 +364,6 @@ fn a_sweep_changes_no_answer() {
 }
 
 #[test]
-fn a_failed_resend_brings_the_earlier_code_back() {
-    let mut world = World::new();
-    let code = world.has_code(number(1));
-    let _answer = world.sends(number(1));
-    world.commits();
-    let resend = world.dispatched();
-    world.settles(resend, SendResult::Failed { may_have_been_sent: None });
-    world.commits();
-    let right = world.checks(number(1), Some(code));
-    world.commits();
-    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
-}
-
-#[test]
 fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     let mut world = World::with_locked(number(1));
     world.has_code(number(2));

@@ -154,22 +154,6 @@ fn checks_that_waited_are_asked_about_one_after_the_other() {
 }
 
 #[test]
-fn of_many_right_codes_at_once_one_is_approved() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let answers: Vec<_> = (0..COMMANDS_PER_NUMBER).map(|_| world.checks_held(number(1))).collect();
-    world.commits();
-    let ask = world.asked();
-    world.check_reported(ask, CheckResult::Approved);
-    world.commits();
-    assert!(world.asks_no_gateway());
-    let answers: Vec<_> = answers.into_iter().map(Awaited::answer).collect();
-    assert_eq!(answers[0], Ok(CheckOutcome::Approved));
-    let late = Ok(CheckOutcome::Wrong { attempts_left: 5, live: false });
-    assert!(answers[1..].iter().all(|answer| *answer == late), "{answers:?}");
-}
-
-#[test]
 fn a_command_that_comes_with_the_answer_does_not_overtake_waiting_ones() {
     let mut world = World::new();
     world.has_held_code(number(1));

@@ -331,17 +331,6 @@ fn after_a_failed_commit_a_count_once_made_stays() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_success_the_code_is_void() {
-    let mut world = World::new();
-    let code = world.sends();
-    world.checks_wrong();
-    let before = world.state;
-    world.checks(&code);
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert_eq!(world.checks(&code), no_live_code(3));
-}
-
-#[test]
 fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
     let mut world = World::new();
     let code = world.sends();
