@@ -59,7 +59,6 @@ impl Private {
             if file.ends_with("server.key") {
                 continue;
             }
-            // Ignores reserved space, which is zeros.
             let is_used = |block: &[u8]| block != &[0; BLOCK][..block.len()];
             let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
             let content = &content[..used.min(content.len())];
@@ -98,13 +97,16 @@ impl Private {
             search.add(secret, STANDARD.encode(secret));
         }
         for code in &self.codes {
-            search.add("a code", code.as_str());
-            // As an integer in a record; a shorter code could occur by chance.
-            let value: u64 = code.parse().expect("digits");
-            if code.len() == 10 {
-                search.add("a code as an integer", value.to_be_bytes());
-                search.add("a code as an integer", value.to_le_bytes());
+            // The tutorial's six digits could be part of another number by chance.
+            if code.len() < 10 {
+                search.add("a short code", format!("\"{code}\""));
+                search.add("a short code", format!(" {code}\""));
+                continue;
             }
+            search.add("a code", code.as_str());
+            let value: u64 = code.parse().expect("digits");
+            search.add("a code as an integer", value.to_be_bytes());
+            search.add("a code as an integer", value.to_le_bytes());
         }
         if let Some(hex) = &self.server_key {
             let bytes = base16ct::lower::decode_vec(hex).expect("hex digits");
