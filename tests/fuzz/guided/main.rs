@@ -1,5 +1,4 @@
-//! Runs the targets of the folder above under libFuzzer, which keeps inputs that reach new code and changes them
-//! further.
+//! Runs the targets of the folder above under libFuzzer, which keeps and changes inputs that reach new code.
 #![no_main]
 
 use std::sync::OnceLock;

@@ -50,8 +50,7 @@ fn damaged(input: &[u8]) {
     let Ok(damage) = <[u8; 8]>::try_from(damage) else { return };
     let Some((segments, hit)) = journal.damaged_by(damage) else { return };
     match read(&segments, 0, 0) {
-        // Damage with nothing whole after it may be the end of an unacknowledged write. The reader notices all other
-        // damage.
+        // Damage with nothing whole after it may be the end of an unacknowledged write. The reader notices any other.
         Ok(found) => {
             let count = frames.len();
             let (first, last) = hit.unwrap_or((count, count));

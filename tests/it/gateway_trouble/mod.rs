@@ -22,7 +22,7 @@ const TROUBLES: [(Reply, bool); 8] = [
 
 #[tokio::test]
 async fn in_trouble_the_count_stays_and_a_code_that_may_have_arrived_is_good() {
-    let world = World::with([("send-budget", json!("1s"))]).await;
+    let world = World::with([("send-budget", json!("3s"))]).await;
     for (trouble, may_have_been_sent) in TROUBLES {
         let (number, code) = world.number_with_code().await;
         world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));

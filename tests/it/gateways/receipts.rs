@@ -124,7 +124,7 @@ async fn by_a_report_that_it_did_not_arrive_the_next_step_follows_at_once() {
 
 #[tokio::test]
 async fn nothing_follows_what_arrived_what_is_fraud_and_a_used_or_locked_code() {
-    let world = with_workflow(json!(["sms:2s", "call"])).await;
+    let world = with_workflow(json!(["sms:8s", "call"])).await;
     let [arrived, fraud, used, closed] = [(); 4].map(|()| world.number());
     world.accepts(&arrived).await;
     world.twilio().report(&arrived, "delivered").send(&world).await.expects_status(204);
@@ -143,7 +143,7 @@ async fn nothing_follows_what_arrived_what_is_fraud_and_a_used_or_locked_code() 
 
 #[tokio::test]
 async fn a_step_that_is_due_is_made_after_kill_9() {
-    let world = with_workflow(json!(["sms:2s", "call"])).await;
+    let world = with_workflow(json!(["sms:8s", "call"])).await;
     let number = world.number_with_message().await;
     let first = world.twilio().code_for(&number);
     let world = world.restart_after_kill().await;

@@ -41,8 +41,7 @@ impl Setup {
         Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
     }
 
-    /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes and stops with time on a busy
-    /// machine.
+    /// The setup of most tests: a free port on loopback, JSON logs at debug level, long times for codes and stops.
     pub fn new() -> Self {
         Self::listening_on("127.0.0.1:0")
     }

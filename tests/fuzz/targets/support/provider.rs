@@ -36,8 +36,7 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
-    /// Sets the answer to all later requests, without header lines that HTTP cannot carry or that would frame the body
-    /// differently.
+    /// Sets the answer to all later requests, without header lines that HTTP cannot carry or that frame the body.
     pub fn answers(&self, status: u16, head: &str, body: &[u8]) {
         let body = if matches!(status, 204 | 304) { &[] } else { body };
         let mut answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
