@@ -34,7 +34,7 @@ Without it, Twilio sends if it is configured. Otherwise the simulator runs: it
 shows codes on a page of this machine and sends no message.
 Every key: docs/reference/configuration.md. Every gateway:
 docs/reference/gateways.md. Every command: docs/reference/cli.md. How to run a
-server: docs/operate.
+server: docs/operate. The Debian package has docs in /usr/share/doc/onceward.
 
 Exit codes:
   0   stopped as asked, or the command succeeded
