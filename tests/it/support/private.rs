@@ -100,7 +100,7 @@ impl Private {
             // The tutorial's six digits could be part of another number by chance.
             if code.len() < 10 {
                 search.add("a short code", format!("\"{code}\""));
-                search.add("a short code", format!(" {code}\""));
+                search.add("a short code", format!(": {code}"));
                 continue;
             }
             search.add("a code", code.as_str());

@@ -36,6 +36,18 @@ fn without_a_change_a_checkpoint_does_nothing() {
     assert!(world.disk.count(Operation::Create) <= creates + 4);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn only_a_checkpoint_at_a_stop_keeps_the_priority_of_the_program() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.checkpoint().unwrap();
+    world.put(2, "two");
+    world.close().unwrap();
+    let own = rustix::process::getpriority_process(None).unwrap();
+    assert!(world.sled.priorities().ends_with(&[19, own]), "{:?}", world.sled.priorities());
+}
+
 #[test]
 fn a_grown_journal_starts_a_checkpoint() {
     let mut world = World::with_sizes(4096, 8 * 1024);

@@ -314,6 +314,8 @@ struct SledScript {
     fault: Option<SledFault>,
     /// Counts the releases of hanging operations.
     released: u64,
+    /// The nice value of the thread of each database that was created.
+    priorities: Vec<i32>,
 }
 
 impl FaultySled {
@@ -324,6 +326,10 @@ impl FaultySled {
 
     pub(super) fn is_well(&self) -> bool {
         self.script().fault.is_none()
+    }
+
+    pub(super) fn priorities(&self) -> Vec<i32> {
+        self.script().priorities.clone()
     }
 
     pub(super) fn release(&self) {
@@ -357,6 +363,7 @@ impl SledBackend for FaultySled {
         if self.meets(SledFault::FailCreate) {
             return Err("no database on request".into());
         }
+        self.script().priorities.extend(rustix::process::getpriority_process(None));
         Sled.create(directory).map(|database| self.wrap(database))
     }
 
