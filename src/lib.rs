@@ -37,21 +37,25 @@
 //! * [`node`]: the services of one process, as the server and the library start them.
 //! * [`hosted`]: sessions of the hosted page.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
+//! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
 //! * [`attempts`]: what became of each message, and what is still to be sent.
-//! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`guard`]: refuses messages that cost money and lead to no verification; [`guard::PumpingGuard`] is the front door.
 //! * [`budgets`]: the most messages or money of an hour or a day, if the operator sets it.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
-//! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
-//! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
-//! * [`gateway`]: one file per provider behind one trait.
-//! * [`store`]: durability behind one trait: journal and snapshot, or memory.
+//! * [`registry`], [`audit`]: services, and what belongs to them: rules, limits, webhooks, keys; who changed what.
+//! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
-//! * [`metrics`]: counts what happens, for Prometheus.
-//! * [`config`], `setting`, [`telemetry`], [`clock`]: settings with their origin, kinds of values, logs, real time.
-//! * [`net`], [`log_limit`], [`trace`]: host names; log lines that a client can cause in any number; spans.
+//! * [`metrics`], [`telemetry`]: counts what happens, for Prometheus; logs.
+//! * [`config`], [`gateway`], `setting`: settings with their origin; one file per provider behind one trait; kinds of
+//!   values.
+//! * [`trace`], [`log_limit`], [`net`], [`clock`]: spans; log lines that a client can cause in any number; host names; real
+//!   time.
+//!
+//! The other crates are below all of these:
+//!
+//! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
 //!   them speak; no I/O, clock or randomness.
 

@@ -39,6 +39,8 @@ pub enum GuardCommand {
     Block(EntryArgs),
 
     /// Announce messages to a country, such as those of an advert: so many pass beyond its allowance.
+    ///
+    /// SUBJECT is a country, such as DE.
     Expect {
         #[command(flatten)]
         entry: EntryArgs,

@@ -305,7 +305,7 @@ enum Command {
     Webhooks(WebhooksCommand),
 
     /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
-    /// generated or recorded traffic.
+    /// recorded traffic.
     #[command(subcommand)]
     Guard(GuardCommand),
 
