@@ -37,6 +37,12 @@ def browser(cookies=None):
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
 
 
+def blocks(document, language):
+    """The fenced blocks of a document in this language."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.+?)```", text, re.DOTALL)
+
+
 class Example(case.Case):
     def start(self, path, port, service):
         """Starts a program, which the end of the test stops."""
@@ -69,8 +75,9 @@ class SignUp(Example):
 
     def test_a_person_signs_up_after_a_wrong_code(self):
         number = own_server.number()
+        [field] = blocks("guides/sign-up-form.md", "html")
         self.assertIn('autocomplete="tel"', self.submit())
-        self.assertIn('autocomplete="one-time-code"', self.submit("send", number=number))
+        self.assertIn(field.strip(">\n"), self.submit("send", number=number))
         self.assertIn("Please wait", self.submit("send", again="1"))
         code = own_server.code_for(number)
         wrong = code.translate(str.maketrans("0123456789", "1234567890"))
@@ -151,6 +158,25 @@ class Manifest(unittest.TestCase):
         self.assertEqual(workload["spec"]["replicas"], 1)
         claim = workload["spec"]["volumeClaimTemplates"][0]
         self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteOncePod"])
+
+
+class Compose(unittest.TestCase):
+    def test_it_mounts_where_the_image_has_the_data_and_stops_after_the_server(self):
+        [service] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
+        image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+        directory = re.search(r"ONCEWARD_DATA_DIR=(\S+)", image)[1]
+        self.assertEqual(service["volumes"], [f"data:{directory}"])
+        self.assertIn(f"VOLUME {directory}\n", image)
+        self.assertGreater(int(service["stop_grace_period"].removesuffix("s")), 30)
+
+
+class Scrape(unittest.TestCase):
+    def test_it_has_a_credential_and_the_certificate(self):
+        [block] = blocks("operate/monitoring.md", "yaml")
+        [job] = yaml.safe_load(block)["scrape_configs"]
+        self.assertEqual(job["job_name"], "onceward")
+        self.assertEqual(set(job["basic_auth"]), {"username", "password_file"})
+        self.assertEqual(set(job["tls_config"]), {"ca_file"})
 
 
 class Kratos(case.Case):
