@@ -15,7 +15,8 @@ const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_SCREENSHOTS:
 const { ONCEWARD_USER: user, ONCEWARD_SECRET: secret, ONCEWARD_PID: pid } = process.env;
 
 // Time for what a page does by itself.
-const PATIENCE = { timeout: 300_000 };
+// Not by frames, which is the default: a page that the browser takes for hidden draws none.
+const PATIENCE = { timeout: 300_000, polling: 100 };
 
 let browser;
 

@@ -12,7 +12,8 @@ const puppeteer = require("puppeteer-core");
 const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_USER: user, ONCEWARD_SECRET: secret } = process.env;
 const { PROMETHEUS_URL: prometheus } = process.env;
 
-const PATIENCE = { timeout: 300_000 };
+// Not by frames, which is the default: a page that the browser takes for hidden draws none.
+const PATIENCE = { timeout: 300_000, polling: 100 };
 
 test("a code sent from the inbox page is on the dashboard and in Prometheus", async () => {
   const browser = await puppeteer.launch({
