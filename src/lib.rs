@@ -44,14 +44,18 @@
 //! * [`guard`]: refuses messages that cost money and lead to no verification; [`guard::PumpingGuard`] is the front door.
 //! * [`budgets`]: the most messages or money of an hour or a day, if the operator sets it.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
-//! * [`registry`], [`audit`]: services, and what belongs to them: rules, limits, webhooks, keys; who changed what.
+//! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
+//! * [`audit`]: who changed what.
 //! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
-//! * [`metrics`], [`telemetry`]: counts what happens, for Prometheus; logs.
-//! * [`config`], [`gateway`], `setting`: settings with their origin; one file per provider behind one trait; kinds of
-//!   values.
-//! * [`trace`], [`log_limit`], [`net`], [`clock`]: spans; log lines that a client can cause in any number; host names; real
-//!   time.
+//! * [`metrics`]: counts what happens, for Prometheus.
+//! * [`telemetry`]: logs.
+//! * [`config`]: settings with their origin.
+//! * [`gateway`]: one file per provider behind one trait.
+//! * `setting`: kinds of values.
+//! * [`trace`]: spans.
+//! * [`log_limit`]: log lines that a client can cause in any number.
+//! * [`net`], [`clock`]: host names, real time.
 //!
 //! The other crates are below all of these:
 //!
