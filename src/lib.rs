@@ -49,11 +49,11 @@
 //! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`metrics`]: counts what happens, for Prometheus.
-//! * [`telemetry`]: logs.
+//! * [`telemetry`]: logs, and spans on their way to a collector.
 //! * [`config`]: settings with their origin.
 //! * [`gateway`]: one file per provider behind one trait.
 //! * `setting`: kinds of values.
-//! * [`trace`]: spans.
+//! * [`trace`]: the spans of requests.
 //! * [`log_limit`]: log lines that a client can cause in any number.
 //! * [`net`], [`clock`]: host names, real time.
 //!
