@@ -53,12 +53,14 @@ def send_code(session, number, address):
         # In E.164 form, however the person typed it.
         session.update(number=answer["to"], verification=answer["sid"])
         return None
-    # The answer says more than a stranger should learn: log it, and show one of two sentences.
+    # The answer says more than a stranger should learn: log it, and show one of three sentences.
     code, message = answer.get("code"), answer.get("message", "")
     print("send refused", status, code, message, file=sys.stderr)
     if code in (60205, 60605) or (code == 60200 and "To" in message):
         session.pop("sent")
         return "We cannot send a message to this number."
+    if status == 429 and "verification" in session:
+        return "We could not send another code. Use the last code we sent."
     return "We could not send a code. Please try again later."
 
 

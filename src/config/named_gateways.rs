@@ -204,7 +204,9 @@ pub fn unknown_members<T: JsonSchema>(object: &Value) -> Vec<String> {
         for (name, value) in object {
             let path = format!("{path}{name}");
             match (member(schema, name), value) {
-                (Some(schema), Value::Object(inner)) if schema["properties"].is_object() => {
+                (Some(schema), Value::Object(inner))
+                    if schema["properties"].is_object() || schema["additionalProperties"].is_object() =>
+                {
                     collect(schema, inner, &format!("{path}."), found);
                 }
                 (None, _) if schema["additionalProperties"].is_null() => found.push(path),

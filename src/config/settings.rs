@@ -1,6 +1,6 @@
 //! The settings. A field with a kind is a key of config.json and a variable: `"name" pub field: Type as "kind" = default`.
-//! Its doc comment describes the key, its kind says what is accepted. Without a name in front the key has the field's,
-//! without a default that of the type. `ARCHITECTURE.md` has the further steps.
+//! Its doc comment describes the key, its kind says what is accepted. Without a name in front, the key is the field's
+//! name in kebab-case; without a default, the type's default applies. `ARCHITECTURE.md` has the further steps.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -82,7 +82,7 @@ pub trait VariableReader {
 }
 
 impl ProviderSettings {
-    /// The gateways that have variables and nothing else. Their names begin with that of the gateway.
+    /// The gateways that have variables and nothing else. The names of the variables begin with that of the gateway.
     pub fn of_variables(reader: &mut impl VariableReader) -> Vec<Self> {
         let sinch = reader.read(GatewayName::Sinch).map(Self::Sinch);
         let mada = reader.read(GatewayName::Mada).map(Self::Mada);

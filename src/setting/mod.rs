@@ -218,8 +218,8 @@ macro_rules! kinds {
 }
 pub(crate) use kinds;
 
-/// Declares structs of settings: of each field its key, where that is not its name in kebab-case, its name, its type, its
-/// kind and its default.
+/// Declares structs of settings. A field has, in this order, its key (by default its name in kebab-case), its name, its
+/// type, its kind (by default that of the type) and its default (by default that of the type).
 macro_rules! settings {
     (@default) => { Default::default() };
     (@default $default:expr) => { $default };

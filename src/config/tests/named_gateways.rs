@@ -327,9 +327,10 @@ fn what_has_no_meaning_gets_a_warning() {
     let warnings = world.warnings().join("\n");
     says(&warnings, &["gateways.acme-sms.form is unknown", "did you mean \"from\"?"]);
     says(&warnings, &["ONCEWARD_GATEWAYS_OTHER_KEY is unknown"]);
-    let recipe = json!({"url": "https://x.example/{to}/{text}", "succes": {}});
-    let world = one(&json!({"recipe": recipe}));
-    says(&world.warnings().join("\n"), &["gateways.acme-sms.recipe.succes is unknown"]);
+    let settings = json!({"from": {"defualt": ""}});
+    let recipe = json!({"url": "https://x.example/{to}/{text}", "succes": {}, "settings": settings});
+    let warnings = one(&json!({"recipe": recipe, "from": "1"})).warnings().join("\n");
+    says(&warnings, &["recipe.succes is unknown", "recipe.settings.from.defualt is unknown"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Parameters of requests: how a route declares them, how they are described, and how they are read. `types` has the
-//! types that a parameter can have, `fields` the parameters as they were sent.
+//! types that a parameter can have.
 //!
 //! Names are Twilio's, in its case. Unknown parameters are ignored, whatever they hold. A known one that is given twice
 //! is refused: a proxy in front could have read the other one.
