@@ -309,6 +309,9 @@ impl Context {
             }
             let given = Some(value).filter(|value| !is_secret(known, place, value));
             let problem = match problem.rsplit_once(", expected ") {
+                Some((why, members)) if why.starts_with("unknown field ") => {
+                    format!("it must have another name: {members}")
+                }
                 Some((_, expected)) => {
                     let expected = match expected {
                         "a string" => "a text",

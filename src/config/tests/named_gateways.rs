@@ -168,6 +168,14 @@ fn a_credential_in_clear_in_a_recipe_of_ones_own_is_refused() {
             "sign.aws.secret",
             "must be one credential",
         ),
+        (
+            |gateway| {
+                gateway["recipe"]["receipts"]["signature"] =
+                    json!({"header": "X-Sign", "key": "{key}", "overs": "x"});
+            },
+            "recipe.receipts.signature.overs = \"x\"",
+            "must have another name: one of `header`",
+        ),
     ] {
         let error = own(change).error();
         says(&error, &[&format!("gateways.acme-sms.{place}: it"), problem]);
