@@ -1,6 +1,7 @@
 //! Checks of keys against each other: the address to listen on, the texts of messages, and settings that are weaker than they
 //! look.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -279,7 +280,12 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
 
 /// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only
 /// the data directory says whether there is a key. `None` for a server that only this machine reaches.
-pub fn unless_keys(listen: &ListenAddress, production: bool, origin: &str) -> Option<ConfigErrors> {
+pub fn unless_keys(
+    listen: &ListenAddress,
+    production: bool,
+    origin: &str,
+    data_dir: &Path,
+) -> Option<ConfigErrors> {
     let (reach, otherwise) = match (listen.is_loopback(), production) {
         (true, false) => return None,
         (true, true) => ("in production a proxy is in front of it", "set production to false"),
@@ -291,7 +297,9 @@ pub fn unless_keys(listen: &ListenAddress, production: bool, origin: &str) -> Op
         (false, _) => ("it is not loopback", "listen on localhost"),
     };
     let mut report = Report::default();
-    let problem = format!("{reach}, and {ALLOW}; else {otherwise}");
+    let data_dir = data_dir.display();
+    let problem =
+        format!("{reach}, no API key is known (data-dir: {data_dir}), and {ALLOW}; else {otherwise}");
     report.wrong(format!("listen address {listen}"), None, problem, origin.to_owned());
     report.finish().err()
 }

@@ -200,7 +200,8 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     if let Some((listen, origin)) = listen {
         settings.registry.local_only = listen.is_loopback() && !settings.production;
         if !allows_unauthenticated && settings.registry.account.is_none() {
-            settings.registry.unless_keys = checks::unless_keys(&listen, settings.production, &origin);
+            settings.registry.unless_keys =
+                checks::unless_keys(&listen, settings.production, &origin, &settings.storage.data_dir);
         }
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;

@@ -75,14 +75,19 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
 
 /// Returns `true` if no server has kept data in this directory.
 pub fn is_unused(data_dir: &Path) -> bool {
-    !USED_MARKS.iter().any(|mark| data_dir.join(mark).exists())
+    !USED_MARKS.iter().any(|mark| may_exist(&data_dir.join(mark)))
+}
+
+/// Whether the file exists, or cannot be seen: reading it then says why.
+fn may_exist(file: &Path) -> bool {
+    file.try_exists().unwrap_or(true)
 }
 
 /// Reads the key from `file` if one is named, else from the data directory; `None` if there is none in that. Makes
 /// none.
 pub fn find(data_dir: &Path, file: Option<&Path>) -> Result<Option<ServerKey>, KeyError> {
     let path = place(data_dir, file);
-    if file.is_some() || path.exists() { read(&path).map(Some) } else { Ok(None) }
+    if file.is_some() || may_exist(&path) { read(&path).map(Some) } else { Ok(None) }
 }
 
 /// Looks once a minute for the key file, and calls `report` when it has gone (`true`) and when it is back. A server goes
@@ -213,6 +218,14 @@ mod tests {
         let error = load_or_create(dir.path(), None).expect_err("no key");
         assert!(matches!(error, KeyError::Missing(_)), "{error}");
         assert!(!dir.path().join(FILE_NAME).exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_seen_is_not_a_new_one() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert!(!is_unused(file.path()));
+        let error = load_or_create(file.path(), None).expect_err("no key").to_string();
+        assert!(error.contains("Not a directory"), "{error}");
     }
 
     #[test]
