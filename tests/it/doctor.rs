@@ -168,12 +168,10 @@ async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
         |file: &str, mode| fs::set_permissions(home.join(file), Permissions::from_mode(mode)).expect(file);
     let owner = |file: &str, user, group| chown(home.join(file), Some(user), Some(group)).expect(file);
     mode("", 0o755);
-    for file in ["tls.crt", "tls.key"] {
-        owner(file, USER, USER);
-    }
-    let given =
-        Command::new("chown").args(["-R", "4242:4242"]).arg(setup.data_dir()).status().expect("chown");
-    assert!(given.success());
+    owner("tls.crt", USER, USER);
+    owner("tls.key", USER, USER);
+    let given = Command::new("chown").args(["-R", "4242:4242"]).arg(setup.data_dir()).status();
+    assert!(given.expect("chown").success());
     let found = async || {
         let checks = checks_in(&setup.command(["doctor", "--json"]).await);
         let checks = checks.into_iter().filter(|found| found["check"] == "permissions");
@@ -196,6 +194,8 @@ async fn doctor_as_root_finds_the_files_that_the_servers_user_may_not_use() {
         mode(file, if file == "data/journal" { 0o700 } else { 0o640 });
         found().await.says(["\"ok\""]);
     }
+    mode("data", 0o500);
+    found().await.says(["\"fail\"", "may not read and write data"]);
     mode("", 0o700);
     found().await.says(["\"fail\"", "may not enter ", "to read ", "tls.key"]);
 }

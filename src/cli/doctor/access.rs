@@ -73,6 +73,9 @@ pub(super) fn examine(
         findings.fail("permissions", detail, &remedy);
     }
     let mut refused = Vec::new();
+    if !user.may(data_dir, READ | WRITE | ENTER) {
+        refused.push(data_dir.to_owned());
+    }
     for name in WRITTEN {
         user.refused_below(&data_dir.join(name), &mut refused);
     }
@@ -85,7 +88,8 @@ pub(super) fn examine(
         let first = first.to_string_lossy();
         let detail =
             format!("the server's user ({user}) may not read and write {}{more}", first.escape_debug());
-        findings.fail("permissions", detail, &format!("run chown -R {user}:{group} {shown}"));
+        let remedy = format!("run chown -R {user}:{group} {shown} && chmod -R u+rwX {shown}");
+        findings.fail("permissions", detail, &remedy);
     }
     if is_fine {
         let detail =
