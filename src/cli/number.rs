@@ -70,9 +70,10 @@ const COLUMNS: [(&str, &str); 8] = [
 
 fn described(status: &Value) -> String {
     let number = text(status, "number");
-    let refusals = status["refusals"].as_str().map_or_else(String::new, |refusals| {
-        format!("refusals      {refusals} Why: onceward guard explain {number}\n")
-    });
+    let explain = format!("onceward guard explain {number}");
+    let refusals = status["refusals"]
+        .as_str()
+        .map_or_else(String::new, |refusals| format!("refusals      {refusals} Why: {explain}\n"));
     if status["known"] == false {
         let (service, elsewhere) = (text(status, "service"), &status["services_with_messages"]);
         let elsewhere: Vec<_> =
@@ -81,6 +82,9 @@ fn described(status: &Value) -> String {
             [] => String::new(),
             _ => format!("it has messages in {}: name the service with --service\n", elsewhere.join(", ")),
         };
+        // A restart forgets refusals.
+        let refusals =
+            if refusals.is_empty() { format!("whether the guard refuses it: {explain}\n") } else { refusals };
         return format!(
             "{number} is unknown in the service {service}: it has no verification, no lockout and no messages\n{refusals}\
              {elsewhere}"

@@ -10,7 +10,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
     assert_eq!(status().await["known"], false);
     let unknown = world.setup.command(["status", &number]).await.exits(0);
-    unknown.says(["is unknown in the service default"]);
+    unknown.says(["is unknown in the service default", "onceward guard explain"]);
 
     world.send(&number).await;
     let code = world.twilio().code_for(&number);
