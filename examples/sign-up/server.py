@@ -59,7 +59,7 @@ def send_code(session, number, address):
     if code in (60205, 60605) or (code == 60200 and "To" in message):
         session.pop("sent")
         return "We cannot send a message to this number."
-    if status == 429 and "verification" in session:
+    if status == 429 and code != 60202 and "verification" in session:
         return "We could not send another code. Use the last code we sent."
     return "We could not send a code. Please try again later."
 

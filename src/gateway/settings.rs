@@ -14,7 +14,7 @@ use crate::domain::GatewayName;
 #[error("{gateway}: {setting} {problem}")]
 pub struct GatewaySettingsError {
     pub gateway: GatewayName,
-    /// The setting as it is written in the configuration, such as `MADA_URL`.
+    /// The setting as it is written in the configuration, such as `sms.mada.url (MADA_URL)`.
     pub setting: String,
     /// The problem and the accepted values: the rest of a sentence.
     pub problem: String,
