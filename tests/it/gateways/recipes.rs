@@ -260,8 +260,7 @@ async fn a_named_gateway_is_shown_where_built_in_ones_are() {
         visitor.get(path).await.expects_status(status).says(["acme-plivo"]);
     }
     // A restart reads the names from the records.
-    world.server.kill();
-    let _server = world.setup.start().await;
+    let world = world.restart_after_kill().await;
     let rows = world.tracked(&number).await;
     let gateways: Vec<&str> = rows.iter().map(|row| text(row, "gateway")).collect();
     assert!(gateways.contains(&"acme-plivo") && gateways.contains(&"acme-vonage"), "{gateways:?}");
