@@ -101,7 +101,7 @@ async fn supabase_has_its_codes_sent() {
     supabase(&world, &[SUPABASE[1], SUPABASE[2]], &ago(0), &body, &body).await.expects_status(200);
     let message = &world.twilio().messages_for("+14155550101")[0];
     assert!(message.field("Body").contains("Acme Shop") && message.field("Body").contains("654321"));
-    assert!(["300", "299"].contains(&message.field("ValidityPeriod")), "the service of the secret");
+    assert!((240..=300).contains(&message.field("ValidityPeriod").parse().expect("seconds")));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_replayed_hook_sends_nothing_while_its_signature_is_valid() {
     let world = World::of(setup).await;
     let (signed, body) = (ago(0), of_supabase(&TO[1..], "", "123456"));
     supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await.expects_status(200);
-    clock.by(270);
+    clock.by(200);
     let (world, _) = world.restart().await;
     let replayed = supabase(&world, &SUPABASE[1..2], &signed, &body, &body).await;
     assert_eq!((replayed.status(), replayed.json()), (200, json!({})), "{}", replayed.text());

@@ -240,8 +240,8 @@ async fn webhooks_and_test_numbers_of_default_hold_for_the_compatible_routes() {
 #[tokio::test]
 async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
     let (world, v2) = World::with_account(Setup::new().config("voice", true)).await;
-    let service = v2.service(&[("Workflow", "sms:1s,call")]).await;
-    let other = v2.service(&[("Workflow", "sms:1s,call")]).await;
+    let service = v2.service(&[("Workflow", "sms:10s,call")]).await;
+    let other = v2.service(&[("Workflow", "sms:10s,call")]).await;
     let (deleted, lives) = (world.number(), world.number());
     v2.begins(&service, &deleted).await;
     assert_eq!(v2.delete(&service).await.status(), 204);

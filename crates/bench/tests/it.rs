@@ -169,14 +169,14 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
 #[test]
 fn an_open_loop_asks_as_often_as_it_was_told() {
     // With a client for each request, none has to wait for an answer.
-    let more = ["--rate", "10", "--beside", "none", "--connections=10"];
-    let short = ["--seconds", "1", "--rounds", "1", "--json", "results.json"];
+    let more = ["--rate", "2", "--beside", "none", "--connections=10"];
+    let short = ["--seconds", "3", "--rounds", "1", "--json", "results.json"];
     let world = World::new();
-    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 10 requests/s"]);
+    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 2 requests/s"]);
     let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
     let window = sound(&results, 0, &["send", "check, right code"]);
-    assert_eq!(window["kinds"][0]["figures"]["answers"], 10.0);
+    assert_eq!(window["kinds"][0]["figures"]["answers"], 6.0);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn an_overloaded_open_loop_fails_with_a_sentence_and_a_code_of_its_own() {
 
 #[test]
 fn limits_that_are_not_kept_fail_with_a_sentence() {
-    let (_, finished) = World::new().bench(&["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
+    let (_, finished) = World::new().bench_for("3", &["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
     finished.expect(1, &["at most 0.01 is allowed", "at least 100 is wanted"]);
 }
 

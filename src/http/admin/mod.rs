@@ -510,11 +510,11 @@ pub fn events(request: &AdminRequest<'_>) -> Response {
             .is_some_and(|(v2, admin)| admin.sessions.caller(&id, false, &v2.registry, (v2.now)()).is_some())
     };
     let (sender, receiver) = watch::channel(());
+    let mut before = state();
     let Ok(response) = deps.event_streams.open(receiver) else {
         return refused(request.call, Refusal::Overloaded);
     };
     tokio::spawn(async move {
-        let mut before = state();
         while !sender.is_closed() && lives() {
             sleep(EVENTS_EVERY).await;
             let now = state();

@@ -211,6 +211,7 @@ impl Log {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
             .with_ansi(false)
+            .without_time()
             .with_writer(move || log.clone())
             .finish();
         tracing::subscriber::set_default(subscriber)

@@ -76,6 +76,7 @@ async fn a_record_of_the_owner_without_its_proof_draws_no_requests() {
 async fn the_status_of_a_member_is_its_own() {
     let mut etcd = Etcd::start(3).await;
     let urls = etcd.urls();
+    eventually(async || member_status(&urls[1], None).await.is_ok_and(|status| status.has_leader)).await;
     let status = member_status(&urls[1], None).await.expect("a status");
     assert!(status.version.starts_with("3.") && status.db_bytes > 0 && status.has_leader, "{status:?}");
     etcd.kill(1);

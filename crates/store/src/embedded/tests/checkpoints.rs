@@ -164,7 +164,7 @@ fn a_silent_owner_makes_the_checkpoint_give_up() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.deadline = Duration::from_secs(1);
+    options.settings.deadline = Duration::from_secs(5);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     world.owner.is_silent.store(true, Ordering::Relaxed);

@@ -28,7 +28,8 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
             for turn in 0.. {
                 let text = format!("{turn}");
                 let batch: Vec<_> = (0..20).map(|number| (number, Some(text.as_str()))).collect();
-                world.submit(&batch).recv().unwrap().unwrap();
+                // Before a late checkpoint ends, the journal can be full.
+                let _ = world.submit(&batch).recv().unwrap();
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
