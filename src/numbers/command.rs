@@ -116,7 +116,7 @@ pub trait Effects: Send + Sync {
 #[derive(Debug)]
 pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
-    _permit: CommandPermit,
+    permit: CommandPermit,
 }
 
 /// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
@@ -126,12 +126,15 @@ impl<T> Responder<T> {
     /// Creates the sender and the receiver of one reply.
     pub fn new(permit: CommandPermit) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sender, _permit: permit }, receiver)
+        (Self { sender, permit }, receiver)
     }
 
     /// Sends the reply. A caller that has disconnected does not change the decision.
     pub fn send(self, reply: Result<T, Refusal>) {
-        let _ = self.sender.send(reply);
+        let Self { sender, permit } = self;
+        // The caller's next command finds the place free.
+        drop(permit);
+        let _ = sender.send(reply);
     }
 }
 

@@ -91,7 +91,7 @@ async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
 #[tokio::test]
 async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
     let (world, v2) = World::with_account(Setup::new().config("send-budget", "1m")).await;
-    let service = v2.service(&[("SendBudget", "1")]).await;
+    let service = v2.service(&[("SendBudget", "5")]).await;
     world.twilio().plan(TO, [Reply::Hang]);
     let form = [("To", TO), ("Code", "123456")];
     let silent = timeout(Duration::from_secs(50), carries(&v2, &service, &form)).await;

@@ -143,8 +143,7 @@ fn has_doubles(body: &[u8]) -> bool {
 /// Any bytes as a client's complete input.
 pub fn connections(input: &[u8]) {
     let bytes = with_front_end(|it| it.say(input));
-    let heads_only = input.windows(5).any(|five| five == b"HEAD ");
-    if heads_only {
+    if input.windows(5).any(|five| five == b"HEAD ") {
         return;
     }
     let replies = replies(&bytes);

@@ -76,7 +76,7 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
 
 #[tokio::test]
 async fn what_has_ended_since_is_left_out() {
-    let world = World::with([("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("5s"))]).await;
+    let world = World::with([("otp-timeout", json!("5s")), ("otp-lock-timeout", json!("5s"))]).await;
     world.number_with_code().await;
     let exported = export(&world.setup, "backup.jsonl").await;
     let mut lines = records(&exported).iter().map(|line| parsed(line));

@@ -41,7 +41,7 @@ async fn in_trouble_the_count_stays_and_a_code_that_may_have_arrived_is_good() {
 #[tokio::test]
 async fn while_many_sends_hang_codes_are_checked() {
     const HANGING: usize = 100;
-    let world = World::new().await;
+    let world = World::with([("send-budget", json!("60s"))]).await;
     let (number, code) = world.number_with_code().await;
     let slow = world.number();
     world.twilio().otherwise(Reply::Hang);

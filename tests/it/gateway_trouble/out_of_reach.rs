@@ -19,7 +19,7 @@ async fn a_gateway_that_is_not_reached_is_a_server_error_and_gets_no_message() {
         (format!("http://{address}"), "no connection: connection refused"),
         (format!("https://{}", without_tls.address), "no connection"),
     ] {
-        let server = KIND.at(&base, quick()).start().await;
+        let server = KIND.at(&base, patient()).start().await;
         let number = Numbers::default().next();
         server.client.send(&number).await.expects(failed());
         server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
@@ -35,7 +35,7 @@ async fn a_provider_that_is_there_by_ipv6_only_is_used() {
         Err(error) => return println!("SKIPPED: this machine has no IPv6 loopback: {error}"),
     };
     raw.act(Act::SayAndStay(KIND.accepts()));
-    let server = KIND.at(&format!("http://{}", raw.address), quick()).start().await;
+    let server = KIND.at(&format!("http://{}", raw.address), patient()).start().await;
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(sent(&number, 5));
 }
@@ -46,7 +46,7 @@ async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
     raw.act(Act::SayAndStay(GatewayKind::Http.accepts()));
     let proxied = || {
         let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-        names.iter().fold(quick(), |setup, name| setup.env(name, format!("http://{}", proxy.address)))
+        names.iter().fold(patient(), |setup, name| setup.env(name, format!("http://{}", proxy.address)))
     };
     let server = GatewayKind::Http.at(&format!("http://{}", raw.address), proxied()).start().await;
     let number = Numbers::default().next();
@@ -64,7 +64,7 @@ async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
         let raw = Raw::start().await;
         let busy = format!("HTTP/1.1 429 Busy\r\nRetry-After: {wait}\r\nContent-Length: 0\r\n\r\n");
         raw.act(Act::SayAndStay(busy.leak()));
-        let setup = quick().config("sms", json!({"retry": retry}));
+        let setup = patient().config("sms", json!({"retry": retry}));
         let server = GatewayKind::Http.at(&format!("http://{}", raw.address), setup).start().await;
         let numbers = Numbers::default();
         for _ in 0..3 {
@@ -75,8 +75,8 @@ async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
     }
 }
 
-fn quick() -> Setup {
-    Setup::new().config("send-budget", "1s")
+fn patient() -> Setup {
+    Setup::new().config("send-budget", "20s")
 }
 
 const HANGS: &str = "provider.example";
@@ -124,8 +124,7 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
 
 #[tokio::test]
 async fn a_hung_lookup_ends_with_the_connection_time_and_nothing_is_sent() {
-    let setup = Setup::new().config("send-budget", "20s");
-    let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), setup));
+    let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), patient()));
     let server = setup.start().await;
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(failed());

@@ -107,7 +107,7 @@ async fn counts_of_a_holders_codes_survive_kill_9() {
 #[tokio::test]
 async fn a_check_that_kill_9_interrupted_counts() {
     // After the restart the answer might still come until the budget has ended.
-    let settings = [("send-budget", json!("3s")), ("otp-max-attempts", json!(3))];
+    let settings = [("send-budget", json!("6s")), ("otp-max-attempts", json!(3))];
     for holder in HOLDERS {
         println!("{holder}");
         let mut world = Several::with(holder, settings.clone()).await;

@@ -63,7 +63,7 @@ async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
 
 #[tokio::test]
 async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
-    let settings = [("sms", json!({"retry": true})), ("send-budget", json!("3s"))];
+    let settings = [("sms", json!({"retry": true})), ("send-budget", json!("8s"))];
     let world = Several::reachable("Twilio;Http", settings).await;
     for trouble in TROUBLES {
         let number = world.number_with([trouble]);

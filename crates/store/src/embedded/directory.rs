@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use base16ct::lower::encode_string;
 
@@ -18,6 +20,9 @@ use super::snapshot::{self, Listing, Manifest, Snapshot};
 pub const FORMAT: u32 = 1;
 
 const FIRST_LINE: &str = "onceward data directory";
+
+/// Waits of 10 ms until a lock counts as held by another process.
+const LOCK_WAITS: u32 = 20;
 
 /// Maximum length read of `FORMAT`, in bytes.
 const LONGEST_FORMAT_FILE: u64 = 4096;
@@ -94,11 +99,21 @@ impl Directory {
     }
 
     fn take(&self, file: &File, path: &Path) -> Result<(), OpenError> {
-        match file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { directory: self.root.clone() }),
-            Err(TryLockError::Error(source)) => {
-                Err(OpenError::Io { action: "lock", path: path.to_owned(), source })
+        let mut waits = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                // An export that looks whether the directory is free holds the lock for a moment.
+                Err(TryLockError::WouldBlock) if waits < LOCK_WAITS => {
+                    waits += 1;
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(OpenError::InUse { directory: self.root.clone() });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(OpenError::Io { action: "lock", path: path.to_owned(), source });
+                }
             }
         }
     }
