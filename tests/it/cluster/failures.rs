@@ -190,9 +190,9 @@ async fn another_takes_over_after(cut: fn(&Link)) {
     a.has_status(503).await;
     assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);
-    // It stands by.
     a.has_status(200).await;
     load.answers(100).await;
+    assert_ne!(owner(&cluster.clients()).await, 0, "it stands by");
     load.ends_with_short_gaps().await;
 }
 

@@ -40,14 +40,17 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
         etcd.start_member(member);
         etcd.ready().await;
     }
-    let kept = loop {
-        if let Ok(kept) = restore(&a, Slots::one(0)).await {
-            break kept;
+    let kept = timeout(PATIENCE, async {
+        loop {
+            if let Ok(kept) = restore(&a, Slots::one(0)).await {
+                break kept;
+            }
+            if a.lease().has_ended() {
+                a = cluster.campaign().await.unwrap();
+            }
         }
-        if a.lease().has_ended() {
-            a = cluster.campaign().await.unwrap();
-        }
-    };
+    });
+    let kept = kept.await.expect("the records");
     for (key, record) in acknowledged {
         assert_eq!(kept.get(&key), Some(&record));
     }
