@@ -15,8 +15,7 @@ const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_SCREENSHOTS:
 const { ONCEWARD_USER: user, ONCEWARD_SECRET: secret, ONCEWARD_PID: pid } = process.env;
 
 // Time for what a page does by itself.
-// Not by frames, which is the default: a page that the browser takes for hidden draws none.
-const PATIENCE = { timeout: 300_000, polling: 100 };
+const PATIENCE = { timeout: 300_000 };
 
 let browser;
 
@@ -79,8 +78,15 @@ async function walk(width, height, scheme) {
   };
   const press = (selector) => Promise.all([page.waitForNavigation(PATIENCE), page.click(selector)]);
   const text = (selector) => page.$eval(selector, (element) => element.textContent.trim());
-  const says = (wanted) =>
-    page.waitForFunction((words) => document.body.innerText.includes(words), PATIENCE, wanted);
+  // Puppeteer's own wait can miss the last of two navigations in a row.
+  const until = async (holds, ...values) => {
+    const end = Date.now() + PATIENCE.timeout;
+    while (!await page.evaluate(holds, ...values).catch(() => false)) {
+      assert.ok(Date.now() < end, `${holds} is false, with ${values}`);
+      await new Promise((later) => { setTimeout(later, 100); });
+    }
+  };
+  const says = (wanted) => until((words) => document.body.innerText.includes(words), wanted);
   const number = `+1415555${width === 390 ? 1 : 2}${scheme === "dark" ? 1 : 2}00`;
 
   await page.goto(server);
@@ -98,11 +104,7 @@ async function walk(width, height, scheme) {
 
   // A message that another program sends appears without a reload.
   await send(number);
-  await page.waitForFunction(
-    (old) => document.querySelector(".messages .code").textContent !== old,
-    PATIENCE,
-    first,
-  );
+  await until((old) => document.querySelector(".messages .code").textContent !== old, first);
   await page.type("#code", await text(".messages .code"));
   await press("button[value='check']");
   await says("the number is verified");
@@ -117,11 +119,7 @@ async function walk(width, height, scheme) {
   await says("replaced");
   const count = await page.$$eval(".messages > li", (rows) => rows.length);
   await send(number);
-  await page.waitForFunction(
-    (before) => document.querySelectorAll(".messages > li").length === before + 1,
-    PATIENCE,
-    count,
-  );
+  await until((before) => document.querySelectorAll(".messages > li").length === before + 1, count);
   await shown("inbox", false);
 
   // A message that arrives leaves the focus where it is.
@@ -129,7 +127,7 @@ async function walk(width, height, scheme) {
   const focused = () => page.evaluate(() => document.activeElement.id);
   const before = await focused();
   await send(`${number.slice(0, -2)}99`);
-  await page.waitForFunction((old) => document.querySelector(".messages button").id !== old, PATIENCE, before);
+  await until((old) => document.querySelector(".messages button").id !== old, before);
   assert.equal(await focused(), before);
 
   await page.goto(`${server}/nowhere`);
@@ -163,11 +161,7 @@ async function walk(width, height, scheme) {
   const sent = await text("#figures strong");
   await send(number);
   for (let guess = 0; guess < 5; guess += 1) await verify(number, "000000");
-  await page.waitForFunction(
-    (before) => document.querySelector("#figures strong").textContent !== before,
-    PATIENCE,
-    sent,
-  );
+  await until((before) => document.querySelector("#figures strong").textContent !== before, sent);
   assert.ok(await page.$("#messages-table[open]"), "an update closes nothing");
   await says(`${number.slice(0, 5)}*****${number.slice(-2)}`);
   await shown("dashboard");
@@ -176,11 +170,11 @@ async function walk(width, height, scheme) {
   process.kill(Number(pid), "SIGSTOP");
   try {
     const silent = "The server does not answer";
-    await page.waitForFunction((words) => document.body.innerText.includes(words), PATIENCE, silent);
+    await says(silent);
   } finally {
     process.kill(Number(pid), "SIGCONT");
   }
-  await page.waitForFunction(() => document.getElementById("connection").hidden, PATIENCE);
+  await until(() => document.getElementById("connection").hidden);
   await says("United States (US)");
 
   // A session that ends elsewhere leads to the sign-in, and that back to the page.
