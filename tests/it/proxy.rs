@@ -60,6 +60,7 @@ async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
             assert_eq!(passes(&proxy.outside, path, "::1").await, "");
         }
         assert_eq!(passes(&proxy.inside, "/api/send-otp?a=%20b", "192.0.2.7").await, "disable");
+        assert_eq!(passes(&proxy.inside, "/admin/sign-in", "127.0.0.1").await, "");
         let arrived = server.requests();
         let refused = "/ /v2/Services /api/send-otp /send-code /admin /inbox /metrics /callbacks /verifying /verify.json \
             /verify/../v2/Services /hooks/%2e%2e/v2/Services //v2/Services";
@@ -157,8 +158,7 @@ impl Proxy {
             }
         };
         let client = |address: IpAddr| Client::new((address, port).into()).over_tls(authority.client(&[]));
-        let inside = client(loopback().into());
-        let outside = client(Ipv6Addr::LOCALHOST.into());
+        let (inside, outside) = (client(loopback().into()), client(Ipv6Addr::LOCALHOST.into()));
         let mut proxy = Self { name, process, inside, outside, _setup: setup };
         for address in [proxy.inside.address(), proxy.outside.address()] {
             let connects = async {
