@@ -158,7 +158,12 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
         (Ok(Some(_)), _) => match server_key::other_owner(&path, user) {
             Some(owner) => {
                 let detail = format!("{shown} belongs to the user {owner}, and the data directory to {user}");
-                findings.warn("server key", detail, &format!("chown {user} {shown}"));
+                // Root seldom runs the server: more likely the directory was copied by root.
+                let remedy = match user {
+                    0 => format!("chown -R {owner} {}, unless root runs the server", data_dir.display()),
+                    _ => format!("chown {user} {shown}"),
+                };
+                findings.warn("server key", detail, &remedy);
             }
             None => findings.ok("server key", format!("{shown}; keep a copy apart from copies of the data")),
         },
