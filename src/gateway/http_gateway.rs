@@ -155,7 +155,7 @@ pub struct HttpErrors {
     /// Whether a code of an answer counts only if it begins with the HTTP status.
     pub begin_with_status: bool,
     /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
-    /// unknown or down. A code may be `http-` and a status. What is before the last # of a code does not count.
+    /// unknown or down. A code may be `http-` and a status. Of `a.b#Throttled` only `Throttled` counts.
     pub classes: BTreeMap<String, CodeClass>,
 }
 
@@ -279,7 +279,7 @@ pub struct HttpAccount {
     /// JSON pointer to a value that is shown, such as the balance.
     #[serde(default)]
     pub show: Option<String>,
-    /// Error codes that show that the credentials were accepted.
+    /// Error codes that only accepted credentials get.
     #[serde(default)]
     pub right: Vec<String>,
 }
