@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -70,7 +71,7 @@ def check_code(session, code):
         return "Please ask for a code first."
     status, answer = onceward("VerificationCheck", VerificationSid=session["verification"], Code=code)
     if status == 200 and answer["status"] == "approved":
-        session["verified"] = session["number"]
+        session["verified"] = answer["to"]
         del session["verification"]
         return None
     if (status == 200 and answer["status"] == "pending") or answer.get("code") == 60200:
@@ -106,7 +107,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def session(self):
         cookie = http.cookies.SimpleCookie(self.headers.get("Cookie", "")).get("session")
         key = cookie.value if cookie and cookie.value in sessions else secrets.token_urlsafe(32)
-        return key, sessions.setdefault(key, {})
+        return key, sessions.setdefault(key, {"lock": threading.Lock()})
 
     def respond(self, status, key, body="", location=None):
         body = f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">{body}</html>'.encode()
@@ -128,16 +129,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         key, session = self.session()
         length = min(int(self.headers.get("Content-Length") or 0), 4096)
         form = dict(urllib.parse.parse_qsl(self.rfile.read(length).decode(errors="replace")))
-        if self.path == "/send":
-            # Behind a proxy, take the address from its header.
-            number = form.get("number", "").replace(" ", "") or session.get("number", "")
-            session["error"] = send_code(session, number, self.client_address[0])
-        elif self.path == "/check":
-            session["error"] = check_code(session, form.get("code", "").replace(" ", ""))
-        elif self.path == "/change":
-            # A code for another number may be sent at once.
-            for known in ("number", "verification", "sent"):
-                session.pop(known, None)
+        # One request of a session after the other.
+        with session["lock"]:
+            if self.path == "/send":
+                # Behind a proxy, take the address from its header.
+                number = form.get("number", "").replace(" ", "") or session.get("number", "")
+                session["error"] = send_code(session, number, self.client_address[0])
+            elif self.path == "/check":
+                session["error"] = check_code(session, form.get("code", "").replace(" ", ""))
+            elif self.path == "/change":
+                # A code for another number may be sent at once.
+                for known in ("number", "verification", "sent"):
+                    session.pop(known, None)
         self.respond(303, key, location="/")
 
 
