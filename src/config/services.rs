@@ -45,7 +45,7 @@ settings! {
         pub code_life: Duration as "Stored::<CodeLife>" = SendOptions::DEFAULT.life,
         /// Wrong codes of one verification, or of a number where the lockout is fixed.
         pub max_checks: u8 as "Stored::<MaxChecks>" = Policy::DEFAULT_MAX_ATTEMPTS,
-        /// Messages of one verification.
+        /// Requests for messages of one verification.
         // The default service has no limit.
         pub max_sends: Option<u8> as "Stored::<Option<Messages<u8>>>" = Some(SendRules::DEFAULT_MAX),
         /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong

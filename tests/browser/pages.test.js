@@ -81,8 +81,9 @@ async function walk(width, height, scheme) {
   // Puppeteer's own wait can miss the last of two navigations in a row.
   const until = async (holds, ...values) => {
     const end = Date.now() + PATIENCE.timeout;
-    while (!await page.evaluate(holds, ...values).catch(() => false)) {
-      assert.ok(Date.now() < end, `${holds} is false, with ${values}`);
+    let problem = "";
+    while (!await page.evaluate(holds, ...values).catch((error) => { problem = error; })) {
+      assert.ok(Date.now() < end, `${holds} is false, with ${values} ${problem}`);
       await new Promise((later) => { setTimeout(later, 100); });
     }
   };

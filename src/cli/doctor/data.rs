@@ -160,7 +160,7 @@ fn key(settings: &StorageSettings, user: u32, is_clustered: bool, findings: &mut
                 let detail = format!("{shown} belongs to the user {owner}, and the data directory to {user}");
                 // Root seldom runs the server: more likely the directory was copied by root.
                 let remedy = match user {
-                    0 => format!("chown -R {owner} {}, unless root runs the server", data_dir.display()),
+                    0 => format!("unless root runs the server: chown -R {owner} {}", data_dir.display()),
                     _ => format!("chown {user} {shown}"),
                 };
                 findings.warn("server key", detail, &remedy);
