@@ -170,8 +170,7 @@ async function walk(width, height, scheme) {
   // A server that is stopped is noticed, and so is one that goes on.
   process.kill(Number(pid), "SIGSTOP");
   try {
-    const silent = "The server does not answer";
-    await says(silent);
+    await says("The server does not answer");
   } finally {
     process.kill(Number(pid), "SIGCONT");
   }
