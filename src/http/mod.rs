@@ -41,12 +41,6 @@ mod service;
 mod tests;
 mod v2;
 
-/// From bytes to a request and from an answer to bytes, for the micro benchmarks.
-#[doc(hidden)]
-pub mod measured {
-    pub use super::compatible::{api_check, api_send, read_send_otp, read_verify_otp};
-}
-
 pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer as _;
-use x509_parser::time::ASN1Time;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
 
 use super::fault::Fault;
 use crate::domain::Timestamp;
@@ -97,37 +98,35 @@ impl About {
     }
 }
 
-pub fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, Fault> {
-    let mut certificates = Vec::with_capacity(chain.len());
-    for (index, der) in chain.iter().enumerate() {
-        let (_, certificate) = X509Certificate::from_der(der)
-            .map_err(|error| Fault::Unreadable(index + 1, error.to_string()))?;
-        certificates.push(certificate);
-    }
-    Ok(certificates)
+pub fn parse(chain: &[CertificateDer<'_>]) -> Result<Vec<Certificate>, Fault> {
+    let parsed = chain.iter().enumerate().map(|(index, der)| {
+        Certificate::from_der(der).map_err(|error| Fault::Unreadable(index + 1, error.to_string()))
+    });
+    parsed.collect()
 }
 
 /// The fields of the first certificate.
-pub fn about(chain: &[X509Certificate<'_>]) -> About {
-    let Some(own) = chain.first() else {
+pub fn about(chain: &[Certificate]) -> About {
+    let Some(own) = chain.first().map(Certificate::tbs_certificate) else {
         return About { names: Vec::new(), begins: Timestamp::EPOCH, ends: Timestamp::EPOCH };
     };
-    let extension = own.subject_alternative_name().ok().flatten();
-    let names = extension.iter().flat_map(|names| &names.value.general_names).filter_map(name).collect();
+    let extension = own.get_extension::<SubjectAltName>().ok().flatten();
+    let names = extension.iter().flat_map(|(_, names)| &names.0).filter_map(name).collect();
     let validity = own.validity();
     About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
 }
 
 /// Whether each certificate was signed by the next one, according to their names; clients of TLS 1.2 may require that.
 /// Returns a warning if a certificate belongs to none of the others.
-pub fn order(chain: &[X509Certificate<'_>]) -> Result<Option<String>, Fault> {
-    for (at, pair) in chain.windows(2).enumerate() {
-        let issuer = pair[0].issuer().as_raw();
-        if issuer == pair[1].subject().as_raw() {
+pub fn order(chain: &[Certificate]) -> Result<Option<String>, Fault> {
+    let subject = |at: usize| chain[at].tbs_certificate().subject();
+    for at in 0..chain.len().saturating_sub(1) {
+        let issuer = chain[at].tbs_certificate().issuer();
+        if issuer == subject(at + 1) {
             continue;
         }
-        let is_own_issuer = issuer == pair[0].subject().as_raw();
-        let elsewhere = chain.iter().position(|other| other.subject().as_raw() == issuer);
+        let is_own_issuer = issuer == subject(at);
+        let elsewhere = (0..chain.len()).find(|other| subject(*other) == issuer);
         if let Some(elsewhere) = elsewhere.filter(|_| !is_own_issuer) {
             return Err(Fault::WrongOrder(at + 1, elsewhere + 1));
         }
@@ -140,19 +139,20 @@ pub fn order(chain: &[X509Certificate<'_>]) -> Result<Option<String>, Fault> {
     Ok(None)
 }
 
-fn name(name: &GeneralName<'_>) -> Option<String> {
+fn name(name: &GeneralName) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
-            .map(|bytes| Ipv4Addr::from(bytes).to_string())
-            .or_else(|_| <[u8; 16]>::try_from(*bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
-            .ok(),
+        GeneralName::DnsName(name) => Some(name.to_string()),
+        GeneralName::IpAddress(address) => {
+            let bytes = address.as_bytes();
+            <[u8; 4]>::try_from(bytes)
+                .map(|bytes| Ipv4Addr::from(bytes).to_string())
+                .or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
+                .ok()
+        }
         _ => None,
     }
 }
 
-/// Before 1970 is 1970.
-fn moment(time: ASN1Time) -> Timestamp {
-    let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
-    Timestamp::EPOCH.plus(Duration::from_secs(seconds))
+fn moment(time: Time) -> Timestamp {
+    Timestamp::EPOCH.plus(time.to_unix_duration())
 }
