@@ -91,8 +91,9 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
     world.send(&number).await;
     // The tutorial's routes.
     let number = private.number(world.number());
-    world.send_code(&number).await;
+    let answer = world.send_code(&number).await;
     let code = world.twilio().code_for(&number);
+    assert!(!answer.text().contains(&code), "an answer must not contain the code");
     world.verify_code(&number, &wrong(&code)).await;
     world.verify_code(&number, &code).await;
     // Numbers and codes in wrong places, and malformed bodies.
