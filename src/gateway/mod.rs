@@ -41,11 +41,13 @@ use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
 
+#[cfg(feature = "server")]
+pub use client::{HttpClient, PeerAuthorities};
 pub use futures_util::future::BoxFuture;
 
 pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
-pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
+pub(crate) use client::{ClientError, GatewayResponse, fetch};
 pub(crate) use egress::EgressClients;
 pub use http_gateway::{CodeClass, HttpGateway, HttpGatewaySettings, HttpSuccess, Owner, RecipeCallbacks};
 pub use mada::{Mada, MadaSettings};

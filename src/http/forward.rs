@@ -458,3 +458,81 @@ fn without_connection_headers(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::Timestamp;
+    use crate::gateway::PeerAuthorities;
+
+    const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_owner_a_request_is_refused_after_two_seconds() {
+        let (_owner, known) = watch::channel(RequestTarget::Unknown);
+        let forwarder = forwarder(known);
+        let (head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
+        let mut answer = std::pin::pin!(forwarder.forward(&head, &body, CLIENT, &id));
+        let within = |milliseconds| Duration::from_millis(milliseconds);
+        assert!(timeout(within(1_900), &mut answer).await.is_err());
+        let answer = timeout(within(200), answer).await.expect("a refusal");
+        let error = answer.err().expect("no node answered");
+        assert!(matches!(error, ForwardError { end: ForwardEnd::NotForwarded, problem: Problem::NoNode }));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_passed_on_once() {
+        let person = IpAddr::from([192, 0, 2, 7]);
+        let place = |owner: &RequestTarget, passed_on: Option<IpAddr>| match forwarder(
+            watch::channel(owner.clone()).1,
+        )
+        .destination(passed_on, CLIENT)
+        {
+            Destination::Local(client, _) => client.to_string(),
+            Destination::Owner => "owner".to_owned(),
+            Destination::NotOwner => "not owner".to_owned(),
+        };
+        let places = |owner| [Some(person), None].map(|passed_on| place(&owner, passed_on));
+        assert_eq!(places(RequestTarget::Local), ["192.0.2.7", "127.0.0.1"]);
+        assert_eq!(places(RequestTarget::Unknown), ["not owner", "owner"]);
+        assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner"]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
+        let (owner, known) = watch::channel(RequestTarget::Local);
+        let forwarder = forwarder(known);
+        let Destination::Local(_, in_progress) = forwarder.destination(None, CLIENT) else {
+            panic!("this node is the owner");
+        };
+        owner.send_replace(RequestTarget::Unknown);
+        assert!(matches!(forwarder.destination(None, CLIENT), Destination::Owner));
+        let mut idle = Box::pin(forwarder.idle());
+        assert!(futures_util::poll!(&mut idle).is_pending());
+        drop(in_progress);
+        idle.await;
+    }
+
+    fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
+        let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
+        let proofs = Proofs::new(b"a secret of all nodes", 0, clock);
+        Forwarder::new("a".to_owned(), owner, client, proofs, (8, Duration::from_secs(2)))
+    }
+
+    fn peer(address: SocketAddr) -> RequestTarget {
+        let url = Url::parse(&format!("http://{address}")).expect("a URL");
+        RequestTarget::Peer { node: "b".to_owned(), url }
+    }
+
+    fn head() -> Parts {
+        hyper::Request::post("/api/send-otp").body(()).expect("a request").into_parts().0
+    }
+}

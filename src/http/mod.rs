@@ -41,6 +41,14 @@ mod service;
 mod tests;
 mod v2;
 
+/// Connections over any stream, for tests in memory.
+#[doc(hidden)]
+pub mod streams {
+    pub use super::connection::{
+        Connection, Server, refuse_tls, serve, serve_http2, serve_tls, with_write_timeout,
+    };
+}
+
 pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;

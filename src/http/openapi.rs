@@ -363,3 +363,26 @@ pub const fn meaning(status: u16) -> &'static str {
         _ => "Something else.",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use crate::http::routes::GROUPS;
+
+    #[test]
+    fn the_description_has_every_route_of_the_table_and_no_other() {
+        let described: Value = serde_json::from_str(super::text()).expect("JSON");
+        let paths = described["paths"].as_object().expect("paths");
+        let methods = |item: &Value| item.as_object().expect("an item").keys().cloned().collect::<Vec<_>>();
+        let described = paths.iter().flat_map(|(path, item)| {
+            methods(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+        });
+        let table = GROUPS.iter().flat_map(|group| group.routes).filter(|route| route.is_described());
+        let routed: BTreeSet<String> =
+            table.map(|route| format!("{} {}", route.verb.as_str(), route.path)).collect();
+        assert_eq!(described.collect::<BTreeSet<_>>(), routed);
+    }
+}

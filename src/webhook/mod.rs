@@ -33,7 +33,8 @@ use crate::numbers::EventSink;
 use crate::shard::{RecordLog, Refusal, Shards, Usage};
 use crate::trace::Tracer;
 
-pub(crate) use self::event::{About, Detail, Event, EventId, MessageAbout};
+pub use self::event::{About, Detail, Event};
+pub(crate) use self::event::{EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
 #[cfg(feature = "server")]
@@ -42,10 +43,10 @@ pub(crate) use self::record::EventRecord;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
 pub(crate) use self::recorder::EventRecorder;
-pub use self::transport::Poster;
 #[cfg(test)]
-pub(crate) use self::transport::{AttemptError, Post, Posted};
-pub(crate) use self::transport::{Subscribers, Transport};
+pub(crate) use self::transport::AttemptError;
+pub(crate) use self::transport::Subscribers;
+pub use self::transport::{Post, Posted, Poster, Transport};
 #[cfg(feature = "server")]
 pub(crate) use self::view::DeliveryView;
 pub(crate) use crate::registry::EventType;
@@ -160,7 +161,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` it may be recorded.
-    pub(crate) async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
+    pub async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
         let id = record_id(event.service, u64::from(slot));
         self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await
     }

@@ -1,5 +1,7 @@
 //! The webhooks of a service and the way to them, as traits: tests need neither a registry nor a network.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

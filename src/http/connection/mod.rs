@@ -33,9 +33,7 @@ use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 
 pub use self::activity::GivesWay;
-pub use self::serve::serve;
-#[cfg(test)]
-pub use self::serve::{serve_http2, with_write_timeout};
+pub use self::serve::{serve, serve_http2, with_write_timeout};
 pub use self::tls::{CertificateHealth, Identity, Tls, refuse_tls, serve_tls};
 
 /// A byte stream to a client.

@@ -2,21 +2,73 @@
 //! double of the shards records its calls and answers them.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use onceward::clock::ManualClock;
 use onceward::domain::PhoneNumber;
+use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
+use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks};
+use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward_testkit::{Call, Client, Reply, Script, Setup, THEN, World};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use super::support::front_end::{Call, FrontEnd, Reply, replies};
+use super::support::front_end::FrontEnd;
 use super::support::text;
 
 /// Statuses that a request can get from a healthy server.
 const DOCUMENTED: [u16; 10] = [200, 204, 400, 403, 404, 405, 408, 413, 414, 431];
 
-fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd) -> T) -> T {
-    thread_local! {
-        static FRONT_END: RefCell<Option<FrontEnd>> = const { RefCell::new(None) };
+/// The real reader of callbacks, with a token of these tests.
+struct TwilioReader(TwilioCallbacks);
+
+impl Callbacks for TwilioReader {
+    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
+        let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
+        let report = match request.kind {
+            Some(kind) => self.0.read(kind, &request.path_and_query, content_type, signature, &request.body),
+            None => Err(CallbackError::NotFromProvider),
+        };
+        Box::pin(async move {
+            match report {
+                Ok(_) => CallbackAnswer::NoContent,
+                Err(CallbackError::NotFromTwilio | CallbackError::NotFromProvider) => {
+                    CallbackAnswer::BadSignature
+                }
+                Err(CallbackError::Unreadable(_)) => CallbackAnswer::Unreadable,
+            }
+        })
     }
-    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(FrontEnd::start)))
+
+    fn path_prefix(&self) -> &'static str {
+        "/base"
+    }
+}
+
+struct Target {
+    front_end: FrontEnd<World>,
+    /// Records the calls.
+    script: Script,
+}
+
+impl Target {
+    fn start() -> Self {
+        let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+        let script = Script::sends(sent).or_checks(CheckOutcome::Approved);
+        let mut setup = Setup::scripted(script.clone());
+        let token = SecretString::from("fuzz-token".to_owned());
+        let callbacks = TwilioCallbacks::new(token, "https://otp.example.com/base".into());
+        setup.callbacks = Some(Arc::new(TwilioReader(callbacks)));
+        setup.inbox = Some(Arc::new(Simulator::new(Arc::new(ManualClock::starting_at(THEN)))));
+        Self { front_end: FrontEnd::start(World::with(setup), |world| world.address), script }
+    }
+}
+
+fn with_target<T>(run: impl FnOnce(&mut Target) -> T) -> T {
+    thread_local! {
+        static TARGET: RefCell<Option<Target>> = const { RefCell::new(None) };
+    }
+    TARGET.with_borrow_mut(|target| run(target.get_or_insert_with(Target::start)))
 }
 
 type Headers<'a> = Vec<(&'a str, &'a str)>;
@@ -32,7 +84,10 @@ pub fn requests(input: &[u8]) {
         request.extend([name, ": ", value, "\r\n"]);
     }
     request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
-    let (reply, asked) = with_front_end(|it| it.ask(&[request.as_bytes(), body].concat(), method == "HEAD"));
+    let (reply, asked) = with_target(|it| {
+        let reply = it.front_end.ask(&[request.as_bytes(), body].concat(), method == "HEAD");
+        (reply, it.script.take_asked())
+    });
     // hyper refuses some heads before any route.
     if is_of_hyper(&reply) {
         return assert!(asked.is_empty(), "{reply:?}");
@@ -105,7 +160,7 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
     assert!(asked.len() <= 1);
     let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let text = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-    let Some(asked) = asked.first() else {
+    let Some((asked_number, asked_code)) = asked.first().map(about) else {
         assert_eq!(reply.status, 400, "{reply:?}");
         let unwanted = ["channel", "locale", "appHash"].iter().any(|name| body_has(body, name));
         let complete = text(number).is_some_and(|n| PhoneNumber::parse(n, None).is_ok())
@@ -117,14 +172,22 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
     let json = json.as_ref().expect("what was asked about was JSON");
     if let Some(number) = text(number) {
         let read = PhoneNumber::parse(number, None).map(PhoneNumber::e164);
-        assert_eq!(read.as_ref(), Ok(&asked.number), "{json}");
+        assert_eq!(read.as_deref(), Ok(asked_number), "{json}");
     } else {
         assert!(body_has(body, "phoneNumber"), "{json}");
     }
-    if let (Some(code), Some(submitted)) = (code.and_then(text), &asked.code) {
+    if let (Some(code), Some(Some(submitted))) = (code.and_then(text), asked_code) {
         assert_eq!(code, submitted, "{json}");
     }
-    assert_eq!(asked.is_check, code.is_some());
+    assert_eq!(asked_code.is_some(), code.is_some());
+}
+
+/// The number of a call, and for a check the code, if it can be one.
+fn about(call: &Call) -> (&str, Option<Option<&str>>) {
+    match call {
+        Call::Send { number, .. } => (number, None),
+        Call::Check { number, code } => (number, Some(code.as_deref())),
+    }
 }
 
 fn body_has(body: &[u8], name: &str) -> bool {
@@ -142,11 +205,20 @@ fn has_doubles(body: &[u8]) -> bool {
 
 /// Any bytes as a client's complete input.
 pub fn connections(input: &[u8]) {
-    let bytes = with_front_end(|it| it.say(input));
-    if input.windows(5).any(|five| five == b"HEAD ") {
-        return;
-    }
-    let replies = replies(&bytes);
+    // The length of an answer to HEAD is not that of its body.
+    let has_head = input.windows(5).any(|five| five == b"HEAD ");
+    let replies = with_target(|it| {
+        let replies = it.front_end.say(input, async |client: &mut Client| {
+            if has_head {
+                client.rest().await;
+                return None;
+            }
+            Some(client.replies().await)
+        });
+        it.script.take_asked();
+        replies
+    });
+    let Some(replies) = replies else { return };
     assert!(!replies.is_empty() || input.iter().all(|b| matches!(b, b'\r' | b'\n')), "no answer at all");
     for reply in replies {
         assert!(reply.status < 500 && reply.status >= 100, "{reply:?}");

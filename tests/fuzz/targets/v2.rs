@@ -5,20 +5,38 @@ use std::cell::RefCell;
 
 use onceward::domain::PhoneNumber;
 use onceward::verify::VerificationTarget;
-use serde_json::Value;
+use onceward_testkit::{Reply, V2Call, V2World, basic, given, root};
+use serde_json::{Value, json};
 
-use super::support::front_end::Reply;
+use super::support::front_end::FrontEnd;
 use super::support::text;
-use super::support::verifications::{AUTHORIZATION, Call, V2FrontEnd};
 
 /// Statuses that a request with every scope can get while the server is healthy.
 const DOCUMENTED: [u16; 14] = [200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 414, 415, 422, 431];
 
-fn with_front_end<T>(run: impl FnOnce(&mut V2FrontEnd) -> T) -> T {
+fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd<V2World>) -> T) -> T {
     thread_local! {
-        static FRONT_END: RefCell<Option<V2FrontEnd>> = const { RefCell::new(None) };
+        static FRONT_END: RefCell<Option<FrontEnd<V2World>>> = const { RefCell::new(None) };
     }
-    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(V2FrontEnd::start)))
+    FRONT_END.with_borrow_mut(|front_end| {
+        run(front_end.get_or_insert_with(|| FrontEnd::start(world(), |world| world.world.address)))
+    })
+}
+
+async fn world() -> V2World {
+    let world = V2World::new().await;
+    let fields = given(json!({ "custom-code": true }));
+    world.registry.update_service(world.service.sid, fields).await.expect("changed");
+    world
+}
+
+/// Sends a request: method and path, and header lines. Returns the answer and the calls that it caused.
+fn ask(front_end: &mut FrontEnd<V2World>, target: &str, headers: &str, body: &str) -> (Reply, Vec<V2Call>) {
+    let length = body.len();
+    let request =
+        format!("{target} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}");
+    let reply = front_end.ask(request.as_bytes(), false);
+    (reply, front_end.world.fake.take_asked())
 }
 
 /// Method and path in the first line, the idempotency key in the second, the body in the rest. In the path, `$` stands
@@ -42,15 +60,17 @@ pub fn v2(input: &[u8]) {
     let content_type = format!("content-type: {content_type}\r\n");
     let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
     with_front_end(|it| {
-        let target = format!("{method} /v2{}", path.replace('$', &it.service));
-        let (reply, asked) = it.ask(&target, &format!("{AUTHORIZATION}{key}{content_type}"), body);
+        let service = it.world.service.sid.to_string();
+        let target = format!("{method} /v2{}", path.replace('$', &service));
+        let headers = format!("{}{key}{content_type}", basic(&root()));
+        let (reply, asked) = ask(it, &target, &headers, body);
         // hyper refuses some heads before any route.
         if reply.header("x-request-id").is_none() {
             return assert!(asked.is_empty(), "{reply:?}");
         }
         answered(&reply);
         about(&reply, &asked);
-        let (refused, effects) = it.ask(&target, &content_type, body);
+        let (refused, effects) = ask(it, &target, &content_type, body);
         let is_refused = refused.status >= 400 && effects.is_empty();
         assert!(is_refused, "an unauthenticated request got {refused:?} and caused {effects:?}");
     });
@@ -79,31 +99,37 @@ fn answered(reply: &Reply) {
 }
 
 /// At most two calls for one request, and only fetches for one that was refused unread.
-fn about(reply: &Reply, asked: &[Call]) {
+fn about(reply: &Reply, asked: &[V2Call]) {
     assert!(asked.len() <= 2, "{asked:?}");
     if reply.status == 400 || reply.status == 405 || reply.status >= 413 {
-        assert!(asked.iter().all(|asked| matches!(asked, Call::Fetch(_))), "{reply:?} after {asked:?}");
+        assert!(asked.iter().all(|asked| matches!(asked, V2Call::Fetch(_))), "{reply:?} after {asked:?}");
     }
     for asked in asked {
         let number = match asked {
-            Call::Begin { to, code, .. } => {
-                let is_code = |code: &String| {
-                    (4..=10).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
-                };
-                assert!(code.as_ref().is_none_or(is_code), "{asked:?}");
-                Some(*to)
+            V2Call::Begin(begun) => {
+                assert!(begun.code.as_deref().is_none_or(is_code), "{asked:?}");
+                Some(begun.to.clone())
             }
-            Call::Check(target) | Call::Fetch(target) | Call::End(target) => match target {
-                VerificationTarget::Number(number) => Some(*number),
+            V2Call::Carry { to, code } => {
+                assert!(is_code(code), "{asked:?}");
+                Some(to.clone())
+            }
+            V2Call::Check { target, .. } | V2Call::Fetch(target) | V2Call::End(target, _) => match target {
+                VerificationTarget::Number(number) => Some(number.e164()),
                 VerificationTarget::Sid(_) => None,
             },
-            Call::Attempts { limit } => {
-                assert!((1..=1_001).contains(limit), "{asked:?}");
+            V2Call::Attempts(query) => {
+                assert!((1..=1_001).contains(&query.limit), "{asked:?}");
                 None
             }
+            V2Call::Attempt(_) | V2Call::Summary(_) => None,
         };
         // A number has one spelling, because the server counts by it.
-        let read = number.map(|number| PhoneNumber::parse(&number.e164(), None));
+        let read = number.as_ref().map(|number| PhoneNumber::parse(number, None).map(PhoneNumber::e164));
         assert_eq!(read, number.map(Ok), "{asked:?}");
     }
+}
+
+fn is_code(text: &str) -> bool {
+    (4..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }

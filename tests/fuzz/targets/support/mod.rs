@@ -3,7 +3,6 @@
 pub mod front_end;
 pub mod journal_writer;
 pub mod provider;
-pub mod verifications;
 
 /// The input as text. The code above these targets also passes only text.
 pub fn text(input: &[u8]) -> Option<&str> {

@@ -1,0 +1,132 @@
+//! A verifier with scripted answers that records its calls.
+
+use std::sync::Arc;
+
+use onceward::domain::{Channel, Timestamp};
+use onceward::engine::SendOptions;
+use onceward::gateway::BoxFuture;
+use onceward::http::Verify;
+use onceward::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
+use onceward::template::MessageStyle;
+use tokio::sync::Semaphore;
+
+use crate::calls::Calls;
+
+/// A call of the script, with readable secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Send { number: String, options: Option<SendOptions>, channel: Option<Channel>, style: MessageStyle },
+    Check { number: String, code: Option<String> },
+}
+
+/// One answer for all sends and one for all checks. Panics without an answer.
+#[derive(Clone, Default)]
+pub struct Script {
+    send: Option<Result<SendOutcome, Refusal>>,
+    check: Option<Result<CheckOutcome, Refusal>>,
+    gate: Option<Gate>,
+    asked: Calls<Call>,
+}
+
+impl Script {
+    pub fn sends(answer: SendOutcome) -> Self {
+        Self { send: Some(Ok(answer)), ..Self::default() }
+    }
+
+    pub fn checks(answer: CheckOutcome) -> Self {
+        Self { check: Some(Ok(answer)), ..Self::default() }
+    }
+
+    pub fn refuses(refusal: Refusal) -> Self {
+        Self { send: Some(Err(refusal)), check: Some(Err(refusal)), ..Self::default() }
+    }
+
+    pub fn panics() -> Self {
+        Self::default()
+    }
+
+    pub fn or_checks(self, answer: CheckOutcome) -> Self {
+        Self { check: Some(Ok(answer)), ..self }
+    }
+
+    /// Holds each command until the gate lets it through.
+    pub fn behind(self, gate: &Gate) -> Self {
+        Self { gate: Some(gate.clone()), ..self }
+    }
+
+    pub fn asked(&self) -> Vec<Call> {
+        self.asked.all()
+    }
+
+    /// The calls since the last time.
+    pub fn take_asked(&self) -> Vec<Call> {
+        self.asked.take()
+    }
+
+    async fn note(&self, asked: Call) {
+        self.asked.note(asked);
+        if let Some(gate) = &self.gate {
+            gate.arrived.add_permits(1);
+            let _leaves = Leaves(gate);
+            gate.open.acquire().await.expect("never closed").forget();
+        }
+    }
+}
+
+impl Verify for Script {
+    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
+        let SendRequest { key, options, channel, style, .. } = request;
+        Box::pin(async move {
+            self.note(Call::Send { number: key.number.e164(), options, channel, style }).await;
+            let outcome = self.send.clone().expect("no answer in the script")?;
+            Ok(Reply::new(outcome, Timestamp::EPOCH, None))
+        })
+    }
+
+    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
+        let code = request.code.map(|code| code.expose().to_owned());
+        Box::pin(async move {
+            self.note(Call::Check { number: request.key.number.e164(), code }).await;
+            let outcome = self.check.expect("no answer in the script")?;
+            Ok(Reply::new(outcome, Timestamp::EPOCH, None))
+        })
+    }
+}
+
+/// Holds commands until the test lets them through.
+#[derive(Clone)]
+pub struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    left: Arc<Semaphore>,
+}
+
+/// Records that a command has left the gate, let through or dropped.
+struct Leaves<'a>(&'a Gate);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.left.add_permits(1);
+    }
+}
+
+impl Gate {
+    pub fn closed() -> Self {
+        let none = || Arc::new(Semaphore::new(0));
+        Self { arrived: none(), open: none(), left: none() }
+    }
+
+    /// Waits until one more command has arrived.
+    pub async fn arrival(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    /// Waits until one more command has left, let through or dropped.
+    pub async fn departure(&self) {
+        self.left.acquire().await.expect("never closed").forget();
+    }
+
+    pub fn let_through(&self, commands: usize) {
+        self.open.add_permits(commands);
+    }
+}

@@ -1,0 +1,113 @@
+//! What is different about a front end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::config::{AnswerSet, Bounds, ProxySettings};
+use onceward::domain::{Channel, CodeLength, Region};
+use onceward::engine::SendOptions;
+use onceward::gateway::Simulator;
+use onceward::http::{
+    Callbacks, Deps, EventStreams, Forwarder, GatewayHealth, LongAnswers, ServedRoutes, V2,
+};
+
+use crate::script::Script;
+
+/// The parts of a front end that tests change. The server's defaults, unless a test sets one.
+pub struct Setup {
+    /// Answers the sends and checks of the older routes.
+    pub script: Script,
+    pub answers: AnswerSet,
+    pub bounds: Bounds,
+    pub default_region: Option<Region>,
+    /// The lockout that texts of the older routes name: 30 minutes.
+    pub lockout: Duration,
+    pub readiness: Result<(), Vec<String>>,
+    pub gateways: Vec<GatewayHealth>,
+    pub callbacks: Option<Arc<dyn Callbacks>>,
+    /// What the inbox shows; without one there is no inbox.
+    pub inbox: Option<Arc<Simulator>>,
+    /// Whether the inbox has its form.
+    pub simulates_all: bool,
+    pub long_answers: LongAnswers,
+    /// The configured host name.
+    pub host_name: Option<&'static str>,
+    pub routes: ServedRoutes,
+    pub forwarder: Option<Arc<Forwarder>>,
+    /// The name of the default service of a [`V2World`](crate::V2World).
+    pub service_name: &'static str,
+    /// The beginning of addresses below `/v2`.
+    pub public_url: Option<String>,
+}
+
+impl Setup {
+    pub fn scripted(script: Script) -> Self {
+        Self {
+            script,
+            answers: AnswerSet::Documented,
+            bounds: Bounds::default(),
+            default_region: None,
+            lockout: Duration::from_secs(30 * 60),
+            readiness: Ok(()),
+            gateways: Vec::new(),
+            callbacks: None,
+            inbox: None,
+            simulates_all: false,
+            long_answers: LongAnswers::default(),
+            host_name: None,
+            routes: ServedRoutes::All,
+            forwarder: None,
+            service_name: "onceward",
+            public_url: None,
+        }
+    }
+
+    /// Without `v2` the store is not loaded yet.
+    pub(crate) fn into_deps(self, v2: Option<V2>) -> Arc<Deps> {
+        let Self { readiness, gateways, .. } = self;
+        let mut channels = vec![Channel::Sms, Channel::WhatsApp];
+        if v2.is_some() {
+            channels = Channel::ALL.to_vec();
+        }
+        Arc::new(Deps {
+            verifier: Arc::new(self.script),
+            answers: self.answers,
+            bounds: self.bounds,
+            default_region: self.default_region,
+            lockout: self.lockout,
+            proxies: ProxySettings::default(),
+            tutorial_code: tutorial_code(),
+            readiness: Arc::new(move || readiness.clone()),
+            gateways: Arc::new(move || gateways.clone()),
+            numbers: Arc::new(|| None),
+            channels,
+            callbacks: self.callbacks,
+            v2: Arc::new(v2.map(Into::into).unwrap_or_default()),
+            admin: Arc::default(),
+            inbox: self.inbox,
+            simulates_all: self.simulates_all,
+            event_streams: EventStreams::default(),
+            long_answers: self.long_answers,
+            inbox_needs_credentials: false,
+            host_name: self.host_name.map(Into::into),
+            cors_origins: Vec::new(),
+            tls: None,
+            request_id_prefix: 0xabcd_0123,
+            metrics: Arc::default(),
+            tracer: None,
+            reading: Arc::new(|| None),
+            routes: self.routes,
+            forwarder: self.forwarder,
+        })
+    }
+}
+
+pub fn tutorial_code() -> SendOptions {
+    SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX }
+}
+
+pub fn bounds(change: impl FnOnce(&mut Bounds)) -> Bounds {
+    let mut bounds = Bounds::default();
+    change(&mut bounds);
+    bounds
+}

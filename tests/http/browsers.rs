@@ -1,0 +1,278 @@
+//! Requests of browsers from pages of other sites, and access to the inbox.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use onceward::clock::ManualClock;
+use onceward::domain::Timestamp;
+use onceward::gateway::{Gateway as _, Simulator};
+use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward_testkit::{Memory, NUMBER, Script, Setup, World, get, send_body, sms_code_body, verify_body};
+use tokio::io::{AsyncWriteExt as _, duplex};
+
+use super::inbox::message;
+use super::time_limits::requests_with_open_windows;
+
+const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
+
+#[tokio::test]
+async fn a_page_of_another_site_can_neither_send_nor_check() {
+    let world = World::scripted(Script::panics()).await;
+    let message = "Web pages of other sites may not call this.";
+    for (path, body) in posts() {
+        let reply = world.ask(post_from("cross-site", path, &body)).await;
+        let expected = if path.starts_with("/api/") {
+            format!(r#"{{"code":403,"message":"{message}"}}"#)
+        } else {
+            format!(r#"{{"message":"{message}"}}"#)
+        };
+        reply.is(403, &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_the_same_site_can() {
+    let world = World::scripted(Script::sends(sent()).or_checks(CheckOutcome::Approved)).await;
+    for site in ["same-origin", "same-site", "none"] {
+        for (path, body) in posts() {
+            assert_eq!(world.ask(post_from(site, path, &body)).await.status, 200, "{site} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_on_another_site_may_lead_to_the_inbox() {
+    let world = with_inbox(None).await;
+    let link = "GET /inbox HTTP/1.1\r\nhost: localhost:3000\r\nsec-fetch-site: cross-site\r\n\r\n";
+    assert_eq!(world.ask(link).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
+    let world = with_inbox(Some("codes.example")).await;
+    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155552671"] {
+        for host in ["localhost", "localhost:3000", "127.0.0.1:3000", "[::1]:3000", "Codes.example:3000"] {
+            let reply = world.ask(get_of(host, path)).await;
+            assert_eq!(reply.status, 200, "{host} {path}");
+        }
+        for host in ["evil.example", "evil.example:3000", "localhost.evil.example", ""] {
+            world.ask(get_of(host, path)).await.is(403, FOREIGN);
+        }
+        for malformed in ["a b", "[evil]"] {
+            assert_eq!(world.ask(get_of(malformed, path)).await.status, 400, "{malformed}");
+        }
+    }
+    let two_hosts = "GET /inbox HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n";
+    assert_eq!(world.ask(two_hosts).await.status, 400);
+    world.ask("GET http://evil.example/inbox HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is(403, FOREIGN);
+    assert_eq!(world.ask("GET /inbox HTTP/1.0\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn over_http2_the_authority_is_the_host() {
+    let server = Memory::with(inbox_setup(None).await);
+    let (mut client, _connection) = server.http2().await;
+    for (host, status) in [("localhost:3000", 200), ("evil.example", 403)] {
+        let request = Request::get(format!("http://{host}/inbox")).body(Full::<Bytes>::default());
+        let response = client.send_request(request.expect("a request")).await.expect("a response");
+        assert_eq!(response.status(), status, "{host}");
+        response.into_body().collect().await.expect("a body");
+    }
+}
+
+#[tokio::test]
+async fn other_routes_are_served_under_any_name() {
+    let world = World::scripted(Script::sends(sent())).await;
+    let body = send_body();
+    let request = format!(
+        "POST /api/send-otp HTTP/1.1\r\nhost: codes.example\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(world.ask(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_inbox_says_once_that_it_is_not_to_be_stored() {
+    let world = with_inbox(None).await;
+    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=x"] {
+        let mut client = world.client().await;
+        client.send(get(path).replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).await;
+        let response = client.rest().await.to_ascii_lowercase();
+        let head = response.split("\r\n\r\n").next().expect("a head");
+        assert_eq!(head.matches("cache-control:").count(), 1, "{head}");
+        assert!(head.contains("cache-control: no-store"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_no_number_is_400_and_says_what_one_looks_like() {
+    let reply = with_inbox(None).await.get("/inbox/messages?to=bad").await;
+    let message = "`to` is not a phone number in E.164 form, such as +14155552671";
+    reply.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
+}
+
+#[tokio::test]
+async fn the_filter_takes_a_number_with_and_without_percent_signs() {
+    let world = with_inbox(None).await;
+    for to in ["%2B14155552671", "+14155552671", "%2B1+415+555+2671"] {
+        let reply = world.get(&format!("/inbox/messages?to={to}")).await;
+        assert!(reply.body.contains(r#""code":"123456""#), "{to}: {}", reply.body);
+    }
+    let of_another = world.get("/inbox/messages?to=%2B14155552672").await;
+    assert!(of_another.body.contains(r#""messages":[]"#), "{}", of_another.body);
+}
+
+#[tokio::test]
+async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
+    let mut setup = inbox_setup(None).await;
+    setup.simulates_all = true;
+    let long = message(14_155_552_671, &"x".repeat(20_000), "012345");
+    setup.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
+    let mut client = with_small_windows(&Memory::with(setup)).await;
+    let mut unread = Vec::new();
+    let paths = ["/inbox", "/inbox/messages"];
+    for path in paths.into_iter().cycle().take(8) {
+        let response = ask(&mut client, "GET", path, "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        unread.push(response);
+    }
+    for path in paths {
+        assert_refused(ask(&mut client, "GET", path, "").await).await;
+    }
+    let short = ask(&mut client, "GET", "/inbox/messages?to=%2B14155552672", "").await;
+    assert_eq!(short.status(), 200, "a short answer needs no permit");
+    unread.pop().expect("a response").into_body().collect().await.expect("a body");
+    assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_page_of_a_few_pieces_has_its_permit_until_the_client_takes_them() {
+    let setup = inbox_setup(None).await;
+    let long = message(14_155_552_671, &"x".repeat(12_000), "012345");
+    setup.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
+    let server = Memory::with(setup);
+    let (mut near, far) = duplex(4 * 1024);
+    server.serve_http2(far);
+    near.write_all(&requests_with_open_windows("/inbox/messages", 8)).await.expect("room");
+    let mut other = with_small_windows(&server).await;
+    for _ in 0..100 {
+        let response = ask(&mut other, "GET", "/inbox/messages", "").await;
+        if response.status() == 503 {
+            return;
+        }
+        response.into_body().collect().await.expect("a body");
+    }
+    panic!("the connection has taken eight pages that its client has not");
+}
+
+#[tokio::test]
+async fn the_form_of_the_inbox_sends_checks_and_repeats_little() {
+    let script = Script::sends(sent()).or_checks(CheckOutcome::NotFound);
+    let mut setup = inbox_setup(None).await;
+    setup.simulates_all = true;
+    setup.script = script.clone();
+    let mut client = with_small_windows(&Memory::with(setup)).await;
+    let number = NUMBER.replace('+', "%2B");
+    let response = ask(&mut client, "POST", "/inbox", &format!("number={number}&action=send")).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["location"]),
+        (303, &"/inbox".parse().expect("a value"))
+    );
+    let check = format!("number={number}&code=123456&action=check");
+    assert_eq!(ask(&mut client, "POST", "/inbox", &check).await.status(), 429);
+    assert_eq!(script.asked().len(), 2);
+    let wrong = ask(&mut client, "POST", "/inbox", &format!("number={}", "\"".repeat(10_000))).await;
+    assert_eq!(wrong.status(), 400);
+    let page = wrong.into_body().collect().await.expect("a body").to_bytes();
+    let page = String::from_utf8_lossy(&page);
+    let repeated = page.matches("&#34;").count();
+    assert!(page.contains("This is not a phone number") && repeated <= 200, "{repeated}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_the_same_for_every_client_needs_no_permit() {
+    let mut client = with_small_windows(&Memory::scripted(Script::panics())).await;
+    let mut unread = Vec::new();
+    for path in ["/", "/docs", "/openapi.json"].into_iter().cycle().take(30) {
+        let response = ask(&mut client, "GET", path, "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        unread.push(response);
+    }
+}
+
+async fn assert_refused(response: Response<Incoming>) {
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let message = "Too many requests are in progress. Try again shortly.";
+    assert_eq!(body, format!(r#"{{"code":503,"message":"{message}"}}"#));
+}
+
+/// A front end with one message in its inbox.
+async fn with_inbox(host_name: Option<&'static str>) -> World {
+    World::with(inbox_setup(host_name).await).await
+}
+
+async fn inbox_setup(host_name: Option<&'static str>) -> Setup {
+    let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
+    let simulator = Simulator::new(Arc::new(clock));
+    simulator.send(&message(14_155_552_671, "Code 123456", "123456")).await.expect("accepted");
+    let mut setup = Setup::scripted(Script::panics());
+    setup.inbox = Some(Arc::new(simulator));
+    setup.host_name = host_name;
+    setup
+}
+
+/// A client whose streams take a thousand bytes before they are read.
+async fn with_small_windows(server: &Memory) -> SendRequest<Full<Bytes>> {
+    let (near, far) = duplex(64 * 1024);
+    server.serve_http2(far);
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    let shaken = client.initial_stream_window_size(1_000).handshake(TokioIo::new(near)).await;
+    let (client, connection) = shaken.expect("a handshake");
+    tokio::spawn(connection);
+    client
+}
+
+async fn ask(
+    client: &mut SendRequest<Full<Bytes>>,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Response<Incoming> {
+    let request = Request::builder().method(method).uri(format!("http://localhost:3000{path}"));
+    let body = if method == "POST" { body.to_owned() } else { String::new() };
+    let request = request.header("origin", "http://localhost:3000").header("accept", "text/html");
+    let request = request.body(Full::from(body));
+    client.send_request(request.expect("a request")).await.expect("a response")
+}
+
+fn posts() -> [(&'static str, String); 4] {
+    [
+        ("/api/send-otp", send_body()),
+        ("/api/verify-otp", verify_body("123456")),
+        ("/send-code", send_body()),
+        ("/verify-code", sms_code_body("123456")),
+    ]
+}
+
+fn post_from(site: &str, path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\nsec-fetch-site: {site}\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn get_of(host: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+}
+
+fn sent() -> SendOutcome {
+    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
+}

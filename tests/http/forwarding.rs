@@ -1,0 +1,292 @@
+//! Requests that one node of a cluster passes on to another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Request};
+use onceward::clock::ManualClock;
+use onceward::domain::Timestamp;
+use onceward::gateway::{HttpClient, PeerAuthorities};
+use onceward::http::{Forwarder, Proofs, RequestTarget, ServedRoutes};
+use onceward::numbers::SendOutcome;
+use onceward_testkit::{Reply, Script, Setup, V2World, World, post, root, send_body};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::Level;
+use url::Url;
+
+use super::logs::Log;
+
+const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
+
+#[tokio::test]
+async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    let request = post("/api/send-otp", &send_body());
+    let request = request.replacen("\r\n", &format!("\r\nX-Request-Id: {ID}\r\n"), 1);
+    let [direct, passed_on]: [Reply; 2] = [owner.ask(&request).await, standby.ask(&request).await];
+    assert_eq!((passed_on.status, &passed_on.body), (500, &direct.body));
+    assert_eq!(passed_on.header("x-request-id"), Some(ID));
+    assert_eq!(passed_on.header("x-onceward-node"), None);
+}
+
+#[tokio::test]
+async fn a_standby_answers_healthz_and_readyz_itself() {
+    let standby = node(Script::panics(), RequestTarget::Unknown).await;
+    assert_eq!(standby.get("/healthz").await.status, 200);
+    let not_ready = standby.get("/readyz").await;
+    assert_eq!(not_ready.status, 503);
+    assert!(not_ready.body.contains(r#""cluster":{"node":"a","state":"no_owner"}"#), "{}", not_ready.body);
+}
+
+#[tokio::test]
+async fn a_standby_is_as_ready_as_the_owner() {
+    for (readiness, status) in [(Ok(()), 200), (Err(vec!["the disk is full".to_owned()]), 503)] {
+        let mut setup = with_forwarder(Script::panics(), watch::channel(RequestTarget::Local).1);
+        setup.readiness = readiness;
+        let owner = World::with(setup).await;
+        let standby = node(Script::panics(), peer(owner.address)).await;
+        let request = "GET /readyz HTTP/1.1\r\nHost: onceward\r\nContent-Length: 2\r\n\r\n{}";
+        let answer = standby.ask(request).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let says_why = answer.body.contains("node b at ") && answer.body.contains("the disk is full");
+        assert_eq!(says_why, status == 503, "{}", answer.body);
+        assert!(answer.body.contains(r#"{"node":"a","state":"standby","owner":"b"}"#), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_take_each_other_for_the_owner_are_not_ready() {
+    let [(of_a, known_to_a), (of_b, known_to_b)] = [(); 2].map(|()| watch::channel(RequestTarget::Unknown));
+    let a = World::with(with_forwarder(Script::panics(), known_to_a)).await;
+    let b = World::with(with_forwarder(Script::panics(), known_to_b)).await;
+    of_a.send_replace(peer(b.address));
+    of_b.send_replace(peer(a.address));
+    let reply = a.get("/readyz").await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("this node does not own the records of the cluster"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_listener_for_metrics_passes_nothing_on() {
+    let owner = node(Script::panics(), RequestTarget::Local).await;
+    let (_, known) = watch::channel(peer(owner.address));
+    let mut setup = with_forwarder(Script::panics(), known);
+    setup.routes = ServedRoutes::MetricsOnly;
+    let standby = World::with(setup).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    assert_eq!(client.reply().await.status, 404);
+    let scrape = standby.get("/metrics").await;
+    assert!(scrape.body.contains("onceward_cluster_node{state=\"standby\"} 1\n"), "{}", scrape.body);
+}
+
+#[tokio::test]
+async fn the_owner_says_whether_a_caller_may_read_metrics_without_the_text() {
+    let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
+    let owner = V2World::with(with_forwarder(Script::panics(), watch::channel(RequestTarget::Local).1)).await;
+    for (credentials, status) in [(root(), 200), ("AC:wrong".to_owned(), 401)] {
+        let mut question = Request::get("/metrics").body(()).expect("a request").into_parts().0;
+        let authorization = format!("Basic {}", STANDARD.encode(&credentials));
+        question.headers.insert("authorization", authorization.parse().expect("a value"));
+        let headers = passed_on(&standby, &question, b"");
+        let lines: Vec<String> = ["x-onceward-node", "x-onceward-client", "x-onceward-owner"]
+            .iter()
+            .map(|name| format!("{name}: {}", headers[*name].to_str().expect("ASCII")))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let answer = owner.ask("GET", "/metrics", &credentials, &lines, "").await;
+        assert_eq!((answer.status, answer.body.contains("onceward_")), (status, false), "{}", answer.body);
+    }
+    assert!(owner.get("/metrics").await.body.contains("onceward_cluster_node"));
+}
+
+#[tokio::test]
+async fn a_request_for_another_node_is_logged() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    // It takes the node at that address for `b`.
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    let log = Log::default();
+    let _guard = log.capture(Level::WARN);
+    assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 500);
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("request for another node received"));
+    assert!(line.is_some_and(|line| line.contains("owner=\"b\"")), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
+    let (owner, known) = watch::channel(RequestTarget::Unknown);
+    let script = Script::sends(SendOutcome::GatewayFailed);
+    let standby = World::with(with_forwarder(script, known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    owner.send_replace(RequestTarget::Local);
+    assert_eq!(client.reply().await.status, 500);
+}
+
+#[tokio::test]
+async fn a_request_goes_to_the_next_owner_if_the_last_refuses_connections() {
+    let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind").local_addr().expect("an address");
+    let (owner, known) = watch::channel(peer(gone));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let next = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    owner.send_replace(peer(next.address));
+    assert_eq!(client.reply().await.status, 500);
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_run_is_not_sent_again() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let standby = node(Script::panics(), peer(listener.local_addr().expect("an address"))).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let (mut connection, _) = listener.accept().await.expect("a connection");
+    let mut byte = [0];
+    connection.read_exact(&mut byte).await.expect("a byte");
+    connection.shutdown().await.expect("shut down");
+    drop(connection);
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    tokio::select! {
+        biased;
+        again = listener.accept() => panic!("sent again: {again:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test]
+async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let (owner, known) = watch::channel(peer(silent.local_addr().expect("an address")));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let _connection = silent.accept().await.expect("a connection");
+    let next = node(Script::panics(), RequestTarget::Local).await;
+    owner.send_replace(peer(next.address));
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+}
+
+#[tokio::test]
+async fn a_request_that_only_claims_to_come_from_a_node_is_refused() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
+    let headers = passed_on(&standby, &head(), send_body().as_bytes());
+    let lines = |headers: &HeaderMap| -> String {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("\r\n{name}: {}", value.to_str().expect("ASCII"))
+        };
+        headers.iter().map(line).collect()
+    };
+    let ask = async |headers: &HeaderMap, body: &str| {
+        let request = post("/api/send-otp", body);
+        owner.ask(request.replacen("\r\n", &format!("{}\r\n", lines(headers)), 1)).await
+    };
+    let mut forged = headers.clone();
+    forged.insert("x-onceward-client", HeaderValue::from_static("192.0.2.8"));
+    assert_eq!(ask(&forged, &send_body()).await.status, 503, "another client");
+    assert_eq!(ask(&headers, &send_body()).await.status, 500, "the gateway failed");
+    let again = ask(&headers, &send_body()).await;
+    assert_eq!((again.status, again.header("x-onceward-not-owner")), (503, Some("1")));
+    let headers = passed_on(&standby, &head(), send_body().as_bytes());
+    assert_eq!(ask(&headers, "{}").await.status, 400, "another body");
+}
+
+#[tokio::test]
+async fn a_path_that_the_owner_would_see_otherwise_is_not_passed_on() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    for path in ["/x/../api/send-otp", "/x/%2e%2E/api/send-otp", "/./api/send-otp", "/api\\send-otp"] {
+        for node in [&owner, &standby] {
+            assert_eq!(node.post(path, &send_body()).await.status, 404, "{path}");
+        }
+    }
+    let path = "/api/send-otp?a=..%2f..&b=/../";
+    assert_eq!(standby.post(path, &send_body()).await.status, 500, "the gateway failed");
+    assert_eq!(standby.post("/api%2fsend-otp", &send_body()).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_request_holds_its_place_until_its_answer_has_ended() {
+    let endless = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let (_owner, known) = watch::channel(peer(endless.local_addr().expect("an address")));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut owners = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..IN_FLIGHT {
+        let mut client = standby.client().await;
+        client.send(post("/api/send-otp", &send_body())).await;
+        let (mut owner, _) = endless.accept().await.expect("a connection");
+        let begin = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{";
+        owner.write_all(begin).await.expect("written");
+        client.reply_without_body().await;
+        owners.push(owner);
+        clients.push(client);
+    }
+    assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 503, "every place is taken");
+    owners[0].write_all(b"}").await.expect("written");
+    assert_eq!(clients[0].body(2).await, "{}");
+    // The place is free when the standby has seen the end.
+    loop {
+        let mut next = standby.client().await;
+        next.send(post("/api/send-otp", &send_body())).await;
+        tokio::select! {
+            passed_on = endless.accept() => break drop(passed_on.expect("a connection")),
+            refused = next.reply() => assert_eq!(refused.status, 503),
+        }
+    }
+}
+
+/// Requests that a node passes on at once.
+const IN_FLIGHT: usize = 8;
+
+fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_785_441_600_000)));
+    let start = STARTS.fetch_add(1, Ordering::Relaxed);
+    let proofs = Proofs::new(b"a secret of all nodes", start, clock);
+    Forwarder::new("a".to_owned(), owner, client, proofs, (IN_FLIGHT, Duration::from_secs(2)))
+}
+
+/// The headers with which a node passes a request on to node `a`.
+fn passed_on(node: &Forwarder, head: &Parts, body: &[u8]) -> HeaderMap {
+    let mut url = Url::parse("http://127.0.0.1:9").expect("a URL");
+    url.set_path(head.uri.path());
+    let body = Bytes::copy_from_slice(body);
+    let mut passed_on =
+        node.request(head, &body, [192, 0, 2, 7].into(), &HeaderValue::from_static(ID), "a", url);
+    std::mem::take(passed_on.headers_mut())
+}
+
+fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> Setup {
+    let mut setup = Setup::scripted(script);
+    setup.forwarder = Some(Arc::new(forwarder(owner)));
+    setup
+}
+
+async fn node(script: Script, owner: RequestTarget) -> World {
+    World::with(with_forwarder(script, watch::channel(owner).1)).await
+}
+
+fn peer(address: SocketAddr) -> RequestTarget {
+    let url = Url::parse(&format!("http://{address}")).expect("a URL");
+    RequestTarget::Peer { node: "b".to_owned(), url }
+}
+
+fn head() -> Parts {
+    Request::post("/api/send-otp").body(()).expect("a request").into_parts().0
+}

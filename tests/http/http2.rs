@@ -1,0 +1,215 @@
+//! HTTP/2 in memory, without TLS.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper::{Request, StatusCode};
+use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward_testkit::{Gate, Memory, Script, Setup, bounds, send_body, verify_body};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+#[tokio::test]
+async fn requests_are_answered_on_one_connection() {
+    let server = Memory::scripted(Script::checks(CheckOutcome::Approved));
+    let (mut client, _connection) = server.http2().await;
+    for _ in 0..20 {
+        let (status, body) = ask(&mut client, post("/api/verify-otp", verify_body("123456"))).await;
+        assert_eq!(status, 200);
+        assert_eq!(body, r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#);
+        let (status, _) = ask(&mut client, request("GET", "/nothing", String::new())).await;
+        assert_eq!(status, 404);
+    }
+}
+
+#[tokio::test]
+async fn requests_wait_side_by_side_and_not_for_each_other() {
+    let gate = Gate::closed();
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (client, _connection) = server.http2().await;
+    let held: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 })
+        })
+        .collect();
+    for _ in 0..100 {
+        gate.arrival().await;
+    }
+    let (status, _) = ask(&mut client.clone(), request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+    gate.let_through(100);
+    for answer in held {
+        assert_eq!(answer.await.expect("no panic"), 500);
+    }
+}
+
+#[tokio::test]
+async fn head_has_a_length_and_no_body() {
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
+    let response =
+        client.send_request(request("HEAD", "/hello-world", String::new())).await.expect("a response");
+    let length = response.headers()["content-length"].to_str().expect("text").to_owned();
+    let (_, body) = ask(&mut client, request("GET", "/hello-world", String::new())).await;
+    assert_eq!(length, body.len().to_string());
+    assert!(response.into_body().collect().await.expect("an end").to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_large_body_is_413_and_the_connection_goes_on() {
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
+    let (status, _) = ask(&mut client, post("/api/send-otp", "x".repeat(20_000))).await;
+    assert_eq!(status, 413);
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
+    for (path, length, status) in [("/nothing", 20, 404), ("/api/send-otp", 100_000, 413)] {
+        let server = Memory::scripted(Script::panics());
+        let (near, far) = duplex(64 * 1024);
+        let _connection = server.serve_http2(far);
+        let (mut client, connection) = h2::client::handshake(near).await.expect("a connection");
+        tokio::spawn(connection);
+        let head = Request::post(format!("http://test{path}")).header("content-length", length);
+        let (response, mut body) =
+            client.send_request(head.body(()).expect("a request"), false).expect("a stream");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        body.send_data(Bytes::from(vec![b'x'; length]), true).expect("a stream that is open");
+        assert_eq!(response.await.expect("a response").status(), status);
+        let reset = tokio::time::timeout(Duration::from_secs(5), poll_fn(|cx| body.poll_reset(cx))).await;
+        assert!(reset.is_err() || reset.is_ok_and(|reset| reset.is_err()), "the stream was reset");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_never_end_do_not_refuse_those_of_others() {
+    let mut setup = Setup::scripted(Script::checks(CheckOutcome::Approved));
+    setup.bounds = bounds(|bounds| bounds.connections = 200);
+    let server = Memory::with(setup);
+    let unfinished = async |connections: u8, addresses: u8, path: &str| {
+        let mut streams = Vec::new();
+        for connection in 0..connections {
+            let (near, far) = duplex(64 * 1024);
+            server.serve_http2_from(far, [192, 0, 2, connection % addresses].into());
+            let (mut client, connection) = h2::client::handshake(near).await.expect("a connection");
+            tokio::spawn(connection);
+            for _ in 0..64 {
+                let head = Request::post(format!("http://localhost{path}")).header("content-length", 20);
+                client = client.ready().await.expect("a connection");
+                streams
+                    .push(client.send_request(head.body(()).expect("a request"), false).expect("a stream"));
+            }
+        }
+        streams
+    };
+    // Sixteen places for each connection, and a quarter for each address.
+    let held = unfinished(20, 3, "/api/verify-otp").await;
+    let anonymous = unfinished(200, 200, "/admin/sign-in").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut client = server.client();
+    let body = verify_body("123456");
+    let length = body.len();
+    client
+        .send(format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n"))
+        .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.send(body).await;
+    assert_eq!(client.reply().await.status, 200);
+    drop((held, anonymous));
+}
+
+#[tokio::test]
+async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
+    let mut large = request("GET", "/healthz", String::new());
+    large.headers_mut().insert("x", "y".repeat(20_000).parse().expect("a value"));
+    assert_eq!(ask(&mut client, large).await, (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, String::new()));
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
+    let (status, _) = ask(&mut client, post("/api/send-otp", send_body())).await;
+    assert_eq!(status, 500);
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn when_a_client_hangs_up_its_request_is_dropped() {
+    let gate = Gate::closed();
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
+    let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
+    gate.arrival().await;
+    held.abort();
+    gate.departure().await;
+    connection.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn when_the_server_drops_a_connection_its_requests_end() {
+    let gate = Gate::closed();
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
+    let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
+    gate.arrival().await;
+    connection.abort();
+    gate.departure().await;
+    assert!(held.await.expect("no panic").is_err());
+}
+
+#[tokio::test]
+async fn frames_that_make_no_sense_end_the_connection() {
+    let server = Memory::scripted(Script::panics());
+    let (mut near, far) = duplex(64 * 1024);
+    let connection = server.serve_http2(far);
+    let frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthese are no frames at all, not by far";
+    near.write_all(frames).await.expect("room");
+    connection.await.expect("no panic");
+    near.read_to_end(&mut Vec::new()).await.expect("an end");
+}
+
+#[tokio::test]
+async fn a_stop_answers_the_held_request_and_ends_the_connection() {
+    let gate = Gate::closed();
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
+    let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
+    gate.arrival().await;
+    server.stop();
+    gate.let_through(1);
+    assert_eq!(held.await.expect("no panic"), 500);
+    connection.await.expect("ends by itself");
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://test{path}"))
+        .body(Full::from(body))
+        .expect("a request")
+}
+
+fn post(path: &str, body: String) -> Request<Full<Bytes>> {
+    request("POST", path, body)
+}
+
+async fn ask(client: &mut Sender, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+    let response = client.send_request(request).await.expect("a response");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
+}

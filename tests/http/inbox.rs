@@ -1,0 +1,266 @@
+//! The inbox as HTML and JSON.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use onceward::clock::ManualClock;
+use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId, Timestamp};
+use onceward::gateway::{Gateway as _, OutgoingMessage, Simulator};
+use onceward::template::Wording;
+use onceward_testkit::{Reply, Script, Setup, V2World, json};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+#[tokio::test]
+async fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {
+    let page = html().await;
+    assert!(page.contains("<title>Inbox"));
+    assert!(page.contains("nothing leaves this machine"));
+    for foreign in ["src=\"", "@import", "url(http", "\"https:", "'https:", "//cdn"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(!page.contains("{{"), "a part was not put in");
+}
+
+#[tokio::test]
+async fn the_page_says_how_many_messages_are_kept_and_shown() {
+    let page = html().await;
+    let (thousands, rest) = (Simulator::CAPACITY / 1000, Simulator::CAPACITY % 1000);
+    assert!(page.contains(&format!("newest {thousands},{rest:03} messages are kept")));
+    assert!(page.contains("this page shows the newest 100."));
+}
+
+#[tokio::test]
+async fn no_text_of_a_message_can_become_markup() {
+    let page = html().await;
+    for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!page.contains(sink), "{sink}");
+    }
+    for handler in [" onclick=", " onload=", " onerror=", "javascript:"] {
+        assert!(!page.contains(handler), "{handler}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_markup_is_shown_as_it_is_written() {
+    let inbox = Inbox::new().await;
+    inbox.receive(14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
+    let page = inbox.page("q=%22%3E%3Cscript%3E").await.body;
+    assert!(
+        page.contains("value=\"&#34;&#62;&#60;script&#62;\"") && page.contains("No message has"),
+        "{page}"
+    );
+    let page = inbox.page("").await.body;
+    assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
+}
+
+#[tokio::test]
+async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() {
+    let inbox = Inbox::new().await;
+    let number = 14_155_552_671;
+    let message =
+        OutgoingMessage { valid_for: Duration::from_secs(600), ..message(number, "Code", "111111") };
+    inbox.simulator.send(&message).await.expect("accepted");
+    for (after_ms, age, life) in
+        [(1_900, "1 s ago", "10 min"), (128_100, "2 min ago", "8 min"), (350_500, "8 min ago", "2 min")]
+    {
+        inbox.clock.advance(Duration::from_millis(after_ms));
+        let page = inbox.page("").await.body;
+        for part in [age, &format!("expires in {life}")] {
+            assert!(page.contains(part), "no {part:?} in {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() {
+    let inbox = Inbox::new().await;
+    inbox.receive(14_155_552_671, "Your Acme code 111111", "111111").await;
+    inbox.clock.advance(Duration::from_secs(29));
+    inbox.receive(491_711_234_567, "Ihr Code 222222", "222222").await;
+    inbox.clock.advance(Duration::from_secs(1));
+    let found = async |query: &str| {
+        let page = inbox.page(query).await.body;
+        ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
+    };
+    for (query, expected) in [
+        ("", [true, true]),
+        ("q=", [true, true]),
+        ("q=4155552671", [true, false]),
+        ("q=%2B1+%28415%29+555", [true, false]),
+        ("to=+49171", [false, true]),
+        ("q=acme", [true, false]),
+        ("q=default", [true, true]),
+        ("q=SMS", [true, true]),
+        ("q=expired", [true, false]),
+        ("q=live", [false, true]),
+        ("q=222222", [false, true]),
+        ("q=nothing", [false, false]),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_lets_exactly_the_pages_own_style_and_script_run() {
+    let page = Inbox::new().await.page("").await;
+    let policy = page.header("content-security-policy").expect("a policy");
+    let page = &page.body;
+    for (directive, tag) in [("style-src", "style"), ("script-src", "script")] {
+        let open = format!("<{tag}>");
+        let start = page.find(&open).expect("an element") + open.len();
+        let end = start + page[start..].find(&format!("</{tag}>")).expect("its end");
+        let hash = STANDARD.encode(Sha256::digest(&page[start..end]));
+        assert!(policy.contains(&format!("{directive} 'sha256-{hash}';")), "{policy}");
+        assert_eq!(page.matches(&open).count(), 1, "{tag}");
+    }
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+}
+
+#[tokio::test]
+async fn messages_are_told_in_full_with_the_newest_first() {
+    let inbox = Inbox::new().await;
+    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+    inbox.clock.advance(Duration::from_secs(2));
+    inbox.receive(491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
+    inbox.clock.advance(Duration::from_secs(1));
+
+    let ids: Vec<_> = inbox.simulator.messages(None, 2).into_iter().map(|m| m.id).collect();
+    let expected = serde_json::json!({
+        "messages": [
+            {
+                "id": ids[0], "to": "+491711234567", "channel": "sms",
+                "text": "<b>\"222222\"</b>\n&", "code": "222222",
+                "receivedAtMs": 1_002_000, "expiresAtMs": 1_032_000,
+                "service": "default", "status": "live"
+            },
+            {
+                "id": ids[1], "to": "+14155552671", "channel": "sms",
+                "text": "Code 111111", "code": "111111",
+                "receivedAtMs": 1_000_000, "expiresAtMs": 1_030_000,
+                "service": "default", "status": "live"
+            }
+        ],
+        "nowMs": 1_003_000
+    });
+    assert_eq!(inbox.json("").await, expected);
+}
+
+#[tokio::test]
+async fn one_number_sees_its_own_messages_only() {
+    let inbox = Inbox::new().await;
+    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+    inbox.receive(491_711_234_567, "Code 222222", "222222").await;
+    let own = inbox.json("to=+14155552671").await;
+    assert_eq!(own["messages"].as_array().map(Vec::len), Some(1));
+    assert_eq!(own["messages"][0]["code"], "111111");
+    let none = inbox.json("to=+14155552672").await;
+    assert_eq!(none["messages"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_answer_stays_small() {
+    let inbox = Inbox::new().await;
+    for _ in 0..150 {
+        inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+    }
+    assert_eq!(inbox.json("").await["messages"].as_array().map(Vec::len), Some(100));
+}
+
+#[tokio::test]
+async fn a_query_names_a_number_in_several_spellings() {
+    let inbox = Inbox::new().await;
+    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+    inbox.receive(491_711_234_567, "Code 222222", "222222").await;
+    let codes = async |query: &str| {
+        let json = inbox.json(query).await;
+        let codes = json["messages"].as_array().expect("messages").iter();
+        codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
+    };
+    for all in ["", "a=b"] {
+        assert_eq!(codes(all).await, ["222222", "111111"], "{all:?}");
+    }
+    for american in ["to=%2B14155552671", "to=+14155552671", "x=1&to=%2B1+415+555+2671", "to=+1-415-555-2671"]
+    {
+        assert_eq!(codes(american).await, ["111111"], "{american}");
+    }
+    assert_eq!(codes("to=01711234567").await, ["222222"]);
+    assert!(codes("to=%2B442079460000").await.is_empty());
+    for unreadable in ["to=", "to=%FF", "to=anna"] {
+        let refused = inbox.messages(unreadable).await;
+        assert_eq!(refused.status, 400, "{unreadable}");
+    }
+}
+
+#[tokio::test]
+async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
+    let page = html().await;
+    assert!(page.contains("action=\"/inbox\"") && page.contains("value=\"+14155550123\""));
+    let page = Inbox::with(false).await.page("").await.body;
+    assert!(!page.contains("method=\"post\""));
+}
+
+async fn html() -> String {
+    Inbox::new().await.page("").await.body
+}
+
+/// A front end that shows a simulator's messages. The default service is called "default".
+struct Inbox {
+    world: V2World,
+    simulator: Arc<Simulator>,
+    clock: Arc<ManualClock>,
+}
+
+impl Inbox {
+    async fn new() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(simulates_all: bool) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
+        let simulator = Arc::new(Simulator::new(clock.clone()));
+        let mut setup = Setup::scripted(Script::panics());
+        setup.inbox = Some(Arc::clone(&simulator));
+        setup.default_region = Region::parse("DE");
+        setup.simulates_all = simulates_all;
+        setup.service_name = "default";
+        Self { world: V2World::with(setup).await, simulator, clock }
+    }
+
+    async fn receive(&self, to: u64, text: &str, code: &str) {
+        self.simulator.send(&message(to, text, code)).await.expect("accepted");
+    }
+
+    async fn page(&self, query: &str) -> Reply {
+        self.world.world.get(&format!("/inbox?{query}")).await
+    }
+
+    async fn messages(&self, query: &str) -> Reply {
+        self.world.world.get(&format!("/inbox/messages?{query}")).await
+    }
+
+    async fn json(&self, query: &str) -> Value {
+        let reply = self.messages(query).await;
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        json(&reply)
+    }
+}
+
+pub fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
+    OutgoingMessage {
+        to: PhoneNumber::from_u64(to).expect("a number"),
+        channel: Channel::Sms,
+        text: text.to_owned(),
+        locale: None,
+        wording: Wording::Api,
+        code: Code::parse(code).expect("a code"),
+        valid_for: Duration::from_secs(30),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, to, 0), attempt: 0 },
+        callback: None,
+        sender_name: None,
+        send_digits: None,
+    }
+}

@@ -1,0 +1,261 @@
+//! The log of the front end: its events, and the values that it never contains.
+
+use std::io::{self, Write};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use onceward::domain::Timestamp;
+use onceward::http::CallbackAnswer;
+use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward_testkit::{Reply, Script, Setup, World, get, post, send_body, sms_code_body, verify_body};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
+
+use super::callbacks::Receiver;
+
+#[tokio::test]
+async fn at_trace_level_no_number_code_path_or_query_is_logged() {
+    let log = Log::default();
+    let _guard = log.capture(Level::TRACE);
+    let mut setup = Setup::scripted(Script::checks(CheckOutcome::Approved));
+    setup.callbacks = Some(Arc::new(Receiver::answering(CallbackAnswer::Unreadable)));
+    let world = World::with(setup).await;
+    for request in [
+        post("/api/send-otp", &send_body()),
+        post("/api/verify-otp", &verify_body("739104")),
+        post("/verify-code", &sms_code_body("739104")),
+        post("/api/verify-otp", r#"{"user":{"phoneNumber":"+1415555267"},"code":739104}"#),
+        post("/api/send-otp", r#"{"phoneNumber":"+14155552671","channel":"739104","locale":"739104"}"#),
+        post("/api/send-otp", r#"{"phoneNumber":"+14155552671","appHash":"739104"}"#),
+        post("/callbacks/twilio/gate?code=739104", "To=%2B14155552671&Digits=739104"),
+        get("/inbox/messages?to=%2B14155552671"),
+        get("/verify/14155552671/739104"),
+        "X14155552671 /739104 HTTP/1.1\r\nhost: 739104\r\n\r\n".to_owned(),
+        "14155552671 739104\r\n\r\n".to_owned(),
+    ] {
+        world.ask(&request).await;
+    }
+    let lines = log.text();
+    assert!(lines.lines().count() >= 8, "{lines}");
+    for secret in ["739104", "4155552671", "555267"] {
+        assert!(!lines.contains(secret), "{secret} in:\n{lines}");
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_each_request_has_one_line_with_its_id() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
+    let reply = world.post("/api/verify-otp", &verify_body("739104")).await;
+    let id = reply.header("x-request-id").expect("an id");
+    let lines = log.text();
+    let line: Vec<_> = lines.lines().filter(|line| line.contains("request answered")).collect();
+    assert_eq!(line.len(), 1, "{lines}");
+    for part in [r#"method="POST""#, r#"route="/api/verify-otp""#, "status=200", "micros=", id] {
+        assert!(line[0].contains(part), "{part} not in {}", line[0]);
+    }
+}
+
+#[tokio::test]
+async fn at_info_level_a_refusal_is_one_line_and_a_good_answer_none() {
+    let log = Log::default();
+    let _guard = log.capture(Level::INFO);
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
+    world.post("/api/verify-otp", &verify_body("739104")).await;
+    assert_eq!(log.text(), "");
+    let world = World::scripted(Script::refuses(Refusal::StoreUnavailable)).await;
+    world.post("/api/verify-otp", &verify_body("739104")).await;
+    let lines = log.text();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert!(lines.contains("the store is not available"), "{lines}");
+}
+
+#[tokio::test]
+async fn info_logs_a_lockout_in_one_line_with_masked_number_and_request_id() {
+    let log = Log::default();
+    let _guard = log.capture(Level::INFO);
+    let world =
+        World::scripted(Script::checks(CheckOutcome::LockedNow { until: until(MINUTE), live: true })).await;
+    for (path, body) in
+        [("/api/verify-otp", verify_body("739104")), ("/verify-code", sms_code_body("739104"))]
+    {
+        let reply = world.post(path, &body).await;
+        let line = log.line_with(reply.header("x-request-id").expect("an id"));
+        for part in [" INFO ", "number locked out after too many wrong codes", "number=+1415*****71"] {
+            assert!(line.contains(part), "{part} not in {line}");
+        }
+    }
+    assert_eq!(log.text().lines().count(), 2, "{}", log.text());
+}
+
+#[tokio::test]
+async fn info_logs_a_failed_send_in_one_line_with_masked_number_and_request_id() {
+    let log = Log::default();
+    let _guard = log.capture(Level::INFO);
+    for (answer, outcome) in
+        [(SendOutcome::NumberRefused, "number-refused"), (SendOutcome::GatewayFailed, "gateway-failed")]
+    {
+        let world = World::scripted(Script::sends(answer)).await;
+        for path in ["/api/send-otp", "/send-code"] {
+            let request = post(path, &send_body())
+                .replace("\r\n\r\n", "\r\nx-request-id: 0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0\r\n\r\n");
+            world.ask(request).await;
+            let line = log.line_with("0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0");
+            for part in [" INFO ", "code not sent", outcome, "number=+1415*****71"] {
+                assert!(line.contains(part), "{part} not in {line}");
+            }
+            log.clear();
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_every_send_and_check_tells_its_outcome() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let checks = [
+        (CheckOutcome::Approved, "approved"),
+        (CheckOutcome::Wrong { attempts_left: 3, live: true }, "wrong"),
+        (CheckOutcome::Locked { until: until(MINUTE) }, "locked"),
+    ];
+    for (answer, outcome) in checks {
+        let world = World::scripted(Script::checks(answer)).await;
+        log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
+    }
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false };
+    for (answer, outcome) in [(sent, "sent"), (SendOutcome::Locked { until: until(MINUTE) }, "locked")] {
+        let world = World::scripted(Script::sends(answer)).await;
+        log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let world = World::scripted(Script::panics()).await;
+    for (body, reason) in [
+        ("{}", "the field user is missing"),
+        (r#"{"user":{},"code":"739104"}"#, "the field phoneNumber is missing"),
+        (r#"{"user":{"phoneNumber":"+14155552672"}}"#, "the field code is missing"),
+        (r#"{"code":"739104","code":"739104"}"#, "the field code is given twice"),
+        (r#"{"user":{"phoneNumber":14155552672},"code":"1"}"#, "where a string must be"),
+        (r#"{"user":"a, expected 739104","code":"1"}"#, "at line 1, column 28, where a JSON object must be"),
+        ("[739104]", "where a JSON object must be"),
+        ("739104", "where a JSON object must be"),
+        ("{\n\"x\": x739104}", "it is not JSON at line 2"),
+        (
+            r#"{"user":{"phoneNumber":"+14155552672"},"code":"1"} 739104"#,
+            "it is not JSON at line 1, column 52",
+        ),
+        ("", "it ends before the JSON does"),
+        (r#"{"user":{"phoneNumber":"+14155552672""#, "it ends before the JSON does"),
+        (
+            r#"{"user":{"phoneNumber":"739104"},"code":"1"}"#,
+            "phoneNumber cannot be used: not a phone number in E.164 form",
+        ),
+        (r#"{"user":{"phoneNumber":"+1739104"},"code":"1"}"#, "no number of that country has this length"),
+        (r#"{"user":{"phoneNumber":"+14155552672"},"code":""}"#, "the code is empty"),
+    ] {
+        log.clear();
+        let reply = world.post("/api/verify-otp", body).await;
+        assert_eq!(reply.status, 400, "{body}");
+        let id = reply.header("x-request-id").expect("an id");
+        let lines = log.text();
+        let mut refusals = lines.lines().filter(|line| line.contains(REFUSED) && line.contains(id));
+        assert!(refusals.next().is_some_and(|line| line.contains(reason)), "{reason:?} not in:\n{lines}");
+        assert!(refusals.next().is_none(), "{lines}");
+        for private in ["739104", "4155552672"] {
+            assert!(!lines.contains(private), "{lines}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn debug_logs_the_reason_for_refusing_an_option_and_not_its_value() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let world = World::scripted(Script::panics()).await;
+    for (field, reason) in [
+        (r#""channel":"call""#, "the channel call is not served here"),
+        (r#""appHash":null,"appHash":null"#, "the field appHash is given twice"),
+    ] {
+        log.clear();
+        let body = format!(r#"{{"phoneNumber":"+14155552672",{field}}}"#);
+        assert_eq!(world.post("/api/send-otp", &body).await.status, 400, "{field}");
+        let line = log.line_with(REFUSED);
+        assert!(line.contains(reason) && !log.text().contains("739104"), "{reason:?} not in {line}");
+    }
+}
+
+/// The line of each request, beside the one a second at info.
+const REFUSED: &str = "DEBUG onceward::http::service: request body refused";
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects the log of this thread, which runs one test.
+    pub(super) fn capture(&self, level: Level) -> DefaultGuard {
+        // With a single subscriber, tracing asks only the present thread whether an event is wanted, and remembers the
+        // answer: another test's thread without a subscriber would disable the event for all.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&ANOTHER);
+
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || log.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// The only line that contains this.
+    #[track_caller]
+    fn line_with(&self, part: &str) -> String {
+        let text = self.text();
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(part)).collect();
+        assert_eq!(lines.len(), 1, "{part} in:\n{text}");
+        lines[0].to_owned()
+    }
+
+    /// Fails unless one line has the number and this outcome, with the answer's id.
+    #[track_caller]
+    fn tells(&self, reply: &Reply, outcome: &str) {
+        let id = reply.header("x-request-id").expect("an id");
+        let line = self.line_with(&format!("outcome=\"{outcome}\""));
+        for part in ["DEBUG ", id, "number=+1415*****71"] {
+            assert!(line.contains(part), "{part} not in {line}");
+        }
+        self.clear();
+    }
+
+    fn clear(&self) {
+        self.0.lock().expect("not poisoned").clear();
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of a lockout with this time left when the script answers.
+fn until(remaining: Duration) -> Timestamp {
+    Timestamp::EPOCH.plus(remaining)
+}

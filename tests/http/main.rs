@@ -1,0 +1,20 @@
+//! The front end over real sockets and in memory, with doubles in place of the shards (`crates/testkit`).
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod bad_bodies;
+mod browsers;
+mod callbacks;
+mod connections;
+mod contract;
+mod every_answer;
+mod forwarding;
+mod http2;
+mod inbox;
+mod logs;
+mod openapi;
+mod send_options;
+mod stopping;
+mod time_limits;
+mod tls;
+mod v2;

@@ -1,0 +1,153 @@
+//! The description of the routes is complete and consistent.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use onceward::http::openapi_json;
+use onceward::numbers::{CheckOutcome, SendOutcome};
+use onceward_testkit::{Script, World, json, send_body, sms_code_body, verify_body};
+use serde_json::Value;
+
+fn described() -> &'static Value {
+    static DESCRIBED: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(openapi_json()).expect("JSON"));
+    &DESCRIBED
+}
+
+fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
+    let paths = described()["paths"].as_object().expect("paths");
+    paths.iter().flat_map(|(path, item)| {
+        let item = item.as_object().expect("an item");
+        item.iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+#[test]
+fn the_description_is_complete_in_itself() {
+    assert_eq!(described()["openapi"], "3.1.0");
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations() {
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(ids.insert(id), "{id} names two operations");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{id}");
+        let in_path: BTreeSet<&str> =
+            path.split('{').skip(1).filter_map(|part| part.split('}').next()).collect();
+        let listed = operation["parameters"].as_array().into_iter().flatten();
+        let declared: BTreeSet<&str> =
+            listed.filter(|param| param["in"] == "path").filter_map(|param| param["name"].as_str()).collect();
+        assert_eq!(in_path, declared, "{method} {path}");
+        let listed = operation["parameters"].as_array().into_iter().flatten();
+        for param in listed.filter(|param| param["in"] == "path" && param["name"] != "Name") {
+            assert_ne!(param["description"], "A name.", "{method} {path}");
+        }
+        let responses = operation["responses"].as_object().expect("responses");
+        assert!(responses.values().all(|response| response["description"].is_string()), "{id}");
+        assert!(responses.keys().any(|status| status.starts_with(['2', '3'])), "{id}");
+    }
+    let mut names = Vec::new();
+    references(described(), &mut names);
+    assert!(!names.is_empty());
+    for name in names {
+        let name = name.strip_prefix("#/components/schemas/").expect("a schema");
+        assert!(described()["components"]["schemas"][name].is_object(), "there is no schema {name}");
+    }
+}
+
+/// Every example has exactly the members of its schema; and every answer in JSON, every body and every parameter has an
+/// example.
+#[test]
+fn the_examples_are_what_their_schemas_say() {
+    for (path, method, operation) in operations() {
+        let place = format!("{method} {path}");
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let content = &response["content"]["application/json"];
+            if status.starts_with('2') && content.is_object() {
+                fits(&content["example"], &content["schema"], &place);
+            }
+        }
+        for (media_type, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+            assert!(content["example"].is_object(), "{place}");
+            fits(&content["example"], &content["schema"], &format!("{place} {media_type}"));
+        }
+        for param in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(param["description"].as_str().is_some_and(|about| !about.is_empty()), "{place}");
+            fits(&param["example"], &param["schema"], &format!("{place} {}", param["name"]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_compatible_routes_are_what_they_answer() {
+    let message_id = "SM5ef8732a3c49700934481addd5ce1659".to_owned();
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id, postponed: false };
+    let world = World::scripted(Script::sends(sent).or_checks(CheckOutcome::Approved)).await;
+    for (method, path, body) in [
+        ("post", "/api/send-otp", send_body()),
+        ("post", "/api/verify-otp", verify_body("123456")),
+        ("post", "/send-code", send_body()),
+        ("post", "/verify-code", sms_code_body("123456")),
+    ] {
+        let example = &described()["paths"][path][method]["responses"]["200"]["content"]["application/json"];
+        let real = json(&world.post(path, &body).await);
+        assert_eq!(example["example"], real, "{path}");
+    }
+}
+
+/// Checks objects, lists, references and plain types.
+fn fits(value: &Value, schema: &Value, place: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().expect("a name");
+        return fits(value, &described()["components"]["schemas"][name], &format!("{place}/{name}"));
+    }
+    if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
+        let other = choices.iter().find(|choice| choice["type"] != "null").expect("a choice");
+        if !value.is_null() {
+            fits(value, other, place);
+        }
+        return;
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(types.is_empty() || types.contains(&found), "{place}: {found} is none of {types:?}");
+    if let Some(values) = schema["enum"].as_array() {
+        assert!(values.contains(value), "{place}: {value} is none of {values:?}");
+    }
+    if let Some(bound) = schema["maxLength"].as_u64() {
+        assert!(value.as_str().is_some_and(|text| text.len() as u64 <= bound), "{place}: {value}");
+    }
+    for item in value.as_array().into_iter().flatten() {
+        fits(item, &schema["items"], place);
+    }
+    if let (Some(object), Some(properties)) = (value.as_object(), schema["properties"].as_object()) {
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(
+                object.contains_key(required.as_str().expect("a name")),
+                "{place}: {required} is missing"
+            );
+        }
+        for (name, value) in object {
+            let property = properties.get(name).unwrap_or_else(|| panic!("{place}: {name} is not described"));
+            fits(value, property, &format!("{place}.{name}"));
+        }
+    }
+}
+
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("$ref").and_then(Value::as_str));
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

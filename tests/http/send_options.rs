@@ -1,0 +1,111 @@
+//! The options of a send.
+
+use onceward::domain::{Channel, Locale};
+use onceward::numbers::SendOutcome;
+use onceward::template::{AppHash, MessageStyle, Wording};
+use onceward_testkit::{Call, NUMBER, Script, World, tutorial_code};
+
+const BAD_BODY: &str = r#""message":"Invalid request body"}"#;
+
+#[tokio::test]
+async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
+    let fields = r#""channel":"whatsApp","locale":"pt_br","appHash":"FA+9qCX9VSu""#;
+    let style = MessageStyle {
+        locale: Locale::parse("pt-BR"),
+        app_hash: AppHash::parse("FA+9qCX9VSu"),
+        send_digits: None,
+        sender_name: None,
+        wording: Wording::Api,
+    };
+    let expected = Call::Send {
+        number: NUMBER.to_owned(),
+        options: None,
+        channel: Some(Channel::WhatsApp),
+        style: style.clone(),
+    };
+    assert_eq!(asked("/api/send-otp", fields).await, [expected]);
+    let expected = Call::Send {
+        number: NUMBER.to_owned(),
+        options: Some(tutorial_code()),
+        channel: Some(Channel::WhatsApp),
+        style: MessageStyle { wording: Wording::Tutorial, ..style },
+    };
+    assert_eq!(asked("/send-code", fields).await, [expected]);
+}
+
+#[tokio::test]
+async fn null_is_the_same_as_absent() {
+    let fields = r#""channel":null,"locale":null,"appHash":null"#;
+    for path in ["/api/send-otp", "/send-code"] {
+        assert_eq!(asked(path, fields).await, asked(path, r#""x":1"#).await);
+    }
+}
+
+#[tokio::test]
+async fn every_channel_can_be_asked_for_in_any_case_where_it_is_served() {
+    for (spelling, channel) in [("sms", Channel::Sms), ("SMS", Channel::Sms), ("WhatsApp", Channel::WhatsApp)]
+    {
+        let asked = asked("/api/send-otp", &format!(r#""channel":"{spelling}""#)).await;
+        assert!(matches!(&asked[..], [Call::Send { channel: Some(c), .. }] if *c == channel), "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn spellings_of_go_programs_are_read_where_the_number_is() {
+    for fields in [
+        r#""Channel":"whatsapp","Locale":"de","AppHash":"FA+9qCX9VSu""#,
+        r#""channel":"whatsapp","locale":"de","apphash":"FA+9qCX9VSu""#,
+    ] {
+        let asked = asked("/api/send-otp", fields).await;
+        let [Call::Send { channel, style, .. }] = &asked[..] else { panic!("one send: {asked:?}") };
+        assert_eq!(*channel, Some(Channel::WhatsApp));
+        assert!(style.locale.is_some() && style.app_hash.is_some(), "{style:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_option_that_cannot_be_understood_is_ignored() {
+    for fields in [
+        r#""channel":"pigeon""#,
+        r#""channel":"""#,
+        r#""channel":["sms"]"#,
+        r#""channel":{"id":{"n":[1.5,null]}}"#,
+        r#""channel":1"#,
+        r#""locale":"""#,
+        r#""locale":"english please""#,
+        r#""locale":{}"#,
+        r#""appHash":"""#,
+        r#""appHash":"FA+9qCX9VS""#,
+        r#""appHash":"@evil.io #1""#,
+        r#""appHash":true"#,
+    ] {
+        for path in ["/api/send-otp", "/send-code"] {
+            assert_eq!(asked(path, fields).await, asked(path, r#""x":1"#).await, "{path} {fields}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_option_that_is_given_twice_or_not_served_is_a_bad_body() {
+    let world = World::scripted(Script::panics()).await;
+    for fields in
+        [r#""channel":"call""#, r#""channel":"sms","channel":"sms""#, r#""channel":null,"channel":"sms""#]
+    {
+        for path in ["/api/send-otp", "/send-code"] {
+            let reply = world.post(path, &body(fields)).await;
+            assert_eq!(reply.status, 400, "{path} {fields}");
+            assert!(reply.body.ends_with(BAD_BODY), "{}", reply.body);
+        }
+    }
+}
+
+/// The calls after a request with these fields and a number.
+async fn asked(path: &str, fields: &str) -> Vec<Call> {
+    let script = Script::sends(SendOutcome::NumberRefused);
+    World::scripted(script.clone()).await.post(path, &body(fields)).await;
+    script.asked()
+}
+
+fn body(fields: &str) -> String {
+    format!(r#"{{"phoneNumber":"{NUMBER}",{fields}}}"#)
+}

@@ -1,0 +1,203 @@
+//! The default limits of encrypted connections, in memory and with paused time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::http::{CertificateHealth, Identity, Tls};
+use onceward_testkit::{Client, Memory, Script, get, post};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::time_limits::{LATE_HEAD, now, requests_with_open_windows, since};
+
+/// A handshake record, of which one byte has arrived: RFC 8446, section 5.1.
+const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_without_a_handshake_is_closed_after_10_s_without_an_answer() {
+    let server = Encrypted::new();
+    for beginning in [&b""[..], &BROKEN_OFF[..1], BROKEN_OFF] {
+        let (mut near, far) = duplex(64 * 1024);
+        let start = now();
+        let connection = server.serve(far);
+        near.write_all(beginning).await.expect("room");
+        connection.await.expect("no panic");
+        assert_eq!(since(start), 10, "{beginning:?}");
+        let mut answer = Vec::new();
+        near.read_to_end(&mut answer).await.expect("an end");
+        assert!(answer.is_empty(), "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_for_the_first_head_runs_during_the_handshake() {
+    let server = Encrypted::new();
+    let start = now();
+    let (near, far) = duplex(64 * 1024);
+    server.serve(far);
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let mut client = Client::in_paused_time(server.shake_hands(near, &[]).await);
+    client.send("GET /healthz HTTP/1.1\r\nho").await;
+    client.reply().await.is(408, LATE_HEAD);
+    assert_eq!(since(start), 10);
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_gets_close_notify_after_10_s_in_either_protocol() {
+    let server = Encrypted::new();
+    for protocol in ["http/1.1", "h2"] {
+        let start = now();
+        let (mut stream, connection) = server.client(&[protocol]).await;
+        let mut answer = Vec::new();
+        // An end without close_notify is an error.
+        stream.read_to_end(&mut answer).await.expect("an end that was said");
+        assert_eq!((since(start), answer.len()), (10, 0), "{protocol}");
+        connection.await.expect("no panic");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_the_preface_of_http2_is_no_request_and_ends_after_10_s() {
+    let server = Encrypted::new();
+    let start = now();
+    let (mut stream, connection) = server.client(&["h2"]).await;
+    stream.write_all(b"PRI * HTTP").await.expect("room");
+    connection.await.expect("no panic");
+    assert_eq!(since(start), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
+    let server = Encrypted::new();
+    let (mut stream, connection) = server.client(&[]).await;
+    let start = now();
+    stream.write_all(get("/healthz").as_bytes()).await.expect("room");
+    let mut answer = String::new();
+    // An end without close_notify is an error.
+    stream.read_to_string(&mut answer).await.expect("an end that was said");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with('}'), "{answer}");
+    assert_eq!(since(start), 75);
+    connection.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_reads_is_closed_after_30_s() {
+    let server = Encrypted::new();
+    let requests = [
+        ("http/1.1", get("/openapi.json").into_bytes()),
+        ("h2", requests_with_open_windows("/openapi.json", 1)),
+    ];
+    for (protocol, request) in requests {
+        let (mut stream, connection) = server.client(&[protocol]).await;
+        stream.write_all(&request).await.expect("room");
+        let start = now();
+        connection.await.expect("no panic");
+        assert_eq!(since(start), 30, "{protocol}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_close_its_side_and_still_gets_its_answer() {
+    let server = Encrypted::new();
+    let (stream, connection) = server.client(&[]).await;
+    let mut client = Client::in_paused_time(stream);
+    client.send(get("/healthz")).await;
+    client.half_close().await;
+    assert_eq!(client.reply().await.status, 200);
+    assert_eq!(client.rest().await, "");
+    connection.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_beyond_the_limit_is_413_although_it_is_not_read() {
+    let server = Encrypted::new();
+    let (stream, _connection) = server.client(&[]).await;
+    let mut client = Client::in_paused_time(stream);
+    client.try_send(post("/api/send-otp", &" ".repeat(200 * 1024))).await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (413, Some("close")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_tls_is_400_and_the_rest_of_it_is_read() {
+    let server = Encrypted::new();
+    let (near, far) = duplex(4 * 1024);
+    let connection = server.serve(far);
+    let mut client = Client::in_paused_time(near);
+    client.send(post("/api/send-otp", &" ".repeat(64 * 1024))).await;
+    let message = "This port speaks HTTPS only. Begin the address with https://.";
+    client.reply().await.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
+    assert_eq!(client.rest().await, "");
+    connection.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_server_stops_a_handshake_is_not_waited_for() {
+    let server = Encrypted::new();
+    let (mut near, far) = duplex(64 * 1024);
+    let connection = server.serve(far);
+    near.write_all(BROKEN_OFF).await.expect("room");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = now();
+    server.front_end.stop();
+    connection.await.expect("no panic");
+    assert_eq!(since(start), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_without_a_place_that_does_not_shake_hands_is_let_go_after_2_s() {
+    let server = Encrypted::new();
+    let (_near, far) = duplex(64 * 1024);
+    let start = now();
+    server.front_end.refuse_tls(far, &server.tls).await;
+    assert_eq!(since(start), 2);
+}
+
+/// A server with encrypted connections in memory.
+struct Encrypted {
+    front_end: Memory,
+    tls: Tls,
+    certificate: CertificateDer<'static>,
+}
+
+impl Encrypted {
+    fn new() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let certificate = cert.der().clone();
+        let identity = Identity::new(vec![certificate.clone()], &signing_key.into()).expect("an identity");
+        let health = || CertificateHealth { expires: String::new(), problem: None };
+        Self { front_end: Memory::scripted(Script::panics()), tls: Tls::new(identity, health), certificate }
+    }
+
+    fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
+        self.front_end.serve_tls(stream, &self.tls)
+    }
+
+    /// A client after the handshake, and its connection, which ends when the server's does.
+    async fn client(&self, protocols: &[&str]) -> (TlsStream<DuplexStream>, JoinHandle<()>) {
+        let (near, far) = duplex(64 * 1024);
+        let connection = self.serve(far);
+        (self.shake_hands(near, protocols).await, connection)
+    }
+
+    async fn shake_hands(&self, stream: DuplexStream, protocols: &[&str]) -> TlsStream<DuplexStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions of TLS")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake")
+    }
+}

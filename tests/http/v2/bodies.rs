@@ -1,0 +1,115 @@
+//! Forms, JSON, and other bodies.
+
+use onceward_testkit::{Begun, V2World, given, is_error, json, root};
+
+const GOOD: &str = "To=%2B14155552671&Channel=sms";
+
+#[tokio::test]
+async fn a_body_without_a_type_is_a_form_and_other_types_are_415() {
+    let world = V2World::new().await;
+    let path = world.below("/Verifications");
+    let form = "content-type: application/x-www-form-urlencoded; charset=utf-8";
+    for headers in [vec![], vec![form], vec!["content-type: APPLICATION/X-WWW-FORM-URLENCODED"]] {
+        assert_eq!(world.ask("POST", &path, &root(), &headers, GOOD).await.status, 201, "{headers:?}");
+    }
+    for kind in ["text/plain", "multipart/form-data; boundary=x", "application/jsonp", "application/xml"] {
+        let header = format!("content-type: {kind}");
+        is_error(&world.ask("POST", &path, &root(), &[&header], GOOD).await, 415, 20415);
+    }
+}
+
+#[tokio::test]
+async fn json_takes_truth_values_numbers_and_null_and_refuses_what_is_no_object() {
+    let world = V2World::new().await;
+    let json_type = ["content-type: application/json"];
+    let path = "/v2/Services";
+    let ask = async |body: &str| world.ask("POST", path, &root(), &json_type, body).await;
+    let made =
+        ask(r#"{"FriendlyName":"Cat","CodeLength":8,"CustomCodeEnabled":true,"TtsName":null,"x":[{}]}"#)
+            .await;
+    let made = (made.status, json(&made));
+    assert_eq!(
+        (made.0, &made.1["code_length"], &made.1["custom_code_enabled"]),
+        (201, &8.into(), &true.into())
+    );
+    for body in [
+        "",
+        "[]",
+        "null",
+        "\"x\"",
+        "{",
+        r#"{"FriendlyName":["Cat"]}"#,
+        r#"{"FriendlyName":{"a":1}}"#,
+        r#"{"FriendlyName":"Cat","FriendlyName":"Dog"}"#,
+        r#"{"FriendlyName":"Cat","CodeLength":8.5}"#,
+        r#"{"FriendlyName":"Cat","CustomCodeEnabled":1}"#,
+        r#"{"FriendlyName":"Cat","CustomCodeEnabled":"true"}"#,
+        r#"{"FriendlyName":"Cat","CodeLength":"8"}"#,
+        r#"{"FriendlyName":7}"#,
+        "{\"FriendlyName\":\"\u{7}\"}",
+    ] {
+        is_error(&ask(body).await, 400, 60200);
+    }
+}
+
+#[tokio::test]
+async fn an_error_about_a_setting_of_a_service_says_what_it_must_be() {
+    let world = V2World::new().await;
+    let length = "it must be a whole number from 4 to 10";
+    for (body, name, problem) in [
+        (r#"{"CodeLength":11}"#, "CodeLength", length.to_owned()),
+        (r#"{"CodeLength":6.5}"#, "CodeLength", length.to_owned()),
+        (r#"{"CodeLength":"8"}"#, "CodeLength", format!("{length}, in JSON without quotes")),
+        (
+            r#"{"CustomCodeEnabled":"true"}"#,
+            "CustomCodeEnabled",
+            "it must be true or false, in JSON without quotes".to_owned(),
+        ),
+    ] {
+        let json_type = ["content-type: application/json"];
+        let refused = world.ask("POST", &world.below(""), &root(), &json_type, body).await;
+        let message = format!("Invalid parameter `{name}`: {problem}");
+        assert_eq!(json(&refused)["message"], message.as_str(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn truth_values_are_read_in_any_case() {
+    let world = V2World::new().await;
+    for (text, value) in [("true", true), ("True", true), ("FALSE", false), ("tRUE", true)] {
+        let shown = json(&world.post(&world.below(""), &[("CustomCodeEnabled", text)]).await);
+        assert_eq!(shown["custom_code_enabled"], value, "{text}");
+    }
+    is_error(&world.post(&world.below(""), &[("CustomCodeEnabled", "1")]).await, 400, 60200);
+}
+
+#[tokio::test]
+async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
+    let world = V2World::new().await;
+    let fields = given(serde_json::json!({ "custom-code": true }));
+    world.registry.update_service(world.service.sid, fields).await.expect("changed");
+    let path = world.below("/Verifications");
+    let form = [
+        ("To", "+14155552671"),
+        ("Channel", "sms"),
+        ("RateLimits", r#"{"b":"2", "a":"1"}"#),
+        ("CustomCode", "123456"),
+    ];
+    let fingerprint = |begun: Begun| begun.fingerprint;
+    world.post(&path, &form).await;
+    let first = fingerprint(world.fake.begun());
+    let object = serde_json::json!({
+        "Channel": "sms", "CustomCode": "999999", "To": "+14155552671", "RateLimits": { "a": "1", "b": "2" },
+    });
+    world.post_json(&path, &object).await;
+    assert_eq!(fingerprint(world.fake.begun()), first);
+    world.post(&path, &form[..3]).await;
+    assert_ne!(fingerprint(world.fake.begun()), first, "whether there is a code counts");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_413_in_twilios_form() {
+    let world = V2World::new().await;
+    let reply = world.post(&world.below("/Verifications"), &[("x", &"x".repeat(17 * 1024))]).await;
+    is_error(&reply, 413, 20413);
+}

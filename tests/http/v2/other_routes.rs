@@ -1,0 +1,78 @@
+//! Paths, methods, and the descriptions of all of them.
+
+use onceward_testkit::{Script, Setup, V2World, World, is_error, json, root};
+
+#[tokio::test]
+async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones() {
+    let world = V2World::new().await;
+    for path in ["/v2/", "/v2/services", "/v2/Services/", "/v2/Nothing"] {
+        is_error(&world.get(path).await, 404, 20404);
+    }
+    for (method, path, allow) in [
+        ("PUT", "/v2/Services".to_owned(), "GET, HEAD, POST"),
+        ("DELETE", "/v2/Templates".to_owned(), "GET, HEAD"),
+        ("GET", world.below("/Verifications"), "POST"),
+        ("PATCH", world.below(""), "GET, HEAD, POST, DELETE"),
+    ] {
+        let reply = world.ask(method, &path, &root(), &[], "").await;
+        is_error(&reply, 405, 20004);
+        assert_eq!(reply.header("allow"), Some(allow), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_twilio_serves_and_we_do_not_says_so() {
+    let world = V2World::new().await;
+    for path in [
+        world.below("/Entities"),
+        world.below("/Entities/1/Factors"),
+        world.below("/AccessTokens/YK1"),
+        "/v2/Forms/form-push".to_owned(),
+    ] {
+        let reply = world.get(&path).await;
+        is_error(&reply, 404, 20404);
+        assert!(reply.body.contains("are not served here"), "{}", reply.body);
+    }
+    for (parameter, feature) in [
+        ("Push.IncludeDate", "push is"),
+        ("Totp.Issuer", "TOTP is"),
+        ("Whatsapp.From", "a sender of the service's own is"),
+        ("Passkeys.RelyingParty.Id", "passkeys are"),
+        ("Psd2Enabled", "PSD2 is"),
+    ] {
+        let reply = world.post("/v2/Services", &[("FriendlyName", "Cat"), (parameter, "true")]).await;
+        is_error(&reply, 400, 60200);
+        let message = format!("Invalid parameter `{parameter}`: {feature} not served here");
+        assert_eq!(json(&reply)["message"], message);
+    }
+    let reply = world.post("/v2/Services", &[("FriendlyName", "Cat"), ("Push.IncludeDate", "false")]).await;
+    assert_eq!((reply.status, &json(&reply)["push"]["include_date"]), (201, &false.into()));
+}
+
+#[tokio::test]
+async fn an_address_begins_with_public_url_where_there_is_one() {
+    let mut setup = Setup::scripted(Script::panics());
+    setup.public_url = Some("https://codes.example/verify".to_owned());
+    let made = V2World::with(setup).await;
+    let account = made.registry.account_sid();
+    let list = json(&made.get("/v2/Services").await);
+    let first = &list["services"][0];
+    assert_eq!(first["account_sid"], account.to_string());
+    let url = first["url"].as_str().expect("an address");
+    assert!(url.starts_with("https://codes.example/verify/v2/Services/VA"), "{url}");
+    assert_eq!(list["meta"]["url"], "https://codes.example/verify/v2/Services?PageSize=50&Page=0");
+}
+
+#[tokio::test]
+async fn the_description_and_its_page_need_no_credential() {
+    let world = World::scripted(Script::panics()).await;
+    let reply = world.get("/openapi.json").await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+    assert_eq!(json(&reply)["openapi"], "3.1.0");
+    let reply = world.get("/docs").await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = reply.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(reply.body.contains("<h3 id=\"CreateVerification\">Send a code</h3>"));
+    assert_eq!(world.post("/docs", "").await.status, 405);
+}
