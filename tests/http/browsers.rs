@@ -11,8 +11,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use onceward::clock::ManualClock;
 use onceward::domain::Timestamp;
 use onceward::gateway::{Gateway as _, Simulator};
-use onceward::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{Memory, NUMBER, Script, Setup, World, get, send_body, sms_code_body, verify_body};
+use onceward::numbers::CheckOutcome;
+use onceward_testkit::{
+    Memory, NUMBER, Script, Setup, World, get, send_body, sent, sms_code_body, verify_body,
+};
 use tokio::io::{AsyncWriteExt as _, duplex};
 
 use super::inbox::message;
@@ -271,8 +273,4 @@ fn post_from(site: &str, path: &str, body: &str) -> String {
 
 fn get_of(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
-}
-
-fn sent() -> SendOutcome {
-    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use onceward::http::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks};
-use onceward_testkit::{Script, Setup, World, bounds, get, post};
+use onceward_testkit::{Script, Setup, World, get, post};
 
 const PATHS: [(&str, CallbackKind); 3] = [
     ("/callbacks/twilio/message", CallbackKind::Message),
@@ -128,7 +128,7 @@ async fn what_cannot_be_taken_is_an_envelope() {
 async fn a_report_is_bounded_like_any_body() {
     let receiver = Receiver::answering(CallbackAnswer::NoContent);
     let mut setup = receiver.setup();
-    setup.bounds = bounds(|bounds| bounds.body_bytes = 20);
+    setup.bounds.body_bytes = 20;
     let world = World::with(setup).await;
     assert_eq!(world.ask(signed("/callbacks/twilio/message", FORM)).await.status, 413);
     assert!(receiver.taken.lock().expect("not poisoned").is_empty());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onceward::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{Client, Gate, Script, Setup, World, bounds, get, post, send_body, verify_body};
+use onceward_testkit::{Client, Gate, Script, Setup, World, get, post, send_body, verify_body};
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
@@ -246,7 +246,7 @@ async fn a_head_that_is_too_large_is_431_also_when_it_is_the_address() {
 #[tokio::test]
 async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.bounds = bounds(|bounds| bounds.connections = 3);
+    setup.bounds.connections = 3;
     let world = World::with(setup).await;
     let [mut first, mut second, mut third] =
         [world.client().await, world.client().await, world.client().await];
@@ -274,7 +274,7 @@ async fn beyond_the_limit_the_connection_that_was_idle_for_longest_is_closed() {
 #[tokio::test]
 async fn at_a_full_server_silent_connections_are_closed_before_idle_ones() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.bounds = bounds(|bounds| bounds.connections = 3);
+    setup.bounds.connections = 3;
     let world = World::with(setup).await;
     let mut idle = world.client().await;
     idle.send(get("/healthz")).await;
@@ -296,7 +296,7 @@ async fn at_a_full_server_silent_connections_are_closed_before_idle_ones() {
 #[tokio::test]
 async fn many_new_connections_at_a_full_server_are_all_served() {
     let mut setup = Setup::scripted(Script::panics());
-    setup.bounds = bounds(|bounds| bounds.connections = 20);
+    setup.bounds.connections = 20;
     let world = World::with(setup).await;
     let mut kept = Vec::new();
     for _ in 0..300 {
@@ -318,7 +318,7 @@ async fn many_new_connections_at_a_full_server_are_all_served() {
 async fn where_every_connection_is_in_use_a_further_one_gets_503() {
     let gate = Gate::closed();
     let mut setup = Setup::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
-    setup.bounds = bounds(|bounds| bounds.connections = 2);
+    setup.bounds.connections = 2;
     let world = World::with(setup).await;
     let (mut first, mut second) = (world.client().await, world.client().await);
     for client in [&mut first, &mut second] {

@@ -12,7 +12,8 @@ use onceward::http::GatewayHealth;
 use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::template::{MessageStyle, Wording};
 use onceward_testkit::{
-    Call, NUMBER, Reply, Script, Setup, World, get, send_body, sms_code_body, tutorial_code, verify_body,
+    Call, NUMBER, Reply, Script, Setup, World, get, send_body, sent, sms_code_body, tutorial_code, until,
+    verify_body,
 };
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
@@ -295,10 +296,6 @@ async fn the_inbox_gets_path_and_query_as_they_were_sent() {
     assert_eq!(world.post("/inbox/messages", "").await.header("allow"), Some("GET, HEAD"));
 }
 
-fn sent() -> SendOutcome {
-    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
-}
-
 async fn with_inbox() -> World {
     let mut setup = Setup::scripted(Script::panics());
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
@@ -334,9 +331,4 @@ async fn tutorial_send(answer: SendOutcome) -> Reply {
 
 async fn tutorial_check(answer: CheckOutcome) -> Reply {
     World::scripted(Script::checks(answer)).await.post("/verify-code", &sms_code_body("123456")).await
-}
-
-/// The end of a lockout with this time left when the script answers.
-fn until(remaining: Duration) -> Timestamp {
-    Timestamp::EPOCH.plus(remaining)
 }

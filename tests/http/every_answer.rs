@@ -1,7 +1,7 @@
 //! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
-use onceward_testkit::{Script, Setup, World, bounds, get, post, send_body, sms_code_body, verify_body};
+use onceward_testkit::{Script, Setup, World, get, post, send_body, sms_code_body, verify_body};
 
 const GETS: [&str; 4] = ["/", "/hello-world", "/healthz", "/readyz"];
 const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
@@ -51,7 +51,7 @@ async fn a_wrong_method_is_405_and_names_the_right_ones() {
 #[tokio::test]
 async fn the_tutorials_routes_answer_in_their_shape_whatever_is_wrong() {
     let mut setup = Setup::scripted(Script::refuses(Refusal::StoreUnavailable));
-    setup.bounds = bounds(|bounds| bounds.body_bytes = 200);
+    setup.bounds.body_bytes = 200;
     let world = World::with(setup).await;
     let large = format!(r#"{{"phoneNumber":"{}"}}"#, "1".repeat(200));
     for (request, status) in [

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use onceward::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{Gate, Memory, Script, Setup, bounds, send_body, verify_body};
+use onceward_testkit::{Gate, Memory, Script, Setup, send_body, verify_body};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
 #[tokio::test(start_paused = true)]
 async fn bodies_that_never_end_do_not_refuse_those_of_others() {
     let mut setup = Setup::scripted(Script::checks(CheckOutcome::Approved));
-    setup.bounds = bounds(|bounds| bounds.connections = 200);
+    setup.bounds.connections = 200;
     let server = Memory::with(setup);
     let unfinished = async |connections: u8, addresses: u8, path: &str| {
         let mut streams = Vec::new();

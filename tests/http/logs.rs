@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use onceward::domain::Timestamp;
 use onceward::http::CallbackAnswer;
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
-use onceward_testkit::{Reply, Script, Setup, World, get, post, send_body, sms_code_body, verify_body};
+use onceward_testkit::{
+    Reply, Script, Setup, World, get, post, send_body, sent, sms_code_body, until, verify_body,
+};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
@@ -123,8 +124,7 @@ async fn at_debug_level_every_send_and_check_tells_its_outcome() {
         let world = World::scripted(Script::checks(answer)).await;
         log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
     }
-    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false };
-    for (answer, outcome) in [(sent, "sent"), (SendOutcome::Locked { until: until(MINUTE) }, "locked")] {
+    for (answer, outcome) in [(sent(), "sent"), (SendOutcome::Locked { until: until(MINUTE) }, "locked")] {
         let world = World::scripted(Script::sends(answer)).await;
         log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);
     }
@@ -253,9 +253,4 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The end of a lockout with this time left when the script answers.
-fn until(remaining: Duration) -> Timestamp {
-    Timestamp::EPOCH.plus(remaining)
 }

@@ -67,7 +67,7 @@ async fn bad_bodies_are_logged_at_info_with_their_reason_once_a_second() {
 const NOT_A_NUMBER: &str =
     "phoneNumber cannot be used: not a phone number in E.164 form, such as +14155552671";
 
-/// `src/http/tests/bad_bodies.rs` has many more.
+/// `tests/http/bad_bodies.rs` has many more.
 fn senseless() -> Vec<Vec<u8>> {
     let texts = ["", "{}", "null", "{\"phoneNumber\":\"+14155552671\"", "phoneNumber=%2B14155552671"];
     // Deep nesting must not overflow the program's stack.

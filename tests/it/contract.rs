@@ -1,4 +1,4 @@
-//! The contract (`docs/reference/otp-api.md`) with the real engine. `src/http/tests/contract.rs` has each row as bytes.
+//! The contract (`docs/reference/otp-api.md`) with the real engine. `tests/http/contract.rs` has each row as bytes.
 
 use crate::support::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Verifications with scripted answers that record their calls.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use onceward::attempts::{ListedAttempt, VerifyStatus};
 use onceward::audit::Author;
@@ -15,7 +15,6 @@ use onceward::verify::{
     SealedAttempt, Status, Summary, Verification, VerificationTarget, Verifications,
 };
 
-use crate::calls::Calls;
 use crate::world::NUMBER;
 
 /// A call of the fake, with readable secrets.
@@ -58,7 +57,7 @@ pub struct Fake {
     status: Arc<Mutex<Option<Status>>>,
     attempts: Arc<Mutex<Vec<SealedAttempt>>>,
     messages: Arc<Mutex<Vec<SealedAttempt>>>,
-    asked: Calls<Call>,
+    asked: Arc<Mutex<Vec<Call>>>,
 }
 
 pub fn number() -> PhoneNumber {
@@ -115,12 +114,16 @@ impl Fake {
     }
 
     pub fn asked(&self) -> Vec<Call> {
-        self.asked.all()
+        self.calls().clone()
     }
 
     /// The calls since the last time.
     pub fn take_asked(&self) -> Vec<Call> {
-        self.asked.take()
+        std::mem::take(&mut self.calls())
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
+        self.asked.lock().expect("not poisoned")
     }
 
     pub fn begun(&self) -> Begun {
@@ -165,7 +168,7 @@ impl Fake {
 impl Verifications for Fake {
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
         let target = VerificationTarget::Number(begin.to);
-        self.asked.note(Call::Begin(Box::new(Begun {
+        self.calls().push(Call::Begin(Box::new(Begun {
             to: begin.to.e164(),
             channel: begin.channel,
             locale: begin.locale.map(|locale| locale.to_string()),
@@ -185,7 +188,7 @@ impl Verifications for Fake {
 
     fn carry(&self, _: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
         let CarryCode { to, code, channel, .. } = carry;
-        self.asked.note(Call::Carry { to: to.e164(), code: code.expose().to_owned() });
+        self.calls().push(Call::Carry { to: to.e164(), code: code.expose().to_owned() });
         let channel = channel.unwrap_or(Channel::Sms);
         self.answer(CarriedMessage { sid: Some(vl(1)), to, channel, at: THEN, is_repeated: false })
     }
@@ -196,12 +199,12 @@ impl Verifications for Fake {
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
         let code = check.code.map(|code| code.expose().to_owned());
-        self.asked.note(Call::Check { target: check.target, code });
+        self.calls().push(Call::Check { target: check.target, code });
         self.verification(service, check.target, Status::Pending)
     }
 
     fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
-        self.asked.note(Call::Fetch(target));
+        self.calls().push(Call::Fetch(target));
         self.verification(service, target, Status::Pending)
     }
 
@@ -212,7 +215,7 @@ impl Verifications for Fake {
         ending: Ending,
         _: Option<Author>,
     ) -> Answer<'_, Verification> {
-        self.asked.note(Call::End(target, ending));
+        self.calls().push(Call::End(target, ending));
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
         self.verification(service, target, status)
     }
@@ -230,19 +233,19 @@ impl Verifications for Fake {
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Vec<SealedAttempt>> {
-        self.asked.note(Call::Attempts(query.clone()));
+        self.calls().push(Call::Attempts(query.clone()));
         let all = self.attempts.lock().expect("not poisoned").clone();
         self.answer(all.into_iter().skip(query.skip).take(query.limit).collect())
     }
 
     fn attempt(&self, sid: Sid) -> Answer<'_, SealedAttempt> {
-        self.asked.note(Call::Attempt(sid));
+        self.calls().push(Call::Attempt(sid));
         let found = self.attempts.lock().expect("not poisoned").iter().find(|kept| kept.sid == sid).cloned();
         Box::pin(async move { found.ok_or(Refused::NotFound) })
     }
 
     fn summary(&self, query: AttemptQuery) -> Answer<'_, Summary> {
-        self.asked.note(Call::Summary(query));
+        self.calls().push(Call::Summary(query));
         self.answer(Summary { total: 11, converted: 9 })
     }
 }

@@ -24,7 +24,6 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
-mod calls;
 mod client;
 mod fake;
 mod memory;
@@ -36,7 +35,7 @@ mod world;
 pub use client::{Client, Reply, get, is_error, json, post};
 pub use fake::{Begun, Call as V2Call, Fake, THEN, attempt, number, ve, vl};
 pub use memory::Memory;
-pub use script::{Call, Gate, Script};
-pub use setup::{Setup, bounds, tutorial_code};
+pub use script::{Call, Gate, Script, sent, until};
+pub use setup::{Setup, tutorial_code};
 pub use v2::{V2World, account, basic, gateway, given, named, root};
 pub use world::{NUMBER, World, send_body, sms_code_body, verify_body};

@@ -1,6 +1,7 @@
 //! A verifier with scripted answers that records its calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use onceward::domain::{Channel, Timestamp};
 use onceward::engine::SendOptions;
@@ -9,8 +10,6 @@ use onceward::http::Verify;
 use onceward::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use onceward::template::MessageStyle;
 use tokio::sync::Semaphore;
-
-use crate::calls::Calls;
 
 /// A call of the script, with readable secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Script {
     send: Option<Result<SendOutcome, Refusal>>,
     check: Option<Result<CheckOutcome, Refusal>>,
     gate: Option<Gate>,
-    asked: Calls<Call>,
+    asked: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Script {
@@ -45,26 +44,32 @@ impl Script {
         Self::default()
     }
 
+    #[must_use]
     pub fn or_checks(self, answer: CheckOutcome) -> Self {
         Self { check: Some(Ok(answer)), ..self }
     }
 
     /// Holds each command until the gate lets it through.
+    #[must_use]
     pub fn behind(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }
     }
 
     pub fn asked(&self) -> Vec<Call> {
-        self.asked.all()
+        self.calls().clone()
     }
 
     /// The calls since the last time.
     pub fn take_asked(&self) -> Vec<Call> {
-        self.asked.take()
+        std::mem::take(&mut self.calls())
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
+        self.asked.lock().expect("not poisoned")
     }
 
     async fn note(&self, asked: Call) {
-        self.asked.note(asked);
+        self.calls().push(asked);
         if let Some(gate) = &self.gate {
             gate.arrived.add_permits(1);
             let _leaves = Leaves(gate);
@@ -91,6 +96,15 @@ impl Verify for Script {
             Ok(Reply::new(outcome, Timestamp::EPOCH, None))
         })
     }
+}
+
+pub fn sent() -> SendOutcome {
+    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
+}
+
+/// The end of a lockout with this time left when the script answers.
+pub fn until(remaining: Duration) -> Timestamp {
+    Timestamp::EPOCH.plus(remaining)
 }
 
 /// Holds commands until the test lets them through.

@@ -105,9 +105,3 @@ impl Setup {
 pub fn tutorial_code() -> SendOptions {
     SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX }
 }
-
-pub fn bounds(change: impl FnOnce(&mut Bounds)) -> Bounds {
-    let mut bounds = Bounds::default();
-    change(&mut bounds);
-    bounds
-}

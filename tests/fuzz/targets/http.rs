@@ -8,8 +8,8 @@ use onceward::clock::ManualClock;
 use onceward::domain::PhoneNumber;
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks};
-use onceward::numbers::{CheckOutcome, SendOutcome};
-use onceward_testkit::{Call, Client, Reply, Script, Setup, THEN, World};
+use onceward::numbers::CheckOutcome;
+use onceward_testkit::{Call, Client, Reply, Script, Setup, THEN, World, sent};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -53,8 +53,7 @@ struct Target {
 
 impl Target {
     fn start() -> Self {
-        let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
-        let script = Script::sends(sent).or_checks(CheckOutcome::Approved);
+        let script = Script::sends(sent()).or_checks(CheckOutcome::Approved);
         let mut setup = Setup::scripted(script.clone());
         let token = SecretString::from("fuzz-token".to_owned());
         let callbacks = TwilioCallbacks::new(token, "https://otp.example.com/base".into());
@@ -160,7 +159,7 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
     assert!(asked.len() <= 1);
     let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let text = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-    let Some((asked_number, asked_code)) = asked.first().map(about) else {
+    let Some(asked) = asked.first() else {
         assert_eq!(reply.status, 400, "{reply:?}");
         let unwanted = ["channel", "locale", "appHash"].iter().any(|name| body_has(body, name));
         let complete = text(number).is_some_and(|n| PhoneNumber::parse(n, None).is_ok())
@@ -168,26 +167,22 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
         assert!(!complete || unwanted || has_doubles(body), "a good request was refused: {reply:?}");
         return;
     };
+    let (asked_number, is_check, submitted) = match asked {
+        Call::Send { number, .. } => (number, false, None),
+        Call::Check { number, code } => (number, true, code.as_ref()),
+    };
     // The front end also reads a field under its other spellings; then the plain one is absent.
     let json = json.as_ref().expect("what was asked about was JSON");
     if let Some(number) = text(number) {
         let read = PhoneNumber::parse(number, None).map(PhoneNumber::e164);
-        assert_eq!(read.as_deref(), Ok(asked_number), "{json}");
+        assert_eq!(read.as_deref(), Ok(asked_number.as_str()), "{json}");
     } else {
         assert!(body_has(body, "phoneNumber"), "{json}");
     }
-    if let (Some(code), Some(Some(submitted))) = (code.and_then(text), asked_code) {
+    if let (Some(code), Some(submitted)) = (code.and_then(text), submitted) {
         assert_eq!(code, submitted, "{json}");
     }
-    assert_eq!(asked_code.is_some(), code.is_some());
-}
-
-/// The number of a call, and for a check the code, if it can be one.
-fn about(call: &Call) -> (&str, Option<Option<&str>>) {
-    match call {
-        Call::Send { number, .. } => (number, None),
-        Call::Check { number, code } => (number, Some(code.as_deref())),
-    }
+    assert_eq!(is_check, code.is_some());
 }
 
 fn body_has(body: &[u8], name: &str) -> bool {

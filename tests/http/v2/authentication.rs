@@ -2,11 +2,10 @@
 
 use base64::Engine as _;
 use onceward::domain::ServiceId;
-use onceward::numbers::SendOutcome;
 use onceward::registry::Scope;
 use onceward_testkit::{
-    Reply, Script, V2World, World, account, get, is_error, json, named, post, root, send_body, sms_code_body,
-    verify_body,
+    Reply, Script, V2World, World, account, get, is_error, json, named, post, root, send_body, sent,
+    sms_code_body, verify_body,
 };
 
 #[tokio::test]
@@ -79,8 +78,7 @@ async fn a_key_of_one_service_lists_that_one() {
 
 #[tokio::test]
 async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
-    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
-    let world = V2World::scripted(Script::sends(sent)).await;
+    let world = V2World::scripted(Script::sends(sent())).await;
     assert_eq!(world.world.post("/api/send-otp", &send_body()).await.status, 200);
     let verify = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify]).await;
     let elsewhere = world.key(Some(world.service.id), &[Scope::Verify]).await;
