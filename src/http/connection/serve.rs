@@ -58,7 +58,7 @@ pub fn http1_builder() -> http1::Builder {
     builder
 }
 
-/// A stream whose writes fail after [`WRITE_TIMEOUT`]. It is below TLS: rustls has a buffer of its own, and each frame
+/// A stream whose writes fail after `WRITE_TIMEOUT`. It is below TLS: rustls has a buffer of its own, and each frame
 /// that fits into it, such as a ping, would begin the time anew.
 pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
     let mut stream = TimeoutWriter::new(stream);
