@@ -10,14 +10,32 @@ use tokio::sync::watch;
 /// The lines of standard output and standard error, in order of arrival.
 #[derive(Debug, Clone)]
 pub struct Output {
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Arc<Mutex<Lines>>,
     seen: watch::Receiver<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    all: Vec<String>,
+    /// The JSON objects among the first `read` lines.
+    events: Vec<Value>,
+    read: usize,
+}
+
+impl Lines {
+    /// Each line is read once: a log has thousands, and tests ask after every new one.
+    fn events(&mut self) -> &[Value] {
+        let new = self.all[self.read..].iter().filter_map(|line| serde_json::from_str(line).ok());
+        self.events.extend(new.filter(Value::is_object));
+        self.read = self.all.len();
+        &self.events
+    }
 }
 
 impl Output {
     /// Reads both streams to their ends, each on its own thread.
     pub fn collect(stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::<Mutex<Lines>>::default();
         let (sender, seen) = watch::channel(0);
         spawn_reader(stdout, lines.clone(), sender.clone());
         spawn_reader(stderr, lines.clone(), sender);
@@ -25,26 +43,33 @@ impl Output {
     }
 
     pub fn text(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        self.lines.lock().unwrap().all.join("\n")
     }
 
     /// The lines until now that are JSON objects.
     pub fn events(&self) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap();
-        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+        self.lines.lock().unwrap().events().to_vec()
     }
 
     /// The first event that satisfies the condition, now or later; `None` if the program closed its output without it.
     pub async fn event(&self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
         let mut seen = self.seen.clone();
+        let mut asked = 0;
+        let mut next = || {
+            let mut lines = self.lines.lock().unwrap();
+            let events = lines.events();
+            let found = events[asked..].iter().find(|event| wanted(event)).cloned();
+            asked = events.len();
+            found
+        };
         loop {
             seen.mark_unchanged();
-            if let Some(event) = self.events().into_iter().find(|event| wanted(event)) {
+            if let Some(event) = next() {
                 return Some(event);
             }
             if seen.changed().await.is_err() {
                 // Both readers are done: the output is complete.
-                return self.events().into_iter().find(|event| wanted(event));
+                return next();
             }
         }
     }
@@ -56,15 +81,11 @@ impl Output {
     }
 }
 
-fn spawn_reader(
-    stream: impl Read + Send + 'static,
-    lines: Arc<Mutex<Vec<String>>>,
-    seen: watch::Sender<usize>,
-) {
+fn spawn_reader(stream: impl Read + Send + 'static, lines: Arc<Mutex<Lines>>, seen: watch::Sender<usize>) {
     thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n') {
             let Ok(line) = line else { break };
-            lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            lines.lock().unwrap().all.push(String::from_utf8_lossy(&line).into_owned());
             seen.send_modify(|count| *count += 1);
         }
     });
