@@ -48,9 +48,15 @@ def schemathesis(examples, seed, *options):
             "--no-color",
             *options,
         ]
-        # The folder of hooks.py.
-        paths = os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])
-        environment = os.environ | {"PYTHONPATH": paths}
+        environment = {
+            # For each request, its client reads all variables in search of a proxy.
+            "PATH": os.environ["PATH"],
+            # The folder of hooks.py.
+            "PYTHONPATH": str(here),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # Hypothesis keeps tables of characters there, which take seconds to make, and no cases.
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(pathlib.Path(sys.prefix, "hypothesis")),
+        }
         return subprocess.run(command, cwd=directory, env=environment, check=False).returncode
 
 
