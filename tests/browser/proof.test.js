@@ -17,6 +17,7 @@ test.before(async () => {
   service = (await api("/Services", { FriendlyName: "Owl Bank", ReturnUrls: "https://app.example/" })).sid;
   browser = await puppeteer.launch({
     executablePath,
+    headless: "shell",
     timeout: 300_000,
     protocolTimeout: 600_000,
     args: ["--no-sandbox", "--disable-dev-shm-usage"],

@@ -18,6 +18,7 @@ const PATIENCE = { timeout: 300_000, polling: 100 };
 test("a code sent from the inbox page is on the dashboard and in Prometheus", async () => {
   const browser = await puppeteer.launch({
     executablePath: chromium,
+    headless: "shell",
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
     timeout: PATIENCE.timeout,
     protocolTimeout: 600_000,
