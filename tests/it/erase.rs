@@ -114,5 +114,5 @@ fn found_below(directory: &Path, number: &str) -> bool {
     let has = |content: &[u8]| {
         wanted.iter().any(|wanted| content.windows(wanted.len()).any(|found| found == *wanted))
     };
-    files(directory).iter().any(|(_, content)| has(content))
+    files(directory).iter().any(|(_, content)| has(used(content)))
 }

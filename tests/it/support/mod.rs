@@ -158,6 +158,14 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
+/// A file without the space that is reserved at its end: most of a journal, and slow to search.
+pub fn used(content: &[u8]) -> &[u8] {
+    const BLOCK: usize = 4096;
+    let is_used = |block: &[u8]| block != &[0; BLOCK][..block.len()];
+    let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
+    &content[..used.min(content.len())]
+}
+
 /// Waits for the life of a code. A test cannot see the code's end without using the code, and the code is unusable
 /// after this time.
 pub async fn let_pass(life: Duration) {

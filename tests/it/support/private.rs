@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{
     ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, OWN_ACCOUNT, OWN_TOKEN, SENDER,
-    SINCH_APP_ID, SINCH_APP_SECRET, files,
+    SINCH_APP_ID, SINCH_APP_SECRET, files, used,
 };
 
 const SECRETS: [(&str, &str); 5] = [
@@ -59,9 +59,7 @@ impl Private {
             if file.ends_with("server.key") {
                 continue;
             }
-            let is_used = |block: &[u8]| block != &[0; BLOCK][..block.len()];
-            let used = content.chunks(BLOCK).rposition(is_used).map_or(0, |last| (last + 1) * BLOCK);
-            let content = &content[..used.min(content.len())];
+            let content = used(&content);
             if let Some(found) = search.finds_in(content) {
                 panic!("{} contains {found}", file.display());
             }
@@ -119,9 +117,6 @@ impl Private {
         search
     }
 }
-
-/// The blocks in which a file is searched for reserved space.
-const BLOCK: usize = 4096;
 
 /// Values by the two bytes that follow their leading zeros: most places of a text are passed over at once.
 #[derive(Default)]
