@@ -30,7 +30,12 @@ pub fn run(name: &str) {
     }
     let corpus = corpus(name);
     for input in &corpus {
-        let repeat = || format!("FUZZ_INPUT={} cargo test --test fuzz {name}", keep(name, input).display());
+        let repeat = || {
+            format!(
+                "FUZZ_INPUT={} cargo test -p onceward-testkit --test fuzz {name}",
+                keep(name, input).display()
+            )
+        };
         watched(target, input, repeat);
     }
     changed(name, target, &corpus);
@@ -64,7 +69,10 @@ fn changed(name: &str, target: Target, corpus: &[Vec<u8>]) {
         let input = another(&mut random, corpus);
         watched(target, &input, || {
             let kept = keep(name, &input);
-            format!("FUZZ_INPUT={} cargo test --test fuzz {name} (or FUZZ_SEED={seed})", kept.display())
+            format!(
+                "FUZZ_INPUT={} cargo test -p onceward-testkit --test fuzz {name} (or FUZZ_SEED={seed})",
+                kept.display()
+            )
         });
         inputs += 1;
     }
@@ -93,8 +101,9 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number")))
 }
 
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The repository's.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A changed copy of an input, or sometimes noise.

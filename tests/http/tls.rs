@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward::http::{CertificateHealth, Identity, Tls};
 use onceward_testkit::{Client, Memory, Script, get, post};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -171,7 +171,11 @@ impl Encrypted {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let certificate = cert.der().clone();
-        let identity = Identity::new(vec![certificate.clone()], &signing_key.into()).expect("an identity");
+        let identity = Identity::new(
+            vec![certificate.clone()],
+            &PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()),
+        )
+        .expect("an identity");
         let health = || CertificateHealth { expires: String::new(), problem: None };
         Self { front_end: Memory::scripted(Script::panics()), tls: Tls::new(identity, health), certificate }
     }

@@ -189,7 +189,7 @@ mod tests {
     fn certified() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        (cert.der().clone(), signing_key.into())
+        (cert.der().clone(), PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
     }
 
     #[test]
