@@ -379,7 +379,7 @@ impl HostedSessions {
             let reservation = capacity
                 .reserve(service)
                 .map_err(|_| Refusal::TableFull { table: LimitedTable::HostedSessions })?;
-            let session = HostedSession::new(request, hash, view.now());
+            let session = HostedSession::new(request.clone(), hash, view.now());
             view.put(subject.id, Some(&session), Durability::Durable);
             // Held until the record is in its table.
             Ok((session.expires, reservation))
@@ -552,7 +552,7 @@ impl HostedSessions {
         &self,
         secret: &SessionSecret,
         is_open: bool,
-        change: impl FnOnce(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         let (_, subject) = self.open(&secret.sid)?;
         let secret = secret.clone();
@@ -571,7 +571,7 @@ impl HostedSessions {
     async fn decide<T: Send + 'static>(
         &self,
         subject: Subject,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         let decided = self.0.shards.router().decide(subject, decide).await;
         decided.unwrap_or(Err(Denied::Refused(Refusal::StoreUnavailable)))

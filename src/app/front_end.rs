@@ -19,7 +19,7 @@ use crate::metrics::Reading;
 use crate::node::{
     CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, process, seeded_rng,
 };
-use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
+use crate::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use crate::store::Loading;
 use crate::verify::Verifying;
 
@@ -62,12 +62,12 @@ impl LateBoundVerifier {
 }
 
 impl Verify for LateBoundVerifier {
-    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
-        Box::pin(async { self.verifying()?.send_for_default_service(request).await })
+    fn send(&self, outgoing: Box<Outgoing>) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
+        Box::pin(async { self.verifying()?.send_for_default_service(outgoing).await })
     }
 
-    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
-        Box::pin(async { self.verifying()?.check_for_default_service(request).await })
+    fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
+        Box::pin(async { self.verifying()?.check_for_default_service(check).await })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Changes of the record within a decision about its number.
 
-use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
+use super::log::{AttemptLog, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Failure, PlanChange, SendStatus};
+use crate::delivery::{Delivered, Failure, Permitted, PlanChange, SendStatus};
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::guard::Ticket;
 use crate::shard::{Durability, Id, Transaction};
+use crate::template::MessageStyle;
 
 /// The record of one verification within a decision.
 pub struct AttemptLogWriter<'a, 'b> {
@@ -71,30 +72,36 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         first
     }
 
-    /// Records a send that ended. Returns what the guard gets back for a planned message whose place it takes.
-    pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) -> Option<Ticket> {
+    /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
+    /// takes.
+    pub fn settle(
+        &mut self,
+        number: PhoneNumber,
+        style: &MessageStyle,
+        permitted: &Permitted,
+        delivered: &Delivered,
+    ) -> (Option<AttemptLog>, Option<Ticket>) {
         let now = self.view.now();
-        let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
+        let is_planned = matches!(delivered.plan, PlanChange::Set(_));
         let log = self.log().or_else(|| {
-            let is_kept =
-                is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
+            let is_kept = is_planned || (self.settings.keep_at_most > 0 && !delivered.attempts.is_empty());
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
-        let mut log = log?;
+        let Some(mut log) = log else { return (None, None) };
         let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
-        let plan_changed = log.settle(ended);
+        let plan_changed = log.settle(style, permitted, delivered);
         self.put(&log, plan_changed);
-        held.filter(|_| plan_changed)
+        (Some(log), held.filter(|_| plan_changed))
     }
 
-    /// Records a check, or an approval by the caller.
-    pub fn check(&mut self, status: VerifyStatus) -> Option<Checked> {
+    /// Records a check, or an approval by the caller. Returns the record.
+    pub fn check(&mut self, status: VerifyStatus) -> Option<(AttemptLog, Checked)> {
         let mut log = self.log()?;
         let is_first = log.verify == VerifyStatus::New;
         let plan_changed = log.check(status, self.view.now());
         self.put(&log, plan_changed);
-        let mut sent = log.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
-        Some(Checked { accepted_by: sent.next().map(|row| row.gateway), is_first })
+        let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
+        Some((log, Checked { accepted_by, is_first }))
     }
 
     /// Returns the plan if it is due.

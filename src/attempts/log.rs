@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Attempt, Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, SendStatus};
+use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChange, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
@@ -80,23 +80,6 @@ crate::named! {
         /// The gateway that holds the code could not be asked.
         GatewayError = "gateway_error",
     }
-}
-
-/// A send that ended.
-#[derive(Debug, Clone, Copy)]
-pub struct EndedSend<'a> {
-    /// The random input of its code.
-    pub salt: Salt,
-    /// When that code expires.
-    pub expires: Timestamp,
-    /// The message's template, language and format.
-    pub style: &'a MessageStyle,
-    /// Why it was made.
-    pub purpose: &'a Purpose,
-    /// The number that was reserved for its first attempt.
-    pub first_attempt: u8,
-    /// The result.
-    pub delivered: &'a Delivered,
 }
 
 /// The result of a receipt.
@@ -190,8 +173,8 @@ impl AttemptLog {
     }
 
     /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
-    pub fn settle(&mut self, ended: EndedSend<'_>) -> bool {
-        let EndedSend { salt, expires, style, purpose, first_attempt, delivered } = ended;
+    pub fn settle(&mut self, style: &MessageStyle, permitted: &Permitted, delivered: &Delivered) -> bool {
+        let first_attempt = permitted.first_attempt;
         for attempt in &delivered.attempts {
             self.add(attempt);
         }
@@ -207,6 +190,7 @@ impl AttemptLog {
             PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
             PlanChange::Set(follow_up) => {
                 let (style, follow_up) = (style.clone(), follow_up.clone());
+                let (salt, expires) = (permitted.permit.verification.salt, permitted.expires());
                 let plan = PlannedSend { salt, style, expires, follow_up };
                 self.plan = Some(Box::new(plan));
                 true
@@ -214,7 +198,8 @@ impl AttemptLog {
             PlanChange::End(dropped) => {
                 if let Some(why) = dropped {
                     let last = delivered.attempts.last().map(|attempt| attempt.number);
-                    self.give_up(last.or_else(|| repeated(purpose)), *why);
+                    let repeated = permitted.follow_up.as_ref().and_then(repeated_by);
+                    self.give_up(last.or(repeated), *why);
                 }
                 self.plan.take().is_some()
             }
@@ -327,13 +312,6 @@ impl AttemptLog {
 }
 
 /// The attempt that a planned message repeats.
-const fn repeated(purpose: &Purpose) -> Option<u8> {
-    match purpose {
-        Purpose::Request { .. } => None,
-        Purpose::FollowUp(follow_up) => repeated_by(follow_up),
-    }
-}
-
 const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
     match follow_up.reason {
         Reason::Retry { attempt, .. } => Some(attempt),

@@ -25,7 +25,7 @@ use crate::shard::{LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shard
 pub use self::decide::{AttemptLogWriter, Checked};
 pub use self::index::Due;
 pub use self::list::{ListedAttempt, SendQuery, Totals, attempts_of};
-pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
+pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 pub use self::status::StatusFilter;
 
 /// A cheap handle on the records of all shards.

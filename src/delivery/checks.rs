@@ -10,7 +10,8 @@ use super::error::{Failure, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
 use super::run::half_until;
-use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
+use crate::domain::{Code, GatewayName, Held, NumberKey, ServiceId};
+use crate::engine::VerificationName;
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
 use crate::trace::RequestId;
@@ -24,18 +25,17 @@ pub struct CheckError {
     pub may_have_been_looked_at: bool,
 }
 
-/// A check of a submitted code by the gateway that holds the right one. No `Debug`: it contains a code.
-pub struct CheckJob<'a> {
-    /// The service of the number.
-    pub service: ServiceId,
-    /// The gateway, and the channel of its message.
-    pub held: Held,
-    /// The number that the gateway sent its code to.
-    pub number: PhoneNumber,
-    /// The submitted code.
-    pub code: &'a Code,
+/// A submitted code, from the parsed request to the decision.
+#[derive(Debug)]
+pub struct Check {
+    /// The number that the code was sent to.
+    pub key: NumberKey,
+    /// The submitted code; `None` for a text that cannot be one, which counts as a wrong code.
+    pub code: Option<Code>,
+    /// The verification; `None` for the one that is under way.
+    pub named: Option<VerificationName>,
     /// The id of the client's request, for the log, and its span.
-    pub request_id: Option<&'a RequestId>,
+    pub request_id: Option<RequestId>,
 }
 
 const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };
@@ -44,10 +44,12 @@ impl Delivery {
     /// Asks the gateway that holds the code, within the send time limit and its concurrency limit. A gateway whose
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number.
-    pub async fn check(&self, job: CheckJob<'_>) -> Result<Verdict, CheckError> {
-        let CheckJob { service, held, number, code, request_id } = job;
-        let span = request_id.and_then(RequestId::span);
-        let request_id = request_id.map(|id| &**id);
+    pub async fn check(&self, check: &Check, held: Held) -> Result<Verdict, CheckError> {
+        let Check { key: NumberKey { service, number, .. }, code, request_id, .. } = check;
+        // A text that cannot be a code is wrong without a question.
+        let Some(code) = code else { return Err(NOT_ASKED) };
+        let span = request_id.as_ref().and_then(RequestId::span);
+        let request_id = request_id.as_deref();
         let budget = Budget::starting_now(self.send_budget);
         let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
@@ -55,13 +57,13 @@ impl Delivery {
             self.log_unknown_holder(held.by);
             return Err(NOT_ASKED);
         };
-        let admitted = self.admit_check(holder, service, budget.end).await;
+        let admitted = self.admit_check(holder, *service, budget.end).await;
         let Ok((_permit, circuit)) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
             return Err(NOT_ASKED);
         };
-        let request = checker.check(number, held.channel, code);
+        let request = checker.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
         let error = match circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),

@@ -1,5 +1,6 @@
-//! The input and the output of a delivery run, and messages that are planned.
+//! One message: what is asked, what is permitted, what came of it, and what is planned.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,42 +8,119 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
-use crate::engine::SendResult;
+use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timestamp};
+use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
-use crate::guard::Ticket;
+use crate::guard::{ClientSignals, Ticket};
+use crate::limit::{RequestKey, RunningRequest};
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
 
-/// One message to deliver. Has no `Debug`: it contains a code.
-pub struct Job {
-    /// The record of the verification's attempts.
-    pub log: AttemptLogKey,
+/// One message, from the parsed request to its settlement. The stations on its way add to it.
+#[derive(Debug)]
+pub struct Outgoing {
     /// The recipient.
-    pub number: PhoneNumber,
+    pub key: NumberKey,
+    /// How the message leaves; `None` for the way that the service begins with, until the verifier sets it. A call may
+    /// replace a text message to a landline.
+    pub channel: Option<Channel>,
     /// The message's template, language and format.
     pub style: MessageStyle,
-    /// When the code expires: nothing is sent any more.
-    pub expires: Timestamp,
-    /// The channel of a requested message. A follow-up has its own.
-    pub channel: Channel,
-    /// The code in the message.
-    pub code: Code,
-    /// The gateway that holds this verification's code, because it made the code of an earlier message. No
-    /// other gateway can repeat that code; therefore only this one is asked.
-    pub held: Option<Held>,
-    /// Whether only gateways that carry our code may be asked: the caller chose the code.
-    pub ours_only: bool,
-    /// An operator tries one gateway: only that one is asked, whatever the routing says.
-    pub trial: Option<Trial>,
-    /// The number of the run's first attempt, unless that repeats an earlier one; further attempts count on.
-    pub first_attempt: u8,
-    /// Why the message is sent.
-    pub purpose: Purpose,
-    /// The longest time for a message with a carried code, after which nothing is planned. `None` for one of a verification.
-    pub within: Option<Duration>,
+    /// Properties of a new code; `None` for the service's own.
+    pub options: Option<SendOptions>,
+    /// The verification has limits and an id. By the compatible routes it has neither: each of their messages replaces the
+    /// code.
+    pub is_named: bool,
+    /// The code that the caller makes: of the verification, or of another system's.
+    pub supplied_code: Option<Code>,
+    /// Tags that the caller attaches to the verification, for its events.
+    pub tags: BTreeMap<String, String>,
+    /// The request's idempotency key. Until the message is settled, a repetition is told that it is under way.
+    pub keyed: Option<RunningRequest>,
+    /// What the request says to the pumping guard.
+    pub client: ClientSignals,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
+    /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
+    pub allowance: TakenAllowance,
+    /// The code is another system's: nothing is planned, and the caller repeats what failed.
+    pub carried: Option<Carried>,
+}
+
+/// What is asked for beside a message with another system's code.
+#[derive(Debug)]
+pub struct Carried {
+    /// How long the code can be used.
+    pub life: Duration,
+    /// How long a repetition sends nothing, if this is longer than the life.
+    pub remembered_for: Duration,
+    /// How long the caller waits. The service may have a shorter send budget.
+    pub within: Duration,
+    /// A trial of one gateway, the only one that is asked.
+    pub trial: Option<Trial>,
+    /// Remembers the last message to the number, for its outcome.
+    pub of_number: RequestKey,
+}
+
+impl Outgoing {
+    /// A message without options.
+    pub fn new(key: NumberKey) -> Self {
+        Self {
+            key,
+            channel: None,
+            style: MessageStyle::default(),
+            options: None,
+            is_named: false,
+            supplied_code: None,
+            tags: BTreeMap::new(),
+            keyed: None,
+            client: ClientSignals::default(),
+            request_id: None,
+            allowance: TakenAllowance::Exempt,
+            carried: None,
+        }
+    }
+
+    /// How the message leaves. A service without a workflow begins with text messages.
+    pub fn channel(&self) -> Channel {
+        self.channel.unwrap_or(Channel::Sms)
+    }
+
+    /// The idempotency key.
+    pub fn request_key(&self) -> Option<RequestKey> {
+        self.keyed.as_ref().map(RunningRequest::key)
+    }
+
+    pub(super) fn trial(&self) -> Option<&Trial> {
+        self.carried.as_ref()?.trial.as_ref()
+    }
+}
+
+/// What the decision adds to a message: the right to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permitted {
+    /// The verification, and the code that it replaced.
+    pub permit: SendPermit,
+    /// Whether it is the first message of its verification.
+    pub begins: bool,
+    /// The record of the verification's attempts.
+    pub log: AttemptLogKey,
+    /// The number of the first attempt, unless that repeats an earlier one; further attempts count on.
+    pub first_attempt: u8,
+    /// The plan that this message carries out; `None` where a client waits for it.
+    pub follow_up: Option<FollowUp>,
+}
+
+impl Permitted {
+    /// Whether it follows another message of the same request on another channel.
+    pub(super) fn is_next_step(&self) -> bool {
+        self.follow_up.as_ref().is_some_and(|plan| plan.reason == Reason::NextStep)
+    }
+
+    /// When the code expires: nothing is sent any more.
+    pub const fn expires(&self) -> Timestamp {
+        self.permit.verification.expires
+    }
 }
 
 /// A trial of one gateway.
@@ -52,33 +130,6 @@ pub struct Trial {
     pub gateway: GatewayName,
     /// Why it did not accept the message, in the words of the log.
     pub error: Arc<OnceLock<String>>,
-}
-
-/// Why a message is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// A client requested it and waits.
-    Request {
-        /// What the guard has taken for it. Of an exempt one it takes nothing for further steps either.
-        allowance: TakenAllowance,
-    },
-    /// A planned message is due.
-    FollowUp(FollowUp),
-}
-
-impl Purpose {
-    /// What the guard has taken for the message.
-    pub const fn allowance(&self) -> TakenAllowance {
-        match self {
-            Self::Request { allowance } => *allowance,
-            Self::FollowUp(follow_up) => follow_up.allowance,
-        }
-    }
-
-    /// Whether it follows another message of the same request on another channel.
-    pub const fn is_next_step(&self) -> bool {
-        matches!(self, Self::FollowUp(FollowUp { reason: Reason::NextStep, .. }))
-    }
 }
 
 /// Whether a code is still live.
@@ -118,6 +169,23 @@ pub struct Delivered {
     pub reason: Option<Failure>,
     /// What the guard has taken, and does not get back.
     pub allowance: TakenAllowance,
+}
+
+impl Delivered {
+    /// The result of a message for which no gateway was asked.
+    pub fn unsent(result: SendResult, outgoing: &Outgoing, permitted: &Permitted) -> Self {
+        let plan = match permitted.follow_up {
+            None => PlanChange::Keep,
+            Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
+        };
+        Self { result, attempts: Vec::new(), plan, reason: None, allowance: outgoing.allowance }
+    }
+
+    /// What the guard gets back: no message has left, and none will.
+    pub fn certainly_not_sent(&self) -> Option<Ticket> {
+        let is_planned = matches!(self.plan, PlanChange::Set(_));
+        self.allowance.refundable().filter(|_| !is_planned)
+    }
 }
 
 /// One gateway that was asked once, as delivery makes it and as the record of the verification keeps it. A message for

@@ -19,9 +19,9 @@ impl<O> DeliveryRun<'_, O> {
         gateway: &GuardedGateway,
         answer: Option<&Result<Accepted, GatewayError>>,
     ) {
-        let (number, channel) = (self.job.number, self.channel.as_str());
-        let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
-        if let Some((trial, answer)) = self.job.trial.as_ref().zip(Some(answer)) {
+        let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
+        let (request_id, gateway) = (self.outgoing.request_id.as_deref(), gateway.name.as_str());
+        if let Some((trial, answer)) = self.outgoing.trial().zip(Some(answer)) {
             let error = match answer {
                 Some(answer) => answer.as_ref().err().map(ToString::to_string),
                 None => Some(format!("{gateway}: {NO_ANSWER}")),
@@ -31,9 +31,8 @@ impl<O> DeliveryRun<'_, O> {
         match answer {
             Some(Ok(accepted)) => {
                 let id = accepted.message_id.as_str();
-                let digits = self.job.number.as_u64().to_string();
-                let message_id =
-                    (!id.contains(self.job.code.expose()) && !id.contains(&digits)).then_some(id);
+                let digits = self.outgoing.key.number.as_u64().to_string();
+                let message_id = (!id.contains(self.code.expose()) && !id.contains(&digits)).then_some(id);
                 debug!(request_id, %number, channel, gateway, message_id, "message accepted");
             }
             Some(Err(error)) if error.class == ErrorClass::Configuration => {
@@ -50,21 +49,21 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     pub(super) fn log_postponed(&self, error: Failure) {
-        let (number, channel) = (self.job.number, self.channel.as_str());
-        let request_id = self.job.request_id.as_deref();
+        let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
+        let request_id = self.outgoing.request_id.as_deref();
         debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
     }
 
     /// A provider's error code for the log: not one that is the message's code.
     fn logged(&self, error_code: Option<u32>) -> Option<u32> {
-        error_code.filter(|code| self.job.code.expose().parse() != Ok(*code))
+        error_code.filter(|code| self.code.expose().parse() != Ok(*code))
     }
 
     /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
     /// and no retry follows.
     pub(super) fn log_configuration_errors(&mut self, result: &SendResult) {
         let errors = std::mem::take(&mut self.configuration_errors);
-        let (number, request_id) = (self.job.number, self.job.request_id.as_deref());
+        let (number, request_id) = (self.outgoing.key.number, self.outgoing.request_id.as_deref());
         for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
             let (channel, gateway, code) = (channel.as_str(), gateway.as_str(), self.logged(code));
             if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
@@ -77,8 +76,8 @@ impl<O> DeliveryRun<'_, O> {
 
     /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
     pub(super) fn log_failure(&self, error: Failure, dropped: Failure) {
-        let (number, channel) = (self.job.number, self.channel.as_str());
-        let request_id = self.job.request_id.as_deref();
+        let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
+        let request_id = self.outgoing.request_id.as_deref();
         if dropped == Failure::RetriesUsedUp {
             warn!(request_id, %number, channel, "message unsendable, retries are used up");
             return;

@@ -40,11 +40,11 @@ use crate::template::Templates;
 
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
-pub use checks::{CheckError, CheckJob};
+pub use checks::{Check, CheckError};
 pub use error::Failure;
 pub use job::{
-    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason, SendStatus,
-    TakenAllowance, Trial,
+    Attempt, Carried, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
+    SendStatus, TakenAllowance, Trial,
 };
 
 use guarded::{Eligible, GuardedGateway};
@@ -297,15 +297,15 @@ impl Delivery {
     /// The gateways that may carry a message on a channel, in their order.
     fn candidates(
         &self,
-        job: &Job,
+        outgoing: &Outgoing,
         eligible: Eligible,
         channel: Channel,
     ) -> impl Iterator<Item = Candidate<'_>> {
         let first = if let Eligible::HolderFirst(holder) = eligible { Some(holder) } else { None };
         let holder = first.into_iter().flat_map(move |holder| {
-            self.in_order(job, eligible, channel).filter(move |(_, gateway)| gateway.name == holder)
+            self.in_order(outgoing, eligible, channel).filter(move |(_, gateway)| gateway.name == holder)
         });
-        let others = self.in_order(job, eligible, channel);
+        let others = self.in_order(outgoing, eligible, channel);
         let found = holder.chain(others.filter(move |(_, gateway)| Some(gateway.name) != first));
         found.map(|(priority, gateway)| Candidate { priority, gateway })
     }
@@ -313,13 +313,15 @@ impl Delivery {
     /// The eligible gateways with their position in the order of the number.
     fn in_order(
         &self,
-        job: &Job,
+        outgoing: &Outgoing,
         eligible: Eligible,
         channel: Channel,
     ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let routed = self.order_of(job.log.service, job.number).filter(|_| job.trial.is_none());
-        let tried = job.trial.iter().map(|trial| trial.gateway);
+        let routed = self.order_of(outgoing.key.service, outgoing.key.number);
+        let trial = outgoing.trial().map(|trial| trial.gateway);
+        let routed = routed.filter(move |_| trial.is_none());
+        let tried = trial.into_iter();
         let order = (0_u8..).zip(tried.chain(routed));
         order.flat_map(move |(priority, name)| {
             let named =

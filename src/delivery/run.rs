@@ -2,7 +2,7 @@
 //!
 //! A run asks the gateways of a number in their order on one channel. When none of them accepts the message, it
 //! plans a retry, or goes on with the channel that stands in for this one or with the workflow's next step. It
-//! writes no record of the number: what it has to know comes with the [`Job`], and what has to be recorded is in
+//! writes no record of the number: what it has to know comes with the message, and what has to be recorded is in
 //! [`Delivered`]. It asks whether the code is still live, and charges budgets.
 
 use std::borrow::Cow;
@@ -19,15 +19,15 @@ use super::budget::{Budget, now};
 use super::error::Failure;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
 use super::job::{
-    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Job, PlanChange, Purpose, Reason, SendStatus,
-    TakenAllowance,
+    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
+    SendStatus, TakenAllowance,
 };
 use super::limiter::GatewayPermit;
 use super::retry::{AfterError, Retry, RetryInputs, after_error, once_more, retry, stand_in};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::{OnAmbiguous, RetrySettings};
-use crate::domain::{AttemptId, Channel, GatewayName, Held, ServiceId, Timestamp};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, ServiceId, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
 use crate::guard::{Charge, ChargeError, ClientSignals, Message};
@@ -41,15 +41,21 @@ impl Delivery {
     ///
     /// Failures are logged here, panics too: a send that is never settled would count against its number until it expires.
     /// The caller records the attempts and the plan. Dropping the future abandons the message, whether it was sent or not.
-    pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
+    pub async fn deliver(
+        &self,
+        outgoing: &Outgoing,
+        permitted: &Permitted,
+        code: &Code,
+        liveness: &impl CodeLiveness,
+    ) -> Delivered {
         let delivering = async {
-            let mut run = DeliveryRun::new(self, job, liveness);
+            let mut run = DeliveryRun::new(self, outgoing, permitted, code, liveness);
             let end = run.run().await;
             run.delivered(end)
         };
         AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
-            let request_id = job.request_id.as_deref();
-            tracing::error!(request_id, number = %job.number, "delivery panicked; the message may have been sent");
+            let (request_id, number) = (outgoing.request_id.as_deref(), outgoing.key.number);
+            tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
             let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
             Delivered { result, attempts: Vec::new(), plan, reason: None, allowance }
@@ -60,7 +66,9 @@ impl Delivery {
 /// One delivery in progress.
 pub(super) struct DeliveryRun<'a, O> {
     pub(super) delivery: &'a Delivery,
-    pub(super) job: &'a Job,
+    pub(super) outgoing: &'a Outgoing,
+    permitted: &'a Permitted,
+    pub(super) code: &'a Code,
     liveness: &'a O,
     workflow: Cow<'a, Workflow>,
     budget: Budget,
@@ -140,15 +148,23 @@ pub(super) fn half_until(end: Instant) -> Instant {
 }
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
-    fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
-        let workflow = match job.within {
+    fn new(
+        delivery: &'a Delivery,
+        outgoing: &'a Outgoing,
+        permitted: &'a Permitted,
+        code: &'a Code,
+        liveness: &'a O,
+    ) -> Self {
+        let service = outgoing.key.service;
+        let workflow = match outgoing.carried {
             Some(_) => Cow::Owned(Workflow::of(Vec::new(), 0)),
-            None => delivery.workflow_of(job.log.service),
+            None => delivery.workflow_of(service),
         };
-        let budget = delivery.budget_of(job.log.service);
-        let (channel, step, retried) = match &job.purpose {
-            Purpose::Request { .. } => (job.channel, workflow.step_of(job.channel), None),
-            Purpose::FollowUp(FollowUp { channel, reason, step, .. }) => {
+        let budget = delivery.budget_of(service);
+        let within = outgoing.carried.as_ref().map_or(budget, |carried| carried.within.min(budget));
+        let (channel, step, retried) = match &permitted.follow_up {
+            None => (outgoing.channel(), workflow.step_of(outgoing.channel()), None),
+            Some(FollowUp { channel, reason, step, .. }) => {
                 let retried = match reason {
                     Reason::Retry { attempt, retries } => Some((*attempt, *retries)),
                     Reason::NextStep => None,
@@ -158,10 +174,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         Self {
             delivery,
-            job,
+            outgoing,
+            permitted,
+            code,
             liveness,
             workflow,
-            budget: Budget::starting_now(job.within.map_or(budget, |within| within.min(budget))),
+            budget: Budget::starting_now(within),
             channel,
             step,
             // Most messages are accepted by the first gateway.
@@ -169,7 +187,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             first_on_channel: 0,
             retried,
             configuration_errors: Vec::new(),
-            allowance: job.purpose.allowance(),
+            allowance: outgoing.allowance,
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),
@@ -181,7 +199,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if !self.workflow.allows_after(self.sent()) {
             return Failure::TooManyMessages.into();
         }
-        if self.job.purpose.is_next_step() && !self.takes_allowance(self.channel) {
+        if self.permitted.is_next_step() && !self.takes_allowance(self.channel) {
             return Failure::RefusedByGuard.into();
         }
         loop {
@@ -229,9 +247,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         else {
             return true;
         };
-        let signals = ClientSignals::default().about(self.service(), self.job.number, channel);
+        let signals = ClientSignals::default().about(self.service(), self.outgoing.key.number, channel);
         let taken =
-            guard.assess_step(signals, self.job.request_id.as_deref()).map(TakenAllowance::Refundable);
+            guard.assess_step(signals, self.outgoing.request_id.as_deref()).map(TakenAllowance::Refundable);
         self.allowance = taken.unwrap_or(self.allowance);
         taken.is_ok()
     }
@@ -281,7 +299,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Break(Failure::StateUnknown.into());
         }
         charge.spend();
-        let span = self.job.request_id.as_ref().and_then(RequestId::span);
+        let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
         let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
         let answer = circuit.answered(answer, self.now());
@@ -337,7 +355,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 self.time_has_passed = true;
                 failure.error = Some(error);
                 // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
-                if let Purpose::FollowUp(_) = self.job.purpose {
+                if self.permitted.follow_up.is_some() {
                     failure.may_work_at(self.now(), None);
                 }
                 return Continue(None);
@@ -369,8 +387,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, Failure> {
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
         let is_free = gateway.name == GatewayName::Simulator;
-        let (service, number, channel) = (self.service(), self.job.number, self.channel);
-        let message = Message { service, number, channel, request_id: self.job.request_id.as_deref() };
+        let (service, number, channel) = (self.service(), self.outgoing.key.number, self.channel);
+        let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
         let charging = guard.charge(message, is_free);
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
@@ -433,7 +451,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let (result, plan, reason) = match end {
             End::Accepted { message_id, held } => {
                 let sent = self.sent().saturating_add(1);
-                let next = self.workflow.plan(self.step, sent, self.now(), self.job.expires);
+                let next = self.workflow.plan(self.step, sent, self.now(), self.permitted.expires());
                 let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
                     let follow_up = self.follow_up(due, channel, Reason::NextStep, step);
                     PlanChange::Set(FollowUp { sent, ..follow_up })
@@ -442,22 +460,22 @@ impl<'a, O> DeliveryRun<'a, O> {
             }
             End::Postponed { attempt, follow_up, error } => {
                 self.log_postponed(error);
-                let message_id = format!("postponed-{}", AttemptId { key: self.job.log, attempt });
+                let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
                 let result = SendResult::Postponed { message_id, may_have_been_sent };
                 (result, PlanChange::Set(follow_up), None)
             }
             End::Failed { error, dropped } => {
                 self.log_failure(error, dropped);
-                let plan = match &self.job.purpose {
+                let plan = match &self.permitted.follow_up {
                     // Nothing was sent, and the code may still be valid.
-                    Purpose::FollowUp(planned) if error.is_passing() => {
+                    Some(planned) if error.is_passing() => {
                         self.attempts.retain(|attempt| attempt.class.is_some());
                         let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance);
                         PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
                     }
-                    Purpose::FollowUp(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
-                    Purpose::Request { .. } if self.attempts.is_empty() => PlanChange::Keep,
-                    Purpose::Request { .. } => PlanChange::End(None),
+                    Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
+                    None if self.attempts.is_empty() => PlanChange::Keep,
+                    None => PlanChange::End(None),
                 };
                 (error.result(may_have_been_sent), plan, Some(error))
             }
@@ -469,9 +487,9 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// Messages of the verification that gateways accepted before this run.
     const fn sent(&self) -> u8 {
-        match &self.job.purpose {
-            Purpose::Request { .. } => 0,
-            Purpose::FollowUp(follow_up) => follow_up.sent,
+        match &self.permitted.follow_up {
+            None => 0,
+            Some(follow_up) => follow_up.sent,
         }
     }
 
@@ -499,8 +517,8 @@ impl<'a, O> DeliveryRun<'a, O> {
     fn next_number(&self) -> u8 {
         match (self.attempts.last(), self.retried) {
             (None, Some((earlier, _))) => earlier,
-            (None, None) => self.job.first_attempt,
-            (Some(last), _) => last.number.saturating_add(1).max(self.job.first_attempt),
+            (None, None) => self.permitted.first_attempt,
+            (Some(last), _) => last.number.saturating_add(1).max(self.permitted.first_attempt),
         }
     }
 
@@ -513,7 +531,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// How a message is retried in the background; `None` if it is not.
     fn retries_later(&self) -> Option<RetrySettings> {
-        self.delivery.settings.retry.filter(|_| self.job.within.is_none())
+        self.delivery.settings.retry.filter(|_| self.outgoing.carried.is_none())
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
@@ -523,7 +541,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         let inputs = RetryInputs {
             retries: self.retries(),
             not_before: later.not_before,
-            expires: self.job.expires,
+            expires: self.permitted.expires(),
             step_timeout: self.workflow.step_timeout(self.step),
             now: self.now(),
         };
@@ -560,14 +578,16 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn candidates(&self, channel: Channel) -> impl Iterator<Item = Candidate<'a>> {
-        self.delivery.candidates(self.job, self.eligible(), channel)
+        self.delivery.candidates(self.outgoing, self.eligible(), channel)
     }
 
     fn eligible(&self) -> Eligible {
-        match self.job.held {
+        let verification = &self.permitted.permit.verification;
+        let is_ours_only = self.outgoing.carried.is_some() || verification.offset() != 0;
+        match verification.held {
             Some(held) if self.sent() > 0 => Eligible::Only(held.by),
             Some(held) => Eligible::HolderFirst(held.by),
-            None if self.sent() > 0 || self.job.ours_only => Eligible::CarriersOfOurCode,
+            None if self.sent() > 0 || is_ours_only => Eligible::CarriersOfOurCode,
             None => Eligible::All,
         }
     }
@@ -594,7 +614,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     const fn service(&self) -> ServiceId {
-        self.job.log.service
+        self.outgoing.key.service
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -603,26 +623,25 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The message as it leaves now; `None` when the code has expired.
     fn message(&self) -> Option<OutgoingMessage> {
-        let job = self.job;
-        let valid_for = job.expires.since(self.now());
+        let Outgoing { key, style, .. } = self.outgoing;
+        let valid_for = self.permitted.expires().since(self.now());
         if valid_for.is_zero() {
             return None;
         }
-        let (to, channel, code) = (job.number, self.channel, job.code.clone());
-        let Rendered { text, locale } =
-            self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
-        let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
+        let (to, channel, code) = (key.number, self.channel, self.code.clone());
+        let Rendered { text, locale } = self.delivery.templates.render(style, channel, to, &code, valid_for);
+        let pressed = style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let attempt = AttemptId { key: job.log, attempt: self.next_number() };
+        let attempt = AttemptId { key: self.permitted.log, attempt: self.next_number() };
         let public_url = self.delivery.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
-        let sender_name = job.style.sender_name.clone();
+        let sender_name = style.sender_name.clone();
         Some(OutgoingMessage {
             to,
             channel,
             text,
             locale,
-            wording: job.style.wording.clone(),
+            wording: style.wording.clone(),
             code,
             send_digits,
             sender_name,

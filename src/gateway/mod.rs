@@ -167,6 +167,10 @@ pub enum CodeEnd {
     LockedOut,
 }
 
+impl CodeEnd {
+    pub const ALL: [Self; 3] = [Self::Used, Self::Canceled, Self::LockedOut];
+}
+
 /// The public address of this server, and the attempt that a provider's report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {

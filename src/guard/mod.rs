@@ -23,13 +23,10 @@ use crate::budgets::Budgets;
 pub use crate::budgets::{Charge, ChargeError, SpentBudget};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
+use crate::domain::{Channel, NumberKey, PhoneNumber, Region, ServerKey, ServiceId, Timestamp, record_id};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
-use crate::metrics::{
-    BudgetView, FactConsumer, FailedAttemptFacts, Metrics, Recipient, SendFacts, TableReading,
-    VerificationFacts, VerificationStep,
-};
+use crate::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::shard::{Durability, Id, Record, Refusal, Router, Shards, Subject};
 
@@ -67,6 +64,15 @@ impl Record for GuardRecord {
     fn expires(&self) -> Timestamp {
         self.0.expires()
     }
+}
+
+/// What a decision about a number says to the guard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GuardNews {
+    /// The number was verified.
+    Verified,
+    /// A message that the guard let pass was certainly not sent: it gets back what it took.
+    NotSent(Ticket),
 }
 
 /// What a request says to the guard.
@@ -223,7 +229,6 @@ impl PumpingGuard {
             writing: tokio::sync::Mutex::default(),
         });
         metrics.create_guard_refusals_at_zero(&Rule::ALL.map(Rule::as_str), Effect::Refused.as_str());
-        metrics.pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         tokio::spawn(run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
@@ -266,7 +271,8 @@ impl PumpingGuard {
         }
         assessment.verdict.map(|()| assessment.ticket).inspect_err(|refused| {
             if refused.rule != Rule::Landline {
-                inner.metrics.refused_by_guard(Recipient { service, number, is_test: false }, channel);
+                let refused = Fact::RefusedByGuard(NumberKey::new(service, number), channel);
+                inner.metrics.count(&refused);
             }
         })
     }
@@ -275,6 +281,29 @@ impl PumpingGuard {
     pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let address = self.inner.guard().last_message_client(signals.service, signals.number);
         self.assess(&Signals { address, ..signals }, request_id)
+    }
+
+    /// Learns what became of a message that it let pass.
+    pub fn learn(&self, NumberKey { service, number, is_test }: NumberKey, news: GuardNews) {
+        let inner = &self.inner;
+        let (rules, now) = (inner.rules(service), inner.clock.now());
+        if let GuardNews::NotSent(ticket) = &news {
+            return inner.guard().give_back(service, number, ticket, rules, now);
+        }
+        if is_test || rules.mode == Mode::Off {
+            return;
+        }
+        let earlier = inner.known(service, number, now);
+        let has_room = earlier.is_some() || inner.verified.has_room(service);
+        let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
+        if let Some(verified) = verified.filter(|verified| earlier != Some(*verified)) {
+            let subject = inner.verified_subject(service, number);
+            // The shard decides it before the number's next command.
+            drop(inner.router.decide_unbounded(subject, move |view| {
+                view.put(subject.id, Some(&VerifiedRecord(verified)), Durability::Lazy);
+                Ok::<_, Refusal>(())
+            }));
+        }
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
@@ -435,8 +464,8 @@ impl Inner {
                     for (_, id, row) in &rows {
                         view.put(*id, row.as_ref(), durability);
                     }
-                    if let Some((author, change)) = line {
-                        author.record(change, view);
+                    if let Some((author, change)) = &line {
+                        author.record(change.clone(), view);
                     }
                     Ok(())
                 });
@@ -512,41 +541,5 @@ impl Inner {
                 "send refused by guard"
             );
         });
-    }
-}
-
-/// Receives the ends of sends and verifications.
-struct Facts(Weak<Inner>);
-
-impl FactConsumer for Facts {
-    fn verification(&self, facts: &VerificationFacts) {
-        let Some(inner) = self.0.upgrade().filter(|_| !facts.recipient.is_test) else { return };
-        let Recipient { service, number, .. } = facts.recipient;
-        let (rules, now) = (inner.rules(service), inner.clock.now());
-        if facts.step != VerificationStep::Approved || rules.mode == Mode::Off {
-            return;
-        }
-        let earlier = inner.known(service, number, now);
-        let has_room = earlier.is_some() || inner.verified.has_room(service);
-        let verified = inner.guard().verified(service, number, rules, earlier, has_room, now);
-        if let Some(verified) = verified.filter(|verified| earlier != Some(*verified)) {
-            let subject = inner.verified_subject(service, number);
-            // The shard decides it before the number's next command.
-            drop(inner.router.decide_unbounded(subject, move |view| {
-                view.put(subject.id, Some(&VerifiedRecord(verified)), Durability::Lazy);
-                Ok::<_, Refusal>(())
-            }));
-        }
-    }
-
-    fn failed_attempt(&self, _: &FailedAttemptFacts) {}
-
-    fn send(&self, _: &SendFacts) {}
-
-    fn not_sent(&self, Recipient { service, number, .. }: Recipient, ticket: &Ticket) {
-        if let Some(inner) = self.0.upgrade() {
-            let (rules, now) = (inner.rules(service), inner.clock.now());
-            inner.guard().give_back(service, number, ticket, rules, now);
-        }
     }
 }

@@ -7,13 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::record::{Counts, Delays, Failures, Group, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
-use crate::domain::{Channel, GatewayName, ServiceId, Timestamp};
+use crate::domain::{Channel, GatewayName, NumberKey, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::log_limit::OncePerSecond;
-use crate::metrics::{
-    DeliveredFacts, FactConsumer, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts,
-    VerificationStep,
-};
+use crate::metrics::{Fact, SendEnd, SendFacts, VerificationFacts, VerificationStep};
 
 /// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
@@ -44,7 +41,7 @@ impl Accumulator {
         }
     }
 
-    fn count(&self, recipient: Recipient, channel: Channel, gateway: Option<GatewayName>, counts: Counts) {
+    fn add(&self, recipient: NumberKey, channel: Channel, gateway: Option<GatewayName>, counts: Counts) {
         if recipient.is_test {
             return;
         }
@@ -57,6 +54,33 @@ impl Accumulator {
             *minutes.entry(series).or_default() += counts;
         } else {
             self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
+        }
+    }
+
+    pub(super) fn count(&self, fact: &Fact) {
+        match fact {
+            Fact::Verification(VerificationFacts { recipient, channel, gateway, step }) => {
+                if let Some(counts) = counts_of_step(*step) {
+                    self.add(*recipient, *channel, *gateway, counts);
+                }
+            }
+            Fact::Send(facts) => {
+                if let Some(counts) = counts_of_send(facts) {
+                    self.add(facts.recipient, facts.channel, facts.gateway, counts);
+                }
+            }
+            Fact::RefusedByGuard(recipient, channel) => {
+                self.add(*recipient, *channel, None, Counts { guarded: 1, ..Counts::default() });
+            }
+            Fact::Delivered(facts) => {
+                let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
+                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
+            }
+            Fact::FailedAttempt(facts) => {
+                let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
+                self.add(facts.recipient, facts.channel, Some(facts.gateway), counts);
+            }
+            Fact::Check(_) => {}
         }
     }
 
@@ -73,46 +97,26 @@ impl Accumulator {
     }
 }
 
-impl FactConsumer for Accumulator {
-    fn verification(&self, facts: &VerificationFacts) {
-        let VerificationFacts { recipient, channel, gateway, step } = *facts;
-        let counts = match step {
-            VerificationStep::Begun => Counts { begun: 1, ..Counts::default() },
-            VerificationStep::Tried => Counts { tried: 1, ..Counts::default() },
-            VerificationStep::Approved => Counts { verified: 1, ..Counts::default() },
-            VerificationStep::Canceled => return,
-        };
-        self.count(recipient, channel, gateway, counts);
+/// What a step of a verification counts, if it counts.
+fn counts_of_step(step: VerificationStep) -> Option<Counts> {
+    match step {
+        VerificationStep::Begun => Some(Counts { begun: 1, ..Counts::default() }),
+        VerificationStep::Tried => Some(Counts { tried: 1, ..Counts::default() }),
+        VerificationStep::Approved => Some(Counts { verified: 1, ..Counts::default() }),
+        VerificationStep::Canceled => None,
     }
+}
 
-    fn send(&self, facts: &SendFacts) {
-        let failed = |failed| Counts { failed, ..Counts::default() };
-        let counts = match facts.outcome {
-            SendEnd::Accepted => Counts { accepted: 1, ..Counts::default() },
-            SendEnd::NumberRefused => failed(Failures { number: 1, ..Failures::default() }),
-            SendEnd::Unknown => failed(Failures { unknown: 1, ..Failures::default() }),
-            SendEnd::Failed => failed(failure(facts.error)),
-            SendEnd::Overloaded => failed(failure(None)),
-            // A retry follows, or no gateway was asked.
-            SendEnd::Postponed | SendEnd::Obsolete | SendEnd::Test | SendEnd::Locked | SendEnd::Limited => {
-                return;
-            }
-        };
-        self.count(facts.recipient, facts.channel, facts.gateway, counts);
-    }
-
-    fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
-        self.count(recipient, channel, None, Counts { guarded: 1, ..Counts::default() });
-    }
-
-    fn delivered(&self, facts: &DeliveredFacts) {
-        let counts = Counts { delivery: Delays::of(facts.took), ..Counts::default() };
-        self.count(facts.recipient, facts.channel, Some(facts.gateway), counts);
-    }
-
-    fn failed_attempt(&self, facts: &FailedAttemptFacts) {
-        let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
-        self.count(facts.recipient, facts.channel, Some(facts.gateway), counts);
+fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
+    let failed = |failed| Some(Counts { failed, ..Counts::default() });
+    match facts.outcome {
+        SendEnd::Accepted => Some(Counts { accepted: 1, ..Counts::default() }),
+        SendEnd::NumberRefused => failed(Failures { number: 1, ..Failures::default() }),
+        SendEnd::Unknown => failed(Failures { unknown: 1, ..Failures::default() }),
+        SendEnd::Failed => failed(failure(facts.error)),
+        SendEnd::Overloaded => failed(failure(None)),
+        // A retry follows, or no gateway was asked.
+        SendEnd::Postponed | SendEnd::Obsolete | SendEnd::Test | SendEnd::Locked | SendEnd::Limited => None,
     }
 }
 

@@ -77,7 +77,8 @@ impl History {
     ) -> (Self, watch::Receiver<()>) {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
-        shards.metrics().pass_on_to(Arc::clone(&accumulator) as _);
+        let counts = Arc::clone(&accumulator);
+        shards.metrics().pass_on_to(move |fact| counts.count(fact));
         let Pricing { prices, currency } = pricing;
         let inner = Inner {
             most_records: most_records.div_ceil(router.shards()),

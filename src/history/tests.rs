@@ -10,10 +10,10 @@ use super::accumulator::MOST_GROUPS;
 use super::*;
 use crate::clock::ManualClock;
 use crate::config;
-use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId};
+use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Region, ServiceId};
 use crate::gateway::ErrorClass;
 use crate::metrics::{
-    DeliveredFacts, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    DeliveredFacts, Fact, FailedAttemptFacts, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
@@ -96,7 +96,8 @@ async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
     for seconds in [1, 2, 3, 9, 500] {
         let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
         let took = Duration::from_secs(seconds);
-        world.shards.metrics().delivered(&DeliveredFacts { recipient, channel, gateway, took });
+        let facts = DeliveredFacts { recipient, channel, gateway, took };
+        world.shards.metrics().count(&Fact::Delivered(facts));
     }
     world.step(GERMANY, Some(GatewayName::Sinch), VerificationStep::Tried);
     let rows = world.rows(Resolution::Day).await;
@@ -110,9 +111,10 @@ async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
 #[tokio::test]
 async fn a_test_number_is_not_counted() {
     let world = World::new().await;
-    let recipient = Recipient { is_test: true, ..recipient(GERMANY) };
+    let recipient = NumberKey { is_test: true, ..recipient(GERMANY) };
     let (channel, gateway, step) = (Channel::Sms, None, VerificationStep::Begun);
-    world.shards.metrics().verification(&VerificationFacts { recipient, channel, gateway, step });
+    let facts = VerificationFacts { recipient, channel, gateway, step };
+    world.shards.metrics().count(&Fact::Verification(facts));
     assert_eq!(world.rows(Resolution::Day).await, []);
 }
 
@@ -163,8 +165,8 @@ async fn groups_beyond_the_limit_of_a_bucket_are_counted_together() {
         for number in &numbers {
             for gateway in GatewayName::ALL {
                 let sent = send(GERMANY, Some(gateway), SendEnd::Accepted, None);
-                let recipient = Recipient { service, number: *number, is_test: false };
-                world.shards.metrics().send(&SendFacts { recipient, ..sent });
+                let recipient = NumberKey { service, number: *number, is_test: false };
+                world.shards.metrics().count(&Fact::Send(SendFacts { recipient, ..sent }));
             }
         }
     }
@@ -258,17 +260,19 @@ impl World {
     }
 
     fn sent(&self, number: &str, gateway: Option<GatewayName>, outcome: SendEnd, error: Option<ErrorClass>) {
-        self.shards.metrics().send(&send(number, gateway, outcome, error));
+        self.shards.metrics().count(&Fact::Send(send(number, gateway, outcome, error)));
     }
 
     fn failed_attempt(&self, number: &str, gateway: GatewayName, error: ErrorClass) {
         let (recipient, channel) = (recipient(number), Channel::Sms);
-        self.shards.metrics().failed_attempt(&FailedAttemptFacts { recipient, channel, gateway, error });
+        let facts = FailedAttemptFacts { recipient, channel, gateway, error };
+        self.shards.metrics().count(&Fact::FailedAttempt(facts));
     }
 
     fn step(&self, number: &str, gateway: Option<GatewayName>, step: VerificationStep) {
         let (recipient, channel) = (recipient(number), Channel::Sms);
-        self.shards.metrics().verification(&VerificationFacts { recipient, channel, gateway, step });
+        let facts = VerificationFacts { recipient, channel, gateway, step };
+        self.shards.metrics().count(&Fact::Verification(facts));
     }
 
     async fn rows(&self, resolution: Resolution) -> Vec<Row> {
@@ -293,7 +297,7 @@ fn send(
     SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error }
 }
 
-fn recipient(number: &str) -> Recipient {
+fn recipient(number: &str) -> NumberKey {
     let number = PhoneNumber::from_e164(number).expect("a number");
-    Recipient { service: ServiceId::DEFAULT, number, is_test: false }
+    NumberKey::new(ServiceId::DEFAULT, number)
 }

@@ -25,7 +25,7 @@ use crate::domain::{
 };
 use crate::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, Failure, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest,
+    Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome,
 };
 use crate::template::{AppHash, MessageStyle, Wording};
 
@@ -120,18 +120,14 @@ pub async fn send_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
 
 /// Reads the body of `POST /api/send-otp`. `channels` are those that may be asked for.
 #[doc(hidden)]
-pub fn read_send_otp(
-    body: &[u8],
-    region: Option<Region>,
-    channels: &[Channel],
-) -> Result<SendRequest, Problem> {
+pub fn read_send_otp(body: &[u8], region: Option<Region>, channels: &[Channel]) -> Result<Outgoing, Problem> {
     let body: SendBody<'_> = read(body)?;
     let (channel, style) = body.options(channels, Wording::Api)?;
     Ok(send_request(number(&body.phone_number, region)?, None, channel, style))
 }
 
 /// A send as `POST /api/send-otp` asks for it without options.
-pub fn plain_send(number: PhoneNumber) -> SendRequest {
+pub fn plain_send(number: PhoneNumber) -> Outgoing {
     send_request(number, None, None, MessageStyle::default())
 }
 
@@ -140,10 +136,9 @@ fn send_request(
     options: Option<SendOptions>,
     channel: Option<Channel>,
     style: MessageStyle,
-) -> SendRequest {
+) -> Outgoing {
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    let client = ClientSignals::default();
-    SendRequest { key, options, channel, style, verification: None, client, request_id: None }
+    Outgoing { channel, style, options, ..Outgoing::new(key) }
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
@@ -168,7 +163,7 @@ pub async fn verify_otp(call: &mut Call<'_>) -> Result<Response, Problem> {
 
 /// Reads the body of `POST /api/verify-otp`.
 #[doc(hidden)]
-pub fn read_verify_otp(body: &[u8], region: Option<Region>) -> Result<CheckRequest, Problem> {
+pub fn read_verify_otp(body: &[u8], region: Option<Region>) -> Result<Check, Problem> {
     let VerifyOtp { user: JsonObject(user), code } = read(body)?;
     check_request(&user.phone_number, region, &code)
 }
@@ -183,14 +178,14 @@ pub async fn verify_code(call: &mut Call<'_>) -> Result<Response, Problem> {
 }
 
 /// An empty code is a bad body; a text that cannot be a code is a wrong code.
-fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Result<CheckRequest, Problem> {
+fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Result<Check, Problem> {
     let number = number(phone_number, region)?;
     if code.is_empty() {
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
     let code = Code::parse(code);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Ok(CheckRequest { key, code, named: None, request_id: None })
+    Ok(Check { key, code, named: None, request_id: None })
 }
 
 impl SendBody<'_> {
@@ -255,12 +250,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Call<'_> {
-    pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
-        let number = request.key.number;
+    pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Problem> {
+        let number = outgoing.key.number;
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
-        let client = ClientSignals { address: self.client, exemption, ..request.client };
-        let request = SendRequest { client, request_id: Some(self.traced_id()), ..request };
-        let reply = self.deps.verifier.send(request).await;
+        outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
+        outgoing.request_id = Some(self.traced_id());
+        let reply = self.deps.verifier.send(Box::new(outgoing)).await;
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
         };
@@ -273,10 +268,10 @@ impl Call<'_> {
         reply.map_err(Problem::Refused)
     }
 
-    pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
-        let number = request.key.number;
-        let request = CheckRequest { request_id: Some(self.traced_id()), ..request };
-        let reply = self.deps.verifier.check(request).await;
+    pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
+        let number = check.key.number;
+        check.request_id = Some(self.traced_id());
+        let reply = self.deps.verifier.check(check).await;
         log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)
     }

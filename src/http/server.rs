@@ -29,9 +29,7 @@ pub use crate::gateway::CallbackKind;
 use crate::gateway::Simulator;
 use crate::metrics::{Metrics, Reading};
 pub use crate::node::{CallbackAnswer, CallbackRequest};
-use crate::numbers::{
-    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage,
-};
+use crate::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Usage};
 use crate::trace::Tracer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +111,9 @@ impl Deps {
 
 /// Decides sends and checks: the service, or a script in tests.
 pub trait Verify: Send + Sync + 'static {
-    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>>;
+    fn send(&self, outgoing: Box<Outgoing>) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>>;
 
-    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
+    fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>>;
 }
 
 /// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.

@@ -10,8 +10,8 @@ use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
-    Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
-    Shards, Subject, Transaction, service_of,
+    After, Capacity, Command, Decided, Durability, LimitedTable, Record, Refusal, Reservation, Shards,
+    Subject, Transaction, service_of,
 };
 
 /// Characters of a value.
@@ -174,14 +174,7 @@ impl Limits {
 
     async fn submit(&self, count: Count, purpose: Purpose) -> Result<Vec<Counted>, LimitRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.shards.submit(Box::new(CountCommand {
-            count,
-            purpose,
-            capacity: Arc::clone(&self.capacity),
-            reservation: None,
-            decided: None,
-            reply,
-        }));
+        self.shards.submit(CountCommand { count, purpose, capacity: Arc::clone(&self.capacity), reply });
         answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable)))
     }
 
@@ -192,7 +185,7 @@ impl Limits {
         for (subject, places) in taken.0 {
             let permit = Arc::clone(&permit);
             let give_back = move |view: &mut Transaction<'_>| {
-                let _permit = permit;
+                let _ = &permit;
                 if let Some(Counter { tag, counts }) = view.get(subject.id) {
                     let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
                     let counts_anything = !counter.counts.tallies.is_empty();
@@ -226,9 +219,6 @@ struct CountCommand {
     count: Count,
     purpose: Purpose,
     capacity: Arc<Capacity>,
-    /// Held until the new record is in its table.
-    reservation: Option<Reservation>,
-    decided: Option<Result<Vec<Counted>, LimitRefusal>>,
     reply: oneshot::Sender<Result<Vec<Counted>, LimitRefusal>>,
 }
 
@@ -243,6 +233,9 @@ impl CountCommand {
 }
 
 impl Command for CountCommand {
+    /// The place of a new record is held until the record is in its table.
+    type Made = (Result<Vec<Counted>, LimitRefusal>, Option<Reservation>);
+
     fn subject(&self) -> Subject {
         self.count.subject
     }
@@ -251,37 +244,39 @@ impl Command for CountCommand {
         self.purpose == Purpose::Look || matches!(self.verdict(view).1, RateDecision::Refused { .. })
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made> {
         let Count { subject, tag, limit, .. } = self.count;
         let (present, verdict) = self.verdict(view);
-        self.decided = Some(match verdict {
-            RateDecision::Refused { until } => Err(LimitRefusal::Reached { limit, until }),
-            RateDecision::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
-            RateDecision::Granted { counts, places } => {
-                if present.is_none() {
-                    match self.capacity.reserve(service_of(&subject.id)) {
-                        Ok(reservation) => self.reservation = Some(reservation),
-                        Err(full) => return full,
-                    }
-                }
-                let known = present.map_or(tag, |counter| counter.tag);
-                if known != tag {
-                    tracing::debug!("rate limit values with equal digests counted together");
-                }
-                view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
-                Ok(places)
+        let (counts, places) = match verdict {
+            RateDecision::Refused { until } => {
+                return Decided::Made((Err(LimitRefusal::Reached { limit, until }), None));
             }
-        });
-        Decision::Made
+            RateDecision::Granted { .. } if self.purpose == Purpose::Look => {
+                return Decided::Made((Ok(Vec::new()), None));
+            }
+            RateDecision::Granted { counts, places } => (counts, places),
+        };
+        let mut reserved = None;
+        if present.is_none() {
+            match self.capacity.reserve(service_of(&subject.id)) {
+                Ok(reservation) => reserved = Some(reservation),
+                Err(full) => return Decided::Full(full),
+            }
+        }
+        let known = present.map_or(tag, |counter| counter.tag);
+        if known != tag {
+            tracing::debug!("rate limit values with equal digests counted together");
+        }
+        view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
+        Decided::Made((Ok(places), reserved))
     }
 
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
+    fn perform(self, (counted, _reserved): Self::Made, _: &mut After<'_>) {
         // If the caller is gone, it stays counted.
-        let _ =
-            self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable))));
+        let _ = self.reply.send(counted);
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal) {
+    fn refuse(self, refusal: Refusal) {
         let _ = self.reply.send(Err(refusal.into()));
     }
 }

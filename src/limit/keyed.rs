@@ -139,11 +139,18 @@ struct Inner {
     digester: Digester,
     capacity: Arc<Capacity>,
     /// The requests that this process is carrying out. A request that a crash cut off is in none.
-    running: Mutex<HashMap<AttemptLogKey, Identity>>,
+    running: Mutex<HashMap<AttemptLogKey, Running>>,
+}
+
+/// A request of this process.
+struct Running {
+    identity: Identity,
+    /// No record was found. Until then a repetition reads the record too.
+    is_carried_out: bool,
 }
 
 impl Inner {
-    fn running(&self) -> MutexGuard<'_, HashMap<AttemptLogKey, Identity>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<AttemptLogKey, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,20 +211,25 @@ impl IdempotencyKeys {
         let beside = |other: &Identity| {
             if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
         };
-        if let Some(other) = self.0.running().get(&id) {
-            return Ok(beside(other));
-        }
-        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
-        if let Some(known) = known {
-            let is_same = known.identity == identity;
-            return Ok(if is_same { KeyDecision::Again(known) } else { KeyDecision::OtherRequest });
-        }
-        Ok(match self.0.running().entry(id) {
-            Entry::Occupied(other) => beside(other.get()),
+        // Before the record is read: otherwise two requests could both find none, one after the other's end.
+        let begun = match self.0.running().entry(id) {
+            Entry::Occupied(other) if other.get().is_carried_out => return Ok(beside(&other.get().identity)),
+            Entry::Occupied(other) => beside(&other.get().identity),
             Entry::Vacant(place) => {
-                place.insert(identity);
+                place.insert(Running { identity, is_carried_out: false });
                 let request = RequestKey { id, identity };
                 KeyDecision::First(RunningRequest { keys: self.clone(), request })
+            }
+        };
+        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
+        Ok(match known {
+            Some(known) if known.identity == identity => KeyDecision::Again(known),
+            Some(_) => KeyDecision::OtherRequest,
+            None => {
+                if let (KeyDecision::First(_), Some(running)) = (&begun, self.0.running().get_mut(&id)) {
+                    running.is_carried_out = true;
+                }
+                begun
             }
         })
     }

@@ -15,7 +15,7 @@ mod tests;
 
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
-pub use keyed::{IdempotencyKeys, KeyDecision, KeyRefusal, KeyedRequest, RequestKey};
+pub use keyed::{IdempotencyKeys, KeyDecision, KeyRefusal, KeyedRequest, RequestKey, RunningRequest};
 
 /// Bounds of each of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
-use onceward_core::guard::Ticket;
-
-use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
+use crate::domain::{Channel, GatewayName, NumberKey};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::store::StoreError;
 
-/// The number that a fact is about. A consumer must not store or show the number.
+/// What happened to a verification or a message. Its number is counted by country and is not kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Recipient {
-    pub service: ServiceId,
-    pub number: PhoneNumber,
-    /// Whether it is a test number of the service.
-    pub is_test: bool,
+pub enum Fact {
+    Verification(VerificationFacts),
+    Send(SendFacts),
+    FailedAttempt(FailedAttemptFacts),
+    Delivered(DeliveredFacts),
+    Check(CheckFacts),
+    /// The pumping guard refused a message.
+    RefusedByGuard(NumberKey, Channel),
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct VerificationFacts {
-    pub recipient: Recipient,
+    pub recipient: NumberKey,
     /// The channel of its last message.
     pub channel: Channel,
     /// The gateway that accepted the last message of one that was tried or approved, if it is known.
@@ -42,7 +43,7 @@ pub enum VerificationStep {
 /// The end of a send. A background retry is a further send.
 #[derive(Debug, Clone, Copy)]
 pub struct SendFacts {
-    pub recipient: Recipient,
+    pub recipient: NumberKey,
     /// The channel of the last message.
     pub channel: Channel,
     /// The gateway that accepted the message, else the one that was asked last.
@@ -80,7 +81,7 @@ crate::named! {
 /// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
 #[derive(Debug, Clone, Copy)]
 pub struct FailedAttemptFacts {
-    pub recipient: Recipient,
+    pub recipient: NumberKey,
     pub channel: Channel,
     pub gateway: GatewayName,
     pub error: ErrorClass,
@@ -89,7 +90,7 @@ pub struct FailedAttemptFacts {
 /// A message that arrived, by the report of its provider.
 #[derive(Debug, Clone, Copy)]
 pub struct DeliveredFacts {
-    pub recipient: Recipient,
+    pub recipient: NumberKey,
     pub channel: Channel,
     pub gateway: GatewayName,
     /// The time from the gateway's answer until the report.
@@ -98,28 +99,10 @@ pub struct DeliveredFacts {
 
 #[derive(Debug, Clone, Copy)]
 pub struct CheckFacts {
-    pub recipient: Recipient,
+    pub recipient: NumberKey,
     /// The channel of the verification's last message; `None` if the answer is about no verification.
     pub channel: Option<Channel>,
     pub outcome: CheckOutcome,
-}
-
-/// Receives the facts about verifications and sends beside [`super::Metrics`].
-pub trait FactConsumer: Send + Sync {
-    fn verification(&self, facts: &VerificationFacts);
-    fn send(&self, facts: &SendFacts);
-    fn failed_attempt(&self, facts: &FailedAttemptFacts);
-    fn delivered(&self, facts: &DeliveredFacts) {
-        let _ = facts;
-    }
-    /// A message that the pumping guard let pass was certainly not sent. The ticket says what it took.
-    fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
-        let _ = (recipient, ticket);
-    }
-    /// The pumping guard refused a message.
-    fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
-        let _ = (recipient, channel);
-    }
 }
 
 /// One request to a gateway and its answer.

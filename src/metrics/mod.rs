@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use onceward_core::guard::Ticket;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,9 +34,8 @@ pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, DeliveredFacts, FactConsumer, FailedAttemptFacts, ForwardEnd, GatewayEnd,
-    GatewayFacts, GatewayOperation, NodeState, Recipient, SendEnd, SendFacts, VerificationFacts,
-    VerificationStep, WebhookEnd,
+    CheckFacts, CommitFacts, DeliveredFacts, Fact, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayFacts,
+    GatewayOperation, NodeState, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -126,14 +124,16 @@ fn gateway_histogram() -> Histogram {
     Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
-/// Receives every fact once, and passes those about verifications and sends on to further consumers.
+type Listener = Box<dyn Fn(&Fact) + Send + Sync>;
+
+/// Counts every fact once. The history counts those about verifications and sends too.
 pub struct Metrics {
     registry: Registry,
     families: Families,
     services: RwLock<HashMap<ServiceId, ServiceLabel>>,
     other_services: ServiceLabel,
     service_names: ServiceNames,
-    consumers: RwLock<Vec<Arc<dyn FactConsumer>>>,
+    history: OnceLock<Listener>,
 }
 
 impl Default for Metrics {
@@ -148,7 +148,7 @@ impl Default for Metrics {
             services: RwLock::default(),
             other_services: ServiceLabel { id: None, name: OTHER.into() },
             service_names: ServiceNames::default(),
-            consumers: RwLock::default(),
+            history: OnceLock::new(),
         };
         metrics.create_at_zero();
         metrics
@@ -161,14 +161,23 @@ impl Metrics {
         &self.service_names
     }
 
-    /// Passes facts on to a further consumer from now on.
-    pub fn pass_on_to(&self, consumer: Arc<dyn FactConsumer>) {
-        self.consumers.write().unwrap_or_else(PoisonError::into_inner).push(consumer);
+    /// Passes facts on from now on. Only the first call has an effect.
+    pub fn pass_on_to(&self, history: impl Fn(&Fact) + Send + Sync + 'static) {
+        let _ = self.history.set(Box::new(history));
     }
 
-    fn pass_on(&self, to: impl Fn(&dyn FactConsumer)) {
-        let consumers = self.consumers.read().unwrap_or_else(PoisonError::into_inner);
-        consumers.iter().for_each(|consumer| to(&**consumer));
+    /// Counts what happened to a verification or a message.
+    pub fn count(&self, fact: &Fact) {
+        if let Some(history) = self.history.get() {
+            history(fact);
+        }
+        match fact {
+            Fact::Verification(facts) => self.verification(facts),
+            Fact::Send(facts) => self.send(facts),
+            Fact::Check(facts) => self.check(facts),
+            // Requests to gateways, and what the guard finds, are counted where they are made.
+            Fact::FailedAttempt(_) | Fact::Delivered(_) | Fact::RefusedByGuard(..) => {}
+        }
     }
 
     /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
@@ -187,8 +196,7 @@ impl Metrics {
         }
     }
 
-    pub fn verification(&self, facts: &VerificationFacts) {
-        self.pass_on(|consumer| consumer.verification(facts));
+    fn verification(&self, facts: &VerificationFacts) {
         let VerificationFacts { recipient, channel, gateway: _, step } = *facts;
         if recipient.is_test {
             return;
@@ -203,34 +211,13 @@ impl Metrics {
         family.get_or_create(&OfService { service, channel: channel.as_str() }).inc();
     }
 
-    pub fn send(&self, facts: &SendFacts) {
-        self.pass_on(|consumer| consumer.send(facts));
+    fn send(&self, facts: &SendFacts) {
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
         let service = self.label(facts.recipient.service);
         self.families.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
 
-    /// For the further consumers: [`gateway`](Self::gateway) counts requests.
-    pub fn failed_attempt(&self, facts: &FailedAttemptFacts) {
-        self.pass_on(|consumer| consumer.failed_attempt(facts));
-    }
-
-    /// For the further consumers.
-    pub fn delivered(&self, facts: &DeliveredFacts) {
-        self.pass_on(|consumer| consumer.delivered(facts));
-    }
-
-    /// A message that the pumping guard let pass was certainly not sent.
-    pub fn not_sent(&self, recipient: Recipient, ticket: &Ticket) {
-        self.pass_on(|consumer| consumer.not_sent(recipient, ticket));
-    }
-
-    /// The pumping guard refused a message. [`guard_finding`](Self::guard_finding) counts why.
-    pub fn refused_by_guard(&self, recipient: Recipient, channel: Channel) {
-        self.pass_on(|consumer| consumer.refused_by_guard(recipient, channel));
-    }
-
-    pub fn check(&self, facts: &CheckFacts) {
+    fn check(&self, facts: &CheckFacts) {
         let (channel, outcome) =
             (facts.channel.map_or("none", Channel::as_str), check_outcome(facts.outcome));
         let service = self.label(facts.recipient.service);

@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{GatewayName, PhoneNumber};
+use crate::domain::{GatewayName, NumberKey, PhoneNumber};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::store::StoreError;
 
-fn recipient(service: u32) -> Recipient {
+fn recipient(service: u32) -> NumberKey {
     let number = PhoneNumber::parse("+14155552671", None).expect("a number");
-    Recipient { service: ServiceId::new(service), number, is_test: false }
+    NumberKey::new(ServiceId::new(service), number)
 }
 
 fn sent(service: u32) -> SendFacts {
@@ -35,12 +35,21 @@ fn every_fact_is_counted_under_its_labels() {
     let metrics = Metrics::default();
     let channel = Channel::Call;
     for step in [VerificationStep::Begun, VerificationStep::Approved, VerificationStep::Canceled] {
-        metrics.verification(&VerificationFacts { recipient: recipient(0), channel, gateway: None, step });
+        metrics.count(&Fact::Verification(VerificationFacts {
+            recipient: recipient(0),
+            channel,
+            gateway: None,
+            step,
+        }));
     }
-    metrics.send(&sent(0));
+    metrics.count(&Fact::Send(sent(0)));
     let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };
-    metrics.check(&CheckFacts { recipient: recipient(0), channel: Some(channel), outcome });
-    metrics.check(&CheckFacts { recipient: recipient(0), channel: None, outcome: CheckOutcome::NotFound });
+    metrics.count(&Fact::Check(CheckFacts { recipient: recipient(0), channel: Some(channel), outcome }));
+    metrics.count(&Fact::Check(CheckFacts {
+        recipient: recipient(0),
+        channel: None,
+        outcome: CheckOutcome::NotFound,
+    }));
     metrics.gateway(&GatewayFacts {
         gateway: GatewayName::Sinch,
         operation: GatewayOperation::Check,
@@ -71,9 +80,9 @@ fn every_fact_is_counted_under_its_labels() {
 #[test]
 fn a_test_number_begins_no_verification() {
     let metrics = Metrics::default();
-    let recipient = Recipient { is_test: true, ..recipient(0) };
+    let recipient = NumberKey { is_test: true, ..recipient(0) };
     let (channel, step) = (Channel::Sms, VerificationStep::Begun);
-    metrics.verification(&VerificationFacts { recipient, channel, gateway: None, step });
+    metrics.count(&Fact::Verification(VerificationFacts { recipient, channel, gateway: None, step }));
     let begun = "onceward_verifications_begun_total{service=\"default\",channel=\"sms\"} 0";
     assert_eq!(samples(&metrics, "onceward_verifications_begun_total"), [begun]);
 }
@@ -83,8 +92,8 @@ fn a_hundred_services_have_a_label_and_the_others_share_one() {
     let metrics = Metrics::default();
     metrics.service_names().set(|id| (id.get() != 7).then(|| format!("shop-{}", id.get())));
     for service in 0..150 {
-        metrics.send(&sent(service));
-        metrics.send(&sent(service));
+        metrics.count(&Fact::Send(sent(service)));
+        metrics.count(&Fact::Send(sent(service)));
     }
     let lines = samples(&metrics, "onceward_sends_total");
     assert_eq!(lines.len(), 101);
@@ -96,7 +105,7 @@ fn a_hundred_services_have_a_label_and_the_others_share_one() {
 #[test]
 fn both_formats_name_a_counter_as_their_readers_expect() {
     let metrics = Arc::new(Metrics::default());
-    metrics.send(&sent(0));
+    metrics.count(&Fact::Send(sent(0)));
     let open = metrics.text(TextFormat::OpenMetrics, None);
     assert!(open.contains("# TYPE onceward_sends counter\n") && open.ends_with("# EOF\n"), "{open}");
     let classic = metrics.text(TextFormat::Classic, None);

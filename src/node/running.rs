@@ -22,12 +22,12 @@ use crate::history::History;
 use crate::hosted::HostedSessions;
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
-use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
+use crate::numbers::{NumberCapacity, Usage, Verifier, VerifierDeps};
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::trace::Tracer;
-use crate::verify::{CurrentRules, Verifying};
+use crate::verify::Verifying;
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, Poster};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -84,7 +84,7 @@ impl Running {
             open_store(storage, Arc::clone(&clock), loading).await?
         };
         go_on_from(store.newest_time(), &clock);
-        let (policies, clock): (_, Arc<dyn Clock>) = (Policies::new(policy), clock);
+        let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
         let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
         let known_numbers = VerifiedNumbers::new(bounds.numbers);
@@ -111,7 +111,6 @@ impl Running {
         let opened = registry::open(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
-        let rules = CurrentRules::new(&registry, policies.clone());
         let poster = Arc::new(Poster::new(settings.private_webhooks, ATTEMPT_TIME));
         let subscribers = Arc::new(registry.clone());
         let bounds_of_outbox = OutboxBounds::default();
@@ -148,12 +147,12 @@ impl Running {
             keys: Arc::clone(keys.capacity()),
             attempts: Attempts::new(&shards, settings.attempt_log),
             delivery: Arc::clone(&delivery),
-            policies,
+            policies: registry.policies(policy),
             server_key,
             bounds,
             events: Some(outbox.recorder()),
         });
-        let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys, rules);
+        let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys);
         started.keep();
         Ok(Self {
             verifier,

@@ -8,21 +8,17 @@ use std::time::Duration;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
-use super::command::attempt_log_key;
-use super::facts;
-use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome};
+use super::send;
 use super::verifier::Verifier;
-use crate::attempts::{AttemptLogWriter, EndedSend, VerifyStatus};
-use crate::delivery::{CodeLiveness, CodeState, Delivered, Failure, Job, Purpose, TakenAllowance, Trial};
-use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, ServiceId, Timestamp, record_id};
-use crate::engine::{Salt, SendResult};
-use crate::guard::{ClientSignals, Exemption, Ticket};
+use crate::attempts::{AttemptLogWriter, VerifyStatus};
+use crate::delivery::{Carried, CodeLiveness, CodeState, Delivered, Failure, Outgoing, Permitted};
+use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp, record_id};
+use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::guard::{GuardNews, Ticket};
 use crate::limit::RequestKey;
-use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
+use crate::metrics::{Fact, VerificationFacts, VerificationStep};
 use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
-use crate::template::MessageStyle;
-use crate::trace::RequestId;
 
 /// The guard expects outcomes of a service for this time after the last one.
 const OUTCOMES_EXPECTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -34,35 +30,6 @@ const OUTCOME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Records read at a time.
 const PAGE: usize = 64;
-
-/// A request to carry a code.
-#[derive(Debug)]
-pub struct CarryRequest {
-    /// The recipient; not a test number.
-    pub key: NumberKey,
-    /// The code.
-    pub code: Code,
-    /// The channel.
-    pub channel: Channel,
-    /// A trial of one gateway, the only one that is asked.
-    pub trial: Option<Trial>,
-    /// The message's template, language and format.
-    pub style: MessageStyle,
-    /// How long the code can be used.
-    pub life: Duration,
-    /// How long a repetition sends nothing, if this is longer than the life.
-    pub remembered_for: Duration,
-    /// How long the caller waits. The service may have a shorter send budget.
-    pub within: Duration,
-    /// What the pumping guard knows of the client.
-    pub client: ClientSignals,
-    /// Remembers the number and the code, for repetitions.
-    pub of_code: RequestKey,
-    /// Remembers the last message to the number, for its outcome.
-    pub of_number: RequestKey,
-    /// The id of the client's request, for the log, and its span.
-    pub request_id: Option<RequestId>,
-}
 
 /// When a service last carried a code, and when it last reported an outcome. Without outcomes the guard cannot learn from
 /// its messages.
@@ -132,76 +99,54 @@ impl Drop for Carrying<'_> {
 
 impl Verifier {
     /// Carries a code and waits until a gateway has accepted the message. Also returns the last attempt. The caller must not
-    /// carry the same code to a number twice at a time.
+    /// carry the same code to a number twice at a time, and must not drop the future: the message may have left.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn carry(
         &self,
-        request: CarryRequest,
+        mut outgoing: Outgoing,
+        code: Code,
+        carried: Carried,
     ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
-        let CarryRequest { key, code, mut channel, style, life, remembered_for, within, .. } = request;
+        let (key, options) = (outgoing.key, SendOptions { life: carried.life, length: code.length() });
         let _permit = self.limit.acquire(key.service, true)?;
-        if self.delivery.is_overloaded(key.service, key.number, channel) {
+        if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
             return Err(Refusal::SendsOverloaded);
         }
-        let reserve = || {
-            self.deps.keys.reserve(key.service).map_err(|_| {
-                let table = self.deps.keys.table();
-                Refusal::TableFull { table }
-            })
-        };
+        let reserve =
+            || self.deps.keys.reserve(key.service).map_err(|full| Refusal::TableFull { table: full.table });
         let _places = (reserve()?, reserve()?);
-        let only_number = !self.has_outcomes(key.service).await?;
-        let client = ClientSignals { only_number, ..request.client };
-        let ticket = match self.assess(key, client, &mut channel, request.request_id.as_ref()) {
-            Ok(ticket) => ticket,
-            Err(refusal) => {
-                let outcome = SendOutcome::GuardRefused(refusal);
-                return Ok((Reply::new(outcome, self.now(), None), None));
-            }
-        };
-        let allowance = match client.exemption {
-            Exemption::None => TakenAllowance::Refundable(ticket),
-            Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
-        };
-        let begun = self.begin_carry(key).await;
-        let (salt, log, first_attempt) = begun.inspect_err(|_| self.not_sent(key, &ticket))?;
-        let purpose = Purpose::Request { allowance };
-        let job = Job {
-            log,
-            number: key.number,
-            style,
-            expires: self.now().plus(life),
-            channel,
-            code,
-            held: None,
-            ours_only: true,
-            trial: request.trial,
-            first_attempt,
-            purpose,
-            within: Some(within),
-            request_id: request.request_id,
-        };
-        let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id: salt.id() };
+        outgoing.client.only_number = !self.has_outcomes(key.service).await?;
+        if let Err(refusal) = self.assess(&mut outgoing) {
+            let outcome = SendOutcome::GuardRefused(refusal);
+            return Ok((Reply::new(outcome, self.now(), None), None));
+        }
+        let begun = self.begin_carry(key, options).await;
+        let permitted = begun.inspect_err(|_| self.not_sent(key, outgoing.allowance.refundable()))?;
+        let (of_number, remembered_for) = (carried.of_number, carried.remembered_for);
+        outgoing.carried = Some(carried);
+        let id = permitted.permit.verification.salt.id();
+        let carrying = Carrying { messages: &self.carried, shards: &self.shards, key, id };
         carrying.messages.messages().insert(key, carrying.id);
-        let delivered = self.delivery.deliver(&job, &carrying).await;
+        let delivered = self.delivery.deliver(&outgoing, &permitted, &code, &carrying).await;
         drop(carrying);
-        facts::count_send(&self.deps.metrics, key, channel, true, &delivered);
-        let keys = (request.of_code, remembered_for, request.of_number);
-        let (reply, last) = self.end_carry(key, job, salt, delivered, keys).await?;
-        Ok((reply, last.map(|attempt| AttemptId { key: log, attempt })))
+        send::facts(&outgoing, true, &delivered).for_each(|fact| self.deps.metrics.count(&fact));
+        self.not_sent(key, delivered.certainly_not_sent());
+        self.end_carry(outgoing, permitted, delivered, (of_number, remembered_for)).await
     }
 
     /// Reserves the log of the attempts, in which receipts find them.
-    async fn begin_carry(&self, key: NumberKey) -> Result<(Salt, AttemptLogKey, u8), Refusal> {
+    async fn begin_carry(&self, key: NumberKey, options: SendOptions) -> Result<Permitted, Refusal> {
         let settings = self.deps.attempt_log;
         let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
             let mut salt = Salt([0; 16]);
             view.rng().fill_bytes(&mut salt.0);
-            let log = attempt_log_key(key.service, &salt, view.slot());
-            let first = AttemptLogWriter::new(view, log, settings).permit(key.number);
-            Ok((salt, log, first))
+            let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
+            let first_attempt = AttemptLogWriter::new(view, log, settings).permit(key.number);
+            let verification = Verification::beginning(salt, &options, view.now());
+            let permit = SendPermit { verification, replaced: None };
+            Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None })
         });
         begun.await.unwrap_or(Err(Refusal::Stopping))
     }
@@ -209,40 +154,39 @@ impl Verifier {
     /// Records the attempts, and remembers a message that a gateway accepted.
     async fn end_carry(
         &self,
-        key: NumberKey,
-        job: Job,
-        salt: Salt,
+        outgoing: Outgoing,
+        permitted: Permitted,
         delivered: Delivered,
-        (of_code, remembered_for, of_number): (RequestKey, Duration, RequestKey),
-    ) -> Result<(Reply<SendOutcome>, Option<u8>), Refusal> {
-        let (settings, now) = (self.deps.attempt_log, self.now());
+        (of_number, remembered_for): (RequestKey, Duration),
+    ) -> Result<(Reply<SendOutcome>, Option<AttemptId>), Refusal> {
+        let (settings, now, key) = (self.deps.attempt_log, self.now(), outgoing.key);
         let outcome = match &delivered.result {
             SendResult::Accepted { message_id, .. } => {
-                SendOutcome::Sent { attempts_left: 0, message_id: message_id.clone(), postponed: false }
+                Ok(SendOutcome::Sent { attempts_left: 0, message_id: message_id.clone(), postponed: false })
             }
-            SendResult::NumberRefused => SendOutcome::NumberRefused,
-            SendResult::Overloaded => return Err(Refusal::SendsOverloaded),
+            _ if delivered.reason == Some(Failure::StateUnknown) => Err(Refusal::StoreUnavailable),
+            SendResult::NumberRefused => Ok(SendOutcome::NumberRefused),
+            SendResult::Overloaded => Err(Refusal::SendsOverloaded),
             SendResult::Postponed { .. } | SendResult::Failed { .. } | SendResult::NoLongerUsable => {
-                SendOutcome::GatewayFailed
+                Ok(SendOutcome::GatewayFailed)
             }
         };
-        let Delivered { reason, .. } = delivered;
-        if reason == Some(Failure::StateUnknown) {
-            return Err(Refusal::StoreUnavailable);
-        }
-        let may_have_been_sent = delivered.result.may_still_arrive();
+        let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
         let last = delivered.attempts.last().map(|attempt| attempt.number);
-        let is_trial = job.trial.is_some();
-        let is_sent = matches!(outcome, SendOutcome::Sent { .. });
+        let last = last.map(|attempt| AttemptId { key: permitted.log, attempt });
+        let is_trial = outgoing.carried.as_ref().is_some_and(|carried| carried.trial.is_some());
+        let is_sent = matches!(outcome, Ok(SendOutcome::Sent { .. }));
+        // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
-            let Job { log, style, expires, purpose, first_attempt, channel, .. } = &job;
-            let (first_attempt, delivered) = (*first_attempt, &delivered);
-            let ended = EndedSend { salt, expires: *expires, style, purpose, first_attempt, delivered };
-            AttemptLogWriter::new(view, *log, settings).settle(key.number, ended);
+            let mut log = AttemptLogWriter::new(view, permitted.log, settings);
+            log.settle(key.number, &outgoing.style, &permitted, &delivered);
             if is_sent {
-                let life = expires.since(view.now());
-                of_code.remember(salt.id(), *channel, life.max(remembered_for), view);
-                of_number.remember(salt.id(), *channel, OUTCOME_WITHIN, view);
+                let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
+                let life = permitted.expires().since(view.now());
+                if let Some(of_code) = outgoing.request_key() {
+                    of_code.remember(id, channel, life.max(remembered_for), view);
+                }
+                of_number.remember(id, channel, OUTCOME_WITHIN, view);
             }
             Ok::<_, Refusal>(())
         });
@@ -252,11 +196,13 @@ impl Verifier {
                 known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
             });
         }
-        Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome, now, None) }, last))
+        Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome?, now, None) }, last))
     }
 
-    fn not_sent(&self, NumberKey { service, number, is_test }: NumberKey, ticket: &Ticket) {
-        self.deps.metrics.not_sent(Recipient { service, number, is_test }, ticket);
+    fn not_sent(&self, key: NumberKey, ticket: Option<Ticket>) {
+        if let Some((guard, ticket)) = self.delivery.guard().zip(ticket) {
+            guard.learn(key, GuardNews::NotSent(ticket));
+        }
     }
 
     /// Notes that the number was verified by the code of its last carried message. Returns `false` if there was no message
@@ -270,19 +216,23 @@ impl Verifier {
             let Some(sent) = of_number.take(view) else { return Ok(None) };
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
             let checked = AttemptLogWriter::new(view, log, settings).check(VerifyStatus::Success);
-            Ok::<_, Refusal>(Some((sent.channel, checked.unwrap_or_default())))
+            let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
+            Ok::<_, Refusal>(Some((sent.channel, checked)))
         });
         let Some((channel, checked)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
             return Ok(false);
         };
-        let NumberKey { service, number, is_test } = key;
-        let (recipient, gateway) = (Recipient { service, number, is_test }, checked.accepted_by);
+        let (recipient, gateway) = (key, checked.accepted_by);
         let tried = checked.is_first.then_some(VerificationStep::Tried);
         for step in tried.into_iter().chain([VerificationStep::Approved]) {
-            self.deps.metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
+            let facts = VerificationFacts { recipient, channel, gateway, step };
+            self.deps.metrics.count(&Fact::Verification(facts));
+        }
+        if let Some(guard) = self.delivery.guard() {
+            guard.learn(key, GuardNews::Verified);
         }
         let now = self.now();
-        self.note_use(service, move |known| {
+        self.note_use(key.service, move |known| {
             known.outcome = known.outcome.filter(|at| now.since(*at) <= WRITTEN_EVERY).or(Some(now));
         });
         Ok(true)
@@ -307,7 +257,7 @@ impl Verifier {
     }
 
     /// Changes what is known of a service; without a record it has carried a code now.
-    fn note_use(&self, service: ServiceId, note: impl FnOnce(&mut CarryUse) + Send + 'static) {
+    fn note_use(&self, service: ServiceId, note: impl Fn(&mut CarryUse) + Send + 'static) {
         let (subject, now) = (self.use_subject(service), self.now());
         // If the shard does not run, a later message writes the use.
         drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {

@@ -1,36 +1,40 @@
-//! Commands about one number. The shard decides them in order and replies when the decision is durable.
+//! Commands about one number. The shard decides them in order, and performs their effects when the decision is durable.
 //!
-//! [`send`](super::send) and [`check`](super::check) contain the requests and their decisions. This module contains the
-//! shared part: routing, attempt records and events.
+//! [`send`](super::send) and [`check`](super::check) have the decisions. This module has what they share: the command,
+//! its effects, and the one place that performs them.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::check::{CheckCommand, CheckDecision, EndCommand, GatewayCheck, SettleCheckCommand};
-use super::event::{EventSink, NumberEvent};
-use super::facts;
+use super::check::{self, End};
 use super::in_flight::CommandPermit;
-use super::policies::Policies;
-use super::record::NumberKey;
-use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
+use super::reply::{CheckOutcome, Reply, SendOutcome};
+use super::send;
 use super::table::NumberCapacity;
-use crate::attempts::{AttemptLog, AttemptLogWriter, Checked, EndedSend, VerifyStatus};
+use crate::attempts::{AttemptLog, AttemptLogWriter};
 use crate::config::AttemptLogSettings;
-use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
-use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
-use crate::gateway::CodeEnd;
-use crate::guard::Ticket;
-use crate::limit::RequestKey;
-use crate::metrics::{Metrics, Recipient};
-use crate::shard::{
-    Capacity, Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation,
-    Shards, Subject, Tables, Transaction,
+use crate::delivery::{Check, Delivered, Outgoing, Permitted};
+use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
+use crate::engine::{
+    CheckPermit, CheckResult, NumberState, OpenNumber, Policy, Rules, SendResult, SlotHash, Verification,
 };
-use crate::trace::{Span, SpanContext, SpanKind};
+use crate::gateway::CodeEnd;
+use crate::guard::GuardNews;
+use crate::metrics::{Fact, Metrics};
+use crate::registry::Policies;
+use crate::shard::{
+    After, Capacity, Command, Decided, Durability, Load, Record, RecordKey, Refusal, Reservation, Shards,
+    Subject, Tables, Transaction,
+};
+use crate::template::MessageStyle;
+use crate::trace::{RequestId, Span, SpanContext, SpanKind};
+use crate::webhook::{EventRecorder, NumberEvent};
 
-/// Dependencies of decisions about numbers.
+/// What decisions about numbers need.
 pub struct NumberDeps {
     /// The rules of every service.
     pub policies: Policies,
@@ -49,13 +53,18 @@ pub struct NumberDeps {
     pub check_budget: Duration,
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
-    /// Carries out the decisions.
-    pub effects: Arc<dyn Effects>,
+    /// The ends of codes that a gateway wants to know.
+    pub told_ends: Vec<CodeEnd>,
     /// Writes event records in the commit of each decision.
-    pub events: Option<Arc<dyn EventSink>>,
+    pub events: Option<Arc<EventRecorder>>,
     /// Counts decisions.
     pub metrics: Arc<Metrics>,
+    /// Carries out tasks. Must not block: each result comes back as a command.
+    pub outside: Outside,
 }
+
+/// Carries out a task of a decision with these dependencies.
+pub type Outside = Box<dyn Fn(&Arc<NumberDeps>, Task) + Send + Sync>;
 
 impl NumberDeps {
     /// The subject of a number's commands.
@@ -95,21 +104,40 @@ impl NumberDeps {
     }
 }
 
-/// Carries out decisions that are durable. Must not block: each result comes back as a command.
-pub trait Effects: Send + Sync {
-    /// Hands a message to the gateways.
-    fn deliver(&self, dispatch: Dispatch);
-    /// Asks the gateway that holds a code.
-    fn check(&self, check: GatewayCheck);
-    /// Whether a gateway wants to know of this end of a code.
-    fn wants_code_end(&self, end: CodeEnd) -> bool {
-        let _ = end;
-        false
-    }
-    /// Tells a gateway how the code of its message ended.
-    fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
-        let _ = (service, gateway, message_id, end);
-    }
+/// What a durable decision asks of the world outside of the shard.
+pub enum Task {
+    /// Hand a message to the gateways.
+    Deliver(Sending),
+    /// Ask the gateway that holds a code. The attempt is already durable.
+    Ask(Asking),
+    /// Tell a gateway how the code of its message ended.
+    Tell(NumberKey, ToldEnd),
+    /// Tell the pumping guard.
+    Allow(NumberKey, GuardNews),
+}
+
+/// A message at the gateways.
+#[derive(Debug)]
+pub struct Sending {
+    pub outgoing: Box<Outgoing>,
+    pub permitted: Permitted,
+    pub caller: Caller,
+}
+
+/// A submitted code at the gateway that holds the right one.
+#[derive(Debug)]
+pub struct Asking {
+    pub check: Check,
+    pub permit: CheckPermit,
+    pub responder: Responder<Reply<CheckOutcome>>,
+}
+
+/// How the code of a gateway's message ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldEnd {
+    pub gateway: GatewayName,
+    pub message_id: String,
+    pub end: CodeEnd,
 }
 
 /// Sends the reply to a command. Until then it holds the command's permit.
@@ -138,120 +166,153 @@ impl<T> Responder<T> {
     }
 }
 
+/// Waits for the end of a send.
+#[derive(Debug)]
+pub enum Caller {
+    /// A client.
+    Client(Responder<Reply<SendOutcome>>),
+    /// The scheduler of planned sends.
+    FollowUp(Responder<()>),
+}
+
+impl Caller {
+    fn reply(self, reply: Result<Reply<SendOutcome>, Refusal>) {
+        match self {
+            Self::Client(responder) => responder.send(reply),
+            // It always learns that the send ended. Otherwise it would repeat the send after a store failure.
+            Self::FollowUp(responder) => responder.send(Ok(())),
+        }
+    }
+}
+
 /// One command about one number.
 pub struct NumberCommand {
-    /// The number.
-    pub key: NumberKey,
-    /// The operation.
-    pub kind: CommandKind,
-    pub(super) deps: Arc<NumberDeps>,
+    key: NumberKey,
+    request: Request,
+    deps: Arc<NumberDeps>,
     subject: Subject,
-    /// The reservation of a number that this command adds.
-    reservation: Option<Reservation>,
-    /// The same of an idempotency key.
-    key_reservation: Option<Reservation>,
-    /// The number of the first attempt of the send that is permitted.
-    first_attempt: u8,
-    /// The check or the approval, for the verification's record.
-    pub(super) checked: Checked,
-    /// Of planned messages that were dropped and for which none has left: the guard gets this back.
-    pub(super) gives_back: Vec<Ticket>,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
     /// The span from the submission until the decision is durable.
     span: Option<Span>,
 }
 
-impl NumberCommand {
-    /// A command that has not been decided yet.
-    pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<NumberDeps>) -> Box<Self> {
-        let subject = deps.subject(&key);
-        Box::new(Self {
-            key,
-            kind,
-            deps,
-            subject,
-            reservation: None,
-            key_reservation: None,
-            first_attempt: 0,
-            checked: Checked::default(),
-            gives_back: Vec::new(),
-            cause: None,
-            span: None,
-        })
-    }
-
-    /// Links the events of the command to a client's request.
-    pub(super) fn caused_by(mut self: Box<Self>, cause: Option<SpanContext>) -> Box<Self> {
-        self.cause = cause;
-        self
-    }
-
-    /// The same, and begins the span of the decision.
-    pub(super) fn traced(mut self: Box<Self>, cause: Option<SpanContext>, name: &'static str) -> Box<Self> {
-        self.span = cause.as_ref().and_then(|cause| cause.child(name, SpanKind::Internal));
-        self.caused_by(cause)
-    }
-}
-
-/// The operation. Each variant stores its own decision.
+/// The operation, with who waits for its end.
+#[expect(clippy::large_enum_variant, reason = "the shards box each command once")]
 #[derive(Debug)]
-pub enum CommandKind {
+pub enum Request {
     /// Send a code.
-    Send(SendCommand),
-    /// Make a planned send of the live code.
-    Resume(ResumeCommand),
+    Send(Box<Outgoing>, Responder<Reply<SendOutcome>>),
+    /// Make the planned send of the live code that this record has.
+    Resume(AttemptLogKey, Responder<()>),
     /// Check a code.
-    Check(CheckCommand),
+    Check(Check, Responder<Reply<CheckOutcome>>),
     /// End a verification, or clear the counts of a number.
-    End(EndCommand),
+    End(End, Responder<Reply<bool>>),
     /// Settle a send with its result.
-    Settle(SettleCommand),
-    /// Settle a check with the answer of the gateway that holds the code.
-    SettleCheck(SettleCheckCommand),
+    Settle(Sending, Delivered),
+    /// Settle a check with the answer of the gateway that holds the code. An error answers the client; the gateway was not
+    /// asked.
+    SettleCheck(Asking, Result<CheckResult, Refusal>),
 }
 
-impl CommandKind {
-    /// The idempotency key of a send.
-    fn keyed(&self) -> Option<RequestKey> {
-        match self {
-            Self::Send(send) => send.verification.as_ref()?.keyed,
-            Self::Settle(settle) => settle.keyed,
-            Self::Resume(_) | Self::Check(_) | Self::End(_) | Self::SettleCheck(_) => None,
-        }
+/// What a decision about a number asks for. Nothing of it happens before the changes are durable.
+#[derive(Debug)]
+pub enum Effect {
+    /// Hand the message to delivery. A planned one has its style with it.
+    Deliver(Permitted, Option<MessageStyle>),
+    /// Ask the gateway that holds the code.
+    Ask(CheckPermit),
+    Reply(Answer),
+    Tell(ToldEnd),
+    Allow(GuardNews),
+    Count(Fact),
+}
+
+/// The reply to a command.
+#[derive(Debug)]
+pub enum Answer {
+    Send(Result<Reply<SendOutcome>, Refusal>),
+    Check(Result<Reply<CheckOutcome>, Refusal>),
+    /// Whether the request changed something, and the verification that ended.
+    End(Reply<bool>),
+    /// Nothing is due.
+    NothingDue,
+}
+
+/// What is left to do after a decision about a number.
+pub struct Made {
+    effects: Vec<Effect>,
+    /// Held until new records are in their tables.
+    _reserved: [Option<Reservation>; 2],
+}
+
+impl NumberCommand {
+    /// A command that is linked to a client's request, if that is traced.
+    pub fn new(key: NumberKey, request: Request, deps: Arc<NumberDeps>) -> Self {
+        let cause = match &request {
+            Request::Send(outgoing, _) | Request::Settle(Sending { outgoing, .. }, _) => {
+                outgoing.request_id.as_ref()
+            }
+            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => {
+                check.request_id.as_ref()
+            }
+            Request::Resume(..) | Request::End(..) => None,
+        };
+        let cause = cause.and_then(RequestId::span).cloned();
+        let name = match &request {
+            Request::Send(..) => Some("decide send"),
+            Request::Check(..) => Some("decide check"),
+            Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => None,
+        };
+        let span = name.and_then(|name| cause.as_ref()?.child(name, SpanKind::Internal));
+        let subject = deps.subject(&key);
+        Self { key, request, deps, subject, cause, span }
     }
 
-    /// Remembers the idempotency key of a send that is permitted, and forgets that of a message that was not sent.
-    fn remember_key(&self, view: &mut Transaction<'_>) {
-        let Some(keyed) = self.keyed() else { return };
-        match self {
-            Self::Send(SendCommand {
-                decided: Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)),
-                channel,
-                ..
-            }) => keyed.permit(permit.verification.salt.id(), *channel, view),
-            Self::Settle(settle) if !settle.delivered.result.may_still_arrive() => keyed.withdraw(view),
-            _ => {}
+    /// The places of an idempotency key and of a number that the command adds to their tables.
+    fn reserve(&self, view: &mut Transaction<'_>) -> Result<[Option<Reservation>; 2], Decided<Made>> {
+        let Request::Send(outgoing, _) = &self.request else { return Ok([None, None]) };
+        let NumberKey { service, is_test, .. } = self.key;
+        let place_of_key = match outgoing.request_key() {
+            // An earlier request with the same idempotency key may have sent its message. When the caller repeats the
+            // request, the answer reports that message.
+            Some(keyed) if keyed.is_taken(view) => return Err(Decided::Refused(Refusal::StoreUnavailable)),
+            Some(_) => Some(self.deps.keys.reserve(service).map_err(Decided::Full)?),
+            None => None,
+        };
+        if view.get::<NumberState>(self.subject.id).is_some() {
+            return Ok([place_of_key, None]);
         }
+        let place = self.deps.capacity.of(is_test).reserve(service).map_err(Decided::Full)?;
+        Ok([place_of_key, Some(place)])
+    }
+
+    /// The state of the number now, which later commands of the same batch may have changed.
+    fn verification_now(&self, after: &After<'_>) -> Option<Verification> {
+        let state = after.get::<NumberState>(self.subject.slot, self.subject.id)?;
+        state.at(&self.deps.policies.of(self.key.service), after.now()).verification()
     }
 }
 
 impl Command for NumberCommand {
+    type Made = Made;
+
     fn subject(&self) -> Subject {
         self.subject
     }
 
     fn load(&self) -> Load {
-        match self.kind {
-            CommandKind::Send(_) | CommandKind::Resume(_) => Load::UntilAnswered,
-            CommandKind::Check(_) | CommandKind::End(_) => Load::UntilDecided,
-            CommandKind::Settle(_) | CommandKind::SettleCheck(_) => Load::Settlement,
+        match self.request {
+            Request::Send(..) | Request::Resume(..) => Load::UntilAnswered,
+            Request::Check(..) | Request::End(..) => Load::UntilDecided,
+            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
         }
     }
 
     /// An event is never lazy.
     fn may_be_lazy(&self) -> bool {
-        let is_settlement = matches!(self.kind, CommandKind::Settle(_) | CommandKind::SettleCheck(_));
+        let is_settlement = self.load() == Load::Settlement;
         is_settlement && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
     }
 
@@ -263,290 +324,229 @@ impl Command for NumberCommand {
 
     /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        match (view.get::<NumberState>(self.subject.id), &self.kind) {
-            (Some(NumberState::Open(_)), _)
-            | (
-                _,
-                CommandKind::Resume(_)
-                | CommandKind::End(_)
-                | CommandKind::Settle(_)
-                | CommandKind::SettleCheck(_),
-            ) => false,
-            (Some(NumberState::Locked { .. }), _) => true,
-            (Some(NumberState::Fresh) | None, kind) => !matches!(kind, CommandKind::Send(_)),
+        match view.get::<NumberState>(self.subject.id) {
+            Some(NumberState::Open(_)) => false,
+            Some(NumberState::Locked { .. }) => {
+                matches!(self.request, Request::Send(..) | Request::Check(..))
+            }
+            Some(NumberState::Fresh) | None => matches!(self.request, Request::Check(..)),
         }
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Self {
-            key,
-            kind,
-            deps,
-            subject,
-            reservation,
-            key_reservation,
-            first_attempt,
-            checked,
-            gives_back,
-            cause,
-            span: _,
-        } = self;
-        gives_back.clear();
-        let cause = cause.as_ref();
-        let now = view.now();
-        if let (CommandKind::Send(_), Some(keyed)) = (&*kind, kind.keyed()) {
-            if keyed.is_taken(view) {
-                // An earlier request with the same idempotency key may have sent its message. When the caller repeats
-                // the request, the answer reports that message.
-                return Decision::Refused(Refusal::StoreUnavailable);
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Made> {
+        let reserved = match self.reserve(view) {
+            Ok(reserved) => reserved,
+            Err(decided) => return decided,
+        };
+        let mut decision = Decision::new(self, view);
+        let is_decided = match &self.request {
+            Request::Send(outgoing, _) => send::send(&mut decision, outgoing),
+            Request::Resume(log, _) => send::resume(&mut decision, *log),
+            Request::Check(check, _) => check::check(&mut decision, check),
+            Request::End(end, _) => check::end(&mut decision, end),
+            Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
+                send::settle(&mut decision, outgoing, permitted, delivered);
+                Some(())
             }
-            if key_reservation.is_none() {
-                match deps.keys.reserve(key.service) {
-                    Ok(reserved) => *key_reservation = Some(reserved),
-                    Err(full) => return full,
+            Request::SettleCheck(asking, result) => {
+                check::settle(&mut decision, &asking.permit, *result);
+                Some(())
+            }
+        };
+        match is_decided {
+            Some(()) => Decided::Made(Made { effects: decision.effects, _reserved: reserved }),
+            // A gateway is being asked about a code of the number.
+            None => Decided::Wait,
+        }
+    }
+
+    fn perform(mut self, made: Made, after: &mut After<'_>) {
+        drop(self.span.take());
+        let deps = Arc::clone(&self.deps);
+        let (key, mut left) = (self.key, Some(self));
+        for effect in made.effects {
+            match effect {
+                Effect::Count(fact) => deps.metrics.count(&fact),
+                Effect::Allow(news) => (deps.outside)(&deps, Task::Allow(key, news)),
+                Effect::Tell(end) => (deps.outside)(&deps, Task::Tell(key, end)),
+                Effect::Reply(answer) => {
+                    if let Some(command) = left.take() {
+                        command.reply(answer);
+                    }
+                }
+                Effect::Deliver(permitted, style) => {
+                    if let Some(command) = left.take() {
+                        command.deliver(permitted, style, after);
+                    }
+                }
+                Effect::Ask(permit) => {
+                    if let Some(command) = left.take() {
+                        command.ask(permit, after);
+                    }
                 }
             }
         }
-        let before = view.get::<NumberState>(subject.id);
-        if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
-            match deps.capacity.of(key.is_test).reserve(key.service) {
-                Ok(reserved) => *reservation = Some(reserved),
-                Err(full) => return full,
-            }
-        }
-        let state = before.unwrap_or(NumberState::Fresh);
-        let policy = deps.policies.of(key.service);
-        let input = DecisionInput { key: *key, state, rules: deps.rules(policy), now };
-        let next = match kind {
-            CommandKind::Send(send) => send.decide(input, view.rng()),
-            CommandKind::Resume(resume) => {
-                let log = &mut AttemptLogWriter::new(view, resume.log, deps.attempt_log);
-                resume.decide(input, log, deps.policies.serves(key.service), gives_back)
-            }
-            CommandKind::Check(check) => check.decide(input),
-            CommandKind::End(end) => end.decide(&input),
-            CommandKind::Settle(settle) => Some(settle.decide(&input)),
-            CommandKind::SettleCheck(settle) => Some(settle.decide(&input)),
-        };
-        let Some((next, durability)) = next else { return Decision::Wait };
-        view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
-        kind.remember_key(view);
-        let before = state.at(&policy, now).verification();
-        match write_attempts(view, deps, *key, kind, before.as_ref()) {
-            Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
-            Some(LogFact::Checked(found)) => *checked = found,
-            Some(LogFact::ReplacedPlan(ticket)) => gives_back.push(ticket),
-            None => {}
-        }
-        if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
-            && let Some(events) = &deps.events
-        {
-            events.record(*key, &event, now, cause, view);
-        }
-        if let (Some(until), Some(events)) = (next.locked_until(), &deps.events)
-            && state.locked_until() != Some(until)
-        {
-            let verification = state.verification();
-            events.record(
-                *key,
-                &NumberEvent::Locked { verification: verification.as_ref(), until },
-                now,
-                cause,
-                view,
-            );
-        }
-        if let CommandKind::End(end) = kind {
-            gives_back.extend(end.finish(*key, next != state, deps.events.as_deref(), view));
-        }
-        Decision::Made
     }
 
-    fn answer(mut self: Box<Self>, reply: &mut ReplyContext<'_>) {
-        facts::count(&self);
-        drop(self.span.take());
-        let Self { key, kind, deps, subject, first_attempt, .. } = *self;
-        let context = DecisionContext { key, deps: &deps, subject, reply };
-        match kind {
-            CommandKind::Send(send) => send.answer(first_attempt, context),
-            CommandKind::Resume(resume) => resume.answer(first_attempt, context),
-            CommandKind::Check(check) => check.answer(context),
-            CommandKind::End(end) => end.answer(&context),
-            CommandKind::Settle(settle) => settle.answer(),
-            CommandKind::SettleCheck(settle) => settle.answer(&context),
-        }
-    }
-
-    fn refuse(mut self: Box<Self>, refusal: Refusal) {
+    fn refuse(mut self, refusal: Refusal) {
         if let Some(mut span) = self.span.take() {
             span.text("error.type", refusal.name());
             span.fail();
         }
-        if let CommandKind::Settle(settle) = &self.kind {
-            // The send has ended, also if its result cannot be made durable.
-            facts::count_send(&self.deps.metrics, self.key, settle.channel, settle.begins, &settle.delivered);
-        }
-        match self.kind {
-            CommandKind::Send(send) => {
-                let NumberKey { service, number, is_test } = self.key;
-                if let Some(ticket) = send.allowance.refundable() {
-                    self.deps.metrics.not_sent(Recipient { service, number, is_test }, &ticket);
-                }
-                send.responder.send(Err(refusal));
+        let Self { key, request, deps, .. } = self;
+        let not_sent = |ticket| (deps.outside)(&deps, Task::Allow(key, GuardNews::NotSent(ticket)));
+        match request {
+            Request::Send(outgoing, responder) => {
+                outgoing.allowance.refundable().into_iter().for_each(not_sent);
+                responder.send(Err(refusal));
             }
-            CommandKind::Resume(resume) => resume.responder.send(Err(refusal)),
-            CommandKind::Check(check) => check.responder.send(Err(refusal)),
-            CommandKind::End(end) => end.responder.send(Err(refusal)),
-            CommandKind::Settle(settle) => settle.caller.reply(Err(refusal)),
-            CommandKind::SettleCheck(settle) => settle.responder.send(Err(refusal)),
+            Request::Resume(_, responder) => responder.send(Err(refusal)),
+            Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _) => {
+                responder.send(Err(refusal));
+            }
+            Request::End(_, responder) => responder.send(Err(refusal)),
+            Request::Settle(Sending { outgoing, permitted, caller }, delivered) => {
+                // The send has ended, also if its result cannot be made durable.
+                send::facts(&outgoing, permitted.begins, &delivered)
+                    .for_each(|fact| deps.metrics.count(&fact));
+                delivered.certainly_not_sent().into_iter().for_each(not_sent);
+                caller.reply(Err(refusal));
+            }
         }
     }
 }
 
-/// The input of every decision about a number.
-pub(super) struct DecisionInput<'a> {
+impl NumberCommand {
+    fn reply(self, answer: Answer) {
+        match (self.request, answer) {
+            (Request::Send(_, responder), Answer::Send(reply)) => responder.send(reply),
+            (Request::Settle(sending, _), Answer::Send(reply)) => sending.caller.reply(reply),
+            (
+                Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
+                Answer::Check(reply),
+            ) => responder.send(reply),
+            (Request::End(_, responder), Answer::End(reply)) => responder.send(Ok(reply)),
+            (Request::Resume(_, responder), Answer::NothingDue) => responder.send(Ok(())),
+            // No decision answers another request than its own. To drop a responder answers as a failed shard does.
+            _ => {}
+        }
+    }
+
+    /// Hands the message to delivery, unless a later command of the same batch made its code useless.
+    fn deliver(self, mut permitted: Permitted, style: Option<MessageStyle>, after: &mut After<'_>) {
+        after.mark_at_gateway();
+        let live = self.verification_now(after).filter(|v| v.is_live(after.now()));
+        let Self { key, request, deps, .. } = self;
+        let (outgoing, caller) = match request {
+            Request::Send(outgoing, responder) => (outgoing, Caller::Client(responder)),
+            Request::Resume(_, responder) => {
+                (Box::new(send::planned(key, &permitted, style)), Caller::FollowUp(responder))
+            }
+            Request::Check(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => return,
+        };
+        if let Some(live) = live.filter(|live| permitted.permit.is_for(live)) {
+            // A later command of the batch may have prolonged its life, which the message states.
+            permitted.permit.verification.expires = live.expires;
+            return (deps.outside)(&deps, Task::Deliver(Sending { outgoing, permitted, caller }));
+        }
+        let delivered = Delivered::unsent(SendResult::NoLongerUsable, &outgoing, &permitted);
+        after.enqueue(Self::new(
+            key,
+            Request::Settle(Sending { outgoing, permitted, caller }, delivered),
+            deps,
+        ));
+    }
+
+    /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
+    fn ask(self, permit: CheckPermit, after: &mut After<'_>) {
+        after.mark_at_gateway();
+        let now = after.now();
+        let state = after.get::<NumberState>(self.subject.slot, self.subject.id);
+        let asked = state.and_then(|state| state.verification());
+        let is_open = asked.is_some_and(|v| v.is_checked_by(&permit) && v.is_checking(now));
+        let Self { key, request: Request::Check(check, responder), deps, .. } = self else { return };
+        let asking = Asking { check, permit, responder };
+        if is_open {
+            return (deps.outside)(&deps, Task::Ask(asking));
+        }
+        after.enqueue(Self::new(key, Request::SettleCheck(asking, Ok(CheckResult::NotAsked)), deps));
+    }
+}
+
+/// One decision about a number, as far as it has come.
+pub(super) struct Decision<'a, 'b> {
     pub(super) key: NumberKey,
+    pub(super) deps: &'a NumberDeps,
+    pub(super) view: &'a mut Transaction<'b>,
+    /// The state of the number as it is stored.
     pub(super) state: NumberState,
+    /// The verification before the decision.
+    pub(super) before: Option<Verification>,
     pub(super) rules: Rules<'a>,
     pub(super) now: Timestamp,
+    cause: Option<&'a SpanContext>,
+    effects: Vec<Effect>,
 }
 
-/// The next state, and whether the reply waits for it. `None`: a gateway is being asked about a code of the number.
-pub(super) type Next = Option<(NumberState, Durability)>;
-
-/// Context for answering a durable decision.
-pub(super) struct DecisionContext<'a, 'b> {
-    pub(super) key: NumberKey,
-    pub(super) deps: &'a Arc<NumberDeps>,
-    pub(super) subject: Subject,
-    pub(super) reply: &'a mut ReplyContext<'b>,
-}
-
-impl DecisionContext<'_, '_> {
-    /// The number's state, which later commands of the same batch may have changed.
-    pub(super) fn state(&self) -> Option<NumberState> {
-        self.reply.get::<NumberState>(self.subject.slot, self.subject.id)
+impl<'a, 'b> Decision<'a, 'b> {
+    fn new(command: &'a NumberCommand, view: &'a mut Transaction<'b>) -> Self {
+        let NumberCommand { key, deps, subject, cause, .. } = command;
+        let now = view.now();
+        let state = view.get::<NumberState>(subject.id).unwrap_or(NumberState::Fresh);
+        let policy = deps.policies.of(key.service);
+        let before = state.at(&policy, now).verification();
+        let rules = deps.rules(policy);
+        Self { key: *key, deps, view, state, before, rules, now, cause: cause.as_ref(), effects: Vec::new() }
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        self.deps.policies.of(self.key.service)
+    pub(super) fn put(&mut self, next: NumberState, durability: Durability) {
+        self.view.put(self.key.id(), (next != NumberState::Fresh).then_some(&next), durability);
     }
 
-    /// Tells the gateway that sent the code how it ended, if one wants to know.
-    pub(super) fn report_code_end(&self, verification: u64, end: CodeEnd) {
-        if !self.deps.effects.wants_code_end(end) {
+    /// The record of the attempts of a verification, which is in the slot of its number.
+    pub(super) fn log_of(&mut self, verification: &Verification) -> AttemptLogWriter<'_, 'b> {
+        let key = AttemptLogKey::new(self.key.service, verification.salt.id(), self.view.slot());
+        AttemptLogWriter::new(self.view, key, self.deps.attempt_log)
+    }
+
+    pub(super) fn attempts_of(&mut self, verification: &Verification) -> Option<AttemptLog> {
+        let key = AttemptLogKey::new(self.key.service, verification.salt.id(), self.view.slot());
+        self.view.get(key.id())
+    }
+
+    pub(super) fn emit(&mut self, event: &NumberEvent<'_>) {
+        if let Some(events) = &self.deps.events {
+            events.record(self.key, event, self.now, self.cause, self.view);
+        }
+    }
+
+    /// Emits the event of a lockout, if the decision begins one.
+    pub(super) fn emit_lockout(&mut self, next: &NumberState) {
+        let Some(until) = next.locked_until().filter(|until| self.state.locked_until() != Some(*until))
+        else {
             return;
-        }
-        let key = AttemptLogKey::new(self.key.service, verification, self.subject.slot);
-        let log = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
-        if let Some((gateway, message_id)) = log.and_then(|log| log.accepted()) {
-            self.deps.effects.report_code_end(self.key.service, gateway, message_id, end);
+        };
+        let verification = match self.state {
+            NumberState::Open(OpenNumber { verification, .. }) => verification,
+            NumberState::Fresh | NumberState::Locked { .. } => None,
+        };
+        self.emit(&NumberEvent::Locked { verification: verification.as_ref(), until });
+    }
+
+    /// Tells the gateway of the last message how the code ended, if one wants to know.
+    pub(super) fn tell(&mut self, end: CodeEnd, log: Option<&AttemptLog>) {
+        if self.deps.told_ends.contains(&end)
+            && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
+        {
+            self.effects.push(Effect::Tell(ToldEnd { gateway, message_id, end }));
         }
     }
 
-    /// Queues a further command for the next batch.
-    pub(super) fn enqueue(&mut self, kind: CommandKind) {
-        self.reply.enqueue(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
     }
-}
 
-/// The key of the record of a verification's attempts, which is in the slot of its number.
-pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogKey {
-    AttemptLogKey::new(service, salt.id(), slot)
-}
-
-/// A fact from the attempt log.
-enum LogFact {
-    /// The number of a permitted send's first attempt.
-    FirstAttempt(u8),
-    Checked(Checked),
-    /// The send takes the place of a planned message for which none has left. The guard gets this back.
-    ReplacedPlan(Ticket),
-}
-
-/// Updates the attempt log of the verification.
-fn write_attempts(
-    view: &mut Transaction<'_>,
-    deps: &NumberDeps,
-    NumberKey { service, number, .. }: NumberKey,
-    kind: &CommandKind,
-    before: Option<&Verification>,
-) -> Option<LogFact> {
-    let slot = view.slot();
-    let key = |salt: &Salt| attempt_log_key(service, salt, slot);
-    let (salt, status) = match kind {
-        CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.attempt_log);
-            return Some(LogFact::FirstAttempt(log.permit(number)));
-        }
-        CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.attempt_log);
-            return Some(LogFact::FirstAttempt(log.begin_follow_up()));
-        }
-        CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
-            let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
-            let ended = EndedSend { salt, expires, style, purpose, first_attempt, delivered };
-            let mut log = AttemptLogWriter::new(view, key(&salt), deps.attempt_log);
-            return log.settle(number, ended).map(LogFact::ReplacedPlan);
-        }
-        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
-            (before.map(|v| v.salt), *status)
-        }
-        CommandKind::SettleCheck(SettleCheckCommand { decided: Some((_, status)), permit, .. }) => {
-            (Some(permit.salt), *status)
-        }
-        CommandKind::End(EndCommand {
-            ending: Ending::Approved,
-            decided: Some(EndOutcome::Ended(Some(_))),
-            ..
-        }) => (before.map(|v| v.salt), VerifyStatus::Success),
-        CommandKind::Send(_)
-        | CommandKind::Resume(_)
-        | CommandKind::Check(_)
-        | CommandKind::SettleCheck(_)
-        | CommandKind::End(_) => return None,
-    };
-    AttemptLogWriter::new(view, key(&salt?), deps.attempt_log).check(status).map(LogFact::Checked)
-}
-
-/// Builds the event of a decision from the verification before and after it.
-fn event_of<'a>(
-    kind: &'a CommandKind,
-    before: Option<&'a Verification>,
-    after: Option<&'a Verification>,
-) -> Option<NumberEvent<'a>> {
-    let is_spent = after.is_some_and(Verification::is_spent);
-    match kind {
-        CommandKind::Send(SendCommand { decided, channel, verification: named, .. }) => {
-            let (Some(SendDecision::Permitted(_) | SendDecision::Silent(..)), Some(verification)) =
-                (decided, after)
-            else {
-                return None;
-            };
-            let tags = named.as_ref().map(|named| &named.tags);
-            Some(NumberEvent::Permitted { verification, channel: *channel, tags })
-        }
-        CommandKind::Settle(SettleCommand { permit, delivered, caller, .. }) => {
-            let verification = after.filter(|v| permit.is_for(v));
-            let is_follow_up = matches!(caller, Caller::FollowUp(_));
-            Some(NumberEvent::Settled { permit, verification, delivered, is_follow_up })
-        }
-        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, Some(_))), .. }) => {
-            Some(NumberEvent::Checked { verification: before?, outcome: reply.outcome, is_spent })
-        }
-        // An event would name the erased number again.
-        CommandKind::Check(_)
-        | CommandKind::Resume(_)
-        | CommandKind::End(EndCommand { ending: Ending::Erased, .. }) => None,
-        CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
-            let (reply, _) = decided.as_ref()?;
-            let verification = before.filter(|v| v.salt == permit.salt)?;
-            Some(NumberEvent::Checked { verification, outcome: reply.outcome, is_spent })
-        }
-        CommandKind::End(EndCommand { ending, decided, .. }) => match decided {
-            Some(EndOutcome::Ended(Some(verification))) => {
-                Some(NumberEvent::Ended { verification, ending: *ending })
-            }
-            Some(EndOutcome::Ended(None) | EndOutcome::NotFound | EndOutcome::Busy { .. }) | None => None,
-        },
+    pub(super) fn count(&mut self, fact: Fact) {
+        self.effects.push(Effect::Count(fact));
     }
 }

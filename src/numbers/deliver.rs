@@ -1,163 +1,111 @@
-//! Effects of decisions about numbers: messages to gateways, and submitted codes to the gateways that hold the code. Each
+//! Tasks that durable decisions leave: messages for gateways, and submitted codes for the gateways that hold the code. Each
 //! result comes back as a command.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-use super::check::GatewayCheck;
-use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
-use super::record::NumberKey;
-use super::send::Dispatch;
-use crate::delivery::{CheckError, CheckJob, CodeLiveness, CodeState, Delivery, Job, Verdict};
-use crate::domain::{GatewayName, ServiceId};
+use super::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task, ToldEnd};
+use crate::delivery::{CheckError, CodeLiveness, CodeState, Delivery, Verdict};
+use crate::domain::NumberKey;
 use crate::engine::{CheckResult, Salt};
-use crate::gateway::CodeEnd;
 use crate::shard::{Refusal, Shards};
-use crate::trace::RequestId;
 
-/// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
-pub struct GatewayEffects {
+/// Carries out tasks with the gateways. Each runs in a task of its own: a disconnected caller cannot interrupt a send, and
+/// no shard waits for a gateway.
+pub fn with_gateways(
     delivery: Arc<Delivery>,
-    /// Weak, because the dependencies of decisions hold these gateways.
-    links: OnceLock<(Weak<NumberDeps>, Shards)>,
-}
-
-struct ConnectedEffects {
-    deps: Arc<NumberDeps>,
     shards: Shards,
-    delivery: Arc<Delivery>,
-}
-
-impl GatewayEffects {
-    /// Not yet connected.
-    pub fn new(delivery: Arc<Delivery>) -> Arc<Self> {
-        Arc::new(Self { delivery, links: OnceLock::new() })
-    }
-
-    /// Sends later results to these shards.
-    pub fn connect(&self, deps: &Arc<NumberDeps>, shards: Shards) {
-        let _ = self.links.set((Arc::downgrade(deps), shards));
-    }
-
-    fn links(&self) -> Option<ConnectedEffects> {
-        let (deps, shards) = self.links.get()?;
-        let (deps, shards) = (deps.upgrade()?, shards.clone());
-        Some(ConnectedEffects { deps, shards, delivery: Arc::clone(&self.delivery) })
-    }
-}
-
-/// Each effect runs in its own task: a disconnected caller cannot interrupt a send, and no shard waits for a gateway.
-impl Effects for GatewayEffects {
-    fn deliver(&self, dispatch: Dispatch) {
-        if let Some(links) = self.links() {
-            // The future is large: it is moved once, into its box.
-            tokio::spawn(Box::pin(links.deliver(dispatch)));
+) -> impl Fn(&Arc<NumberDeps>, Task) + Send + Sync {
+    move |deps, task| {
+        let (deps, shards, delivery) = (Arc::clone(deps), shards.clone(), Arc::clone(&delivery));
+        match task {
+            Task::Deliver(sending) => {
+                let deliver = async move {
+                    let Sending { outgoing, permitted, .. } = &sending;
+                    let (key, verification) = (outgoing.key, permitted.permit.verification);
+                    let code = verification.code_seed(key.service, key.number).code(&deps.key);
+                    let liveness =
+                        NumberLiveness { deps: &deps, shards: &shards, key, salt: verification.salt };
+                    let delivered = delivery.deliver(outgoing, permitted, &code, &liveness).await;
+                    let settle = Request::Settle(sending, delivered);
+                    shards.submit(NumberCommand::new(key, settle, deps));
+                };
+                // The future is large: it is moved once, into its box.
+                tokio::spawn(Box::pin(deliver));
+            }
+            Task::Ask(asking) => {
+                tokio::spawn(async move {
+                    let result = ask(&delivery, &shards, &asking).await;
+                    let (key, settle) = (asking.check.key, Request::SettleCheck(asking, result));
+                    shards.submit(NumberCommand::new(key, settle, deps));
+                });
+            }
+            Task::Tell(key, ToldEnd { gateway, message_id, end }) => {
+                tokio::spawn(async move {
+                    delivery.report_code_end(key.service, gateway, &message_id, end).await;
+                });
+            }
+            Task::Allow(key, news) => {
+                if let Some(guard) = delivery.guard() {
+                    guard.learn(key, news);
+                }
+            }
         }
     }
-
-    fn check(&self, check: GatewayCheck) {
-        if let Some(links) = self.links() {
-            tokio::spawn(links.check(check));
-        }
-    }
-
-    fn wants_code_end(&self, end: CodeEnd) -> bool {
-        self.delivery.wants_code_end(end)
-    }
-
-    fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
-        let delivery = Arc::clone(&self.delivery);
-        tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
-    }
 }
 
-impl ConnectedEffects {
-    async fn deliver(self, dispatch: Dispatch) {
-        let Self { deps, shards, delivery } = &self;
-        let Dispatch { key, permit, .. } = dispatch;
-        let job = Job {
-            log: dispatch.log,
-            number: key.number,
-            style: dispatch.style.clone(),
-            expires: permit.verification.expires,
-            channel: dispatch.channel,
-            code: permit.verification.code_seed(key.service, key.number).code(&deps.key),
-            held: permit.verification.held,
-            trial: None,
-            ours_only: permit.verification.offset() != 0,
-            first_attempt: dispatch.first_attempt,
-            purpose: dispatch.purpose.clone(),
-            within: None,
-            request_id: dispatch.request_id.clone(),
-        };
-        let liveness = NumberLiveness { links: &self, key, salt: permit.verification.salt };
-        let delivered = delivery.deliver(&job, &liveness).await;
-        let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();
-        let settle = CommandKind::Settle(dispatch.settled(delivered));
-        shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)).caused_by(cause));
-    }
-
-    async fn check(self, check: GatewayCheck) {
-        let GatewayCheck { key, permit, .. } = check;
-        let Self { deps, shards, delivery } = self;
-        let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
-        let asking = async {
-            // Another node may own the records.
-            if !shards.owns_records() {
-                return Err(Refusal::StoreUnavailable);
-            }
-            // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
-            let left = permit.until.since(shards.clock().now());
-            if left.is_zero() {
-                return Ok(CheckResult::NotAsked);
-            }
-            let job = CheckJob {
-                service: key.service,
-                held: permit.held,
-                number: key.number,
-                code: &check.code,
-                request_id: check.request_id.as_ref(),
-            };
-            Ok(match timeout(left, delivery.check(job)).await {
-                Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
-                Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
-                Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
-                Ok(Err(CheckError { may_have_been_looked_at: false })) => CheckResult::NotAsked,
-                Ok(Err(CheckError { may_have_been_looked_at: true })) | Err(_) => CheckResult::Unknown,
-            })
-        };
-        // A check that is never settled would hold up its number until its time has passed.
-        let result = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
-            let request_id = check.request_id.as_deref();
-            tracing::error!(request_id, number = %key.number, "gateway check panicked; the attempt counts");
-            Ok(CheckResult::Unknown)
-        });
-        let settle = CommandKind::SettleCheck(check.settled(result));
-        shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
-    }
+async fn ask(
+    delivery: &Delivery,
+    shards: &Shards,
+    Asking { check, permit, .. }: &Asking,
+) -> Result<CheckResult, Refusal> {
+    let asking = async {
+        // Another node may own the records.
+        if !shards.owns_records() {
+            return Err(Refusal::StoreUnavailable);
+        }
+        // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
+        let left = permit.until.since(shards.clock().now());
+        if left.is_zero() {
+            return Ok(CheckResult::NotAsked);
+        }
+        Ok(match timeout(left, delivery.check(check, permit.held)).await {
+            Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
+            Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
+            Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
+            Ok(Err(CheckError { may_have_been_looked_at: false })) => CheckResult::NotAsked,
+            Ok(Err(CheckError { may_have_been_looked_at: true })) | Err(_) => CheckResult::Unknown,
+        })
+    };
+    // A check that is never settled would hold up its number until its time has passed.
+    AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
+        let (request_id, number) = (check.request_id.as_deref(), check.key.number);
+        tracing::error!(request_id, %number, "gateway check panicked; the attempt counts");
+        Ok(CheckResult::Unknown)
+    })
 }
 
 /// Tells a delivery run whether its code is still live.
 struct NumberLiveness<'a> {
-    links: &'a ConnectedEffects,
+    deps: &'a NumberDeps,
+    shards: &'a Shards,
     key: NumberKey,
     salt: Salt,
 }
 
 impl CodeLiveness for NumberLiveness<'_> {
     async fn code_state(&self) -> CodeState {
-        let ConnectedEffects { deps, shards, .. } = self.links;
-        match deps.verification(shards, self.key).await {
-            Ok(Some(v)) if v.salt == self.salt && v.is_live(shards.clock().now()) => CodeState::Live,
+        match self.deps.verification(self.shards, self.key).await {
+            Ok(Some(v)) if v.salt == self.salt && v.is_live(self.shards.clock().now()) => CodeState::Live,
             Ok(_) => CodeState::Ended,
             Err(_) => CodeState::Unknown,
         }
     }
 
     fn may_send(&self) -> bool {
-        self.links.shards.owns_records()
+        self.shards.owns_records()
     }
 }

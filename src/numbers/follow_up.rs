@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
-use super::command::{CommandKind, NumberCommand, NumberDeps, Responder};
+use super::command::{NumberCommand, NumberDeps, Request, Responder};
 use super::in_flight::CommandLimit;
-use super::record::NumberKey;
-use super::send::ResumeCommand;
 use crate::attempts::{Attempts, Due};
+use crate::domain::NumberKey;
 use crate::shard::{Refusal, Shards};
 
 /// Poll interval for due plans while at least one plan exists. A planned send is due after half a second at the
@@ -70,9 +69,8 @@ impl FollowUps {
             Ok(permit) => {
                 let (responder, pending) = Responder::new(permit);
                 let number = NumberKey::new(due.key.service, due.number);
-                let resume = ResumeCommand { log: due.key, responder, decided: None };
-                let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));
-                self.shards.submit(command);
+                let resume = Request::Resume(due.key, responder);
+                self.shards.submit(NumberCommand::new(number, resume, Arc::clone(&self.deps)));
                 // If the shard fails, its index offers the plan again after the restart, unless the send had begun.
                 matches!(pending.await, Ok(Err(_)))
             }

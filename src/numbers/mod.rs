@@ -1,17 +1,15 @@
 //! Commands about numbers: send a code, check a code, end a verification.
 //!
 //! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
-//! `check` decide the command with the engine. `deliver` carries out the decision.
+//! `check` decide the command with the engine. `command` performs what the decision asks for, and `deliver` does what
+//! leaves the shard.
 
 mod carry;
 pub mod check;
 pub mod command;
 mod deliver;
-mod event;
-mod facts;
 mod follow_up;
 pub mod in_flight;
-mod policies;
 mod record;
 mod reply;
 pub mod send;
@@ -20,15 +18,13 @@ pub mod table;
 mod tests;
 mod verifier;
 
-pub use crate::delivery::Failure;
+pub use crate::delivery::{Check, Failure, Outgoing};
+pub use crate::domain::NumberKey;
 pub use crate::engine::SendOptions;
+pub use crate::registry::Policies;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
-pub use carry::{CarryRequest, CarryUse};
-pub use check::EndReply;
-pub use event::{EventSink, NumberEvent};
-pub use policies::Policies;
-pub use record::NumberKey;
+pub use carry::CarryUse;
+pub use check::End;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
-pub use send::NamedVerification;
 pub use table::NumberCapacity;
-pub use verifier::{CheckRequest, EndRequest, LockedNumber, SendRequest, Verifier, VerifierDeps};
+pub use verifier::{LockedNumber, Verifier, VerifierDeps};

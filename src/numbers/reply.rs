@@ -1,5 +1,6 @@
 //! Replies to commands about numbers. The shard sends a reply once every change that it reports is durable.
 
+use crate::attempts::AttemptLog;
 use crate::delivery::Failure;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, Verification, VerificationDetails};
@@ -10,12 +11,14 @@ pub use crate::engine::{CheckOutcome, SendLimit};
 /// The outcome of a command, and the verification it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply<O> {
-    /// A [`SendOutcome`] or a [`CheckOutcome`].
+    /// A [`SendOutcome`], a [`CheckOutcome`], or whether an end had an effect.
     pub outcome: O,
     /// When it was decided.
     pub at: Timestamp,
     /// The verification, unless the outcome is a refusal.
     pub verification: Option<VerificationSummary>,
+    /// Its attempts, as the decision left them.
+    pub attempts: Option<AttemptLog>,
     /// The reason why no gateway accepted the message.
     pub reason: Option<Failure>,
     /// Whether a message was sent, may have been, or will be tried again.
@@ -24,8 +27,8 @@ pub struct Reply<O> {
 
 impl<O> Reply<O> {
     /// A reply without a gateway's error.
-    pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        Self { outcome, at, verification, reason: None, may_have_been_sent: false }
+    pub fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
+        Self { outcome, at, verification, attempts: None, reason: None, may_have_been_sent: false }
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::numbers::Numbers;
-use super::record::NumberKey;
+use crate::domain::NumberKey;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::metrics::ServiceNames;

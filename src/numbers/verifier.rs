@@ -7,79 +7,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::carry::InProgress;
-use super::check::{CheckCommand, EndCommand, EndReply};
-use super::command::{CommandKind, NumberCommand, NumberDeps, Responder, attempt_log_key};
-use super::deliver::GatewayEffects;
-use super::event::{EventSink, NumberEvent};
+use super::check::End;
+use super::command::{NumberCommand, NumberDeps, Request, Responder};
+use super::deliver::with_gateways;
 use super::follow_up::{self, FollowUps};
 use super::in_flight::{CommandLimit, CommandPermit};
-use super::policies::Policies;
-use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
-use super::send::{NamedVerification, SendCommand};
 use super::table::NumberCapacity;
 use crate::attempts::{AttemptLogWriter, Attempts, ReceiptOutcome};
-use crate::audit::Audited;
 use crate::config::Bounds;
-use crate::delivery::{Delivery, TakenAllowance};
-use crate::domain::{AttemptLogKey, Channel, Code, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use crate::engine::{
-    CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
+use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
+use crate::domain::{
+    AttemptLogKey, Channel, Code, NumberKey, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
-use crate::gateway::Receipt;
+use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
+use crate::gateway::{CodeEnd, Receipt};
 use crate::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
-use crate::metrics::{DeliveredFacts, Recipient};
+use crate::metrics::{DeliveredFacts, Fact};
+use crate::registry::Policies;
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
-use crate::template::MessageStyle;
-use crate::trace::{RequestId, SpanContext};
-
-/// A request to send a code: the first one of a verification, or a repetition.
-#[derive(Debug, Clone)]
-pub struct SendRequest {
-    /// The recipient.
-    pub key: NumberKey,
-    /// Properties of a new code; `None` for the service's own.
-    pub options: Option<SendOptions>,
-    /// The channel; `None` for the first channel of the service.
-    pub channel: Option<Channel>,
-    /// The message's template, language and format.
-    pub style: MessageStyle,
-    /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
-    /// replaces the code, and nothing limits them.
-    pub verification: Option<NamedVerification>,
-    /// What the request says to the pumping guard.
-    pub client: ClientSignals,
-    /// The id of the client's request, for the log, and its span.
-    pub request_id: Option<RequestId>,
-}
-
-/// A request to check a code.
-#[derive(Debug)]
-pub struct CheckRequest {
-    /// The number that the code was sent to.
-    pub key: NumberKey,
-    /// The submitted code; `None` for a text that cannot be one, which counts as a wrong code.
-    pub code: Option<Code>,
-    /// The verification; `None` for the one that is under way.
-    pub named: Option<VerificationName>,
-    /// The id of the client's request, for the log, and its span.
-    pub request_id: Option<RequestId>,
-}
-
-/// A request to end a verification, or to clear the counts of a number.
-#[derive(Debug, Clone)]
-pub struct EndRequest {
-    /// The number under verification.
-    pub key: NumberKey,
-    /// The result.
-    pub ending: Ending,
-    /// The verification; `None` for the one that is under way.
-    pub named: Option<VerificationName>,
-    /// The entry of the audit log, if the request has an effect.
-    pub audited: Option<Audited>,
-    /// Something of the number was erased before. Then an erasure has an effect in any case.
-    pub was_erased: bool,
-}
+use crate::webhook::{EventRecorder, NumberEvent};
 
 /// A number that is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +81,7 @@ pub struct VerifierDeps {
     /// Commands, sends and times.
     pub bounds: Bounds,
     /// Writes event records in the commit of each decision.
-    pub events: Option<Arc<dyn EventSink>>,
+    pub events: Option<Arc<EventRecorder>>,
 }
 
 /// A cheap handle on all shards.
@@ -158,7 +105,6 @@ impl Verifier {
             deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
-        let effects = GatewayEffects::new(Arc::clone(&delivery));
         let deps = Arc::new(NumberDeps {
             policies,
             slots: SlotHash::new(&server_key),
@@ -168,12 +114,12 @@ impl Verifier {
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,
-            effects: Arc::clone(&effects) as _,
             attempt_log: attempts.settings(),
+            told_ends: CodeEnd::ALL.into_iter().filter(|end| delivery.wants_code_end(*end)).collect(),
             events,
             metrics: Arc::clone(shards.metrics()),
+            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
         });
-        effects.connect(&deps, shards.clone());
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
         let verifier = Self { shards, deps, attempts, delivery, limit, carried: InProgress::default(), stop };
@@ -217,49 +163,41 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { key, options, channel, style, verification, client, request_id } = request;
-        let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
+    pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
+        let key = outgoing.key;
         let permit = self.limit.acquire(key.service, true)?;
-        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
+        let channel = outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, *channel) {
             return Err(Refusal::SendsOverloaded);
         }
-        let ticket = match self.assess(key, client, &mut channel, request_id.as_ref()) {
-            Ok(ticket) => ticket,
-            Err(refusal) => return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)),
-        };
-        let cause = request_id.as_ref().and_then(RequestId::span).cloned();
-        self.decide(key, permit, (cause, "decide send"), |responder| {
-            CommandKind::Send(SendCommand {
-                options,
-                channel,
-                style,
-                verification,
-                allowance: match client.exemption {
-                    Exemption::None => TakenAllowance::Refundable(ticket),
-                    Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
-                },
-                request_id,
-                responder,
-                decided: None,
-            })
-        })
-        .await
+        if let Err(refusal) = self.assess(&mut outgoing) {
+            return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None));
+        }
+        self.decide(key, permit, |responder| Request::Send(outgoing, responder)).await
     }
 
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
-    pub(super) fn assess(
+    pub(super) fn assess(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
+        let (key, client, mut channel) = (outgoing.key, outgoing.client, outgoing.channel());
+        let ticket = self.take_allowance(key, client, &mut channel, outgoing.request_id.as_deref())?;
+        outgoing.channel = Some(channel);
+        outgoing.allowance = match client.exemption {
+            Exemption::None => TakenAllowance::Refundable(ticket),
+            Exemption::Allowances | Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
+        };
+        Ok(())
+    }
+
+    fn take_allowance(
         &self,
-        key: NumberKey,
+        NumberKey { service, number, is_test }: NumberKey,
         client: ClientSignals,
         channel: &mut Channel,
-        request_id: Option<&RequestId>,
+        request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
-        let Some(guard) = self.delivery.guard().filter(|_| !key.is_test) else {
+        let Some(guard) = self.delivery.guard().filter(|_| !is_test) else {
             return Ok(Ticket::default());
         };
-        let NumberKey { service, number, .. } = key;
-        let request_id = request_id.map(|id| &**id);
         // Otherwise each send would pay for the country and the type of its number.
         if guard.is_off(service) && !client.refuses_landlines {
             guard.require_budget(Message { service, number, channel: *channel, request_id })?;
@@ -281,36 +219,21 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
-        let CheckRequest { key, code, named, request_id } = request;
-        let cause = request_id.as_ref().and_then(RequestId::span).cloned();
+    pub async fn check(&self, check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
+        let key = check.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, (cause, "decide check"), |responder| {
-            CommandKind::Check(CheckCommand { code, named, request_id, responder, decided: None })
-        })
-        .await
+        self.decide(key, permit, |responder| Request::Check(check, responder)).await
     }
 
-    /// Ends a verification, or clears the counts of a number. Returns the verification that ended; `None` if there was
-    /// none.
+    /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
+    /// whether the request had an effect.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn end(&self, request: EndRequest) -> Result<EndReply, Refusal> {
-        let EndRequest { key, ending, named, audited, was_erased } = request;
+    pub async fn end(&self, end: End) -> Result<Reply<bool>, Refusal> {
+        let key = end.key;
         let permit = self.limit.acquire(key.service, false)?;
-        self.decide(key, permit, (None, "decide end"), |responder| {
-            CommandKind::End(EndCommand {
-                ending,
-                named,
-                audited,
-                was_erased,
-                responder,
-                decided: None,
-                has_effect: false,
-            })
-        })
-        .await
+        self.decide(key, permit, |responder| Request::End(end, responder)).await
     }
 
     /// Records a provider's report about a message. A repeated report changes nothing.
@@ -334,10 +257,10 @@ impl Verifier {
         let recorded = self.shards.router().decide_unbounded(subject, record);
         let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
         if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
-            let recipient = Recipient { service: key.service, number, is_test: false };
+            let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
             let (channel, gateway) = (row.channel, row.gateway);
-            self.deps.metrics.delivered(&DeliveredFacts { recipient, channel, gateway, took });
+            self.deps.metrics.count(&Fact::Delivered(DeliveredFacts { recipient, channel, gateway, took }));
         }
         Ok(outcome)
     }
@@ -406,7 +329,7 @@ impl Verifier {
         let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
         let now = self.shards.clock().now();
         let slot = self.deps.subject(&key).slot;
-        if attempt_log_key(service, &verification.salt, slot) != log || !verification.is_live(now) {
+        if AttemptLogKey::new(service, verification.salt.id(), slot) != log || !verification.is_live(now) {
             return None;
         }
         let code = verification.code_seed(service, number).code(&self.deps.key);
@@ -446,12 +369,10 @@ impl Verifier {
         &self,
         key: NumberKey,
         permit: CommandPermit,
-        (cause, name): (Option<SpanContext>, &'static str),
-        command: impl FnOnce(Responder<T>) -> CommandKind,
+        request: impl FnOnce(Responder<T>) -> Request,
     ) -> Result<T, Refusal> {
         let (responder, pending) = Responder::new(permit);
-        let command = NumberCommand::new(key, command(responder), Arc::clone(&self.deps));
-        self.shards.submit(command.traced(cause, name));
+        self.shards.submit(NumberCommand::new(key, request(responder), Arc::clone(&self.deps)));
         pending.await.unwrap_or(Err(Refusal::Stopping))
     }
 }

@@ -12,9 +12,9 @@ use crate::attempts::{ListedAttempt, SendQuery};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::guard::{ClientSignals, Rule};
+use crate::guard::Rule;
 use crate::node::{ReportReceiver, Running};
-use crate::numbers::{CheckRequest, NumberKey, Refusal, SendOutcome, SendRequest};
+use crate::numbers::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 
@@ -161,10 +161,8 @@ impl Otp {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
         let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
-        let (options, verification, request_id) = (None, None, None);
-        let client = ClientSignals::default();
-        let request = SendRequest { key, options, channel, style, verification, client, request_id };
-        let reply = verifying.send_for_default_service(request).await?;
+        let outgoing = Box::new(Outgoing { channel, style, ..Outgoing::new(key) });
+        let reply = verifying.send_for_default_service(outgoing).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
                 Ok(Sent { message_id, attempts_left, postponed })
@@ -192,8 +190,8 @@ impl Otp {
             Err(error) => return Verified::failed(error),
         };
         let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::parse(code));
-        let request = CheckRequest { key, code, named: None, request_id: None };
-        self.engine.running.verifying.check_for_default_service(request).await.into()
+        let check = Check { key, code, named: None, request_id: None };
+        self.engine.running.verifying.check_for_default_service(check).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things

@@ -25,8 +25,8 @@ impl Registry {
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
             let unique_name =
-                self::unique_name(unique_name).map_err(RegistryError::invalid("unique_name"))?;
-            let description = self::description(description)?;
+                self::unique_name(unique_name.clone()).map_err(RegistryError::invalid("unique_name"))?;
+            let description = self::description(description.clone())?;
             if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
                 return Err(RegistryError::Exists(Item::RateLimit));
             }
@@ -49,7 +49,7 @@ impl Registry {
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
             let limit = limit_of(service, &limit)?;
-            set(&mut limit.description, self::description(description)?, &mut limit.updated, ids.now);
+            set(&mut limit.description, self::description(description.clone())?, &mut limit.updated, ids.now);
             Ok(limit.clone())
         })
         .await
@@ -294,7 +294,7 @@ impl Registry {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
-            let number = check_test_number(number, now)?;
+            let number = check_test_number(number.clone(), now)?;
             service.settings.check_test_code(&number).map_err(RegistryError::invalid("code"))?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
             check_room(service.test_numbers.len(), TestNumber::MOST, Item::TestNumber)?;

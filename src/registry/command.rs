@@ -50,7 +50,7 @@ impl Registry {
     pub(super) async fn decide<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         id: Id,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::Stopping.into()))
     }
@@ -59,7 +59,7 @@ impl Registry {
     pub(super) fn submit<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         mut id: Id,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         // Ids of services have 24 bits: no subject of another kind has this byte.
         id[0] = 0x80 | R::KIND;
@@ -69,7 +69,7 @@ impl Registry {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl FnOnce(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
+        decide: impl Fn(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         self.change_service(sid, decide).await.map(|(_, answer)| answer)
     }
@@ -78,7 +78,7 @@ impl Registry {
     pub(super) async fn change_service<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl FnOnce(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
+        decide: impl Fn(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<(Service, T), RegistryError> {
         let id = service_id(self.service(&sid)?.id);
         let (now, author) = (self.wall(), self.author.clone());

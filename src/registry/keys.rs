@@ -39,7 +39,7 @@ impl Registry {
         let (now, author) = (self.wall(), self.author.clone());
         let service_sid = service.and_then(|id| Some(self.service_by_id(id)?.sid));
         self.decide::<Credential, _, _>(NEW, move |view| {
-            let name = name.map(|name| note(&name, NAME_LONGEST)).transpose();
+            let name = name.as_deref().map(|name| note(name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if scopes == Scopes::default() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));

@@ -10,6 +10,7 @@ mod command;
 mod credential;
 mod error;
 mod keys;
+mod policies;
 mod safe_list;
 mod service;
 mod services;
@@ -34,6 +35,7 @@ use crate::audit::{self, Actor, AuditLog, Author};
 use crate::config::NumberRule;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid};
+use crate::engine::Policy;
 use crate::metrics::ServiceNames;
 use crate::shard::Shards;
 use crate::template::Templates;
@@ -48,6 +50,7 @@ pub use credential::{
 };
 pub use error::{Item, OpenError, RegistryError};
 pub use keys::KEYS_PER_SERVICE;
+pub use policies::Policies;
 pub use safe_list::SafeNumber;
 pub use service::{
     Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook,
@@ -229,6 +232,11 @@ impl Registry {
 
     pub fn count(&self) -> usize {
         self.inner.published.services.load().len()
+    }
+
+    /// The rules of every service, those of the default one as given.
+    pub fn policies(&self, default: Policy) -> Policies {
+        Policies::shared(default, Arc::clone(&self.inner.published.policies))
     }
 
     /// A counter of changes to services. Data derived from services is out of date when it grows.

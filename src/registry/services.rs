@@ -35,7 +35,7 @@ impl Registry {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::missing("friendly_name"));
             }
-            let settings = this.changed(&ServiceSettings::default(), given, &[])?;
+            let settings = this.changed(&ServiceSettings::default(), given.clone(), &[])?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
             let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
@@ -58,7 +58,7 @@ impl Registry {
         let this = self.clone();
         let changed = self.change_service(sid, move |service, _| {
             is_changeable(service)?;
-            service.settings = this.changed(&service.settings, given, &service.test_numbers)?;
+            service.settings = this.changed(&service.settings, given.clone(), &service.test_numbers)?;
             Ok(())
         });
         changed.await.map(|(service, ())| Arc::new(service))

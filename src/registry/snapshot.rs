@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::credential::LiveKey;
+use super::policies::OwnPolicies;
 use super::service::ServiceRecord;
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
@@ -15,6 +16,7 @@ use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
+    pub(super) policies: OwnPolicies,
     /// Grows with each change of a service.
     pub(super) generation: watch::Sender<u64>,
     pub(super) credentials: ArcSwap<Credentials>,
@@ -28,6 +30,7 @@ impl Published {
         let empty = Services::new(default);
         let published = Arc::new(Self {
             services: ArcSwap::from_pointee(empty.clone()),
+            policies: OwnPolicies::default(),
             generation: watch::Sender::new(0),
             credentials: ArcSwap::default(),
             safe_numbers: RwLock::default(),
@@ -203,6 +206,10 @@ impl Snapshot for ServiceSnapshot {
     }
 
     fn publish(&mut self, published: &Published) {
+        // First: a service has its rules from the moment at which a client learns that it exists. Those of the default
+        // service are in the settings.
+        let own = self.services.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
+        published.policies.store(Arc::new(own.map(|own| (own.id, own.settings.policy())).collect()));
         published.services.store(Arc::new(self.services.clone()));
         published.generation.send_modify(|generation| *generation += 1);
     }

@@ -59,7 +59,7 @@ impl Registry {
                 created: now,
                 updated: now,
             };
-            fields.apply(&mut webhook)?;
+            fields.clone().apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
             ids.audited = Change::of(Action::WebhookCreated).to(webhook.sid);
             Ok(webhook)
@@ -79,7 +79,7 @@ impl Registry {
             let kept = found.ok_or(RegistryError::NotFound(Item::Webhook))?;
             let before = kept.clone();
             ids.audited = Change::of(Action::WebhookChanged).to(webhook);
-            fields.apply(kept)?;
+            fields.clone().apply(kept)?;
             if *kept != before {
                 kept.updated = ids.now;
             }

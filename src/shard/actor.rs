@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, MessagingErr};
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::command::Command;
+use super::command::AnyCommand;
 use super::core::Core;
 use super::table::{Index, Tables};
 use crate::clock::{Alarm, Stopwatch};
@@ -29,7 +29,7 @@ pub enum ShardMessage {
     Commands,
     /// The result of the commit in flight, and how long it took.
     Committed(Result<(), StoreError>, Duration),
-    /// Runs a function on the core, if memory is what the store has.
+    /// Runs a function on the core.
     Read(ReadFn),
     /// Attaches an index to a kind.
     Follow(u8, Box<dyn Index>),
@@ -63,7 +63,7 @@ impl Mailbox {
     }
 
     /// Hands the shard a command. One that has ended drops it.
-    pub fn submit(&self, command: Box<dyn Command>) {
+    pub fn submit(&self, command: Box<dyn AnyCommand>) {
         if self.commands.push(command) && self.actor.cast(ShardMessage::Commands).is_err() {
             self.commands.close();
         }
@@ -83,7 +83,7 @@ impl Mailbox {
 }
 
 /// Commands that a shard has not taken yet; `None` once it has ended. The limit on commands in flight bounds them.
-pub struct CommandQueue(Mutex<Option<Vec<Box<dyn Command>>>>);
+pub struct CommandQueue(Mutex<Option<Vec<Box<dyn AnyCommand>>>>);
 
 impl Default for CommandQueue {
     fn default() -> Self {
@@ -93,14 +93,14 @@ impl Default for CommandQueue {
 
 impl CommandQueue {
     /// Returns whether the shard must be woken: whether it is the first command since the shard took the others.
-    fn push(&self, command: Box<dyn Command>) -> bool {
+    fn push(&self, command: Box<dyn AnyCommand>) -> bool {
         let mut commands = self.lock();
         let Some(waiting) = &mut *commands else { return false };
         waiting.push(command);
         waiting.len() == 1
     }
 
-    fn take(&self) -> Vec<Box<dyn Command>> {
+    fn take(&self) -> Vec<Box<dyn AnyCommand>> {
         self.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -111,7 +111,7 @@ impl CommandQueue {
         drop(waiting);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Box<dyn Command>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Box<dyn AnyCommand>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -265,7 +265,7 @@ impl Actor for ShardActor {
                 core.commit_took(took);
                 core.committed(&result, now);
             }
-            ShardMessage::Read(read) if core.owns_records() => read(core, now),
+            ShardMessage::Read(read) => read(core, now),
             ShardMessage::Follow(kind, index) => core.follow(kind, index),
             ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
             ShardMessage::Sweep => {
@@ -278,8 +278,7 @@ impl Actor for ShardActor {
             ShardMessage::Stream(to) => {
                 state.streaming = Some(Streaming::new(to, state.slots, core.tables_mut()));
             }
-            // Dropping a read refuses it.
-            ShardMessage::StreamNext | ShardMessage::Read(_) => {}
+            ShardMessage::StreamNext => {}
             ShardMessage::Flush(done) => state.flushing.push(done),
         }
         if !state.flushing.is_empty() && core.flush(now) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 use super::Shards;
-use super::command::Decision;
+use super::command::Full;
 use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::stored::Stored;
 use super::table::Index;
@@ -187,8 +187,8 @@ impl Capacity {
     /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
     ///
     /// # Errors
-    /// [`Decision::Full`] if the service has used up its share.
-    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Decision> {
+    /// [`Full`] if the service has used up its share.
+    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Full> {
         let mut counts = self.counts();
         if counts.held.room(service, self.limit) == 0 {
             if counts.used_up.insert(service) {
@@ -197,7 +197,7 @@ impl Capacity {
                 let line = self.lines().used_up;
                 warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
-            return Err(Decision::Full { kind: self.kind, table: self.table });
+            return Err(Full { kind: self.kind, table: self.table });
         }
         counts.held.add(service, 1);
         self.warn_if_low(&mut counts);

@@ -1,11 +1,13 @@
 //! Commands: the requests that shards decide.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::capacity::LimitedTable;
-use super::core::ReplyContext;
+use super::core::After;
 use super::transaction::Transaction;
 use crate::domain::{ServiceId, record_id};
 use crate::engine::SlotHash;
@@ -32,9 +34,12 @@ impl Subject {
     }
 }
 
-/// A request to a shard. It stores its own decision. The shard answers it once every record that the decision read or
-/// changed is durable.
-pub trait Command: Send + 'static {
+/// A request to a shard. A decision is data: nothing of it happens before its changes are durable, and one that the shard
+/// discards leaves no trace.
+pub trait Command: Sized + Send + 'static {
+    /// What is left to do when the changes are durable: the answer, and further effects.
+    type Made: Send + 'static;
+
     /// The subject of all records that it reads or changes.
     fn subject(&self) -> Subject;
 
@@ -62,33 +67,107 @@ pub trait Command: Send + 'static {
         false
     }
 
-    /// Decides the command and stores the decision in it.
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision;
+    /// Decides the command. The shard may call it again: when room was made, or when changes cannot be lazy.
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made>;
 
-    /// Answers the command. Every record that the decision read or changed is durable.
-    fn answer(self: Box<Self>, context: &mut ReplyContext<'_>);
+    /// Does what the last decision left to do. Every record that it read or changed is durable.
+    fn perform(self, made: Self::Made, after: &mut After<'_>);
 
     /// Answers that the shard refused the command.
-    fn refuse(self: Box<Self>, refusal: Refusal);
+    fn refuse(self, refusal: Refusal);
 }
 
 /// The result of [`Command::decide`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// The command stores the decision.
-    Made,
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decided<M> {
+    /// The changes are in the transaction, and this is left to do.
+    Made(M),
     /// The command waits for a gateway's answer.
     Wait,
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
-    /// The service has no room in the table of this kind of record. The shard decides once more if it can free expired
-    /// records that take its place, else it refuses the command with [`Refusal::TableFull`].
-    Full {
-        /// [`Record::KIND`](super::Record::KIND).
-        kind: u8,
-        /// The table, for the refusal.
-        table: LimitedTable,
-    },
+    /// The shard decides once more if it can free expired records that take the place, else it refuses the command with
+    /// [`Refusal::TableFull`].
+    Full(Full),
+}
+
+/// The service has no room in the table of a kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    /// [`Record::KIND`](super::Record::KIND).
+    pub kind: u8,
+    /// The table, for the refusal.
+    pub table: LimitedTable,
+}
+
+/// A command of any type, with what its last decision left to do.
+pub trait AnyCommand: Send {
+    fn subject(&self) -> Subject;
+    fn load(&self) -> Load;
+    fn may_be_lazy(&self) -> bool;
+    fn must_wait(&self, view: &mut Transaction<'_>) -> bool;
+    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool;
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()>;
+    fn perform(self: Box<Self>, after: &mut After<'_>);
+    fn refuse(self: Box<Self>, refusal: Refusal);
+}
+
+struct WithDecision<C: Command> {
+    command: C,
+    made: Option<C::Made>,
+}
+
+/// The form in which shards hold commands.
+pub fn boxed(command: impl Command) -> Box<dyn AnyCommand> {
+    Box::new(WithDecision { command, made: None })
+}
+
+impl<C: Command> AnyCommand for WithDecision<C> {
+    fn subject(&self) -> Subject {
+        self.command.subject()
+    }
+
+    fn load(&self) -> Load {
+        self.command.load()
+    }
+
+    fn may_be_lazy(&self) -> bool {
+        self.command.may_be_lazy()
+    }
+
+    fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
+        self.command.must_wait(view)
+    }
+
+    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
+        self.command.changes_nothing(view)
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()> {
+        // What an earlier decision reserved is free for this one.
+        self.made = None;
+        match self.command.decide(view) {
+            Decided::Made(made) => {
+                self.made = Some(made);
+                Decided::Made(())
+            }
+            Decided::Wait => Decided::Wait,
+            Decided::Refused(refusal) => Decided::Refused(refusal),
+            Decided::Full(full) => Decided::Full(full),
+        }
+    }
+
+    fn perform(self: Box<Self>, after: &mut After<'_>) {
+        let Self { command, made } = *self;
+        match made {
+            Some(made) => command.perform(made, after),
+            None => command.refuse(Refusal::StoreUnavailable),
+        }
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        self.command.refuse(refusal);
+    }
 }
 
 /// The weight of a command against the bound of its subject.
@@ -105,20 +184,21 @@ pub enum Load {
 }
 
 /// A change in one function, carried out even if the caller does not wait for the answer.
-pub(super) struct OneDecision<D, T, E> {
+pub(super) struct Change<D, T, E> {
     pub(super) subject: Subject,
     pub(super) load: Load,
-    pub(super) decide: Option<D>,
-    pub(super) decided: Option<Result<T, E>>,
+    pub(super) decide: D,
     pub(super) reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<D, T, E> Command for OneDecision<D, T, E>
+impl<D, T, E> Command for Change<D, T, E>
 where
-    D: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    D: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Refusal> + Send + 'static,
 {
+    type Made = Result<T, E>;
+
     fn subject(&self) -> Subject {
         self.subject
     }
@@ -127,18 +207,16 @@ where
         self.load
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        self.decided = self.decide.take().map(|decide| decide(view));
-        Decision::Made
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Result<T, E>> {
+        Decided::Made((self.decide)(view))
     }
 
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let Self { decided, reply, .. } = *self;
+    fn perform(self, made: Result<T, E>, _: &mut After<'_>) {
         // The caller may be gone.
-        let _ = decided.map(|decided| reply.send(decided));
+        let _ = self.reply.send(made);
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal) {
+    fn refuse(self, refusal: Refusal) {
         let _ = self.reply.send(Err(refusal.into()));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
-use super::command::{Command, Decision, Load, Refusal};
+use super::command::{AnyCommand, Command, Decided, Full, Load, Refusal, boxed};
 use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey};
 use super::stored::Stored;
@@ -35,7 +35,7 @@ pub struct Core {
     kinds: Kinds,
     rng: StdRng,
     settings: ShardSettings,
-    waiting: Vec<Box<dyn Command>>,
+    waiting: Vec<Box<dyn AnyCommand>>,
     in_flight: Option<Batch>,
     batch_delay: BatchDelay,
     loads: Loads,
@@ -78,7 +78,7 @@ enum LazyCommit {
 
 /// The batch that the store is committing.
 struct Batch {
-    commands: Vec<Box<dyn Command>>,
+    commands: Vec<Box<dyn AnyCommand>>,
     /// The changes that answers wait for.
     changes: RecordChanges,
     /// Lazy and uncertain records whose present states are in the same commit.
@@ -88,15 +88,15 @@ struct Batch {
     given_up: bool,
 }
 
-/// Context of [`Command::answer`].
-pub struct ReplyContext<'a> {
+/// What is at hand when the changes of a command are durable.
+pub struct After<'a> {
     tables: &'a Tables,
     now: Timestamp,
-    queued: Vec<Box<dyn Command>>,
+    queued: Vec<Box<dyn AnyCommand>>,
     at_gateway: bool,
 }
 
-impl ReplyContext<'_> {
+impl After<'_> {
     /// The moment of the answer.
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -108,8 +108,8 @@ impl ReplyContext<'_> {
     }
 
     /// Queues a command ahead of all later commands.
-    pub fn enqueue(&mut self, command: Box<dyn Command>) {
-        self.queued.push(command);
+    pub fn enqueue(&mut self, command: impl Command) {
+        self.queued.push(boxed(command));
     }
 
     /// Marks the command as waiting for a gateway.
@@ -154,12 +154,12 @@ impl Core {
     }
 
     /// Accepts a command. The shard decides it at once or with the next batch.
-    pub fn submit(&mut self, command: Box<dyn Command>, clock: Timestamp) {
-        self.submit_all(vec![command], clock);
+    pub fn submit(&mut self, command: impl Command, clock: Timestamp) {
+        self.submit_all(vec![boxed(command)], clock);
     }
 
     /// Accepts commands that came together.
-    pub fn submit_all(&mut self, commands: Vec<Box<dyn Command>>, clock: Timestamp) {
+    pub fn submit_all(&mut self, commands: Vec<Box<dyn AnyCommand>>, clock: Timestamp) {
         let now = self.tick(clock);
         for command in commands {
             self.enqueue(command, now);
@@ -167,7 +167,7 @@ impl Core {
         self.begin_batch(now);
     }
 
-    fn enqueue(&mut self, mut command: Box<dyn Command>, now: Timestamp) {
+    fn enqueue(&mut self, mut command: Box<dyn AnyCommand>, now: Timestamp) {
         if self.loads.of(&*command) >= self.settings.commands_per_subject {
             return command.refuse(Refusal::NumberBusy);
         }
@@ -184,7 +184,7 @@ impl Core {
                 self.decide_read_only(&mut command, now)
             };
             if is_decided {
-                return self.answer(command, now);
+                return self.perform(command, now);
             }
         }
         if self.is_late() && !is_settlement {
@@ -198,13 +198,13 @@ impl Core {
         self.owns_records
     }
 
-    fn must_refuse(&self, command: &dyn Command) -> bool {
+    fn must_refuse(&self, command: &dyn AnyCommand) -> bool {
         !self.owns_records && command.load() != Load::Settlement
     }
 
     /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
     /// command has to wait.
-    fn decide_read_only(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+    fn decide_read_only(&mut self, command: &mut Box<dyn AnyCommand>, now: Timestamp) -> bool {
         let (mut changes, slot) = (RecordChanges::default(), command.subject().slot);
         let Self { tables, rng, .. } = self;
         let mut view = Transaction::new(tables, rng, &mut changes, slot, now);
@@ -214,12 +214,12 @@ impl Core {
             return false;
         }
         let Self { tables, rng, .. } = self;
-        command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decision::Made
+        command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decided::Made(())
     }
 
     /// Decides a settlement whose changes are all lazy and whose records are not in the batch in flight. Returns
     /// whether it did: otherwise a later decision replaces this one.
-    fn decide_lazy_settlement(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+    fn decide_lazy_settlement(&mut self, command: &mut Box<dyn AnyCommand>, now: Timestamp) -> bool {
         let subject = command.subject();
         if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
             return false;
@@ -227,7 +227,7 @@ impl Core {
         let mut changes = RecordChanges::default();
         let Self { tables, rng, .. } = self;
         let mut view = Transaction::new(tables, rng, &mut changes, subject.slot, now);
-        let is_made = command.decide(&mut view) == Decision::Made;
+        let is_made = command.decide(&mut view) == Decided::Made(());
         let touched = view.into_touched();
         if !is_made || changes.values().any(|history| history.durable) || self.is_open(&touched) {
             return false;
@@ -263,7 +263,7 @@ impl Core {
             self.tables.batch_applied();
             self.batch_delay.after(commands.len(), self.waiting.len());
             for command in commands {
-                self.answer(command, now);
+                self.perform(command, now);
             }
         } else {
             let is_unknown = matches!(result, Ok(()) | Err(StoreError::Unknown(_)));
@@ -510,7 +510,7 @@ impl Core {
                 if touched.iter().any(|key| changes.contains_key(key)) {
                     held.push(command);
                 } else {
-                    self.answer(command, now);
+                    self.perform(command, now);
                 }
             }
             if commits {
@@ -530,7 +530,7 @@ impl Core {
 
     fn commit_batch(
         &mut self,
-        commands: Vec<Box<dyn Command>>,
+        commands: Vec<Box<dyn AnyCommand>>,
         changes: RecordChanges,
         mut carried: Vec<(RecordKey, Option<Stored>)>,
         now: Timestamp,
@@ -573,7 +573,7 @@ impl Core {
         &mut self,
         changes: &mut RecordChanges,
         now: Timestamp,
-    ) -> Vec<(Box<dyn Command>, Vec<RecordKey>)> {
+    ) -> Vec<(Box<dyn AnyCommand>, Vec<RecordKey>)> {
         let mut queue = VecDeque::from(std::mem::take(&mut self.waiting));
         let mut decided = Vec::with_capacity(queue.len());
         while let Some(mut command) = queue.pop_front() {
@@ -601,7 +601,7 @@ impl Core {
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
             let freed = match decision {
-                Decision::Full { kind, .. } => {
+                Decided::Full(Full { kind, .. }) => {
                     tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
                 }
                 _ => Vec::new(),
@@ -614,10 +614,10 @@ impl Core {
             }
             let Self { tables, rng, parking, .. } = self;
             match decision {
-                Decision::Wait => self.parking.park(command),
-                Decision::Refused(refusal) => self.refuse(command, refusal),
-                Decision::Full { table, .. } => self.refuse(command, Refusal::TableFull { table }),
-                Decision::Made => {
+                Decided::Wait => self.parking.park(command),
+                Decided::Refused(refusal) => self.refuse(command, refusal),
+                Decided::Full(Full { table, .. }) => self.refuse(command, Refusal::TableFull { table }),
+                Decided::Made(()) => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
                     let released = is_settlement && parking.holds(&subject) && !command.must_wait(view);
                     self.require_certain(&touched, changes, now);
@@ -653,11 +653,11 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, command: Box<dyn Command>, now: Timestamp) {
+    fn perform(&mut self, command: Box<dyn AnyCommand>, now: Timestamp) {
         let subject = command.subject();
-        let mut context = ReplyContext { tables: &self.tables, now, queued: Vec::new(), at_gateway: false };
-        command.answer(&mut context);
-        let ReplyContext { queued, at_gateway, .. } = context;
+        let mut after = After { tables: &self.tables, now, queued: Vec::new(), at_gateway: false };
+        command.perform(&mut after);
+        let After { queued, at_gateway, .. } = after;
         self.loads.unqueue(&subject, !at_gateway);
         for command in queued {
             self.loads.add(&*command);
@@ -665,7 +665,7 @@ impl Core {
         }
     }
 
-    fn refuse(&mut self, command: Box<dyn Command>, refusal: Refusal) {
+    fn refuse(&mut self, command: Box<dyn AnyCommand>, refusal: Refusal) {
         self.loads.unqueue(&command.subject(), true);
         command.refuse(refusal);
     }
@@ -694,7 +694,7 @@ fn make_durable_together(touched: &[RecordKey], changes: &mut RecordChanges) -> 
     has_more
 }
 
-fn put_first(queue: &mut VecDeque<Box<dyn Command>>, commands: VecDeque<Box<dyn Command>>) {
+fn put_first(queue: &mut VecDeque<Box<dyn AnyCommand>>, commands: VecDeque<Box<dyn AnyCommand>>) {
     for command in commands.into_iter().rev() {
         queue.push_front(command);
     }

@@ -36,8 +36,8 @@ use crate::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
 pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Shares, Usage};
-pub use self::command::{Command, Decision, Load, Refusal, Subject};
-pub use self::core::{Core, ReplyContext, ShardSettings};
+pub use self::command::{Command, Decided, Full, Load, Refusal, Subject};
+pub use self::core::{After, Core, ShardSettings};
 pub use self::record::{
     Id, Kinds, OlderLayout, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of,
 };
@@ -143,7 +143,7 @@ impl Shards {
     }
 
     /// Hands a command to the shard that owns its slot.
-    pub fn submit(&self, command: Box<dyn Command>) {
+    pub fn submit(&self, command: impl Command) {
         self.shared.router.send(command);
     }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::command::{Command, Load, Subject};
+use super::command::{AnyCommand, Load, Subject};
 use super::record::Hasher;
 
 /// Commands that wait for a gateway's answer, by subject, in arrival order. The limit on commands in flight bounds
 /// them.
 #[derive(Default)]
-pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn Command>>, Hasher>);
+pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn AnyCommand>>, Hasher>);
 
 impl Parking {
     /// Whether a command of this subject waits here.
@@ -20,18 +20,21 @@ impl Parking {
     }
 
     /// Appends a command to those of its subject.
-    pub fn park(&mut self, command: Box<dyn Command>) {
+    pub fn park(&mut self, command: Box<dyn AnyCommand>) {
         self.0.entry(command.subject()).or_default().push_back(command);
     }
 
     /// All commands of a subject.
-    pub fn take(&mut self, subject: &Subject) -> VecDeque<Box<dyn Command>> {
+    pub fn take(&mut self, subject: &Subject) -> VecDeque<Box<dyn AnyCommand>> {
         self.0.shift_remove(subject).unwrap_or_default()
     }
 
     /// The commands of every subject whose first one need not wait any more.
-    pub fn take_ready(&mut self, mut must_wait: impl FnMut(&dyn Command) -> bool) -> Vec<Box<dyn Command>> {
-        let ready = |_: &Subject, commands: &mut VecDeque<Box<dyn Command>>| {
+    pub fn take_ready(
+        &mut self,
+        mut must_wait: impl FnMut(&dyn AnyCommand) -> bool,
+    ) -> Vec<Box<dyn AnyCommand>> {
+        let ready = |_: &Subject, commands: &mut VecDeque<Box<dyn AnyCommand>>| {
             commands.front().is_none_or(|first| !must_wait(&**first))
         };
         self.0.extract_if(.., ready).flat_map(|(_, commands)| commands).collect()
@@ -54,7 +57,7 @@ pub struct Loads(HashMap<Subject, SubjectLoad, Hasher>);
 impl Loads {
     /// The number of commands that count against this command's limit. A send at a gateway does not count against
     /// checks: a hanging gateway blocks no check.
-    pub fn of(&self, command: &dyn Command) -> usize {
+    pub fn of(&self, command: &dyn AnyCommand) -> usize {
         let counts = || self.0.get(&command.subject()).copied().unwrap_or_default();
         match command.load() {
             Load::Unbounded | Load::Settlement => 0,
@@ -64,7 +67,7 @@ impl Loads {
     }
 
     /// Counts a command. Returns `true` if no other command of its subject waits.
-    pub fn add(&mut self, command: &dyn Command) -> bool {
+    pub fn add(&mut self, command: &dyn AnyCommand) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
         // A settlement is about a command that is counted already.
         if command.load() != Load::Settlement {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::actor::{Mailbox, ShardMessage};
-use super::command::{Command, Load, OneDecision, Refusal, Subject};
+use super::command::{Change, Command, Load, Refusal, Subject, boxed};
 use super::core::Core;
 use super::record::{Record, RecordKey};
 use super::table::{Records, Tables};
@@ -69,9 +69,9 @@ impl Router {
 
     /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
     /// reply channel closes.
-    pub fn send(&self, command: Box<dyn Command>) {
+    pub fn send(&self, command: impl Command) {
         match self.shard(self.owner(command.subject().slot)) {
-            Some(shard) => shard.submit(command),
+            Some(shard) => shard.submit(boxed(command)),
             None => command.refuse(Refusal::Stopping),
         }
     }
@@ -81,7 +81,7 @@ impl Router {
     pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         self.decide_with(Load::UntilDecided, subject, decide)
     }
@@ -90,7 +90,7 @@ impl Router {
     pub fn decide_unbounded<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         self.decide_with(Load::Unbounded, subject, decide)
     }
@@ -99,10 +99,10 @@ impl Router {
         &self,
         load: Load,
         subject: Subject,
-        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(OneDecision { subject, load, decide: Some(decide), decided: None, reply }));
+        self.send(Change { subject, load, decide, reply });
         answer
     }
 
@@ -211,9 +211,12 @@ impl Router {
         let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
         let (reply, answer) = oneshot::channel();
         let call = Box::new(move |core: &mut Core, now| {
-            let _ = reply.send(call(core, now));
+            // Without the lease, another node may have changed the records.
+            let called =
+                if core.owns_records() { Ok(call(core, now)) } else { Err(Refusal::StoreUnavailable) };
+            let _ = reply.send(called);
         });
         shard.cast(ShardMessage::Read(call)).map_err(|_| Refusal::Stopping)?;
-        answer.await.map_err(|_| Refusal::Stopping)
+        answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 }

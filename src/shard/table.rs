@@ -111,8 +111,8 @@ pub struct Tables {
     indexes: BTreeMap<u8, Box<dyn Index>>,
     /// The position at which the sweep of each kind continues.
     sweep_at: BTreeMap<u8, usize>,
-    /// Records added since the last sweep.
-    added_since_sweep: usize,
+    /// Records of each kind added since the last sweep.
+    added_since_sweep: BTreeMap<u8, usize>,
     scan: Scan,
 }
 
@@ -126,11 +126,11 @@ struct Scan {
     moved: HashSet<RecordKey>,
 }
 
-/// Additional records that a sweep examines for each record added since the last sweep. Therefore the sweep keeps up
-/// with a flood of short-lived records: at most a quarter of the table is expired.
+/// Additional records of a kind that a sweep examines for each one added since the last sweep. Therefore the sweep keeps
+/// up with a flood of short-lived records: at most a quarter of the table is expired.
 const LOOKS_PER_NEW_RECORD: usize = 4;
 
-/// Maximum number of these in one sweep, about a millisecond of work.
+/// Maximum number of these in one sweep, of all kinds together: about a millisecond of work.
 const MOST_LOOKS: usize = 32 * 1024;
 
 impl Tables {
@@ -140,7 +140,7 @@ impl Tables {
             by_kind: kinds.iter().map(|kind| (kind.kind, (kind.table)())).collect(),
             indexes: BTreeMap::new(),
             sweep_at: BTreeMap::new(),
-            added_since_sweep: 0,
+            added_since_sweep: BTreeMap::new(),
             scan: Scan::default(),
         }
     }
@@ -232,7 +232,7 @@ impl Tables {
         if let Some(stored) = record {
             let before = table.len();
             table.set(key, stored);
-            self.added_since_sweep += table.len() - before;
+            *self.added_since_sweep.entry(key.kind).or_default() += table.len() - before;
             return;
         }
         let last = table.len().saturating_sub(1);
@@ -262,10 +262,15 @@ impl Tables {
         now: Timestamp,
         keep: impl Fn(&RecordKey) -> bool,
     ) -> Vec<RecordKey> {
-        let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
-        self.added_since_sweep = 0;
+        let added = std::mem::take(&mut self.added_since_sweep);
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
-        kinds.into_iter().flat_map(|kind| self.sweep_kind(kind, looks, now, &keep)).collect()
+        let (mut freed, mut left) = (Vec::new(), MOST_LOOKS);
+        for kind in kinds {
+            let further = (added.get(&kind).copied().unwrap_or(0) * LOOKS_PER_NEW_RECORD).min(left);
+            left -= further;
+            freed.append(&mut self.sweep_kind(kind, looks + further, now, &keep));
+        }
+        freed
     }
 
     /// The same for one kind.

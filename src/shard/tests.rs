@@ -88,27 +88,28 @@ enum VoucherAction {
 struct VoucherCommand {
     subject: Subject,
     action: VoucherAction,
-    left: Option<u32>,
     reply: oneshot::Sender<VoucherReply>,
 }
 
 impl Command for VoucherCommand {
+    type Made = Option<u32>;
+
     fn subject(&self) -> Subject {
         self.subject
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Option<u32>> {
         let (id, ends) = (self.subject.id, view.now().plus(LIFE));
         let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
         let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
         let uses = Uses { count, ends };
-        self.left = match self.action {
+        let left = match self.action {
             VoucherAction::Issue(amount) => Some(amount),
             VoucherAction::Spend(amount) => voucher.left.checked_sub(amount),
             VoucherAction::Show => Some(voucher.left),
             VoucherAction::Panic => panic!("a command that the shard cannot decide"),
         };
-        match (&self.action, self.left) {
+        match (&self.action, left) {
             (VoucherAction::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
             (VoucherAction::Issue(_), Some(left)) => {
                 view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
@@ -119,14 +120,14 @@ impl Command for VoucherCommand {
             }
             (VoucherAction::Panic, _) | (_, None) => {}
         }
-        Decision::Made
+        Decided::Made(left)
     }
 
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let _ = self.reply.send(Ok(self.left));
+    fn perform(self, left: Option<u32>, _: &mut After<'_>) {
+        let _ = self.reply.send(Ok(left));
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal) {
+    fn refuse(self, refusal: Refusal) {
         let _ = self.reply.send(Err(refusal));
     }
 }
@@ -159,7 +160,7 @@ impl World {
 
     fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<VoucherReply> {
         let (reply, answer) = oneshot::channel();
-        self.shards.submit(Box::new(VoucherCommand { subject, action, left: None, reply }));
+        self.shards.submit(VoucherCommand { subject, action, reply });
         answer
     }
 
@@ -369,7 +370,7 @@ fn a_command_after_many_failed_commits_reads_no_other_record() {
         id[..8].copy_from_slice(&number.to_be_bytes());
         let (reply, answer) = oneshot::channel();
         let (subject, action) = (Subject { slot: 5, id }, VoucherAction::Spend(0));
-        core.submit(Box::new(VoucherCommand { subject, action, left: None, reply }), now);
+        core.submit(VoucherCommand { subject, action, reply }, now);
         answer
     };
     let before = (0..UNCERTAIN).map(|number| asks(&mut core, number, now)).collect::<Vec<_>>();
@@ -544,9 +545,27 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
     assert_eq!(behind_it.await, Ok(refused));
     let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
-    assert_eq!(read, Err(Refusal::Stopping));
+    assert_eq!(read, Err(Refusal::StoreUnavailable), "the process neither stops nor restarts");
     world.store.set_owns_records(true);
     assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
+}
+
+#[test]
+fn a_flood_of_one_kind_costs_the_sweep_of_another_nothing() {
+    let mut tables = Tables::new(&kinds());
+    let key = |kind, n: u32| {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        RecordKey { slot: ONE.slot, kind, id }
+    };
+    for n in 0..1_000 {
+        tables.set(key(Voucher::KIND, n), Some(Stored::of(Voucher { left: 1, ends: START })));
+    }
+    tables.sweep(0, Timestamp::EPOCH, |_| false);
+    for n in 0..1_000 {
+        tables.set(key(Uses::KIND, n), Some(Stored::of(Uses { count: 1, ends: START.plus(LIFE) })));
+    }
+    assert_eq!(tables.sweep(10, START.plus(SECOND), |_| false).len(), 10);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod serve;
 mod view;
 
 pub use request::{AttemptQuery, BeginRequest, CarryCode, CheckCode, Ending, VerificationTarget};
-pub use serve::{Cleared, CurrentRules, Verifying};
+pub use serve::{Cleared, Verifying};
 pub use view::{
     CarriedMessage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
     VerificationStatus,

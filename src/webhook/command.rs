@@ -16,7 +16,7 @@ impl Inner {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         id: Id,
-        change: impl FnOnce(&EventRecorder, &mut Transaction<'_>) -> T + Send + 'static,
+        change: impl Fn(&EventRecorder, &mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (recorder, subject) = (Arc::clone(&self.recorder), Subject { slot: slot_of(&id), id });
         let decide = move |view: &mut Transaction<'_>| Ok(change(&recorder, view));

@@ -129,7 +129,7 @@ impl Inner {
         let mut inner = self;
         let outcome = loop {
             let result = posted.clone();
-            match inner.change(id, move |_, view| conclude(id, at, result, view)).await {
+            match inner.change(id, move |_, view| conclude(id, at, result.clone(), view)).await {
                 Ok(outcome) => break outcome,
                 Err(_) if inner.queues.is_closing() => break None,
                 Err(_) => {

@@ -10,6 +10,7 @@ mod dispatch;
 mod event;
 mod guard;
 mod list;
+mod number_event;
 mod queues;
 mod record;
 mod recorder;
@@ -29,7 +30,6 @@ use crate::clock::Clock;
 use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::Sealer;
 use crate::log_limit::OncePerSecond;
-use crate::numbers::EventSink;
 use crate::shard::{RecordLog, Refusal, Shards, Usage};
 use crate::trace::Tracer;
 
@@ -37,12 +37,13 @@ pub use self::event::{About, Detail, Event};
 pub(crate) use self::event::{EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
+pub use self::number_event::NumberEvent;
 #[cfg(feature = "server")]
 pub(crate) use self::queues::WebhookLoad;
 pub(crate) use self::record::EventRecord;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
-pub(crate) use self::recorder::EventRecorder;
+pub use self::recorder::EventRecorder;
 #[cfg(test)]
 pub(crate) use self::transport::AttemptError;
 pub(crate) use self::transport::Subscribers;
@@ -148,8 +149,8 @@ impl Outbox {
     }
 
     /// The recorder that writes events within decisions about numbers.
-    pub fn recorder(&self) -> Arc<dyn EventSink> {
-        Arc::clone(&self.inner.recorder) as _
+    pub fn recorder(&self) -> Arc<EventRecorder> {
+        Arc::clone(&self.inner.recorder)
     }
 
     /// The service, if a webhook of it is enabled.

@@ -6,21 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt as _;
 
+use super::number_event::NumberEvent;
 use super::queues::Queues;
 use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
 use super::{Detail, Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
-use crate::domain::{AttemptId, Channel, Sid, Timestamp};
+use crate::domain::{AttemptId, Channel, NumberKey, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
 };
 use crate::gateway::ReceiptStatus;
 use crate::metrics::{Metrics, WebhookEnd};
-use crate::numbers::{EventSink, NumberEvent, NumberKey};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
 use crate::trace::SpanContext;
 
+/// Writes event records within decisions about numbers.
 pub struct EventRecorder {
     subscribers: Arc<dyn Subscribers>,
     sealer: Sealer,
@@ -118,8 +119,9 @@ impl EventRecorder {
     }
 }
 
-impl EventSink for EventRecorder {
-    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
+impl EventRecorder {
+    /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
+    pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
         let is_about = |_: &Id, record: &EventRecord| match record {
             EventRecord::Delivery(delivery) => {
                 (delivery.event.service, delivery.event.about.to) == (key.service, key.number)
@@ -133,11 +135,14 @@ impl EventSink for EventRecorder {
         !about.is_empty()
     }
 
-    fn subscribes(&self, key: NumberKey) -> bool {
+    /// Whether decisions about `key` have events.
+    pub fn subscribes(&self, key: NumberKey) -> bool {
         self.subscribed(key.service).is_some()
     }
 
-    fn record(
+    /// Records one decision about `key`, made at `now`. `cause` is the client's request, if it is traced. If the commit
+    /// fails, a drawn sequence number stays used.
+    pub fn record(
         &self,
         key: NumberKey,
         event: &NumberEvent<'_>,

@@ -7,13 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use onceward::attempts::AttemptLog;
-use onceward::delivery::TakenAllowance;
+use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
-use onceward::numbers::check::CheckCommand;
-use onceward::numbers::command::{CommandKind, NumberCommand, Responder};
+use onceward::numbers::command::{NumberCommand, Request, Responder};
 use onceward::numbers::in_flight::CommandPermit;
-use onceward::numbers::send::{ResumeCommand, SendCommand};
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
@@ -57,27 +55,24 @@ impl World {
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let channel = Channel::ALL[self.rng.random_range(0..3)];
         let (responder, answer) = Responder::new(self.place()?);
-        let command = SendCommand {
-            options,
-            channel,
-            style: style_of(self.next_command),
-            verification: None,
-            allowance: TakenAllowance::Exempt,
-            request_id: None,
-            responder,
-            decided: None,
-        };
+        let (channel, style) = (Some(channel), style_of(self.next_command));
+        let outgoing = Outgoing { options, channel, style, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
-        self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))
+        self.submits(number, intent, AnswerEnd::Send(answer), Request::Send(Box::new(outgoing), responder))
     }
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
         let (responder, answer) = Responder::new(self.place()?);
-        let command = CheckCommand { code: parsed, named: None, request_id: None, responder, decided: None };
+        let check = Check { key: self.setup.numbers[number], code: parsed, named: None, request_id: None };
         self.tally.count("command check");
-        self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
+        self.submits(
+            number,
+            Intent::Check { code },
+            AnswerEnd::Check(answer),
+            Request::Check(check, responder),
+        )
     }
 
     /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
@@ -94,11 +89,10 @@ impl World {
             return Ok(());
         }
         let (responder, answer) = Responder::new(self.place()?);
-        let command = ResumeCommand { log, responder, decided: None };
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
-        self.submits(number, intent, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
+        self.submits(number, intent, AnswerEnd::Resume(answer), Request::Resume(log, responder))?;
         // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);
@@ -124,7 +118,7 @@ impl World {
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, kind: CommandKind) -> Checked {
+    fn submits(&mut self, number: usize, intent: Intent, answer: AnswerEnd, request: Request) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
         // Some commands come while the shard of the number restarts.
@@ -143,12 +137,12 @@ impl World {
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
-        self.hands_over(owner, number, kind)
+        self.hands_over(owner, number, request)
     }
 
     /// Passes a command to the owner of its number; without one it is refused, as by the router.
-    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, kind: CommandKind) -> Checked {
-        let command = NumberCommand::new(self.setup.numbers[number], kind, Arc::clone(&self.deps));
+    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, request: Request) -> Checked {
+        let command = NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
             command.refuse(Refusal::Stopping);

@@ -1,11 +1,11 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Purpose, Reason, TakenAllowance};
+use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, PossiblySent, SendResult};
 use onceward::guard::Ticket;
 use onceward::numbers::Refusal;
-use onceward::numbers::command::CommandKind;
+use onceward::numbers::command::Request;
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};
@@ -30,7 +30,7 @@ impl World {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
-        let (permit, log) = (dispatch.permit, dispatch.log);
+        let (permit, log) = (dispatch.permitted.permit, dispatch.permitted.log);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = !self.is_former(shard) && self.chance(50) && !self.is_usable(number, salt);
         let (end, sort) = if is_withheld {
@@ -40,7 +40,7 @@ impl World {
         } else {
             self.some_end(number, salt)
         };
-        let plan = self.plan_after(sort, &end, &dispatch.purpose);
+        let plan = self.plan_after(sort, &end, dispatch.permitted.follow_up.as_ref());
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
         }
@@ -50,11 +50,11 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        self.hands_over(Some(owner), number, CommandKind::Settle(dispatch.settled(delivered(end, plan))))
+        self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered(end, plan)))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
-    fn plan_after(&mut self, sort: End, end: &SendResult, purpose: &Purpose) -> PlanChange {
+    fn plan_after(&mut self, sort: End, end: &SendResult, follow_up: Option<&FollowUp>) -> PlanChange {
         let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
             self.planned += 1;
@@ -69,10 +69,8 @@ impl World {
                 allowance: TakenAllowance::Refundable(Ticket::default()),
             });
         }
-        match (end, purpose) {
-            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request { .. }) => {
-                PlanChange::Keep
-            }
+        match (end, follow_up) {
+            (SendResult::NoLongerUsable | SendResult::Overloaded, None) => PlanChange::Keep,
             (SendResult::NoLongerUsable, _) => PlanChange::End(Some(Failure::NoLongerUsable)),
             _ if sort == End::Nothing => PlanChange::End(Some(Failure::Gateway)),
             _ => PlanChange::End(None),
@@ -94,7 +92,7 @@ impl World {
         let result = if is_withheld {
             CheckResult::NotAsked
         } else {
-            self.check_result(Salted(permit.salt.0), check.code.expose())
+            self.check_result(Salted(permit.salt.0), check.check.code.as_ref().expect("a code").expose())
         };
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
@@ -104,8 +102,8 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        let settled = check.settled(if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) });
-        self.hands_over(Some(owner), number, CommandKind::SettleCheck(settled))
+        let answer = if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) };
+        self.hands_over(Some(owner), number, Request::SettleCheck(check, answer))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.

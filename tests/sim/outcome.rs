@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
 use onceward::attempts::{AttemptLog, VerifyStatus};
-use onceward::delivery::{FollowUp, Purpose, Reason};
+use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::engine::{NumberState, Salt, derive_code};
-use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::attempt_log_key;
-use onceward::numbers::send::Dispatch;
+use onceward::numbers::command::{Asking, Sending};
 use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
@@ -156,11 +154,11 @@ impl World {
         Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
-    fn dispatches(&mut self, call: Call<'_>, dispatch: Dispatch) -> Checked {
+    fn dispatches(&mut self, call: Call<'_>, dispatch: Sending) -> Checked {
         let shard = call.shard;
-        let command = match &dispatch.purpose {
-            Purpose::Request { .. } => command_of(&dispatch.style),
-            Purpose::FollowUp(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
+        let command = match &dispatch.permitted.follow_up {
+            None => command_of(&dispatch.outgoing.style),
+            Some(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
         if open.at_gateway || open.stage != Stage::Direct {
@@ -169,7 +167,7 @@ impl World {
         open.at_gateway = true;
         let (number, since) = (open.number, open.since);
         let planned = matches!(open.intent, Intent::Resume { .. });
-        let (key, verification) = (dispatch.key, dispatch.permit.verification);
+        let (key, verification) = (dispatch.outgoing.key, dispatch.permitted.permit.verification);
         if key != self.setup.numbers[number] {
             return Err("a message left for another number".to_owned());
         }
@@ -201,7 +199,7 @@ impl World {
     fn begins_plan(
         &mut self,
         shard: usize,
-        dispatch: &Dispatch,
+        dispatch: &Sending,
         follow_up: &FollowUp,
     ) -> Result<CommandId, String> {
         let Reason::Retry { retries: plan, .. } = follow_up.reason else {
@@ -211,12 +209,12 @@ impl World {
             return Err(format!("planned send {plan} left twice"));
         }
         self.tally.count("planned send made");
-        let planned = self.durable_log(dispatch.log).and_then(|log| log.plan);
+        let planned = self.durable_log(dispatch.permitted.log).and_then(|log| log.plan);
         if planned.is_some_and(|planned| planned.follow_up == *follow_up) {
             return Err(format!("planned send {plan} left, and a start would send it again"));
         }
         // If several commands offer one plan, the first one gets it.
-        let salt = Salted(dispatch.permit.verification.salt.0);
+        let salt = Salted(dispatch.permitted.permit.verification.salt.0);
         let is_this = |open: &Open| open.intent == Intent::Resume { salt } && open.waits_for(shard);
         let found = self.commands.iter().find(|(_, open)| is_this(open)).map(|(command, _)| *command);
         found.ok_or(format!("planned send {plan} left, and no command offered it"))
@@ -250,17 +248,18 @@ impl World {
             return Ok(());
         }
         let service = self.setup.numbers[open.number].service;
-        let log = self.durable_log(attempt_log_key(service, &Salt(salt.0), self.slot(open.number)));
+        let log = self.durable_log(AttemptLogKey::new(service, Salt(salt.0).id(), self.slot(open.number)));
         match log {
             Some(log) if log.plan.is_some() || log.verify == VerifyStatus::Success => Ok(()),
             log => Err(format!("told that a message is sent later, and the disk says {log:?}")),
         }
     }
 
-    fn consults(&mut self, call: Call<'_>, check: GatewayCheck) -> Checked {
+    fn consults(&mut self, call: Call<'_>, check: Asking) -> Checked {
         let shard = call.shard;
-        let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
-        let intent = Intent::Check { code: Some(check.code.expose().to_owned()) };
+        let number = self.setup.numbers.iter().position(|key| *key == check.check.key).expect("a number");
+        let code = check.check.code.as_ref().map(|code| code.expose().to_owned());
+        let intent = Intent::Check { code };
         // Of several checks with the same code, the gateway is asked about the first.
         let found = self
             .commands

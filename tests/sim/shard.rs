@@ -10,9 +10,7 @@ use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, Policy, SlotHash};
 use onceward::limit::KeyedRequest;
 use onceward::metrics::ServiceNames;
-use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::{Effects, NumberDeps};
-use onceward::numbers::send::Dispatch;
+use onceward::numbers::command::{Asking, NumberDeps, Sending, Task};
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{NumberCapacity, Policies};
 use onceward::shard::{
@@ -114,8 +112,8 @@ pub struct Captured(Mutex<Vec<Left>>);
 pub enum Left {
     /// The answer to a command, or its loss.
     Outcome(CommandId),
-    Message(Box<Dispatch>),
-    Check(GatewayCheck),
+    Message(Box<Sending>),
+    Check(Asking),
 }
 
 impl Captured {
@@ -128,18 +126,16 @@ impl Captured {
         Waker::from(Arc::new(Waiter { command, captured: Arc::clone(self) }))
     }
 
+    fn leaves(&self, task: Task) {
+        match task {
+            Task::Deliver(sending) => self.locked().push(Left::Message(Box::new(sending))),
+            Task::Ask(asking) => self.locked().push(Left::Check(asking)),
+            Task::Tell(..) | Task::Allow(..) => {}
+        }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Vec<Left>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Effects for Captured {
-    fn deliver(&self, dispatch: Dispatch) {
-        self.locked().push(Left::Message(Box::new(dispatch)));
-    }
-
-    fn check(&self, check: GatewayCheck) {
-        self.locked().push(Left::Check(check));
     }
 }
 
@@ -158,8 +154,9 @@ pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),
     attempt_log: AttemptLogSettings,
-    effects: &Arc<Captured>,
+    captured: &Arc<Captured>,
 ) -> Arc<NumberDeps> {
+    let captured = Arc::clone(captured);
     Arc::new(NumberDeps {
         policies,
         slots: SlotHash::new(&server_key()),
@@ -173,8 +170,9 @@ pub fn deps(
         send_budget,
         check_budget,
         attempt_log,
-        effects: Arc::clone(effects) as _,
+        told_ends: Vec::new(),
         events: None,
         metrics: Arc::default(),
+        outside: Box::new(move |_, task| captured.leaves(task)),
     })
 }

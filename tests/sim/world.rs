@@ -7,10 +7,8 @@ use std::sync::Arc;
 use onceward::attempts::AttemptLog;
 use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
-use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::{NumberDeps, PendingReply};
+use onceward::numbers::command::{Asking, NumberDeps, PendingReply, Sending};
 use onceward::numbers::in_flight::CommandLimit;
-use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 use onceward::shard::{Record as _, RecordKey};
 use rand::RngExt;
@@ -49,8 +47,8 @@ pub struct World {
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
     pub next_command: CommandId,
-    pub sends: Vec<AtGateway<Dispatch>>,
-    pub checks: Vec<AtGateway<GatewayCheck>>,
+    pub sends: Vec<AtGateway<Sending>>,
+    pub checks: Vec<AtGateway<Asking>>,
     /// Messages that may be repeated.
     pub plans: Vec<Plan>,
     /// The number of planned sends; each has an index.

@@ -7,7 +7,7 @@ use onceward::domain::{Channel, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::gateway::BoxFuture;
 use onceward::http::Verify;
-use onceward::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
+use onceward::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use onceward::template::MessageStyle;
 use tokio::sync::Semaphore;
 
@@ -79,8 +79,8 @@ impl Script {
 }
 
 impl Verify for Script {
-    fn send(&self, request: SendRequest) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
-        let SendRequest { key, options, channel, style, .. } = request;
+    fn send(&self, outgoing: Box<Outgoing>) -> BoxFuture<'_, Result<Reply<SendOutcome>, Refusal>> {
+        let Outgoing { key, options, channel, style, .. } = *outgoing;
         Box::pin(async move {
             self.note(Call::Send { number: key.number.e164(), options, channel, style }).await;
             let outcome = self.send.clone().expect("no answer in the script")?;
@@ -88,10 +88,10 @@ impl Verify for Script {
         })
     }
 
-    fn check(&self, request: CheckRequest) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
-        let code = request.code.map(|code| code.expose().to_owned());
+    fn check(&self, check: Check) -> BoxFuture<'_, Result<Reply<CheckOutcome>, Refusal>> {
+        let code = check.code.map(|code| code.expose().to_owned());
         Box::pin(async move {
-            self.note(Call::Check { number: request.key.number.e164(), code }).await;
+            self.note(Call::Check { number: check.key.number.e164(), code }).await;
             let outcome = self.check.expect("no answer in the script")?;
             Ok(Reply::new(outcome, Timestamp::EPOCH, None))
         })

@@ -19,7 +19,7 @@ use crate::guard::Ticket;
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
 use crate::shard::tests::FaultyStore;
-use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
+use crate::shard::{After, Command, Decided, Durability, ShardDeps, Subject, Transaction};
 use crate::store::Store;
 use crate::template::MessageStyle;
 
@@ -57,7 +57,7 @@ impl World {
     /// Keeps a record, as a decision about its number would.
     pub(crate) async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
         let (done, kept) = oneshot::channel();
-        self.shards.submit(Box::new(Keep { key, log, done }));
+        self.shards.submit(Keep { key, log, done });
         kept.await.expect("kept");
     }
 
@@ -75,20 +75,22 @@ struct Keep {
 }
 
 impl Command for Keep {
+    type Made = ();
+
     fn subject(&self) -> Subject {
         Subject { slot: self.key.slot(), id: self.key.id() }
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
         view.put(self.key.id(), Some(&self.log), Durability::Durable);
-        Decision::Made
+        Decided::Made(())
     }
 
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
+    fn perform(self, (): (), _: &mut After<'_>) {
         let _ = self.done.send(());
     }
 
-    fn refuse(self: Box<Self>, _: Refusal) {}
+    fn refuse(self, _: Refusal) {}
 }
 
 pub(crate) fn key(verification: u64) -> AttemptLogKey {

@@ -1,11 +1,11 @@
 //! The change of a record by each event.
 
 use super::{START, key, planned, sent};
-use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
+use crate::attempts::{AttemptLog, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Attempt, Delivered, Failure, PlanChange, Purpose, SendStatus};
-use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
-use crate::engine::{Salt, SendResult};
+use crate::delivery::{Attempt, Delivered, Failure, Permitted, PlanChange, SendStatus};
+use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
+use crate::engine::{Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Record, decode, encode};
 use crate::template::MessageStyle;
@@ -40,16 +40,11 @@ fn settle(log: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         reason: None,
         allowance: crate::delivery::TakenAllowance::Final,
     };
-    let (style, purpose) =
-        (MessageStyle::default(), Purpose::Request { allowance: crate::delivery::TakenAllowance::Exempt });
-    log.settle(EndedSend {
-        salt: Salt([1; 16]),
-        expires: second(30),
-        style: &style,
-        purpose: &purpose,
-        first_attempt,
-        delivered: &delivered,
-    });
+    let options = SendOptions { life: std::time::Duration::from_secs(30), length: CodeLength::SIX };
+    let verification = Verification::beginning(Salt([1; 16]), &options, START);
+    let permit = SendPermit { verification, replaced: None };
+    let permitted = Permitted { permit, begins: true, log: key(1), first_attempt, follow_up: None };
+    log.settle(&MessageStyle::default(), &permitted, &delivered);
 }
 
 fn numbers(log: &AttemptLog) -> Vec<u8> {

@@ -260,7 +260,7 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
     let setup = Setup::routing(BOTH).with_workflow(&[Sms, Call]);
     let world =
         setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(300)]).and(Http, [accepted("H1")]);
-    let delivered = world.delivery.deliver(&world.job(), &world).await;
+    let delivered = world.deliver(&world.job(), &world).await;
     assert_eq!((delivered.result, delivered.reason), (taken("H1"), None));
     let after = |ms| TokioClock::EPOCH.plus(Duration::from_millis(ms));
     let attempts = delivered.attempts.iter();

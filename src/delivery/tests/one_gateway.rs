@@ -186,7 +186,7 @@ async fn a_code_that_expires_in_the_queue_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_question_that_is_not_answered_sends_nothing() {
     let world = World::answering([error(RETRY), accepted("never")]);
-    let delivered = world.delivery.deliver(&world.job(), &Silent).await;
+    let delivered = world.deliver(&world.job(), &Silent).await;
     assert_eq!(delivered.result, SendResult::Failed { may_have_been_sent: None });
     assert_eq!(delivered.plan, PlanChange::End(None));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));

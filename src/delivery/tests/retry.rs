@@ -36,10 +36,9 @@ async fn a_message_that_may_have_left_once_keeps_its_allowance_for_good() {
         for retry in 0..3 {
             let plan = world.takes_plan().expect("a plan");
             assert_eq!(plan.allowance, allowance, "retry {retry} after {first:?}");
-            let purpose = crate::delivery::Purpose::FollowUp(plan);
-            let job = crate::delivery::Job { purpose, ..world.job() };
+            let job = world.planned(plan);
             if retry == 2 {
-                assert_eq!(world.delivery.deliver(&job, &world).await.allowance, allowance);
+                assert_eq!(world.deliver(&job, &world).await.allowance, allowance);
             } else {
                 world.run(job).await;
             }
@@ -156,8 +155,7 @@ async fn a_retry_whose_code_has_expired_sends_nothing() {
     world.requests().await;
     let plan = world.takes_plan().expect("a plan");
     world.waits(secs(600)).await;
-    let purpose = crate::delivery::Purpose::FollowUp(plan);
-    let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+    let expired = world.run(world.planned(plan)).await;
     assert_eq!(failure(expired), failed(Failure::NoLongerUsable));
     assert_eq!(world.sent_at(), [0]);
     assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
@@ -190,8 +188,7 @@ async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
     let plan = world.takes_plan().expect("a plan");
     let other = world.requests_by(Sms).await;
     assert_eq!(other, postponed(1));
-    let purpose = crate::delivery::Purpose::FollowUp(plan);
-    let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+    let follow_up = world.run(world.planned(plan)).await;
     assert_eq!(follow_up, postponed(0));
     assert_eq!(world.sent_at(), [0, 0]);
     let plan = world.takes_plan().expect("a plan");
@@ -219,8 +216,7 @@ async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
     let plan = world.takes_plan().expect("a plan");
     let crowded = async {
         assert_eq!(failure(world.requests().await), failed(Failure::Overloaded));
-        let purpose = crate::delivery::Purpose::FollowUp(plan);
-        let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+        let follow_up = world.run(world.planned(plan)).await;
         assert_eq!(follow_up, postponed(0));
         assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 0)), "no gateway was asked");
     };

@@ -4,8 +4,8 @@ use super::gateways::{accepted, down, error, hanging};
 use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::config::OnAmbiguous;
+use crate::delivery::SendStatus;
 use crate::delivery::error::Failure;
-use crate::delivery::{Job, SendStatus};
 use crate::domain::Channel::Sms;
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages};
 use crate::domain::Held;
@@ -117,7 +117,8 @@ async fn the_last_message_that_may_have_left_says_who_holds_the_code() {
 async fn the_holder_of_a_code_is_asked_first_and_others_begin_a_new_one() {
     let held = |by| Some(Held { by, channel: Sms });
     let asks = async |world: World, by: GatewayName| {
-        let job = Job { held: held(by), ..world.job() };
+        let mut job = world.job();
+        job.permitted.permit.verification.held = held(by);
         let ended = world.run(job).await;
         (ended.result, world.asked().into_iter().map(|(gateway, _)| gateway).collect::<Vec<_>>())
     };

@@ -3,8 +3,8 @@
 use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
+use crate::delivery::TakenAllowance;
 use crate::delivery::error::Failure;
-use crate::delivery::{Job, Purpose, TakenAllowance};
 use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
@@ -109,7 +109,7 @@ async fn a_verification_costs_only_so_many_messages() {
         sent: 1,
         allowance: TakenAllowance::Refundable(Ticket::default()),
     };
-    let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
+    let late = world.run(world.planned(plan)).await;
     assert_eq!(failure(late), failed(Failure::TooManyMessages));
     assert_eq!(world.asked().len(), 1);
 }
@@ -122,7 +122,7 @@ async fn a_step_behind_the_codes_life_is_brought_by_a_report_only() {
     let plan = world.takes_plan().expect("a plan that a report can bring forward");
     assert_eq!((plan.reason, plan.due), (Reason::NextStep, TokioClock::EPOCH.plus(secs(20))));
     world.waits(secs(20)).await;
-    let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
+    let late = world.run(world.planned(plan)).await;
     assert_eq!(failure(late), failed(Failure::NoLongerUsable));
     assert_eq!(world.asked().len(), 1);
 }
@@ -242,7 +242,7 @@ async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     let plan = world.takes_plan().expect("a plan");
     // Another message opens the circuit for longer than the step lasts.
     world.requests().await;
-    let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
+    let retry = world.planned(plan);
     assert_eq!(world.run(retry).await, taken("CA2"));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0), (Call, 0)], "the row of the text was not repeated");

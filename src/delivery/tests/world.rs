@@ -9,20 +9,20 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::{AttemptLog, EndedSend};
+use crate::attempts::AttemptLog;
 use crate::clock::Clock as _;
 use crate::config::{
     AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, RetrySettings, WorkflowStep,
 };
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason,
-    Routed, TakenAllowance,
+    Attempt, Check, CodeLiveness, CodeState, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing,
+    Permitted, Reason, Routed, TakenAllowance,
 };
 use crate::domain::{
-    AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
+    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing, ServiceId,
 };
-use crate::engine::{PossiblySent, Salt, SendResult};
+use crate::engine::{PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
 use crate::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
@@ -37,6 +37,13 @@ pub fn secs(secs: u64) -> Duration {
 
 pub const KEY: AttemptLogKey =
     AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
+
+/// A message, and the right to send it.
+pub struct Job {
+    pub outgoing: Outgoing,
+    pub permitted: Permitted,
+    code: Code,
+}
 
 pub struct Setup {
     /// The routing; all gateways in it and in `beside` exist.
@@ -178,36 +185,43 @@ impl World {
     pub fn job(&self) -> Job {
         let style = MessageStyle { wording: Wording::Custom("{code}".into()), ..MessageStyle::default() };
         let code = Code::parse("012345").expect("a code");
-        Job {
-            log: KEY,
-            number: number(),
+        let salt = Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+        let options = SendOptions { life: self.life, length: code.length() };
+        let verification = Verification::beginning(salt, &options, TokioClock::EPOCH);
+        let outgoing = Outgoing {
             style,
-            expires: TokioClock::EPOCH.plus(self.life),
-            channel: self.delivery.first_channel(),
-            code,
-            held: None,
-            ours_only: false,
-            trial: None,
-            first_attempt: self.log.lock().expect("the record").reserve(),
-            purpose: Purpose::Request { allowance: TakenAllowance::Refundable(Ticket::default()) },
-            within: None,
+            channel: Some(self.delivery.first_channel()),
+            allowance: TakenAllowance::Refundable(Ticket::default()),
             request_id: Some("id-of-the-request".into()),
-        }
+            ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()))
+        };
+        let permitted = Permitted {
+            permit: SendPermit { verification, replaced: None },
+            begins: true,
+            log: KEY,
+            first_attempt: self.log.lock().expect("the record").reserve(),
+            follow_up: None,
+        };
+        Job { outgoing, permitted, code }
+    }
+
+    /// A planned message.
+    pub fn planned(&self, plan: FollowUp) -> Job {
+        let mut job = self.job();
+        (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance);
+        job.permitted.follow_up = Some(plan);
+        job
+    }
+
+    pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
+        self.delivery.deliver(&job.outgoing, &job.permitted, &job.code, liveness).await
     }
 
     pub async fn run(&self, job: Job) -> Ended {
-        let delivered = self.delivery.deliver(&job, self).await;
+        let delivered = self.deliver(&job, self).await;
         let class = delivered.attempts.last().and_then(|attempt| attempt.class);
-        let Job { style, purpose, first_attempt, .. } = &job;
-        let ended = EndedSend {
-            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
-            expires: job.expires,
-            style,
-            purpose,
-            first_attempt: *first_attempt,
-            delivered: &delivered,
-        };
-        self.log.lock().expect("the record").settle(ended);
+        let mut log = self.log.lock().expect("the record");
+        log.settle(&job.outgoing.style, &job.permitted, &delivered);
         Ended { result: delivered.result, reason: delivered.reason, class }
     }
 
@@ -217,23 +231,28 @@ impl World {
 
     /// The same for a service that is not the default one.
     pub async fn requests_of(&self, service: ServiceId) -> Ended {
-        self.run(Job { log: AttemptLogKey { service, ..KEY }, ..self.job() }).await
+        let mut job = self.job();
+        job.outgoing.key.service = service;
+        job.permitted.log = AttemptLogKey { service, ..KEY };
+        self.run(job).await
     }
 
     pub async fn requests_by(&self, channel: Channel) -> Ended {
-        self.run(Job { channel, ..self.job() }).await
+        let mut job = self.job();
+        job.outgoing.channel = Some(channel);
+        self.run(job).await
     }
 
     /// For worlds with one gateway that holds no codes and is never retried.
     pub async fn delivers(&self, template: &str) -> Result<String, Ended> {
         let mut job = self.job();
-        job.style.wording = Wording::Custom(template.into());
+        job.outgoing.style.wording = Wording::Custom(template.into());
         as_result(self.run(job).await)
     }
 
     pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, Ended> {
         let mut job = self.job();
-        job.expires = TokioClock::EPOCH.plus(life);
+        job.permitted.permit.verification.expires = TokioClock::EPOCH.plus(life);
         as_result(self.run(job).await)
     }
 
@@ -249,7 +268,8 @@ impl World {
             if is_due(&self.log.lock().expect("the record"))
                 && let Some(follow_up) = self.takes_plan()
             {
-                let job = Job { held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
+                let mut job = self.planned(follow_up);
+                job.permitted.permit.verification.held = held;
                 return self.run(job).await;
             }
             sleep(Duration::from_millis(1)).await;
@@ -273,7 +293,9 @@ impl World {
         let held = Held { by, channel: Channel::Sms };
         let code = &Code::parse("012345").expect("a code");
         let service = KEY.service;
-        self.delivery.check(CheckJob { service, held, number: number(), code, request_id: None }).await
+        let key = NumberKey::new(service, number());
+        let check = Check { key, code: Some(code.clone()), named: None, request_id: None };
+        self.delivery.check(&check, held).await
     }
 
     /// From now on the code counts as used, replaced or locked.

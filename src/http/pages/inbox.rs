@@ -15,7 +15,7 @@ use crate::http::request;
 use crate::http::response::{ErrorFormat, Problem, Response};
 use crate::http::service::Call;
 use crate::http::v2::params::{Param, Text};
-use crate::numbers::{CheckRequest, NumberKey, Refusal};
+use crate::numbers::{Check, NumberKey, Refusal};
 use crate::registry::{Registry, Scope};
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
@@ -103,7 +103,7 @@ pub async fn act(call: &mut Call<'_>) -> Result<Response, Problem> {
         Ok(number) if is_check => {
             let code: String = field("code").split_whitespace().collect();
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let check = CheckRequest { key, code: Code::parse(&code), named: None, request_id: None };
+            let check = Check { key, code: Code::parse(&code), named: None, request_id: None };
             call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
         }
         Ok(number) => {

@@ -123,3 +123,17 @@ async fn a_key_has_1_to_255_bytes() {
         assert_eq!(keys.begin(ONE, number(1), &key, REQUEST).await.err(), Some(KeyRefusal::KeyLength));
     }
 }
+
+#[tokio::test]
+async fn a_request_that_looked_before_the_first_one_ended_is_not_the_first() {
+    let (shards, keys) = keys_of(&World::new()).await;
+    let mut early = std::pin::pin!(begins(&keys, "k", REQUEST));
+    // It has asked for the record, of which there is none yet.
+    assert!(futures_util::poll!(&mut early).is_pending());
+    if let KeyDecision::First(running) = begins(&keys, "k", REQUEST).await {
+        permits(&shards, running.key()).await;
+    }
+    if let KeyDecision::First(running) = early.await {
+        assert!(permits(&shards, running.key()).await, "a second message would have left");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::engine::{Ending, PossiblySent, SendResult};
-use crate::numbers::{CheckOutcome, EndReply, NumberKey, Refusal, SendOutcome};
+use crate::numbers::{CheckOutcome, NumberKey, Refusal, Reply, SendOutcome};
 use crate::shard::Id;
 
 #[test]
@@ -25,7 +25,7 @@ fn no_message_leaves_before_its_decision_is_durable() {
     let writes = world.takes_commit();
     assert!(world.dispatches_nothing());
     world.applied(&writes);
-    assert_eq!(world.dispatched().key, number(1));
+    assert_eq!(world.dispatched().outgoing.key, number(1));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_code_that_the_same_batch_makes_useless_is_not_sent() {
     let send = world.sends(number(1));
     let locking = world.checks_wrong(number(1));
     world.applied(&writes);
-    assert_eq!(world.dispatched().key, number(2));
+    assert_eq!(world.dispatched().outgoing.key, number(2));
     world.commits();
     assert!(world.dispatches_nothing(), "the code was void before its message could leave");
     assert!(matches!(locking.answer(), Ok(CheckOutcome::LockedNow { .. })));
@@ -344,7 +344,7 @@ fn a_code_replaced_or_used_is_not_worth_sending() {
     let _answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let (now, salt) = (world.now, dispatch.permit.verification.salt);
+    let (now, salt) = (world.now, dispatch.permitted.permit.verification.salt);
     assert!(world.is_usable(number(1), &salt, now));
     assert!(!world.is_usable(number(2), &salt, now));
     let later = now.plus(Duration::from_secs(30));
@@ -375,8 +375,8 @@ fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     assert_eq!(other.answer(), Ok(wrong(4)));
     assert_eq!(world.commits().len(), 1, "the end of the lockout");
     assert_eq!(
-        ended.reply(),
-        Ok(EndReply { verification: None, has_effect: true }),
+        ended.reply().map(|reply| (reply.outcome, reply.verification)),
+        Ok((true, None)),
         "no verification was under way"
     );
     let answer = world.checks_wrong(number(1));
@@ -407,7 +407,7 @@ fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
     world.commits_if_any();
     assert!(world.dispatches_nothing(), "the code could not be used");
     world.commits_if_any();
-    assert!(matches!(ended.reply(), Ok(EndReply { verification: Some(_), .. })));
+    assert!(matches!(ended.reply(), Ok(Reply { verification: Some(_), .. })));
     assert!(!matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
 }
 
@@ -426,12 +426,20 @@ fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
     world.commits();
     let sends = world.take_dispatches();
     assert_eq!(sends.len(), 2);
-    assert!(sends.iter().all(|send| send.permit.verification.salt == first.permit.verification.salt));
     assert!(
-        sends.iter().all(|send| send.permit.verification.expires == sends[1].permit.verification.expires)
+        sends
+            .iter()
+            .all(|send| send.permitted.permit.verification.salt == first.permitted.permit.verification.salt)
+    );
+    assert!(
+        sends.iter().all(|send| send.permitted.permit.verification.expires
+            == sends[1].permitted.permit.verification.expires)
     );
     world.commits();
-    assert!(world.dispatched().permit.verification.expires > sends[1].permit.verification.expires);
+    assert!(
+        world.dispatched().permitted.permit.verification.expires
+            > sends[1].permitted.permit.verification.expires
+    );
 }
 
 #[test]
@@ -439,7 +447,7 @@ fn a_failed_commit_prolongs_no_code() {
     let mut world = World::new();
     let _answer = world.sends(number(1));
     world.commits();
-    let salt = world.dispatched().permit.verification.salt;
+    let salt = world.dispatched().permitted.permit.verification.salt;
     world.now = world.now.plus(Duration::from_secs(5));
     let _again = world.sends(number(1));
     world.fails_to_commit();

@@ -50,7 +50,7 @@ fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
     world.crashes();
     let _answer = world.checks_held(number(1));
     world.commits();
-    assert_eq!(world.asked().key, number(1));
+    assert_eq!(world.asked().check.key, number(1));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
     assert_eq!(resume.reply(), Ok(()), "the send before it replaced the code");
-    assert_ne!(world.dispatched().permit.verification.salt, first.verification.salt);
+    assert_ne!(world.dispatched().permitted.permit.verification.salt, first.verification.salt);
 }
 
 #[test]

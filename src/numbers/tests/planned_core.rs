@@ -1,9 +1,7 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
-use std::sync::atomic::Ordering;
-
 use super::world::{World, accepted, held, number};
-use crate::delivery::{Failure, Purpose};
+use crate::delivery::Failure;
 use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{Ending, PossiblySent, Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -14,7 +12,7 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     let answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let salt = dispatch.permit.verification.salt;
+    let salt = dispatch.permitted.permit.verification.salt;
     world.settles(
         dispatch,
         SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None },
@@ -27,8 +25,8 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     world.applied(&writes);
     assert!(!world.has_plan(number(1), salt), "after a crash it is not made again");
     let again = world.dispatched();
-    assert_eq!(again.permit.verification.salt, salt);
-    assert!(matches!(again.purpose, Purpose::FollowUp(_)));
+    assert_eq!(again.permitted.permit.verification.salt, salt);
+    assert!(again.permitted.follow_up.is_some());
     assert!(followed.is_unanswered(), "it keeps its place until it is settled");
     world.settles(again, accepted());
     assert!(world.wants_no_commit());
@@ -41,7 +39,7 @@ fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
     let _answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let verification = dispatch.permit.verification;
+    let verification = dispatch.permitted.permit.verification;
     let postponed = SendResult::Postponed {
         message_id: "later".to_owned(),
         may_have_been_sent: Some(PossiblySent { held: None }),
@@ -93,7 +91,6 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     let salt = world.live_salt(number(1)).expect("a live code");
     let _right = world.checks(number(1), Some(code));
     world.commits();
-    let not_sent = world.counts_not_sent();
     for salt in [salt, Salt([0; 16])] {
         let followed = world.resumes(number(1), salt);
         world.commits();
@@ -101,7 +98,7 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
         assert!(!world.has_plan(number(1), salt), "dropped");
     }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
-    assert_eq!(not_sent.0.load(Ordering::Relaxed), 2, "the guard gets back what it has taken");
+    assert_eq!(world.not_sent(), 2, "the guard gets back what it has taken");
 }
 
 #[test]
@@ -113,12 +110,11 @@ fn the_planned_sends_of_an_erased_number_give_back_what_they_took() {
         world.plans(number(1), salt);
     }
     world.commits_if_any();
-    let not_sent = world.counts_not_sent();
     let erased = world.ends(number(1), Ending::Erased);
     world.commits();
-    assert!(erased.reply().expect("erased").has_effect);
+    assert!(erased.reply().expect("erased").outcome);
     assert!(salts.iter().all(|salt| !world.has_plan(number(1), *salt)));
-    assert_eq!(not_sent.0.load(Ordering::Relaxed), 2);
+    assert_eq!(world.not_sent(), 2);
 }
 
 #[test]

@@ -11,29 +11,27 @@ use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
+use crate::delivery::{Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance};
 use crate::domain::{
-    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, NumberKey, PhoneNumber, ServerKey,
+    ServiceId, Timestamp,
 };
 use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
     SendRules, SlotHash, derive_code,
 };
-use crate::guard::Ticket;
+use crate::guard::{GuardNews, Ticket};
 use crate::limit::KeyedRequest;
-use crate::metrics::{
-    FactConsumer, FailedAttemptFacts, Recipient, SendFacts, ServiceNames, VerificationFacts,
-};
-use crate::numbers::check::{CheckCommand, EndCommand, EndReply, GatewayCheck};
+use crate::metrics::ServiceNames;
+use crate::numbers::check::End;
 use crate::numbers::command::{
-    CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
+    Asking, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task,
 };
 use crate::numbers::in_flight::CommandLimit;
-use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
-use crate::numbers::{CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome};
+use crate::numbers::{CheckOutcome, NumberCapacity, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
-    Capacity, Command, Core, Decision, Durability, Kinds, LimitedTable, Record, RecordKey, ReplyContext,
+    After, Capacity, Command, Core, Decided, Durability, Kinds, LimitedTable, Record, RecordKey,
     ShardSettings, Stored, Subject, Tables, Transaction, Write,
 };
 use crate::store::StoreError;
@@ -56,24 +54,26 @@ pub struct World {
     disk: HashMap<RecordKey, Stored>,
 }
 
-/// The effects of the shard.
+/// The tasks that left the shard.
 #[derive(Default)]
 struct Captured {
-    dispatches: Mutex<Vec<Dispatch>>,
-    checks: Mutex<Vec<GatewayCheck>>,
+    sends: Mutex<Vec<Sending>>,
+    checks: Mutex<Vec<Asking>>,
+    not_sent: AtomicUsize,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Effects for Captured {
-    fn deliver(&self, dispatch: Dispatch) {
-        locked(&self.dispatches).push(dispatch);
-    }
-
-    fn check(&self, check: GatewayCheck) {
-        locked(&self.checks).push(check);
+impl Captured {
+    fn take(&self, task: Task) {
+        match task {
+            Task::Deliver(sending) => locked(&self.sends).push(sending),
+            Task::Ask(asking) => locked(&self.checks).push(asking),
+            Task::Allow(_, GuardNews::NotSent(_)) => drop(self.not_sent.fetch_add(1, Ordering::Relaxed)),
+            Task::Allow(_, GuardNews::Verified) | Task::Tell(..) => {}
+        }
     }
 }
 
@@ -84,18 +84,20 @@ pub struct Awaited<T>(PendingReply<T>);
 struct PlanCommand(Subject, AttemptLog);
 
 impl Command for PlanCommand {
+    type Made = ();
+
     fn subject(&self) -> Subject {
         self.0
     }
 
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
         view.put(self.0.id, Some(&self.1), Durability::Lazy);
-        Decision::Made
+        Decided::Made(())
     }
 
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
+    fn perform(self, (): (), _: &mut After<'_>) {}
 
-    fn refuse(self: Box<Self>, _: Refusal) {}
+    fn refuse(self, _: Refusal) {}
 }
 
 impl<T> Awaited<T> {
@@ -121,7 +123,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };
-    let key = ServerKey::from_bytes([5; 32]);
+    let (key, captured) = (ServerKey::from_bytes([5; 32]), Arc::clone(captured));
     Arc::new(NumberDeps {
         policies: Policies::new(policy),
         slots: SlotHash::new(&key),
@@ -136,9 +138,10 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
         attempt_log: KEEPS_NO_ATTEMPTS,
-        effects: Arc::clone(captured) as _,
+        told_ends: Vec::new(),
         events: None,
         metrics: Arc::default(),
+        outside: Box::new(move |_, task| captured.take(task)),
     })
 }
 
@@ -198,47 +201,29 @@ impl World {
         (responder, Awaited(pending))
     }
 
-    fn submit(&mut self, key: NumberKey, kind: CommandKind) {
-        self.core.submit(NumberCommand::new(key, kind, Arc::clone(&self.deps)), self.now);
+    fn submit(&mut self, key: NumberKey, request: Request) {
+        self.core.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)), self.now);
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
-        let (channel, style) = (Channel::Sms, MessageStyle::default());
-        let (options, verification, request_id, decided) = (None, None, None, None);
-        let send = SendCommand {
-            options,
-            channel,
-            style,
-            verification,
-            allowance: TakenAllowance::Refundable(Ticket::default()),
-            request_id,
-            responder,
-            decided,
-        };
-        self.submit(key, CommandKind::Send(send));
+        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let outgoing = Box::new(Outgoing { allowance, ..Outgoing::new(key) });
+        self.submit(key, Request::Send(outgoing, responder));
         awaited
     }
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
-        let check = CheckCommand { code, named: None, request_id: None, responder, decided: None };
-        self.submit(key, CommandKind::Check(check));
+        let check = Check { key, code, named: None, request_id: None };
+        self.submit(key, Request::Check(check, responder));
         awaited
     }
 
-    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<EndReply> {
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
-        let end = EndCommand {
-            ending,
-            named: None,
-            audited: None,
-            was_erased: false,
-            responder,
-            decided: None,
-            has_effect: false,
-        };
-        self.submit(key, CommandKind::End(end));
+        let end = End { key, ending, named: None, audited: None, was_erased: false };
+        self.submit(key, Request::End(end, responder));
         awaited
     }
 
@@ -293,33 +278,33 @@ impl World {
         self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
     }
 
-    pub fn take_dispatches(&mut self) -> Vec<Dispatch> {
-        std::mem::take(&mut *locked(&self.captured.dispatches))
+    pub fn take_dispatches(&mut self) -> Vec<Sending> {
+        std::mem::take(&mut *locked(&self.captured.sends))
     }
 
-    pub fn dispatched(&mut self) -> Dispatch {
+    pub fn dispatched(&mut self) -> Sending {
         let mut sends = self.take_dispatches();
         assert_eq!(sends.len(), 1, "one send to hand to delivery");
         sends.remove(0)
     }
 
     pub fn dispatches_nothing(&mut self) -> bool {
-        locked(&self.captured.dispatches).is_empty()
+        locked(&self.captured.sends).is_empty()
     }
 
-    pub fn settles(&mut self, dispatch: Dispatch, result: SendResult) {
-        self.settles_with(dispatch, result, None);
+    pub fn settles(&mut self, sending: Sending, result: SendResult) {
+        self.settles_with(sending, result, None);
     }
 
-    pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, reason: Option<Failure>) {
-        let key = dispatch.key;
+    pub fn settles_with(&mut self, sending: Sending, result: SendResult, reason: Option<Failure>) {
+        let key = sending.outgoing.key;
         let allowance = if result.may_still_arrive() {
             TakenAllowance::Final
         } else {
             TakenAllowance::Refundable(Ticket::default())
         };
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance };
-        self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
+        self.submit(key, Request::Settle(sending, delivered));
     }
 
     /// Sends a code that the gateway makes and holds.
@@ -327,7 +312,7 @@ impl World {
         let answer = self.sends(key);
         self.commits();
         let dispatch = self.dispatched();
-        let permit = dispatch.permit;
+        let permit = dispatch.permitted.permit;
         self.settles(dispatch, held());
         self.commits();
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
@@ -340,7 +325,7 @@ impl World {
     }
 
     /// The only check that a gateway was asked for.
-    pub fn asked(&mut self) -> GatewayCheck {
+    pub fn asked(&mut self) -> Asking {
         let mut checks = std::mem::take(&mut *locked(&self.captured.checks));
         assert_eq!(checks.len(), 1, "one check for a gateway");
         checks.remove(0)
@@ -351,15 +336,13 @@ impl World {
     }
 
     /// The gateway answers a check.
-    pub fn check_reported(&mut self, check: GatewayCheck, result: CheckResult) {
-        let key = check.key;
-        self.submit(key, CommandKind::SettleCheck(check.settled(Ok(result))));
+    pub fn check_reported(&mut self, asking: Asking, result: CheckResult) {
+        self.submit(asking.check.key, Request::SettleCheck(asking, Ok(result)));
     }
 
     /// This node may not ask the gateway, because another may own the records.
-    pub fn settles_without_lease(&mut self, check: GatewayCheck) {
-        let key = check.key;
-        self.submit(key, CommandKind::SettleCheck(check.settled(Err(Refusal::StoreUnavailable))));
+    pub fn settles_without_lease(&mut self, asking: Asking) {
+        self.submit(asking.check.key, Request::SettleCheck(asking, Err(Refusal::StoreUnavailable)));
     }
 
     /// A whole check that the gateway answers, with its commits.
@@ -377,11 +360,11 @@ impl World {
     /// Plans a send of the code of `salt`.
     pub fn plans(&mut self, key: NumberKey, salt: Salt) -> AttemptLogKey {
         let slot = self.deps.subject(&key).slot;
-        let log = attempt_log_key(key.service, &salt, slot);
+        let log = AttemptLogKey::new(key.service, salt.id(), slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: log.id() };
-        self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
+        self.core.submit(PlanCommand(subject, record), self.now);
         log
     }
 
@@ -389,22 +372,19 @@ impl World {
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let log = self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        let resume = ResumeCommand { log, responder, decided: None };
-        self.submit(key, CommandKind::Resume(resume));
+        self.submit(key, Request::Resume(log, responder));
         awaited
     }
 
-    /// Counts the messages that the guard let pass and that were certainly not sent.
-    pub fn counts_not_sent(&self) -> Arc<NotSent> {
-        let counted = Arc::<NotSent>::default();
-        self.deps.metrics.pass_on_to(Arc::clone(&counted) as _);
-        counted
+    /// The messages that the guard let pass and that were certainly not sent.
+    pub fn not_sent(&self) -> usize {
+        self.captured.not_sent.load(Ordering::Relaxed)
     }
 
     /// Whether a send of the code of `salt` is planned.
     pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
         let slot = self.deps.subject(&key).slot;
-        let id = attempt_log_key(key.service, &salt, slot).id();
+        let id = AttemptLogKey::new(key.service, salt.id(), slot).id();
         let record = RecordKey { slot, kind: AttemptLog::KIND, id };
         self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|log| log.plan.is_some())
     }
@@ -446,7 +426,7 @@ impl World {
         let answer = self.sends(key);
         self.commits();
         let dispatch = self.dispatched();
-        let permit = dispatch.permit;
+        let permit = dispatch.permitted.permit;
         self.settles(dispatch, accepted());
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
         derive_code(
@@ -456,18 +436,6 @@ impl World {
             key.service,
             permit.verification.length,
         )
-    }
-}
-
-#[derive(Default)]
-pub struct NotSent(pub AtomicUsize);
-
-impl FactConsumer for NotSent {
-    fn verification(&self, _: &VerificationFacts) {}
-    fn send(&self, _: &SendFacts) {}
-    fn failed_attempt(&self, _: &FailedAttemptFacts) {}
-    fn not_sent(&self, _: Recipient, _: &Ticket) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -8,11 +8,10 @@ use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, mask_n
 use crate::engine::fingerprint_with_code;
 use crate::guard::{ClientSignals, Exemption, Rule};
 use crate::limit::{
-    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RequestKey,
+    BucketRule, Charge, Charged, KeyDecision, KeyRefusal, KeyedRequest, LimitRefusal, RunningRequest,
 };
 use crate::numbers::{
-    Failure, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
-    VerificationSummary,
+    Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome, VerificationSummary,
 };
 use crate::registry::{Service, TextOptions};
 use crate::template::{MessageStyle, Wording};
@@ -28,8 +27,7 @@ impl VerifyingInner {
         let Some(key) = &begin.idempotency_key else { return self.start(&service, begin, None).await };
         let fingerprint = self.fingerprint(&begin);
         match self.keys.begin(service.id, begin.to, key, fingerprint).await.map_err(key_refused)? {
-            // Until `running` is dropped, a repetition is told that this request is under way.
-            KeyDecision::First(running) => self.start(&service, begin, Some(running.key())).await,
+            KeyDecision::First(running) => self.start(&service, begin, Some(running)).await,
             KeyDecision::Again(request) => self.begun_before(&service, begin.to, &request).await,
             KeyDecision::OtherRequest => Err(Refused::OtherRequest),
             KeyDecision::StillAnswering => Err(Refused::StillAnswering),
@@ -40,10 +38,12 @@ impl VerifyingInner {
         &self,
         service: &Arc<Service>,
         begin: BeginRequest,
-        keyed: Option<RequestKey>,
+        keyed: Option<RunningRequest>,
     ) -> Result<Verification, Refused> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.verifier.delivery().first_channel_of(service.id));
+        let charges = charges(service, &begin)?;
+        let brings_a_code = begin.code.is_some();
         let test = self.test(service, number);
         let is_test = test.is_some();
         if !is_test && !self.registry.accepts(number) {
@@ -53,28 +53,34 @@ impl VerifyingInner {
             Some(test) => Code::parse(&test.code),
             None => Self::supplied_code(service, &begin)?,
         };
-        let request = SendRequest {
-            key: NumberKey { service: service.id, number, is_test },
+        let outgoing = Outgoing {
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
-            verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone(), keyed }),
+            is_named: true,
+            supplied_code,
+            keyed,
             client: ClientSignals {
                 refuses_landlines: service.settings.skip_sms_to_landlines,
                 ..self.with_safe_list(number, begin.client)
             },
-            request_id: begin.request_id.clone(),
+            tags: begin.tags,
+            request_id: begin.request_id,
+            ..Outgoing::new(NumberKey { service: service.id, number, is_test })
         };
-        let charges = charges(service, &begin)?;
         let taken = if is_test { Charged::default() } else { self.take(charges).await? };
-        let brings_a_code = begin.code.is_some();
-        let reply = self.verifier.send(request).await;
+        let reply = self.verifier.send(Box::new(outgoing)).await;
         let may_have_been_sent = match &reply {
             Ok(reply) => reply.may_have_been_sent,
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
-        match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
-            Ok(summary) => self.shown(service.id, number, &summary, Status::Pending, None).await,
+        let shown = reply.map_err(Refused::from).and_then(|mut reply| {
+            let attempts = reply.attempts.take();
+            let summary = begun(reply, brings_a_code)?;
+            Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
+        });
+        match shown {
+            Ok(shown) => Ok(shown),
             Err(refused) => {
                 if !may_have_been_sent {
                     self.limits.give_back(taken);
@@ -114,7 +120,7 @@ impl VerifyingInner {
                 spent: false,
                 canceled: false,
             };
-            return self.shown(service.id, to, &summary, Status::Approved, None).await;
+            return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));
         }
         let lockout = self.verifier.lockout(self.key(service, to)).await.map_err(Refused::Unavailable)?;
         let until = lockout.and_then(|lockout| lockout.until);
@@ -207,7 +213,7 @@ fn key_refused(refusal: KeyRefusal) -> Refused {
 
 /// The verification that began, or the API's refusal.
 pub(super) fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
-    let Reply { outcome, verification, reason, at: _, may_have_been_sent: _ } = reply;
+    let Reply { outcome, verification, reason, .. } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
         SendOutcome::Locked { until } => Refused::NoChecksLeft { until },

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::VerifyingInner;
 use super::begin::{begun, unknown_number};
-use crate::delivery::SendStatus;
+use crate::delivery::{Carried, SendStatus};
 use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServiceId};
 use crate::guard::ClientSignals;
 use crate::limit::{KeyDecision, KeyedRequest};
-use crate::numbers::{CarryRequest, Failure, NumberKey, SendOutcome};
+use crate::numbers::{Failure, NumberKey, Outgoing, SendOutcome};
 use crate::registry::TextOptions;
 use crate::template::MessageStyle;
 use crate::verify::{CarriedMessage, CarryCode, Refused};
@@ -48,24 +48,25 @@ impl VerifyingInner {
             }
             KeyDecision::StillAnswering | KeyDecision::OtherRequest => return Err(Refused::Concurrent),
         };
-        let request = CarryRequest {
-            key: NumberKey::new(service.id, to),
-            code,
-            channel,
+        let carried = Carried {
             trial: carry.trial,
-            style: MessageStyle { wording, locale, ..MessageStyle::default() },
             life: carry.life.unwrap_or(service.settings.code_life),
             remembered_for: carry.remembered_for,
             within: carry.within.unwrap_or(Duration::MAX),
+            of_number: self.keys.last_carried(service.id, to),
+        };
+        let outgoing = Outgoing {
+            channel: Some(channel),
+            style: MessageStyle { wording, locale, ..MessageStyle::default() },
+            keyed: Some(running),
             client: ClientSignals {
                 refuses_landlines: service.settings.skip_sms_to_landlines,
                 ..self.with_safe_list(to, carry.client)
             },
-            of_code: running.key(),
-            of_number: self.keys.last_carried(service.id, to),
             request_id: carry.request_id,
+            ..Outgoing::new(NumberKey::new(service.id, to))
         };
-        let (reply, last) = self.verifier.carry(request).await?;
+        let (reply, last) = self.verifier.carry(outgoing, code, carried).await?;
         match (&reply.outcome, reply.reason) {
             (SendOutcome::Sent { .. }, _) => {
                 Ok(message(last.map(|id| self.sealer.attempt(&id)), reply.at, false))

@@ -5,7 +5,7 @@ use super::found::ResolvedTarget;
 use crate::audit::{Action, Author};
 use crate::domain::ServiceId;
 use crate::engine;
-use crate::numbers::{CheckOutcome, CheckRequest, EndRequest};
+use crate::numbers::{Check, CheckOutcome, End};
 use crate::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
 
 impl VerifyingInner {
@@ -13,13 +13,13 @@ impl VerifyingInner {
         let service = self.service(service)?;
         let CheckCode { target, code, request_id } = check;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
-        let request = CheckRequest { key: self.key(&service, number), code, named, request_id };
-        let reply = self.verifier.check(request).await.map_err(Refused::from)?;
+        let check = Check { key: self.key(&service, number), code, named, request_id };
+        let reply = self.verifier.check(check).await.map_err(Refused::from)?;
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
         let summary = reply.verification.ok_or(Refused::NotFound)?;
-        let ended = (status != Status::Pending).then(|| self.now());
-        self.shown(service.id, number, &summary, status, ended).await
+        let ended = (status != Status::Pending).then_some(reply.at);
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, ended))
     }
 
     pub(super) async fn end(
@@ -37,9 +37,10 @@ impl VerifyingInner {
         };
         let audited = by.map(|author| author.audited(action, service.sid, number));
         let key = self.key(&service, number);
-        let request = EndRequest { key, ending: decided, named, audited, was_erased: false };
-        let summary = self.verifier.end(request).await?.verification.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &summary, status, Some(self.now())).await
+        let end = End { key, ending: decided, named, audited, was_erased: false };
+        let reply = self.verifier.end(end).await?;
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
     }
 }
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{Verifying, VerifyingInner};
 use crate::domain::{Code, ServiceId};
-use crate::numbers::{
-    CheckOutcome, CheckRequest, NamedVerification, NumberKey, Refusal, Reply, SendOutcome, SendRequest,
-};
+use crate::numbers::{Check, CheckOutcome, Outgoing, Refusal, Reply, SendOutcome};
 use crate::registry::Service;
 
 impl Verifying {
@@ -16,35 +14,32 @@ impl Verifying {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send_for_default_service(
         &self,
-        request: SendRequest,
+        mut outgoing: Box<Outgoing>,
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let inner = &self.0;
-        let client = inner.with_safe_list(request.key.number, request.client);
-        let request = SendRequest { client, ..request };
+        outgoing.client = inner.with_safe_list(outgoing.key.number, outgoing.client);
         let default = inner.default_with_test_numbers();
         let test =
-            default.as_ref().and_then(|default| Some((default, inner.test(default, request.key.number)?)));
-        let Some((default, test)) = test else { return inner.verifier.send(request).await };
-        let options = Some(inner.options_of_test(default, test));
-        let supplied_code = Code::parse(&test.code);
-        let verification = Some(NamedVerification { supplied_code, ..NamedVerification::default() });
-        let key = NumberKey { is_test: true, ..request.key };
-        let request = SendRequest { key, options, verification, ..request };
-        inner.verifier.send(request).await
+            default.as_ref().and_then(|default| Some((default, inner.test(default, outgoing.key.number)?)));
+        if let Some((default, test)) = test {
+            outgoing.options = Some(inner.options_of_test(default, test));
+            outgoing.supplied_code = Code::parse(&test.code);
+            (outgoing.is_named, outgoing.key.is_test) = (true, true);
+        }
+        inner.verifier.send(outgoing).await
     }
 
     /// As [`Verifier::check`](crate::numbers::Verifier::check).
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn check_for_default_service(
-        &self,
-        request: CheckRequest,
-    ) -> Result<Reply<CheckOutcome>, Refusal> {
+    pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
-        let key = default.map_or(request.key, |default| inner.key(&default, request.key.number));
-        inner.verifier.check(CheckRequest { key, ..request }).await
+        if let Some(default) = default {
+            check.key = inner.key(&default, check.key.number);
+        }
+        inner.verifier.check(check).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Resolves ids to numbers, and builds views of verifications.
 
 use super::VerifyingInner;
-use crate::attempts::attempts_of;
+use crate::attempts::{AttemptLog, attempts_of};
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::{NumberKey, VerificationSummary};
@@ -51,28 +51,30 @@ impl VerifyingInner {
             Some(name) => name == VerificationName::of(summary.id),
         };
         let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &summary, Status::of(&summary), None).await
+        let log = AttemptLogKey::new(service.id, summary.id, self.slots.of_number(service.id, number));
+        let attempts = self.verifier.attempts().log(log).await.map_err(Refused::Unavailable)?;
+        Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
     }
 
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
-    pub(super) async fn shown(
+    pub(super) fn shown(
         &self,
         service: ServiceId,
         to: PhoneNumber,
         summary: &VerificationSummary,
+        attempts: Option<AttemptLog>,
         status: Status,
         ended: Option<Timestamp>,
-    ) -> Result<Verification, Refused> {
+    ) -> Verification {
         let key = AttemptLogKey::new(service, summary.id, self.slots.of_number(service, to));
-        let log = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;
         let sid = self.sid_of(service, to, summary.id);
         let mut updated = summary.last_send;
-        let attempts = log.into_iter().flat_map(|log| attempts_of(key, log)).map(|listed| {
+        let attempts = attempts.into_iter().flat_map(|log| attempts_of(key, log)).map(|listed| {
             updated = updated.max(listed.updated());
             SealedAttempt { sid: self.sealer.attempt(&listed.id), verification: sid, listed }
         });
         let attempts = attempts.collect();
-        Ok(Verification {
+        Verification {
             sid,
             service,
             to,
@@ -81,7 +83,7 @@ impl VerifyingInner {
             created: summary.begun,
             updated: ended.unwrap_or(updated),
             attempts,
-        })
+        }
     }
 
     pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {

@@ -6,7 +6,6 @@ mod carry;
 mod check;
 mod compatible;
 mod found;
-mod rules;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -30,11 +29,9 @@ use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::guard::PumpingGuard;
 use crate::limit::{IdempotencyKeys, Limits};
-use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
+use crate::numbers::{End, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::{Capacity, LogPart};
-
-pub use self::rules::CurrentRules;
 
 crate::named! {
     /// The state of a number before an operator cleared it.
@@ -61,7 +58,6 @@ struct VerifyingInner {
     keys: IdempotencyKeys,
     sealer: Sealer,
     slots: SlotHash,
-    rules: CurrentRules,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -76,38 +72,11 @@ const EARLY_ANSWER: Duration = Duration::from_secs(3);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    /// `rules` are those that the shards decide by: they are kept equal to the registry's from now on. Needs a tokio
-    /// runtime.
-    pub fn new(
-        registry: Registry,
-        verifier: Verifier,
-        limits: Limits,
-        keys: IdempotencyKeys,
-        rules: CurrentRules,
-    ) -> Self {
+    pub fn new(registry: Registry, verifier: Verifier, limits: Limits, keys: IdempotencyKeys) -> Self {
         let key = verifier.server_key();
         let (sealer, slots) = (Sealer::new(key), SlotHash::new(key));
-        let mut changes = rules.changes();
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        let inner = Arc::new(VerifyingInner {
-            registry,
-            verifier,
-            limits,
-            keys,
-            sealer,
-            slots,
-            rules,
-            early_receipts,
-        });
-        // A service that was removed gets no more requests, and its planned messages must not be sent.
-        let weak = Arc::downgrade(&inner);
-        tokio::spawn(async move {
-            while changes.changed().await.is_ok() {
-                let Some(inner) = weak.upgrade() else { return };
-                inner.rules.sync_policies(&inner.registry);
-            }
-        });
-        Self(inner)
+        Self(Arc::new(VerifyingInner { registry, verifier, limits, keys, sealer, slots, early_receipts }))
     }
 
     /// The limits on counters of rate limits and on idempotency keys.
@@ -137,9 +106,8 @@ impl Verifying {
         };
         let before = inner.verifier.lockout(key).await?;
         let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
-        let request =
-            EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
-        inner.verifier.end(request).await?;
+        let end = End { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
+        inner.verifier.end(end).await?;
         let was_counted = inner.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
         let cleared = match before {
             None if !was_counted => Cleared::Unknown,
@@ -175,8 +143,8 @@ impl Verifying {
             let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
             let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
             let ending = engine::Ending::Erased;
-            let request = EndRequest { key, ending, named: None, audited, was_erased: has_erased };
-            has_erased |= inner.verifier.end(request).await?.has_effect;
+            let end = End { key, ending, named: None, audited, was_erased: has_erased };
+            has_erased |= inner.verifier.end(end).await?.outcome;
             let lockout = inner.verifier.lockout(key).await?;
             locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
@@ -302,16 +270,14 @@ impl VerifyingInner {
         lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
     }
 
-    /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
-        self.rules.sync_policies(&self.registry);
         self.registry.service_by_id(id).ok_or(Refused::NotFound)
     }
 }
 
 impl Verifications for Verifying {
     fn begin(&self, service: ServiceId, begin: BeginRequest) -> Answer<'_, Verification> {
-        self.carried_out(|this| async move { this.0.begin(service, begin).await })
+        Box::pin(self.0.begin(service, begin))
     }
 
     fn carry(&self, service: ServiceId, carry: CarryCode) -> Answer<'_, CarriedMessage> {
@@ -323,7 +289,7 @@ impl Verifications for Verifying {
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> Answer<'_, Verification> {
-        self.carried_out(|this| async move { this.0.check(service, check).await })
+        Box::pin(self.0.check(service, check))
     }
 
     fn fetch(&self, service: ServiceId, target: VerificationTarget) -> Answer<'_, Verification> {
@@ -337,7 +303,7 @@ impl Verifications for Verifying {
         ending: Ending,
         by: Option<Author>,
     ) -> Answer<'_, Verification> {
-        self.carried_out(move |this| async move { this.0.end(service, target, ending, by).await })
+        Box::pin(self.0.end(service, target, ending, by))
     }
 
     fn guard(&self) -> Option<PumpingGuard> {

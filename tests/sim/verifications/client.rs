@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use onceward::numbers::command::PendingReply;
-use onceward::numbers::{CheckOutcome, EndReply, Refusal, Reply, SendOutcome};
+use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 /// A command without an answer.
 pub struct Open {
@@ -30,7 +30,7 @@ pub enum ClientCommand {
 pub enum End {
     Begin(PendingReply<Reply<SendOutcome>>),
     Check(PendingReply<Reply<CheckOutcome>>),
-    Cancel(PendingReply<EndReply>),
+    Cancel(PendingReply<Reply<bool>>),
 }
 
 /// An answer to a client, as far as these tests need it.

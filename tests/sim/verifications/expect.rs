@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
-use onceward::numbers::send::Dispatch;
+use onceward::numbers::command::Sending;
 
 use super::World;
 use super::belief::{Belief, Over};
@@ -13,8 +13,8 @@ use crate::setup::server_key;
 
 impl World {
     /// A message may leave only for a usable code that the disk has.
-    pub fn leaves(&mut self, dispatch: Dispatch) -> Checked {
-        let (key, permit) = (dispatch.key, dispatch.permit);
+    pub fn leaves(&mut self, dispatch: Sending) -> Checked {
+        let (key, permit) = (dispatch.outgoing.key, dispatch.permitted.permit);
         let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
         if !kept.is_some_and(|v| v.salt == permit.verification.salt && v.is_live(now)) {
@@ -37,7 +37,7 @@ impl World {
         if belief.over == Over::Yes {
             return Err("a message left for a verification that is over".to_owned());
         }
-        if let Some(open) = self.open_of(&dispatch.style) {
+        if let Some(open) = self.open_of(&dispatch.outgoing.style) {
             open.left = true;
         }
         *self.tally.entry("message").or_default() += 1;

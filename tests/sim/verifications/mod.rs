@@ -13,17 +13,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::config::AttemptLogSettings;
-use onceward::delivery::{PlanChange, TakenAllowance};
-use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use onceward::delivery::PlanChange;
+use onceward::domain::{Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
     Ending, LockoutRule, NumberState, Policy, PossiblySent, SendOptions, SendResult, SendRules,
     VerificationName,
 };
-use onceward::numbers::check::{CheckCommand, EndCommand};
-use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
+use onceward::numbers::check;
+use onceward::numbers::command::{NumberCommand, NumberDeps, Request, Responder, Sending};
 use onceward::numbers::in_flight::{CommandLimit, CommandPermit};
-use onceward::numbers::send::{Dispatch, SendCommand};
-use onceward::numbers::{NamedVerification, NumberKey, Policies};
+use onceward::numbers::{Check, NumberKey, Outgoing, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::MessageStyle;
 use rand::rngs::StdRng;
@@ -96,7 +95,7 @@ pub struct World {
     pub open: Vec<Open>,
     /// The name of the next command.
     next: u64,
-    pub sends: Vec<Dispatch>,
+    pub sends: Vec<Sending>,
     pub beliefs: BTreeMap<u64, Belief>,
     /// Wrong codes by number that were answered 503, by number.
     pub unattributed: BTreeMap<usize, u8>,
@@ -204,17 +203,10 @@ impl World {
 
     fn begins(&mut self, number: usize) -> Checked {
         let (responder, answer) = Responder::new(self.place()?);
-        let kind = CommandKind::Send(SendCommand {
-            options: None,
-            channel: Channel::Sms,
-            style: style_of(self.next),
-            verification: Some(NamedVerification::default()),
-            allowance: TakenAllowance::Exempt,
-            request_id: None,
-            responder,
-            decided: None,
-        });
-        self.submits(number, ClientCommand::Begin, End::Begin(answer), kind)
+        let style = style_of(self.next);
+        let outgoing = Outgoing { style, is_named: true, ..Outgoing::new(self.numbers[number]) };
+        let request = Request::Send(Box::new(outgoing), responder);
+        self.submits(number, ClientCommand::Begin, End::Begin(answer), request)
     }
 
     fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Checked {
@@ -223,40 +215,33 @@ impl World {
         let code = Code::parse(right.map_or("0000000", |id| &self.beliefs[&id].code));
         let (responder, answer) = Responder::new(self.place()?);
         let name = named.map(VerificationName::of);
-        let check = CheckCommand { code, named: name, request_id: None, responder, decided: None };
-        let kind = CommandKind::Check(check);
-        self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
+        let check = Check { key: self.numbers[number], code, named: name, request_id: None };
+        let request = Request::Check(check, responder);
+        self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), request)
     }
 
     fn cancels(&mut self, number: usize, id: u64) -> Checked {
         let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of(id));
-        let kind = CommandKind::End(EndCommand {
-            ending: Ending::Canceled,
-            named,
-            audited: None,
-            was_erased: false,
-            responder,
-            decided: None,
-            has_effect: false,
-        });
-        self.submits(number, ClientCommand::Cancel(id), End::Cancel(answer), kind)
+        let (key, ending) = (self.numbers[number], Ending::Canceled);
+        let end = check::End { key, ending, named, audited: None, was_erased: false };
+        self.submits(number, ClientCommand::Cancel(id), End::Cancel(answer), Request::End(end, responder))
     }
 
     fn place(&self) -> Result<CommandPermit, String> {
         self.places.acquire(ServiceId::DEFAULT, false).map_err(|_| "the places ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, command: ClientCommand, answer: End, kind: CommandKind) -> Checked {
+    fn submits(&mut self, number: usize, command: ClientCommand, answer: End, request: Request) -> Checked {
         let (at, name) = (self.clock, self.next);
         self.log.push(format!("{at} number {number} {command:x?}"));
         self.open.push(Open { number, command, at, name, left: false, in_vain: None, answer });
         self.next += 1;
-        self.hands_over(self.numbers[number], kind)
+        self.hands_over(self.numbers[number], request)
     }
 
-    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Checked {
-        let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
+    fn hands_over(&mut self, key: NumberKey, request: Request) -> Checked {
+        let command = NumberCommand::new(key, request, Arc::clone(&self.deps));
         self.core.submit(command, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
@@ -296,7 +281,7 @@ impl World {
             return Ok(());
         }
         let dispatch = self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
-        let Dispatch { key, permit, .. } = dispatch;
+        let (key, permit) = (dispatch.outgoing.key, dispatch.permitted.permit);
         let (salt, now) = (permit.verification.salt, Timestamp::from_millis(self.clock));
         let record = self.record_key(key);
         let end = if is_usable(&self.core, &record, &self.policy, Salted(salt.0), now) {
@@ -314,13 +299,13 @@ impl World {
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: Some(_) });
         // Only the permit of the first message with a new code names the code that it replaced. If a repetition of that
         // message fails last, the previous code does not return, and the verification ends.
-        if let Some(open) = self.open_of(&dispatch.style) {
+        if let Some(open) = self.open_of(&dispatch.outgoing.style) {
             open.in_vain = surely_not_sent.then(|| salt.id());
         }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
             self.beliefs.entry(salt.id()).and_modify(Belief::doubted);
         }
-        self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered(end, PlanChange::Keep))))
+        self.hands_over(key, Request::Settle(dispatch, delivered(end, PlanChange::Keep)))
     }
 
     /// The command whose message has this style, if it waits for an answer.

@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Salt {
 
 impl Verification {
     /// A verification without a message yet.
-    pub(super) fn beginning(salt: Salt, options: &SendOptions, now: Timestamp) -> Self {
+    pub fn beginning(salt: Salt, options: &SendOptions, now: Timestamp) -> Self {
         Self {
             salt,
             length: options.length,

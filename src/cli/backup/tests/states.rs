@@ -19,11 +19,10 @@ use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
+use crate::guard::{ClientSignals, GuardConfig, GuardNews, Message, PumpingGuard, Ticket, VerifiedNumbers};
 use crate::history::{Counts, Group, Resolution, Series};
 use crate::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::limit::{Bounds, BucketRule, Charge, KeyedRequest, Limits};
-use crate::metrics::{Recipient, VerificationFacts, VerificationStep};
 use crate::numbers::table::tests::{kept_state, moment};
 use crate::numbers::{CarryUse, NumberKey};
 use crate::registry::Scope;
@@ -84,10 +83,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
     guard.charge(message, false).await.expect("a budget");
-    let recipient = Recipient { service: shop.id, number: number("+14155552671"), is_test: false };
-    let step = VerificationStep::Approved;
-    let approved = VerificationFacts { recipient, channel: Channel::Sms, gateway: None, step };
-    shards.metrics().verification(&approved);
+    guard.learn(NumberKey::new(shop.id, number("+14155552671")), GuardNews::Verified);
     let hosted = HostedSessions::new(&shards, &server_key, 10, StdRng::seed_from_u64(1));
     let returns_to =
         ReturnTarget::Url { url: "https://app.example/".to_owned(), state: Some("7".to_owned()) };

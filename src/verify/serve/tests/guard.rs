@@ -17,9 +17,8 @@ use crate::guard::{
     ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, Key, Mode, PumpingGuard,
     Signals,
 };
-use crate::numbers::{NumberKey, SendOutcome, SendRequest};
+use crate::numbers::{NumberKey, Outgoing, SendOutcome};
 use crate::shard::tests::StoreFault;
-use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -528,14 +527,6 @@ async fn an_erased_number_is_forgotten() {
 }
 
 /// A message as the compatible routes ask for it.
-fn plain(number: PhoneNumber) -> SendRequest {
-    SendRequest {
-        key: NumberKey::new(ServiceId::DEFAULT, number),
-        options: None,
-        channel: None,
-        style: MessageStyle::default(),
-        verification: None,
-        client: ClientSignals::default(),
-        request_id: None,
-    }
+fn plain(number: PhoneNumber) -> Box<Outgoing> {
+    Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))
 }

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, asking, number};
+use super::world::{START, World, asking, number};
 use crate::registry::tests::world::given;
-use crate::verify::{BeginRequest, Ending, Refused, Status, VerificationTarget};
+use crate::verify::{
+    BeginRequest, CheckCode, Ending, Refused, Status, VerificationTarget, Verifications as _,
+};
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
@@ -79,4 +81,21 @@ async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
     let code = world.provider.code_for(number(1));
     let refused = world.checks(target, Some(code)).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_approval_is_dated_by_its_decision() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    let code = world.provider.code_for(number(1));
+    world.store.hold();
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    let target = VerificationTarget::Number(number(1));
+    let check = CheckCode { target, code: Some(code), request_id: None };
+    let checking = tokio::spawn(async move { verifying.check(service, check).await });
+    world.store.waiting(1).await;
+    world.advance(std::time::Duration::from_secs(2));
+    world.store.release();
+    let approved = checking.await.expect("a check").expect("approved");
+    assert_eq!((approved.status, approved.updated), (Status::Approved, START));
 }

@@ -23,7 +23,7 @@ use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, Outgo
 use crate::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
 use crate::limit::{self, IdempotencyKeys, Limits};
 use crate::node::kinds;
-use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
+use crate::numbers::{NumberCapacity, Verifier, VerifierDeps};
 use crate::registry::tests::world::given;
 use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
 use crate::shard::tests::FaultyStore;
@@ -31,8 +31,7 @@ use crate::shard::{ShardDeps, Shards};
 use crate::store::BoxFuture;
 use crate::template::Templates;
 use crate::verify::{
-    BeginRequest, CheckCode, CurrentRules, Ending, Refused, Verification, VerificationTarget,
-    Verifications as _, Verifying,
+    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget, Verifications as _, Verifying,
 };
 use crate::webhook::{Outbox, OutboxBounds, Post, Posted, Transport};
 
@@ -58,7 +57,17 @@ pub struct FakeProvider {
     handed: Arc<Mutex<Vec<Handed>>>,
     plan: Arc<Mutex<VecDeque<ErrorClass>>>,
     arrivals: Arc<watch::Sender<usize>>,
-    hangs: Arc<watch::Sender<bool>>,
+    hangs: Arc<watch::Sender<Hangs>>,
+}
+
+/// Which gateways do not answer.
+#[derive(Clone, Copy)]
+struct Hangs(fn(GatewayName) -> bool);
+
+impl Default for Hangs {
+    fn default() -> Self {
+        Self(|_| false)
+    }
 }
 
 impl FakeProvider {
@@ -79,7 +88,12 @@ impl FakeProvider {
 
     /// With `true`, no later message is answered until a call with `false`.
     pub fn hangs(&self, hangs: bool) {
-        self.hangs.send_replace(hangs);
+        self.hangs.send_replace(if hangs { Hangs(|_| true) } else { Hangs::default() });
+    }
+
+    /// These gateways answer no later message.
+    pub fn hangs_at(&self, gateways: fn(GatewayName) -> bool) {
+        self.hangs.send_replace(Hangs(gateways));
     }
 
     /// Waits until `messages` messages have arrived.
@@ -112,7 +126,12 @@ impl Gateway for FakeGateway {
             let handed = Handed { by: self.name, channel: message.channel, to: message.to, code };
             self.provider.handed.lock().expect("the record").push(handed);
             self.provider.arrivals.send_modify(|arrived| *arrived += 1);
-            self.provider.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the provider is there");
+            self.provider
+                .hangs
+                .subscribe()
+                .wait_for(|hangs| !hangs.0(self.name))
+                .await
+                .expect("the provider is there");
             let Some(class) = self.provider.plan.lock().expect("the plan").pop_front() else {
                 return Ok(Accepted { message_id: "m".to_owned() });
             };
@@ -165,6 +184,7 @@ struct RestartDeps {
     guard: GuardSettings,
     /// The limit on idempotency keys.
     keys: usize,
+    bounds: Bounds,
 }
 
 pub struct World {
@@ -201,6 +221,7 @@ impl World {
             routing,
             guard,
             keys: 1_000,
+            bounds: Bounds::default(),
         };
         let (registry, verifying, outbox, store) = open(FaultyStore::new(), &deps).await;
         let mut settings = given(settings);
@@ -214,6 +235,12 @@ impl World {
         let mut world = Self::new().await;
         world.deps.keys = keys;
         world.crashes().await
+    }
+
+    /// So many messages are at a gateway at once, and none waits.
+    pub async fn with_room_for_sends(mut self, sends: usize) -> Self {
+        self.deps.bounds = Bounds { sends, sends_waiting: 0, ..Bounds::default() };
+        self.crashes().await
     }
 
     /// The program dies and starts again from the durable state.
@@ -319,7 +346,7 @@ fn account() -> AccountSettings {
 }
 
 async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, FaultyStore) {
-    let RestartDeps { clock, provider, hook, routing, guard, keys } = deps.clone();
+    let RestartDeps { clock, provider, hook, routing, guard, keys, bounds } = deps.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
@@ -353,8 +380,8 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("shards");
     let limits = Limits::new(&shards, &key, limit::Bounds::default());
-    let bounds = limit::Bounds { records: keys, ..limit::Bounds::default() };
-    let keys = IdempotencyKeys::new(&shards, &key, bounds);
+    let keys = limit::Bounds { records: keys, ..limit::Bounds::default() };
+    let keys = IdempotencyKeys::new(&shards, &key, keys);
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings: RegistrySettings {
@@ -381,11 +408,10 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         templates,
         clock: clock.clone(),
         rng: rng(2),
-        bounds: Bounds::default(),
+        bounds: bounds.clone(),
         metrics: Arc::clone(shards.metrics()),
         guard: Some(guard),
     }));
-    let policies = Policies::new(contract());
     let outbox = Outbox::start(
         shards.clone(),
         &key,
@@ -400,13 +426,12 @@ async fn open(store: FaultyStore, deps: &RestartDeps) -> (Registry, Verifying, O
         capacity,
         keys: Arc::clone(keys.capacity()),
         delivery,
-        policies: policies.clone(),
+        policies: registry.policies(contract()),
         server_key: key,
-        bounds: Bounds::default(),
+        bounds,
         events: Some(outbox.recorder()),
     });
-    let rules = CurrentRules::new(&registry, policies);
-    let verifying = Verifying::new(registry.clone(), verifier, limits, keys, rules);
+    let verifying = Verifying::new(registry.clone(), verifier, limits, keys);
     (registry, verifying, outbox, store)
 }
 

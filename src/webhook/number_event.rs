@@ -1,18 +1,14 @@
-//! Events of decisions about numbers. An event sink writes its records, such as webhook events, in the commit of the
-//! decision, after its attempt log.
+//! Decisions about numbers, as the recorder of events sees them: in the commit of the decision, after its attempt log.
 
 use std::collections::BTreeMap;
 
-use super::record::NumberKey;
 use crate::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered};
 use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
-use crate::shard::Transaction;
-use crate::trace::SpanContext;
 
-/// A decision about a number, for the event sink.
+/// A decision about a number.
 pub enum NumberEvent<'a> {
     /// A message is permitted.
     Permitted {
@@ -68,25 +64,4 @@ pub enum NumberEvent<'a> {
         /// The report.
         receipt: &'a Receipt,
     },
-}
-
-/// Writes event records for decisions about numbers. It must not block. Only records of the transaction survive a
-/// restart. If the commit fails, other changes, such as a drawn sequence number, stay.
-pub trait EventSink: Send + Sync {
-    /// Whether decisions about `key` have events.
-    fn subscribes(&self, key: NumberKey) -> bool;
-
-    /// Records one decision about `key`, made at `now`. `cause` is the client's request, if it is traced.
-    fn record(
-        &self,
-        key: NumberKey,
-        event: &NumberEvent<'_>,
-        now: Timestamp,
-        cause: Option<&SpanContext>,
-        view: &mut Transaction<'_>,
-    );
-
-    /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was
-    /// one.
-    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool;
 }

@@ -1,4 +1,4 @@
-//! The rules of every service, as the registry has them now.
+//! The rules of every service, as decisions use them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,13 +12,20 @@ use crate::engine::Policy;
 #[derive(Debug, Clone)]
 pub struct Policies {
     default: Policy,
-    others: Arc<ArcSwap<HashMap<ServiceId, Policy>>>,
+    others: OwnPolicies,
 }
+
+/// The rules of the services that have their own. The registry replaces them together with its services.
+pub(super) type OwnPolicies = Arc<ArcSwap<HashMap<ServiceId, Policy>>>;
 
 impl Policies {
     /// The rules of the default service, which also hold for services that have none of their own.
     pub fn new(default: Policy) -> Self {
         Self { default, others: Arc::default() }
+    }
+
+    pub(super) const fn shared(default: Policy, others: OwnPolicies) -> Self {
+        Self { default, others }
     }
 
     /// Replaces the rules of all services but the default one.
