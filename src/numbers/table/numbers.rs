@@ -4,15 +4,14 @@
 //! the positions. It consists of many small parts, because a growing index is rebuilt, and a rebuild for a million
 //! numbers would delay answers.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
 use super::packed::Packed;
+use crate::domain::NumberKey;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
-use crate::numbers::record::NumberKey;
 use crate::shard::Record as _;
 
 /// Parts of the index. With five million numbers in a shard each part has five thousand, and is rebuilt in well under a
@@ -30,8 +29,8 @@ type Position = u32;
 pub(super) struct Numbers {
     packed: ChunkedVec,
     index: Box<[HashTable<Position>]>,
-    /// States that do not fit into [`Packed`].
-    overflow: HashMap<NumberKey, NumberState>,
+    /// States that do not fit into [`Packed`], in parts like the index.
+    overflow: Box<[HashTable<(NumberKey, NumberState)>]>,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
 }
@@ -47,7 +46,7 @@ impl Numbers {
         Self {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
-            overflow: HashMap::new(),
+            overflow: (0..PARTS).map(|_| HashTable::new()).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -64,7 +63,7 @@ impl Numbers {
     pub(super) fn at(&self, position: usize) -> Option<(u8, NumberKey, NumberState)> {
         let packed = self.packed.get(position)?;
         let key = packed.key();
-        let state = packed.state().or_else(|| self.overflow.get(&key).copied())?;
+        let state = packed.state().or_else(|| self.overflowing(&key))?;
         Some((packed.slot(), key, state))
     }
 
@@ -88,16 +87,18 @@ impl Numbers {
         }
     }
 
-    /// Packs an entry of the overflow map whose verification has expired: a count of wrong codes is kept for long.
+    /// Packs an overflowing entry whose verification has expired: a count of wrong codes is kept for long.
     pub(super) fn compact(&mut self, position: usize, now: Timestamp) {
-        let Some(packed) = self.packed.get_mut(position).filter(|packed| packed.state().is_none()) else {
+        let Some(packed) = self.packed.get(position).filter(|packed| packed.state().is_none()) else {
             return;
         };
         let (slot, key) = (packed.slot(), packed.key());
-        let state = self.overflow.get(&key).and_then(|state| state.without_expired_verification(now));
-        if let Some(smaller) = state.and_then(|state| Packed::of(slot, key, &state)) {
+        let state = self.overflowing(&key).and_then(|state| state.without_expired_verification(now));
+        if let Some(smaller) = state.and_then(|state| Packed::of(slot, key, &state))
+            && let Some(packed) = self.packed.get_mut(position)
+        {
             *packed = smaller;
-            self.overflow.remove(&key);
+            self.forget_overflow(self.hasher.hash_one(key), &key);
         }
     }
 
@@ -115,10 +116,14 @@ impl Numbers {
         let packed = Packed::of(slot, key, &state);
         let found = self.find_hashed(hash, &key);
         let before = found.and_then(|position| self.end_at(position));
-        if packed.is_none() {
-            self.overflow.insert(key, state);
-        } else if found.is_some() && !self.overflow.is_empty() {
-            self.overflow.remove(&key);
+        if found.is_some() {
+            self.forget_overflow(hash, &key);
+        }
+        if packed.is_none()
+            && let Some(states) = self.overflow.get_mut(part(hash))
+        {
+            let hasher = &self.hasher;
+            states.insert_unique(hash, (key, state), |(key, _)| hasher.hash_one(key));
         }
         let packed = packed.unwrap_or_else(|| Packed::overflow(slot, key));
         if let Some(known) = found.and_then(|position| self.packed.get_mut(position)) {
@@ -144,15 +149,31 @@ impl Numbers {
     fn remove_at(&mut self, at: usize) -> Option<NumberKey> {
         let key = self.packed.get(at)?.key();
         self.unindex(&key, at);
-        if !self.overflow.is_empty() {
-            self.overflow.remove(&key);
-        }
+        self.forget_overflow(self.hasher.hash_one(key), &key);
         let last = self.packed.pop()?;
         if let Some(freed) = self.packed.get_mut(at) {
             *freed = last;
             self.reindex(&last.key(), self.packed.len(), at);
         }
         Some(key)
+    }
+
+    fn overflowing(&self, key: &NumberKey) -> Option<NumberState> {
+        let hash = self.hasher.hash_one(key);
+        self.overflow.get(part(hash))?.find(hash, |(other, _)| other == key).map(|(_, state)| *state)
+    }
+
+    fn forget_overflow(&mut self, hash: u64, key: &NumberKey) {
+        let Some(states) = self.overflow.get_mut(part(hash)).filter(|states| !states.is_empty()) else {
+            return;
+        };
+        if let Ok(found) = states.find_entry(hash, |(other, _)| other == key) {
+            found.remove();
+        }
+        if states.capacity() > SMALL && states.len() < states.capacity() / 8 {
+            let hasher = &self.hasher;
+            states.shrink_to(states.len() * 2, |(key, _)| hasher.hash_one(key));
+        }
     }
 
     fn find(&self, key: &NumberKey) -> Option<usize> {
@@ -190,10 +211,17 @@ impl Numbers {
         (self.packed.capacity(), self.index.iter().map(HashTable::capacity).sum())
     }
 
+    /// States that do not fit into [`Packed`] and that the largest part, and all parts, have memory for.
+    #[cfg(test)]
+    pub(super) fn overflow_capacity(&self) -> (usize, usize) {
+        let capacities = || self.overflow.iter().map(HashTable::capacity);
+        (capacities().max().unwrap_or(0), capacities().sum())
+    }
+
     /// States that do not fit into [`Packed`].
     #[cfg(test)]
     pub(super) fn overflow(&self) -> usize {
-        self.overflow.len()
+        self.overflow.iter().map(HashTable::len).sum()
     }
 }
 

@@ -3,9 +3,9 @@
 //! The engine's form of a state takes twice as much, most of it the upper bytes of moments that are thousands of years
 //! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
+use crate::domain::NumberKey;
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{FailureCount, NumberState, OpenNumber, Salt, Verification};
-use crate::numbers::record::NumberKey;
 
 /// One number. Aligned, so that reading it never takes two cache lines.
 #[derive(Debug, Clone, Copy)]

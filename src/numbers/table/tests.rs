@@ -122,6 +122,21 @@ fn memory_follows_the_numbers_up_and_down() {
 }
 
 #[test]
+fn states_that_cannot_be_packed_grow_in_small_parts_and_give_memory_back() {
+    let mut table = table();
+    for i in 1..=50_000 {
+        set(&mut table, key(i), &locked_until(u64::MAX - i));
+    }
+    let (largest, all) = table.numbers.overflow_capacity();
+    assert!(largest < 500 && all < 50_000 * 3, "{largest} of {all} in one part");
+    for i in 1..=50_000 {
+        assert!(table.remove(&record(key(i))));
+    }
+    let (_, all) = table.numbers.overflow_capacity();
+    assert!(all <= 1024 * 64, "memory for {all} is kept");
+}
+
+#[test]
 fn a_state_that_cannot_be_packed_is_kept_exactly() {
     let far = locked_until(u64::MAX);
     let mut table = table();
