@@ -12,6 +12,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,9 @@ use self::index::Plans;
 use crate::config::AttemptLogSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage};
+use crate::shard::{
+    LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
+};
 
 pub use self::decide::{AttemptLogWriter, Checked};
 pub use self::index::Due;
@@ -141,6 +144,21 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
         self.log.erase(service, |log| log.number == number, |log| log.plan.is_none()).await
+    }
+
+    /// The services with a record of this number.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn services_of(&self, number: PhoneNumber) -> Result<BTreeSet<ServiceId>, Refusal> {
+        let mut services = BTreeSet::new();
+        let page = |records: Vec<(RecordKey, AttemptLog)>, _| {
+            let about = records.into_iter().filter(|(_, log)| log.number == number);
+            services.extend(about.map(|(key, _)| service_of(&key.id)));
+            Continue(())
+        };
+        self.log.for_each_page(None, None, page).await?;
+        Ok(services)
     }
 
     /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.

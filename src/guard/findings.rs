@@ -56,6 +56,12 @@ impl Findings {
         rows.map(|((service, ..), (messages, finding))| (*service, *messages, *finding))
     }
 
+    /// Whether there is something about a number of a service.
+    pub fn names(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        let mut keys = self.rows.keys().chain(self.before.keys());
+        keys.any(|(of, _, _, key)| (*of, key.dimension) == (service, Dimension::Number(number)))
+    }
+
     /// Forgets a number of a service. Returns whether there was something about it.
     pub fn forget(&mut self, service: ServiceId, number: PhoneNumber) -> bool {
         let before = self.rows.len() + self.before.len();

@@ -338,6 +338,14 @@ impl PumpingGuard {
         self.inner.guard().counts(service, number)
     }
 
+    /// Whether [`erase`](Self::erase) has something to forget in this service.
+    pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        let inner = &self.inner;
+        inner.guard().has_row_of(service, number)
+            || inner.known(service, number, inner.clock.now()).is_some()
+            || inner.findings().names(service, number)
+    }
+
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
     /// manual entry. Returns whether the guard knew it.
     ///

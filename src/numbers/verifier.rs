@@ -1,6 +1,6 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,10 @@ use crate::gateway::{CodeEnd, Receipt};
 use crate::guard::{ClientSignals, Exemption, GuardRefusal, Message, PumpingGuard, Rule, Ticket};
 use crate::metrics::{DeliveredFacts, Fact};
 use crate::registry::Policies;
-use crate::shard::{Capacity, Record as _, Refusal, Shards, Subject, Tables, Transaction};
-use crate::webhook::{EventRecorder, NumberEvent};
+use crate::shard::{
+    Capacity, Record as _, RecordKey, Refusal, Shards, Subject, Tables, Transaction, service_of,
+};
+use crate::webhook::{EventRecord, EventRecorder, NumberEvent};
 
 /// A number that is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,6 +286,28 @@ impl Verifier {
         let read =
             move |state: NumberState, now| (state != NumberState::Fresh).then(|| state.lockout(&policy, now));
         self.deps.read(&self.shards, key, read).await
+    }
+
+    /// Those of `services` that have a record of the number, in one pass over the attempts and the events of all.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn services_of(
+        &self,
+        number: PhoneNumber,
+        services: impl Iterator<Item = ServiceId>,
+    ) -> Result<BTreeSet<ServiceId>, Refusal> {
+        let mut found = self.attempts.services_of(number).await?;
+        let router = self.shards.router();
+        let keys = services.flat_map(|service| {
+            [false, true].map(|is_test| {
+                let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
+                RecordKey { slot, kind: NumberState::KIND, id }
+            })
+        });
+        found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
+        router.for_each(PAGE, |event: EventRecord| found.extend(event.service_about(number))).await?;
+        Ok(found)
     }
 
     /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads

@@ -40,7 +40,7 @@ pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
 pub use self::number_event::NumberEvent;
 #[cfg(feature = "server")]
 pub(crate) use self::queues::WebhookLoad;
-pub(crate) use self::record::EventRecord;
+pub use self::record::EventRecord;
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::record::{Delivery, DeliveryState};
 pub use self::recorder::EventRecorder;

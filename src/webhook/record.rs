@@ -21,12 +21,24 @@ const GRACE: Duration = Duration::from_secs(10);
 
 const ATTEMPTS_KEPT: usize = 24;
 
+/// What is kept for a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventRecord {
     /// One event on its way to one webhook, under `Seq`.
     Delivery(Box<Delivery>),
     /// A verification with an expected expiry event, under `expected_id`.
     Expected(Box<ExpectedEnd>),
+}
+
+impl EventRecord {
+    /// Its service, if it is about this number.
+    pub fn service_about(&self, number: PhoneNumber) -> Option<ServiceId> {
+        let (service, to) = match self {
+            Self::Delivery(delivery) => (delivery.event.service, delivery.event.about.to),
+            Self::Expected(end) => (end.service, end.to),
+        };
+        (to == number).then_some(service)
+    }
 }
 
 impl Record for EventRecord {

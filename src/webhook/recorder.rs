@@ -122,13 +122,8 @@ impl EventRecorder {
 impl EventRecorder {
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
     pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
-        let is_about = |_: &Id, record: &EventRecord| match record {
-            EventRecord::Delivery(delivery) => {
-                (delivery.event.service, delivery.event.about.to) == (key.service, key.number)
-            }
-            EventRecord::Expected(end) => (end.service, end.to) == (key.service, key.number),
-        };
-        let about = view.in_slot(is_about);
+        let about =
+            view.in_slot(|_, record: &EventRecord| record.service_about(key.number) == Some(key.service));
         for (id, _) in &about {
             view.put::<EventRecord>(*id, None, Durability::Durable);
         }

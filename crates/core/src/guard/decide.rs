@@ -535,6 +535,12 @@ impl Guard {
         self.number(service, number).is_some()
     }
 
+    /// Whether [`forget`](Self::forget) has something to forget in a service.
+    pub fn has_row_of(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        let key = Key::new(Some(service), Dimension::Number(number));
+        self.counts(service, number) || self.entries.contains_key(&key)
+    }
+
     pub fn last_message_client(&self, service: ServiceId, number: PhoneNumber) -> Option<ClientNet> {
         self.number(service, number)?.address
     }
