@@ -201,24 +201,20 @@ impl IdempotencyKeys {
     }
 
     async fn begin_request(&self, id: AttemptLogKey, identity: Identity) -> Result<KeyDecision, Refusal> {
-        let beside = |other: &Identity| {
-            if *other == identity { KeyDecision::StillAnswering } else { KeyDecision::OtherRequest }
-        };
-        if let Some(other) = self.0.running().get(&id) {
-            return Ok(beside(other));
-        }
-        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
-        if let Some(known) = known {
-            let is_same = known.identity == identity;
-            return Ok(if is_same { KeyDecision::Again(known) } else { KeyDecision::OtherRequest });
-        }
-        Ok(match self.0.running().entry(id) {
-            Entry::Occupied(other) => beside(other.get()),
+        // Before the record is read: the first request may end in between.
+        let running = match self.0.running().entry(id) {
+            Entry::Occupied(other) if *other.get() == identity => return Ok(KeyDecision::StillAnswering),
+            Entry::Occupied(_) => return Ok(KeyDecision::OtherRequest),
             Entry::Vacant(place) => {
                 place.insert(identity);
-                let request = RequestKey { id, identity };
-                KeyDecision::First(RunningRequest { keys: self.clone(), request })
+                RunningRequest { keys: self.clone(), request: RequestKey { id, identity } }
             }
+        };
+        let known: Option<KeyedRequest> = self.0.shards.router().get(RequestKey::of_record(id)).await?;
+        Ok(match known {
+            None => KeyDecision::First(running),
+            Some(known) if known.identity == identity => KeyDecision::Again(known),
+            Some(_) => KeyDecision::OtherRequest,
         })
     }
 }
