@@ -1,16 +1,15 @@
-//! Budgets of messages and money, which an operator sets. A share is drawn durably from the record of a budget before its
-//! first message is sent; a crash loses the rest of it, and never leads to more than the limit.
+//! Budgets of messages and money, which an operator sets. Each message is charged durably before a gateway gets it, and
+//! given back if it was certainly not sent. A crash between the two leaves it charged.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use onceward_core::budget::{Budget, BudgetState, Period, Share};
-use onceward_core::guard::replay::money;
+use onceward_core::budget::{Budget, BudgetState, Period};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices, Pricing};
@@ -39,41 +38,32 @@ impl Record for BudgetRecord {
     }
 }
 
-/// The name of a budget's record.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct BudgetName {
-    /// `None` for all services.
-    service: Option<ServiceId>,
-    /// Its key in the settings.
-    key: &'static str,
-}
-
 /// The budget of money. It counts millionths of the currency, the others messages.
 const MONEY: &str = "money-per-day";
 
 /// The part of a budget, in per cent, at which the log says so.
 const NEARLY_SPENT: u64 = 80;
 
-/// A budget with what is in memory of it.
 struct Account {
-    name: BudgetName,
+    /// `None` for all services.
+    service: Option<ServiceId>,
+    /// Its key in the settings.
+    key: &'static str,
     budget: Budget,
+    router: Arc<Router>,
+    subject: Subject,
     memory: Mutex<InMemory>,
-    /// Held while a share is drawn.
-    drawing: tokio::sync::Mutex<()>,
-    /// While it is in the future, the budget has nothing left.
-    spent_until: AtomicU64,
-    /// The last end of a period in which the budget was spent.
-    reported: AtomicU64,
-    /// The same in which it was nearly spent.
-    warned: AtomicU64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct InMemory {
-    /// The record, as this process read or wrote it last.
+    /// As the shard decided last.
     state: BudgetState,
-    share: Option<Share>,
+    /// Until then the shard would refuse a message.
+    spent_until: Timestamp,
+    /// The last end of a period in which a message was refused, and in which the budget was nearly spent.
+    reported: Timestamp,
+    warned: Timestamp,
 }
 
 /// Why a message was not charged.
@@ -97,7 +87,8 @@ pub struct SpentBudget {
 /// What a message costs. Given back when it is dropped, unless it is spent.
 #[derive(Default)]
 pub struct Charge {
-    parts: Vec<(Arc<Account>, Share)>,
+    /// What was charged, and the state of the budget after that.
+    parts: Vec<(Arc<Account>, u64, BudgetState)>,
     is_spent: bool,
 }
 
@@ -115,8 +106,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let parts = std::mem::take(&mut self.parts);
-        parts.into_iter().filter(|_| !self.is_spent).for_each(|(account, part)| account.give(part));
+        for (account, amount, charged) in self.parts.drain(..).filter(|_| !self.is_spent) {
+            drop(account.decide(move |_, state, _| Ok(state.give_back(charged, amount))));
+        }
     }
 }
 
@@ -136,13 +128,11 @@ fn amount(micros: u64) -> String {
     if micros < 1_000_000 && micros % 10_000 >= 100 {
         return format!("0.{:04}", micros / 100);
     }
-    money(micros)
+    format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
 }
 
 pub struct Budgets {
-    router: Arc<Router>,
     clock: Arc<dyn Clock>,
-    slots: SlotHash,
     /// The built-in ones are made when the first message is charged with money.
     prices: OnceLock<Prices>,
     currency: String,
@@ -160,77 +150,59 @@ impl Budgets {
         names: ServiceNames,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Result<Self, Refusal> {
-        let mut accounts = HashMap::new();
+        let mut accounts = HashMap::<_, Vec<_>>::new();
         for (service, settings) in settings {
-            let GuardSettings { messages_per_hour, messages_per_day, money_per_day, .. } = settings;
-            let limits = [
-                ("messages-per-hour", Period::Hour, messages_per_hour),
-                ("messages-per-day", Period::Day, messages_per_day),
-                (MONEY, Period::Day, money_per_day),
-            ];
-            let mut of_service = Vec::new();
-            for (key, period, limit) in limits {
+            for (key, period, limit) in [
+                ("messages-per-hour", Period::Hour, settings.messages_per_hour),
+                ("messages-per-day", Period::Day, settings.messages_per_day),
+                (MONEY, Period::Day, settings.money_per_day),
+            ] {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
-                let name = BudgetName { service, key };
-                let subject = Subject::of_name(&name, &slots);
-                let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
-                let state = router.get::<BudgetRecord>(key).await?.map(|record| record.state);
-                let memory = InMemory { state: state.unwrap_or_default(), share: None };
-                of_service.push(Arc::new(Account {
-                    name,
-                    budget: Budget { limit, period },
-                    memory: Mutex::new(memory),
-                    drawing: tokio::sync::Mutex::default(),
-                    spent_until: AtomicU64::new(0),
-                    reported: AtomicU64::new(0),
-                    warned: AtomicU64::new(0),
-                }));
+                let (budget, subject) = (Budget { limit, period }, Subject::of_name(&(service, key), &slots));
+                let record = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
+                let state =
+                    router.get(record).await?.map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+                let (router, memory) = (Arc::clone(&router), InMemory { state, ..InMemory::default() });
+                let account = Account { service, key, budget, router, subject, memory: Mutex::new(memory) };
+                accounts.entry(service).or_default().push(Arc::new(account));
             }
-            accounts.insert(service, of_service);
         }
-        let prices = prices.map(OnceLock::from).unwrap_or_default();
-        Ok(Self { router, clock, slots, prices, currency, names, accounts })
+        Ok(Self { clock, prices: prices.map(OnceLock::from).unwrap_or_default(), currency, names, accounts })
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
     pub fn list(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        let now = self.clock.now();
         let accounts = self.accounts.values().flatten();
-        let accounts = accounts.filter(|account| service.is_none() || account.name.service == service);
-        let mut budgets: Vec<_> = accounts.map(|account| self.usage(account, now)).collect();
+        let accounts = accounts.filter(|account| service.is_none() || account.service == service);
+        let mut budgets: Vec<_> = accounts.map(|account| self.usage(account)).collect();
         budgets.sort_by(|a, b| (a.service_id, &a.name).cmp(&(b.service_id, &b.name)));
         budgets
     }
 
     /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
     pub fn used_up(&self, service: ServiceId, country: Option<Region>) -> Option<(BudgetView, Timestamp)> {
-        let now = self.clock.now();
-        self.of(service).find_map(|account| {
-            let (usage, period) = (self.usage(account, now), account.budget.period);
-            let amount = self.amount(account, country, Channel::Sms, false);
-            let is_used_up = usage.spent.saturating_add(amount) > usage.limit;
-            is_used_up.then(|| (usage, period.end(period.index(now))))
-        })
-    }
-
-    fn prices(&self) -> &Prices {
-        self.prices.get_or_init(Prices::default)
+        let (usage, account) = self.of(service).map(|account| (self.usage(account), account)).find(
+            |(BudgetView { spent, limit, .. }, account)| {
+                spent.saturating_add(self.cost(account, country, Channel::Sms, false)) > *limit
+            },
+        )?;
+        Some((usage, account.budget.period.end_at(self.clock.now())))
     }
 
     /// What a message takes from a budget.
-    fn amount(&self, account: &Account, country: Option<Region>, channel: Channel, is_free: bool) -> u64 {
-        match account.name.key {
+    fn cost(&self, account: &Account, country: Option<Region>, channel: Channel, is_free: bool) -> u64 {
+        match account.key {
             MONEY if is_free => 0,
-            MONEY => self.prices().of(country, channel),
+            MONEY => self.prices.get_or_init(Prices::default).of(country, channel),
             _ => 1,
         }
     }
 
-    fn usage(&self, account: &Account, now: Timestamp) -> BudgetView {
-        let (BudgetName { service, key }, limit) = (account.name, account.budget.limit);
-        let spent = account.spent(now);
-        let has_refused = now.as_millis() < account.reported.load(Ordering::Relaxed);
+    fn usage(&self, account: &Account) -> BudgetView {
+        let Account { service, key, budget: Budget { limit, period }, .. } = *account;
+        let (now, memory) = (self.clock.now(), account.lock());
+        let spent = memory.state.spent(period, now);
         BudgetView {
             service_id: service,
             service_sid: None,
@@ -239,7 +211,7 @@ impl Budgets {
             spent,
             limit,
             // The rest of the money may be too little for any message.
-            is_spent: spent >= limit || (key == MONEY && has_refused),
+            is_spent: spent >= limit || (key == MONEY && now < memory.reported),
             currency: (key == MONEY).then(|| self.currency.clone()),
         }
     }
@@ -251,9 +223,10 @@ impl Budgets {
     /// A budget of the service that has nothing left. Cheap, so that a flood is refused before anything is written.
     pub fn spent(&self, service: ServiceId) -> Option<SpentBudget> {
         let now = self.clock.now();
-        self.of(service).find_map(|account| {
-            let until = Timestamp::from_millis(account.spent_until.load(Ordering::Relaxed));
-            (now < until).then_some(SpentBudget { service: account.name.service, until, newly_spent: None })
+        // With too little money, a cheaper message may still be sent.
+        self.of(service).filter(|account| account.key != MONEY).find_map(|account| {
+            let until = account.lock().spent_until;
+            (now < until).then_some(SpentBudget { service: account.service, until, newly_spent: None })
         })
     }
 
@@ -267,77 +240,26 @@ impl Budgets {
     ) -> Result<Charge, ChargeError> {
         let mut charge = Charge::default();
         for account in self.of(service) {
-            let amount = self.amount(account, number.region(), channel, is_free);
-            let part = self.take(account, amount).await?;
-            charge.parts.push((Arc::clone(account), part));
+            let cost = self.cost(account, number.region(), channel, is_free);
+            if cost == 0 {
+                continue;
+            }
+            // In a task of its own: a charge whose caller went away is dropped, and thereby given back.
+            let charged = tokio::spawn(Arc::clone(account).charge(cost)).await;
+            charge.parts.append(&mut charged.map_err(|_| ChargeError::Unavailable)??.parts);
+            self.warn_if_nearly_spent(account);
         }
         Ok(charge)
     }
 
-    /// A share is at most a 64th of the limit: the line comes that much too early at most.
     fn warn_if_nearly_spent(&self, account: &Account) {
-        let (now, Budget { limit, period }) = (self.clock.now(), account.budget);
-        let drawn = account.lock().state.drawn(period, now);
-        if drawn < limit / 100 * NEARLY_SPENT + limit % 100 * NEARLY_SPENT / 100 {
-            return;
-        }
-        let end = period.end(period.index(now));
-        if account.warned.swap(end.as_millis(), Ordering::Relaxed) < end.as_millis() {
-            let (budget, spent) = (account.name.key, account.spent(now));
-            let service = account.name.service.and_then(|service| self.names.of(service));
+        let Account { service, key: budget, budget: Budget { limit, period }, .. } = *account;
+        let (now, mut memory) = (self.clock.now(), account.lock());
+        let (spent, end) = (memory.state.spent(period, now), period.end_at(now));
+        if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT) && memory.warned < end {
+            memory.warned = end;
+            let service = service.and_then(|service| self.names.of(service));
             tracing::warn!(budget, spent, limit, service, until = %end.rfc3339_seconds(), "budget nearly spent");
-        }
-    }
-
-    async fn take(&self, account: &Arc<Account>, amount: u64) -> Result<Share, ChargeError> {
-        if let Some(part) = account.take(amount, self.clock.now()) {
-            return Ok(part);
-        }
-        let _drawing = account.drawing.lock().await;
-        if let Some(part) = account.take(amount, self.clock.now()) {
-            return Ok(part);
-        }
-        let BudgetName { service, key } = account.name;
-        let (budget, period) = (account.budget, account.budget.period);
-        let subject = Subject::of_name(&account.name, &self.slots);
-        let drawn =
-            self.router.decide::<Result<(BudgetState, Share), Timestamp>, Refusal>(subject, move |view| {
-                let state =
-                    view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
-                Ok(budget.draw(state, amount, view.now()).inspect(|(state, _)| {
-                    let record = BudgetRecord { period, state: *state };
-                    view.put(subject.id, Some(&record), Durability::Durable);
-                }))
-            });
-        // In a task of its own: a caller that goes away loses no share.
-        let drawn = {
-            let account = Arc::clone(account);
-            tokio::spawn(async move {
-                let drawn = drawn.await.ok()?.ok()?;
-                Some(drawn.map(|(state, share)| {
-                    account.lock().state = state;
-                    Charge { parts: vec![(account, share)], is_spent: false }
-                }))
-            })
-        };
-        match drawn.await {
-            Ok(Some(Ok(mut charge))) => {
-                let part = charge.parts.first_mut().map(|(_, share)| share.split(amount));
-                drop(charge);
-                self.warn_if_nearly_spent(account);
-                part.ok_or(ChargeError::Unavailable)
-            }
-            Ok(Some(Err(until))) => {
-                // With too little money, a cheaper message may still be sent.
-                if key != MONEY {
-                    account.spent_until.store(until.as_millis(), Ordering::Relaxed);
-                }
-                let newly_spent =
-                    account.reported.swap(until.as_millis(), Ordering::Relaxed) < until.as_millis();
-                let newly_spent = newly_spent.then_some((key, budget.limit));
-                Err(ChargeError::Spent(SpentBudget { service, until, newly_spent }))
-            }
-            Ok(None) | Err(_) => Err(ChargeError::Unavailable),
         }
     }
 }
@@ -347,21 +269,43 @@ impl Account {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spent(&self, now: Timestamp) -> u64 {
-        let InMemory { state, share } = *self.lock();
-        let left = share.map_or(0, |share| share.left(now));
-        state.drawn(self.budget.period, now).saturating_sub(left)
+    async fn charge(self: Arc<Self>, amount: u64) -> Result<Charge, ChargeError> {
+        let decided = self.decide(move |budget, state, now| budget.charge(state, amount, now)).await;
+        match decided.unwrap_or(Err(Refusal::Stopping)) {
+            Ok(Ok(charged)) => Ok(Charge { parts: vec![(self, amount, charged)], is_spent: false }),
+            Ok(Err(until)) => {
+                let is_new = std::mem::replace(&mut self.lock().reported, until) < until;
+                let newly_spent = is_new.then_some((self.key, self.budget.limit));
+                Err(ChargeError::Spent(SpentBudget { service: self.service, until, newly_spent }))
+            }
+            Err(_) => {
+                // A refusal in the same batch may rest on a charge that the store did not take.
+                self.lock().spent_until = Timestamp::EPOCH;
+                Err(ChargeError::Unavailable)
+            }
+        }
     }
 
-    fn take(&self, amount: u64, now: Timestamp) -> Option<Share> {
-        self.lock().share.as_mut()?.take(amount, now)
-    }
-
-    /// Adds to the share, unless the part is of a period that has ended.
-    fn give(&self, part: Share) {
-        let mut memory = self.lock();
-        memory.share = Some(memory.share.map_or(part, |known| known.joined(part)));
-        self.spent_until.store(0, Ordering::Relaxed);
+    /// Changes the record. The inner error is the end of the period, if too little is left.
+    fn decide(
+        self: &Arc<Self>,
+        change: impl Fn(Budget, BudgetState, Timestamp) -> Result<BudgetState, Timestamp> + Send + 'static,
+    ) -> Receiver<Result<Result<BudgetState, Timestamp>, Refusal>> {
+        let account = Arc::clone(self);
+        // The permits of gateways limit them.
+        self.router.decide_unbounded(self.subject, move |view| {
+            let (id, period) = (account.subject.id, account.budget.period);
+            let state = view.get(id).map(|BudgetRecord { state, .. }| state).unwrap_or_default();
+            let changed = change(account.budget, state, view.now());
+            let mut memory = account.lock();
+            memory.spent_until = changed.err().unwrap_or_default();
+            memory.state = changed.unwrap_or(state);
+            if changed.is_ok() {
+                let record = BudgetRecord { period, state: memory.state };
+                view.put(id, Some(&record), Durability::Durable);
+            }
+            Ok(changed)
+        })
     }
 }
 
@@ -405,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_leaves_while_a_share_is_drawn_loses_nothing() {
+    async fn a_caller_that_leaves_before_the_charge_is_durable_loses_nothing() {
         let store = FaultyStore::new();
         let budgets = budgets(&store, 1).await;
         store.hold();
@@ -416,6 +360,6 @@ mod tests {
                 return;
             }
         }
-        panic!("the share is lost");
+        panic!("the charge is lost");
     }
 }

@@ -594,7 +594,7 @@ settings! {
         "max-commands-per-number" pub commands_per_number: usize as "As::<Whole<1, 10_000>>" = 64,
         /// Messages of a service at one gateway at once.
         ///
-        /// All services together may have a quarter more.
+        /// All services together may have a fiftieth more.
         "max-sends" pub sends: usize as "As::<Whole<1, 100_000>>" = 512,
         /// Messages of a service that wait for one gateway. Beyond it 503.
         ///

@@ -12,18 +12,13 @@ use crate::domain::{GatewayName, ServiceId};
 use crate::metrics::ServiceNames;
 use crate::shard::Shares;
 
-/// The permits of one gateway, first come, first served.
-///
-/// A quarter more permits are for services with few messages at the gateway. Therefore the messages of one service that hang
-/// there delay those of no other service that sends little. A service has its share ([`Shares`]) of the places of all
-/// messages, those that wait included.
+/// The permits of one gateway, first come, first served. A fiftieth more is for services without a message at the gateway:
+/// the messages of one service that hang there do not stop the others.
 pub(super) struct ConcurrencyLimiter {
     gateway: GatewayName,
     permits: usize,
     all: Semaphore,
-    few: Semaphore,
-    /// A service with at most so many messages, those that wait included, has few.
-    few_are: usize,
+    last: Semaphore,
     places: usize,
     names: ServiceNames,
     state: Mutex<LimiterState>,
@@ -49,6 +44,8 @@ pub(super) struct GatewayPermit<'a> {
 struct Place<'a> {
     limiter: &'a ConcurrencyLimiter,
     service: ServiceId,
+    /// Whether the service had no other message at the gateway.
+    is_first: bool,
 }
 
 impl Drop for Place<'_> {
@@ -56,7 +53,7 @@ impl Drop for Place<'_> {
         let LimiterState { held, overloaded } = &mut *self.limiter.state();
         held.remove(self.service, 1);
         // A line for each overload, not for each message of one.
-        if held.of(self.service) <= self.limiter.few_are {
+        if held.of(self.service) <= self.limiter.permits / 50 {
             overloaded.remove(&self.service);
         }
     }
@@ -70,23 +67,21 @@ impl ConcurrencyLimiter {
             gateway,
             permits,
             all: Semaphore::new(permits),
-            few: Semaphore::new(permits.div_ceil(4)),
-            few_are: (permits / 32).max(1),
+            last: Semaphore::new(permits.div_ceil(50)),
             places: permits.saturating_add(waiting),
             names,
             state: Mutex::default(),
         }
     }
 
-    /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the service has used up its
-    /// share of the places. Nothing is sent after an error.
+    /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the service has no place
+    /// left. Nothing is sent after an error.
     pub async fn acquire(&self, service: ServiceId, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
-        let Some((place, has_few)) = self.place(service) else { return Err(Failure::Overloaded) };
-        if let Some(permit) = self.free(has_few) {
+        let place = self.place(service).ok_or(Failure::Overloaded)?;
+        if let Some(permit) = self.free(&place) {
             return Ok(GatewayPermit { waited: false, _permit: permit, _place: place });
         }
-        let semaphore = if has_few { &self.few } else { &self.all };
-        if let Ok(Ok(permit)) = timeout_at(patience, semaphore.acquire()).await {
+        if let Ok(Ok(permit)) = timeout_at(patience, self.all.acquire()).await {
             return Ok(GatewayPermit { waited: true, _permit: permit, _place: place });
         }
         self.log_refusal(&mut self.state(), service);
@@ -95,42 +90,43 @@ impl ConcurrencyLimiter {
 
     /// Acquires a permit that is free and that no message waits for.
     pub fn try_acquire(&self, service: ServiceId) -> Option<GatewayPermit<'_>> {
-        let (place, has_few) = self.place(service)?;
-        Some(GatewayPermit { waited: false, _permit: self.free(has_few)?, _place: place })
+        let place = self.place(service)?;
+        Some(GatewayPermit { waited: false, _permit: self.free(&place)?, _place: place })
     }
 
     /// The messages that have a permit, and those that wait for one.
     pub fn load(&self) -> (usize, usize) {
-        let free = self.all.available_permits() + self.few.available_permits();
-        let in_flight = (self.permits + self.permits.div_ceil(4)).saturating_sub(free);
+        let free = self.all.available_permits() + self.last.available_permits();
+        let in_flight = (self.permits + self.permits.div_ceil(50)).saturating_sub(free);
         (in_flight, self.state().held.held().saturating_sub(in_flight))
     }
 
     /// Whether a message of the service would be refused now.
     pub fn refuses(&self, service: ServiceId) -> bool {
-        let mut state = self.state();
-        let is_full = state.held.room(service, self.places) == 0;
-        if is_full {
-            self.log_refusal(&mut state, service);
-        }
-        is_full
+        self.room(&mut self.state(), service) == 0
     }
 
-    /// A place, and whether the service has few messages at the gateway.
-    fn place(&self, service: ServiceId) -> Option<(Place<'_>, bool)> {
+    fn place(&self, service: ServiceId) -> Option<Place<'_>> {
         let mut state = self.state();
-        if state.held.room(service, self.places) == 0 {
-            self.log_refusal(&mut state, service);
-            return None;
-        }
-        state.held.add(service, 1);
-        let has_few = state.held.of(service) <= self.few_are;
-        Some((Place { limiter: self, service }, has_few))
+        (self.room(&mut state, service) > 0).then(|| {
+            let is_first = state.held.of(service) == 0;
+            state.held.add(service, 1);
+            Place { limiter: self, service, is_first }
+        })
     }
 
-    fn free(&self, has_few: bool) -> Option<SemaphorePermit<'_>> {
+    /// The places that are left for the service. Logs that there are none.
+    fn room(&self, state: &mut LimiterState, service: ServiceId) -> usize {
+        let room = state.held.room(service, self.places);
+        if room == 0 {
+            self.log_refusal(state, service);
+        }
+        room
+    }
+
+    fn free(&self, place: &Place<'_>) -> Option<SemaphorePermit<'_>> {
         let permit = self.all.try_acquire().ok();
-        permit.or_else(|| self.few.try_acquire().ok().filter(|_| has_few))
+        permit.or_else(|| if place.is_first { self.last.try_acquire().ok() } else { None })
     }
 
     fn log_refusal(&self, state: &mut LimiterState, service: ServiceId) {

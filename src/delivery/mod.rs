@@ -23,6 +23,7 @@ mod run;
 mod workflow;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -233,16 +234,15 @@ impl Delivery {
 
     /// The gateways that the routing or a service's messaging configuration names.
     fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
-        self.gateways.iter().filter(|gateway| {
-            let name = gateway.routed_as;
-            let has = |services: &Registry| {
-                let mut services_of_all = services.services(0, usize::MAX).into_iter();
-                services_of_all.any(|service| {
-                    let mut own = service.messaging.iter();
-                    own.any(|kept| services.gateway_of(&kept.messaging_service) == Some(name))
-                })
-            };
-            self.routing.names(name) || self.services.as_ref().is_some_and(has)
+        let mut named = BTreeSet::new();
+        if let Some(registry) = &self.services {
+            for service in registry.services(0, usize::MAX) {
+                let own = service.messaging.iter();
+                named.extend(own.filter_map(|kept| registry.gateway_of(&kept.messaging_service)));
+            }
+        }
+        self.gateways.iter().filter(move |gateway| {
+            self.routing.names(gateway.routed_as) || named.contains(&gateway.routed_as)
         })
     }
 

@@ -10,7 +10,7 @@ use onceward_core::guard::VerifiedNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
-use crate::shard::{Record, RecordKey, Stored, Table};
+use crate::shard::{Record, RecordKey, Stored, Table, room};
 
 /// The record of a verified number. Its id is that of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct VerifiedNumbers {
 type BySlot = Arc<[Mutex<Weak<Mutex<Rows>>>]>;
 
 impl VerifiedNumbers {
-    /// Room for `most` numbers. Beyond it a service adds numbers only up to half of its share.
+    /// Room for `most` numbers of one service, and a quarter more of all services together.
     pub fn new(most: usize) -> Self {
         let by_slot = (0..=u8::MAX).map(|_| Mutex::default()).collect();
         Self { tables: Arc::default(), by_slot, most }
@@ -71,12 +71,8 @@ impl VerifiedNumbers {
 
     /// Whether a service may add a number.
     pub fn has_room(&self, service: ServiceId) -> bool {
-        if self.held() < self.most {
-            return true;
-        }
-        let own: usize = self.of_tables(|rows| rows.services.get(&service).copied().unwrap_or(0)).sum();
-        let services = self.of_tables(|rows| rows.services.len()).max().unwrap_or(0);
-        own < self.most / (services + 1) / 2
+        let own = self.of_tables(|rows| rows.services.get(&service).copied().unwrap_or(0)).sum();
+        room(own, self.held(), self.most) > 0
     }
 
     fn of_tables<T>(&self, read: impl Fn(&Rows) -> T) -> impl Iterator<Item = T> {

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Bounds;
-use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
+use super::decide::{self, BucketRule, Counted, ValueCounts, Verdict};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
-    After, Capacity, Command, Decided, Durability, LimitedTable, Record, Refusal, Reservation, Shards,
-    Subject, Transaction, service_of,
+    After, Capacity, Command, Decided, Durability, LimitedTable, Record, RecordKey, Refusal, Reservation,
+    Shards, Subject, Transaction, service_of,
 };
 
 /// Characters of a value.
@@ -83,7 +84,7 @@ impl Record for Counter {
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self { tag, counts }), Some(after)) => {
-                Some(Self { tag, counts: decide::merge_pessimistic(counts, after.counts, now) })
+                Some(Self { tag, counts: decide::merge_pessimistic(&counts, after.counts, now) })
             }
             (before, after) => after.or(before),
         }
@@ -118,8 +119,8 @@ impl Limits {
     /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
     /// the same value twice counts once.
     ///
-    /// The counters can be in several shards. They are taken one after the other in the order of their digests, and those
-    /// already taken are given back when a later one refuses. Meanwhile another request may find them full.
+    /// The counters can be in several shards. Each decides once, and those that counted are given back if another one
+    /// refuses. Meanwhile another request may find them full.
     pub async fn take(&self, charges: Vec<Charge>) -> Result<Charged, LimitRefusal> {
         if charges.len() > MOST_CHARGES {
             return Err(LimitRefusal::TooManyCharges);
@@ -128,53 +129,62 @@ impl Limits {
             return Err(LimitRefusal::ValueTooLong);
         }
         let digest = |charge: Charge| {
-            let Digest { subject, tag } = self.digester.counter(charge.service, &charge.limit, &charge.value);
-            (!charge.buckets.is_empty()).then_some(Count {
-                subject,
-                tag,
-                limit: charge.limit,
-                rules: charge.buckets.into(),
-            })
+            (
+                self.digester.counter(charge.service, &charge.limit, &charge.value),
+                charge.limit,
+                charge.buckets,
+            )
         };
-        let mut counts: Vec<Count> = charges.into_iter().filter_map(digest).collect();
-        counts.sort_by_key(|count| (count.subject.slot, count.subject.id));
-        counts.dedup_by_key(|count| count.subject);
+        let mut counts: Vec<(Digest, Sid, Vec<BucketRule>)> =
+            charges.into_iter().filter(|charge| !charge.buckets.is_empty()).map(digest).collect();
         if counts.is_empty() {
             return Ok(Charged::default());
         }
+        counts.sort_by_key(|(digest, ..)| digest.subject.id);
+        counts.dedup_by_key(|(digest, ..)| digest.subject);
         let permit = Arc::clone(&self.queue).try_acquire_owned();
-        let _permit = permit.map_err(|_| LimitRefusal::Refused(Refusal::Overloaded))?;
+        let permit = permit.map_err(|_| LimitRefusal::Refused(Refusal::Overloaded))?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
-        let mut taken = Charged::default();
-        for count in counts {
-            let subject = count.subject;
-            match self.submit(count, Purpose::Take).await {
-                Ok(places) => taken.0.push((subject, places)),
-                Err(refusal) => {
-                    self.give_back(taken);
-                    return Err(refusal);
-                }
+        let asked = counts.into_iter().map(|(digest, limit, rules)| self.ask(digest, limit, rules));
+        let (taken, refused): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().partition(Result::is_ok);
+        drop(permit);
+        let taken = Charged(taken.into_iter().flatten().collect());
+        let until = |refusal: &LimitRefusal| match refusal {
+            LimitRefusal::Reached { until, .. } => *until,
+            _ => Timestamp::MAX,
+        };
+        match refused.into_iter().filter_map(Result::err).max_by_key(until) {
+            None => Ok(taken),
+            Some(refusal) => {
+                self.give_back(taken);
+                Err(refusal)
             }
         }
-        Ok(taken)
     }
 
-    /// Refuses before anything is counted if a bucket is full already.
-    async fn find_full(&self, counts: &[Count]) -> Result<(), LimitRefusal> {
-        let looks = counts.iter().map(|count| self.submit(count.clone(), Purpose::Look));
-        let until = |refusal: &LimitRefusal| match refusal {
-            LimitRefusal::Reached { until, .. } => Some(*until),
-            _ => None,
+    /// Refuses before anything is written if a bucket is full already, so that a flood of refusals costs no commit.
+    async fn find_full(&self, counts: &[(Digest, Sid, Vec<BucketRule>)]) -> Result<(), LimitRefusal> {
+        let now = self.shards.clock().now();
+        let key = |Subject { slot, id }: Subject| RecordKey { slot, kind: Counter::KIND, id };
+        let found =
+            self.shards.router().get_each(counts.iter().map(|(digest, ..)| key(digest.subject))).await?;
+        let full = |(digest, limit, rules): &(Digest, Sid, Vec<BucketRule>)| {
+            let stored = found.iter().find(|(found, _)| *found == key(digest.subject));
+            let counter = stored.and_then(|(_, stored)| stored.record::<Counter>());
+            let counts = counter.map_or_else(ValueCounts::default, |counter| counter.counts);
+            Some((decide::take(&counts, rules, now).err()?, *limit))
         };
-        let refusals = futures_util::future::join_all(looks).await.into_iter().filter_map(Result::err);
-        refusals.max_by_key(until).map_or(Ok(()), Err)
+        let longest = counts.iter().filter_map(full).max_by_key(|(until, _)| *until);
+        longest.map_or(Ok(()), |(until, limit)| Err(LimitRefusal::Reached { limit, until }))
     }
 
-    async fn submit(&self, count: Count, purpose: Purpose) -> Result<Vec<Counted>, LimitRefusal> {
+    async fn ask(&self, digest: Digest, limit: Sid, rules: Vec<BucketRule>) -> CountResult {
         let (reply, answer) = oneshot::channel();
-        self.shards.submit(CountCommand { count, purpose, capacity: Arc::clone(&self.capacity), reply });
+        let Digest { subject, tag } = digest;
+        let capacity = Arc::clone(&self.capacity);
+        self.shards.submit(CountCommand { subject, tag, limit, rules, capacity, reply });
         answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable)))
     }
 
@@ -198,63 +208,47 @@ impl Limits {
     }
 }
 
-/// A charge without its value.
-#[derive(Clone)]
-struct Count {
-    subject: Subject,
-    tag: u64,
-    limit: Sid,
-    rules: Arc<[BucketRule]>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// Only see whether a bucket is full.
-    Look,
-    Take,
-}
+/// Where a request was counted under one value.
+type CountResult = Result<(Subject, Vec<Counted>), LimitRefusal>;
 
 /// Counts a request under one value, if every bucket lets it pass.
 struct CountCommand {
-    count: Count,
-    purpose: Purpose,
+    subject: Subject,
+    tag: u64,
+    limit: Sid,
+    rules: Vec<BucketRule>,
     capacity: Arc<Capacity>,
-    reply: oneshot::Sender<Result<Vec<Counted>, LimitRefusal>>,
+    reply: oneshot::Sender<CountResult>,
 }
 
 impl CountCommand {
-    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, RateDecision) {
-        let present = view.get::<Counter>(self.count.subject.id);
+    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, Verdict) {
+        let present = view.get::<Counter>(self.subject.id);
         let nothing = ValueCounts::default();
         let counts = present.as_ref().map_or(&nothing, |counter| &counter.counts);
-        let verdict = decide::take(counts, &self.count.rules, view.now());
+        let verdict = decide::take(counts, &self.rules, view.now());
         (present, verdict)
     }
 }
 
 impl Command for CountCommand {
     /// The place of a new record is held until the record is in its table.
-    type Made = (Result<Vec<Counted>, LimitRefusal>, Option<Reservation>);
+    type Made = (CountResult, Option<Reservation>);
 
     fn subject(&self) -> Subject {
-        self.count.subject
+        self.subject
     }
 
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        self.purpose == Purpose::Look || matches!(self.verdict(view).1, RateDecision::Refused { .. })
+        self.verdict(view).1.is_err()
     }
 
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made> {
-        let Count { subject, tag, limit, .. } = self.count;
+        let Self { subject, tag, limit, .. } = *self;
         let (present, verdict) = self.verdict(view);
         let (counts, places) = match verdict {
-            RateDecision::Refused { until } => {
-                return Decided::Made((Err(LimitRefusal::Reached { limit, until }), None));
-            }
-            RateDecision::Granted { .. } if self.purpose == Purpose::Look => {
-                return Decided::Made((Ok(Vec::new()), None));
-            }
-            RateDecision::Granted { counts, places } => (counts, places),
+            Ok(granted) => granted,
+            Err(until) => return Decided::Made((Err(LimitRefusal::Reached { limit, until }), None)),
         };
         let mut reserved = None;
         if present.is_none() {
@@ -268,7 +262,7 @@ impl Command for CountCommand {
             tracing::debug!("rate limit values with equal digests counted together");
         }
         view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
-        Decided::Made((Ok(places), reserved))
+        Decided::Made((Ok((subject, places)), reserved))
     }
 
     fn perform(self, (counted, _reserved): Self::Made, _: &mut After<'_>) {

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::server_key::{remedy, write_private};
+use super::server_key::{remedy, write_secret};
 use crate::config::is_readable_by_others;
 use crate::domain::{ApiSecret, Sid, SidKind};
 use crate::registry::{AccountCredentials, Registry, RegistryError};
@@ -183,15 +183,7 @@ impl AccountFile {
 
     /// Replaces the file durably and as a whole.
     fn write(&self, text: &str) -> io::Result<()> {
-        let unfinished = self.unfinished();
-        let written =
-            write_private(&unfinished, text.as_bytes()).and_then(|()| fs::rename(&unfinished, &self.path));
-        if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        written?;
-        let directory = self.path.parent().unwrap_or(&self.path);
-        fs::File::open(directory)?.sync_all()
+        write_secret(&self.path, &self.unfinished(), text.as_bytes(), |from, to| fs::rename(from, to))
     }
 }
 

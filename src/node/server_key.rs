@@ -137,29 +137,37 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     let key = ServerKey::from_bytes(bytes);
     let unfinished = data_dir.join(format!("{FILE_NAME}.{}", std::process::id()));
     let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()) + "\n");
-    let linked = write_private(&unfinished, hex.as_bytes()).and_then(|()| fs::hard_link(&unfinished, path));
-    let _ = fs::remove_file(&unfinished);
-    match linked {
+    match write_secret(path, &unfinished, hex.as_bytes(), |from, to| fs::hard_link(from, to)) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return read(path),
         Err(error) => return Err(io_error("write the server key", path)(error)),
     }
-    File::open(data_dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io_error("sync the data directory", data_dir))?;
     tracing::info!(file = %path.display(), "server key created; keep a copy of it, apart from copies of the data");
     Ok(key)
 }
 
-/// Writes a file that only its owner can read, in the place of what an interrupted write left.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
+/// Writes a file that only its owner can read, durably and as a whole. `place` links or renames it from `unfinished`,
+/// where it takes the place of what an interrupted write left.
+pub(super) fn write_secret(
+    path: &Path,
+    unfinished: &Path,
+    bytes: &[u8],
+    place: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    match fs::remove_file(unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    let placed = write().and_then(|()| place(unfinished, path));
+    // A renamed file is not there any more.
+    let _ = fs::remove_file(unfinished);
+    placed?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// The remedy for a file. [`advice`] is for directories.

@@ -13,18 +13,23 @@ use super::table::Index;
 use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
 
-/// The places that each service holds in a limited table.
-///
-/// One service may fill the limit, and all services together may hold a quarter more: a service gets another place
-/// while it holds less than four times the free ones. This is the dynamic threshold of A. K. Choudhury and E. L. Hahne,
-/// "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998), with alpha = 4. No service is refused
-/// before the limit is reached. A flood leaves a fifth of the free places to the next service: after the flood of one
-/// service a second one gets a fifth of the limit, and after its flood a third one gets a 25th. Floods that go on end
-/// in equal shares.
+/// The places of a bounded table by service. Two rules: no service gets a place beyond half of the table, and the last
+/// fiftieth is for services that hold nothing. Alone, a service may fill the limit.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
     by_service: HashMap<ServiceId, usize, Hasher>,
+}
+
+/// The places that a service with `own` of `held` places may still take. `limit` is that of one service; all services
+/// together may have a quarter more.
+pub fn room(own: usize, held: usize, limit: usize) -> usize {
+    let all = limit.saturating_add(limit.div_ceil(4));
+    let most = if own == held { limit } else { limit.min(all / 2) };
+    let open = (all - all.div_ceil(50)).saturating_sub(held);
+    // A service that holds nothing gets one of the last places. Then it holds something.
+    let free = if own == 0 { open.max(all.saturating_sub(held).min(1)) } else { open };
+    most.saturating_sub(own).min(free)
 }
 
 impl Shares {
@@ -40,10 +45,7 @@ impl Shares {
 
     /// The number of places that a service may still take.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
-        // Below four times the free places, of which there are a quarter more than the limit:
-        // own < 4 * (5/4 * limit - held).
-        let taken = self.of(service).saturating_add(self.held.saturating_mul(4));
-        limit.saturating_mul(5).saturating_sub(taken).div_ceil(5)
+        room(self.of(service), self.held, limit)
     }
 
     /// Adds places of a service.
@@ -128,25 +130,6 @@ struct Counts {
     used_up: HashSet<ServiceId>,
 }
 
-#[derive(Debug)]
-struct LogLines {
-    low: &'static str,
-    used_up: &'static str,
-    available: &'static str,
-}
-
-static NUMBERS: LogLines = LogLines {
-    low: "number capacity low; new numbers get 503 once max-numbers is reached",
-    used_up: "number capacity used up; new numbers get 503 (max-numbers)",
-    available: "number capacity available again",
-};
-
-static OTHERS: LogLines = LogLines {
-    low: "table capacity low",
-    used_up: "table capacity used up; requests that add a record get 503",
-    available: "table capacity available again",
-};
-
 /// The records and their limit, which `/readyz` shows by these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
@@ -194,8 +177,8 @@ impl Capacity {
             if counts.used_up.insert(service) {
                 let (own, held) = (counts.held.of(service), counts.held.held());
                 let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
-                let line = self.lines().used_up;
-                warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
+                let (what, limit) = (self.noun(), self.limit);
+                warn!(table = %self.table, service, own, held, limit, "{what} capacity used up; new ones get 503");
             }
             return Err(Full { kind: self.kind, table: self.table });
         }
@@ -232,12 +215,12 @@ impl Capacity {
         if held > before {
             self.warn_if_low(counts);
         }
-        // Logged again only below 70 %, not for each record that expires and is replaced.
+        // Every service is then far below half of the table: no line for each record that expires and is replaced.
         let is_reported = counts.is_low || !counts.used_up.is_empty();
-        if held < before && is_reported && !exceeds_tenths(held, 7, self.limit) {
+        if held < before && is_reported && !exceeds_tenths(held, 4, self.limit) {
             counts.is_low = false;
             counts.used_up.clear();
-            info!(table = %self.table, held, limit = self.limit, "{}", self.lines().available);
+            info!(table = %self.table, held, limit = self.limit, "{} capacity available again", self.noun());
         }
     }
 
@@ -245,14 +228,14 @@ impl Capacity {
         let held = counts.held.held();
         if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
             counts.is_low = true;
-            warn!(table = %self.table, held, limit = self.limit, "{}", self.lines().low);
+            warn!(table = %self.table, held, limit = self.limit, "{} capacity low", self.noun());
         }
     }
 
-    const fn lines(&self) -> &'static LogLines {
+    const fn noun(&self) -> &'static str {
         match self.table {
-            LimitedTable::Numbers | LimitedTable::TestNumbers => &NUMBERS,
-            LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions => &OTHERS,
+            LimitedTable::Numbers | LimitedTable::TestNumbers => "number",
+            LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions => "table",
         }
     }
 
@@ -311,7 +294,6 @@ mod tests {
     use crate::engine::NumberState;
 
     const ONE: ServiceId = ServiceId::new(1);
-    const TWO: ServiceId = ServiceId::new(2);
 
     fn capacity_of(limit: usize) -> Arc<Capacity> {
         Capacity::counted_by_table::<NumberState>(LimitedTable::Numbers, limit, &ServiceNames::default())
@@ -361,14 +343,15 @@ mod tests {
         assert_eq!(logged(), (true, 0), "no record was refused yet");
         assert!(capacity.reserve(ONE).is_err());
         assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.remove(ONE, 2));
+        capacity.update(|held| held.remove(ONE, 5));
         assert_eq!(logged(), (true, 1));
-        capacity.update(|held| held.remove(ONE, 2));
+        capacity.update(|held| held.remove(ONE, 1));
         assert_eq!(logged(), (false, 0));
     }
 
     /// A service that takes all that it gets. Returns how much it has then.
-    fn flood(shares: &mut Shares, service: ServiceId, limit: usize) -> usize {
+    fn flood(shares: &mut Shares, service: u32, limit: usize) -> usize {
+        let service = ServiceId::new(service);
         while shares.room(service, limit) > 0 {
             shares.add(service, 1);
         }
@@ -378,47 +361,11 @@ mod tests {
     #[test]
     fn the_flood_of_one_service_leaves_room_for_the_others() {
         let mut shares = Shares::default();
-        assert_eq!(flood(&mut shares, ONE, 1_000), 1_000, "alone it has the whole limit");
-        let others: Vec<usize> =
-            [2, 3, 4].map(|service| flood(&mut shares, ServiceId::new(service), 1_000)).into();
-        assert_eq!(others, [200, 40, 8]);
-        assert_eq!(shares.room(ONE, 1_000), 0);
-        assert!(shares.held() < 1_250);
-    }
-
-    #[test]
-    fn a_service_below_its_share_is_served_while_another_waits() {
-        let mut shares = Shares::default();
-        shares.add(ONE, 1_000);
-        shares.add(TWO, 100);
-        assert_eq!((shares.room(ONE, 1_000), shares.room(TWO, 1_000)), (0, 100));
-    }
-
-    #[test]
-    fn floods_that_go_on_end_in_equal_shares() {
-        let mut shares = Shares::default();
-        flood(&mut shares, ONE, 900);
-        for _ in 0..10_000 {
-            let largest = if shares.of(ONE) > shares.of(TWO) { ONE } else { TWO };
-            shares.remove(largest, 1);
-            flood(&mut shares, TWO, 900);
-            flood(&mut shares, ONE, 900);
-        }
-        assert!(shares.of(ONE).abs_diff(shares.of(TWO)) <= 5, "{shares:?}");
-        assert!((990..1_010).contains(&shares.held()), "five ninths of the limit each: {shares:?}");
-    }
-
-    #[test]
-    fn the_room_is_what_can_be_added_one_by_one() {
-        for (one, two, limit) in
-            [(0, 0, 7), (3, 2, 7), (7, 0, 7), (0, 7, 7), (1, 8, 7), (0, 0, 0), (50, 3, 40)]
-        {
-            let mut shares = Shares::default();
-            shares.add(ONE, one);
-            shares.add(TWO, two);
-            let room = shares.room(TWO, limit);
-            assert_eq!(flood(&mut shares, TWO, limit), two + room, "{one} {two} {limit}");
-        }
-        assert!(Shares::default().room(ONE, usize::MAX) > usize::MAX / 10);
+        assert_eq!(flood(&mut shares, 1, 1_000), 1_000, "alone it has the whole limit");
+        assert_eq!(flood(&mut shares, 2, 1_000), 225, "all but the last fiftieth of 1,250");
+        assert_eq!([3, 4].map(|service| flood(&mut shares, service, 1_000)), [1, 1]);
+        shares.remove(ONE, 400);
+        assert_eq!(flood(&mut shares, 1, 1_000), 625, "half of the table, once it is not alone");
+        assert!((1..100).all(|limit| flood(&mut Shares::default(), 1, limit) == limit));
     }
 }

@@ -1,9 +1,8 @@
 //! Records that are listed by time, the newest first, of which only so many are kept.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included};
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,8 +32,7 @@ pub trait LogRecord: Record {
     /// Its place in lists.
     fn at(&self) -> Timestamp;
 
-    /// The owner with the most records loses its oldest ones, if there are too many in all: what one owner does removes no
-    /// record of another.
+    /// An owner of more than half of the records loses its oldest ones first, if there are too many in all.
     fn owner(&self, id: &Id) -> Self::Owner;
 
     /// Whether lists have it.
@@ -107,27 +105,50 @@ impl<R: LogRecord> Clone for RecordLog<R> {
 /// A record by its time.
 type Dated = (Timestamp, RecordKey);
 
-/// The records of one owner in one shard, the oldest first.
-#[derive(Default)]
-struct Own {
-    /// Those that may not be forgotten.
-    kept: BTreeSet<Dated>,
-    others: BTreeSet<Dated>,
-}
+const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] });
+const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] });
 
-/// The records of a shard by owner.
-type ByOwner<R> = BTreeMap<<R as LogRecord>::Owner, Own>;
+/// The records of one shard in order of their owner, of whether they may be forgotten, and of their time. Each is in it
+/// twice: under its owner, and under `None`.
+type Entries<R> = BTreeSet<(Option<<R as LogRecord>::Owner>, bool, Dated)>;
 
 /// The records of all shards.
 struct Indexes<R: LogRecord> {
     router: Arc<Router>,
-    shards: Box<[Mutex<ByOwner<R>>]>,
-    records: AtomicUsize,
-    /// Of these, records that may be forgotten.
-    forgettable: AtomicUsize,
+    shards: Box<[Mutex<Entries<R>>]>,
+    counts: Mutex<Counts<R::Owner>>,
     keep_at_most: usize,
     /// There are too many records, or the last handle is dropped.
     wake: Arc<Notify>,
+}
+
+struct Counts<O> {
+    records: usize,
+    /// Of these, records that may be forgotten.
+    forgettable: usize,
+    forgettable_of: BTreeMap<O, usize>,
+    /// The owners of more than half of the forgettable records that are kept.
+    beyond_half: BTreeSet<O>,
+}
+
+impl<O: Ord + Copy> Counts<O> {
+    fn change(&mut self, owner: O, may_forget: bool, by: isize, keep_at_most: usize) {
+        self.records = self.records.saturating_add_signed(by);
+        if !may_forget {
+            return;
+        }
+        self.forgettable = self.forgettable.saturating_add_signed(by);
+        let own = self.forgettable_of.entry(owner).or_default();
+        *own = own.saturating_add_signed(by);
+        if *own > keep_at_most / 2 {
+            self.beyond_half.insert(owner);
+        } else {
+            self.beyond_half.remove(&owner);
+        }
+        if *own == 0 {
+            self.forgettable_of.remove(&owner);
+        }
+    }
 }
 
 impl<R: LogRecord> RecordLog<R> {
@@ -149,8 +170,12 @@ impl<R: LogRecord> RecordLog<R> {
         let indexes = Arc::new(Indexes {
             router,
             shards: by_shard,
-            records: AtomicUsize::new(0),
-            forgettable: AtomicUsize::new(0),
+            counts: Mutex::new(Counts {
+                records: 0,
+                forgettable: 0,
+                forgettable_of: BTreeMap::new(),
+                beyond_half: BTreeSet::new(),
+            }),
             keep_at_most,
             wake: Arc::clone(&wake),
         });
@@ -166,7 +191,7 @@ impl<R: LogRecord> RecordLog<R> {
 
     /// The number of records.
     pub fn count(&self) -> usize {
-        self.0.records.load(Ordering::Relaxed)
+        lock(&self.0.counts).records
     }
 
     /// Hands the records of these owners, or of all, to `visit` in pages, the newest record first, from the last one before
@@ -185,12 +210,12 @@ impl<R: LogRecord> RecordLog<R> {
         for shard in 0..indexes.router.shards() {
             indexes.router.read_shard(shard, |_, _| ()).await?;
         }
-        let mut before = until.map(|until| (until, RecordKey { slot: 0, kind: 0, id: Id::default() }));
+        let mut before = until.map_or(LAST, |until| (until, FIRST.1));
         loop {
             let _turn = indexes.router.page_turn().await;
             let page = indexes.newest(owners, before);
             let Some(last) = page.last().copied() else { return Ok(()) };
-            before = Some(last);
+            before = last;
             let found = indexes.router.get_each(page.into_iter().map(|(_, key)| key)).await?;
             let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
             let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
@@ -266,40 +291,30 @@ impl<R: LogRecord> RecordLog<R> {
 
 impl<R: LogRecord> Indexes<R> {
     fn clear(&self, shard: usize) {
-        if let Some(index) = self.shards.get(shard) {
-            let before = std::mem::take(&mut *lock(index));
-            let others: usize = before.values().map(|own| own.others.len()).sum();
-            let kept: usize = before.values().map(|own| own.kept.len()).sum();
-            self.forgettable.fetch_sub(others, Ordering::Relaxed);
-            self.records.fetch_sub(others + kept, Ordering::Relaxed);
+        let Some(index) = self.shards.get(shard) else { return };
+        let entries = std::mem::take(&mut *lock(index));
+        for (owner, may_forget, _) in entries {
+            if let Some(owner) = owner {
+                lock(&self.counts).change(owner, may_forget, -1, self.keep_at_most);
+            }
         }
     }
 
     /// A page of the newest records of these owners, or of all, before `before`; the newest first.
-    fn newest(&self, owners: Option<&[R::Owner]>, before: Option<Dated>) -> Vec<Dated> {
+    fn newest(&self, owners: Option<&[R::Owner]>, before: Dated) -> Vec<Dated> {
+        let owners: BTreeSet<Option<R::Owner>> =
+            owners.map_or_else(|| [None].into(), |owners| owners.iter().copied().map(Some).collect());
         let mut found = Vec::new();
         for index in &self.shards {
             let index = lock(index);
-            let own = index.iter().filter(|(owner, _)| owners.is_none_or(|only| only.contains(owner)));
-            let sets = own.flat_map(|(_, own)| [&own.kept, &own.others]);
-            let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-            let newest = sets.map(|set| set.range((Bound::Unbounded, end)).rev().copied());
-            found.extend(merged(newest, |dated| dated).take(PAGE));
+            for (owner, may_forget) in owners.iter().flat_map(|owner| [(*owner, false), (*owner, true)]) {
+                let range = (Included((owner, may_forget, FIRST)), Excluded((owner, may_forget, before)));
+                found.extend(index.range(range).rev().map(|(_, _, dated)| *dated).take(PAGE));
+            }
         }
         found.sort_unstable_by(|a, b| b.cmp(a));
         found.truncate(PAGE);
         found
-    }
-
-    /// The owner with the most records that may be forgotten.
-    fn largest(&self) -> Option<R::Owner> {
-        let mut records = BTreeMap::<R::Owner, usize>::new();
-        for index in &self.shards {
-            for (owner, own) in &*lock(index) {
-                *records.entry(*owner).or_default() += own.others.len();
-            }
-        }
-        records.into_iter().max_by_key(|(_, records)| *records).map(|(owner, _)| owner)
     }
 
     /// The oldest records that may be forgotten, of one owner or of all; the oldest first.
@@ -307,9 +322,9 @@ impl<R: LogRecord> Indexes<R> {
         let mut found = Vec::new();
         for index in &self.shards {
             let index = lock(index);
-            let own = index.iter().filter(|(owner, _)| of.is_none_or(|only| only == **owner));
-            let sets = own.map(|(_, own)| own.others.iter().copied());
-            found.extend(merged(sets, std::cmp::Reverse).take(most));
+            found.extend(
+                index.range((of, true, FIRST)..(of, true, LAST)).map(|(_, _, dated)| *dated).take(most),
+            );
         }
         found.sort_unstable();
         found.truncate(most);
@@ -318,7 +333,7 @@ impl<R: LogRecord> Indexes<R> {
 
     /// Forgets some records if there are too many, else some of before `oldest`. Returns whether there may be more.
     async fn forget(&self, oldest: Timestamp) -> bool {
-        let count = || self.forgettable.load(Ordering::Relaxed);
+        let count = || lock(&self.counts).forgettable;
         let before = count();
         let surplus = match before.saturating_sub(self.keep_at_most) {
             0 => {
@@ -326,7 +341,10 @@ impl<R: LogRecord> Indexes<R> {
                 old.truncate(old.partition_point(|(at, _)| *at <= oldest));
                 old
             }
-            too_many => self.oldest(self.largest(), too_many.min(FORGET_AT_ONCE)),
+            too_many => {
+                let beyond_half = lock(&self.counts).beyond_half.first().copied();
+                self.oldest(beyond_half, too_many.min(FORGET_AT_ONCE))
+            }
         };
         if surplus.is_empty() {
             return false;
@@ -343,8 +361,7 @@ impl<R: LogRecord> Drop for Indexes<R> {
     }
 }
 
-/// Removes the oldest records of the owner with the most while there are too many, and those that are too old, until the
-/// last handle is dropped.
+/// Removes old records while there are too many, and those that are too old, until the last handle is dropped.
 async fn forget_surplus<R: LogRecord>(
     indexes: Weak<Indexes<R>>,
     wake: Arc<Notify>,
@@ -356,23 +373,6 @@ async fn forget_surplus<R: LogRecord>(
         let Some(indexes) = indexes.upgrade() else { return };
         while indexes.forget(clock.now().minus(keep_for)).await {}
     }
-}
-
-/// The items of ordered iterators in one order: at each step the first item with the greatest `rank`.
-fn merged<T: Copy + Ord, I: Iterator<Item = T>, K: Ord>(
-    iterators: impl Iterator<Item = I>,
-    rank: impl Fn(T) -> K,
-) -> impl Iterator<Item = T> {
-    let mut iterators: Vec<I> = iterators.collect();
-    let all = iterators.iter_mut().enumerate();
-    let mut heads: BinaryHeap<(K, usize, T)> =
-        all.filter_map(|(at, items)| items.next().map(|item| (rank(item), at, item))).collect();
-    std::iter::from_fn(move || {
-        let (_, at, item) = heads.pop()?;
-        let next = iterators.get_mut(at).and_then(Iterator::next);
-        heads.extend(next.map(|next| (rank(next), at, next)));
-        Some(item)
-    })
 }
 
 fn lock<T>(index: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -395,29 +395,21 @@ impl<R: LogRecord, F: LogFollower<R>> Index for Follower<R, F> {
         let was = before.as_ref().filter(|record| record.is_listed()).map(place);
         let is = after.as_ref().filter(|record| record.is_listed()).map(place);
         let Some(index) = self.indexes.shards.get(self.shard).filter(|_| was != is) else { return };
-        let Indexes { records, forgettable, keep_at_most, wake, .. } = &*self.indexes;
-        let index = &mut *lock(index);
+        let Indexes { counts, keep_at_most, wake, .. } = &*self.indexes;
+        let (mut index, mut counts) = (lock(index), lock(counts));
         if let Some((owner, may_forget, dated)) = was
-            && let Some(own) = index.get_mut(&owner)
+            && index.remove(&(Some(owner), may_forget, dated))
         {
-            let set = if may_forget { &mut own.others } else { &mut own.kept };
-            if set.remove(&dated) {
-                records.fetch_sub(1, Ordering::Relaxed);
-                forgettable.fetch_sub(usize::from(may_forget), Ordering::Relaxed);
-            }
-            if own.others.is_empty() && own.kept.is_empty() {
-                index.remove(&owner);
-            }
+            index.remove(&(None, may_forget, dated));
+            counts.change(owner, may_forget, -1, *keep_at_most);
         }
-        if let Some((owner, may_forget, dated)) = is {
-            let own = index.entry(owner).or_default();
-            let set = if may_forget { &mut own.others } else { &mut own.kept };
-            if set.insert(dated) {
-                records.fetch_add(1, Ordering::Relaxed);
-                let before = forgettable.fetch_add(usize::from(may_forget), Ordering::Relaxed);
-                if may_forget && before >= *keep_at_most {
-                    wake.notify_one();
-                }
+        if let Some((owner, may_forget, dated)) = is
+            && index.insert((Some(owner), may_forget, dated))
+        {
+            index.insert((None, may_forget, dated));
+            counts.change(owner, may_forget, 1, *keep_at_most);
+            if may_forget && counts.forgettable > *keep_at_most {
+                wake.notify_one();
             }
         }
     }

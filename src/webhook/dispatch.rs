@@ -1,17 +1,15 @@
-//! Carries out due work: expiry events, and the deliveries of each lane.
+//! Carries out due work: expiry events, and the attempts that may begin.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::Inner;
 use super::command::conclude;
-use super::queues::{HealthChange, LaneId, Next, Queues};
-use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
+use super::queues::{Attempt, HealthChange, Queues};
+use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth};
 use super::request;
 use super::transport::{AttemptError, Post, Posted};
-use crate::domain::{Sid, Timestamp};
+use crate::domain::Timestamp;
 use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
 use crate::shard::Id;
@@ -26,41 +24,24 @@ const ENDS_AT_ONCE: usize = 256;
 /// The wait before a record is changed again, after the store or its shard has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Starts the workers of lanes, and emits expiry events, until the outbox is dropped.
+/// Begins attempts, and emits expiry events, until the outbox is dropped.
 pub(super) async fn run(outbox: Weak<Inner>, queues: Arc<Queues>) {
     loop {
         let Some(inner) = outbox.upgrade() else { return };
         let now = inner.clock().now();
         let due = queues.take(now, ENDS_AT_ONCE);
-        for (lane, changed) in due.lanes {
-            tokio::spawn(serve(Weak::clone(&outbox), Arc::clone(&queues), lane, changed));
+        for attempt in due.attempts {
+            tokio::spawn(Arc::clone(&inner).attempt(attempt));
         }
         for id in due.ends {
             tokio::spawn(Arc::clone(&inner).expire(id));
         }
         drop(inner);
-        let pause = due.next.map_or(LOOK_AT_CLOCK, |next| next.since(now));
+        let pause = due.next.map_or(LOOK_AT_CLOCK, |next| next.since(now).min(LOOK_AT_CLOCK));
         if pause.is_zero() {
             tokio::task::yield_now().await;
         } else {
-            drop(tokio::time::timeout(pause.min(LOOK_AT_CLOCK), queues.wake.notified()).await);
-        }
-    }
-}
-
-/// Makes the deliveries of a lane, one after the other, until it is empty.
-async fn serve(outbox: Weak<Inner>, queues: Arc<Queues>, lane: LaneId, changed: Arc<Notify>) {
-    loop {
-        let Some(inner) = outbox.upgrade() else { return };
-        match queues.next(lane, inner.clock().now()) {
-            // Boxed, because thousands of workers may wait.
-            Next::Attempt(seq, verification) => Box::pin(inner.attempt(lane, seq, verification)).await,
-            Next::Wait(pause) => {
-                drop(inner);
-                let pause = pause.map_or(LOOK_AT_CLOCK, |pause| pause.min(LOOK_AT_CLOCK));
-                drop(tokio::time::timeout(pause.max(Duration::from_millis(1)), changed.notified()).await);
-            }
-            Next::End => return,
+            drop(tokio::time::timeout(pause, queues.wake.notified()).await);
         }
     }
 }
@@ -72,17 +53,15 @@ impl Inner {
         }
     }
 
-    async fn attempt(self: Arc<Self>, lane: LaneId, seq: Seq, verification: Sid) {
-        // The semaphore is never closed.
-        let place = self.queues.places.acquire().await;
+    async fn attempt(self: Arc<Self>, attempt: Attempt) {
+        let Attempt { endpoint, verification, seq } = attempt;
         let at = self.clock().now();
-        let key = seq.key(lane.endpoint.service);
-        let delivery = match self.shards.router().get(key).await {
+        let delivery = match self.shards.router().get(seq.key(endpoint.service)).await {
             Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
             found => {
                 let again = found.is_err().then(|| at.plus(RETRY));
-                self.queues.set(lane.endpoint, verification, seq, again);
-                self.queues.finish(lane, WebhookHealth::NotAsked, at);
+                self.queues.set(endpoint, verification, seq, again);
+                self.queues.finish(attempt, WebhookHealth::NotAsked, at);
                 return;
             }
         };
@@ -95,8 +74,7 @@ impl Inner {
             }
             Err(error) => Posted::NotAnswered(error, not_asked(error).to_owned()),
         };
-        drop(place);
-        self.conclude(lane, seq, at, posted).await;
+        self.conclude(attempt, at, posted).await;
     }
 
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
@@ -124,8 +102,8 @@ impl Inner {
     }
 
     /// Submits the result of an attempt until it is durable. The next event waits for that.
-    async fn conclude(self: Arc<Self>, lane: LaneId, seq: Seq, at: Timestamp, posted: Posted) {
-        let id = seq.key(lane.endpoint.service).id;
+    async fn conclude(self: Arc<Self>, attempt: Attempt, at: Timestamp, posted: Posted) {
+        let id = attempt.seq.key(attempt.endpoint.service).id;
         let mut inner = self;
         let outcome = loop {
             let result = posted.clone();
@@ -143,28 +121,30 @@ impl Inner {
         };
         let now = inner.clock().now();
         let Some((event, state, health)) = outcome else {
-            inner.queues.finish(lane, WebhookHealth::NotAsked, now);
+            inner.queues.finish(attempt, WebhookHealth::NotAsked, now);
             return;
         };
-        let (webhook, service) = (lane.endpoint.webhook, lane.endpoint.service);
+        let (webhook, service) = (attempt.endpoint.webhook, attempt.endpoint.service);
         let service_name = inner.subscribers.service(service).map(|service| service.name());
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
             let disabled = inner.subscribers.disable_after_410(service, webhook).await;
             tracing::warn!(service = service_name, %webhook, disabled, "webhook answered 410");
         }
-        let change = inner.queues.finish(lane, health, now);
+        let change = inner.queues.finish(attempt, health, now);
         let said = said(&posted);
         if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {
-            inner.queues.note_error(lane.endpoint, now, said.clone());
+            inner.queues.note_error(attempt.endpoint, now, said.clone());
         }
+        if matches!(posted, Posted::NotAnswered(AttemptError::Removed, _)) {
+            inner.queues.forget(attempt.endpoint);
+        }
+        let service = service_name;
         match change {
             Some(HealthChange::Down) => {
-                tracing::warn!(service = service_name, %webhook, said, "webhook failing, events are retried");
+                tracing::warn!(service, %webhook, said, "webhook failing, events are retried");
             }
-            Some(HealthChange::Up) => {
-                tracing::info!(service = service_name, %webhook, "webhook takes events again");
-            }
+            Some(HealthChange::Up) => tracing::info!(service, %webhook, "webhook takes events again"),
             None => {}
         }
         inner.shards.metrics().webhook(match state {
@@ -173,16 +153,13 @@ impl Inner {
             DeliveryState::Failed => WebhookEnd::Failed,
         });
         match state {
-            DeliveryState::Failed if is_unattempted(&posted) => {
-                inner.queues.forget(lane.endpoint);
-                let service = service_name;
+            DeliveryState::Failed if health == WebhookHealth::NotAsked => {
                 tracing::debug!(service, %webhook, %event, said, "webhook event failed for good");
                 inner.unattempted.note(move |count| {
                     tracing::warn!(service, %webhook, count, said, "webhook events not sent");
                 });
             }
             DeliveryState::Failed => {
-                let service = service_name;
                 tracing::warn!(service, %webhook, %event, said, "webhook event failed for good");
             }
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
@@ -211,14 +188,6 @@ fn said(posted: &Posted) -> String {
         Posted::Answered { status, .. } => format!("status {status}"),
         Posted::NotAnswered(_, words) => words.clone(),
     }
-}
-
-/// Whether there was a reason against the attempt itself.
-const fn is_unattempted(posted: &Posted) -> bool {
-    matches!(
-        posted,
-        Posted::NotAnswered(AttemptError::Disabled | AttemptError::Removed | AttemptError::TooOld, _)
-    )
 }
 
 const fn not_asked(error: AttemptError) -> &'static str {

@@ -109,11 +109,11 @@ impl Outbox {
     /// of one verification go in the order of its events.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
         let inner = &self.inner;
-        let mut wanted: Vec<(Seq, Sid)> = Vec::new();
+        let mut wanted: Vec<Seq> = Vec::new();
         let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
             wanted.extend(records.iter().filter_map(|(key, record)| match record {
                 EventRecord::Delivery(delivery) if delivery.webhook == webhook && what.wants(delivery) => {
-                    Some((Seq::of(&key.id)?, delivery.event.verification))
+                    Seq::of(&key.id)
                 }
                 EventRecord::Delivery(_) | EventRecord::Expected(_) => None,
             }));
@@ -137,17 +137,11 @@ impl Outbox {
             }
             let (part, later) = rest.split_at(room);
             rest = later;
-            // One that is under way is tried now anyway.
-            let endpoint = Endpoint { service, webhook };
-            let is_under_way =
-                |(seq, verification): &&(Seq, Sid)| inner.queues.is_under_way(endpoint, *verification, *seq);
-            let (trying, others): (Vec<_>, Vec<_>) = part.iter().partition(is_under_way);
-            count += trying.len();
-            let replay = |(seq, _): &(Seq, Sid)| {
+            let replay = |seq: &Seq| {
                 let id = seq.key(service).id;
                 inner.change(id, move |_, view| command::replay(id, view))
             };
-            for is_due in futures_util::future::join_all(others.into_iter().map(replay)).await {
+            for is_due in futures_util::future::join_all(part.iter().map(replay)).await {
                 count += usize::from(is_due?);
             }
         }

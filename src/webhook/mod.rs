@@ -1,8 +1,8 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
 //! `EventRecorder` writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
-//! `Queues`, derived from these records, has eight lanes for each webhook, and each lane has a worker while it has
-//! deliveries. An event is delivered at least once, and those of a verification in order.
+//! `Queues`, derived from these records, has eight lanes for each webhook, each with one delivery under way. An event is
+//! delivered at least once, and those of a verification in order.
 
 mod backoff;
 mod command;
@@ -61,13 +61,11 @@ pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    /// Deliveries of a service that are still to be made. Beyond it new ones are dropped. This limit and that of
-    /// `expected` are those of a service without competition: see `Shares`.
+    /// Deliveries of a service that are still to be made, and its verifications with an expected expiry event. Beyond it
+    /// events are dropped. All services together may have a quarter more.
     pub pending: usize,
     /// The same for one webhook.
     pub pending_each: usize,
-    /// Verifications of a service with an expected expiry event. Further ones emit no events.
-    pub expected: usize,
     /// Deliveries that are remembered after their end; the oldest are forgotten first.
     pub kept: usize,
     /// Attempts that are in flight. A webhook has at most eight, and a failing one a single one.
@@ -80,7 +78,6 @@ impl Default for OutboxBounds {
             pending: 100_000,
             // A dead webhook takes at most half of the room.
             pending_each: 50_000,
-            expected: 100_000,
             kept: 100_000,
             at_once: 512,
         }

@@ -1,15 +1,15 @@
 //! The deliveries that are still to be made, and the expected ends. Derived from the records of all shards; it needs no
 //! durability.
 //!
-//! Each webhook has eight lanes, and a verification's deliveries are all in one of them. One worker serves a lane, and
-//! makes a delivery when the end of the one before it is durable. Therefore the events of a verification keep their order,
-//! and a crash repeats at most the delivery under way of each lane.
+//! Each webhook has eight lanes, and a verification's deliveries are all in one of them. A lane has one delivery under way
+//! until its end is durable. Therefore the events of a verification keep their order, and a crash repeats at most the
+//! delivery under way of each lane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::OutboxBounds;
 use super::backoff::pause;
@@ -25,7 +25,7 @@ const LANES: usize = 8;
 /// A webhook that drops events is logged once in this time.
 const LOG_DROPS_EVERY: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Endpoint {
     pub service: ServiceId,
     pub webhook: Sid,
@@ -34,9 +34,7 @@ pub(super) struct Endpoint {
 pub(super) struct Queues {
     state: Mutex<State>,
     bounds: OutboxBounds,
-    /// One for each attempt in flight.
-    pub places: Semaphore,
-    /// A lane has no worker, or an end is expected.
+    /// An attempt or an end may be due earlier.
     pub wake: Notify,
     /// An attempt has ended.
     pub idle: Notify,
@@ -44,28 +42,24 @@ pub(super) struct Queues {
 
 #[derive(Default)]
 struct State {
-    by_webhook: HashMap<Endpoint, Queue>,
-    pending: Shares,
+    webhooks: HashMap<Endpoint, Webhook>,
+    /// The lanes whose next attempt may begin, by when.
+    ready: BTreeSet<(Timestamp, Endpoint, usize)>,
     under_way: usize,
-    /// Lanes with deliveries and without a worker.
-    unserved: Vec<LaneId>,
     /// Expected ends, by when they are due.
     ends: BTreeSet<(Timestamp, Id)>,
-    expected: Shares,
-    dropped: HashMap<Endpoint, Dropped>,
-    /// The last error of each webhook since the start.
-    errors: HashMap<Endpoint, (Timestamp, String)>,
+    /// Pending deliveries and expected ends.
+    held: Shares,
     is_closing: bool,
 }
 
+/// Kept while deliveries are pending, and until the webhook is removed if there is something to tell about it.
 #[derive(Default)]
-struct Queue {
+struct Webhook {
     lanes: [Lane; LANES],
-    pending: usize,
+    load: WebhookLoad,
     under_way: usize,
-    /// Failures in a row.
-    failures: u32,
-    not_before: Timestamp,
+    dropped: Dropped,
 }
 
 #[derive(Default)]
@@ -74,10 +68,9 @@ struct Lane {
     waiting: BTreeMap<(Sid, Seq), Timestamp>,
     /// The first delivery of each verification, by when it is due.
     heads: BTreeSet<(Timestamp, Sid, Seq)>,
-    under_way: Option<Seq>,
-    has_worker: bool,
-    /// For its worker: what it waits for may have come.
-    changed: Arc<Notify>,
+    is_under_way: bool,
+    /// Its entry in [`State::ready`].
+    ready: Option<Timestamp>,
 }
 
 /// What is under way to a webhook, and how it answers.
@@ -100,29 +93,21 @@ struct Dropped {
     logged: Option<Timestamp>,
 }
 
+/// A delivery that is under way until [`Queues::finish`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LaneId {
+pub(super) struct Attempt {
     pub endpoint: Endpoint,
-    lane: usize,
+    pub verification: Sid,
+    pub seq: Seq,
 }
 
-/// The work of the outbox besides that of the lanes with a worker.
+/// The work that may begin now.
+#[derive(Default)]
 pub(super) struct Due {
     pub ends: Vec<Id>,
-    /// Lanes that need a worker, which waits for the notification.
-    pub lanes: Vec<(LaneId, Arc<Notify>)>,
-    /// When the next end is due.
+    pub attempts: Vec<Attempt>,
+    /// When more is due.
     pub next: Option<Timestamp>,
-}
-
-/// The next step of a lane's worker.
-pub(super) enum Next {
-    /// This delivery of a verification is under way until [`Queues::finish`].
-    Attempt(Seq, Sid),
-    /// Nothing can begin for this time, or until the lane changes.
-    Wait(Option<Duration>),
-    /// The lane is empty and has no worker any more.
-    End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +124,7 @@ const fn lane_of(verification: Sid) -> usize {
 
 impl Queues {
     pub(super) fn new(bounds: OutboxBounds) -> Self {
-        let places = Semaphore::new(bounds.at_once);
-        Self { state: Mutex::default(), bounds, places, wake: Notify::new(), idle: Notify::new() }
+        Self { state: Mutex::default(), bounds, wake: Notify::new(), idle: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,24 +135,25 @@ impl Queues {
     /// the batch in flight are not counted yet.
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
-        let of_it = state.by_webhook.get(&Endpoint { service, webhook }).map_or(0, |queue| queue.pending);
-        let room = state.pending.room(service, self.bounds.pending).saturating_sub(added);
+        let of_it =
+            state.webhooks.get(&Endpoint { service, webhook }).map_or(0, |webhook| webhook.load.pending);
+        let room = state.held.room(service, self.bounds.pending).saturating_sub(added);
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
     pub(super) fn has_room_for_end(&self, service: ServiceId) -> bool {
-        self.state().expected.room(service, self.bounds.expected) > 0
+        self.state().held.room(service, self.bounds.pending) > 0
     }
 
     /// Counts an event that a webhook does not get, and logs it from time to time.
     pub(super) fn count_drop(&self, service: &Service, webhook: Sid, now: Timestamp) {
         let state = &mut *self.state();
-        let dropped = state.dropped.entry(Endpoint { service: service.id, webhook }).or_default();
+        let dropped = &mut state.webhook(Endpoint { service: service.id, webhook }).dropped;
         (dropped.count, dropped.last) = (dropped.count + 1, now);
         if dropped.logged.is_none_or(|logged| now.since(logged) >= LOG_DROPS_EVERY) {
             dropped.logged = Some(now);
-            let (dropped, pending, expected) = (dropped.count, state.pending.held(), state.expected.held());
-            let service = service.name();
+            let (service, dropped) = (service.name(), dropped.count);
+            let (pending, expected) = (state.pending(), state.ends.len());
             tracing::warn!(
                 service, %webhook, dropped, pending, expected,
                 "webhook events dropped; too many deliveries are pending"
@@ -178,38 +163,32 @@ impl Queues {
 
     /// The number of events that a webhook did not get since the start, and when the last one was dropped.
     pub(super) fn dropped(&self, endpoint: Endpoint) -> (u64, Option<Timestamp>) {
-        let dropped = self.state().dropped.get(&endpoint).copied();
-        dropped.map_or((0, None), |Dropped { count, last, .. }| (count, Some(last)))
+        let dropped = self.state().webhooks.get(&endpoint).map(|webhook| webhook.dropped).unwrap_or_default();
+        (dropped.count, (dropped.count > 0).then_some(dropped.last))
     }
 
     pub(super) fn load(&self, endpoint: Endpoint) -> WebhookLoad {
-        let state = self.state();
-        let load = state.by_webhook.get(&endpoint).map(|queue| WebhookLoad {
-            pending: queue.pending,
-            failures: queue.failures,
-            not_before: queue.not_before,
-            last_error: None,
-        });
-        WebhookLoad { last_error: state.errors.get(&endpoint).cloned(), ..load.unwrap_or_default() }
+        self.state().webhooks.get(&endpoint).map(|webhook| webhook.load.clone()).unwrap_or_default()
     }
 
     pub(super) fn failing(&self) -> usize {
-        self.state().by_webhook.values().filter(|queue| queue.failures > 0).count()
+        self.state().webhooks.values().filter(|webhook| webhook.load.failures > 0).count()
     }
 
     pub(super) fn note_error(&self, endpoint: Endpoint, at: Timestamp, said: String) {
-        self.state().errors.insert(endpoint, (at, said));
+        self.state().webhook(endpoint).load.last_error = Some((at, said));
     }
 
     /// The webhook was removed.
     pub(super) fn forget(&self, endpoint: Endpoint) {
         let state = &mut *self.state();
-        state.dropped.remove(&endpoint);
-        state.errors.remove(&endpoint);
+        let webhook = state.webhook(endpoint);
+        (webhook.dropped, webhook.load.last_error) = (Dropped::default(), None);
+        state.remove_idle(endpoint);
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.state().pending.held()
+        self.state().pending()
     }
 
     /// Deliveries of one service that may be pending.
@@ -225,16 +204,10 @@ impl Queues {
     pub(super) fn counts(&self) -> super::tests::OutboxCounts {
         let state = self.state();
         super::tests::OutboxCounts {
-            pending: state.pending.held(),
+            pending: state.pending(),
             under_way: state.under_way,
-            expected: state.expected.held(),
-            dropped: state.dropped.values().map(|dropped| dropped.count).sum(),
-            workers: state
-                .by_webhook
-                .values()
-                .flat_map(|queue| &queue.lanes)
-                .filter(|l| l.has_worker)
-                .count(),
+            expected: state.ends.len(),
+            dropped: state.webhooks.values().map(|webhook| webhook.dropped.count).sum(),
         }
     }
 
@@ -247,25 +220,30 @@ impl Queues {
         self.state().is_closing
     }
 
-    /// Takes up to `most` ends that are due, and every lane that needs a worker.
+    /// Takes up to `most` ends that are due, and begins every attempt that may begin.
     pub(super) fn take(&self, now: Timestamp, most: usize) -> Due {
-        let state = &mut *self.state();
+        let (state, mut due) = (&mut *self.state(), Due::default());
         if state.is_closing {
-            return Due { ends: Vec::new(), lanes: Vec::new(), next: None };
+            return due;
         }
-        let is_due = |(due, _): &&(Timestamp, Id)| *due <= now;
-        let ends: Vec<_> = state.ends.iter().take_while(is_due).take(most).copied().collect();
-        for (due, id) in &ends {
-            state.set_end(*id, Some(*due), None);
+        while due.ends.len() < most
+            && let Some((at, id)) = state.ends.first().copied().filter(|(at, _)| *at <= now)
+        {
+            state.set_end(id, Some(at), None);
+            due.ends.push(id);
         }
-        let State { unserved, by_webhook, .. } = state;
-        let lanes = unserved.drain(..).filter_map(|id| {
-            let lane = by_webhook.get(&id.endpoint)?.lanes.get(id.lane)?;
-            Some((id, Arc::clone(&lane.changed)))
-        });
-        let lanes = lanes.collect();
-        let ends = ends.into_iter().map(|(_, id)| id).collect();
-        Due { ends, lanes, next: state.ends.first().map(|(due, _)| *due) }
+        due.next = state.ends.first().map(|(at, _)| *at);
+        while state.under_way < self.bounds.at_once
+            && let Some((at, endpoint, lane)) = state.ready.first().copied()
+        {
+            if at > now {
+                due.next = due.next.into_iter().chain([at]).min();
+                break;
+            }
+            state.ready.pop_first();
+            due.attempts.extend(state.begin(endpoint, lane));
+        }
+        due
     }
 
     /// An expiry event that could not be written is due again at `due`.
@@ -274,41 +252,23 @@ impl Queues {
         self.wake.notify_one();
     }
 
-    /// The next step of a lane's worker. A webhook that fails has one attempt at a time, with a pause between them.
-    pub(super) fn next(&self, id: LaneId, now: Timestamp) -> Next {
+    /// An attempt has ended, and its result is recorded.
+    pub(super) fn finish(
+        &self,
+        attempt: Attempt,
+        health: WebhookHealth,
+        now: Timestamp,
+    ) -> Option<HealthChange> {
+        let Attempt { endpoint, verification, .. } = attempt;
         let state = &mut *self.state();
-        let Some(queue) = state.by_webhook.get_mut(&id.endpoint) else { return Next::End };
-        let (is_failing, under_way, not_before) = (queue.failures > 0, queue.under_way, queue.not_before);
-        let Some(lane) = queue.lanes.get_mut(id.lane) else { return Next::End };
-        let Some((due, verification, seq)) = lane.heads.first().copied().filter(|_| !state.is_closing) else {
-            lane.has_worker = false;
-            state.remove_idle(id.endpoint);
-            return Next::End;
-        };
-        if is_failing && under_way > 0 {
-            return Next::Wait(None);
-        }
-        let begins = due.max(not_before);
-        if begins > now {
-            return Next::Wait(Some(begins.since(now)));
-        }
-        lane.under_way = Some(seq);
-        queue.under_way += 1;
-        state.under_way += 1;
-        Next::Attempt(seq, verification)
-    }
-
-    /// The attempt of a lane has ended, and its result is recorded.
-    pub(super) fn finish(&self, id: LaneId, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
-        let state = &mut *self.state();
-        let queue = state.by_webhook.get_mut(&id.endpoint)?;
-        if queue.lanes.get_mut(id.lane)?.under_way.take().is_some() {
-            queue.under_way -= 1;
-            state.under_way -= 1;
-        }
-        let change = queue.report(health, now);
-        // The other lanes of a webhook that fails or failed wait for this one.
-        queue.lanes.iter().filter(|lane| lane.has_worker).for_each(|lane| lane.changed.notify_one());
+        let webhook = state.webhook(endpoint);
+        webhook.lanes[lane_of(verification)].is_under_way = false;
+        webhook.under_way -= 1;
+        let change = webhook.load.report(health, now);
+        state.under_way -= 1;
+        state.place_all(endpoint);
+        state.remove_idle(endpoint);
+        self.wake.notify_one();
         self.idle.notify_one();
         change
     }
@@ -318,60 +278,85 @@ impl Queues {
         self.state().set(endpoint, verification, seq, due);
         self.wake.notify_one();
     }
-
-    pub(super) fn is_under_way(&self, endpoint: Endpoint, verification: Sid, seq: Seq) -> bool {
-        let state = self.state();
-        let queue = state.by_webhook.get(&endpoint);
-        queue
-            .and_then(|queue| queue.lanes.get(lane_of(verification)))
-            .is_some_and(|lane| lane.under_way == Some(seq))
-    }
 }
 
 impl State {
+    fn webhook(&mut self, endpoint: Endpoint) -> &mut Webhook {
+        self.webhooks.entry(endpoint).or_default()
+    }
+
+    fn pending(&self) -> usize {
+        self.held.held() - self.ends.len()
+    }
+
     fn set_end(&mut self, id: Id, before: Option<Timestamp>, after: Option<Timestamp>) {
         let service = service_of(&id);
         if let Some(due) = before {
-            self.expected.remove(service, usize::from(self.ends.remove(&(due, id))));
+            self.held.remove(service, usize::from(self.ends.remove(&(due, id))));
         }
         if let Some(due) = after {
-            self.expected.add(service, usize::from(self.ends.insert((due, id))));
+            self.held.add(service, usize::from(self.ends.insert((due, id))));
         }
     }
 
     fn set(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Option<Timestamp>) {
-        if due.is_none() && !self.by_webhook.contains_key(&endpoint) {
+        if due.is_none() && !self.webhooks.contains_key(&endpoint) {
             return;
         }
-        let (queue, lane_of) = (self.by_webhook.entry(endpoint).or_default(), lane_of(verification));
-        let Some(lane) = queue.lanes.get_mut(lane_of) else { return };
-        match (lane.set(verification, seq, due), due) {
-            (false, Some(_)) => {
-                queue.pending += 1;
-                self.pending.add(endpoint.service, 1);
-            }
-            (true, None) => {
-                queue.pending -= 1;
-                self.pending.remove(endpoint.service, 1);
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-        if due.is_some() && !lane.has_worker {
-            lane.has_worker = true;
-            self.unserved.push(LaneId { endpoint, lane: lane_of });
-        }
+        let webhook = self.webhook(endpoint);
+        let before = usize::from(webhook.lanes[lane_of(verification)].set(verification, seq, due));
+        let after = usize::from(due.is_some());
+        webhook.load.pending = webhook.load.pending + after - before;
+        self.held.add(endpoint.service, after);
+        self.held.remove(endpoint.service, before);
+        self.place(endpoint, lane_of(verification));
         self.remove_idle(endpoint);
     }
 
+    fn begin(&mut self, endpoint: Endpoint, lane: usize) -> Option<Attempt> {
+        let webhook = self.webhook(endpoint);
+        let place = &mut webhook.lanes[lane];
+        let (_, verification, seq) = *place.heads.first()?;
+        place.is_under_way = true;
+        webhook.under_way += 1;
+        self.under_way += 1;
+        self.place_all(endpoint);
+        Some(Attempt { endpoint, verification, seq })
+    }
+
+    fn place_all(&mut self, endpoint: Endpoint) {
+        (0..LANES).for_each(|lane| self.place(endpoint, lane));
+    }
+
+    /// Updates when the next attempt of a lane may begin. A webhook that fails has one attempt at a time, with a pause
+    /// between them.
+    fn place(&mut self, endpoint: Endpoint, lane: usize) {
+        let Some(Webhook { lanes, load, under_way, .. }) = self.webhooks.get_mut(&endpoint) else { return };
+        let place = &mut lanes[lane];
+        let must_wait = place.is_under_way || (load.failures > 0 && *under_way > 0);
+        let head = place.heads.first().filter(|_| !must_wait);
+        let at = head.map(|(due, ..)| load.not_before.max(*due));
+        if let Some(before) = std::mem::replace(&mut place.ready, at) {
+            self.ready.remove(&(before, endpoint, lane));
+        }
+        self.ready.extend(at.map(|at| (at, endpoint, lane)));
+    }
+
     fn remove_idle(&mut self, endpoint: Endpoint) {
-        let is_idle = |queue: &Queue| queue.pending == 0 && !queue.lanes.iter().any(|lane| lane.has_worker);
-        if self.by_webhook.get(&endpoint).is_some_and(is_idle) {
-            self.by_webhook.remove(&endpoint);
+        let Some(Webhook { load, under_way: 0, dropped, .. }) = self.webhooks.get_mut(&endpoint) else {
+            return;
+        };
+        if load.pending > 0 {
+            return;
+        }
+        *load = WebhookLoad { last_error: load.last_error.take(), ..WebhookLoad::default() };
+        if load.last_error.is_none() && dropped.count == 0 {
+            self.webhooks.remove(&endpoint);
         }
     }
 }
 
-impl Queue {
+impl WebhookLoad {
     fn report(&mut self, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
         let before = self.failures;
         match health {
@@ -403,7 +388,6 @@ impl Lane {
             None => self.waiting.remove(&(verification, seq)),
         };
         self.heads.extend(self.head(verification));
-        self.changed.notify_one();
         before.is_some()
     }
 

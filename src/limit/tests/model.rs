@@ -10,7 +10,7 @@ use crate::limit::{BucketRule, Charged, LimitRefusal};
 use crate::shard::Refusal;
 use crate::shard::tests::StoreFault;
 
-/// The limits of the model: one bucket, two buckets, and one bucket so large that it counts requests together.
+/// The limits of the model: one bucket, two buckets, and a large one.
 const LIMITS: [&[BucketRule]; 3] =
     [&[bucket(1, 2, 20)], &[bucket(2, 3, 10), bucket(3, 5, 60)], &[bucket(4, 20, 30)]];
 
@@ -74,18 +74,19 @@ impl Model {
         charges.iter().map(note).collect()
     }
 
-    /// Whether `counts` fill a bucket of one of the charges at `now`.
+    /// Whether `counts` fill so many windows of a bucket of one of the charges at `now`.
     fn is_full(
         &self,
         charges: &[(u8, u8)],
         now: Timestamp,
+        windows: usize,
         counts: impl Fn(&Counted, &BucketRule) -> bool,
     ) -> bool {
         charges.iter().any(|charge| {
             let list = self.by_value.get(charge).map_or(&[][..], Vec::as_slice);
             let full = |rule: &BucketRule| {
                 let counted = list.iter().filter(|c| counts(c, rule) && now >= c.at).count();
-                counted >= rule.max as usize
+                counted >= rule.max as usize * windows
             };
             LIMITS[usize::from(charge.0)].iter().any(full)
         })
@@ -112,16 +113,16 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 match limits.take(charges.iter().map(named).collect()).await {
                     Ok(taken) => {
                         let told = |c: &Counted, rule: &BucketRule| c.told && now < c.at.plus(interval(rule));
-                        prop_assert!(!model.is_full(&charges, now, told), "more passed than may");
+                        prop_assert!(
+                            !model.is_full(&charges, now, 2, told),
+                            "more passed than in two windows"
+                        );
                         let places = model.count(&charges, now, true);
                         model.passed.push(Passed { taken, places });
                     }
                     Err(LimitRefusal::Reached { until, .. }) => {
-                        // Large buckets may err by a sixteenth of their interval.
-                        let any = |c: &Counted, rule: &BucketRule| {
-                            now < c.at.plus(interval(rule) + interval(rule) / 16)
-                        };
-                        prop_assert!(model.is_full(&charges, now, any), "it had room");
+                        let any = |c: &Counted, rule: &BucketRule| now < c.at.plus(interval(rule));
+                        prop_assert!(model.is_full(&charges, now, 1, any), "it had room");
                         prop_assert!(now < until);
                     }
                     Err(LimitRefusal::Refused(Refusal::StoreUnavailable)) => {

@@ -1,7 +1,7 @@
 //! The bounds of the outbox.
 
 use super::*;
-use crate::webhook::queues::{Endpoint, Next, Queues};
+use crate::webhook::queues::{Endpoint, Queues};
 use crate::webhook::record::{Seq, WebhookHealth};
 
 #[tokio::test(start_paused = true)]
@@ -32,23 +32,21 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_lane_is_handed_out_once_however_many_webhooks_wait() {
-    let queues = Queues::new(OutboxBounds::default());
+fn attempts_begin_when_they_are_due_and_never_more_than_may() {
+    let queues = Queues::new(OutboxBounds { at_once: 10, ..OutboxBounds::default() });
     let later = START.plus(HOUR);
     for service in 0..1_000 {
         let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(1) };
         queues.set(endpoint, ve(1), Seq(u64::from(service)), Some(later));
     }
-    let lanes = queues.take(START, 256).lanes;
-    assert_eq!(lanes.len(), 1_000);
-    assert!(queues.take(START, 256).lanes.is_empty(), "the workers wait by themselves");
-    let (lane, _) = lanes[7];
-    assert!(matches!(queues.next(lane, START), Next::Wait(Some(HOUR))));
-    assert!(matches!(queues.next(lane, later), Next::Attempt(..)));
-    queues.set(lane.endpoint, ve(1), Seq(7), None);
-    queues.finish(lane, WebhookHealth::Up, later);
-    assert!(matches!(queues.next(lane, later), Next::End));
-    assert_eq!((queues.pending(), queues.under_way(), queues.counts().workers), (999, 0, 999));
+    let early = queues.take(START, 256);
+    assert_eq!((early.attempts.len(), early.next), (0, Some(later)));
+    let begun = queues.take(later, 256).attempts;
+    assert_eq!((begun.len(), queues.take(later, 256).attempts.len()), (10, 0));
+    queues.set(begun[0].endpoint, ve(1), begun[0].seq, None);
+    queues.finish(begun[0], WebhookHealth::Up, later);
+    assert_eq!(queues.take(later, 256).attempts.len(), 1);
+    assert_eq!((queues.pending(), queues.under_way()), (999, 10));
 }
 
 #[tokio::test(start_paused = true)]

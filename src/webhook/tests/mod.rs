@@ -150,8 +150,6 @@ pub(crate) struct OutboxCounts {
     pub(crate) expected: usize,
     /// Events that were dropped since the start, because there was no room.
     pub(crate) dropped: u64,
-    /// Lanes with a worker.
-    pub(crate) workers: usize,
 }
 
 impl Outbox {

@@ -106,6 +106,8 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
         assert_eq!(listed[0].state, DeliveryState::Failed);
         assert_eq!(listed[0].attempts.last().and_then(|attempt| attempt.error), Some(error));
         assert_eq!(world.asked().len(), 1);
+        let is_known = world.outbox.load(SERVICE, yw(1)).last_error.is_some();
+        assert_eq!(is_known, error == AttemptError::Disabled, "a removed webhook is forgotten");
     }
 }
 
