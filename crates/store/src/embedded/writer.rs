@@ -507,6 +507,7 @@ impl Writer {
     /// closing frame.
     fn proceed_closing(&mut self) -> Option<(Vec<CloseReply>, Result<(), StoreError>)> {
         loop {
+            let may_write = self.refusal().is_none();
             let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
             // A failed checkpoint is repeated once. The journal keeps what owners commit during it.
             let is_first_or_failed = match closing.checkpoints {
@@ -514,7 +515,7 @@ impl Writer {
                 1 => self.failed_at.is_some(),
                 _ => false,
             };
-            if !is_first_or_failed || self.owners.is_empty() || self.refusal().is_some() {
+            if !is_first_or_failed || self.owners.is_empty() || !may_write {
                 return Some((std::mem::take(&mut closing.replies), self.finish()));
             }
             closing.checkpoints += 1;
