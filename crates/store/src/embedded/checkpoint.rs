@@ -59,9 +59,10 @@ impl Attempt {
             // sled may hang when it is closed.
             let _ = thread::Builder::new().name("snapshot-close".into()).spawn(move || drop(failed));
         }
-        // If the removal fails, the next start does it.
-        for left in [&new, &copy].into_iter().filter(|left| left.exists()) {
-            let _ = self.disk.remove_dir(left);
+        if made.is_err() {
+            for left in [&new, &copy].into_iter().filter(|left| left.exists()) {
+                let _ = self.disk.remove_dir(left);
+            }
         }
         made
     }
@@ -153,6 +154,9 @@ impl Attempt {
             records += 1;
             if records.is_multiple_of(4096) { self.progressed() } else { Ok(()) }
         })?;
+        drop(database);
+        // What stays is removed with the snapshots that this one replaces.
+        let _ = self.disk.remove_dir(copy);
         Ok(sealed)
     }
 
@@ -175,13 +179,14 @@ fn stopped() -> StoreError {
     StoreError::Checkpoint("the checkpoint was stopped".into())
 }
 
-/// Removes the snapshots before the one that covers the segment `newest`, and then the segments that it covers, the
-/// oldest first. Waits for readers.
+/// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
+/// covers, the oldest first. Waits for readers.
 pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(), StoreError> {
     let _no_readers = files.in_use.write().unwrap_or_else(PoisonError::into_inner);
     let listing = Listing::of(&files.snapshot)?;
     let older = listing.sealed.iter().filter(|number| **number < newest);
-    let older: Vec<_> = older.map(|number| snapshot::sealed_path(&files.snapshot, *number)).collect();
+    let older = older.map(|number| snapshot::sealed_path(&files.snapshot, *number));
+    let older: Vec<_> = older.chain(listing.leftovers.iter().cloned()).collect();
     let numbers = replay::numbers(&files.journal)?.into_iter().filter(|number| *number <= newest);
     let covered: Vec<_> = numbers.map(|number| segment::path(&files.journal, number)).collect();
     for path in &older {
