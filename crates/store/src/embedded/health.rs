@@ -47,8 +47,8 @@ impl Health {
     /// while it lasts.
     pub(super) fn journal(&self, trouble: Option<&str>) {
         match changed(&mut self.state().journal, trouble, self.clock.now()) {
-            Some(Some(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
-            Some(None) => tracing::info!("journal available again"),
+            Some(Err(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
+            Some(Ok(())) => tracing::info!("journal available again"),
             None => {}
         }
     }
@@ -56,8 +56,8 @@ impl Health {
     /// The next segment could not be reserved, or could be again. Logged in the same way.
     pub(super) fn reserve(&self, trouble: Option<&str>) {
         match changed(&mut self.state().reserve, trouble, self.clock.now()) {
-            Some(Some(reason)) => tracing::warn!(reason, "journal segment not reserved"),
-            Some(None) => tracing::info!("journal segment reserved again"),
+            Some(Err(reason)) => tracing::warn!(reason, "journal segment not reserved"),
+            Some(Ok(())) => tracing::info!("journal segment reserved again"),
             None => {}
         }
     }
@@ -66,8 +66,8 @@ impl Health {
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
         let mut state = self.state();
         match changed(&mut state.checkpoint, trouble, self.clock.now()) {
-            Some(Some(reason)) => tracing::error!(reason, "checkpoint failed, will be repeated"),
-            Some(None) => tracing::info!("checkpoint succeeded again"),
+            Some(Err(reason)) => tracing::error!(reason, "checkpoint failed, will be repeated"),
+            Some(Ok(())) => tracing::info!("checkpoint succeeded again"),
             None => {}
         }
         state.failed_checkpoints = if trouble.is_some() { state.failed_checkpoints + 1 } else { 0 };
@@ -176,15 +176,15 @@ impl Health {
 }
 
 /// Stores trouble in words. Returns it if it is to be logged, because it began or lasts ([`LastingCondition::report`]);
-/// `Some(None)` if it has ended.
+/// `Ok` if it has ended.
 fn changed(
     lasting: &mut Option<LastingCondition>,
     trouble: Option<&str>,
     now: Timestamp,
-) -> Option<Option<String>> {
-    let Some(trouble) = trouble else { return lasting.take().map(|_| None) };
+) -> Option<Result<(), String>> {
+    let Some(trouble) = trouble else { return lasting.take().map(|_| Ok(())) };
     let reason = in_words(trouble);
-    LastingCondition::report(lasting, &reason, now).then_some(Some(reason))
+    LastingCondition::report(lasting, &reason, now).then_some(Err(reason))
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

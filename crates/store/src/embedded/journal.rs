@@ -128,7 +128,8 @@ impl Journal {
         writes: impl Iterator<Item = &'a Write>,
         bytes: usize,
     ) -> Result<usize, StoreError> {
-        self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes).map_err(unavailable)?;
+        let room = self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes);
+        room.map_err(|error| StoreError::Unavailable(error.reason()))?;
         let Some(segment) = &mut self.active else {
             return Err(StoreError::Unavailable("no segment is ready".into()));
         };
@@ -183,8 +184,4 @@ impl Journal {
         }
         Ok(())
     }
-}
-
-fn unavailable(error: StoreError) -> StoreError {
-    StoreError::Unavailable(error.reason())
 }

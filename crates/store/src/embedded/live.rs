@@ -75,6 +75,9 @@ impl Files {
     }
 }
 
+/// Receives live records. An error ends the reading.
+pub type VisitLive<'a, E> = &'a mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>;
+
 /// The live records of some slots in a directory whose journal was verified. Keeps the keys of the journal in memory,
 /// not the records.
 pub struct LiveRecords {
@@ -158,11 +161,7 @@ impl LiveRecords {
 
     /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
     /// that is behind does not revive expired records. An error of the visitor ends the reading.
-    pub fn each<E: From<StoreError>>(
-        self,
-        now: Timestamp,
-        visit: &mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn each<E: From<StoreError>>(self, now: Timestamp, visit: VisitLive<'_, E>) -> Result<(), E> {
         let now = now.max(self.newest_time());
         let Self { files: Files { journal, loading, .. }, copy, slots, latest, replayed, .. } = &self;
         if let Some(copy) = copy {

@@ -252,7 +252,7 @@ impl Writer {
             WriterMessage::Sealed(number, snapshot) => self.sealed(number, snapshot),
             WriterMessage::Ended(number, result) => {
                 if self.running.as_ref().is_some_and(|running| running.number == number) {
-                    self.checkpoint_ended(result);
+                    self.checkpoint_ended(&result);
                 }
             }
             WriterMessage::Close(reply) => self.closing.get_or_insert_default().replies.push(reply),
@@ -359,15 +359,12 @@ impl Writer {
         }
         let (Grown { bytes, records }, now) = (self.grown, self.deps.clock.now());
         let StoreSettings { checkpoint_every, repeat_checkpoint_after, .. } = self.deps.settings;
-        let is_due = match self.failed_at {
-            Some(failed) => {
-                let wait = repeat_checkpoint_after * self.deps.health.failed_checkpoints().min(LONGEST_WAIT);
-                now < failed || now.since(failed) >= wait
-            }
-            None => {
-                let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
-                bytes >= self.checkpoint_threshold() || is_old && records > 0
-            }
+        let is_due = if let Some(failed) = self.failed_at {
+            let wait = repeat_checkpoint_after * self.deps.health.failed_checkpoints().min(LONGEST_WAIT);
+            now < failed || now.since(failed) >= wait
+        } else {
+            let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
+            bytes >= self.checkpoint_threshold() || is_old && records > 0
         };
         if is_due && self.refusal().is_none() {
             self.begin_checkpoint();
@@ -408,7 +405,7 @@ impl Writer {
                     owner(stream);
                 }
             }
-            Err(error) => self.checkpoint_ended(Err(error)),
+            Err(error) => self.checkpoint_ended(&Err(error)),
         }
     }
 
@@ -454,15 +451,15 @@ impl Writer {
         }
     }
 
-    fn checkpoint_ended(&mut self, result: Result<(), StoreError>) {
+    fn checkpoint_ended(&mut self, result: &Result<(), StoreError>) {
         let Some(running) = self.running.take() else { return };
         let reason = result.as_ref().err().map(StoreError::reason);
         self.deps.health.checkpoint(reason.as_deref());
         self.failed_at = reason.is_some().then(|| self.deps.clock.now());
-        answer_each(running.replies, &result);
+        answer_each(running.replies, result);
         if result.is_err() {
             // No other checkpoint begins before the next attempt.
-            answer_each(std::mem::take(&mut self.wanted), &result);
+            answer_each(std::mem::take(&mut self.wanted), result);
         }
         self.reserve();
         self.begin_wanted();
@@ -490,7 +487,7 @@ impl Writer {
         if self.hangs >= MOST_HANGS {
             self.deps.health.fail(&format!("{reason}, {} times", self.hangs));
         }
-        self.checkpoint_ended(Err(StoreError::Checkpoint(reason)));
+        self.checkpoint_ended(&Err(StoreError::Checkpoint(reason)));
     }
 
     /// Waits for the thread of a checkpoint, which would go on to write into the directory.
