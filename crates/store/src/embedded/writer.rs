@@ -456,6 +456,10 @@ impl Writer {
         let reason = result.as_ref().err().map(StoreError::reason);
         self.deps.health.checkpoint(reason.as_deref());
         self.failed_at = reason.is_some().then(|| self.deps.clock.now());
+        if result.is_ok() && self.deps.health.is_journal_in_trouble() && self.closing.is_none() {
+            // There may be room again.
+            let _ = self.append(&[], 0);
+        }
         answer_each(running.replies, result);
         if result.is_err() {
             // No other checkpoint begins before the next attempt.
