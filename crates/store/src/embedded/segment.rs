@@ -22,11 +22,6 @@ pub(super) const LAST_NUMBER: u64 = 1 << 62;
 const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 2;
 
-/// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
-const WRITTEN_AHEAD: usize = 256 * 1024;
-
-static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
-
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -83,8 +78,6 @@ pub(super) struct Segment {
     capacity: u64,
     /// The offset of the next frame. 0 until the header is written.
     end: u64,
-    /// The end of the written part, zeros included.
-    written_to: u64,
 }
 
 impl Segment {
@@ -103,7 +96,7 @@ impl Segment {
         };
         let action = format!("reserve a journal segment of {capacity} bytes in");
         let file = create().map_err(StoreError::io(action, journal))?;
-        Ok(Self { number, path, file, capacity, end: 0, written_to: 0 })
+        Ok(Self { number, path, file, capacity, end: 0 })
     }
 
     /// Whether nothing was written to it yet.
@@ -131,24 +124,8 @@ impl Segment {
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
-        self.write_ahead(end)?;
         self.file.sync()?;
         self.end = end;
-        Ok(())
-    }
-
-    /// If a frame ends after the pre-written zeros, writes more zeros after it.
-    ///
-    /// A write to reserved space makes the file system record that the space is written, and a sync waits for that
-    /// record too. A write to pre-written space needs only its own bytes.
-    fn write_ahead(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.written_to {
-            return Ok(());
-        }
-        let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
-        let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
-        self.file.write_at(zeros, end)?;
-        self.written_to = end + zeros.len() as u64;
         Ok(())
     }
 

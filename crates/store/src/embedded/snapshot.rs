@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -293,7 +294,9 @@ impl OpenCopy {
 
 impl Drop for OpenCopy {
     fn drop(&mut self) {
-        drop(self.database.take());
+        // sled panics if it cannot sync what it closes.
+        let database = self.database.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
     }

@@ -171,7 +171,7 @@ fn the_segment_is_synced_after_the_write_and_before_the_answer() {
                 matches!(event, Event::Did(Operation::Write | Operation::Sync, name) if name.contains(".seg"))
             })
             .collect();
-        // A frame, perhaps zeros after it, and then the sync.
+        // A frame, and then the sync.
         let Some((Event::Did(Operation::Sync, synced), writes)) = on_segments.split_last() else {
             panic!("{events:?}")
         };
